@@ -1,0 +1,1 @@
+"""WHERE: who exists, with which keys, reached where, and what may change that."""

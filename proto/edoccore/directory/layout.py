@@ -1,0 +1,314 @@
+"""How the directory is laid out: roles, paths, the data of each entry, lifetimes.
+
+Registry and nodes share this. The directory is made of TUF roles with consistent snapshots (every
+file but ``timestamp.json`` has its version in its name):
+
+- ``root`` signs for ``timestamp``, ``snapshot`` and ``targets``;
+- ``targets`` holds one target, ``network``, and delegates to three roles:
+  ``identity`` (paths ``identity/*``) and ``endpoints`` (``endpoints/*``), each of which delegates
+  everything to 32 hash bins (``identity-00`` to ``identity-1f``), and ``revocations``, which holds
+  one target, ``revocations/list``.
+
+The data rides inside the target, as ``custom``, so that fetching the metadata fetches everything;
+length and hash of a target are those of the canonical JSON of its data. Readers ignore members
+they do not know, so that a registry can be newer than a node. What the entries mean and who may
+replace what is not decided here.
+
+Source: proto/README.md, section Directory; https://theupdateframework.github.io/specification/
+"""
+
+import base64
+import binascii
+from collections.abc import Iterator
+from datetime import timedelta
+from enum import StrEnum
+from typing import Annotated, TypeVar
+from urllib.parse import quote
+
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType
+from tuf.api.exceptions import LengthOrHashMismatchError
+from tuf.api.metadata import DelegatedRole, Delegations, Key, SuccinctRoles, TargetFile
+
+from edoccore.errors import DirectoryInvalidError
+from edoccore.signing.statements import Code, Count, Network, Sha256, Text, Time
+
+# Roles. Bins are named by TAP 15: prefix, hyphen, number of the bin in hex.
+ROOT, TIMESTAMP, SNAPSHOT, TARGETS = "root", "timestamp", "snapshot", "targets"
+IDENTITY, ENDPOINTS, REVOCATIONS = "identity", "endpoints", "revocations"
+BINNED_ROLES = (IDENTITY, ENDPOINTS)
+BIN_BITS = 5
+BIN_COUNT = 1 << BIN_BITS
+
+# Targets.
+NETWORK_PATH = "network"
+REVOCATIONS_PATH = "revocations/list"
+
+# Lifetimes.
+ROOT_LIFE = timedelta(days=3650)
+ROLE_LIFE = timedelta(days=45)  # targets, identity, endpoints, revocations, their bins, snapshot
+ROLE_RESIGN_AFTER = timedelta(days=15)  # so a node always has 30 days left when it loses contact
+TIMESTAMP_LIFE = timedelta(hours=24)
+TIMESTAMP_RESIGN_AFTER = timedelta(hours=6)
+CRL_LIFE = timedelta(days=60)
+OFFICER_ALARM_BEFORE = timedelta(days=10)  # officers are alarmed when the directory ends this soon
+REFRESH_EVERY = timedelta(seconds=60)
+
+# Sizes, bytes. A reader never reads more, whoever claims what.
+MAX_ROOT_BYTES = 128 * 1024
+MAX_TIMESTAMP_BYTES = 16 * 1024
+MAX_SNAPSHOT_BYTES = 256 * 1024
+MAX_ROLE_BYTES = 5_000_000
+MAX_DIRECTORY_BYTES = 128 * 1024 * 1024
+MAX_ROOT_ROTATIONS = 256
+MAX_ISSUERS = 2  # between a seal certificate and its issuing authority
+
+Base64 = Annotated[str, Meta(pattern=r"^[A-Za-z0-9+/]+={0,2}$", max_length=131072)]
+
+
+class AgencyState(StrEnum):
+    """Where an agency is in its life."""
+
+    ACTIVE = "ACTIVE"
+    SUSPENDED = "SUSPENDED"  # may come back; until then nothing is sent to it or taken from it
+    MERGED = "MERGED"  # ended; its successors take its documents
+    CLOSED = "CLOSED"  # ended
+
+
+class RevocationKind(StrEnum):
+    """What a revoked certificate was for."""
+
+    TLS = "tls"
+    SEAL = "seal"
+
+
+class NetworkInfo(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The target ``network``: what holds for all.
+
+    Attributes:
+        network: Name of the network; every statement carries it.
+        registry: Code of the registry's own entry.
+        issuing_authorities: Base64 DER of the CA certificates that seal certificates must lead to.
+    """
+
+    network: Network
+    registry: Code
+    issuing_authorities: Annotated[tuple[Base64, ...], Meta(max_length=64)]
+
+
+class OwnedCode(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A code that an agency owns besides its own, such as a department's."""
+
+    code: Code
+    name: Text
+    aliases: Annotated[tuple[Code, ...], Meta(max_length=16)] = ()
+
+
+class SealListing(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One seal certificate of an agency.
+
+    Attributes:
+        certificate: Base64 DER.
+        issuers: Base64 DER of the CAs between the certificate and one of the network's issuing
+            authorities, nearest first; that authority itself is not repeated.
+    """
+
+    certificate: Base64
+    issuers: Annotated[tuple[Base64, ...], Meta(max_length=MAX_ISSUERS)] = ()
+
+
+class IdentityEntry(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The target ``identity/<CODE>``: who an agency is and with which keys it seals.
+
+    Attributes:
+        code: As in the path.
+        aliases: Other spellings of the same agency, such as its old 13-character code.
+        owns: Codes it owns besides its own; never a prefix.
+        valid_from: Before it, the agency did not exist.
+        valid_to: From it on, the agency no longer exists.
+        predecessors: Codes of agencies whose documents it takes.
+        successors: Codes of agencies that take its documents.
+        seals: All its seal certificates, old ones too: old documents verify against them.
+        minimum_suite: Weakest suite that a seal of the agency may use.
+    """
+
+    code: Code
+    name: Text
+    aliases: Annotated[tuple[Code, ...], Meta(max_length=16)] = ()
+    owns: Annotated[tuple[OwnedCode, ...], Meta(max_length=2000)] = ()
+    state: AgencyState
+    valid_from: Time
+    valid_to: Time | UnsetType = UNSET
+    predecessors: Annotated[tuple[Code, ...], Meta(max_length=100)] = ()
+    successors: Annotated[tuple[Code, ...], Meta(max_length=100)] = ()
+    seals: Annotated[tuple[SealListing, ...], Meta(max_length=64)] = ()
+    minimum_suite: Annotated[int, Meta(ge=1, le=255)] = 1
+
+
+class EndpointEntry(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The target ``endpoints/<CODE>``: an ``edoc.endpoint/v1`` as its agency sealed it.
+
+    Attributes:
+        statement: Base64 of the exact bytes.
+        leaf: Place of the statement in the seal's tree.
+        proof: Hex of the inclusion proof, 32 bytes each.
+        seal: Base64 of the exact bytes of the seal.
+        signature: Base64 of the signature over them.
+    """
+
+    statement: Base64
+    leaf: Count
+    proof: Annotated[tuple[Sha256, ...], Meta(max_length=64)]
+    seal: Base64
+    signature: Base64
+
+
+class RevocationEntry(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A certificate that is no longer good. Never undone: a new certificate is issued instead.
+
+    Attributes:
+        sha256: Of the certificate (DER).
+        agency: Whose it was.
+        reason: For people.
+        revoked_at: When it ended.
+        compromised_since: Seals without a proven time before this moment are worth nothing.
+    """
+
+    kind: RevocationKind
+    sha256: Sha256
+    agency: Code
+    reason: Text
+    revoked_at: Time
+    compromised_since: Time | UnsetType = UNSET
+
+
+class RevocationList(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The target ``revocations/list``.
+
+    Attributes:
+        entries: All revocations ever made.
+        crls: Base64 DER of the CRLs of the issuing authorities, for openssl and for readers.
+    """
+
+    entries: Annotated[tuple[RevocationEntry, ...], Meta(max_length=100_000)] = ()
+    crls: Annotated[tuple[Base64, ...], Meta(max_length=64)] = ()
+
+
+TargetData = NetworkInfo | IdentityEntry | EndpointEntry | RevocationList
+T = TypeVar("T", NetworkInfo, IdentityEntry, EndpointEntry, RevocationList)
+
+_ENCODER = msgspec.json.Encoder(order="sorted")
+
+
+def identity_path(code: str) -> str:
+    """Target path of an agency's identity."""
+    return f"{IDENTITY}/{code}"
+
+
+def endpoint_path(code: str) -> str:
+    """Target path of an agency's endpoint."""
+    return f"{ENDPOINTS}/{code}"
+
+
+def bin_names(role: str) -> list[str]:
+    """Names of the 32 bins of ``identity`` or ``endpoints``."""
+    return [f"{role}-{number:02x}" for number in range(BIN_COUNT)]
+
+
+def bin_of(role: str, code: str) -> str:
+    """Name of the bin that holds an agency's target in ``identity`` or ``endpoints``."""
+    return SuccinctRoles([], 1, BIN_BITS, role).get_role_for_target(f"{role}/{code}")
+
+
+def probe_paths(role: str) -> list[str]:
+    """One target path for each bin, in the order of ``bin_names``.
+
+    A client of the ``tuf`` library loads a bin by asking for a target in it; these targets need
+    not exist.
+    """
+    succinct = SuccinctRoles([], 1, BIN_BITS, role)
+    found: dict[str, str] = {}
+    number = 0
+    while len(found) < BIN_COUNT:
+        path = f"{role}/probe-{number}"
+        found.setdefault(succinct.get_role_for_target(path), path)
+        number += 1
+    return [found[name] for name in bin_names(role)]
+
+
+def role_names() -> Iterator[str]:
+    """All roles but ``root`` and ``timestamp``: those a snapshot leads to, and the snapshot."""
+    yield from (SNAPSHOT, TARGETS, REVOCATIONS)
+    for role in BINNED_ROLES:
+        yield role
+        yield from bin_names(role)
+
+
+def file_name(role: str, version: int) -> str:
+    """Name of a role file as it is served, for example ``7.identity-1f.json``."""
+    if role == TIMESTAMP:
+        return "timestamp.json"
+    return f"{version}.{quote(role, safe='')}.json"
+
+
+def top_delegations(identity: list[Key], online: list[Key], *, threshold: int) -> Delegations:
+    """The delegations of ``targets``.
+
+    Args:
+        identity: Keys of the officers, or of the registry when it publishes by itself.
+        online: Keys of the registry for endpoints and revocations; one signature is enough.
+        threshold: How many of ``identity`` must sign.
+    """
+    officers, registry = [key.keyid for key in identity], [key.keyid for key in online]
+    roles = {
+        IDENTITY: DelegatedRole(IDENTITY, officers, threshold, True, [f"{IDENTITY}/*"]),
+        ENDPOINTS: DelegatedRole(ENDPOINTS, registry, 1, True, [f"{ENDPOINTS}/*"]),
+        REVOCATIONS: DelegatedRole(REVOCATIONS, registry, 1, True, [REVOCATIONS_PATH]),
+    }
+    return Delegations({key.keyid: key for key in [*identity, *online]}, roles)
+
+
+def bin_delegations(role: str, keys: list[Key], *, threshold: int) -> Delegations:
+    """The delegations of ``identity`` or ``endpoints`` to its bins."""
+    succinct = SuccinctRoles([key.keyid for key in keys], threshold, BIN_BITS, role)
+    return Delegations({key.keyid: key for key in keys}, None, succinct)
+
+
+def make_target(path: str, data: TargetData) -> TargetFile:
+    """Puts data into a target."""
+    custom = msgspec.to_builtins(data)
+    target = TargetFile.from_data(path, _ENCODER.encode(custom))
+    target.unrecognized_fields["custom"] = custom
+    return target
+
+
+def read_target(target: TargetFile, kind: type[T]) -> T:
+    """Takes the data out of a target whose role was verified.
+
+    Raises:
+        DirectoryInvalidError: The data is not of that kind, or length and hash are not its own.
+    """
+    try:
+        target.verify_length_and_hashes(_ENCODER.encode(target.custom))
+        return msgspec.convert(target.custom, kind)
+    except (LengthOrHashMismatchError, msgspec.ValidationError) as error:
+        raise DirectoryInvalidError(
+            f"The target {target.path} of the directory cannot be read: {error}.", path=target.path
+        ) from error
+
+
+def to_base64(data: bytes) -> str:
+    """Writes bytes as entries carry them: base64, one line, padded."""
+    return base64.b64encode(data).decode("ascii")
+
+
+def from_base64(text: str) -> bytes:
+    """Reads what ``to_base64`` wrote.
+
+    Raises:
+        DirectoryInvalidError: It is not base64.
+    """
+    try:
+        return base64.b64decode(text, validate=True)
+    except binascii.Error as error:
+        raise DirectoryInvalidError(f"The directory holds damaged base64: {error}.") from error
