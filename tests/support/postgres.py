@@ -1,0 +1,158 @@
+"""A real PostgreSQL for tests: one temporary server per test process, one database per test.
+
+Import the fixtures ``postgres_server`` and ``postgres_url`` into a conftest or a test module.
+The server listens on a Unix socket in a temporary folder only, so processes of pytest-xdist
+never meet. Run as root it starts PostgreSQL as an unprivileged user, which it insists on.
+Without the PostgreSQL programs tests are skipped with the reason, or fail when ``CI=true``.
+"""
+
+import itertools
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psycopg
+import pytest
+
+START_TIMEOUT_S = 30
+_USER = "edoc"
+_OPTIONS = {
+    "listen_addresses": "",
+    "fsync": "off",  # the server of a test may forget everything when the machine dies
+    "shared_buffers": "32MB",
+    "max_connections": "60",
+}
+
+
+@dataclass(slots=True)
+class PostgresServer:
+    """A running server; makes databases copied from ``template1``."""
+
+    socket_folder: Path
+    process: subprocess.Popen[bytes]
+    _numbers: Iterator[int] = field(default_factory=itertools.count)
+
+    def url(self, database: str = "postgres") -> str:
+        """Returns the SQLAlchemy URL of a database of this server."""
+        return f"postgresql+psycopg://{_USER}@/{database}?host={self.socket_folder}"
+
+    def connect(self, database: str = "postgres") -> psycopg.Connection:
+        """Opens a plain connection in autocommit mode, for what tests do behind the program."""
+        return psycopg.connect(
+            host=str(self.socket_folder), user=_USER, dbname=database, autocommit=True
+        )
+
+    def new_database(self) -> str:
+        """Makes an empty database and returns its name."""
+        name = f"test_{next(self._numbers)}"
+        with self.connect() as connection:
+            connection.execute(f"CREATE DATABASE {name}")
+        return name
+
+    def drop_database(self, name: str) -> None:
+        """Removes a database even when connections to it were left open."""
+        with self.connect() as connection:
+            connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+
+def _program_folder() -> Path | None:
+    """Finds the folder of initdb and postgres: Debian's newest version, else the search path."""
+    versions = sorted(
+        Path("/usr/lib/postgresql").glob("*/bin/initdb"),
+        key=lambda program: int(program.parts[-3]),
+    )
+    if versions:
+        return versions[-1].parent
+    found = shutil.which("initdb")
+    return Path(found).resolve().parent if found and shutil.which("postgres") else None
+
+
+def _unprivileged_user() -> str | None:
+    """Returns the user to run PostgreSQL as, or None when this process is not root."""
+    if os.geteuid() != 0:
+        return None
+    for name in ("postgres", "nobody"):
+        try:
+            pwd.getpwnam(name)
+        except KeyError:
+            continue
+        return name
+    return None
+
+
+def _initialise(programs: Path, data: Path, user: str | None) -> None:
+    subprocess.run(
+        [programs / "initdb", "--no-sync", "--auth=trust", "--encoding=UTF8"]
+        + ["--locale=C", f"--username={_USER}", "--pgdata", data],
+        check=True,
+        capture_output=True,
+        user=user,
+        cwd=data.parent,
+        timeout=60,
+    )
+
+
+def _start(programs: Path, folder: Path, user: str | None) -> PostgresServer:
+    options = [f"--{name}={value}" for name, value in _OPTIONS.items()]
+    log = (folder / "log").open("wb")
+    process = subprocess.Popen(
+        [programs / "postgres", "-D", folder / "data", "-k", folder, *options],
+        stdout=log,
+        stderr=log,
+        user=user,
+        cwd=folder,
+    )
+    log.close()
+    server = PostgresServer(folder, process)
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while True:
+        try:
+            server.connect().close()
+        except psycopg.OperationalError:
+            if process.poll() is not None or time.monotonic() > deadline:
+                process.kill()
+                raise RuntimeError((folder / "log").read_text()) from None
+            time.sleep(0.05)
+        else:
+            return server
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """Runs a PostgreSQL server for the tests of this process."""
+    programs = _program_folder()
+    if programs is None:
+        reason = "PostgreSQL is not installed (apt-get install postgresql)"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    # Not tmp_path: its parents are closed to other users, and socket paths must stay short.
+    with tempfile.TemporaryDirectory(prefix="edoc-pg-") as name:
+        folder, user = Path(name), _unprivileged_user()
+        if user is not None:
+            shutil.chown(folder, user)
+        _initialise(programs, folder / "data", user)
+        server = _start(programs, folder, user)
+        try:
+            yield server
+        finally:
+            server.process.terminate()
+            try:
+                server.process.wait(10)
+            except subprocess.TimeoutExpired:
+                server.process.kill()
+                server.process.wait()
+
+
+@pytest.fixture
+def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
+    """Gives the URL of a fresh, empty database."""
+    name = postgres_server.new_database()
+    yield postgres_server.url(name)
+    postgres_server.drop_database(name)
