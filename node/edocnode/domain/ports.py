@@ -1,0 +1,208 @@
+"""What the domain and the workers need from storage: each method is one atomic transaction.
+
+What a method returned after a write is on disk (fsynced). Implemented in ``edocnode.storage`` for
+SQLite (file and memory) and PostgreSQL with one set of contract tests. Every method may raise
+``DiskFullError`` (nothing changed) or ``StorageFailedError`` (the node must stop).
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Protocol
+
+from edoccore.signing.seal import SealedStatement, SignedSeal
+from edocnode.domain.model import (
+    Arrival,
+    DeliveryOutcome,
+    EpochHead,
+    IncomingId,
+    KeepOutcome,
+    KnownMessage,
+    MessageId,
+    PeerJournal,
+    PeerQueue,
+    PeerStatus,
+    QueuedDelivery,
+    SealCommit,
+    StagedPart,
+    Submission,
+    SubmissionResult,
+    Unsealed,
+)
+
+
+class Outbox(Protocol):
+    """Documents on their way out."""
+
+    async def submit(self, submission: Submission) -> SubmissionResult:
+        """Keeps a document and its deliveries; they wait for the sealer.
+
+        The same request id and hash again keeps nothing and returns what was kept.
+
+        Raises:
+            RequestConflictError: The request id stands for another request.
+        """
+
+    async def due(self, to_node: str, now: datetime, limit: int) -> Sequence[QueuedDelivery]:
+        """Takes sealed deliveries of one peer that may be offered, urgent lanes first, then oldest.
+
+        They are SENDING afterwards, so that no other worker takes them.
+        """
+
+    async def give_back(self, message_ids: Sequence[MessageId]) -> None:
+        """Makes SENDING deliveries QUEUED again, unanswered: the stream broke."""
+
+    async def give_back_all(self) -> int:
+        """Makes every SENDING delivery QUEUED again; called once at start. Returns how many."""
+
+    async def record(self, outcomes: Sequence[DeliveryOutcome], at: datetime) -> None:
+        """Records what became of offers; receipts are stored with their seals.
+
+        A receipt wins over every other state, EXPIRED included; nothing wins over a receipt.
+        """
+
+    async def queues(self) -> Sequence[PeerQueue]:
+        """What waits, by peer."""
+
+    async def expire(self, now: datetime) -> int:
+        """Ends sealed deliveries whose envelope expired. Returns how many."""
+
+    async def requeue_lost(self, agency: str, *, kept: EpochHead | None, epoch: bytes) -> int:
+        """Queues again what ``agency`` acknowledged in seals that its journal left out.
+
+        Args:
+            kept: Head that the new epoch continues from; None: nothing was kept.
+            epoch: The new epoch.
+
+        Returns:
+            How many deliveries are offered again.
+        """
+
+    async def adopt(
+        self,
+        envelope: SealedStatement,
+        receipt: SealedStatement | None,
+        record: bytes,
+        at: datetime,
+    ) -> bool:
+        """Takes back an own envelope (and receipt) that a peer returned after a restore.
+
+        Returns:
+            False when it was here already.
+        """
+
+
+class Peers(Protocol):
+    """What is known of other nodes."""
+
+    async def peer_failed(
+        self, agency: str, at: datetime, *, reason: str, message: str, next_at: datetime
+    ) -> None:
+        """Notes that a peer did not answer; its queue waits until ``next_at``."""
+
+    async def peer_answered(self, agency: str, at: datetime) -> None:
+        """Notes that a peer answered or said hello; its queue may go on at once."""
+
+    async def peer_statuses(self) -> Mapping[str, PeerStatus]:
+        """Every peer ever met or tried."""
+
+    async def journal_of(self, agency: str) -> PeerJournal:
+        """What is known of an agency's journal."""
+
+    async def note_opening(self, agency: str, opening: SealedStatement, at: datetime) -> bool:
+        """Remembers the opening of an agency's newest epoch. Returns False for a lower epoch."""
+
+    async def note_seal(self, agency: str, seal: SignedSeal, at: datetime) -> SignedSeal | None:
+        """Stores a seal of another agency.
+
+        Returns:
+            Another seal stored under the same epoch and index, if there is one: both in hand
+            prove two histories. They are kept as evidence.
+        """
+
+
+class Inbox(Protocol):
+    """Documents on their way in."""
+
+    async def known(
+        self, keys: Sequence[tuple[str, MessageId]]
+    ) -> Mapping[tuple[str, MessageId], KnownMessage]:
+        """What is stored under (sender code, message id)."""
+
+    async def keep(self, arrivals: Sequence[Arrival]) -> Sequence[KeepOutcome]:
+        """Keeps arrivals, each once; they wait for the sealer and are not visible before.
+
+        Staged parts of a kept arrival become its own. Seals are stored as ``note_seal`` does.
+        """
+
+    async def lost_envelopes(
+        self, agency: str, *, kept: EpochHead | None, epoch: bytes
+    ) -> Sequence[tuple[SealedStatement, SealedStatement | None, bytes]]:
+        """Envelopes of ``agency`` sealed after ``kept`` and before ``epoch``: envelope, receipt, record."""
+
+    async def stage(
+        self,
+        sender: str,
+        envelope: SealedStatement,
+        parts: Sequence[StagedPart],
+        at: datetime,
+        expires: datetime,
+    ) -> Sequence[StagedPart]:
+        """Remembers an offer; returns its parts with the progress made so far."""
+
+    async def staged(self, sender: str, message_id: MessageId) -> Sequence[StagedPart]:
+        """Progress of the parts of an offer; empty when none is known."""
+
+    async def progress(self, part: StagedPart) -> None:
+        """Notes how many bytes of a part are on disk, or that it is complete."""
+
+    async def expired_stages(self, now: datetime) -> Sequence[StagedPart]:
+        """Forgets offers whose lifetime ended; returns their parts so that files can be removed."""
+
+    async def staged_bytes(self, sender: str) -> int:
+        """Bytes reserved by a sender's unfinished offers."""
+
+
+class SealerStore(Protocol):
+    """What the sealer takes and gives. One sealer per agency: ``epoch`` is the fence."""
+
+    async def last_head(self, agency: str) -> EpochHead | None:
+        """Head of the newest epoch in this database, computed from the stored seals."""
+
+    async def open_epoch(self, agency: str, epoch: bytes, at: datetime) -> None:
+        """Takes the lease: from now on only commits of ``epoch`` succeed.
+
+        Raises:
+            EpochSupersededError: A newer epoch holds the lease.
+        """
+
+    async def unsealed(self, limit: int) -> Unsealed:
+        """What waits to be sealed; at most ``limit`` statements and as many effects."""
+
+    async def last_seqs(self, agency: str) -> Mapping[str, int]:
+        """Highest seq given so far, by to_node."""
+
+    async def commit_seal(self, commit: SealCommit) -> None:
+        """Commits a seal and all that is under it: deliveries queue, arrivals become visible.
+
+        Raises:
+            EpochSupersededError: Another epoch holds the lease; nothing was committed.
+        """
+
+    async def add_effect(self, salt: bytes, data: bytes) -> int:
+        """Keeps a local effect for the journal."""
+
+    async def own_statement(self, kind: str) -> SealedStatement | None:
+        """The newest sealed statement of a kind (epoch, endpoint)."""
+
+    async def receipts(self, ids: Sequence[IncomingId]) -> Mapping[IncomingId, SealedStatement]:
+        """Sealed receipts of kept arrivals; those still waiting are absent."""
+
+
+class Alarms(Protocol):
+    """What a person must know; shown by ``status``."""
+
+    async def raise_alarm(self, kind: str, subject: str, message: str, at: datetime) -> None:
+        """Notes an alarm; the same kind and subject again only updates it."""
+
+    async def clear_alarm(self, kind: str, subject: str) -> None:
+        """Ends an alarm."""

@@ -1,0 +1,1 @@
+"""WHAT is said and vouched for: canonical statements, Merkle trees and seals."""

@@ -1,0 +1,307 @@
+"""The statements of the exchange: every shape that is ever sealed, and its limits.
+
+A statement is canonical JSON (see ``canonical``), kept and sent as exact bytes. ``type`` and
+``network`` are in each, so none can be replayed as another kind or in another network. Optional
+fields are absent when not set; an empty list is absent too, an empty text is never allowed unless
+the field says so. This module only describes; who may say what is decided elsewhere.
+
+Source: proto/README.md, section Statements.
+"""
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated
+from uuid import UUID
+
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+MAX_PARTS = 100  # parts of one envelope, the record included
+MAX_PART_BYTES = 1 << 42  # 4 TiB: a bound on what can be stated, not a promise to store it
+MAX_SUBJECT = 500  # characters; Decree 30/2020, Appendix VI
+MAX_ADDRESSES = 8  # of one endpoint
+MAX_TLS_CERTIFICATES = 2  # current and next
+RECORD_NAME = "record.json"
+DOCUMENT_MEDIA_TYPE = "application/vnd.edoc.document+json"
+STATUS_MEDIA_TYPE = "application/vnd.edoc.status+json"
+
+# The patterns fix one spelling of each value, so equal values have equal bytes.
+Uuid = Annotated[
+    str, Meta(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$")
+]
+Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
+Time = Annotated[
+    str,
+    Meta(pattern=r"^[0-9]{4}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9]\.[0-9]{3}Z$"),
+]
+Date = Annotated[str, Meta(pattern=r"^[0-9]{4}-[01][0-9]-[0-3][0-9]$")]
+Code = Annotated[str, Meta(min_length=1, max_length=35)]
+Network = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
+Text = Annotated[str, Meta(min_length=1, max_length=1000)]
+Count = Annotated[int, Meta(ge=0, le=(1 << 53) - 1)]
+
+
+class Urgency(StrEnum):
+    """How fast a document must travel; Decision 28/2018, Article 10(k)."""
+
+    NORMAL = "normal"
+    KHAN = "khan"
+    THUONG_KHAN = "thuong_khan"
+    HOA_TOC = "hoa_toc"
+
+
+class Operation(StrEnum):
+    """What an envelope does to the document it names."""
+
+    NEW = "new"
+    UPDATE = "update"
+    REPLACE = "replace"
+    REVOKE = "revoke"
+    STATUS = "status"
+
+
+class Result(StrEnum):
+    """What a receipt says."""
+
+    RECEIVED = "received"
+    REJECTED = "rejected"
+
+
+class Statement(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    omit_defaults=True,
+    tag_field="type",
+):
+    """What all statements share.
+
+    Attributes:
+        network: Name of the network; a statement is worth nothing in another one.
+    """
+
+    network: Network
+
+
+class Part(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One part of an envelope. Part 0 is the record.
+
+    Attributes:
+        index: 0, 1, 2, ... in the order of the list, without gaps.
+        name: File name as the sender gave it; see ``part_names``.
+        media_type: RFC 6838 type, lower case, without parameters.
+        size: Bytes, exact.
+        sha256: Digest of the bytes.
+    """
+
+    index: Annotated[int, Meta(ge=0, lt=MAX_PARTS)]
+    name: Annotated[str, Meta(min_length=1, max_length=255)]
+    media_type: Annotated[str, Meta(pattern=r"^[a-z0-9!#$&^_.+-]{1,63}/[a-z0-9!#$&^_.+-]{1,63}$")]
+    size: Annotated[int, Meta(ge=0, le=MAX_PART_BYTES)]
+    sha256: Sha256
+
+
+class Envelope(Statement, kw_only=True, tag="edoc.envelope/v1", rename={"from_": "from"}):
+    """One document on its way to one recipient.
+
+    Attributes:
+        message_id: This delivery, for ever.
+        document_id: The document; the same for all its recipients.
+        from_: Code the document is sent from; owned by the agency that seals.
+        to: Code of the recipient; ``to_node`` is the agency whose node serves it.
+        epoch: Epoch of the sealer that gave ``seq``.
+        seq: Counts up from 1 per (sealing agency, to_node); unique in an epoch.
+        created: When the sender submitted it.
+        expires: After this moment the sender no longer offers it; at most 90 days.
+        about: SHA-256 of the earlier envelope that an update, status, ... speaks of.
+        parts: 1 to 100; the first is the record.
+    """
+
+    message_id: Uuid
+    document_id: Uuid
+    from_: Code
+    to: Code
+    to_node: Code
+    epoch: Uuid
+    seq: Annotated[int, Meta(ge=1, le=(1 << 53) - 1)]
+    created: Time
+    expires: Time
+    urgency: Urgency
+    operation: Operation
+    about: Sha256 | UnsetType = UNSET
+    # More than the allowed number decodes, so that the error can name the limit.
+    parts: tuple[Part, ...]
+
+
+class Receipt(Statement, kw_only=True, tag="edoc.receipt/v1", rename={"from_": "from"}):
+    """The recipient's answer to one envelope.
+
+    ``received`` says: envelope and all parts verified and on disk. ``rejected`` is final.
+
+    Attributes:
+        envelope: SHA-256 of the exact bytes of the envelope.
+        from_: Code of the recipient, as in the envelope's ``to``.
+        to: Code of the sender.
+        time: When the recipient had verified and kept everything.
+        reason: Reason code of the table in proto/README.md; only with ``rejected``.
+    """
+
+    envelope: Sha256
+    message_id: Uuid
+    from_: Code
+    to: Code
+    result: Result
+    time: Time
+    reason: Annotated[str, Meta(pattern=r"^[A-Z][A-Z0-9_]{1,62}$")] | UnsetType = UNSET
+
+
+class Head(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How far the journal of one epoch is known: ``size`` seals with Merkle root ``root``."""
+
+    epoch: Uuid
+    size: Count
+    root: Sha256
+
+
+class EpochOpening(Statement, kw_only=True, tag="edoc.epoch/v1"):
+    """Statement 0 of seal 0 of an epoch.
+
+    Attributes:
+        agency: The agency whose journal it is.
+        previous: Last head in the sealer's own database; absent in an agency's first epoch.
+        reason: start, takeover or commit_unknown.
+    """
+
+    agency: Code
+    epoch: Uuid
+    previous: Head | UnsetType = UNSET
+    reason: Annotated[str, Meta(pattern=r"^[a-z_]{1,32}$")]
+
+
+class Endpoint(Statement, kw_only=True, tag="edoc.endpoint/v1"):
+    """Where and with which TLS certificates an agency's node is reached; sealed by the agency.
+
+    Attributes:
+        addresses: host:port, the preferred one first; IPv6 in brackets.
+        server_name: DNS name in the certificates, checked by callers.
+        certificates: Base64 DER of the TLS certificates, current and next.
+        abilities: Statement types that this node understands.
+        counter: max(last + 1, unix time in ms); a lower one is never accepted.
+    """
+
+    agency: Code
+    addresses: Annotated[
+        tuple[Annotated[str, Meta(min_length=3, max_length=262)], ...],
+        Meta(min_length=1, max_length=MAX_ADDRESSES),
+    ]
+    server_name: Annotated[str, Meta(pattern=r"^[a-z0-9.-]{1,253}$")]
+    certificates: Annotated[
+        tuple[Annotated[str, Meta(min_length=1, max_length=4096)], ...],
+        Meta(min_length=1, max_length=MAX_TLS_CERTIFICATES),
+    ]
+    abilities: Annotated[tuple[Text, ...], Meta(max_length=32)]
+    counter: Count
+    created: Time
+
+
+class DirectoryMark(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which directory the sealer held: version of the snapshot and SHA-256 of its bytes."""
+
+    version: Count
+    hash: Sha256
+
+
+class Tree(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Size and root of an RFC 6962 tree; the empty tree has SHA-256 of nothing."""
+
+    size: Count
+    root: Sha256
+
+
+class Seal(Statement, kw_only=True, tag="edoc.seal/v1"):
+    """One signature of an agency for one or many statements, and a link of its journal.
+
+    Attributes:
+        signer: Owning agency.
+        certificates: SHA-256 of the seal certificate (DER), then of its issuers up to the anchor.
+        suite: 1 = ECDSA P-256 with SHA-256.
+        time: Never earlier than the seal before it in the epoch.
+        directory: What the sealer knew of the directory.
+        index: Place in the epoch, from 0.
+        statements: Tree over the statements' bytes.
+        effects: Tree over the salted local effects.
+        journal_root: Root over seals 0..index-1 of the epoch; a leaf is a seal's exact bytes.
+    """
+
+    signer: Code
+    certificates: Annotated[tuple[Sha256, ...], Meta(min_length=1, max_length=4)]
+    suite: Annotated[int, Meta(ge=1, le=255)]
+    time: Time
+    directory: DirectoryMark
+    epoch: Uuid
+    index: Count
+    statements: Tree
+    effects: Tree
+    journal_root: Sha256
+
+
+class Effect(Statement, kw_only=True, tag="edoc.effect/v1"):
+    """Something an agency did at home, put into its journal as a salted leaf.
+
+    Attributes:
+        kind: Dotted name such as document.accepted or admin.takeover.
+        subject: Id of the document, message or agency concerned.
+        actor: Who did it, as the local system names people.
+    """
+
+    agency: Code
+    kind: Annotated[str, Meta(pattern=r"^[a-z_]+(\.[a-z_]+)*$", max_length=64)]
+    subject: Annotated[str, Meta(min_length=1, max_length=64)]
+    actor: Annotated[str, Meta(min_length=1, max_length=200)]
+    time: Time
+    detail: Annotated[str, Meta(min_length=1, max_length=2000)] | UnsetType = UNSET
+
+
+def time_text(moment: datetime) -> str:
+    """Writes a moment as statements do: RFC 3339, UTC, milliseconds (cut, not rounded), ``Z``.
+
+    Raises:
+        ValueError: The moment has no time zone.
+    """
+    if moment.tzinfo is None:
+        raise ValueError(f"moment without time zone: {moment!r}")
+    utc = moment.astimezone(UTC)
+    return utc.strftime("%Y-%m-%dT%H:%M:%S.") + f"{utc.microsecond // 1000:03d}Z"
+
+
+def parse_time(text: str) -> datetime:
+    """Reads a time that ``time_text`` wrote.
+
+    Raises:
+        ValueError: No such day or hour.
+    """
+    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)
+
+
+def uuid_bytes(text: str) -> bytes:
+    """The 16 bytes of an id, as tables and messages carry it."""
+    return UUID(text).bytes
+
+
+def uuid_text(data: bytes) -> str:
+    """The text of an id, as statements carry it."""
+    return str(UUID(bytes=data))
+
+
+AnyStatement = Envelope | Receipt | EpochOpening | Endpoint | Effect
+STATEMENT_TYPES = (
+    "edoc.document/v1",
+    "edoc.effect/v1",
+    "edoc.endpoint/v1",
+    "edoc.envelope/v1",
+    "edoc.epoch/v1",
+    "edoc.receipt/v1",
+    "edoc.seal/v1",
+    "edoc.status/v1",
+)
