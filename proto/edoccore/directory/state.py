@@ -1,0 +1,109 @@
+"""How much a directory is worth at a moment.
+
+One pure function, so that a node, a test and an auditor come to the same answer:
+
+- FRESH: nothing has expired;
+- STALE: only what the registry signs online is old (timestamp, snapshot, endpoints, revocations):
+  the exchange goes on with the keys in hand, and an alarm is raised;
+- EXPIRED: root, targets, identity or one of its bins has expired: nobody's keys are vouched for any
+  longer. Outgoing documents are kept, incoming ones told to come later.
+
+A role expires at the moment it names, as in TUF: at that moment it no longer holds.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from edoccore.directory import layout
+from edoccore.directory.layout import OFFICER_ALARM_BEFORE
+from edoccore.errors import DirectoryExpiredError
+
+
+class Condition(StrEnum):
+    """What may be done with a directory."""
+
+    FRESH = "fresh"
+    STALE = "stale"
+    EXPIRED = "expired"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DirectoryState:
+    """The judgement.
+
+    Attributes:
+        condition: What may be done.
+        reasons: Why it is not FRESH, one line each.
+        expires: When it is, or was, EXPIRED: the earliest end of root, targets, identity, bins.
+        expiring_role: The role that ends then.
+        left: Until ``expires``; zero when it has passed.
+        officers_alarm: Officers must sign within days, or the exchange stops.
+    """
+
+    condition: Condition
+    reasons: tuple[str, ...]
+    expires: datetime
+    expiring_role: str
+    left: timedelta
+    officers_alarm: bool
+
+    @property
+    def days_left(self) -> int:
+        """Full days until the directory is EXPIRED."""
+        return self.left.days
+
+    def require_usable(self) -> None:
+        """Lets FRESH and STALE pass.
+
+        Raises:
+            DirectoryExpiredError: The directory is EXPIRED.
+        """
+        if self.condition is Condition.EXPIRED:
+            raise DirectoryExpiredError(
+                f"The directory has expired: {self.reasons[0]}.",
+                hint="Reach the registry or a node that has a newer directory; see: status.",
+                role=self.expiring_role,
+                since=self.expires.isoformat(),
+            )
+
+
+def judge(expiries: Mapping[str, datetime], now: datetime) -> DirectoryState:
+    """Judges a directory by the expiry of each of its roles.
+
+    Args:
+        expiries: As ``Directory.expiries``: all roles, by name.
+        now: The moment; aware.
+    """
+    role, expires = min(
+        ((name, end) for name, end in expiries.items() if _vouches(name)),
+        key=lambda item: (item[1], item[0]),
+    )
+    left = max(expires - now, timedelta(0))
+    old = tuple(
+        f"the role {name} ended at {end.isoformat()}"
+        for name, end in sorted(expiries.items(), key=lambda item: (not _vouches(item[0]), item))
+        if now >= end
+    )
+    return DirectoryState(
+        condition=_condition(expired=now >= expires, stale=bool(old)),
+        reasons=old,
+        expires=expires,
+        expiring_role=role,
+        left=left,
+        officers_alarm=left <= OFFICER_ALARM_BEFORE,
+    )
+
+
+def _vouches(role: str) -> bool:
+    """Whether a role says who somebody is, rather than where or how fresh."""
+    return role in (layout.ROOT, layout.TARGETS, layout.IDENTITY) or role.startswith(
+        f"{layout.IDENTITY}-"
+    )
+
+
+def _condition(*, expired: bool, stale: bool) -> Condition:
+    if expired:
+        return Condition.EXPIRED
+    return Condition.STALE if stale else Condition.FRESH
