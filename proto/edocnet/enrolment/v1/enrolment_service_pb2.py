@@ -22,23 +22,24 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from edocnet.exchange.v1 import exchange_service_pb2 as edocnet_dot_exchange_dot_v1_dot_exchange__service__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,edocnet/enrolment/v1/enrolment_service.proto\x12\x14\x65\x64ocnet.enrolment.v1\"H\n\x0c\x45nrolRequest\x12\r\n\x05token\x18\x01 \x01(\x0c\x12\x14\n\x0cseal_request\x18\x02 \x01(\x0c\x12\x13\n\x0b\x61gency_code\x18\x03 \x01(\t\"t\n\rEnrolResponse\x12\x13\n\x0b\x61gency_code\x18\x01 \x01(\t\x12\x0f\n\x07network\x18\x02 \x01(\t\x12\x13\n\x0b\x63\x65rtificate\x18\x03 \x01(\x0c\x12\r\n\x05\x63hain\x18\x04 \x03(\x0c\x12\x19\n\x11\x64irectory_version\x18\x05 \x01(\x04\"i\n\x16PublishEndpointRequest\x12\x11\n\tstatement\x18\x01 \x01(\x0c\x12\x0c\n\x04seal\x18\x02 \x01(\x0c\x12\x11\n\tsignature\x18\x03 \x01(\x0c\x12\x0c\n\x04leaf\x18\x04 \x01(\x04\x12\r\n\x05proof\x18\x05 \x03(\x0c\"4\n\x17PublishEndpointResponse\x12\x19\n\x11\x64irectory_version\x18\x01 \x01(\x04\x32\xd4\x01\n\x10\x45nrolmentService\x12P\n\x05\x45nrol\x12\".edocnet.enrolment.v1.EnrolRequest\x1a#.edocnet.enrolment.v1.EnrolResponse\x12n\n\x0fPublishEndpoint\x12,.edocnet.enrolment.v1.PublishEndpointRequest\x1a-.edocnet.enrolment.v1.PublishEndpointResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,edocnet/enrolment/v1/enrolment_service.proto\x12\x14\x65\x64ocnet.enrolment.v1\x1a*edocnet/exchange/v1/exchange_service.proto\"H\n\x0c\x45nrolRequest\x12\r\n\x05token\x18\x01 \x01(\x0c\x12\x14\n\x0cseal_request\x18\x02 \x01(\x0c\x12\x13\n\x0b\x61gency_code\x18\x03 \x01(\t\"t\n\rEnrolResponse\x12\x13\n\x0b\x61gency_code\x18\x01 \x01(\t\x12\x0f\n\x07network\x18\x02 \x01(\t\x12\x13\n\x0b\x63\x65rtificate\x18\x03 \x01(\x0c\x12\r\n\x05\x63hain\x18\x04 \x03(\x0c\x12\x19\n\x11\x64irectory_version\x18\x05 \x01(\x04\"P\n\x16PublishEndpointRequest\x12\x36\n\x08\x65ndpoint\x18\x01 \x01(\x0b\x32$.edocnet.exchange.v1.SealedStatement\"4\n\x17PublishEndpointResponse\x12\x19\n\x11\x64irectory_version\x18\x01 \x01(\x04\x32\xd4\x01\n\x10\x45nrolmentService\x12P\n\x05\x45nrol\x12\".edocnet.enrolment.v1.EnrolRequest\x1a#.edocnet.enrolment.v1.EnrolResponse\x12n\n\x0fPublishEndpoint\x12,.edocnet.enrolment.v1.PublishEndpointRequest\x1a-.edocnet.enrolment.v1.PublishEndpointResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'edocnet.enrolment.v1.enrolment_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ENROLREQUEST']._serialized_start=70
-  _globals['_ENROLREQUEST']._serialized_end=142
-  _globals['_ENROLRESPONSE']._serialized_start=144
-  _globals['_ENROLRESPONSE']._serialized_end=260
-  _globals['_PUBLISHENDPOINTREQUEST']._serialized_start=262
-  _globals['_PUBLISHENDPOINTREQUEST']._serialized_end=367
-  _globals['_PUBLISHENDPOINTRESPONSE']._serialized_start=369
-  _globals['_PUBLISHENDPOINTRESPONSE']._serialized_end=421
-  _globals['_ENROLMENTSERVICE']._serialized_start=424
-  _globals['_ENROLMENTSERVICE']._serialized_end=636
+  _globals['_ENROLREQUEST']._serialized_start=114
+  _globals['_ENROLREQUEST']._serialized_end=186
+  _globals['_ENROLRESPONSE']._serialized_start=188
+  _globals['_ENROLRESPONSE']._serialized_end=304
+  _globals['_PUBLISHENDPOINTREQUEST']._serialized_start=306
+  _globals['_PUBLISHENDPOINTREQUEST']._serialized_end=386
+  _globals['_PUBLISHENDPOINTRESPONSE']._serialized_start=388
+  _globals['_PUBLISHENDPOINTRESPONSE']._serialized_end=440
+  _globals['_ENROLMENTSERVICE']._serialized_start=443
+  _globals['_ENROLMENTSERVICE']._serialized_end=655
 # @@protoc_insertion_point(module_scope)

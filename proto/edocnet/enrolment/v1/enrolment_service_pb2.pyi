@@ -7,6 +7,7 @@ anything; the registry asks for no client certificate, since a new node has none
 """
 
 from collections import abc as _abc
+from edocnet.exchange.v1 import exchange_service_pb2 as _exchange_service_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
@@ -35,7 +36,8 @@ class EnrolRequest(_message.Message):
     seal_request: _builtins.bytes
     """PKCS#10 certificate request, DER, at most 4096 bytes, made with the seal key (ECDSA P-256).
     The registry takes nothing from it but the public key and the proof that the caller has the
-    private one: the subject must be empty or `CN=<agency code>`, extensions must be absent.
+    private one: the subject must be empty or one common name (which is not taken over), extensions
+    must be absent.
     """
     agency_code: _builtins.str
     """Agency the caller believes the token to be for; empty when it does not know. Another agency
@@ -100,41 +102,25 @@ Global___EnrolResponse: _TypeAlias = EnrolResponse  # noqa: Y015
 
 @_typing.final
 class PublishEndpointRequest(_message.Message):
-    """Carries one `edoc.endpoint/v1` statement with everything that proves it."""
+    """Carries one endpoint statement."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    STATEMENT_FIELD_NUMBER: _builtins.int
-    SEAL_FIELD_NUMBER: _builtins.int
-    SIGNATURE_FIELD_NUMBER: _builtins.int
-    LEAF_FIELD_NUMBER: _builtins.int
-    PROOF_FIELD_NUMBER: _builtins.int
-    statement: _builtins.bytes
-    """Exact bytes of the statement, at most 65536; never re-encoded."""
-    seal: _builtins.bytes
-    """Exact bytes of the `edoc.seal/v1` that covers the statement, at most 65536."""
-    signature: _builtins.bytes
-    """Signature over the bytes of the seal, DER; 1 to 8192 bytes."""
-    leaf: _builtins.int
-    """Place of the statement in the seal's tree of statements, from 0."""
+    ENDPOINT_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def proof(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
-        """RFC 6962 inclusion proof, 32 bytes each, from the leaf upwards; at most 32 entries, empty when
-        the seal covers one statement.
+    def endpoint(self) -> _exchange_service_pb2.SealedStatement:
+        """Statement of type `edoc.endpoint/v1` with its place in the seal's tree, its proof and the seal;
+        exact bytes, never re-encoded.
         """
 
     def __init__(
         self,
         *,
-        statement: _builtins.bytes = ...,
-        seal: _builtins.bytes = ...,
-        signature: _builtins.bytes = ...,
-        leaf: _builtins.int = ...,
-        proof: _abc.Iterable[_builtins.bytes] | None = ...,
+        endpoint: _exchange_service_pb2.SealedStatement | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["endpoint", b"endpoint"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["leaf", b"leaf", "proof", b"proof", "seal", b"seal", "signature", b"signature", "statement", b"statement"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["endpoint", b"endpoint"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
