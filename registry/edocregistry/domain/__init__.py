@@ -1,0 +1,1 @@
+"""What the registry decides: who may enter, which keys count, what is published."""

@@ -1,0 +1,126 @@
+"""What the registry keeps, as values: agencies, certificates, invites, endpoints, revocations.
+
+Times are aware and in UTC. Nothing here decides anything, and nothing is ever deleted: an agency,
+a certificate or an invite ends by a time or a state, because old documents are checked for ever.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from edoccore.directory.layout import AgencyState, RevocationKind
+
+REGISTRY_CODE = "REGISTRY"  # the registry's own entry of the directory
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Agency:
+    """One agency, or a sub-agency that another agency's node serves.
+
+    Attributes:
+        code: As in the directory; never used for another agency.
+        aliases: Other codes of the same agency; never used for another one either.
+        owner: Code of the agency whose node and seal serve this one; None: it has its own.
+        valid_to: When it was closed.
+    """
+
+    code: str
+    name: str
+    aliases: tuple[str, ...]
+    owner: str | None
+    state: AgencyState
+    valid_from: datetime
+    valid_to: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SealCertificate:
+    """One certificate that the issuing CA made for the seal key of an agency.
+
+    Attributes:
+        sha256: Of the certificate, lower hex; names it everywhere.
+        key_sha256: Of the public key (SubjectPublicKeyInfo, DER).
+        certificate: DER.
+    """
+
+    sha256: str
+    agency: str
+    key_sha256: bytes
+    certificate: bytes
+    issued_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revocation:
+    """The end of one certificate.
+
+    Attributes:
+        sha256: Of the certificate, lower hex.
+        serial: Serial number of a certificate of the issuing CA, for the CRL; None for TLS.
+        compromised_since: Seals without a proven time before it are worth nothing.
+    """
+
+    kind: RevocationKind
+    sha256: str
+    agency: str
+    serial: int | None
+    reason: str
+    revoked_at: datetime
+    compromised_since: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Invite:
+    """The right to enrol one agency's node once.
+
+    Attributes:
+        token_sha256: Of the token, 32 bytes; the token itself is not kept.
+        withdrawn_at: When a newer invite or the end of the agency made it worthless.
+        certificate_sha256: Certificate it was used for; None while unused.
+    """
+
+    token_sha256: bytes
+    agency: str
+    created_at: datetime
+    expires_at: datetime
+    withdrawn_at: datetime | None
+    certificate_sha256: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """The newest endpoint statement of an agency with everything that proves it.
+
+    Attributes:
+        counter: As in the statement; the next one must be higher.
+        proof: 32 bytes each, from the leaf upwards.
+        published_at: When the registry accepted it.
+    """
+
+    agency: str
+    counter: int
+    statement: bytes
+    leaf: int
+    proof: tuple[bytes, ...]
+    seal: bytes
+    signature: bytes
+    published_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RevocationCrl:
+    """The newest CRL of the issuing CA, DER, and how many revocations stand in it."""
+
+    number: int
+    der: bytes
+    issued_at: datetime
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """One administrative act: when, who, what, how it ended (``done`` or the reason code)."""
+
+    time: datetime
+    actor: str
+    command: str
+    result: str

@@ -1,0 +1,83 @@
+"""What the domain needs from storage: the records of the registry inside one transaction.
+
+Every method belongs to the transaction of its object; what was written counts when that one is
+committed. Implemented in ``edocregistry.storage.records``.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Protocol
+
+from edocregistry.domain.model import (
+    Agency,
+    AuditEntry,
+    Endpoint,
+    Invite,
+    Revocation,
+    RevocationCrl,
+    SealCertificate,
+)
+
+
+class Records(Protocol):
+    """Everything the registry remembers."""
+
+    def agency(self, code: str) -> Agency | None:
+        """Finds an agency by its code, not by an alias."""
+
+    def agencies(self) -> Sequence[Agency]:
+        """All agencies ever added, by code."""
+
+    def owner_of_code(self, code: str) -> str | None:
+        """Code of the agency that has this code or alias, whatever its state."""
+
+    def save_agency(self, agency: Agency) -> None:
+        """Adds an agency or replaces its row."""
+
+    def seal_certificates(self, agency: str | None = None) -> Sequence[SealCertificate]:
+        """Certificates ever issued, of one agency or all, oldest first."""
+
+    def seal_certificate(self, sha256: str) -> SealCertificate | None:
+        """Finds one certificate by its hash."""
+
+    def add_seal_certificate(self, certificate: SealCertificate) -> None:
+        """Keeps a new certificate."""
+
+    def revocations(self, agency: str | None = None) -> Sequence[Revocation]:
+        """Revocations ever made, of one agency or all, oldest first."""
+
+    def add_revocation(self, revocation: Revocation) -> None:
+        """Keeps a revocation; one that is already known stays as it was."""
+
+    def invite(self, token_sha256: bytes) -> Invite | None:
+        """Finds an invite by the hash of its token."""
+
+    def add_invite(self, invite: Invite) -> None:
+        """Keeps a new invite."""
+
+    def use_invite(self, token_sha256: bytes, certificate_sha256: str) -> None:
+        """Binds an invite to the certificate it was used for."""
+
+    def withdraw_invites(self, agency: str, now: datetime) -> None:
+        """Ends all invites of an agency that were not used."""
+
+    def endpoint(self, agency: str) -> Endpoint | None:
+        """The newest endpoint statement of an agency."""
+
+    def endpoints(self) -> Sequence[Endpoint]:
+        """The newest endpoint statement of every agency that has one."""
+
+    def put_endpoint(self, endpoint: Endpoint) -> None:
+        """Replaces the endpoint statement of an agency."""
+
+    def crl(self) -> RevocationCrl | None:
+        """The newest CRL."""
+
+    def put_crl(self, crl: RevocationCrl) -> None:
+        """Replaces the CRL."""
+
+    def add_audit(self, entry: AuditEntry) -> None:
+        """Keeps one row of the audit."""
+
+    def audit(self, limit: int) -> Sequence[AuditEntry]:
+        """The newest rows of the audit, newest first."""

@@ -1,0 +1,295 @@
+"""Which files the directory needs now: compares what is to be said with what was said, and signs.
+
+A role is signed anew when its content differs from the file in hand, when it is 15 days old, or
+when its key was replaced; then so are snapshot and timestamp. Because the files in hand are the
+measure and not a memory of them, a publication that was cut off is simply made up by the next.
+
+Versions are max(last + 1, unix seconds), so that a registry restored from yesterday's backup never
+gives a number to two contents; only ``root`` counts 1, 2, 3, as TUF demands.
+
+Source: proto/README.md, section Directory.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from securesystemslib.signer import Signer
+from tuf.api.metadata import (
+    Delegations,
+    Metadata,
+    MetaFile,
+    Role,
+    Root,
+    Signed,
+    Snapshot,
+    TargetFile,
+    Targets,
+    Timestamp,
+)
+
+from edoccore.directory import layout
+from edoccore.directory.layout import (
+    EndpointEntry,
+    IdentityEntry,
+    NetworkInfo,
+    RevocationList,
+    TargetData,
+)
+
+ROOT_VERSION = 1  # of the first root
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signers:
+    """The keys of the directory.
+
+    Attributes:
+        identity: Signs who exists; None when the officers hold it elsewhere.
+        online: Signs endpoints, revocations, snapshot and timestamp.
+    """
+
+    identity: Signer | None
+    online: Signer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contents:
+    """Everything the directory is to say."""
+
+    network: NetworkInfo
+    identities: Sequence[IdentityEntry]
+    endpoints: Mapping[str, EndpointEntry]
+    revocations: RevocationList
+
+
+@dataclass(frozen=True, slots=True)
+class RoleFile:
+    """One file of the directory in hand: exact bytes and what they say."""
+
+    data: bytes
+    metadata: Metadata[Signed]
+
+    @classmethod
+    def read(cls, data: bytes) -> "RoleFile":
+        """Parses a file that this registry wrote; signatures are not checked."""
+        return cls(data, Metadata[Signed].from_bytes(data))
+
+    @property
+    def signed(self) -> Signed:
+        """What the file says."""
+        return self.metadata.signed
+
+    def meta(self) -> MetaFile:
+        """How a snapshot or timestamp names this file."""
+        return MetaFile.from_data(self.signed.version, self.data, ["sha256"])
+
+
+@dataclass(slots=True)
+class Publication:
+    """What a publication writes.
+
+    Attributes:
+        files: File name -> bytes; ``timestamp.json`` is the last and makes the others count.
+        signed: Names of the roles signed anew.
+        awaiting: Roles whose content changed or is old, but whose key is elsewhere.
+        version: Version of the directory afterwards.
+    """
+
+    files: dict[str, bytes] = field(default_factory=dict)
+    signed: list[str] = field(default_factory=list)
+    awaiting: list[str] = field(default_factory=list)
+    version: int = 0
+
+
+def first_root(
+    officers: Sequence[Signer], signers: Signers, *, threshold: int, now: datetime
+) -> bytes:
+    """Makes the first root, signed by all officers; its hash is what join strings carry.
+
+    Args:
+        officers: Holders of the root keys.
+        signers: Keys of the other roles; the identity key must be present.
+        threshold: How many officers must sign the next root.
+        now: Its life begins here.
+
+    Raises:
+        ValueError: There is no identity key.
+    """
+    if signers.identity is None:
+        raise ValueError("the first root needs the identity key")
+    holders = {
+        layout.TARGETS: signers.identity,
+        layout.SNAPSHOT: signers.online,
+        layout.TIMESTAMP: signers.online,
+    }
+    roles = {name: Role([signer.public_key.keyid], 1) for name, signer in holders.items()}
+    roles[layout.ROOT] = Role([officer.public_key.keyid for officer in officers], threshold)
+    keys = {signer.public_key.keyid: signer.public_key for signer in [*officers, *holders.values()]}
+    root = Root(ROOT_VERSION, None, _seconds(now) + layout.ROOT_LIFE, keys, roles)
+    metadata = Metadata(root)
+    for officer in officers:
+        metadata.sign(officer, append=True)
+    return metadata.to_bytes()
+
+
+def plan(
+    contents: Contents, current: Mapping[str, RoleFile], signers: Signers, now: datetime
+) -> Publication:
+    """Decides what to publish and signs it; without need the publication has no files.
+
+    Args:
+        contents: What the directory is to say.
+        current: Newest file of each role in hand, by role; empty before the first publication.
+        signers: Keys on this machine.
+        now: Moment of signing.
+    """
+    publication = Publication()
+    meta: dict[str, MetaFile] = {}
+    for role, signer, wanted in _wanted_roles(contents, signers, current):
+        known = current.get(role)
+        if known is not None and _is_good(known, wanted, signer, now):
+            meta[f"{role}.json"] = known.meta()
+        elif signer is None:
+            publication.awaiting.append(role)
+            if known is not None:
+                meta[f"{role}.json"] = known.meta()
+        else:
+            made = _sign(role, wanted, signer, known=known, now=now, publication=publication)
+            meta[f"{role}.json"] = made.meta()
+    snapshot = _publish_snapshot(meta, current, signers.online, now, publication)
+    _publish_timestamp(snapshot, current, signers.online, now, publication)
+    publication.version = snapshot.signed.version
+    return publication
+
+
+def _wanted_roles(
+    contents: Contents, signers: Signers, current: Mapping[str, RoleFile]
+) -> Iterator[tuple[str, Signer | None, Targets]]:
+    """Yields each role below the snapshot with its signer and what it is to say."""
+    targets: dict[str, dict[str, TargetFile]] = {name: {} for name in layout.role_names()}
+
+    def put(role: str, path: str, data: TargetData) -> None:
+        targets[role][path] = layout.make_target(path, data)
+
+    put(layout.TARGETS, layout.NETWORK_PATH, contents.network)
+    put(layout.REVOCATIONS, layout.REVOCATIONS_PATH, contents.revocations)
+    for entry in contents.identities:
+        role = layout.bin_of(layout.IDENTITY, entry.code)
+        put(role, layout.identity_path(entry.code), entry)
+    for code, endpoint in contents.endpoints.items():
+        put(layout.bin_of(layout.ENDPOINTS, code), layout.endpoint_path(code), endpoint)
+    online = signers.online
+    delegations = _delegations(signers, current)
+    yield layout.TARGETS, signers.identity, Targets(
+        targets=targets[layout.TARGETS], delegations=delegations.get(layout.TARGETS)
+    )
+    yield layout.REVOCATIONS, online, Targets(targets=targets[layout.REVOCATIONS])
+    for parent, signer in ((layout.IDENTITY, signers.identity), (layout.ENDPOINTS, online)):
+        yield parent, signer, Targets(delegations=delegations.get(parent))
+        for name in layout.bin_names(parent):
+            yield name, signer, Targets(targets=targets[name])
+
+
+def _delegations(signers: Signers, current: Mapping[str, RoleFile]) -> dict[str, Delegations]:
+    """Who signs what below ``targets``: from the keys here, else as the officers last said."""
+    online = [signers.online.public_key]
+    made = {layout.ENDPOINTS: layout.bin_delegations(layout.ENDPOINTS, online, threshold=1)}
+    if signers.identity is not None:
+        identity = [signers.identity.public_key]
+        made[layout.TARGETS] = layout.top_delegations(identity, online, threshold=1)
+        made[layout.IDENTITY] = layout.bin_delegations(layout.IDENTITY, identity, threshold=1)
+        return made
+    for role in (layout.TARGETS, layout.IDENTITY):
+        known = current.get(role)
+        if known is not None and isinstance(known.signed, Targets) and known.signed.delegations:
+            made[role] = known.signed.delegations
+    return made
+
+
+def _is_good(known: RoleFile, wanted: Targets, signer: Signer | None, now: datetime) -> bool:
+    """Whether the file in hand says what is wanted, under the right key, and is young enough."""
+    signed = known.signed
+    return (
+        isinstance(signed, Targets)
+        and _digests(signed) == _digests(wanted)
+        and signed.delegations == wanted.delegations
+        and (signer is None or signer.public_key.keyid in known.metadata.signatures)
+        and not _is_old(signed, now)
+    )
+
+
+def _digests(signed: Targets) -> dict[str, dict[str, str]]:
+    """Hashes by target path; they cover the data, which parsing may give other container types."""
+    return {path: target.hashes for path, target in signed.targets.items()}
+
+
+def _is_old(signed: Signed, now: datetime) -> bool:
+    return now >= signed.expires - layout.ROLE_LIFE + layout.ROLE_RESIGN_AFTER
+
+
+def _publish_snapshot(
+    meta: dict[str, MetaFile],
+    current: Mapping[str, RoleFile],
+    signer: Signer,
+    now: datetime,
+    publication: Publication,
+) -> RoleFile:
+    known = current.get(layout.SNAPSHOT)
+    if (
+        known is not None
+        and isinstance(known.signed, Snapshot)
+        and known.signed.meta == meta
+        and signer.public_key.keyid in known.metadata.signatures
+        and not _is_old(known.signed, now)
+    ):
+        return known
+    wanted = Snapshot(meta=meta)
+    return _sign(layout.SNAPSHOT, wanted, signer, known=known, now=now, publication=publication)
+
+
+def _publish_timestamp(
+    snapshot: RoleFile,
+    current: Mapping[str, RoleFile],
+    signer: Signer,
+    now: datetime,
+    publication: Publication,
+) -> None:
+    known = current.get(layout.TIMESTAMP)
+    if known is not None and isinstance(known.signed, Timestamp):
+        signed_at = known.signed.expires - layout.TIMESTAMP_LIFE
+        named = known.signed.snapshot_meta == snapshot.meta()
+        if named and now < signed_at + layout.TIMESTAMP_RESIGN_AFTER:
+            return
+    wanted = Timestamp(snapshot_meta=snapshot.meta())
+    _sign(layout.TIMESTAMP, wanted, signer, known=known, now=now, publication=publication)
+
+
+def _sign(
+    role: str,
+    wanted: Signed,
+    signer: Signer,
+    *,
+    known: RoleFile | None,
+    now: datetime,
+    publication: Publication,
+) -> RoleFile:
+    """Gives a role its version and expiry, signs it and adds its file to the publication."""
+    life = layout.TIMESTAMP_LIFE if role == layout.TIMESTAMP else layout.ROLE_LIFE
+    wanted.version = next_version(known.signed.version if known else 0, now)
+    wanted.expires = _seconds(now) + life
+    metadata = Metadata(wanted)
+    metadata.sign(signer)
+    made = RoleFile(metadata.to_bytes(), metadata)
+    publication.files[layout.file_name(role, wanted.version)] = made.data
+    publication.signed.append(role)
+    return made
+
+
+def next_version(last: int, now: datetime) -> int:
+    """The version after ``last``: max(last + 1, unix seconds)."""
+    return max(last + 1, int(now.timestamp()))
+
+
+def _seconds(moment: datetime) -> datetime:
+    return moment.astimezone(UTC).replace(microsecond=0)
