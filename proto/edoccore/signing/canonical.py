@@ -73,7 +73,8 @@ def encode(value: msgspec.Struct, *, limit: int = MAX_STATEMENT_BYTES) -> bytes:
         data = _ENCODER.encode(value)
         decoder.decode(data)
     except UnicodeEncodeError as error:
-        raise _forbidden(error.object[error.start], "in a text") from None
+        what = f"the surrogate U+{ord(error.object[error.start]):04X} is not allowed"
+        raise _not_canonical(what, where="text") from None
     except (TypeError, OverflowError, msgspec.ValidationError) as error:
         raise ValueError(
             f"{type(value).__name__} has a field of the wrong kind: {error}"
@@ -138,19 +139,26 @@ def check_text(text: str) -> None:
         NotCanonicalError: The text has a control character other than line feed and tab, a code
             point that Unicode 14.0 does not assign, a surrogate, or is not in NFC.
     """
+    if fault := text_fault(text):
+        raise _not_canonical(fault, where="text")
+
+
+def text_fault(text: str) -> str | None:
+    """Returns why a text may not stand in a statement, or None if it may; see ``check_text``."""
     sample = text if len(text) < _FEW else "".join(set(text))
     if found := _not_allowed().search(sample):
-        raise _forbidden(found[0], f"at character {text.index(found[0])}")
+        return f"the character U+{ord(found[0]):04X} at {text.index(found[0])} is not allowed"
     if not unicodedata.is_normalized("NFC", text):
-        raise _not_canonical("a text is not in Unicode normalisation form C", where="text")
+        return "the text is not in Unicode normalisation form C"
+    return None
 
 
 def _check_texts(data: bytes) -> None:
-    """Checks all texts of an encoded statement at once.
+    r"""Checks all texts of an encoded statement at once.
 
     They stand between quotes, and no character composes with a quote, so the document is NFC
     exactly when each of its texts is. Escapes are resolved first: msgspec writes only the short
-    ones and ``\\u00XX`` for control characters, all but line feed and tab of which are refused.
+    ones and ``\u00XX`` for control characters, all but line feed and tab of which are refused.
     """
     if data.isascii() and b"\\" not in data and b"\x7f" not in data:
         return
@@ -192,11 +200,6 @@ def _differs(data: bytes, canonical: bytes) -> NotCanonicalError:
     shorter = min(len(data), len(canonical))
     at = next((index for index, (one, other) in pairs if one != other), shorter)
     return _not_canonical("the bytes do not encode to themselves", where=f"byte {at}")
-
-
-def _forbidden(character: str, place: str) -> NotCanonicalError:
-    what = f"the character U+{ord(character):04X} is not allowed"
-    return _not_canonical(f"{what} {place}", where=place)
 
 
 def _not_canonical(why: str, where: str) -> NotCanonicalError:

@@ -44,16 +44,22 @@ def _check(shape: types.Type, where: str, *, depth: int) -> None:
         case types.UnionType():
             for choice in shape.types:
                 _check(choice, where, depth=depth)
+        case types.Metadata():
+            _check(shape.type, where, depth=depth)
+        case _:
+            _check_scalar(shape, where)
+
+
+def _check_scalar(shape: types.Type, where: str) -> None:
+    match shape:
+        case types.StrType() | types.BoolType():
+            return
         case types.IntType():
             _check_integer(shape, where)
         case types.LiteralType() | types.EnumType():
             for value in _choices(shape):
                 if not isinstance(value, str):
                     raise TypeError(f"{where} allows {value!r}; a choice is always text")
-        case types.StrType() | types.BoolType():
-            pass
-        case types.Metadata():
-            _check(shape.type, where, depth=depth)
         case _:
             raise TypeError(f"{where} is {type(shape).__name__}, which has no canonical form")
 

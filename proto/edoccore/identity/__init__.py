@@ -1,0 +1,1 @@
+"""Who is who: codes of agencies, the profile of their certificates, and their keys."""

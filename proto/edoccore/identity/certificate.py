@@ -1,0 +1,160 @@
+"""The profile of certificates: what a seal certificate and a TLS certificate must look like.
+
+The two never do each other's work, and that is checked in both directions here, because TLS alone
+does not: a pinned leaf with only the usage documentSigning passes for a TLS client. Whose a
+certificate is, and whether the directory has revoked it, is the directory's matter; whether an
+issuer vouches for it is ``chain``'s.
+
+Source: RFC 5280, 4.2.1; RFC 9336 (documentSigning).
+"""
+
+from collections.abc import Callable
+from datetime import datetime
+from hashlib import sha256
+from typing import TypeVar
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, ObjectIdentifier
+
+from edoccore.errors import EdocError, PeerNotTrustedError, SealCertificateError
+from edoccore.identity.suites import known_key
+
+DOCUMENT_SIGNING = ObjectIdentifier("1.3.6.1.5.5.7.3.36")
+# What certification authorities outside the network write for the same purpose.
+DOCUMENT_USAGES = frozenset(
+    {
+        DOCUMENT_SIGNING,
+        ObjectIdentifier("1.3.6.1.4.1.311.10.3.12"),  # Microsoft document signing
+        ObjectIdentifier("1.2.840.113583.1.1.5"),  # Adobe authentic documents
+        ExtendedKeyUsageOID.EMAIL_PROTECTION,
+    }
+)
+TLS_USAGES = frozenset({ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH})
+ANY_USAGE = ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE
+
+_WEAK_HASHES = frozenset({"md5", "sha1"})
+_UNDERSTOOD_WHEN_CRITICAL = frozenset(
+    {
+        ExtensionOID.BASIC_CONSTRAINTS,
+        ExtensionOID.CERTIFICATE_POLICIES,
+        ExtensionOID.EXTENDED_KEY_USAGE,
+        ExtensionOID.KEY_USAGE,
+        ExtensionOID.SUBJECT_ALTERNATIVE_NAME,
+    }
+)
+
+E = TypeVar("E", bound=x509.ExtensionType)
+Refuse = Callable[[str], EdocError]
+
+
+def certificate_digest(certificate: bytes) -> str:
+    """Returns the name of a certificate in statements and directory: SHA-256 of its DER, hex."""
+    return sha256(certificate).hexdigest()
+
+
+def check_seal_certificate(certificate: x509.Certificate, at: datetime) -> None:
+    """Accepts a certificate that may seal documents at a moment.
+
+    Its key fits a suite; it is for signing documents and not for TLS; it is no certification
+    authority; it is valid at that moment. Says nothing about issuer or revocation.
+
+    Args:
+        certificate: Of the seal.
+        at: Aware datetime: the time of the seal, or now.
+
+    Raises:
+        SealCertificateError: One of these does not hold; says which.
+    """
+    known_key(certificate.public_key())
+    refuse = _refusal(SealCertificateError, "seals", certificate)
+    usages = _check_common(certificate, at, refuse)
+    if usages & TLS_USAGES or ANY_USAGE in usages:
+        raise refuse("it may also be used for TLS or for anything")
+    if not usages & DOCUMENT_USAGES:
+        raise refuse("its extended key usage does not include signing documents")
+    key_usage = _extension(certificate, x509.KeyUsage)
+    if key_usage and not (key_usage.digital_signature or key_usage.content_commitment):
+        raise refuse("its key usage does not include signing")
+
+
+def check_tls_certificate(certificate: x509.Certificate, at: datetime) -> None:
+    """Accepts a certificate with which a node may speak TLS at a moment, as server and client.
+
+    Args:
+        certificate: Of the node.
+        at: Aware datetime, now.
+
+    Raises:
+        PeerNotTrustedError: Its key is not ECDSA P-256, it could seal documents, it is not for
+            both sides of TLS, it is a certification authority or it is not valid then.
+    """
+    refuse = _refusal(PeerNotTrustedError, "TLS", certificate)
+    key = certificate.public_key()
+    if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
+        raise refuse("its key is not ECDSA P-256")
+    usages = _check_common(certificate, at, refuse)
+    if usages & DOCUMENT_USAGES or ANY_USAGE in usages:
+        raise refuse("it may also be used to seal documents or for anything")
+    if not usages >= TLS_USAGES:
+        raise refuse("its extended key usage is not both serverAuth and clientAuth")
+    key_usage = _extension(certificate, x509.KeyUsage)
+    if key_usage and not key_usage.digital_signature:
+        raise refuse("its key usage does not include digitalSignature")
+
+
+def _check_common(
+    certificate: x509.Certificate, at: datetime, refuse: Refuse
+) -> frozenset[ObjectIdentifier]:
+    """Checks what both kinds share and returns the extended key usages."""
+    if certificate.version is not x509.Version.v3:
+        raise refuse("it is not of version 3")
+    if not certificate.not_valid_before_utc <= at <= certificate.not_valid_after_utc:
+        raise refuse(
+            f"it is valid from {certificate.not_valid_before_utc:%Y-%m-%dT%H:%M:%SZ} to "
+            f"{certificate.not_valid_after_utc:%Y-%m-%dT%H:%M:%SZ}, not at {at.isoformat()}"
+        )
+    digest = certificate.signature_hash_algorithm
+    if digest is not None and digest.name in _WEAK_HASHES:
+        raise refuse(f"it is signed over a {digest.name} digest")
+    _check_no_unknown_critical(certificate, refuse)
+    constraints = _extension(certificate, x509.BasicConstraints)
+    key_usage = _extension(certificate, x509.KeyUsage)
+    if constraints and constraints.ca:
+        raise refuse("it is a certification authority")
+    if key_usage and (key_usage.key_cert_sign or key_usage.crl_sign):
+        raise refuse("its key usage allows issuing certificates or revocation lists")
+    usages = _extension(certificate, x509.ExtendedKeyUsage)
+    if usages is None:
+        raise refuse("it has no extended key usage, so it could be used for anything")
+    return frozenset(usages)
+
+
+def _check_no_unknown_critical(certificate: x509.Certificate, refuse: Refuse) -> None:
+    try:
+        extensions = list(certificate.extensions)
+    except ValueError as error:  # malformed, or one of them twice
+        raise refuse(f"its extensions are unreadable ({error})") from None
+    for extension in extensions:
+        if extension.critical and extension.oid not in _UNDERSTOOD_WHEN_CRITICAL:
+            raise refuse(f"it has the unknown critical extension {extension.oid.dotted_string}")
+
+
+def _extension(certificate: x509.Certificate, kind: type[E]) -> E | None:
+    try:
+        return certificate.extensions.get_extension_for_class(kind).value
+    except x509.ExtensionNotFound:
+        return None
+
+
+def _refusal(error: type[EdocError], purpose: str, certificate: x509.Certificate) -> Refuse:
+    digest = certificate_digest(certificate.public_bytes(Encoding.DER))
+
+    def refuse(why: str) -> EdocError:
+        return error(
+            f"The certificate {digest[:16]}… cannot be used for {purpose}: {why}.",
+            certificate=digest,
+        )
+
+    return refuse

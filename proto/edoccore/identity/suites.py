@@ -1,0 +1,48 @@
+"""Signature suites: which algorithms a number means, and which keys fit it.
+
+Nothing is negotiated: a seal names its suite, the directory names the lowest one that is accepted
+from an agency, and the key's kind decides which one its owner can use.
+"""
+
+from enum import IntEnum
+
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
+
+from edoccore.errors import SealCertificateError
+
+PublicKey = ec.EllipticCurvePublicKey | rsa.RSAPublicKey
+
+MIN_RSA_BITS = 2048  # what outside certification authorities still issue
+MAX_RSA_BITS = 4096  # verifying with longer keys costs others more than it gains
+
+
+class Suite(IntEnum):
+    """Numbers are for ever; 2 is kept for suite 1 together with ML-DSA-65."""
+
+    ECDSA_P256_SHA256 = 1
+    RSA_PKCS1_SHA256 = 3
+
+
+def known_key(key: PublicKeyTypes) -> PublicKey:
+    """Returns the same key, narrowed to the kinds that suites use.
+
+    Raises:
+        SealCertificateError: No suite has keys of this kind, curve or length.
+    """
+    if isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP256R1):
+        return key
+    if isinstance(key, rsa.RSAPublicKey) and MIN_RSA_BITS <= key.key_size <= MAX_RSA_BITS:
+        return key
+    raise SealCertificateError(
+        f"No suite uses this key ({type(key).__name__}); a seal needs ECDSA P-256, or RSA with "
+        f"{MIN_RSA_BITS} to {MAX_RSA_BITS} bits.",
+        hint="Have a certificate issued for a P-256 key.",
+    )
+
+
+def suite_of(key: PublicKey) -> Suite:
+    """Returns the suite that a key belongs to."""
+    if isinstance(key, rsa.RSAPublicKey):
+        return Suite.RSA_PKCS1_SHA256
+    return Suite.ECDSA_P256_SHA256
