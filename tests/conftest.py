@@ -1,0 +1,42 @@
+"""What every test may use: the tools of the machine, and settings that make runs repeatable.
+
+Not for fixtures of one subject: those live in ``tests/support`` and are imported where needed.
+"""
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+IN_CI = os.environ.get("CI") == "true"
+
+# The gate must say the same twice: no random seed, no deadline on a busy machine, no database of
+# earlier failures. EDOC_TEST_EXAMPLES=10000 searches harder.
+settings.register_profile(
+    "gate",
+    derandomize=True,
+    deadline=None,
+    database=None,
+    max_examples=int(os.environ.get("EDOC_TEST_EXAMPLES", "100")),
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("gate")
+
+
+@pytest.fixture(scope="session")
+def tool() -> Callable[[str], Path]:
+    """Finds a program: ``tool("openssl")``; absent it skips the test, and fails it under CI."""
+
+    def find(name: str) -> Path:
+        path = shutil.which(name)
+        if path is not None:
+            return Path(path)
+        reason = f"{name} is not installed; deploy/install-packages installs what the tests need"
+        if IN_CI:
+            pytest.fail(reason)
+        pytest.skip(reason)
+
+    return find
