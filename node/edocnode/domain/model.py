@@ -253,7 +253,13 @@ class KnownMessage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeepOutcome:
-    """What ``Inbox.keep`` did with one arrival; ``known`` is the stored one, new or old."""
+    """What ``Inbox.keep`` did with one arrival.
+
+    Attributes:
+        known: The stored message whose receipt answers the arrival: the new row, the old one with
+            SAME and EQUAL; with CONFLICT the row in which the rival is kept as REJECTED with
+            reason MESSAGE_CONFLICT (a repeated rival finds the same row).
+    """
 
     kind: KeepKind
     known: KnownMessage
@@ -261,9 +267,10 @@ class KeepOutcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StagedPart:
-    """A large part on its way in.
+    """A part of an offer on its way in.
 
     Attributes:
+        sender: Agency that sealed the offer (``Arrival.signer``); staging is per agency.
         offset: Bytes on disk, fsynced.
         complete: All bytes there, digest verified, moved into the blob folder.
     """
@@ -410,3 +417,19 @@ class PeerJournal:
     highest: SignedSeal | None
     highest_epoch: bytes
     highest_index: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alarm:
+    """Something a person must know.
+
+    Attributes:
+        kind: Reason code, such as EPOCH_SUPERSEDED.
+        subject: Agency or document concerned.
+        since: When it was first raised.
+    """
+
+    kind: str
+    subject: str
+    message: str
+    since: datetime

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from edoccore.signing.seal import SealedStatement, SignedSeal
 from edocnode.domain.model import (
+    Alarm,
     Arrival,
     DeliveryOutcome,
     EpochHead,
@@ -131,7 +132,8 @@ class Inbox(Protocol):
     async def keep(self, arrivals: Sequence[Arrival]) -> Sequence[KeepOutcome]:
         """Keeps arrivals, each once; they wait for the sealer and are not visible before.
 
-        Staged parts of a kept arrival become its own. Seals are stored as ``note_seal`` does.
+        The stage of (signer, message id) ends with it; parts over ``INLINE_PART_BYTES`` are then
+        in the blob folder and counted as used by it. Seals are stored as ``note_seal`` does.
         """
 
     async def lost_envelopes(
@@ -147,7 +149,13 @@ class Inbox(Protocol):
         at: datetime,
         expires: datetime,
     ) -> Sequence[StagedPart]:
-        """Remembers an offer; returns its parts with the progress made so far."""
+        """Remembers an offer; returns its parts with the progress made so far.
+
+        Args:
+            sender: Agency that sealed the envelope. A part that this same agency delivered before
+                is complete at once (never by what others delivered: possession must not be
+                probed).
+        """
 
     async def staged(self, sender: str, message_id: MessageId) -> Sequence[StagedPart]:
         """Progress of the parts of an offer; empty when none is known."""
@@ -206,3 +214,6 @@ class Alarms(Protocol):
 
     async def clear_alarm(self, kind: str, subject: str) -> None:
         """Ends an alarm."""
+
+    async def alarms(self) -> Sequence[Alarm]:
+        """The alarms that have not ended, oldest first."""

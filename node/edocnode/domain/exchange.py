@@ -1,0 +1,175 @@
+"""What two nodes say to each other, in the node's own types, and the port to another node."""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from edoccore.signing.seal import SealedStatement, SignedSeal
+from edoccore.signing.statements import DirectoryMark
+from edocnode.domain.delivery import PartWanted
+from edocnode.domain.model import MessageId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hello:
+    """Who a node is, from which start it speaks, and what it knows of the other.
+
+    Attributes:
+        opening: Absent while the node cannot seal.
+        known: Highest seal of the other's journal known to the speaker.
+        known_opening: Opening of the other's newest epoch known to the speaker.
+        time: The speaker's clock.
+        tail_lost: The other's journal leaves out seals that the speaker knows.
+    """
+
+    agency: str
+    opening: SealedStatement | None
+    known: SignedSeal | None
+    known_opening: SealedStatement | None
+    directory: DirectoryMark
+    time: datetime
+    tail_lost: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parcel:
+    """One envelope; ``parts`` joins all its parts unless it is only an offer."""
+
+    envelope: SealedStatement
+    parts: bytes
+    offer: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Received:
+    """Answer: a sealed receipt, final."""
+
+    message_id: MessageId
+    envelope_digest: bytes
+    receipt: SealedStatement
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """Answer: final for these bytes, unsealed, nothing kept."""
+
+    message_id: MessageId
+    envelope_digest: bytes
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TryLater:
+    """Answer: the same bytes may succeed later, at the earliest ``after`` from now."""
+
+    message_id: MessageId
+    envelope_digest: bytes
+    reason: str
+    message: str
+    after: timedelta | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Need:
+    """Answer to an offer: these parts are wanted, from these offsets."""
+
+    message_id: MessageId
+    envelope_digest: bytes
+    parts: tuple[PartWanted, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Duplicate:
+    """Answer: the same document is here under another epoch, seq or created."""
+
+    message_id: MessageId
+    envelope_digest: bytes
+    envelope: SealedStatement
+    receipt: SealedStatement
+
+
+Answer = Received | Refused | TryLater | Need | Duplicate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recovered:
+    """An own envelope that a peer gives back after a restore."""
+
+    envelope: SealedStatement
+    receipt: SealedStatement | None
+    record: bytes
+
+
+class DeliveryStream(Protocol):
+    """One open stream of parcels to a peer."""
+
+    @property
+    def hello(self) -> Hello:
+        """The peer's hello on this stream."""
+
+    async def send(self, parcels: Sequence[Parcel]) -> None:
+        """Writes a batch; waits while the peer's window is full.
+
+        Raises:
+            EdocError: The stream ended.
+        """
+
+    def answers(self) -> AsyncIterator[Sequence[Answer]]:
+        """Answers as they come; ends when the stream ends.
+
+        Raises:
+            EdocError: The stream broke, or the peer ended it with a reason.
+        """
+
+    async def close(self) -> None:
+        """Ends the stream."""
+
+
+class PeerLink(Protocol):
+    """Calls to the node of one other agency; every call has a deadline.
+
+    All methods raise ``PeerUnreachableError`` when there is no answer, and the peer's error
+    otherwise.
+    """
+
+    async def hello(self, mine: Hello) -> Hello:
+        """Exchanges hellos."""
+
+    async def deliver(self, mine: Hello) -> DeliveryStream:
+        """Opens a stream of parcels; its first messages are hellos."""
+
+    async def transfer(
+        self, message_id: MessageId, index: int, offset: int, source: "PartSource"
+    ) -> None:
+        """Carries one part from ``offset``; returns when the peer has it whole on disk."""
+
+    def recover(self, epoch: bytes, size: int) -> AsyncIterator[Recovered]:
+        """What the peer holds of this node's lost tail."""
+
+    async def close(self) -> None:
+        """Ends all connections to the peer."""
+
+
+class PartSource(Protocol):
+    """The bytes of one part, from any offset."""
+
+    def chunks(self, offset: int) -> AsyncIterator[bytes]:
+        """Chunks of at most 960 KiB from ``offset`` to the end.
+
+        Raises:
+            StorageDamagedError: The bytes are missing or not those that were stored.
+        """
+
+
+class PeerLinks(Protocol):
+    """Where links to peers come from."""
+
+    def link(self, agency: str) -> PeerLink:
+        """The link to the node of an agency, made when needed, by the directory in force.
+
+        Raises:
+            AgencyUnknownError: Not in the directory.
+            PeerUnreachableError: The agency has published no endpoint.
+        """

@@ -1,0 +1,262 @@
+"""What the sealer does with all that waits: numbers it, words it, puts it under one seal.
+
+Pure: the signature is made by the caller outside any transaction, and nothing of a group counts
+until the storage has committed it. After a commit that failed, or whose outcome is unknown, the
+sealer opens a new epoch instead of using a place in the journal twice.
+
+Source: proto/README.md, sections Seals, Journal and Epochs.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+from msgspec import UNSET
+
+from edoccore.signing import canonical
+from edoccore.signing.merkle import Frontier, leaf_hash
+from edoccore.signing.seal import SealDraft, SealPlace, SignedSeal, draft
+from edoccore.signing.statements import (
+    DirectoryMark,
+    Envelope,
+    EpochOpening,
+    Head,
+    Receipt,
+    Result,
+    time_text,
+    uuid_text,
+)
+from edocnode.domain.model import (
+    EffectDraft,
+    EnvelopeDraft,
+    EpochHead,
+    ReceiptDraft,
+    SealCommit,
+    SealedEffect,
+    SealedEnvelope,
+    SealedOwn,
+    SealedReceipt,
+    Unsealed,
+)
+
+_VERSION_7 = 0x7 << 76
+_VARIANT = 0x2 << 62
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SealingKey:
+    """With what and in whose name seals are made now.
+
+    Attributes:
+        certificates: Digests: seal certificate, then its issuers.
+    """
+
+    network: str
+    agency: str
+    certificates: tuple[str, ...]
+    suite: int
+
+
+@dataclass(slots=True)
+class EpochState:
+    """The sealer's place in its journal; changed only after a commit.
+
+    Attributes:
+        next_index: Index of the seal to come.
+        last_time: Time of the last seal; the next is not earlier.
+        seqs: Highest seq given, by to_node.
+    """
+
+    epoch: bytes
+    next_index: int = 0
+    last_time: datetime | None = None
+    frontier: Frontier = field(default_factory=Frontier)
+    seqs: dict[str, int] = field(default_factory=dict)
+
+    def committed(self, group: "SealGroup") -> None:
+        """Moves on past a group that storage has committed."""
+        self.next_index += 1
+        self.last_time = group.time
+        self.frontier.append(leaf_hash(group.draft.data))
+        self.seqs.update(group.seqs)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnStatement:
+    """A statement about this agency itself that waits for a seal."""
+
+    kind: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SealGroup:
+    """Everything that goes under one seal, worded and numbered, not yet signed."""
+
+    time: datetime
+    draft: SealDraft
+    owns: tuple[OwnStatement, ...]
+    envelopes: tuple[tuple[EnvelopeDraft, int, bytes], ...]
+    receipts: tuple[tuple[ReceiptDraft, bytes], ...]
+    effects: tuple[EffectDraft, ...]
+    seqs: Mapping[str, int]
+
+
+def next_epoch(now: datetime, previous: bytes, *, random: bytes) -> bytes:
+    """A UUIDv7 for a new epoch: of now, but always greater than the one before.
+
+    Args:
+        previous: 16 bytes, or empty.
+        random: At least 10 bytes.
+    """
+    milliseconds = int(now.timestamp() * 1000)
+    bits = (milliseconds << 80) | (int.from_bytes(random[:10], "big"))
+    bits = bits & ~(0xF << 76) & ~(0x3 << 62) | _VERSION_7 | _VARIANT
+    candidate = UUID(int=bits).bytes
+    if candidate > previous:
+        return candidate
+    # The clock went back, or the database comes from a later time: one millisecond after it.
+    later = ((int.from_bytes(previous, "big") >> 80) + 1) << 80
+    return UUID(int=later | (bits & ((1 << 80) - 1))).bytes
+
+
+def opening(
+    key: SealingKey, epoch: bytes, previous: EpochHead | None, *, reason: str
+) -> OwnStatement:
+    """Words the opening of an epoch, statement 0 of its seal 0."""
+    statement = EpochOpening(
+        network=key.network,
+        agency=key.agency,
+        epoch=uuid_text(epoch),
+        previous=UNSET if previous is None else _head(previous),
+        reason=reason,
+    )
+    return OwnStatement(kind="epoch", data=canonical.encode(statement))
+
+
+def prepare(
+    state: EpochState,
+    key: SealingKey,
+    waiting: Unsealed,
+    owns: Sequence[OwnStatement],
+    *,
+    directory: DirectoryMark,
+    now: datetime,
+) -> SealGroup:
+    """Puts all that waits under one seal, in the order owns, receipts, envelopes."""
+    time = max(now, state.last_time) if state.last_time else now
+    envelopes, seqs = _word_envelopes(state, key, waiting.envelopes)
+    receipts = tuple((item, _word_receipt(key, item)) for item in waiting.receipts)
+    statements = [
+        *(item.data for item in owns),
+        *(data for _, data in receipts),
+        *(data for _, _, data in envelopes),
+    ]
+    place = SealPlace(
+        network=key.network,
+        signer=key.agency,
+        certificates=key.certificates,
+        suite=key.suite,
+        directory=directory,
+        epoch=uuid_text(state.epoch),
+        index=state.next_index,
+        journal_root=state.frontier.root(),
+    )
+    return SealGroup(
+        time=time,
+        draft=draft(place, statements, [e.salt + e.data for e in waiting.effects], time=time),
+        owns=tuple(owns),
+        envelopes=tuple(envelopes),
+        receipts=receipts,
+        effects=waiting.effects,
+        seqs=seqs,
+    )
+
+
+def commit_of(group: SealGroup, state: EpochState, key: SealingKey, signature: bytes) -> SealCommit:
+    """What storage must commit for a signed group."""
+    proofs = [tuple(proof) for proof in group.draft.statement_proofs]
+    receipts_from = len(group.owns)
+    envelopes_from = receipts_from + len(group.receipts)
+    return SealCommit(
+        agency=key.agency,
+        epoch=state.epoch,
+        index=state.next_index,
+        time=group.time,
+        seal=SignedSeal(group.draft.data, signature),
+        owns=tuple(
+            SealedOwn(kind=own.kind, data=own.data, leaf=leaf, proof=proofs[leaf])
+            for leaf, own in enumerate(group.owns)
+        ),
+        receipts=tuple(
+            SealedReceipt(incoming_id=item.incoming_id, data=data, leaf=leaf, proof=proofs[leaf])
+            for leaf, (item, data) in enumerate(group.receipts, receipts_from)
+        ),
+        envelopes=tuple(
+            SealedEnvelope(
+                message_id=item.message_id,
+                to_node=item.to_node,
+                seq=seq,
+                data=data,
+                leaf=leaf,
+                proof=proofs[leaf],
+            )
+            for leaf, (item, seq, data) in enumerate(group.envelopes, envelopes_from)
+        ),
+        effects=tuple(
+            SealedEffect(effect_id=effect.effect_id, leaf=leaf, proof=tuple(proof))
+            for leaf, (effect, proof) in enumerate(
+                zip(group.effects, group.draft.effect_proofs, strict=True)
+            )
+        ),
+    )
+
+
+def _word_envelopes(
+    state: EpochState, key: SealingKey, drafts: Sequence[EnvelopeDraft]
+) -> tuple[list[tuple[EnvelopeDraft, int, bytes]], dict[str, int]]:
+    """Gives each envelope the next seq of its peer and writes it."""
+    epoch = uuid_text(state.epoch)
+    seqs: dict[str, int] = {}
+    worded = []
+    for item in drafts:
+        seq = seqs.get(item.to_node, state.seqs.get(item.to_node, 0)) + 1
+        seqs[item.to_node] = seq
+        envelope = Envelope(
+            network=key.network,
+            message_id=uuid_text(item.message_id),
+            document_id=uuid_text(item.document_id),
+            from_=item.sender,
+            to=item.recipient,
+            to_node=item.to_node,
+            epoch=epoch,
+            seq=seq,
+            created=time_text(item.created),
+            expires=time_text(item.expires),
+            urgency=item.urgency,
+            operation=item.operation,
+            about=UNSET if item.about is None else item.about.hex(),
+            parts=item.parts,
+        )
+        worded.append((item, seq, canonical.encode(envelope)))
+    return worded, seqs
+
+
+def _word_receipt(key: SealingKey, item: ReceiptDraft) -> bytes:
+    return canonical.encode(
+        Receipt(
+            network=key.network,
+            envelope=item.envelope_digest.hex(),
+            message_id=uuid_text(item.message_id),
+            from_=item.recipient,
+            to=item.sender,
+            result=item.result,
+            time=time_text(item.kept_at),
+            reason=item.reason if item.result == Result.REJECTED else UNSET,
+        )
+    )
+
+
+def _head(head: EpochHead) -> Head:
+    return Head(epoch=uuid_text(head.epoch), size=head.size, root=head.root.hex())

@@ -1,0 +1,305 @@
+"""The sealer: the one place where this agency signs.
+
+Takes all that is kept and unsealed, signs outside any transaction, commits seal, proofs and
+visibility in one transaction fenced by its epoch; only then is anybody told. A crash between
+keeping and sealing is made good at the next start. After any commit that failed or is unknown,
+the database is the truth: the sealer forgets what it signed and opens a new epoch.
+
+Never signs for a superseded epoch: when a peer shows a newer opening that is not in this
+database, another copy of the node is running; the sealer stops, raises an alarm, and goes on
+only by ``takeover``.
+"""
+
+import asyncio
+import secrets
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+import structlog
+
+from edoccore.errors import (
+    DiskFullError,
+    EdocError,
+    EpochSupersededError,
+    SealerStoppedError,
+    StorageFailedError,
+)
+from edoccore.identity.keys import Signer
+from edoccore.signing.seal import SealedStatement
+from edoccore.signing.statements import DirectoryMark, uuid_text
+from edocnode.domain.model import IncomingId, SealCommit, SealedOwn, Unsealed
+from edocnode.domain.ports import Alarms, SealerStore
+from edocnode.domain.sealing import (
+    EpochState,
+    OwnStatement,
+    SealGroup,
+    SealingKey,
+    commit_of,
+    next_epoch,
+    opening,
+    prepare,
+)
+
+GROUP = 400  # statements under one seal; more wait for the next
+RECENT = 20_000  # sealed receipts remembered for answers that are being written
+RETRY = timedelta(seconds=1)  # after a signer or disk failed
+NOTHING = Unsealed(envelopes=(), receipts=(), effects=())
+
+log = structlog.get_logger(__name__)
+
+
+class SealerState(StrEnum):
+    """Whether this node seals."""
+
+    STARTING = "starting"
+    SEALING = "sealing"
+    FAILING = "failing"  # signer or disk fails; tried again
+    SUPERSEDED = "superseded"  # another copy runs; only takeover goes on
+    STOPPED = "stopped"
+
+
+class Sealer:
+    """Seals what is kept, group by group, in one epoch at a time."""
+
+    def __init__(
+        self,
+        *,
+        store: SealerStore,
+        alarms: Alarms,
+        signer: Signer,
+        key: SealingKey,
+        directory: Callable[[], DirectoryMark],
+        clock: Callable[[], datetime],
+    ) -> None:
+        """Joins the parts; nothing happens before ``run``."""
+        self._store = store
+        self._alarms = alarms
+        self._signer = signer
+        self._key = key
+        self._directory = directory
+        self._clock = clock
+        self._epoch: EpochState | None = None
+        self._opening: SealedStatement | None = None
+        self._reason = "start"
+        self._wake = asyncio.Event()
+        self._owns: list[tuple[OwnStatement, asyncio.Future[SealedStatement]]] = []
+        self._waiting: dict[IncomingId, list[asyncio.Future[SealedStatement]]] = {}
+        self._recent: OrderedDict[IncomingId, SealedStatement] = OrderedDict()
+        self._listeners: list[Callable[[SealCommit], None]] = []
+        self._opened = asyncio.Event()
+        self._highest_known = b""
+        self.state = SealerState.STARTING
+        self.problem = ""
+
+    @property
+    def opening(self) -> SealedStatement | None:
+        """The sealed opening of the epoch in force; None while this node cannot seal."""
+        return self._opening if self.state is not SealerState.SUPERSEDED else None
+
+    @property
+    def epoch(self) -> bytes:
+        """The epoch in force, 16 bytes; empty before the first."""
+        return self._epoch.epoch if self._epoch else b""
+
+    def on_sealed(self, listener: Callable[[SealCommit], None]) -> None:
+        """Calls ``listener`` after each commit, on the event loop."""
+        self._listeners.append(listener)
+
+    def wake(self) -> None:
+        """Tells that something was kept."""
+        self._wake.set()
+
+    async def opened(self) -> None:
+        """Waits until an epoch is open."""
+        await self._opened.wait()
+
+    async def seal_own(self, kind: str, data: bytes) -> SealedStatement:
+        """Seals a statement about this agency with the next group."""
+        future: asyncio.Future[SealedStatement] = asyncio.get_running_loop().create_future()
+        self._owns.append((OwnStatement(kind=kind, data=data), future))
+        self.wake()
+        return await future
+
+    async def receipts(
+        self, ids: Sequence[IncomingId], within: timedelta
+    ) -> dict[IncomingId, SealedStatement]:
+        """Waits for the receipts of kept arrivals; those not sealed in time are left out."""
+        found: dict[IncomingId, SealedStatement] = {}
+        futures: dict[IncomingId, asyncio.Future[SealedStatement]] = {}
+        for incoming_id in ids:
+            if (recent := self._recent.get(incoming_id)) is not None:
+                found[incoming_id] = recent
+                continue
+            future: asyncio.Future[SealedStatement] = asyncio.get_running_loop().create_future()
+            self._waiting.setdefault(incoming_id, []).append(future)
+            futures[incoming_id] = future
+        if not futures:
+            return found
+        self.wake()
+        try:
+            await asyncio.wait(futures.values(), timeout=within.total_seconds())
+        finally:
+            self._forget(futures)
+        done = {item: future.result() for item, future in futures.items() if future.done()}
+        missing = [item for item in futures if item not in done]
+        if missing:  # another worker may have sealed them
+            done.update(await self._store.receipts(missing))
+        return found | done
+
+    async def superseded(self, epoch: bytes, by: str) -> None:
+        """Stops sealing: ``by`` showed the opening of a newer epoch of this agency."""
+        if self._epoch is not None and epoch <= self._epoch.epoch:
+            return
+        self._highest_known = max(self._highest_known, epoch)
+        if self.state is SealerState.SUPERSEDED:
+            return
+        self.state = SealerState.SUPERSEDED
+        self.problem = (
+            f"{by} knows epoch {uuid_text(epoch)}, which was opened by another copy of this "
+            f"node. Stop the other copy, then run: edocnode takeover --yes"
+        )
+        await self._alarms.raise_alarm(
+            EpochSupersededError.reason, self._key.agency, self.problem, self._clock()
+        )
+        log.error("sealer.superseded", by=by, epoch=uuid_text(epoch))
+
+    async def takeover(self) -> None:
+        """Goes on in a new epoch, above every epoch seen; an operator decided it."""
+        self._reason = "takeover"
+        await self._open_epoch()
+        await self._alarms.clear_alarm(EpochSupersededError.reason, self._key.agency)
+
+    async def run(self) -> None:
+        """Seals until cancelled. A node that was superseded before its restart stays so.
+
+        Raises:
+            StorageFailedError: The disk failed to keep a write; the node must stop.
+        """
+        await self._recall()
+        while True:
+            if self.state is SealerState.SUPERSEDED:
+                await self._sleep()
+                continue
+            try:
+                if self._epoch is None:
+                    await self._open_epoch()
+                if not await self._seal_next():
+                    await self._sleep()
+            except EpochSupersededError as error:
+                await self._lost_lease(error)
+            except StorageFailedError:
+                self.state = SealerState.STOPPED
+                raise
+            except SealerStoppedError as error:  # nothing was signed: the epoch goes on
+                await self._failing(error)
+            except DiskFullError as error:  # what was signed for this group must never be used
+                self._epoch = None
+                self._reason = "commit_unknown"
+                await self._failing(error)
+
+    async def _recall(self) -> None:
+        for alarm in await self._alarms.alarms():
+            if alarm.kind == EpochSupersededError.reason:
+                self.state, self.problem = SealerState.SUPERSEDED, alarm.message
+
+    async def _open_epoch(self) -> None:
+        previous = await self._store.last_head(self._key.agency)
+        newest = max(previous.epoch if previous else b"", self._highest_known)
+        epoch = next_epoch(self._clock(), newest, random=secrets.token_bytes(10))
+        await self._store.open_epoch(self._key.agency, epoch, self._clock())
+        state = EpochState(
+            epoch=epoch, seqs=dict(await self._store.last_seqs(self._key.agency))
+        )
+        own = opening(self._key, epoch, previous, reason=self._reason)
+        commit = await self._seal(state, NOTHING, [own])
+        self._epoch = state
+        self._opening = _sealed(commit, commit.owns[0])
+        self._reason = "start"
+        self.state = SealerState.SEALING
+        self.problem = ""
+        self._opened.set()
+        log.info("sealer.epoch_opened", epoch=uuid_text(epoch))
+        self.wake()
+
+    async def _seal_next(self) -> bool:
+        """Seals what waits. Returns False when nothing did."""
+        self._wake.clear()
+        waiting = await self._store.unsealed(GROUP)
+        owns, self._owns = self._owns, []
+        if not (owns or waiting.envelopes or waiting.receipts or waiting.effects):
+            return False
+        assert self._epoch is not None
+        try:
+            commit = await self._seal(self._epoch, waiting, [own for own, _ in owns])
+        except BaseException:
+            self._owns = owns + self._owns
+            raise
+        for (_, future), own in zip(owns, commit.owns, strict=True):
+            if not future.done():
+                future.set_result(_sealed(commit, own))
+        self.state, self.problem = SealerState.SEALING, ""
+        self._tell(commit)
+        return True
+
+    async def _seal(
+        self, state: EpochState, waiting: Unsealed, owns: Sequence[OwnStatement]
+    ) -> SealCommit:
+        commit, group = await asyncio.to_thread(self._sign, state, waiting, owns)
+        await self._store.commit_seal(commit)
+        state.committed(group)
+        return commit
+
+    def _sign(
+        self, state: EpochState, waiting: Unsealed, owns: Sequence[OwnStatement]
+    ) -> tuple[SealCommit, SealGroup]:
+        group = prepare(
+            state, self._key, waiting, owns, directory=self._directory(), now=self._clock()
+        )
+        signature = self._signer.sign(group.draft.data)
+        return commit_of(group, state, self._key, signature), group
+
+    def _tell(self, commit: SealCommit) -> None:
+        for receipt in commit.receipts:
+            sealed = SealedStatement(receipt.data, receipt.leaf, receipt.proof, commit.seal)
+            self._recent[receipt.incoming_id] = sealed
+            for future in self._waiting.pop(receipt.incoming_id, ()):
+                if not future.done():
+                    future.set_result(sealed)
+        while len(self._recent) > RECENT:
+            self._recent.popitem(last=False)
+        for listener in self._listeners:
+            listener(commit)
+
+    def _forget(self, futures: dict[IncomingId, asyncio.Future[SealedStatement]]) -> None:
+        for incoming_id, future in futures.items():
+            queue = self._waiting.get(incoming_id)
+            if queue and future in queue:
+                queue.remove(future)
+                if not queue:
+                    del self._waiting[incoming_id]
+
+    async def _lost_lease(self, error: EdocError) -> None:
+        self._epoch = None
+        self._opening = None
+        self.state = SealerState.SUPERSEDED
+        self.problem = error.message
+        await self._alarms.raise_alarm(
+            error.reason, self._key.agency, error.message, self._clock()
+        )
+
+    async def _failing(self, error: EdocError) -> None:
+        self.state = SealerState.FAILING
+        if self.problem != error.message:
+            self.problem = error.message
+            log.error("sealer.failing", reason=error.reason, message=error.message)
+        await asyncio.sleep(RETRY.total_seconds())
+
+    async def _sleep(self) -> None:
+        await self._wake.wait()
+        self._wake.clear()
+
+
+def _sealed(commit: SealCommit, own: SealedOwn) -> SealedStatement:
+    return SealedStatement(own.data, own.leaf, own.proof, commit.seal)
