@@ -205,8 +205,9 @@ def _is_authentic(crl: x509.CertificateRevocationList, issuer: x509.Certificate)
     if usage is not None and not usage.crl_sign:
         return False
     key = issuer.public_key()
-    known = isinstance(key, ec.EllipticCurvePublicKey | rsa.RSAPublicKey)
-    return known and crl.is_signature_valid(key)
+    if not isinstance(key, ec.EllipticCurvePublicKey | rsa.RSAPublicKey):
+        return False
+    return crl.is_signature_valid(key)
 
 
 def _covers(
