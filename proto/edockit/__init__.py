@@ -1,0 +1,1 @@
+"""Plumbing that both programs share and that knows nothing of documents or agencies."""

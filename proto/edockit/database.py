@@ -22,7 +22,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import sqlalchemy
 from sqlalchemy import event
@@ -33,6 +33,9 @@ from sqlalchemy.types import BigInteger, TypeDecorator
 from edoccore.errors import DataFolderError, EdocError, SettingsError
 from edockit import storage_errors
 from edockit.group_writer import GroupWriter
+
+if TYPE_CHECKING:
+    import psycopg  # an optional dependency, and slow to import
 
 READERS = 4  # connections and threads that read at the same time
 READER_WAIT_S = 30  # seconds a reader waits for a free connection
@@ -56,7 +59,7 @@ class UTCDateTime(TypeDecorator[datetime]):
     impl = BigInteger
     cache_ok = True
 
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:  # noqa: ARG002
         """Turns an aware datetime into milliseconds.
 
         Raises:
@@ -68,7 +71,7 @@ class UTCDateTime(TypeDecorator[datetime]):
             raise ValueError(f"a time without a time zone cannot be stored: {value!r}")
         return (value - _EPOCH) // _MILLISECOND
 
-    def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:
+    def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
         """Turns milliseconds into an aware datetime in UTC."""
         return None if value is None else _EPOCH + value * _MILLISECOND
 
@@ -309,7 +312,7 @@ def _postgres_engines(url: URL) -> tuple[Engine, Engine]:
         isolation_level="REPEATABLE READ",  # one snapshot per read, as SQLite gives
     )
 
-    def on_connect(driver: Any, _record: object) -> None:  # untyped DBAPI
+    def on_connect(driver: "psycopg.Connection", _record: object) -> None:
         driver.read_only = True
 
     event.listen(reading, "connect", on_connect)

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from tests.support.postgres import PostgresServer
 
 from edoccore.errors import DataFolderError, StorageDamagedError, StorageFailedError
 from edockit.database import Database
+from tests.support.postgres import PostgresServer
 
 METADATA = sa.MetaData()
 NOTES = sa.Table("notes", METADATA, sa.Column("id", sa.Integer, primary_key=True))

@@ -1,0 +1,167 @@
+"""Carries errors over gRPC: EdocError <-> google.rpc.Status with exactly one ErrorInfo.
+
+The reason names the class, so the other side gets back the error that was raised here, with its
+exit code, its answer and whether trying again can help. The text is for people only. Whatever a
+peer sends is bounded and never trusted to be well-formed.
+
+Source: AIP-193; proto/README.md, table of reasons.
+"""
+
+import functools
+from collections.abc import Iterable, Iterator
+from typing import Protocol
+
+import grpc
+from google.protobuf import any_pb2
+from google.protobuf.message import DecodeError
+from google.rpc import error_details_pb2, status_pb2
+
+from edoccore.errors import (
+    ERROR_DOMAIN,
+    EdocError,
+    LimitExceededError,
+    PeerNotTrustedError,
+    PeerUnreachableError,
+)
+
+STATUS_KEY = "grpc-status-details-bin"  # trailing metadata; the gRPC libraries agree on it
+HINT_KEY = "hint"  # in ErrorInfo.metadata
+MAX_MESSAGE_LENGTH = 320  # characters; percent-encoded and twice in trailers of at most 8 KiB
+MAX_FIELD_LENGTH = 200  # characters of one metadata value
+MAX_FIELDS = 10
+MAX_STATUS_BYTES = 8_192  # of a peer's status; more is not read
+
+_UNREACHABLE_CODES = frozenset(
+    {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED}
+)
+
+
+class FailedCall(Protocol):
+    """What a failed call tells, in the synchronous and the asynchronous library."""
+
+    def code(self) -> grpc.StatusCode:
+        """Returns the status code."""
+        ...
+
+    def details(self) -> str | None:
+        """Returns the text."""
+        ...
+
+
+class CallStatus(grpc.Status):
+    """Code, text and trailing metadata of a call that ends with an error."""
+
+    def __init__(self, status: status_pb2.Status) -> None:
+        """Takes over a google.rpc.Status."""
+        self.code = _code(status.code)
+        self.details = status.message
+        self.trailing_metadata = ((STATUS_KEY, status.SerializeToString()),)
+
+
+def to_status(error: EdocError) -> status_pb2.Status:
+    """Builds the google.rpc.Status of an error; long texts are cut, surplus fields left out."""
+    metadata = {key: value[:MAX_FIELD_LENGTH] for key, value in list(error.fields.items())}
+    if error.hint:
+        metadata = {HINT_KEY: error.hint[:MAX_FIELD_LENGTH], **metadata}
+    kept = dict(list(metadata.items())[:MAX_FIELDS])
+    info = error_details_pb2.ErrorInfo(reason=error.reason, domain=ERROR_DOMAIN, metadata=kept)
+    detail = any_pb2.Any()
+    detail.Pack(info)
+    code: int = grpc.StatusCode[error.status].value[0]
+    message = error.message[:MAX_MESSAGE_LENGTH]
+    return status_pb2.Status(code=code, message=message, details=[detail])
+
+
+def abort_status(error: EdocError) -> CallStatus:
+    """Returns what a service ends a call with.
+
+    Synchronous: ``context.abort_with_status(abort_status(error))``; asynchronous:
+    ``await context.abort(status.code, status.details, status.trailing_metadata)``.
+    """
+    return CallStatus(to_status(error))
+
+
+def from_status(status: status_pb2.Status) -> EdocError | None:
+    """Returns the error a status carries; None when it has no ErrorInfo of this protocol.
+
+    A reason this version does not know becomes a plain EdocError with the reason in ``fields``.
+    """
+    for detail in status.details:
+        info = error_details_pb2.ErrorInfo()
+        if not detail.Is(info.DESCRIPTOR):
+            continue
+        detail.Unpack(info)
+        if info.domain == ERROR_DOMAIN:
+            return _error(info, status.message)
+    return None
+
+
+def raise_for(
+    call: grpc.RpcError, *, unreachable: type[EdocError] = PeerUnreachableError
+) -> EdocError:
+    """Returns the error behind a failed call; callers raise it from the library's own.
+
+    Args:
+        call: What the library raised, of either kind.
+        unreachable: What it means here that nobody answered (a peer, the registry, this node).
+    """
+    known = _sent_error(call)
+    if known is not None:
+        return known
+    code = call.code() if hasattr(call, "code") else grpc.StatusCode.UNKNOWN
+    text = str(call.details() if hasattr(call, "details") else call)[:MAX_MESSAGE_LENGTH]
+    if code in _UNREACHABLE_CODES:
+        return unreachable(None, cause=text)
+    if code is grpc.StatusCode.UNAUTHENTICATED:
+        return PeerNotTrustedError(None, cause=text)
+    if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
+        return LimitExceededError(f"the message was refused by the other side: {text}")
+    return EdocError(f"the call failed: {code.name}: {text}", code=code.name)
+
+
+def _sent_error(call: grpc.RpcError) -> EdocError | None:
+    """Reads the error out of the trailing metadata of a failed call."""
+    if not hasattr(call, "trailing_metadata"):
+        return None
+    metadata: Iterable[tuple[str, str | bytes]] = call.trailing_metadata() or ()
+    for key, value in metadata:
+        if key == STATUS_KEY and isinstance(value, bytes) and len(value) <= MAX_STATUS_BYTES:
+            try:
+                return from_status(status_pb2.Status.FromString(value))
+            except DecodeError:
+                return None
+    return None
+
+
+def _error(info: error_details_pb2.ErrorInfo, message: str) -> EdocError:
+    fields = {
+        key: value[:MAX_FIELD_LENGTH]
+        for key, value in sorted(info.metadata.items())[: MAX_FIELDS + 1]
+        if key.isidentifier() and key != "message"
+    }
+    hint = fields.pop(HINT_KEY, "")
+    text = message[:MAX_MESSAGE_LENGTH] or None
+    kind = _classes().get(info.reason)
+    if kind is None:
+        fields["reason"] = info.reason[:MAX_FIELD_LENGTH]
+        return EdocError(text, hint=hint, **fields)
+    return kind(text, hint=hint, **fields)
+
+
+@functools.cache
+def _classes() -> dict[str, type[EdocError]]:
+    """Returns every class of the tree by its reason."""
+    return {kind.reason: kind for kind in _tree(EdocError)}
+
+
+def _tree(kind: type[EdocError]) -> Iterator[type[EdocError]]:
+    yield kind
+    for child in kind.__subclasses__():
+        yield from _tree(child)
+
+
+def _code(number: int) -> grpc.StatusCode:
+    for code in grpc.StatusCode:
+        if code.value[0] == number:
+            return code
+    return grpc.StatusCode.UNKNOWN

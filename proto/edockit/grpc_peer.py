@@ -1,0 +1,254 @@
+"""Who is calling: the check of the caller on every call and every message, and its errors.
+
+TLS lets in whoever is in the trust store at the moment of the handshake. Connections outlive
+that moment, and resumed sessions are let in even after a certificate has expired, so the program
+gives a check that is run again for each call and for each message of a stream.
+
+The interceptors also end calls: an EdocError becomes its gRPC status, anything else is logged
+and answered as an internal fault without its text.
+"""
+
+from __future__ import annotations  # gRPC types are generic for the type checker only
+
+import contextlib
+import functools
+import inspect
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from contextvars import ContextVar
+from typing import Any, NoReturn, TypeAlias, TypeVar
+
+import grpc
+import structlog
+from cryptography import x509
+from cryptography.x509.oid import ExtendedKeyUsageOID
+
+from edoccore.errors import EdocError, PeerNotTrustedError
+from edoccore.wire.status import abort_status
+
+AuthContext = Mapping[str, Iterable[bytes]]  # as gRPC gives it: names to values
+PeerCheck = Callable[[AuthContext], object]  # returns who it is, raises PeerNotTrustedError
+Identity = TypeVar("Identity")
+Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"  # interceptors serve every message type
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+Behaviour: TypeAlias = Any  # four shapes of function, told apart when they are wrapped
+
+TLS_VERSION_KEY = "ssl_tls_version"
+CERTIFICATE_KEY = "x509_pem_cert"
+TLS13 = b"TLSv1.3"
+_TLS_USAGES = {ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH}
+
+_log = structlog.get_logger(__name__)
+_identity: ContextVar[object] = ContextVar("peer_identity")
+_recheck: ContextVar[Callable[[], object]] = ContextVar("peer_recheck")
+
+
+def require_tls13(auth_context: AuthContext) -> None:
+    """Refuses a connection that is not TLS 1.3.
+
+    Raises:
+        PeerNotTrustedError: It is older, or not encrypted at all.
+    """
+    if list(auth_context.get(TLS_VERSION_KEY, ())) != [TLS13]:
+        raise PeerNotTrustedError(
+            "the connection does not use TLS 1.3", hint="update the calling node"
+        )
+
+
+def peer_certificate(auth_context: AuthContext) -> bytes:
+    """Returns the caller's TLS certificate, DER.
+
+    Raises:
+        PeerNotTrustedError: It showed none.
+    """
+    certificates = list(auth_context.get(CERTIFICATE_KEY, ()))
+    if len(certificates) != 1:
+        raise PeerNotTrustedError("the caller showed no TLS certificate")
+    return ssl.PEM_cert_to_DER_cert(certificates[0].decode("ascii"))
+
+
+def is_tls_certificate(certificate: bytes) -> bool:
+    """Tells whether a certificate (DER) is meant for TLS clients and for no document signing.
+
+    TLS does not ask this of a pinned certificate, so whoever trusts one must.
+    """
+    loaded = x509.load_der_x509_certificate(certificate)
+    try:
+        usage = loaded.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    except x509.ExtensionNotFound:
+        return False
+    return set(usage) <= _TLS_USAGES and ExtendedKeyUsageOID.CLIENT_AUTH in usage
+
+
+def peer_identity(kind: type[Identity]) -> Identity:
+    """Returns who makes the current call, as the program's check named it.
+
+    Raises:
+        LookupError: Outside a checked call.
+        TypeError: The check names callers by another type.
+    """
+    identity = _identity.get()
+    if not isinstance(identity, kind):
+        raise TypeError(f"the caller is a {type(identity).__name__}, not a {kind.__name__}")
+    return identity
+
+
+def check_peer_again() -> object:
+    """Runs the program's check on the current call once more, at this moment.
+
+    Raises:
+        PeerNotTrustedError: The caller is no longer trusted.
+        LookupError: Outside a checked call.
+    """
+    return _recheck.get()()
+
+
+class CallInterceptor(grpc.aio.ServerInterceptor):
+    """Checks the caller (when there is a check) and turns errors into gRPC status."""
+
+    def __init__(self, check: PeerCheck | None = None) -> None:
+        """Takes the program's check; None on a socket where the system decides who may connect.
+
+        Args:
+            check: Run for each call and for each message that arrives or leaves on a stream.
+        """
+        self._check = check
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Handler | None:
+        """Puts the check and the translation around the handler of a method."""
+        handler = await continuation(handler_call_details)
+        if handler is None:
+            return None
+        behaviour = _behaviour(handler)
+        if inspect.isasyncgenfunction(behaviour):
+            return _rebuilt(handler, self._around_generator(behaviour))
+        return _rebuilt(handler, self._around_coroutine(behaviour))
+
+    def _around_coroutine(self, behaviour: Behaviour) -> Behaviour:
+        async def guarded(request: object, context: Context) -> object:
+            try:
+                return await behaviour(self._admit(request, context), context)
+            except grpc.aio.AbortError:
+                raise
+            except Exception as error:  # noqa: BLE001 - top of a call
+                await _abort(context, error)
+
+        return guarded
+
+    def _around_generator(self, behaviour: Behaviour) -> Behaviour:
+        async def guarded(request: object, context: Context) -> AsyncIterator[object]:
+            try:
+                answers = behaviour(self._admit(request, context), context)
+                async with contextlib.aclosing(answers):
+                    async for answer in answers:
+                        if self._check is not None:
+                            check_peer_again()
+                        yield answer
+            except grpc.aio.AbortError:
+                raise
+            except Exception as error:  # noqa: BLE001 - top of a call
+                await _abort(context, error)
+
+        return guarded
+
+    def _admit(self, request: object, context: Context) -> object:
+        """Checks the caller; returns the request, a stream of them checked message by message."""
+        if self._check is None:
+            return request
+        recheck = functools.partial(self._check, context.auth_context())
+        _identity.set(recheck())
+        _recheck.set(recheck)
+        if isinstance(request, AsyncIterator):
+            return _CheckedMessages(request, recheck)
+        return request
+
+
+class SynchronousCallInterceptor(grpc.ServerInterceptor):
+    """Turns errors of synchronous services into gRPC status; their callers prove nothing by TLS."""
+
+    def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Handler | None],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Handler | None:
+        """Puts the translation around the handler of a method."""
+        handler = continuation(handler_call_details)
+        if handler is None:
+            return None
+        behaviour = _behaviour(handler)
+        if handler.response_streaming:
+            return _rebuilt(handler, _around_iterator(behaviour))
+        return _rebuilt(handler, _around_function(behaviour))
+
+
+class _CheckedMessages(AsyncIterator[object]):
+    """The messages of a stream, each handed on only after the caller was checked again."""
+
+    def __init__(self, messages: AsyncIterator[object], recheck: Callable[[], object]) -> None:
+        self._messages = messages
+        self._recheck = recheck
+
+    async def __anext__(self) -> object:
+        message = await anext(self._messages)
+        self._recheck()
+        return message
+
+
+def _around_function(behaviour: Behaviour) -> Behaviour:
+    def guarded(request: object, context: grpc.ServicerContext) -> object:
+        try:
+            return behaviour(request, context)
+        except Exception as error:  # noqa: BLE001 - top of a call
+            context.abort_with_status(abort_status(_told(error)))
+
+    return guarded
+
+
+def _around_iterator(behaviour: Behaviour) -> Behaviour:
+    def guarded(request: object, context: grpc.ServicerContext) -> Iterator[object]:
+        try:
+            yield from behaviour(request, context)
+        except Exception as error:  # noqa: BLE001 - top of a call
+            context.abort_with_status(abort_status(_told(error)))
+
+    return guarded
+
+
+async def _abort(context: Context, error: Exception) -> NoReturn:
+    status = abort_status(_told(error))
+    await context.abort(status.code, status.details, status.trailing_metadata)
+
+
+def _told(error: Exception) -> EdocError:
+    """Returns what the caller may know: an error of the protocol, or that there was a fault."""
+    if isinstance(error, EdocError):
+        return error
+    _log.error("call_failed", exc_info=error)
+    return EdocError("the call failed because of a fault here; the log of this program says why")
+
+
+def _behaviour(handler: Handler) -> Behaviour:
+    """Returns the function behind a handler, whichever of the four kinds it is."""
+    kinds = (handler.unary_unary, handler.unary_stream, handler.stream_unary)
+    return next((kind for kind in kinds if kind is not None), None) or handler.stream_stream
+
+
+def _rebuilt(handler: Handler, behaviour: Behaviour) -> Handler:
+    """Returns the same handler around another function."""
+    builders = {
+        (False, False): grpc.unary_unary_rpc_method_handler,
+        (False, True): grpc.unary_stream_rpc_method_handler,
+        (True, False): grpc.stream_unary_rpc_method_handler,
+        (True, True): grpc.stream_stream_rpc_method_handler,
+    }
+    build: Any = builders[bool(handler.request_streaming), bool(handler.response_streaming)]
+    rebuilt: Handler = build(
+        behaviour,
+        request_deserializer=handler.request_deserializer,
+        response_serializer=handler.response_serializer,
+    )
+    return rebuilt
