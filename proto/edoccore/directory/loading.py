@@ -1,0 +1,258 @@
+"""From the files of a directory to the ``Directory``: everything checked but age.
+
+Two kinds of fault are told apart. When a role file is not signed as its delegator demands, or does
+not belong to the others, nothing of the directory is believed. When one agency's entry is damaged,
+that entry is left out and named in ``problems``: one agency must not stop the nation. Revocations
+are the exception: a list that cannot be read spoils the directory, since leaving it out would bring
+dead keys back.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from hashlib import sha256
+from typing import TypeVar
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from tuf.api.metadata import Root, Signed, Snapshot, TargetFile, Targets
+
+from edoccore.directory import endpoints as endpoint_rules
+from edoccore.directory import floor as floors
+from edoccore.directory import layout, revocations, roles
+from edoccore.directory.endpoints import Endpoint
+from edoccore.directory.floor import NO_FLOOR, Floor
+from edoccore.directory.layout import EndpointEntry, IdentityEntry, NetworkInfo, RevocationList
+from edoccore.directory.ownership import Ownership
+from edoccore.directory.revocations import Revocations
+from edoccore.directory.roles import RootChain
+from edoccore.directory.seals import SealBook
+from edoccore.directory.view import Directory
+from edoccore.errors import DirectoryInvalidError, EdocError
+from edoccore.signing.statements import DirectoryMark, parse_time
+
+_Data = TypeVar("_Data", NetworkInfo, RevocationList)
+
+
+def load(files: Mapping[str, bytes], anchor: str, floor: Floor = NO_FLOOR) -> Directory:
+    """Verifies the files of a directory.
+
+    Args:
+        files: By name as served; more than needed is ignored, so old root files may be there.
+        anchor: SHA-256 of the root file that is trusted, lower hex.
+        floor: What was seen before: its revocations stay in force and endpoint statements with
+            lower counters are left out. Versions are compared by ``trust``.
+
+    Returns:
+        The directory. Its age is not judged.
+
+    Raises:
+        DirectoryInvalidError: A file is missing, too large, not signed as it must be or does not
+            belong to the others; says which and why.
+    """
+    if sum(map(len, files.values())) > layout.MAX_DIRECTORY_BYTES:
+        raise roles.invalid("all", f"more than {layout.MAX_DIRECTORY_BYTES} bytes together.")
+    read = _read_roles(files, anchor)
+    info = _read_one(read.targets[layout.TARGETS], layout.NETWORK_PATH, NetworkInfo)
+    problems: list[str] = []
+    revoked = _read_revocations(read, info, problems).union(floor.revocations())
+    entries = _read_identities(read, problems)
+    ownership = Ownership(list(entries.values()))
+    seals = SealBook(
+        entries.values(),
+        ownership.owners,
+        authorities=info.issuing_authorities,
+        revocations=revoked,
+    )
+    problems += [*ownership.problems, *seals.problems]
+    checked = _read_endpoints(read, _Standard(info.network, seals, floor), problems)
+    counters = {code: found.counter for code, found in checked.items()}
+    return Directory(
+        info=info,
+        mark=DirectoryMark(version=read.versions[layout.SNAPSHOT], hash=read.snapshot_hash),
+        files=read.files,
+        chain=read.chain,
+        versions=read.versions,
+        expiries=read.expiries,
+        identities=entries,
+        ownership=ownership,
+        seals=seals,
+        endpoints=checked,
+        revocations=revoked,
+        counters=floors.join_counters(floor.counters, counters),
+        problems=tuple(problems),
+        pins={pin.sha256: pin for found in checked.values() for pin in found.pins},
+    )
+
+
+@dataclass(slots=True)
+class _Roles:
+    """Checked role files, and what is said of all of them alike."""
+
+    chain: RootChain
+    files: dict[str, bytes]
+    versions: dict[str, int] = field(default_factory=dict)
+    expiries: dict[str, datetime] = field(default_factory=dict)
+    targets: dict[str, Targets] = field(default_factory=dict)
+    found: dict[str, list[TargetFile]] = field(default_factory=dict)
+    snapshot_hash: str = ""
+
+    def note(self, role: str, signed: Signed) -> None:
+        """Remembers version and end of a role."""
+        self.versions[role] = signed.version
+        self.expiries[role] = signed.expires
+
+
+@dataclass(frozen=True, slots=True)
+class _Standard:
+    """What endpoint statements are held against."""
+
+    network: str
+    seals: SealBook
+    floor: Floor
+
+
+def _read_roles(files: Mapping[str, bytes], anchor: str) -> _Roles:
+    chain = roles.chain_in(files, anchor)
+    if chain is None:
+        raise roles.invalid(layout.ROOT, f"no root file has the SHA-256 {anchor}.")
+    named = {layout.file_name(layout.ROOT, number): data for number, data in chain.files.items()}
+    read = _Roles(chain, named)
+    read.note(layout.ROOT, chain.root)
+    stamp = roles.read_timestamp(_take(read, files, "timestamp.json"), chain.root)
+    read.note(layout.TIMESTAMP, stamp)
+    name = layout.file_name(layout.SNAPSHOT, stamp.snapshot_meta.version)
+    data = _take(read, files, name)
+    read.snapshot_hash = sha256(data).hexdigest()
+    snapshot = roles.read_snapshot(data, chain.root, stamp)
+    read.note(layout.SNAPSHOT, snapshot)
+    _read_delegated(read, files, snapshot)
+    return read
+
+
+def _read_delegated(read: _Roles, files: Mapping[str, bytes], snapshot: Snapshot) -> None:
+    def read_below(role: str, delegator: Root | Targets) -> Targets:
+        name = layout.file_name(role, roles.meta_of(snapshot, role).version)
+        data = _take(read, files, name)
+        targets = roles.read_role(role, data, delegator=delegator, snapshot=snapshot)
+        read.note(role, targets)
+        read.targets[role] = targets
+        return targets
+
+    top = read_below(layout.TARGETS, read.chain.root)
+    read_below(layout.REVOCATIONS, top)
+    for parent in layout.BINNED_ROLES:
+        delegator = read_below(parent, top)
+        bins = roles.bins_of(parent, delegator)
+        read.found[parent] = [
+            target
+            for name in layout.bin_names(parent)
+            for target in roles.targets_of(parent, read_below(name, delegator), bins, name=name)
+        ]
+
+
+def _take(read: _Roles, files: Mapping[str, bytes], name: str) -> bytes:
+    data = files.get(name)
+    if data is None:
+        raise roles.invalid(name, "it is missing.")
+    read.files[name] = data
+    return data
+
+
+def _read_one(role: Targets, path: str, kind: type[_Data]) -> _Data:
+    target = role.targets.get(path)
+    if target is None:
+        raise roles.invalid(path, "there is no such target.")
+    return layout.read_target(target, kind)
+
+
+def _read_revocations(read: _Roles, info: NetworkInfo, problems: list[str]) -> Revocations:
+    listed = _read_one(read.targets[layout.REVOCATIONS], layout.REVOCATIONS_PATH, RevocationList)
+    try:
+        known = revocations.from_entries(listed.entries)
+    except ValueError as error:
+        raise roles.invalid(layout.REVOCATIONS_PATH, f"{error}.") from error
+    authorities = [_load_certificate(text) for text in info.issuing_authorities]
+    for text in listed.crls:
+        known = known.union(_read_crl(text, authorities, problems))
+    return known
+
+
+def _read_crl(
+    text: str, authorities: Sequence[x509.Certificate], problems: list[str]
+) -> Revocations:
+    try:
+        crl = x509.load_der_x509_crl(layout.from_base64(text))
+        for authority in authorities:
+            if crl.issuer == authority.subject and _is_signed_by(crl, authority):
+                return revocations.from_crl(crl, authority)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise roles.invalid(layout.REVOCATIONS_PATH, f"a CRL in it is damaged: {error}.") from error
+    problems.append("A CRL in the directory is not signed by an authority of the network.")
+    return Revocations()
+
+
+def _is_signed_by(crl: x509.CertificateRevocationList, authority: x509.Certificate) -> bool:
+    key = authority.public_key()
+    if not isinstance(key, ec.EllipticCurvePublicKey | rsa.RSAPublicKey):
+        return False
+    return crl.is_signature_valid(key)
+
+
+def _load_certificate(text: str) -> x509.Certificate:
+    try:
+        return x509.load_der_x509_certificate(layout.from_base64(text))
+    except ValueError as error:
+        raise roles.invalid(layout.NETWORK_PATH, f"an authority is unreadable: {error}.") from error
+
+
+def _read_identities(read: _Roles, problems: list[str]) -> dict[str, IdentityEntry]:
+    entries: dict[str, IdentityEntry] = {}
+    for target in read.found[layout.IDENTITY]:
+        try:
+            entry = layout.read_target(target, IdentityEntry)
+            _check_identity(entry, target.path)
+        except (DirectoryInvalidError, ValueError) as error:
+            problems.append(f"The entry {target.path} is left out: {error}")
+        else:
+            entries[entry.code] = entry
+    return entries
+
+
+def _check_identity(entry: IdentityEntry, path: str) -> None:
+    if path != layout.identity_path(entry.code):
+        raise roles.invalid(path, f"it is of {entry.code}.")
+    parse_time(entry.valid_from)
+    if isinstance(entry.valid_to, str):
+        parse_time(entry.valid_to)
+
+
+def _read_endpoints(read: _Roles, standard: _Standard, problems: list[str]) -> dict[str, Endpoint]:
+    checked: dict[str, Endpoint] = {}
+    for target in read.found[layout.ENDPOINTS]:
+        try:
+            endpoint = _read_endpoint(target, standard)
+        except EdocError as error:
+            problems.append(f"The entry {target.path} is left out: {error.message}")
+        else:
+            checked[endpoint.agency] = endpoint
+    return checked
+
+
+def _read_endpoint(target: TargetFile, standard: _Standard) -> Endpoint:
+    sealed = endpoint_rules.from_entry(layout.read_target(target, EndpointEntry))
+    seal = endpoint_rules.seal_of(sealed)
+    listed = standard.seals.check_seal(seal, endpoint_rules.time_of(seal))
+    endpoint = endpoint_rules.check_endpoint(sealed, listed, standard.network)
+    if target.path != layout.endpoint_path(endpoint.agency):
+        raise roles.invalid(target.path, f"it is of {endpoint.agency}.")
+    revocation = listed.revocation(standard.seals.revocations)
+    if revocation is not None:
+        raise roles.invalid(target.path, f"its seal was revoked ({revocation.reason}).")
+    lowest = standard.floor.counters.get(endpoint.agency, 0)
+    if endpoint.counter < lowest:
+        raise roles.invalid(
+            target.path, f"its counter {endpoint.counter} is below {lowest}, seen before."
+        )
+    return endpoint

@@ -1,0 +1,112 @@
+"""Which directory may replace which: never an older one, never a second one of the same version.
+
+Pure comparison of two verified directories, or of one with a floor. Signatures were checked by
+``loading``; age is judged by ``state``.
+
+Source: TUF specification 1.0.33, 5.3.11 (recovery from a fast-forward attack), 5.4.3, 5.5.5.
+"""
+
+from edoccore.directory import layout
+from edoccore.directory.floor import Floor
+from edoccore.directory.view import Directory
+from edoccore.errors import DirectoryInvalidError
+
+
+class TwoDirectoriesError(DirectoryInvalidError):
+    """Two signed directories have the same version: the registry's keys were used twice.
+
+    Attributes:
+        ours: Exact bytes of the snapshot in hand.
+        theirs: Exact bytes of the other; the two together are the proof.
+    """
+
+    def __init__(self, current: Directory, candidate: Directory) -> None:
+        """Takes both directories, both verified."""
+        version = current.mark.version
+        super().__init__(
+            f"Two different directories of version {version} are signed by the registry: "
+            f"{current.mark.hash} and {candidate.mark.hash}.",
+            hint="The one in hand stays in force. Keep both and show them to the officers.",
+            version=str(version),
+            ours=current.mark.hash,
+            theirs=candidate.mark.hash,
+        )
+        self.ours = snapshot_bytes(current)
+        self.theirs = snapshot_bytes(candidate)
+
+
+def snapshot_bytes(directory: Directory) -> bytes:
+    """Exact bytes of a directory's snapshot, whose hash is its mark."""
+    return directory.files[layout.file_name(layout.SNAPSHOT, directory.mark.version)]
+
+
+def may_replace(current: Directory, candidate: Directory) -> None:
+    """Accepts a directory in place of the one in hand; the same one is accepted too.
+
+    Args:
+        current: In force.
+        candidate: Verified from the same anchor, with the floor of ``current``.
+
+    Raises:
+        TwoDirectoriesError: Same version, other content.
+        DirectoryInvalidError: A role is older than in ``current``, or the roots differ.
+    """
+    _check_roots(current, candidate)
+    if candidate.mark.version == current.mark.version and candidate.mark != current.mark:
+        raise TwoDirectoriesError(current, candidate)
+    check_floor(current.floor(), candidate)
+
+
+def check_floor(floor: Floor, candidate: Directory) -> None:
+    """Accepts a directory that is not older than what was ever seen.
+
+    When the keys of timestamp and snapshot were changed by the root, versions may start lower: an
+    attacker who had the old keys may have raised them as high as numbers go.
+
+    Raises:
+        DirectoryInvalidError: A role is older, or another snapshot had this version.
+    """
+    root = candidate.versions[layout.ROOT]
+    if root < floor.versions.get(layout.ROOT, 0):
+        raise _older(layout.ROOT, root, floor.versions[layout.ROOT])
+    if floor.online_keys != candidate.chain.online_keys():
+        return
+    for role, lowest in sorted(floor.versions.items()):
+        found = candidate.versions.get(role, 0)
+        if found < lowest:
+            raise _older(role, found, lowest)
+    same = candidate.mark.version == floor.versions.get(layout.SNAPSHOT)
+    if same and candidate.mark.hash != floor.snapshot:
+        raise DirectoryInvalidError(
+            f"Another directory of version {candidate.mark.version} was seen before: "
+            f"{floor.snapshot}, not {candidate.mark.hash}.",
+            hint="Show this to the registry's officers.",
+            version=str(candidate.mark.version),
+        )
+
+
+def _check_roots(current: Directory, candidate: Directory) -> None:
+    for version, data in current.chain.files.items():
+        other = candidate.chain.files.get(version)
+        if other is None and version <= candidate.versions[layout.ROOT]:
+            raise DirectoryInvalidError(
+                f"The other directory does not start at the same root ({version}.root.json)."
+            )
+        if other is not None and other != data:
+            raise DirectoryInvalidError(
+                f"Two different files {version}.root.json are signed by the officers' keys.",
+                hint="The directory in hand stays in force. Show both to the officers.",
+                file=f"{version}.root.json",
+            )
+
+
+def _older(role: str, found: int, lowest: int) -> DirectoryInvalidError:
+    return DirectoryInvalidError(
+        f"The offered directory is older than the one in hand: role {role} has version {found}, "
+        f"but {lowest} was seen before.",
+        hint="The directory in hand stays in force. If this goes on, ask the registry whether it "
+        "was restored from a backup.",
+        role=role,
+        found=str(found),
+        lowest=str(lowest),
+    )

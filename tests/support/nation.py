@@ -1,0 +1,518 @@
+"""A whole network for tests, in one process: a registry's keys, agencies, signed role files.
+
+Everything is real (keys, certificates, CRL, TUF roles, sealed endpoint statements) and made with
+the ``tuf`` library directly, not with the registry's code, so that tests of readers do not depend
+on it. Nothing is written to disk.
+
+    nation = Nation.create(now)
+    hanoi = nation.add_agency("H26", "Ủy ban nhân dân thành phố Hà Nội", owns=("H26.1",))
+    directory = nation.directory()      # publishes and loads
+    files = nation.publish()            # the files that a registry serves, by name
+"""
+
+import secrets
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from msgspec import UNSET
+from msgspec.structs import replace
+from securesystemslib.signer import CryptoSigner
+from tuf.api.metadata import (
+    Metadata,
+    MetaFile,
+    Role,
+    Root,
+    Signed,
+    Snapshot,
+    TargetFile,
+    Targets,
+    Timestamp,
+)
+
+from edoccore.directory import layout
+from edoccore.directory.endpoints import to_entry
+from edoccore.directory.floor import NO_FLOOR, Floor
+from edoccore.directory.layout import (
+    AgencyState,
+    EndpointEntry,
+    IdentityEntry,
+    NetworkInfo,
+    OwnedCode,
+    RevocationEntry,
+    RevocationKind,
+    RevocationList,
+    SealListing,
+    to_base64,
+)
+from edoccore.directory.loading import load
+from edoccore.directory.view import Directory
+from edoccore.identity.keys import SoftwareSigner
+from edoccore.signing import canonical
+from edoccore.signing.merkle import EMPTY_ROOT
+from edoccore.signing.seal import SealedStatement, SealPlace, SignedSeal, draft
+from edoccore.signing.statements import DirectoryMark, Endpoint, time_text, uuid_text
+from edockit import certificates
+
+REGISTRY = "REGISTRY"
+LIFE = timedelta(days=365)
+NO_MARK = DirectoryMark(version=0, hash="0" * 64)
+
+
+def new_uuid7(moment: datetime) -> str:
+    """A UUIDv7 of a moment, canonical text."""
+    number = int.from_bytes(secrets.token_bytes(16), "big")
+    number &= ~(0xFFFFFFFFFFFF << 80 | 0xF << 76 | 0x3 << 62)
+    number |= int(moment.timestamp() * 1000) << 80 | 0x7 << 76 | 0x2 << 62
+    return uuid_text(number.to_bytes(16, "big"))
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Agency:
+    """One agency with its private keys.
+
+    Attributes:
+        seal_certificate: DER; ``signer`` seals with its key.
+        digests: What goes into ``Seal.certificates``: certificate and issuing authority.
+        tls_certificate: DER of the current TLS certificate, ``tls_key`` is its key.
+        server_name: DNS name in the TLS certificate.
+    """
+
+    code: str
+    name: str
+    network: str
+    entry: IdentityEntry
+    seal_key: ec.EllipticCurvePrivateKey
+    seal_certificate: bytes
+    authority: bytes
+    tls_key: ec.EllipticCurvePrivateKey
+    tls_certificate: bytes
+    server_name: str
+    epoch: str
+    index: int = 0
+    counter: int = 0
+
+    @property
+    def signer(self) -> SoftwareSigner:
+        """Seals with the current key."""
+        certificate = x509.load_der_x509_certificate(self.seal_certificate)
+        return SoftwareSigner(self.seal_key, certificate)
+
+    @property
+    def digests(self) -> tuple[str, ...]:
+        """SHA-256 of the seal certificate and of its authority."""
+        return tuple(sha256(item).hexdigest() for item in (self.seal_certificate, self.authority))
+
+    @property
+    def tls_sha256(self) -> str:
+        """SHA-256 of the TLS certificate."""
+        return sha256(self.tls_certificate).hexdigest()
+
+    @property
+    def tls_key_pem(self) -> bytes:
+        """The TLS key, PEM."""
+        return certificates.key_pem(self.tls_key)
+
+    @property
+    def tls_certificate_pem(self) -> bytes:
+        """The TLS certificate, PEM."""
+        return certificates.certificate_pem(self.tls_certificate)
+
+    def place(self, *, directory: DirectoryMark = NO_MARK) -> SealPlace:
+        """Where the next seal of this agency stands; the journal root is not a real one."""
+        return SealPlace(
+            network=self.network,
+            signer=self.code,
+            certificates=self.digests,
+            suite=self.signer.suite,
+            directory=directory,
+            epoch=self.epoch,
+            index=self.index,
+            journal_root=EMPTY_ROOT,
+        )
+
+    def seal(
+        self, *statements: bytes, time: datetime, directory: DirectoryMark = NO_MARK
+    ) -> list[SealedStatement]:
+        """Seals statements together, with one signature."""
+        made = draft(self.place(directory=directory), statements, [], time=time)
+        self.index += 1
+        signed = SignedSeal(made.data, self.signer.sign(made.data))
+        return [
+            SealedStatement(statement, leaf, tuple(proof), signed)
+            for leaf, (statement, proof) in enumerate(
+                zip(statements, made.statement_proofs, strict=True)
+            )
+        ]
+
+    def endpoint(
+        self,
+        *addresses: str,
+        time: datetime,
+        tls_certificates: Sequence[bytes] = (),
+        counter: int | None = None,
+    ) -> SealedStatement:
+        """Makes and seals an endpoint statement; by default with the current TLS certificate."""
+        self.counter = max(self.counter + 1, int(time.timestamp() * 1000))
+        statement = Endpoint(
+            network=self.network,
+            agency=self.code,
+            addresses=addresses,
+            server_name=self.server_name,
+            certificates=tuple(map(to_base64, tls_certificates or (self.tls_certificate,))),
+            abilities=("edoc.envelope/v1",),
+            counter=self.counter if counter is None else counter,
+            created=time_text(time),
+        )
+        return self.seal(canonical.encode(statement), time=time)[0]
+
+    def renew_tls(self, now: datetime) -> bytes:
+        """Takes a new TLS key and certificate; returns the old certificate."""
+        old = self.tls_certificate
+        self.tls_key = certificates.new_private_key()
+        self.tls_certificate = tls_certificate(self.tls_key, self.code, now=now)
+        return old
+
+
+def server_name(code: str) -> str:
+    """The DNS name that stands for an agency in TLS."""
+    return f"{code.lower().replace('.', '-')}.edoc.test"
+
+
+def tls_certificate(key: ec.EllipticCurvePrivateKey, code: str, *, now: datetime) -> bytes:
+    """A TLS certificate of an agency, valid from an hour ago for a year."""
+    return certificates.self_signed_tls(
+        key,
+        common_name=code,
+        dns_name=server_name(code),
+        not_before=now - timedelta(hours=1),
+        not_after=now + LIFE,
+    )
+
+
+@dataclass(slots=True, kw_only=True)
+class Nation:
+    """The registry's side.
+
+    Attributes:
+        now: The moment at which the next things happen; move it as you like.
+        officers: Keys of root (2 of 3).
+        identity: Key of targets and identity.
+        online: Key of endpoints and revocations; ``freshness`` of snapshot and timestamp.
+        agencies: By code, the registry among them.
+        files: What was published last, by name as served.
+        anchor: SHA-256 of ``1.root.json``.
+    """
+
+    network: str
+    now: datetime
+    officers: list[CryptoSigner]
+    identity: CryptoSigner
+    online: CryptoSigner
+    freshness: CryptoSigner
+    ca_key: ec.EllipticCurvePrivateKey
+    ca_certificate: bytes
+    agencies: dict[str, Agency] = field(default_factory=dict)
+    endpoints: dict[str, EndpointEntry] = field(default_factory=dict)
+    revocations: list[RevocationEntry] = field(default_factory=list)
+    revoked_serials: list[certificates.RevokedCertificate] = field(default_factory=list)
+    versions: dict[str, int] = field(default_factory=dict)
+    roots: dict[int, bytes] = field(default_factory=dict)
+    files: dict[str, bytes] = field(default_factory=dict)
+    _signed: dict[str, tuple[Targets, bytes]] = field(default_factory=dict)
+    _crls: dict[int, bytes] = field(default_factory=dict)
+
+    @classmethod
+    def create(cls, now: datetime, network: str = "vn-test") -> "Nation":
+        """Makes all keys, the first root and the registry's own entry."""
+        now = now.astimezone(UTC)
+        ca_key = certificates.new_private_key()
+        ca_certificate = certificates.new_ca(
+            ca_key,
+            name=f"Issuing CA of {network}",
+            not_before=now - timedelta(days=1),
+            not_after=now + 5 * LIFE,
+        )
+        nation = cls(
+            network=network,
+            now=now,
+            officers=[CryptoSigner.generate_ed25519() for _ in range(3)],
+            identity=CryptoSigner.generate_ed25519(),
+            online=CryptoSigner.generate_ed25519(),
+            freshness=CryptoSigner.generate_ed25519(),
+            ca_key=ca_key,
+            ca_certificate=ca_certificate,
+        )
+        nation.new_root()
+        nation.add_agency(REGISTRY, "Registry of the network")
+        return nation
+
+    @property
+    def anchor(self) -> str:
+        """SHA-256 of the first root file."""
+        return sha256(self.roots[1]).hexdigest()
+
+    def new_root(self, *, old_officers: Iterable[CryptoSigner] = ()) -> bytes:
+        """Signs the next root with the keys in hand, and with those of officers who leave."""
+        holders = {
+            layout.TARGETS: self.identity,
+            layout.SNAPSHOT: self.freshness,
+            layout.TIMESTAMP: self.freshness,
+        }
+        roles = {name: Role([key.public_key.keyid], 1) for name, key in holders.items()}
+        roles[layout.ROOT] = Role([key.public_key.keyid for key in self.officers], 2)
+        keys = {key.public_key.keyid: key.public_key for key in (*self.officers, *holders.values())}
+        version = max(self.roots, default=0) + 1
+        root = Root(version, None, _seconds(self.now) + layout.ROOT_LIFE, keys, roles)
+        data = _sign(root, *self.officers[:2], *old_officers)
+        self.roots[version] = data
+        return data
+
+    def add_agency(
+        self,
+        code: str,
+        name: str,
+        *,
+        owns: Iterable[str] = (),
+        aliases: Iterable[str] = (),
+        address: str | None = None,
+    ) -> Agency:
+        """Enrols an agency with seal, TLS certificate and endpoint statement.
+
+        Args:
+            code: New; its own.
+            name: Official name.
+            owns: Codes it owns besides its own.
+            aliases: Other spellings of its code.
+            address: host:port of its node; default is an address where nobody listens.
+        """
+        seal_key, tls_key = certificates.new_private_key(), certificates.new_private_key()
+        certificate = self.issue_seal(seal_key, code, name)
+        entry = IdentityEntry(
+            code=code,
+            name=name,
+            aliases=tuple(aliases),
+            owns=tuple(OwnedCode(code=item, name=f"{name}: {item}") for item in owns),
+            state=AgencyState.ACTIVE,
+            valid_from=time_text(self.now - timedelta(hours=1)),
+            seals=(SealListing(certificate=to_base64(certificate)),),
+        )
+        agency = Agency(
+            code=code,
+            name=name,
+            network=self.network,
+            entry=entry,
+            seal_key=seal_key,
+            seal_certificate=certificate,
+            authority=self.ca_certificate,
+            tls_key=tls_key,
+            tls_certificate=tls_certificate(tls_key, code, now=self.now),
+            server_name=server_name(code),
+            epoch=new_uuid7(self.now),
+        )
+        self.agencies[code] = agency
+        self.set_address(code, address or "127.0.0.1:9")
+        return agency
+
+    def set_address(self, code: str, *addresses: str) -> None:
+        """Has the agency seal a new endpoint statement, with its current TLS certificate."""
+        self.put_endpoint(code, self.agencies[code].endpoint(*addresses, time=self.now))
+
+    def put_endpoint(self, code: str, sealed: SealedStatement) -> None:
+        """Takes a sealed endpoint statement into the directory, unchecked."""
+        self.endpoints[code] = to_entry(sealed)
+
+    def issue_seal(self, key: ec.EllipticCurvePrivateKey, code: str, name: str) -> bytes:
+        """Issues a seal certificate, DER, valid from an hour ago for a year."""
+        return certificates.issue_seal(
+            self.ca_key,
+            self.ca_certificate,
+            certificates.seal_request(key, code),
+            agency_code=code,
+            organisation=name,
+            not_before=self.now - timedelta(hours=1),
+            not_after=self.now + LIFE,
+            crl_url="http://registry.edoc.test/crl",
+        )
+
+    def replace_seal(self, code: str) -> None:
+        """Gives an agency a new seal key; the old certificate stays listed for old documents."""
+        agency = self.agencies[code]
+        agency.seal_key = certificates.new_private_key()
+        agency.seal_certificate = self.issue_seal(agency.seal_key, code, agency.name)
+        listing = SealListing(certificate=to_base64(agency.seal_certificate))
+        agency.entry = replace(agency.entry, seals=(*agency.entry.seals, listing))
+
+    def set_state(self, code: str, state: AgencyState, *, successors: Iterable[str] = ()) -> None:
+        """Moves an agency in its life; MERGED and CLOSED end it now."""
+        agency = self.agencies[code]
+        ended = state in (AgencyState.MERGED, AgencyState.CLOSED)
+        agency.entry = replace(
+            agency.entry,
+            state=state,
+            valid_to=time_text(self.now) if ended else UNSET,
+            successors=tuple(successors),
+        )
+
+    def suspend(self, code: str) -> None:
+        """Suspends an agency."""
+        self.set_state(code, AgencyState.SUSPENDED)
+
+    def revoke(
+        self,
+        code: str,
+        *kinds: RevocationKind,
+        compromised_since: datetime | None = None,
+        in_crl: bool = False,
+    ) -> None:
+        """Revokes the current certificates of an agency.
+
+        Args:
+            code: Whose.
+            kinds: Which; both when none is given.
+            compromised_since: When the key was lost.
+            in_crl: List the seal in the CRL and not in the registry's list.
+        """
+        agency = self.agencies[code]
+        if in_crl:
+            serial = x509.load_der_x509_certificate(agency.seal_certificate).serial_number
+            self.revoked_serials.append(certificates.RevokedCertificate(serial, self.now))
+            return
+        digests = {
+            RevocationKind.TLS: agency.tls_sha256,
+            RevocationKind.SEAL: agency.digests[0],
+        }
+        for kind in kinds or tuple(digests):
+            self.revocations.append(
+                RevocationEntry(
+                    kind=kind,
+                    sha256=digests[kind],
+                    agency=code,
+                    reason="lost in a test",
+                    revoked_at=time_text(self.now),
+                    compromised_since=(
+                        time_text(compromised_since) if compromised_since else UNSET
+                    ),
+                )
+            )
+
+    def publish(self) -> dict[str, bytes]:
+        """Signs what changed, and snapshot and timestamp; returns all files by name."""
+        changed = [self._sign_role(role, wanted) for role, wanted in self._wanted().items()]
+        if any(changed) or layout.SNAPSHOT not in self.versions:
+            self.sign_snapshot()
+        self.sign_timestamp()
+        return dict(self.files)
+
+    def directory(self, floor: Floor = NO_FLOOR) -> Directory:
+        """Publishes and loads."""
+        return load(self.publish(), self.anchor, floor)
+
+    def resign(self) -> dict[str, bytes]:
+        """Signs every role anew, as when a third of their life is over."""
+        self._signed.clear()
+        return self.publish()
+
+    def sign_snapshot(self) -> None:
+        """Signs a snapshot over the roles as they are."""
+        meta = {
+            f"{role}.json": MetaFile.from_data(self.versions[role], data, ["sha256"])
+            for role, (_, data) in self._signed.items()
+        }
+        version = self._next(layout.SNAPSHOT)
+        snapshot = Snapshot(version, None, _seconds(self.now) + layout.ROLE_LIFE, meta)
+        self._put(layout.SNAPSHOT, _sign(snapshot, self.freshness))
+
+    def sign_timestamp(self) -> None:
+        """Signs a timestamp over the snapshot as it is."""
+        version = self.versions[layout.SNAPSHOT]
+        data = self.files[layout.file_name(layout.SNAPSHOT, version)]
+        stamp = Timestamp(
+            self._next(layout.TIMESTAMP),
+            None,
+            _seconds(self.now) + layout.TIMESTAMP_LIFE,
+            MetaFile.from_data(version, data, ["sha256"]),
+        )
+        self._put(layout.TIMESTAMP, _sign(stamp, self.freshness))
+        for number, root in self.roots.items():
+            self.files[layout.file_name(layout.ROOT, number)] = root
+
+    def _sign_role(self, role: str, wanted: Targets) -> bool:
+        known = self._signed.get(role)
+        if known is not None and _content(known[0]) == _content(wanted):
+            return False
+        wanted.version = self._next(role)
+        wanted.expires = _seconds(self.now) + layout.ROLE_LIFE
+        is_identity = role == layout.TARGETS or role.startswith(layout.IDENTITY)
+        data = _sign(wanted, self.identity if is_identity else self.online)
+        self._signed[role] = (wanted, data)
+        self._put(role, data)
+        return True
+
+    def _put(self, role: str, data: bytes) -> None:
+        stale = [
+            name for name in self.files if name.endswith(f".{role}.json") and role != layout.ROOT
+        ]
+        for name in stale:
+            del self.files[name]
+        self.files[layout.file_name(role, self.versions[role])] = data
+
+    def _next(self, role: str) -> int:
+        self.versions[role] = max(self.versions.get(role, 0) + 1, int(self.now.timestamp()))
+        return self.versions[role]
+
+    def _wanted(self) -> Mapping[str, Targets]:
+        identity, online = [self.identity.public_key], [self.online.public_key]
+        wanted = {role: Targets() for role in layout.role_names() if role != layout.SNAPSHOT}
+        wanted[layout.TARGETS].delegations = layout.top_delegations(identity, online, threshold=1)
+        for parent, keys in ((layout.IDENTITY, identity), (layout.ENDPOINTS, online)):
+            wanted[parent].delegations = layout.bin_delegations(parent, keys, threshold=1)
+        for role, target in self._targets():
+            wanted[role].targets[target.path] = target
+        return wanted
+
+    def _crl(self) -> bytes:
+        number = len(self.revoked_serials) + 1
+        if number not in self._crls:
+            self._crls[number] = certificates.build_crl(
+                self.ca_key,
+                self.ca_certificate,
+                self.revoked_serials,
+                number=number,
+                this_update=self.now,
+            )
+        return self._crls[number]
+
+    def _targets(self) -> Iterable[tuple[str, TargetFile]]:
+        info = NetworkInfo(
+            network=self.network,
+            registry=REGISTRY,
+            issuing_authorities=(to_base64(self.ca_certificate),),
+        )
+        yield layout.TARGETS, layout.make_target(layout.NETWORK_PATH, info)
+        listed = RevocationList(entries=tuple(self.revocations), crls=(to_base64(self._crl()),))
+        yield layout.REVOCATIONS, layout.make_target(layout.REVOCATIONS_PATH, listed)
+        for code, agency in self.agencies.items():
+            path = layout.identity_path(code)
+            yield layout.bin_of(layout.IDENTITY, code), layout.make_target(path, agency.entry)
+        for code, endpoint in self.endpoints.items():
+            path = layout.endpoint_path(code)
+            yield layout.bin_of(layout.ENDPOINTS, code), layout.make_target(path, endpoint)
+
+
+def _sign(signed: Signed, *signers: CryptoSigner) -> bytes:
+    metadata = Metadata(signed)
+    for signer in signers:
+        metadata.sign(signer, append=True)
+    return metadata.to_bytes()
+
+
+def _content(targets: Targets) -> tuple[object, object]:
+    return targets.targets, targets.delegations
+
+
+def _seconds(moment: datetime) -> datetime:
+    return moment.astimezone(UTC).replace(microsecond=0)
