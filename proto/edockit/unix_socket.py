@@ -1,7 +1,7 @@
 """The Unix socket of a running program: where it is, and that only its user can open it.
 
 Normally it is ``socket`` in the data folder. The system limits the length of a socket's path and
-gRPC decodes ``%`` in it, so a folder with a long or odd path holds a plain file ``socket``
+gRPC reads some characters as more than themselves, so a folder with a long or odd path holds a plain file ``socket``
 instead, with the path of the socket in a private runtime folder.
 """
 
@@ -18,6 +18,7 @@ from edockit import files
 
 SOCKET_NAME = "socket"
 MAX_SOCKET_PATH_BYTES = 90  # sun_path holds 108 on Linux, 104 elsewhere; temporary names included
+_ODD_CHARACTERS = frozenset("%?#,;:")  # mean something in an address of gRPC
 _RUNTIME_PREFIX = "edoc-run-"
 
 
@@ -80,7 +81,7 @@ def remove_socket(data_folder: Path) -> None:
 
 def _fits(path: Path) -> bool:
     text = str(path)
-    return "%" not in text and len(text.encode()) <= MAX_SOCKET_PATH_BYTES
+    return not _ODD_CHARACTERS.intersection(text) and len(text.encode()) <= MAX_SOCKET_PATH_BYTES
 
 
 def _is_socket(path: Path) -> bool:

@@ -9,7 +9,7 @@ Source: AIP-193; proto/README.md, table of reasons.
 
 import functools
 from collections.abc import Iterable, Iterator
-from typing import Protocol
+from typing import cast
 
 import grpc
 from google.protobuf import any_pb2
@@ -31,21 +31,10 @@ MAX_FIELD_LENGTH = 200  # characters of one metadata value
 MAX_FIELDS = 10
 MAX_STATUS_BYTES = 8_192  # of a peer's status; more is not read
 
+_PARAMETERS = frozenset({"self", "message"})  # of EdocError; a peer's metadata cannot set them
 _UNREACHABLE_CODES = frozenset(
     {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED}
 )
-
-
-class FailedCall(Protocol):
-    """What a failed call tells, in the synchronous and the asynchronous library."""
-
-    def code(self) -> grpc.StatusCode:
-        """Returns the status code."""
-        ...
-
-    def details(self) -> str | None:
-        """Returns the text."""
-        ...
 
 
 class CallStatus(grpc.Status):
@@ -123,7 +112,7 @@ def _sent_error(call: grpc.RpcError) -> EdocError | None:
     """Reads the error out of the trailing metadata of a failed call."""
     if not hasattr(call, "trailing_metadata"):
         return None
-    metadata: Iterable[tuple[str, str | bytes]] = call.trailing_metadata() or ()
+    metadata = cast("Iterable[tuple[str, str | bytes]]", call.trailing_metadata() or ())
     for key, value in metadata:
         if key == STATUS_KEY and isinstance(value, bytes) and len(value) <= MAX_STATUS_BYTES:
             try:
@@ -137,7 +126,7 @@ def _error(info: error_details_pb2.ErrorInfo, message: str) -> EdocError:
     fields = {
         key: value[:MAX_FIELD_LENGTH]
         for key, value in sorted(info.metadata.items())[: MAX_FIELDS + 1]
-        if key.isidentifier() and key != "message"
+        if key.isidentifier() and key not in _PARAMETERS
     }
     hint = fields.pop(HINT_KEY, "")
     text = message[:MAX_MESSAGE_LENGTH] or None
