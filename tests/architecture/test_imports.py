@@ -25,7 +25,7 @@ VIOLATIONS = [
     ("core", "proto/edoccore/signing/planted.py", "import edoccore.directory"),
     ("core", "proto/edoccore/planted.py", ""),
     ("pure", "proto/edoccore/identity/planted.py", "import socket"),
-    ("pure", "proto/edoccore/directory/planted.py", "import edoccore.wire"),
+    ("pure", "proto/edoccore/directory/planted.py", "import edoccore.wire.status"),
     ("pure", "node/edocnode/domain/planted.py", "import time"),
     ("pure", "node/edocnode/domain/planted.py", "import sqlmodel"),
     ("pure", "registry/edocregistry/domain/planted.py", "import os"),
