@@ -26,12 +26,21 @@ def name(text: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
 
 
+USAGES = (
+    "digital_signature",
+    "content_commitment",
+    "key_encipherment",
+    "data_encipherment",
+    "key_agreement",
+    "key_cert_sign",
+    "crl_sign",
+    "encipher_only",
+    "decipher_only",
+)
+
+
 def key_usage(**allowed: bool) -> x509.KeyUsage:
-    kinds = (
-        "digital_signature content_commitment key_encipherment data_encipherment key_agreement "
-        "key_cert_sign crl_sign encipher_only decipher_only"
-    ).split()
-    return x509.KeyUsage(**{kind: allowed.get(kind, False) for kind in kinds})
+    return x509.KeyUsage(**{usage: allowed.get(usage, False) for usage in USAGES})
 
 
 class Issuer:
