@@ -30,7 +30,7 @@ VIOLATIONS = [
     ("pure", "node/edocnode/domain/planted.py", "import sqlmodel"),
     ("pure", "registry/edocregistry/domain/planted.py", "import os"),
     ("messages", "node/edocnode/cli/planted.py", "import edocnet"),
-    ("messages", "node/edocnode/app.py", "import edocnet.exchange.v1.exchange_service_pb2"),
+    ("messages", "node/edocnode/workers/planted.py", "import edocnet.exchange.v1"),
     ("messages", "proto/edockit/planted.py", "import edocnet"),
     ("cycles", "proto/edockit/planted.py", "import edockit.planted_too"),
 ]
