@@ -139,14 +139,14 @@ class Ownership:
             state=owner.state,
         )
 
-    def accepts(self, recipient: str, to: str) -> bool:
-        """Whether the node of agency ``recipient`` takes documents for ``to``.
+    def accepts(self, owner: str, code: str) -> bool:
+        """Whether the node of agency ``owner`` takes documents for ``code``.
 
         It does for codes it owns, directly or as aliases, and for those of an agency that ended
-        with ``recipient`` as its one successor.
+        with ``owner`` as its one successor.
         """
         try:
-            return self.owns(recipient, to) or self.node_of(to) == recipient
+            return self.owns(owner, code) or self.node_of(code) == owner
         except (AgencyUnknownError, AgencyInactiveError):
             return False
 

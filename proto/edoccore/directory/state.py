@@ -18,10 +18,11 @@ from enum import StrEnum
 
 from edoccore.directory import layout
 from edoccore.directory.layout import OFFICER_ALARM_BEFORE
+from edoccore.directory.view import Directory
 from edoccore.errors import DirectoryExpiredError
 
 
-class Condition(StrEnum):
+class Freshness(StrEnum):
     """What may be done with a directory."""
 
     FRESH = "fresh"
@@ -34,7 +35,7 @@ class DirectoryState:
     """The judgement.
 
     Attributes:
-        condition: What may be done.
+        freshness: What may be done.
         reasons: Why it is not FRESH, one line each.
         expires: When it is, or was, EXPIRED: the earliest end of root, targets, identity, bins.
         expiring_role: The role that ends then.
@@ -42,7 +43,7 @@ class DirectoryState:
         officers_alarm: Officers must sign within days, or the exchange stops.
     """
 
-    condition: Condition
+    freshness: Freshness
     reasons: tuple[str, ...]
     expires: datetime
     expiring_role: str
@@ -60,7 +61,7 @@ class DirectoryState:
         Raises:
             DirectoryExpiredError: The directory is EXPIRED.
         """
-        if self.condition is Condition.EXPIRED:
+        if self.freshness is Freshness.EXPIRED:
             raise DirectoryExpiredError(
                 f"The directory has expired: {self.reasons[0]}.",
                 hint="Reach the registry or a node that has a newer directory; see: status.",
@@ -69,13 +70,18 @@ class DirectoryState:
             )
 
 
-def judge(expiries: Mapping[str, datetime], now: datetime) -> DirectoryState:
+def judge(directory: Directory, now: datetime) -> DirectoryState:
     """Judges a directory by the expiry of each of its roles.
 
     Args:
-        expiries: As ``Directory.expiries``: all roles, by name.
+        directory: Verified.
         now: The moment; aware.
     """
+    return judge_roles(directory.expiries, now)
+
+
+def judge_roles(expiries: Mapping[str, datetime], now: datetime) -> DirectoryState:
+    """Judges the expiry of all roles, by name; see ``judge``."""
     role, expires = min(
         ((name, end) for name, end in expiries.items() if _vouches(name)),
         key=lambda item: (item[1], item[0]),
@@ -87,7 +93,7 @@ def judge(expiries: Mapping[str, datetime], now: datetime) -> DirectoryState:
         if now >= end
     )
     return DirectoryState(
-        condition=_condition(expired=now >= expires, stale=bool(old)),
+        freshness=_freshness(expired=now >= expires, stale=bool(old)),
         reasons=old,
         expires=expires,
         expiring_role=role,
@@ -103,7 +109,7 @@ def _vouches(role: str) -> bool:
     )
 
 
-def _condition(*, expired: bool, stale: bool) -> Condition:
+def _freshness(*, expired: bool, stale: bool) -> Freshness:
     if expired:
-        return Condition.EXPIRED
-    return Condition.STALE if stale else Condition.FRESH
+        return Freshness.EXPIRED
+    return Freshness.STALE if stale else Freshness.FRESH

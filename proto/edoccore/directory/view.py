@@ -92,9 +92,9 @@ class Directory:
         """
         return self.ownership.node_of(code)
 
-    def accepts(self, recipient: str, to: str) -> bool:
-        """Whether the node of agency ``recipient`` takes documents for ``to``."""
-        return self.ownership.accepts(recipient, to)
+    def accepts(self, owner: str, code: str) -> bool:
+        """Whether the node of agency ``owner`` takes documents for ``code``."""
+        return self.ownership.accepts(owner, code)
 
     def endpoint(self, owner: str, at: datetime) -> Endpoint | None:
         """Where the node of an agency is reached.

@@ -1,0 +1,194 @@
+"""The directory over the wire: fetched from the registry or a peer, served to peers.
+
+What is wanted next is decided by ``edoccore.directory.collecting``; serving is from memory. What
+was fetched is verified before anybody uses it, so a source need not be trusted.
+"""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import datetime
+
+import grpc
+
+from edoccore.directory.endpoints import Endpoint
+from edoccore.directory.view import Directory
+from edoccore.errors import (
+    DirectoryInvalidError,
+    EdocError,
+    FileUnknownError,
+    PeerUnreachableError,
+    RegistryUnreachableError,
+    RequestInvalidError,
+)
+from edoccore.wire.status import raise_for
+from edockit.certificates import certificate_pem
+from edockit.grpc_client import peer_channel
+from edockit.grpc_server import split_address
+from edocnet.directory.v1 import directory_service_pb2 as messages
+from edocnet.directory.v1 import directory_service_pb2_grpc as services
+from edocnode.domain.directory import DirectorySource
+
+CONNECT_TIMEOUT_S = 5.0  # before the next address of the same node is tried
+CHUNK_BYTES = 960 * 1024
+FILE_TIMEOUT_S = 60.0  # for one file; whoever drips bytes is cut off
+_NAME = re.compile(r"(timestamp|[0-9]{1,20}\.[a-z0-9-]{1,60})\.json")
+
+Context = grpc.aio.ServicerContext[object, object]
+
+
+class GrpcSource:
+    """Fetches directory files over one channel."""
+
+    def __init__(self, channel: grpc.aio.Channel, unreachable: type[EdocError]) -> None:
+        """Takes an open channel.
+
+        Args:
+            channel: To a server with a DirectoryService.
+            unreachable: What it means that nobody answers: of the registry or of a peer.
+        """
+        self._stub = services.DirectoryServiceStub(channel)
+        self._unreachable = unreachable
+
+    async def fetch(self, name: str, limit: int) -> bytes | None:
+        """Fetches one file; see ``DirectorySource.fetch``."""
+        call = self._stub.GetFile(messages.GetFileRequest(path=name), timeout=FILE_TIMEOUT_S)
+        data = bytearray()
+        try:
+            async for answer in call:
+                data += answer.chunk
+                if len(data) > limit:
+                    call.cancel()
+                    raise DirectoryInvalidError(
+                        f"The file {name} of the directory is longer than {limit} bytes, so its "
+                        "reading was stopped.",
+                        file=name,
+                    )
+        except grpc.aio.AioRpcError as error:
+            told = raise_for(error, unreachable=self._unreachable)
+            if isinstance(told, FileUnknownError):
+                return None
+            raise told from error
+        return bytes(data)
+
+
+class GrpcSources:
+    """Opens channels to the registry and to peers by the directory in force."""
+
+    def __init__(
+        self, own: Callable[[], tuple[bytes, bytes]], clock: Callable[[], datetime]
+    ) -> None:
+        """Takes what a node shows to peers.
+
+        Args:
+            own: Its TLS certificate chain and key in force, PEM.
+            clock: Aware, UTC.
+        """
+        self._own = own
+        self._clock = clock
+
+    @asynccontextmanager
+    async def registry(self, directory: Directory) -> AsyncIterator[DirectorySource]:
+        """The registry, at the first of its addresses that answers.
+
+        Raises:
+            RegistryUnreachableError: It has no valid endpoint in the directory.
+        """
+        endpoint = directory.endpoint(directory.info.registry, self._clock())
+        if endpoint is None:
+            raise RegistryUnreachableError(
+                "The registry has no valid address in the directory.",
+                hint="Ask the registry's officer; a peer may have a newer directory.",
+            )
+        async with open_channel(endpoint) as channel:
+            yield GrpcSource(channel, RegistryUnreachableError)
+
+    @asynccontextmanager
+    async def peer(self, directory: Directory, agency: str) -> AsyncIterator[DirectorySource]:
+        """The node of an agency.
+
+        Raises:
+            PeerUnreachableError: It has no valid endpoint in the directory.
+        """
+        endpoint = directory.endpoint(agency, self._clock())
+        if endpoint is None:
+            raise PeerUnreachableError(
+                f"The agency {agency} has no valid address in the directory.", agency=agency
+            )
+        async with open_channel(endpoint, own=self._own()) as channel:
+            yield GrpcSource(channel, PeerUnreachableError)
+
+
+@asynccontextmanager
+async def open_channel(
+    endpoint: Endpoint, own: tuple[bytes, bytes] | None = None
+) -> AsyncIterator[grpc.aio.Channel]:
+    """Opens a channel that trusts the TLS certificates of one endpoint and nothing else.
+
+    Args:
+        endpoint: Of the agency called.
+        own: Certificate chain and key to show, PEM; None at the registry, which asks for none.
+    """
+    chain, key = own if own is not None else (None, None)
+    channel = peer_channel(
+        await _first_answering(endpoint),
+        own_chain=chain,
+        own_key=key,
+        pins=[certificate_pem(pin.certificate) for pin in endpoint.pins],
+        server_name=endpoint.server_name,
+    )
+    async with channel:
+        yield channel
+
+
+async def _first_answering(endpoint: Endpoint) -> str:
+    """The first address with a listener; the last when none has, to fail with its reason."""
+    for address in endpoint.addresses[:-1]:
+        host, port = split_address(address)
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                _, writer = await asyncio.open_connection(host, port)
+        except OSError:
+            continue
+        writer.close()
+        return address
+    return endpoint.addresses[-1]
+
+
+class DirectoryServicer(services.DirectoryServiceServicer):
+    """Serves the mirrored files to peers, from memory."""
+
+    def __init__(self, directory: Callable[[], Directory]) -> None:
+        """Takes where the directory in force is found."""
+        self._directory = directory
+
+    async def GetFile(  # noqa: N802 - named by the schema
+        self,
+        request: messages.GetFileRequest,
+        context: Context,  # noqa: ARG002
+    ) -> AsyncIterator[messages.GetFileResponse]:
+        """Sends one file in chunks.
+
+        Raises:
+            RequestInvalidError: The path is no name of a directory file.
+            FileUnknownError: The file is not in hand.
+        """
+        if not _NAME.fullmatch(request.path):
+            raise RequestInvalidError("The path is no name of a directory file.")
+        data = self._directory().files.get(request.path)
+        if data is None:
+            raise FileUnknownError(
+                f"This node has no directory file {request.path}.", path=request.path
+            )
+        for start in range(0, len(data), CHUNK_BYTES):
+            yield messages.GetFileResponse(chunk=data[start : start + CHUNK_BYTES])
+
+    async def GetMark(  # noqa: N802 - named by the schema
+        self,
+        request: messages.GetMarkRequest,  # noqa: ARG002
+        context: Context,  # noqa: ARG002
+    ) -> messages.GetMarkResponse:
+        """Tells the version in hand."""
+        mark = self._directory().mark
+        return messages.GetMarkResponse(version=mark.version, hash=bytes.fromhex(mark.hash))

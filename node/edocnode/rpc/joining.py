@@ -1,0 +1,211 @@
+"""Entering a network by join string, and telling it where the node is reached.
+
+Trust starts at one hash. So the files of the directory are read from whoever answers, verified from
+that hash, and only the TLS certificate that the verified directory lists for the registry is ever
+shown the token.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
+
+import grpc
+from cryptography import x509
+
+from edoccore.directory.endpoints import Endpoint
+from edoccore.directory.floor import NO_FLOOR, Floor
+from edoccore.directory.join import JoinString
+from edoccore.directory.loading import load
+from edoccore.directory.seals import ListedSeal
+from edoccore.directory.state import Freshness, judge
+from edoccore.directory.trust import check_floor
+from edoccore.directory.view import Directory
+from edoccore.errors import (
+    DirectoryInvalidError,
+    PeerUnreachableError,
+    RegistryUnreachableError,
+)
+from edoccore.signing.seal import SealedStatement
+from edoccore.wire.sealed import sealed_to_message
+from edoccore.wire.status import raise_for
+from edockit.certificates import certificate_pem
+from edockit.grpc_client import peer_channel, read_server_leaf
+from edocnet.enrolment.v1 import enrolment_service_pb2 as messages
+from edocnet.enrolment.v1 import enrolment_service_pb2_grpc as services
+from edocnode.domain.directory import fetch_files
+from edocnode.rpc.directory import GrpcSource, open_channel
+
+ENROL_TIMEOUT_S = 60.0  # the registry publishes before it answers
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolment:
+    """What joining brings.
+
+    Attributes:
+        agency: Code that the token was for.
+        directory: Verified; lists the new certificate.
+        seal: The new certificate with its chain, as the directory lists it.
+    """
+
+    agency: str
+    directory: Directory
+    seal: ListedSeal
+
+
+async def read_directory(address: str, anchor: str, *, floor: Floor = NO_FLOOR) -> Directory:
+    """Reads and verifies the directory of whoever answers; nothing secret is sent.
+
+    Args:
+        address: host:port of the registry.
+        anchor: SHA-256 of the root file that is trusted.
+        floor: What was seen before, when a node reads its directory again.
+
+    Raises:
+        RegistryUnreachableError: Nobody answers there.
+        DirectoryInvalidError: What answers has not the directory of that root, or an older one.
+    """
+    async with _unverified(address) as channel:
+        files = await fetch_files(GrpcSource(channel, RegistryUnreachableError), {}, anchor)
+    directory = await asyncio.to_thread(load, files, anchor, floor)
+    check_floor(floor, directory)
+    return directory
+
+
+async def join(
+    join: JoinString, seal_request: bytes, *, agency: str = "", now: datetime
+) -> Enrolment:
+    """Enters a network: verifies its directory, then trades the token for a seal certificate.
+
+    Repeating it with the same request gives the same certificate.
+
+    Args:
+        join: As the registry's officer gave it.
+        seal_request: PKCS#10, DER, made with the new seal key.
+        agency: Code the caller expects; empty when it does not know.
+        now: For the validity of certificates.
+
+    Raises:
+        RegistryUnreachableError: Nobody answers at the address.
+        DirectoryInvalidError: What answers there is not the registry of the join string, or its
+            answer does not fit the directory.
+        TokenRefusedError: The token is unknown, expired or was used with another key.
+    """
+    directory = await read_directory(join.address, join.root_sha256)
+    _require_fresh(directory, now)
+    async with _registry(directory, join, now) as channel:
+        answer = await _enrol(channel, join.token, seal_request, agency=agency)
+        source = GrpcSource(channel, RegistryUnreachableError)
+        files = await fetch_files(source, directory.files, join.root_sha256)
+    floor = directory.floor()
+    directory = await asyncio.to_thread(load, files, join.root_sha256, floor)
+    check_floor(floor, directory)
+    return Enrolment(answer.agency_code, directory, _listed(directory, answer, seal_request))
+
+
+async def publish_endpoint(directory: Directory, sealed: SealedStatement, *, now: datetime) -> int:
+    """Has the registry publish where this node is reached.
+
+    Args:
+        directory: In force; tells where the registry is.
+        sealed: An ``edoc.endpoint/v1`` under the agency's own seal.
+        now: For the validity of the registry's certificates.
+
+    Returns:
+        Version of the directory in which it stands.
+
+    Raises:
+        RegistryUnreachableError: The registry does not answer.
+        EndpointRefusedError: Its counter is too low, or a certificate has the wrong profile.
+    """
+    request = messages.PublishEndpointRequest(endpoint=sealed_to_message(sealed))
+    async with open_channel(_registry_endpoint(directory, now)) as channel:
+        stub = services.EnrolmentServiceStub(channel)
+        try:
+            answer = await stub.PublishEndpoint(request, timeout=ENROL_TIMEOUT_S)
+        except grpc.aio.AioRpcError as error:
+            raise raise_for(error, unreachable=RegistryUnreachableError) from error
+    return answer.directory_version
+
+
+@asynccontextmanager
+async def _unverified(address: str) -> AsyncIterator[grpc.aio.Channel]:
+    """A channel pinned to whatever certificate the other side shows."""
+    try:
+        leaf = await asyncio.to_thread(read_server_leaf, address)
+    except PeerUnreachableError as error:
+        raise RegistryUnreachableError(error.message, hint=error.hint, address=address) from error
+    channel = peer_channel(
+        address,
+        own_chain=None,
+        own_key=None,
+        pins=[leaf.certificate],
+        server_name=leaf.server_name,
+    )
+    async with channel:
+        yield channel
+
+
+@asynccontextmanager
+async def _registry(
+    directory: Directory, join: JoinString, now: datetime
+) -> AsyncIterator[grpc.aio.Channel]:
+    """A channel to the registry at the address of the join string, pinned by the directory."""
+    endpoint = _registry_endpoint(directory, now)
+    channel = peer_channel(
+        join.address,
+        own_chain=None,
+        own_key=None,
+        pins=[certificate_pem(pin.certificate) for pin in endpoint.pins],
+        server_name=endpoint.server_name,
+    )
+    async with channel:
+        yield channel
+
+
+def _registry_endpoint(directory: Directory, now: datetime) -> Endpoint:
+    endpoint = directory.endpoint(directory.info.registry, now)
+    if endpoint is None:
+        raise RegistryUnreachableError(
+            "The directory lists no valid address and TLS certificate of the registry itself.",
+            hint="Check the clock of this machine, then ask the registry's officer.",
+        )
+    return endpoint
+
+
+def _require_fresh(directory: Directory, now: datetime) -> None:
+    """A newcomer has no older directory to compare with, so it takes none that is out of date."""
+    state = judge(directory, now)
+    if state.freshness is not Freshness.FRESH:
+        raise DirectoryInvalidError(
+            f"The directory offered is out of date: {state.reasons[0]}.",
+            hint="Check the clock of this machine, then ask the registry's officer.",
+        )
+
+
+async def _enrol(
+    channel: grpc.aio.Channel, token: bytes, seal_request: bytes, *, agency: str
+) -> messages.EnrolResponse:
+    request = messages.EnrolRequest(token=token, seal_request=seal_request, agency_code=agency)
+    try:
+        return await services.EnrolmentServiceStub(channel).Enrol(request, timeout=ENROL_TIMEOUT_S)
+    except grpc.aio.AioRpcError as error:
+        raise raise_for(error, unreachable=RegistryUnreachableError) from error
+
+
+def _listed(
+    directory: Directory, answer: messages.EnrolResponse, seal_request: bytes
+) -> ListedSeal:
+    """The new certificate, from the directory; the answer alone is not believed."""
+    digest = sha256(answer.certificate).hexdigest()
+    listed = directory.seals.listed(answer.agency_code, digest)
+    if listed.key != x509.load_der_x509_csr(seal_request).public_key():
+        raise DirectoryInvalidError(
+            f"The registry answered with a certificate of {answer.agency_code} for another key.",
+            hint="Nothing was stored. Tell the registry's officer.",
+            agency=answer.agency_code,
+        )
+    return listed

@@ -1,0 +1,124 @@
+"""The verified directory on disk: one bundle, and beside it the floor.
+
+Both lie outside the database, so that restoring yesterday's database takes nobody back to
+yesterday's keys. The bundle is written first: after a crash between the two it is ahead of the
+floor, never below it.
+"""
+
+from pathlib import Path
+
+from edoccore.directory.bundle import (
+    MAX_BUNDLE_BYTES,
+    decode_bundle,
+    encode_bundle,
+    encode_floor,
+    read_floor,
+)
+from edoccore.directory.floor import MAX_FLOOR_BYTES, NO_FLOOR, Floor
+from edoccore.directory.loading import load
+from edoccore.directory.trust import check_floor
+from edoccore.directory.view import Directory
+from edoccore.errors import DataFolderError, DirectoryInvalidError, StorageDamagedError
+from edockit import files
+
+BUNDLE_NAME = "bundle"
+FLOOR_NAME = "floor"
+
+
+class DirectoryFiles:
+    """The folder ``directory`` of a node's data; one process at a time uses it."""
+
+    def __init__(self, folder: Path, anchor: str) -> None:
+        """Names the folder; it is made when something is saved.
+
+        Args:
+            folder: ``directory`` in the data folder.
+            anchor: SHA-256 of the root file that this node trusts.
+        """
+        self._folder = folder
+        self._anchor = anchor
+
+    def load(self) -> Directory:
+        """Loads and verifies the directory of the last run; needs no network.
+
+        Raises:
+            DataFolderError: There is none.
+            StorageDamagedError: A file is damaged.
+            DirectoryInvalidError: The bundle does not verify, or is older than what was seen.
+        """
+        path = self._folder / BUNDLE_NAME
+        data = _read(path, MAX_BUNDLE_BYTES)
+        if data is None:
+            raise DataFolderError(
+                f"There is no directory in {path}.",
+                hint="Join the network with a join string: edocnode init.",
+                path=str(path),
+            )
+        floor = self.floor()
+        try:
+            directory = load(decode_bundle(data), self._anchor, floor)
+            check_floor(floor, directory)
+        except StorageDamagedError as error:
+            raise _damaged(path) from error
+        except DirectoryInvalidError as error:
+            raise DirectoryInvalidError(
+                f"The directory in {path} is not used. {error.message}",
+                hint=f"Remove {path} and run: edocnode serve; it fetches the directory again.",
+                path=str(path),
+            ) from error
+        return directory
+
+    def floor(self) -> Floor:
+        """What this node must never fall below; nothing for a newcomer.
+
+        Raises:
+            StorageDamagedError: The file is damaged.
+        """
+        path = self._folder / FLOOR_NAME
+        data = _read(path, MAX_FLOOR_BYTES)
+        if data is None:
+            return NO_FLOOR
+        try:
+            return read_floor(data)
+        except (StorageDamagedError, DirectoryInvalidError) as error:
+            raise _damaged(path) from error
+
+    def save(self, directory: Directory) -> None:
+        """Makes a directory the one that ``load`` finds; on disk when it returns.
+
+        Raises:
+            DiskFullError: No room; the old directory stays.
+            StorageFailedError: The disk failed.
+        """
+        files.make_private_folder(self._folder)
+        files.write_file_atomic(self._folder / BUNDLE_NAME, encode_bundle(directory.files))
+        files.write_file_atomic(self._folder / FLOOR_NAME, encode_floor(directory.floor()))
+
+    def keep_proof(self, version: int, ours: bytes, theirs: bytes) -> None:
+        """Keeps two signed snapshots of one version beside the bundle, for the officers.
+
+        Raises:
+            DiskFullError, StorageFailedError: As ``save``.
+        """
+        files.make_private_folder(self._folder)
+        for whose, data in (("ours", ours), ("theirs", theirs)):
+            files.write_file_atomic(self._folder / f"{version}.snapshot.{whose}.json", data)
+
+
+def _read(path: Path, limit: int) -> bytes | None:
+    if not path.exists():
+        return None
+    with files.disk_errors(path), path.open("rb") as file:
+        data = file.read(limit + 1)
+    if len(data) > limit:
+        raise _damaged(path)
+    return data
+
+
+def _damaged(path: Path) -> StorageDamagedError:
+    return StorageDamagedError(
+        f"The file {path} is damaged.",
+        hint="Restore it from a backup; without one, remove it and run: edocnode serve, which "
+        "fetches the directory from the registry again.",
+        path=str(path),
+    )
