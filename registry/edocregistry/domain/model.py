@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from edoccore.directory.layout import AgencyState, RevocationKind
+from edoccore.identity import agency
 
-REGISTRY_CODE = "REGISTRY"  # the registry's own entry of the directory
+REGISTRY_CODE = str(agency.REGISTRY_CODE)  # the registry's own entry; plain text, to encode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,7 @@
-"""What the domain needs from storage: the records of the registry inside one transaction.
+"""What the domain needs from outside: the records of the registry, and the key that issues.
 
-Every method belongs to the transaction of its object; what was written counts when that one is
-committed. Implemented in ``edocregistry.storage.records``.
+Every method of ``Records`` belongs to the transaction of its object; what was written counts when
+that one is committed. Implemented in ``edocregistry.storage``.
 """
 
 from collections.abc import Sequence
@@ -81,3 +81,32 @@ class Records(Protocol):
 
     def audit(self, limit: int) -> Sequence[AuditEntry]:
         """The newest rows of the audit, newest first."""
+
+
+class IssuingAuthority(Protocol):
+    """Holds the key of the CA that issues seal certificates."""
+
+    @property
+    def certificate(self) -> bytes:
+        """Certificate of the CA, DER."""
+
+    def issue(self, request: bytes, agency: Agency, now: datetime) -> bytes:
+        """Issues the certificate of a seal key, DER.
+
+        Args:
+            request: PKCS#10, DER; only its public key is used.
+            agency: Whose key it is.
+            now: The certificate holds from here.
+
+        Raises:
+            KeyUnusableError: The request is not signed by its own key, or the key is too weak.
+        """
+
+    def make_crl(self, revoked: Sequence[Revocation], *, number: int, now: datetime) -> bytes:
+        """Builds the CRL, DER.
+
+        Args:
+            revoked: All revoked certificates of this CA, each with a serial.
+            number: Above that of every CRL before.
+            now: Its beginning.
+        """

@@ -13,6 +13,7 @@ Source: proto/README.md, section Directory.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import TypeVar
 
 from securesystemslib.signer import Signer
 from tuf.api.metadata import (
@@ -36,6 +37,8 @@ from edoccore.directory.layout import (
     RevocationList,
     TargetData,
 )
+
+_Online = TypeVar("_Online", Targets, Snapshot, Timestamp)
 
 ROOT_VERSION = 1  # of the first root
 
@@ -68,17 +71,14 @@ class RoleFile:
     """One file of the directory in hand: exact bytes and what they say."""
 
     data: bytes
-    metadata: Metadata[Signed]
+    signed: Signed
+    signers: frozenset[str]  # key ids
 
     @classmethod
     def read(cls, data: bytes) -> "RoleFile":
         """Parses a file that this registry wrote; signatures are not checked."""
-        return cls(data, Metadata[Signed].from_bytes(data))
-
-    @property
-    def signed(self) -> Signed:
-        """What the file says."""
-        return self.metadata.signed
+        metadata: Metadata[Targets] = Metadata.from_bytes(data)  # or another role
+        return cls(data, metadata.signed, frozenset(metadata.signatures))
 
     def meta(self) -> MetaFile:
         """How a snapshot or timestamp names this file."""
@@ -181,8 +181,10 @@ def _wanted_roles(
         put(layout.bin_of(layout.ENDPOINTS, code), layout.endpoint_path(code), endpoint)
     online = signers.online
     delegations = _delegations(signers, current)
-    yield layout.TARGETS, signers.identity, Targets(
-        targets=targets[layout.TARGETS], delegations=delegations.get(layout.TARGETS)
+    yield (
+        layout.TARGETS,
+        signers.identity,
+        Targets(targets=targets[layout.TARGETS], delegations=delegations.get(layout.TARGETS)),
     )
     yield layout.REVOCATIONS, online, Targets(targets=targets[layout.REVOCATIONS])
     for parent, signer in ((layout.IDENTITY, signers.identity), (layout.ENDPOINTS, online)):
@@ -214,7 +216,7 @@ def _is_good(known: RoleFile, wanted: Targets, signer: Signer | None, now: datet
         isinstance(signed, Targets)
         and _digests(signed) == _digests(wanted)
         and signed.delegations == wanted.delegations
-        and (signer is None or signer.public_key.keyid in known.metadata.signatures)
+        and (signer is None or signer.public_key.keyid in known.signers)
         and not _is_old(signed, now)
     )
 
@@ -240,7 +242,7 @@ def _publish_snapshot(
         known is not None
         and isinstance(known.signed, Snapshot)
         and known.signed.meta == meta
-        and signer.public_key.keyid in known.metadata.signatures
+        and signer.public_key.keyid in known.signers
         and not _is_old(known.signed, now)
     ):
         return known
@@ -267,7 +269,7 @@ def _publish_timestamp(
 
 def _sign(
     role: str,
-    wanted: Signed,
+    wanted: _Online,
     signer: Signer,
     *,
     known: RoleFile | None,
@@ -280,7 +282,7 @@ def _sign(
     wanted.expires = _seconds(now) + life
     metadata = Metadata(wanted)
     metadata.sign(signer)
-    made = RoleFile(metadata.to_bytes(), metadata)
+    made = RoleFile(metadata.to_bytes(), wanted, frozenset(metadata.signatures))
     publication.files[layout.file_name(role, wanted.version)] = made.data
     publication.signed.append(role)
     return made

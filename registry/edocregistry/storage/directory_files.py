@@ -74,7 +74,8 @@ class DirectoryFiles:
             return {}
         snapshot = self._named(layout.SNAPSHOT, _snapshot_meta(timestamp))
         found = {layout.TIMESTAMP: timestamp, layout.SNAPSHOT: snapshot}
-        assert isinstance(snapshot.signed, Snapshot)
+        if not isinstance(snapshot.signed, Snapshot):
+            raise _damaged(_file(layout.SNAPSHOT, snapshot), TypeError("it is another role"))
         for name, meta in snapshot.signed.meta.items():
             role = name.removesuffix(".json")
             found[role] = self._named(role, meta)
@@ -84,9 +85,14 @@ class DirectoryFiles:
     def bundle(self) -> dict[str, bytes]:
         """All files of the directory in force by name, all roots included."""
         found = {_file(role, item): item.data for role, item in self.current().items()}
-        for path in self._folder.glob("*.root.json"):
-            found[path.name] = path.read_bytes()
+        for version, data in self.roots().items():
+            found[layout.file_name(layout.ROOT, version)] = data
         return found
+
+    def roots(self) -> dict[int, bytes]:
+        """All versions of the root."""
+        paths = self._folder.glob(f"*.{layout.ROOT}.json")
+        return {int(path.name.partition(".")[0]): path.read_bytes() for path in paths}
 
     def write_root(self, version: int, data: bytes) -> None:
         """Keeps one version of the root for ever.
@@ -162,7 +168,8 @@ class DirectoryFiles:
 
 
 def _snapshot_meta(timestamp: RoleFile) -> MetaFile:
-    assert isinstance(timestamp.signed, Timestamp)
+    if not isinstance(timestamp.signed, Timestamp):
+        raise _damaged(TIMESTAMP_FILE, TypeError("it is another role"))
     return timestamp.signed.snapshot_meta
 
 

@@ -18,6 +18,7 @@ from edoccore.errors import DataFolderError, FolderInUseError
 from edockit import files
 from edockit.database import Database
 from edocregistry.storage.directory_files import DirectoryFiles
+from edocregistry.storage.keys import KeyFiles
 from edocregistry.storage.migrations import migrate
 from edocregistry.storage.records import SqlRecords
 
@@ -55,8 +56,7 @@ class DataFolder:
         self.path = path
         self.settings = path / SETTINGS_FILE
         self.database = path / DATABASE_FILE
-        self.keys = path / "keys"
-        self.officers = path / "officers"
+        self.keys = KeyFiles(path / "keys", path / "officers")
         self.directory = DirectoryFiles(path / "directory")
 
     def check(self) -> None:
@@ -79,8 +79,9 @@ class DataFolder:
         Raises:
             DataFolderError: The place cannot be used.
         """
-        for folder in (self.path, self.keys, self.officers, self.path / "directory"):
-            files.make_private_folder(folder)
+        files.make_private_folder(self.path)
+        for name in ("keys", "officers", "directory"):
+            files.make_private_folder(self.path / name)
         files.check_private(self.path)
 
     @contextlib.contextmanager

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Table, insert, select, update
+from sqlalchemy import Connection, Select, Table, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlmodel import SQLModel
 
@@ -134,7 +134,9 @@ class SqlRecords:
     def crl(self) -> RevocationCrl | None:
         """The newest CRL."""
         row = self._first(select(CRL))
-        return RevocationCrl(row["number"], row["der"], row["issued_at"], row["size"]) if row else None
+        return (
+            RevocationCrl(row["number"], row["der"], row["issued_at"], row["size"]) if row else None
+        )
 
     def put_crl(self, crl: RevocationCrl) -> None:
         """Replaces the CRL."""
@@ -220,13 +222,14 @@ class SqlRecords:
     def audit(self, limit: int) -> Sequence[AuditEntry]:
         """The newest rows of the audit, newest first."""
         rows = self._all(select(AUDIT).order_by(AUDIT.c.number.desc()).limit(limit))
-        return [AuditEntry(row["time"], row["actor"], row["command"], row["result"]) for row in rows]
+        names = ("time", "actor", "command", "result")
+        return [AuditEntry(*(row[name] for name in names)) for row in rows]
 
-    def _first(self, query: Any) -> dict[str, Any] | None:
+    def _first(self, query: Select[Any]) -> dict[str, Any] | None:
         row = self._connection.execute(query).mappings().first()
         return dict(row) if row is not None else None
 
-    def _all(self, query: Any) -> list[dict[str, Any]]:
+    def _all(self, query: Select[Any]) -> list[dict[str, Any]]:
         return [dict(row) for row in self._connection.execute(query).mappings()]
 
     def _replace(self, table: Table, values: dict[str, Any]) -> None:

@@ -1,0 +1,1 @@
+"""Joins the parts of the registry: founding it, changing it, serving it."""

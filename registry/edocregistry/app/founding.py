@@ -1,0 +1,100 @@
+"""Founds a registry: makes all its keys, its own entry and the first directory.
+
+The settings file is written last, so a folder that has one is complete.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
+from pathlib import Path
+
+from edoccore.errors import DataFolderError, FileExistsHereError
+from edoccore.identity.certificate import certificate_digest
+from edockit import files
+from edocregistry.app.registry import Registry
+from edocregistry.domain import agencies, enrolment
+from edocregistry.domain.model import REGISTRY_CODE, AuditEntry, SealCertificate
+from edocregistry.domain.publication import ROOT_VERSION, first_root
+from edocregistry.settings import RegistrySettings, settings_text
+from edocregistry.storage.folder import DataFolder, Turn
+
+OFFICERS = 3  # root keys
+THRESHOLD = 2  # of them must sign the next root
+
+
+@dataclass(frozen=True, slots=True)
+class Founded:
+    """What ``init`` made."""
+
+    root_sha256: str
+    version: int
+    officer_files: list[Path]
+
+
+def found(
+    folder: DataFolder, settings: RegistrySettings, *, actor: str, clock: Callable[[], datetime]
+) -> Founded:
+    """Founds a registry in an empty folder.
+
+    Args:
+        folder: Missing or empty.
+        settings: Of the new registry.
+        actor: Who does it, for the audit.
+        clock: Now.
+
+    Raises:
+        FileExistsHereError: There is a registry already.
+        DataFolderError: The folder has something else in it.
+    """
+    _check_empty(folder)
+    folder.make()
+    now = clock()
+    officers = folder.keys.make_officers(OFFICERS)
+    root = first_root(officers, folder.keys.make_signers(), threshold=THRESHOLD, now=now)
+    folder.directory.write_root(ROOT_VERSION, root)
+    folder.keys.make_authority(settings.network, now)
+    registry = Registry(folder, settings, clock)
+    with folder.turn() as turn:
+        _enter_itself(registry, turn, actor=actor, now=now)
+    registry.publish_due()
+    with folder.turn() as turn:
+        publication = registry.state_endpoint(turn, (registry.make_tls(), registry.make_tls()))
+    text = settings_text(
+        network=settings.network, listen=settings.listen, advertise=settings.advertise
+    )
+    files.write_file_atomic(folder.settings, text.encode())
+    return Founded(sha256(root).hexdigest(), publication.version, folder.keys.officer_files())
+
+
+def _check_empty(folder: DataFolder) -> None:
+    if folder.settings.exists():
+        raise FileExistsHereError(
+            f"There is a registry in {folder.path} already.",
+            hint="Use another --data, or look at it with: edocregistry status",
+            path=str(folder.path),
+        )
+    if folder.path.exists() and (not folder.path.is_dir() or any(folder.path.iterdir())):
+        raise DataFolderError(
+            f"{folder.path} is not empty; it may be left over from an init that was cut off.",
+            hint="Use another --data, or empty it when nothing in it is needed.",
+            path=str(folder.path),
+        )
+
+
+def _enter_itself(registry: Registry, turn: Turn, *, actor: str, now: datetime) -> None:
+    """Gives the registry its own agency and seal certificate."""
+    request = registry.folder.keys.make_seal_request(REGISTRY_CODE)
+    name = f"Registry of {registry.settings.network}"
+    agency = turn.write(lambda records: agencies.add_agency(records, REGISTRY_CODE, name, now=now))
+    der = registry.authority().issue(request, agency, now)
+    certificate = SealCertificate(
+        sha256=certificate_digest(der),
+        agency=REGISTRY_CODE,
+        key_sha256=enrolment.requested_key(request),
+        certificate=der,
+        issued_at=now,
+    )
+    turn.write(lambda records: records.add_seal_certificate(certificate))
+    entry = AuditEntry(now, actor, f"init --network {registry.settings.network}", "done")
+    turn.write(lambda records: records.add_audit(entry))

@@ -1,0 +1,325 @@
+"""The registry at work on one data folder: each act takes its turn, is audited and is published.
+
+An act is one transaction with its audit row; after it the directory is published in the same turn.
+When the program ends between the two, the next turn of anybody publishes: the files in hand are
+compared with the records, so nothing has to be remembered.
+"""
+
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from hashlib import sha256
+from typing import TypeVar
+
+from edoccore.directory import layout, loading
+from edoccore.directory.join import TOKEN_BYTES, JoinString, format_join
+from edoccore.directory.layout import NetworkInfo, to_base64
+from edoccore.directory.view import Directory
+from edoccore.errors import EdocError
+from edoccore.identity.certificate import certificate_digest
+from edoccore.signing.seal import SealedStatement
+from edoccore.signing.statements import DirectoryMark
+from edocregistry.domain import agencies, own_entry
+from edocregistry.domain.contents import directory_contents
+from edocregistry.domain.endpoints import accept_endpoint
+from edocregistry.domain.enrolment import RefusalLimit, enrol, make_invite
+from edocregistry.domain.model import REGISTRY_CODE, Agency, AuditEntry, Revocation, SealCertificate
+from edocregistry.domain.own_entry import OwnAddress
+from edocregistry.domain.ports import Records
+from edocregistry.domain.publication import Publication, plan
+from edocregistry.domain.revoking import refresh_crl, revoke_seal, revoke_tls, tls_certificates
+from edocregistry.settings import RegistrySettings
+from edocregistry.storage.folder import DataFolder, Turn
+from edocregistry.storage.keys import FileAuthority
+
+Result = TypeVar("Result")
+DONE = "done"
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolled:
+    """What a node gets for its token."""
+
+    certificate: SealCertificate
+    chain: tuple[bytes, ...]
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ordered:
+    """Revocations that an order made; empty when an earlier one had made them all."""
+
+    revocations: Sequence[Revocation]
+    version: int
+
+
+class Registry:
+    """Everything an officer or a node can ask of the registry."""
+
+    def __init__(
+        self, folder: DataFolder, settings: RegistrySettings, clock: Callable[[], datetime]
+    ) -> None:
+        """Opens a registry that was founded.
+
+        Raises:
+            DataFolderError, KeyUnusableError: The folder is not one that can be worked with.
+        """
+        self.folder = folder
+        self.settings = settings
+        self._clock = clock
+        self._refusals = RefusalLimit()
+        self._trusted: tuple[tuple[int, ...], Directory] | None = None
+
+    # --- What officers order ------------------------------------------------------------------
+
+    def add_agency(
+        self, actor: str, code: str, name: str, *, aliases: tuple[str, ...], owner: str | None
+    ) -> Agency:
+        """Adds an agency; see ``domain.agencies.add_agency``."""
+        return self._act(
+            actor,
+            f"agency add {code}",
+            lambda records, now: agencies.add_agency(
+                records, code, name, aliases=aliases, owner=owner, now=now
+            ),
+        )[0]
+
+    def suspend_agency(self, actor: str, code: str) -> Agency:
+        """Suspends an agency; see ``domain.agencies.suspend_agency``."""
+        return self._act(
+            actor,
+            f"agency suspend {code}",
+            lambda records, _: agencies.suspend_agency(records, code),
+        )[0]
+
+    def resume_agency(self, actor: str, code: str) -> Agency:
+        """Ends a suspension; see ``domain.agencies.resume_agency``."""
+        return self._act(
+            actor,
+            f"agency resume {code}",
+            lambda records, _now: agencies.resume_agency(records, code),
+        )[0]
+
+    def close_agency(self, actor: str, code: str) -> Agency:
+        """Ends an agency for good; see ``domain.agencies.close_agency``."""
+        return self._act(
+            actor,
+            f"agency close {code}",
+            lambda records, now: agencies.close_agency(records, code, now),
+        )[0]
+
+    def invite(self, actor: str, code: str, ttl: timedelta) -> str:
+        """Makes a join string for an agency; the only place where its token is ever shown.
+
+        Raises:
+            RequestInvalidError, AgencyUnknownError, AgencyInactiveError: As ``make_invite``.
+        """
+        token = secrets.token_bytes(TOKEN_BYTES)
+        self._act(
+            actor,
+            f"invite {code}",
+            lambda records, now: make_invite(
+                records, code, token_sha256=sha256(token).digest(), ttl=ttl, now=now
+            ),
+        )
+        host, _, port = self.settings.advertise.rpartition(":")
+        root = max(self.folder.directory.roots().items())[1]
+        return format_join(
+            JoinString(
+                host=host.strip("[]"),
+                port=int(port),
+                root_sha256=sha256(root).hexdigest(),
+                token=token,
+            )
+        )
+
+    def revoke(
+        self,
+        actor: str,
+        code: str,
+        *,
+        kinds: Sequence[layout.RevocationKind],
+        compromised_since: datetime | None,
+    ) -> Ordered:
+        """Ends an agency's keys; see ``domain.revoking``."""
+
+        def order(records: Records, now: datetime) -> list[Revocation]:
+            made: list[Revocation] = []
+            if layout.RevocationKind.SEAL in kinds:
+                made += revoke_seal(records, code, compromised_since=compromised_since, now=now)
+            if layout.RevocationKind.TLS in kinds:
+                made += revoke_tls(records, code, compromised_since=compromised_since, now=now)
+            return made
+
+        names = " ".join(f"--{kind}" for kind in kinds)
+        made, publication = self._act(actor, f"revoke {code} {names}", order)
+        return Ordered(made, publication.version)
+
+    def publish(self, actor: str) -> Publication:
+        """Publishes what is due, by order; says what it did."""
+        return self._act(actor, "publish", lambda _records, _now: None)[1]
+
+    def publish_due(self) -> Publication:
+        """Publishes what is due, by the timer; leaves no audit row."""
+        with self.folder.turn() as turn:
+            return self._publish(turn)
+
+    # --- What nodes ask -----------------------------------------------------------------------
+
+    def enrol(self, caller: str, *, token: bytes, request: bytes, agency_code: str) -> Enrolled:
+        """Issues the certificate that a token stands for; see ``domain.enrolment.enrol``.
+
+        Args:
+            caller: Network address, for the limit on refusals and the audit.
+            token: As received.
+            request: PKCS#10, DER.
+            agency_code: Agency the caller believes to be; may be empty.
+
+        Raises:
+            TokenRefusedError, RequestInvalidError: As ``enrol``.
+            QuotaError: The caller was refused too often.
+        """
+        self._refusals.check(caller, self._clock())
+        authority = self.authority()
+        try:
+            certificate, publication = self._act(
+                f"node {caller}",
+                "enrol",
+                lambda records, now: enrol(
+                    records,
+                    authority,
+                    token=token,
+                    request=request,
+                    agency_code=agency_code,
+                    now=now,
+                ),
+            )
+        except EdocError:
+            self._refusals.note(caller, self._clock())
+            raise
+        return Enrolled(certificate, (authority.certificate,), publication.version)
+
+    def publish_endpoint(self, caller: str, sealed: SealedStatement) -> int:
+        """Publishes an endpoint statement; see ``domain.endpoints.accept_endpoint``.
+
+        Returns:
+            Version of the directory in which it stands.
+        """
+        _, publication = self._act(
+            f"node {caller}",
+            "publish endpoint",
+            lambda records, now: accept_endpoint(records, sealed, self.directory(), now),
+        )
+        return publication.version
+
+    # --- What it says and is ------------------------------------------------------------------
+
+    def authority(self) -> FileAuthority:
+        """The issuing CA."""
+        life = timedelta(days=self.settings.seal_days)
+        return self.folder.keys.authority(crl_url=self.settings.crl_url, life=life)
+
+    def directory(self) -> Directory:
+        """The published directory, verified from its first root as every reader does."""
+        files = self.folder.directory
+        current = files.current()
+        # Endpoints change often and do not matter to who may seal.
+        versions = tuple(
+            item.signed.version
+            for role, item in sorted(current.items())
+            if not role.startswith((layout.ENDPOINTS, layout.SNAPSHOT, layout.TIMESTAMP))
+        )
+        if self._trusted is None or self._trusted[0] != versions:
+            anchor = sha256(min(files.roots().items())[1]).hexdigest()
+            self._trusted = (versions, loading.load(files.bundle(), anchor))
+        return self._trusted[1]
+
+    def tls_certificates(self) -> list[bytes]:
+        """The registry's own TLS certificates (DER), current first."""
+        with self.folder.turn() as turn:
+            return turn.read(lambda records: tls_certificates(records, REGISTRY_CODE))
+
+    def renew_tls(self) -> bool:
+        """Lets the next TLS certificate take over when its time has come.
+
+        Returns:
+            Whether it did; then the server must show the new one.
+        """
+        with self.folder.turn() as turn:
+            certificates = turn.read(lambda records: tls_certificates(records, REGISTRY_CODE))
+            if not own_entry.tls_change_is_due(certificates[-1], self._clock()):
+                return False
+            self.state_endpoint(turn, (*certificates[1:], self.make_tls()))
+            return True
+
+    def make_tls(self) -> bytes:
+        """Makes a TLS key and its certificate (DER)."""
+        return self.folder.keys.make_tls(
+            code=REGISTRY_CODE,
+            server_name=own_entry.server_name(self.settings.network),
+            now=self._clock(),
+            life=own_entry.TLS_LIFE,
+        )
+
+    def state_endpoint(self, turn: Turn, certificates: tuple[bytes, ...]) -> Publication:
+        """Seals and publishes the registry's own endpoint statement."""
+        now = self._clock()
+        seal = turn.read(lambda records: records.seal_certificates(REGISTRY_CODE))[-1]
+        version, digest = self.folder.directory.mark()
+        sealed = own_entry.seal_own_endpoint(
+            self.folder.keys.seal_signer(seal.certificate),
+            OwnAddress(
+                address=self.settings.advertise,
+                server_name=own_entry.server_name(self.settings.network),
+                certificates=certificates,
+            ),
+            network=self.settings.network,
+            issuer=certificate_digest(self.authority().certificate),
+            mark=DirectoryMark(version=version, hash=digest.hex()),
+            epoch=own_entry.epoch_id(now, secrets.randbits(80)),
+            counter=own_entry.next_counter(
+                turn.read(lambda records: records.endpoint(REGISTRY_CODE)), now
+            ),
+            now=now,
+        )
+        directory = self.directory()
+        turn.write(lambda records: accept_endpoint(records, sealed, directory, now))
+        return self._publish(turn)
+
+    # --- How -----------------------------------------------------------------------------------
+
+    def _act(
+        self, actor: str, command: str, decide: Callable[[Records, datetime], Result]
+    ) -> tuple[Result, Publication]:
+        """Runs one decision in a turn, audits it whatever its end, and publishes."""
+        now = self._clock()
+
+        def decided(records: Records) -> Result:
+            result = decide(records, now)
+            records.add_audit(AuditEntry(now, actor, command, DONE))
+            return result
+
+        with self.folder.turn() as turn:
+            try:
+                result = turn.write(decided)
+            except EdocError as error:
+                refused = AuditEntry(now, actor, command, error.reason)
+                turn.write(lambda records: records.add_audit(refused))
+                raise
+            return result, self._publish(turn)
+
+    def _publish(self, turn: Turn) -> Publication:
+        """Brings the published files to what the records say; without need nothing is written."""
+        now, authority = self._clock(), self.authority()
+        crl = turn.write(lambda records: refresh_crl(records, authority, now))
+        info = NetworkInfo(
+            network=self.settings.network,
+            registry=REGISTRY_CODE,
+            issuing_authorities=(to_base64(authority.certificate),),
+        )
+        contents = turn.read(lambda records: directory_contents(records, info, crl))
+        files = self.folder.directory
+        publication = plan(contents, files.current(), self.folder.keys.signers(), now)
+        files.publish(publication.files)
+        return publication

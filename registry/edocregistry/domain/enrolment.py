@@ -1,0 +1,198 @@
+"""Who gets a seal certificate: invites, tokens and certificate requests.
+
+A token is bound to one agency and, by its first use, to one key: the same token with the same key
+repeats the same answer, so a lost answer costs nothing; any other key is refused. The caller runs
+each of these functions inside one transaction, one at a time, so of two uses at once the second
+sees the first.
+
+Why a token is refused is not told to the caller: it would help only somebody who guesses.
+"""
+
+from collections import deque
+from datetime import datetime, timedelta
+from hashlib import sha256
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.x509.oid import NameOID
+
+from edoccore.directory.layout import AgencyState
+from edoccore.errors import QuotaError, RequestInvalidError, TokenRefusedError
+from edoccore.identity.certificate import certificate_digest
+from edocregistry.domain.agencies import active_agency, check_has_node
+from edocregistry.domain.model import REGISTRY_CODE, Invite, SealCertificate
+from edocregistry.domain.ports import IssuingAuthority, Records
+from edocregistry.domain.revoking import end_keys
+
+DEFAULT_TTL = timedelta(hours=72)
+MIN_TTL = timedelta(minutes=1)
+MAX_TTL = timedelta(days=30)
+MAX_REQUEST_BYTES = 4096
+REPLACED = "replaced by a new enrolment"
+
+REFUSALS_PER_CALLER = 10  # within the window; then the caller waits
+REFUSALS_IN_ALL = 300
+REFUSAL_WINDOW = timedelta(minutes=1)
+
+
+def make_invite(
+    records: Records, code: str, *, token_sha256: bytes, ttl: timedelta, now: datetime
+) -> Invite:
+    """Gives an agency the right to enrol once; invites before that were not used end.
+
+    Args:
+        records: Where invites are kept.
+        code: The agency.
+        token_sha256: Hash of the secret that the caller made.
+        ttl: How long it can be used, 1 minute to 30 days.
+        now: From here on.
+
+    Raises:
+        RequestInvalidError: The time to live is out of bounds, or the agency has no node.
+        AgencyUnknownError, AgencyInactiveError: No such agency, or it is suspended or closed.
+    """
+    if not MIN_TTL <= ttl <= MAX_TTL:
+        raise RequestInvalidError("An invite holds for 1 minute to 30 days.", hint="Use --ttl 72h.")
+    agency = active_agency(records, code)
+    check_has_node(agency)
+    if agency.code == REGISTRY_CODE:
+        raise RequestInvalidError("The registry enrols itself; it cannot be invited.")
+    records.withdraw_invites(agency.code, now)
+    invite = Invite(
+        token_sha256=token_sha256,
+        agency=agency.code,
+        created_at=now,
+        expires_at=now + ttl,
+        withdrawn_at=None,
+        certificate_sha256=None,
+    )
+    records.add_invite(invite)
+    return invite
+
+
+def enrol(
+    records: Records,
+    authority: IssuingAuthority,
+    *,
+    token: bytes,
+    request: bytes,
+    agency_code: str,
+    now: datetime,
+) -> SealCertificate:
+    """Issues the certificate that a token stands for, or repeats it.
+
+    For an agency that has certificates already, the old ones and its TLS certificates end.
+
+    Args:
+        records: Where everything is kept.
+        authority: Issues.
+        token: As in the join string.
+        request: PKCS#10 of the seal key, DER.
+        agency_code: Agency the caller believes to be; empty: it does not know.
+        now: Moment of the call.
+
+    Raises:
+        TokenRefusedError: The token is not good, or not with this key.
+        RequestInvalidError: The certificate request is not what it must be.
+    """
+    invite = records.invite(sha256(token).digest())
+    if invite is None or invite.withdrawn_at is not None:
+        raise TokenRefusedError(hint="Ask the registry's officer for a new join string.")
+    agency = records.agency(invite.agency)
+    if agency is None or agency_code not in {"", agency.code, *agency.aliases}:
+        raise TokenRefusedError(hint="Ask the registry's officer for a new join string.")
+    key_sha256 = requested_key(request)
+    if invite.certificate_sha256 is not None:
+        return _repeat(records, invite.certificate_sha256, key_sha256)
+    if now >= invite.expires_at or agency.state is not AgencyState.ACTIVE:
+        raise TokenRefusedError(hint="Ask the registry's officer for a new join string.")
+    _check_new_key(records, key_sha256)
+    end_keys(records, agency.code, reason=REPLACED, now=now)
+    der = authority.issue(request, agency, now)
+    certificate = SealCertificate(
+        sha256=certificate_digest(der),
+        agency=agency.code,
+        key_sha256=key_sha256,
+        certificate=der,
+        issued_at=now,
+    )
+    records.add_seal_certificate(certificate)
+    records.use_invite(invite.token_sha256, certificate.sha256)
+    return certificate
+
+
+def requested_key(request: bytes) -> bytes:
+    """Checks a certificate request and returns the SHA-256 of its public key (SPKI, DER).
+
+    Raises:
+        RequestInvalidError: It is damaged, not signed by its own key, for a key of another kind
+            than ECDSA P-256, or asks for more than a certificate for that key.
+    """
+    if len(request) > MAX_REQUEST_BYTES:
+        raise _request_invalid(f"it has more than {MAX_REQUEST_BYTES} bytes")
+    try:
+        csr = x509.load_der_x509_csr(request)
+        key = csr.public_key()
+        signed_by_itself = csr.is_signature_valid
+        asks_for_more = len(list(csr.attributes)) > 0  # extensions such as a SAN are attributes
+        names = [attribute.oid for attribute in csr.subject]
+    except (ValueError, UnsupportedAlgorithm):
+        raise _request_invalid("it cannot be read") from None
+    if not signed_by_itself:
+        raise _request_invalid("it is not signed with its own key")
+    if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
+        raise _request_invalid("its key is not ECDSA P-256")
+    if asks_for_more or names not in ([], [NameOID.COMMON_NAME]):
+        raise _request_invalid("it asks for names or extensions; the registry decides on those")
+    return sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).digest()
+
+
+def _repeat(records: Records, certificate_sha256: str, key_sha256: bytes) -> SealCertificate:
+    certificate = records.seal_certificate(certificate_sha256)
+    if certificate is None or certificate.key_sha256 != key_sha256:
+        raise TokenRefusedError(hint="Ask the registry's officer for a new join string.")
+    revoked = {item.sha256 for item in records.revocations(certificate.agency)}
+    if certificate.sha256 in revoked:
+        raise TokenRefusedError(hint="Ask the registry's officer for a new join string.")
+    return certificate
+
+
+def _check_new_key(records: Records, key_sha256: bytes) -> None:
+    if any(item.key_sha256 == key_sha256 for item in records.seal_certificates()):
+        raise _request_invalid("its key was used before; make a new one")
+
+
+def _request_invalid(why: str) -> RequestInvalidError:
+    return RequestInvalidError(f"The certificate request is refused: {why}.")
+
+
+class RefusalLimit:
+    """Slows down whoever tries tokens; 128 bits cannot be guessed, but trying costs this machine.
+
+    Not safe for threads; the caller holds a lock.
+    """
+
+    def __init__(self) -> None:
+        self._refused: deque[tuple[datetime, str]] = deque()
+
+    def check(self, caller: str, now: datetime) -> None:
+        """Lets a caller try, unless it was refused too often within the last minute.
+
+        Raises:
+            QuotaError: It, or all callers together, must wait.
+        """
+        while self._refused and self._refused[0][0] <= now - REFUSAL_WINDOW:
+            self._refused.popleft()
+        mine = sum(1 for _, who in self._refused if who == caller)
+        if mine >= REFUSALS_PER_CALLER or len(self._refused) >= REFUSALS_IN_ALL:
+            raise QuotaError(
+                "Too many join strings were refused; wait a minute.",
+                hint="Check the join string, then try once more in a minute.",
+                retry_after_s=str(int(REFUSAL_WINDOW.total_seconds())),
+            )
+
+    def note(self, caller: str, now: datetime) -> None:
+        """Remembers that a caller was refused."""
+        self._refused.append((now, caller))

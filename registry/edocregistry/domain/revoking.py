@@ -1,0 +1,167 @@
+"""The end of keys: which certificates of an agency are revoked, and the CRL that says so.
+
+A revocation is never undone and never made weaker; asking again changes nothing.
+"""
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from cryptography import x509
+
+from edoccore.directory import layout
+from edoccore.directory.layout import RevocationKind
+from edoccore.errors import AgencyInactiveError, RequestInvalidError
+from edoccore.identity.certificate import certificate_digest
+from edoccore.signing import canonical, statements
+from edocregistry.domain.agencies import check_has_node, known_agency
+from edocregistry.domain.model import REGISTRY_CODE, Revocation, RevocationCrl
+from edocregistry.domain.ports import IssuingAuthority, Records
+from edocregistry.domain.publication import next_version
+
+BY_ORDER = "revoked by order of the registry"
+
+
+def revoke_seal(
+    records: Records, code: str, *, compromised_since: datetime | None, now: datetime
+) -> list[Revocation]:
+    """Ends all seal certificates of an agency that are still good.
+
+    Args:
+        records: Where they are kept.
+        code: The agency.
+        compromised_since: Seals without a proven time before it are worth nothing.
+        now: They end here.
+
+    Returns:
+        What was revoked now; empty when an earlier order had done it.
+
+    Raises:
+        AgencyUnknownError, AgencyInactiveError: No such agency, or it has no seal certificate.
+        RequestInvalidError: The compromise lies in the future; or it is the registry itself.
+    """
+    agency = _with_node(records, code)
+    certificates = records.seal_certificates(agency)
+    if not certificates:
+        raise AgencyInactiveError(f"{agency} has no seal certificate yet.", agency=agency)
+    _check_since(compromised_since, now)
+    made = [
+        Revocation(
+            kind=RevocationKind.SEAL,
+            sha256=item.sha256,
+            agency=agency,
+            serial=x509.load_der_x509_certificate(item.certificate).serial_number,
+            reason=BY_ORDER,
+            revoked_at=now,
+            compromised_since=compromised_since,
+        )
+        for item in certificates
+    ]
+    return _add(records, agency, made)
+
+
+def revoke_tls(
+    records: Records, code: str, *, compromised_since: datetime | None, now: datetime
+) -> list[Revocation]:
+    """Ends the TLS certificate that an agency's node uses; the next one takes over at once.
+
+    Raises:
+        AgencyUnknownError, AgencyInactiveError: No such agency, or its node was never reached.
+        RequestInvalidError: The compromise lies in the future; or it is the registry itself.
+    """
+    agency = _with_node(records, code)
+    certificates = tls_certificates(records, agency)
+    if not certificates:
+        raise AgencyInactiveError(f"{agency} has published no TLS certificate yet.", agency=agency)
+    _check_since(compromised_since, now)
+    made = _tls_revocation(certificates[0], agency, BY_ORDER, compromised_since, now)
+    return _add(records, agency, [made])
+
+
+def end_keys(records: Records, agency: str, *, reason: str, now: datetime) -> list[Revocation]:
+    """Ends all keys of an agency, seal and TLS; without keys nothing happens."""
+    seals = [
+        Revocation(
+            kind=RevocationKind.SEAL,
+            sha256=item.sha256,
+            agency=agency,
+            serial=x509.load_der_x509_certificate(item.certificate).serial_number,
+            reason=reason,
+            revoked_at=now,
+            compromised_since=None,
+        )
+        for item in records.seal_certificates(agency)
+    ]
+    transport = [
+        _tls_revocation(item, agency, reason, None, now)
+        for item in tls_certificates(records, agency)
+    ]
+    return _add(records, agency, [*seals, *transport])
+
+
+def tls_certificates(records: Records, agency: str) -> list[bytes]:
+    """TLS certificates (DER) in the newest endpoint statement of an agency, current first."""
+    endpoint = records.endpoint(agency)
+    if endpoint is None:
+        return []
+    statement = canonical.decode(endpoint.statement, statements.Endpoint)
+    return [layout.from_base64(item) for item in statement.certificates]
+
+
+def refresh_crl(records: Records, authority: IssuingAuthority, now: datetime) -> RevocationCrl:
+    """Returns the CRL in force; makes a new one when a revocation is missing or it is old."""
+    revoked = [item for item in records.revocations() if item.serial is not None]
+    known = records.crl()
+    if (
+        known is not None
+        and known.size == len(revoked)
+        and now < known.issued_at + layout.ROLE_RESIGN_AFTER
+    ):
+        return known
+    number = next_version(known.number if known else 0, now)
+    der = authority.make_crl(revoked, number=number, now=now)
+    crl = RevocationCrl(number, der, now, len(revoked))
+    records.put_crl(crl)
+    return crl
+
+
+def _with_node(records: Records, code: str) -> str:
+    agency = known_agency(records, code)
+    check_has_node(agency)
+    if agency.code == REGISTRY_CODE:
+        raise RequestInvalidError("The registry's own keys are replaced with a new registry.")
+    return agency.code
+
+
+def _check_since(compromised_since: datetime | None, now: datetime) -> None:
+    if compromised_since is not None and compromised_since > now:
+        raise RequestInvalidError("The time of the compromise lies in the future.")
+
+
+def _tls_revocation(
+    certificate: bytes,
+    agency: str,
+    reason: str,
+    compromised_since: datetime | None,
+    now: datetime,
+) -> Revocation:
+    return Revocation(
+        kind=RevocationKind.TLS,
+        sha256=certificate_digest(certificate),
+        agency=agency,
+        serial=None,
+        reason=reason,
+        revoked_at=now,
+        compromised_since=compromised_since,
+    )
+
+
+def _add(records: Records, agency: str, made: list[Revocation]) -> list[Revocation]:
+    new = list(_unknown(records, agency, made))
+    for revocation in new:
+        records.add_revocation(revocation)
+    return new
+
+
+def _unknown(records: Records, agency: str, made: list[Revocation]) -> Iterator[Revocation]:
+    known = {item.sha256 for item in records.revocations(agency)}
+    return (item for item in made if item.sha256 not in known)

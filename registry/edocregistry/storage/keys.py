@@ -1,0 +1,214 @@
+"""The private keys of the registry: files in its data folder, mode 0600, checked when read.
+
+``officers/root-1.pem`` and so on belong to the officers and are to be moved away; ``keys/`` holds
+what the registry needs at work: ``identity.pem`` (who exists; only when this machine publishes by
+itself), ``online.pem`` (endpoints, revocations, snapshot, timestamp), ``issuing-ca.pem`` with its
+certificate, ``seal.pem`` and the TLS keys, named by their certificates.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from cryptography import x509
+from securesystemslib.signer import CryptoSigner, Signer
+
+from edoccore.errors import KeyUnusableError
+from edoccore.identity.certificate import certificate_digest
+from edoccore.identity.keys import SoftwareSigner
+from edockit import certificates, files
+from edockit.certificates import RevokedCertificate
+from edocregistry.domain.model import Agency, Revocation
+from edocregistry.domain.publication import Signers
+
+IDENTITY, ONLINE, ISSUING_CA, SEAL = "identity", "online", "issuing-ca", "seal"
+CLOCK_TOLERANCE = timedelta(minutes=5)  # certificates begin a little early for clocks behind ours
+CA_LIFE = timedelta(days=3650)
+
+
+class KeyFiles:
+    """The keys of one registry."""
+
+    def __init__(self, keys: Path, officers: Path) -> None:
+        self._keys = keys
+        self._officers = officers
+
+    def make_officers(self, count: int) -> list[Signer]:
+        """Makes the root keys, one file for each officer."""
+        paths = [self._officers / f"root-{number}.pem" for number in range(1, count + 1)]
+        return [_make_signer(path) for path in paths]
+
+    def officer_files(self) -> list[Path]:
+        """Root keys that still lie on this machine."""
+        return sorted(self._officers.glob("root-*.pem"))
+
+    def make_signers(self) -> Signers:
+        """Makes the keys of the other roles."""
+        return Signers(
+            identity=_make_signer(self._path(IDENTITY)), online=_make_signer(self._path(ONLINE))
+        )
+
+    def signers(self) -> Signers:
+        """Reads the keys of the directory's roles; the identity key may be elsewhere.
+
+        Raises:
+            KeyUnusableError: A key is missing, open to others or damaged.
+        """
+        identity = _read_signer(self._path(IDENTITY)) if self.publishes_alone() else None
+        return Signers(identity=identity, online=_read_signer(self._path(ONLINE)))
+
+    def publishes_alone(self) -> bool:
+        """Whether the identity key is here, so that no officer is asked (auto_publish)."""
+        return self._path(IDENTITY).exists()
+
+    def make_authority(self, network: str, now: datetime) -> None:
+        """Makes the CA that issues seal certificates."""
+        key = certificates.new_private_key()
+        certificate = certificates.new_ca(
+            key,
+            name=f"Seals of {network}",
+            not_before=now - CLOCK_TOLERANCE,
+            not_after=now + CA_LIFE,
+        )
+        certificates.save_private_key(self._path(ISSUING_CA), key)
+        files.write_file_atomic(self._certificate_path(ISSUING_CA), certificate)
+
+    def authority(self, *, crl_url: str, life: timedelta) -> "FileAuthority":
+        """Reads the CA.
+
+        Raises:
+            KeyUnusableError: Key or certificate is missing, open to others or damaged.
+        """
+        certificate = _read(self._certificate_path(ISSUING_CA))
+        return FileAuthority(self._path(ISSUING_CA), certificate, crl_url=crl_url, life=life)
+
+    def make_seal_request(self, code: str) -> bytes:
+        """Makes the registry's own seal key and returns its certificate request, DER."""
+        key = certificates.new_private_key()
+        certificates.save_private_key(self._path(SEAL), key)
+        return certificates.seal_request(key, code)
+
+    def seal_signer(self, certificate: bytes) -> SoftwareSigner:
+        """Reads the registry's own seal key.
+
+        Args:
+            certificate: Its certificate, DER.
+
+        Raises:
+            KeyUnusableError: The key is missing, open to others or of another certificate.
+        """
+        key = certificates.load_private_key(self._path(SEAL), certificate=certificate)
+        return SoftwareSigner(key, x509.load_der_x509_certificate(certificate))
+
+    def make_tls(self, *, code: str, server_name: str, now: datetime, life: timedelta) -> bytes:
+        """Makes a TLS key with its self-signed certificate and returns that, DER."""
+        key = certificates.new_private_key()
+        certificate = certificates.self_signed_tls(
+            key,
+            common_name=code,
+            dns_name=server_name,
+            not_before=now - CLOCK_TOLERANCE,
+            not_after=now + life,
+        )
+        certificates.save_private_key(self._tls_path(certificate), key)
+        return certificate
+
+    def tls_key(self, certificate: bytes) -> bytes:
+        """Reads the key of a TLS certificate (DER), PEM.
+
+        Raises:
+            KeyUnusableError: It is missing, open to others or damaged.
+        """
+        path = self._tls_path(certificate)
+        key = certificates.load_private_key(path, certificate=certificate)
+        return certificates.key_pem(key)
+
+    def present(self) -> list[str]:
+        """Names of all private keys on this machine, as paths below the data folder."""
+        found = [*self._keys.glob("*.pem"), *self._officers.glob("*.pem")]
+        return sorted(f"{path.parent.name}/{path.name}" for path in found)
+
+    def _path(self, name: str) -> Path:
+        return self._keys / f"{name}.pem"
+
+    def _certificate_path(self, name: str) -> Path:
+        return self._keys / f"{name}.der"
+
+    def _tls_path(self, certificate: bytes) -> Path:
+        return self._path(f"tls-{certificate_digest(certificate)[:16]}")
+
+
+class FileAuthority:
+    """The issuing CA with its key in a file; the key is in memory only while it signs."""
+
+    def __init__(self, key: Path, certificate: bytes, *, crl_url: str, life: timedelta) -> None:
+        """Takes the path of the key and the certificate (DER).
+
+        Args:
+            key: PEM file.
+            certificate: Of the CA.
+            crl_url: Goes into every certificate, because verifiers refuse those without one.
+            life: Of a seal certificate.
+        """
+        self._key = key
+        self._certificate = certificate
+        self._crl_url = crl_url
+        self._life = life
+
+    @property
+    def certificate(self) -> bytes:
+        """Certificate of the CA, DER."""
+        return self._certificate
+
+    def issue(self, request: bytes, agency: Agency, now: datetime) -> bytes:
+        """Issues the certificate of a seal key, DER; never one that outlives the CA.
+
+        Raises:
+            KeyUnusableError: Request or CA key cannot be used.
+        """
+        ends = x509.load_der_x509_certificate(self._certificate).not_valid_after_utc
+        return certificates.issue_seal(
+            certificates.load_private_key(self._key, certificate=self._certificate),
+            self._certificate,
+            request,
+            agency_code=agency.code,
+            organisation=agency.name,
+            not_before=now - CLOCK_TOLERANCE,
+            not_after=min(now + self._life, ends),
+            crl_url=self._crl_url,
+        )
+
+    def make_crl(self, revoked: Sequence[Revocation], *, number: int, now: datetime) -> bytes:
+        """Builds the CRL, DER.
+
+        Raises:
+            KeyUnusableError: The CA key cannot be used.
+        """
+        key = certificates.load_private_key(self._key, certificate=self._certificate)
+        lines = [
+            RevokedCertificate(item.serial, item.revoked_at)
+            for item in revoked
+            if item.serial is not None
+        ]
+        return certificates.build_crl(key, self._certificate, lines, number=number, this_update=now)
+
+
+def _make_signer(path: Path) -> Signer:
+    key = certificates.new_private_key()
+    certificates.save_private_key(path, key)
+    return CryptoSigner(key)
+
+
+def _read_signer(path: Path) -> Signer:
+    return CryptoSigner(certificates.load_private_key(path))
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise KeyUnusableError(
+            f"{path.name} cannot be read: {error.strerror}",
+            hint="Restore it from the backup of the data folder.",
+            path=str(path),
+        ) from error
