@@ -160,7 +160,9 @@ def read_record(envelope: Envelope, record: bytes) -> Mapping[str, str]:
     Raises:
         RecordInvalidError: Not canonical, of the wrong type, or about another document.
     """
-    kind = StatusRecord if envelope.operation == Operation.STATUS else DocumentRecord
+    kind: type[DocumentRecord | StatusRecord] = DocumentRecord
+    if envelope.operation == Operation.STATUS:
+        kind = StatusRecord
     try:
         value = canonical.decode(record, kind, limit=canonical.MAX_RECORD_BYTES)
     except (NotCanonicalError, StatementTooLargeError, StatementTypeError) as error:

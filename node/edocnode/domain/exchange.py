@@ -173,3 +173,74 @@ class PeerLinks(Protocol):
             AgencyUnknownError: Not in the directory.
             PeerUnreachableError: The agency has published no endpoint.
         """
+
+
+class Session(Protocol):
+    """One stream of a peer that said hello."""
+
+    @property
+    def agency(self) -> str:
+        """The peer."""
+
+    @property
+    def hello(self) -> Hello:
+        """What this node answers to its hello."""
+
+    def check(self) -> None:
+        """Lets the stream go on.
+
+        Raises:
+            EpochSupersededError: A newer start of the peer is known.
+        """
+
+
+class IncomingPart(Protocol):
+    """One part whose bytes are coming in; see ``workers.staging.Incoming``."""
+
+    @property
+    def offset(self) -> int:
+        """Bytes on disk."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether the part is here and right."""
+
+    async def write(self, chunk: bytes) -> bool:
+        """Takes the next bytes; True when all so far are on disk.
+
+        Raises:
+            PartDigestError: More bytes than the part has.
+        """
+
+    async def finish(self) -> None:
+        """Ends the part.
+
+        Raises:
+            PartDigestError: Bytes are missing or wrong.
+        """
+
+    async def close(self) -> None:
+        """Keeps what came."""
+
+
+class ReceivingService(Protocol):
+    """What a node does for the nodes that call it."""
+
+    async def open_session(self, agency: str, hello: Hello) -> Session:
+        """Judges a hello and answers it."""
+
+    async def answer(self, agency: str, parcels: Sequence[Parcel]) -> Sequence[Answer]:
+        """Answers parcels."""
+
+    async def receive_part(self, agency: str, message_id: MessageId, index: int) -> IncomingPart:
+        """Opens a part of an offer for its bytes.
+
+        Raises:
+            DocumentUnknownError: No such offer of this agency.
+        """
+
+    async def lost_by(self, agency: str) -> Sequence[Recovered]:
+        """What a restored peer lost, as far as it is here."""
+
+    async def gave_back(self, agency: str) -> None:
+        """Notes that the peer has fetched it."""

@@ -139,7 +139,7 @@ class Inbox(Protocol):
     async def lost_envelopes(
         self, agency: str, *, kept: EpochHead | None, epoch: bytes
     ) -> Sequence[tuple[SealedStatement, SealedStatement | None, bytes]]:
-        """Envelopes of ``agency`` sealed after ``kept`` and before ``epoch``: envelope, receipt, record."""
+        """Envelopes of ``agency`` of its lost tail: envelope, receipt, record."""
 
     async def stage(
         self,

@@ -1,0 +1,1 @@
+"""The loops that drive the domain: sealing, delivery, receiving, the directory."""

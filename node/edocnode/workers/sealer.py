@@ -209,9 +209,7 @@ class Sealer:
         newest = max(previous.epoch if previous else b"", self._highest_known)
         epoch = next_epoch(self._clock(), newest, random=secrets.token_bytes(10))
         await self._store.open_epoch(self._key.agency, epoch, self._clock())
-        state = EpochState(
-            epoch=epoch, seqs=dict(await self._store.last_seqs(self._key.agency))
-        )
+        state = EpochState(epoch=epoch, seqs=dict(await self._store.last_seqs(self._key.agency)))
         own = opening(self._key, epoch, previous, reason=self._reason)
         commit = await self._seal(state, NOTHING, [own])
         self._epoch = state
@@ -285,9 +283,7 @@ class Sealer:
         self._opening = None
         self.state = SealerState.SUPERSEDED
         self.problem = error.message
-        await self._alarms.raise_alarm(
-            error.reason, self._key.agency, error.message, self._clock()
-        )
+        await self._alarms.raise_alarm(error.reason, self._key.agency, error.message, self._clock())
 
     async def _failing(self, error: EdocError) -> None:
         self.state = SealerState.FAILING

@@ -1,0 +1,166 @@
+"""What becomes of one parcel: kept, rejected under seal, refused, or asked to come again."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from hashlib import sha256
+
+from msgspec import UNSET
+
+from edoccore.errors import AnswerKind, EdocError, SealerStoppedError
+from edoccore.signing import canonical
+from edoccore.signing.seal import SealedStatement, VerifiedSeal, check_membership
+from edoccore.signing.statements import Envelope, Result, uuid_bytes
+from edocnode.domain.checks import (
+    Standing,
+    check_content,
+    check_envelope,
+    comparable,
+    is_sealed_answer,
+    read_record,
+    split_parts,
+)
+from edocnode.domain.exchange import Answer, Duplicate, Parcel, Received, Refused, TryLater
+from edocnode.domain.model import (
+    INLINE_PART_BYTES,
+    Arrival,
+    DocumentId,
+    KeepKind,
+    KnownMessage,
+    MessageId,
+)
+
+AFTER_SEALER = timedelta(seconds=5)
+NO_ID = MessageId(bytes(16))  # of a parcel whose envelope cannot be read
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offered:
+    """An offer that passed the checks on its envelope; its parts are still to come."""
+
+    arrival: Arrival
+    envelope: Envelope
+
+
+Judged = Arrival | Offered | Refused | TryLater
+
+
+def judge_parcel(parcel: Parcel, seal: VerifiedSeal, standing: Standing) -> Arrival | Offered:
+    """Runs checks 5 to 11 on a parcel whose seal was verified.
+
+    Raises:
+        EdocError: The parcel is refused or must come again; nothing is kept.
+    """
+    sealed = parcel.envelope
+    check_membership(seal.seal, sealed.statement, sealed.leaf, sealed.proof)  # check 5
+    envelope = check_envelope(sealed.statement, seal.seal, standing)
+    bare = _arrival(sealed, envelope, seal, standing)
+    try:
+        check_content(envelope, standing)
+        if parcel.offer:
+            return Offered(arrival=bare, envelope=envelope)
+        pieces = split_parts(envelope.parts, parcel.parts, envelope.message_id)  # check 10
+        return with_parts(bare, envelope, pieces)
+    except EdocError as error:
+        if is_sealed_answer(error):
+            return rejected(bare, error)
+        raise
+
+
+def with_parts(arrival: Arrival, envelope: Envelope, pieces: Sequence[bytes]) -> Arrival:
+    """Completes an arrival with its parts; large ones may be given empty (they lie elsewhere).
+
+    Raises:
+        RecordInvalidError: Check 11.
+    """
+    listing = read_record(envelope, pieces[0])
+    inline = b"".join(
+        piece
+        for part, piece in zip(envelope.parts, pieces, strict=True)
+        if part.size <= INLINE_PART_BYTES
+    )
+    return replace(arrival, listing=listing, inline=inline)
+
+
+def rejected(arrival: Arrival, error: EdocError) -> Arrival:
+    """The arrival as a sealed rejection that is remembered; none of its parts is kept."""
+    return replace(arrival, result=Result.REJECTED, reason=error.reason, inline=b"", listing={})
+
+
+def error_answer(message_id: MessageId, digest: bytes, error: EdocError) -> Refused | TryLater:
+    """The unsealed answer to a parcel that was not kept.
+
+    A fact that would be rejected under a verified seal is only refused while the seal is not.
+    """
+    if error.answer in (AnswerKind.REFUSED, AnswerKind.REJECTED):
+        return Refused(
+            message_id=message_id,
+            envelope_digest=digest,
+            reason=error.reason,
+            message=error.message,
+        )
+    return TryLater(
+        message_id=message_id,
+        envelope_digest=digest,
+        reason=error.reason,
+        message=error.message,
+        after=None,
+    )
+
+
+def parcel_answer(parcel: Parcel, error: EdocError) -> Refused | TryLater:
+    """The unsealed answer to a parcel, whose envelope may not even be readable."""
+    data = parcel.envelope.statement
+    try:
+        message_id = MessageId(uuid_bytes(canonical.decode(data, Envelope).message_id))
+    except EdocError:
+        message_id = NO_ID  # the sender matches the answer by the digest of the envelope
+    return error_answer(message_id, sha256(data).digest(), error)
+
+
+def final_answer(
+    arrival: Arrival, kind: KeepKind, known: KnownMessage, receipt: SealedStatement | None
+) -> Answer:
+    """The answer to an arrival that is kept; without a receipt yet, to come again for it."""
+    if receipt is None:
+        error = SealerStoppedError()
+        answer = error_answer(arrival.message_id, arrival.envelope_digest, error)
+        return replace(answer, after=AFTER_SEALER) if isinstance(answer, TryLater) else answer
+    if kind is KeepKind.EQUAL:
+        return Duplicate(
+            message_id=arrival.message_id,
+            envelope_digest=arrival.envelope_digest,
+            envelope=known.envelope,
+            receipt=receipt,
+        )
+    return Received(
+        message_id=arrival.message_id, envelope_digest=arrival.envelope_digest, receipt=receipt
+    )
+
+
+def _arrival(
+    sealed: SealedStatement, envelope: Envelope, seal: VerifiedSeal, standing: Standing
+) -> Arrival:
+    return Arrival(
+        signer=seal.seal.signer,
+        sender=envelope.from_,
+        recipient=envelope.to,
+        message_id=MessageId(uuid_bytes(envelope.message_id)),
+        document_id=DocumentId(uuid_bytes(envelope.document_id)),
+        urgency=envelope.urgency,
+        operation=envelope.operation,
+        about=None if envelope.about is UNSET else bytes.fromhex(envelope.about),
+        envelope=sealed,
+        envelope_digest=sha256(sealed.statement).digest(),
+        comparable=comparable(envelope),
+        epoch=uuid_bytes(envelope.epoch),
+        seq=envelope.seq,
+        seal_index=seal.seal.index,
+        seal_time=seal.time,
+        parts=envelope.parts,
+        inline=b"",
+        listing={},
+        result=Result.RECEIVED,
+        reason="",
+        kept_at=standing.now,
+    )

@@ -1,0 +1,300 @@
+"""Calls the nodes of other agencies: exchange/v1 as a client.
+
+A channel trusts the TLS certificates of its one agency and nobody else's; it is made anew when
+the directory changes what it depends on. Parts go over a connection of their own, so that a large
+one never delays a batch. Every wait has a deadline.
+"""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import grpc
+
+from edoccore.directory.view import Directory
+from edoccore.errors import EdocError, PeerUnreachableError, RequestInvalidError
+from edoccore.wire.status import raise_for
+from edockit.grpc_client import peer_channel
+from edocnet.exchange.v1 import exchange_service_pb2 as messages
+from edocnet.exchange.v1 import exchange_service_pb2_grpc as services
+from edocnode.domain.exchange import Answer, Hello, Parcel, PartSource, Recovered
+from edocnode.domain.model import MessageId
+from edocnode.rpc.messages import (
+    answers_from_message,
+    batch_to_message,
+    hello_from_message,
+    hello_to_message,
+    recovered_from_message,
+)
+
+HELLO_WAIT = timedelta(seconds=10)
+PROGRESS_WAIT = timedelta(seconds=60)  # for the recipient to say what is on its disk
+RECOVER_WAIT = timedelta(minutes=30)
+
+Call = grpc.aio.StreamStreamCall[Any, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class OwnTls:
+    """What this node shows to peers, PEM."""
+
+    chain: bytes
+    key: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """How an agency is reached, by the directory in force."""
+
+    address: str
+    server_name: str
+    pins: tuple[bytes, ...]
+
+
+class Links:
+    """Links to all peers, each made when first needed."""
+
+    def __init__(
+        self,
+        *,
+        directory: Callable[[], Directory],
+        own: Callable[[], OwnTls],
+        clock: Callable[[], datetime],
+    ) -> None:
+        """Takes where routes and the own certificate come from."""
+        self._directory = directory
+        self._own = own
+        self._clock = clock
+        self._links: dict[str, Link] = {}
+
+    def link(self, agency: str) -> "Link":
+        """The link to an agency's node; see ``PeerLinks``."""
+        route = self._route(agency)
+        own = self._own()
+        link = self._links.get(agency)
+        if link is None or not link.fits(route, own):
+            if link is not None:
+                link.retire()
+            link = self._links[agency] = Link(agency, route, own)
+        return link
+
+    async def close(self) -> None:
+        """Ends all connections."""
+        links, self._links = list(self._links.values()), {}
+        for link in links:
+            await link.close()
+
+    def _route(self, agency: str) -> Route:
+        endpoint = self._directory().endpoint(agency, self._clock())
+        if endpoint is None:
+            raise PeerUnreachableError(
+                f"{agency} has published no usable endpoint; its node was not started yet.",
+                agency=agency,
+            )
+        pins = tuple(ssl.DER_cert_to_PEM_cert(pin.certificate).encode() for pin in endpoint.pins)
+        return Route(endpoint.addresses[0], endpoint.server_name, pins)
+
+
+class Link:
+    """Two connections to one node: for calls and batches, and for parts."""
+
+    def __init__(self, agency: str, route: Route, own: OwnTls) -> None:
+        """Takes the route; connects when used."""
+        self._agency = agency
+        self._route = route
+        self._own = own
+        self._calls = self._channel()
+        self._parts = self._channel()
+        self._closing: set[asyncio.Task[None]] = set()
+
+    def fits(self, route: Route, own: OwnTls) -> bool:
+        """Whether the link still is what the directory says."""
+        return route == self._route and own == self._own
+
+    async def hello(self, mine: Hello) -> Hello:
+        """Exchanges hellos; see ``PeerLink``."""
+        stub = services.ExchangeServiceStub(self._calls)
+        request = messages.HelloRequest(hello=hello_to_message(mine))
+        try:
+            response = await stub.Hello(request, timeout=HELLO_WAIT.total_seconds())
+        except grpc.RpcError as error:
+            raise self._told(error) from error
+        return hello_from_message(response.hello)
+
+    async def deliver(self, mine: Hello) -> "Stream":
+        """Opens a stream of parcels; see ``PeerLink``."""
+        call = services.ExchangeServiceStub(self._calls).Deliver()
+        stream = Stream(call, self._told)
+        await stream.open(mine)
+        return stream
+
+    async def transfer(
+        self, message_id: MessageId, index: int, offset: int, source: PartSource
+    ) -> None:
+        """Carries one part; see ``PeerLink``."""
+        call = services.ExchangeServiceStub(self._parts).Transfer()
+        place = messages.PartPlace(message_id=message_id, index=index, offset=offset)
+        try:
+            async with asyncio.timeout(HELLO_WAIT.total_seconds()):
+                await call.write(messages.TransferRequest(place=place))
+                start = await _progress(call)
+            await _both(_send_chunks(call, source, start.offset), _until_complete(call))
+        except grpc.RpcError as error:
+            raise self._told(error) from error
+        except (TimeoutError, asyncio.InvalidStateError) as error:
+            raise PeerUnreachableError(
+                f"The node of {self._agency} stopped taking a part.", agency=self._agency
+            ) from error
+        finally:
+            call.cancel()
+
+    async def recover(self, epoch: bytes, size: int) -> AsyncIterator[Recovered]:
+        """What the peer holds of this node's lost tail; see ``PeerLink``."""
+        stub = services.ExchangeServiceStub(self._calls)
+        request = messages.RecoverRequest(epoch=epoch, size=size)
+        try:
+            async for item in stub.Recover(request, timeout=RECOVER_WAIT.total_seconds()):
+                yield recovered_from_message(item)
+        except grpc.RpcError as error:
+            raise self._told(error) from error
+
+    def retire(self) -> None:
+        """Ends the connections in the background; another link has taken over."""
+        task = asyncio.create_task(self.close())
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+    async def close(self) -> None:
+        """Ends the connections."""
+        await self._calls.close()
+        await self._parts.close()
+
+    def _channel(self) -> grpc.aio.Channel:
+        return peer_channel(
+            self._route.address,
+            own_chain=self._own.chain,
+            own_key=self._own.key,
+            pins=self._route.pins,
+            server_name=self._route.server_name,
+        )
+
+    def _told(self, error: grpc.RpcError) -> EdocError:
+        told = raise_for(error)
+        if isinstance(told, PeerUnreachableError):
+            cause = told.fields.get("cause", "")
+            return PeerUnreachableError(
+                f"The node of {self._agency} at {self._route.address} does not answer: {cause}",
+                agency=self._agency,
+            )
+        return told
+
+
+class Stream:
+    """A stream of parcels; see ``DeliveryStream``."""
+
+    def __init__(self, call: Call, told: Callable[[grpc.RpcError], EdocError]) -> None:
+        """Takes the call, not yet begun."""
+        self._call = call
+        self._told = told
+        self._hello: Hello | None = None
+
+    @property
+    def hello(self) -> Hello:
+        """The peer's hello on this stream."""
+        if self._hello is None:
+            raise ValueError("the stream is not open")
+        return self._hello
+
+    async def open(self, mine: Hello) -> None:
+        """Exchanges hellos.
+
+        Raises:
+            EdocError: No answer, or not a hello.
+        """
+        try:
+            async with asyncio.timeout(HELLO_WAIT.total_seconds()):
+                await self._call.write(messages.DeliverRequest(hello=hello_to_message(mine)))
+                first = await self._call.read()
+        except TimeoutError:
+            self._call.cancel()
+            raise PeerUnreachableError("The peer did not answer the hello in time.") from None
+        except grpc.RpcError as error:
+            raise self._told(error) from error
+        if isinstance(first, messages.DeliverResponse) and first.HasField("hello"):
+            self._hello = hello_from_message(first.hello)
+            return
+        self._call.cancel()
+        raise PeerUnreachableError("The peer ended the stream instead of saying hello.")
+
+    async def send(self, parcels: Sequence[Parcel]) -> None:
+        """Writes a batch."""
+        message = await asyncio.to_thread(batch_to_message, parcels)
+        try:
+            await self._call.write(messages.DeliverRequest(batch=message))
+        except (grpc.RpcError, asyncio.InvalidStateError) as error:
+            raise await self._ended(error) from error
+
+    async def answers(self) -> AsyncIterator[Sequence[Answer]]:
+        """Answers as they come."""
+        try:
+            async for response in self._call:
+                if response.WhichOneof("kind") != "answers":
+                    raise RequestInvalidError("The peer said hello twice; update its node.")
+                yield await asyncio.to_thread(answers_from_message, response.answers)
+        except grpc.RpcError as error:
+            raise self._told(error) from error
+
+    async def finish(self) -> None:
+        """Says that no batch will follow; answers may still come."""
+        await self._call.done_writing()
+
+    async def close(self) -> None:
+        """Ends the stream."""
+        self._call.cancel()
+
+    async def _ended(self, error: Exception) -> EdocError:
+        if isinstance(error, grpc.RpcError):
+            return self._told(error)
+        return PeerUnreachableError("The peer ended the stream.")
+
+
+async def _progress(call: Call) -> messages.TransferResponse:
+    """The next word of the recipient; its error when it ended the call."""
+    async with asyncio.timeout(PROGRESS_WAIT.total_seconds()):
+        response = await call.read()
+    if isinstance(response, messages.TransferResponse):
+        return response
+    raise grpc.aio.AioRpcError(
+        await call.code(),
+        await call.initial_metadata(),
+        await call.trailing_metadata(),
+        details=await call.details(),
+    )
+
+
+async def _both(sending: Coroutine[Any, Any, None], reading: Coroutine[Any, Any, None]) -> None:
+    """Runs both until the reader is done; the first error of either ends both."""
+    sender, reader = asyncio.create_task(sending), asyncio.create_task(reading)
+    try:
+        done, _ = await asyncio.wait({sender, reader}, return_when=asyncio.FIRST_COMPLETED)
+        # A call that was ended fails in both; the reader knows the peer's reason.
+        first_local = sender in done and isinstance(sender.exception(), EdocError)
+        await (sender if first_local else reader)
+    finally:
+        for task in (sender, reader):
+            task.cancel()
+        await asyncio.gather(sender, reader, return_exceptions=True)
+
+
+async def _until_complete(call: Call) -> None:
+    while not (await _progress(call)).complete:
+        pass
+
+
+async def _send_chunks(call: Call, source: PartSource, offset: int) -> None:
+    async for chunk in source.chunks(offset):
+        await call.write(messages.TransferRequest(chunk=chunk))
+    await call.done_writing()

@@ -1,0 +1,228 @@
+"""A courier: carries what waits for one peer over one stream, and records the answers.
+
+Nothing is forgotten when the stream breaks: what was not answered goes back to the queue and is
+offered again under the same id. A receipt counts only after its seal was verified and it is
+committed here.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from hashlib import sha256
+
+import structlog
+
+from edoccore.errors import (
+    EdocError,
+    PartDigestError,
+    PeerUnreachableError,
+    StorageDamagedError,
+)
+from edoccore.signing.statements import uuid_text
+from edocnode.domain.delivery import BATCH_PARCELS, batches, is_offer, on_refused, on_try_later
+from edocnode.domain.exchange import Answer, DeliveryStream, Need, Parcel, PeerLinks
+from edocnode.domain.model import DeliveryOutcome, QueuedDelivery
+from edocnode.domain.ports import Outbox
+from edocnode.workers.answers import AnswerReader
+from edocnode.workers.parts import PartShelf
+from edocnode.workers.sessions import Sessions
+
+WINDOW_PARCELS = 4 * BATCH_PARCELS
+IDLE = timedelta(seconds=20)  # an unused stream is closed after it
+ANSWER_WAIT = timedelta(seconds=60)  # without any answer the peer counts as gone
+TRANSFERS = 2  # documents whose parts travel at the same time
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CourierParts:
+    """What every courier uses."""
+
+    outbox: Outbox
+    links: PeerLinks
+    sessions: Sessions
+    shelf: PartShelf
+    reader: AnswerReader
+    clock: Callable[[], datetime]
+
+
+class Courier:
+    """Carries the queue of one peer."""
+
+    def __init__(self, agency: str, parts: CourierParts) -> None:
+        """Takes the peer; nothing happens before ``run``."""
+        self._agency = agency
+        self._outbox = parts.outbox
+        self._links = parts.links
+        self._sessions = parts.sessions
+        self._shelf = parts.shelf
+        self._reader = parts.reader
+        self._clock = parts.clock
+        self._wake = asyncio.Event()
+        self._wake.set()
+        # All by digest of the envelope: what an answer names even when it cannot read the rest.
+        self._held: dict[bytes, QueuedDelivery] = {}  # taken from the queue, not yet recorded
+        self._open: set[bytes] = set()  # offered, answer outstanding
+        self._moving: set[bytes] = set()  # parts travel
+        self._again: list[bytes] = []  # parts have arrived, to be offered again
+        self._transfers = asyncio.Semaphore(TRANSFERS)
+
+    def wake(self) -> None:
+        """Something may be due."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Carries until the queue has been empty for a while.
+
+        Raises:
+            EdocError: The peer cannot be reached or ended the stream; everything unanswered is
+                queued again.
+        """
+        waiting = await self._take()
+        if not waiting:
+            return
+        stream: DeliveryStream | None = None
+        try:
+            stream = await self._connect()
+            async with asyncio.TaskGroup() as tasks:
+                reading = tasks.create_task(self._read(stream, tasks))
+                await self._carry(stream, waiting)
+                reading.cancel()
+        except ExceptionGroup as group:
+            raise _first(group) from group
+        finally:
+            if stream is not None:
+                await stream.close()
+            unanswered = [item.message_id for item in self._held.values()]
+            await asyncio.shield(self._outbox.give_back(unanswered))
+
+    async def _connect(self) -> DeliveryStream:
+        link = self._links.link(self._agency)
+        stream = await link.deliver(await self._sessions.hello_to(self._agency))
+        meeting = await self._sessions.meet(self._agency, stream.hello)
+        self._sessions.check_epoch(meeting)
+        return stream
+
+    async def _take(self) -> list[bytes]:
+        """Takes what is due, as far as the window has room."""
+        limit = min(BATCH_PARCELS, WINDOW_PARCELS - len(self._held))
+        if limit <= 0:
+            return []
+        taken = {
+            sha256(item.envelope.statement).digest(): item
+            for item in await self._outbox.due(self._agency, self._clock(), limit)
+        }
+        self._held.update(taken)
+        return list(taken)
+
+    async def _carry(self, stream: DeliveryStream, waiting: list[bytes]) -> None:
+        while True:
+            self._wake.clear()
+            again, self._again = self._again, []
+            await self._send(stream, waiting + again)
+            waiting = await self._take()
+            if not (waiting or self._again or await self._woken()):
+                return
+
+    async def _woken(self) -> bool:
+        """Waits for work. Returns False when the stream has been idle for long enough."""
+        limit = ANSWER_WAIT if self._open else None if self._moving else IDLE
+        try:
+            async with asyncio.timeout(limit.total_seconds() if limit else None):
+                await self._wake.wait()
+        except TimeoutError:
+            if not self._held:
+                return False
+            raise PeerUnreachableError(
+                f"The node of {self._agency} took documents and gave no answer for "
+                f"{int(ANSWER_WAIT.total_seconds())} s.",
+                agency=self._agency,
+            ) from None
+        return True
+
+    async def _send(self, stream: DeliveryStream, digests: Sequence[bytes]) -> None:
+        for batch in batches([self._held[digest] for digest in digests]):
+            parcels = await asyncio.to_thread(self._pack, batch)
+            self._open.update(_digest(item) for item in batch)
+            await stream.send(parcels)
+
+    def _pack(self, batch: Sequence[QueuedDelivery]) -> list[Parcel]:
+        return [
+            Parcel(
+                envelope=item.envelope,
+                parts=b"" if is_offer(item) else self._shelf.joined(item),
+                offer=is_offer(item),
+            )
+            for item in batch
+        ]
+
+    async def _read(self, stream: DeliveryStream, tasks: asyncio.TaskGroup) -> None:
+        async for answers in stream.answers():
+            pairs = [
+                (self._held[answer.envelope_digest], answer)
+                for answer in answers
+                if answer.envelope_digest in self._open
+            ]
+            self._open.difference_update(answer.envelope_digest for _, answer in pairs)
+            await self._record([pair for pair in pairs if not isinstance(pair[1], Need)])
+            for item, answer in pairs:
+                if isinstance(answer, Need):
+                    self._moving.add(answer.envelope_digest)
+                    tasks.create_task(self._move(item, answer))
+            self._wake.set()
+        raise PeerUnreachableError(
+            f"The node of {self._agency} ended the stream.", agency=self._agency
+        )
+
+    async def _record(self, pairs: Sequence[tuple[QueuedDelivery, Answer]]) -> None:
+        if not pairs:
+            return
+        outcomes = await asyncio.to_thread(self._reader.read, pairs)
+        await self._outbox.record(outcomes, self._clock())
+        for _, answer in pairs:
+            del self._held[answer.envelope_digest]
+
+    async def _move(self, item: QueuedDelivery, need: Need) -> None:
+        """Carries the parts that were asked for, then lets the envelope be offered again."""
+        digest = need.envelope_digest
+        try:
+            async with self._transfers:
+                for part in need.parts:
+                    await self._move_part(item, part.index, part.offset)
+            self._again.append(digest)
+        except (PartDigestError, StorageDamagedError) as error:
+            await self._outbox.record([self._not_moved(item, error)], self._clock())
+            del self._held[digest]
+        self._moving.discard(digest)
+        self._wake.set()
+
+    async def _move_part(self, item: QueuedDelivery, index: int, offset: int) -> None:
+        message_id = uuid_text(item.message_id)
+        size = item.parts[index].size if index < len(item.parts) else 0
+        log.info("transfer.started", message_id=message_id, part=index, offset=offset, size=size)
+        source = self._shelf.source(item, index)
+        link = self._links.link(self._agency)
+        try:
+            await link.transfer(item.message_id, index, offset, source)
+        finally:
+            log.info("transfer.ended", message_id=message_id, part=index, sent=source.sent)
+
+    def _not_moved(self, item: QueuedDelivery, error: EdocError) -> DeliveryOutcome:
+        if isinstance(error, StorageDamagedError):
+            return on_refused(item, error.reason, error.message)
+        jitter = random.random()  # noqa: S311 - spreads load
+        return on_try_later(
+            item, error.reason, error.message, after=None, now=self._clock(), jitter=jitter
+        )
+
+
+def _digest(item: QueuedDelivery) -> bytes:
+    return sha256(item.envelope.statement).digest()
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    error = group.exceptions[0]
+    return _first(error) if isinstance(error, BaseExceptionGroup) else error

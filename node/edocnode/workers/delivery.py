@@ -1,0 +1,134 @@
+"""The dispatcher: one courier for each peer that something waits for.
+
+A courier lives while there is work and a little longer. The queue in the database is the truth:
+whatever a courier holds when it ends goes back there. A peer that does not answer costs the
+others nothing; its backoff is kept in the database and ends with its next hello.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+import structlog
+
+from edoccore.errors import EdocError, PeerUnreachableError, StorageFailedError
+from edocnode.domain.delivery import backoff
+from edocnode.domain.exchange import PeerLinks
+from edocnode.domain.model import SealCommit
+from edocnode.domain.ports import Outbox, Peers
+from edocnode.workers.courier import Courier, CourierParts
+
+LOOK_AGAIN = timedelta(seconds=1)  # for deliveries whose next attempt is due
+EXPIRE_EVERY = timedelta(seconds=30)
+
+log = structlog.get_logger(__name__)
+
+
+class Dispatcher:
+    """Starts couriers and remembers which peers fail."""
+
+    def __init__(
+        self,
+        *,
+        outbox: Outbox,
+        peers: Peers,
+        links: PeerLinks,
+        parts: CourierParts,
+        clock: Callable[[], datetime],
+        can_send: Callable[[], bool],
+    ) -> None:
+        """Joins the parts.
+
+        Args:
+            can_send: False while the directory has expired: everything stays queued.
+        """
+        self._outbox = outbox
+        self._peers = peers
+        self._links = links
+        self._parts = parts
+        self._clock = clock
+        self._can_send = can_send
+        self._couriers: dict[str, tuple[Courier, asyncio.Task[None]]] = {}
+        self._failures: dict[str, int] = {}
+        self._stopping = False
+        self._failed: asyncio.Future[None] | None = None
+
+    def on_sealed(self, commit: SealCommit) -> None:
+        """Wakes the couriers of freshly sealed envelopes."""
+        for agency in {envelope.to_node for envelope in commit.envelopes}:
+            self.wake(agency)
+
+    def wake(self, agency: str) -> None:
+        """Lets the courier of a peer look at its queue, starting it when there is none."""
+        if self._stopping or not self._can_send():
+            return
+        running = self._couriers.get(agency)
+        if running is not None:
+            running[0].wake()
+            return
+        courier = Courier(agency, self._parts)
+        task = asyncio.create_task(self._run(agency, courier), name=f"courier-{agency}")
+        self._couriers[agency] = (courier, task)
+
+    async def run(self) -> None:
+        """Looks for due deliveries until cancelled.
+
+        Raises:
+            StorageFailedError: The disk failed; the node must stop.
+        """
+        self._failed = asyncio.get_running_loop().create_future()
+        self._failures = {
+            agency: status.attempts
+            for agency, status in (await self._peers.peer_statuses()).items()
+        }
+        await self._outbox.give_back_all()
+        next_expiry = self._clock()
+        while True:
+            now = self._clock()
+            if now >= next_expiry:
+                await self._outbox.expire(now)
+                next_expiry = now + EXPIRE_EVERY
+            for queue in await self._outbox.queues():
+                if queue.due_at <= now:
+                    self.wake(queue.to_node)
+            await asyncio.wait([self._failed], timeout=LOOK_AGAIN.total_seconds())
+            if self._failed.done():
+                self._failed.result()
+
+    async def stop(self) -> None:
+        """Ends all couriers; what they held is queued again."""
+        self._stopping = True
+        couriers, self._couriers = list(self._couriers.values()), {}
+        for _, task in couriers:
+            task.cancel()
+        await asyncio.gather(*(task for _, task in couriers), return_exceptions=True)
+
+    def peer_met(self, agency: str) -> None:
+        """A peer answered or said hello: its failures are over."""
+        self._failures.pop(agency, None)
+        self.wake(agency)
+
+    async def _run(self, agency: str, courier: Courier) -> None:
+        try:
+            await courier.run()
+        except StorageFailedError as error:
+            if self._failed is not None and not self._failed.done():
+                self._failed.set_exception(error)
+        except EdocError as error:
+            await self._note_failure(agency, error)
+        except Exception:
+            log.exception("courier.failed", agency=agency)
+            await self._note_failure(agency, PeerUnreachableError())
+        finally:
+            self._couriers.pop(agency, None)
+
+    async def _note_failure(self, agency: str, error: EdocError) -> None:
+        attempts = self._failures.get(agency, 0) + 1
+        self._failures[agency] = attempts
+        now = self._clock()
+        next_at = now + backoff(attempts, jitter=random.random())  # noqa: S311 - spreads load
+        await self._peers.peer_failed(
+            agency, now, reason=error.reason, message=error.message, next_at=next_at
+        )
+        log.info("peer.failed", agency=agency, reason=error.reason, attempts=attempts)

@@ -1,0 +1,83 @@
+"""The bytes of parts at the sender: from the row of the document or from the blob folder."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from edoccore.errors import StorageDamagedError
+from edoccore.signing.statements import Part, uuid_text
+from edockit.blobs import BlobFolder
+from edocnode.domain.model import INLINE_PART_BYTES, QueuedDelivery
+
+CHUNK_BYTES = 960 * 1024  # a message is at most 1 MiB
+
+
+class PartShelf:
+    """Finds the bytes of a delivery's parts."""
+
+    def __init__(self, blobs: BlobFolder) -> None:
+        """Takes the folder of the large ones."""
+        self._blobs = blobs
+
+    def joined(self, delivery: QueuedDelivery) -> bytes:
+        """All parts, joined in order; for documents that ride with their envelope.
+
+        Raises:
+            StorageDamagedError: A part is missing or not what was stored.
+        """
+        if all(part.size <= INLINE_PART_BYTES for part in delivery.parts):
+            return delivery.inline
+        return b"".join(self._whole(delivery, part) for part in delivery.parts)
+
+    def source(self, delivery: QueuedDelivery, index: int) -> "ShelfSource":
+        """One part as a source of chunks.
+
+        Raises:
+            StorageDamagedError: The recipient asked for a part that the document does not have.
+        """
+        if index >= len(delivery.parts):
+            raise StorageDamagedError(
+                f"Message {uuid_text(delivery.message_id)} has no part {index} to send."
+            )
+        part = delivery.parts[index]
+        inline = self._inline(delivery, part) if part.size <= INLINE_PART_BYTES else None
+        return ShelfSource(part, inline, self._blobs)
+
+    def _whole(self, delivery: QueuedDelivery, part: Part) -> bytes:
+        if part.size <= INLINE_PART_BYTES:
+            return self._inline(delivery, part)
+        with self._blobs.open(part.sha256) as reader:
+            return b"".join(reader)
+
+    def _inline(self, delivery: QueuedDelivery, wanted: Part) -> bytes:
+        offset = sum(
+            part.size for part in delivery.parts[: wanted.index] if part.size <= INLINE_PART_BYTES
+        )
+        return delivery.inline[offset : offset + wanted.size]
+
+
+class ShelfSource:
+    """The bytes of one part; see ``PartSource``."""
+
+    def __init__(self, part: Part, inline: bytes | None, blobs: BlobFolder) -> None:
+        """Takes the part and where it lies."""
+        self._part = part
+        self._inline = inline
+        self._blobs = blobs
+        self.sent = 0  # bytes handed out
+
+    async def chunks(self, offset: int) -> AsyncIterator[bytes]:
+        """Chunks of at most 960 KiB from ``offset`` to the end."""
+        if self._inline is not None:
+            for start in range(offset, len(self._inline), CHUNK_BYTES):
+                yield self._count(self._inline[start : start + CHUNK_BYTES])
+            return
+        file = await asyncio.to_thread(self._blobs.open, self._part.sha256, offset)
+        try:
+            while chunk := await asyncio.to_thread(file.read, CHUNK_BYTES):
+                yield self._count(chunk)
+        finally:
+            await asyncio.to_thread(file.close)
+
+    def _count(self, chunk: bytes) -> bytes:
+        self.sent += len(chunk)
+        return chunk

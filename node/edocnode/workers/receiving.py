@@ -1,0 +1,197 @@
+"""The receiving desk: checks parcels, keeps them, waits for the sealer, answers.
+
+Order, always: verify; parts on disk; one transaction with envelope and dedupe key; the sealer;
+only then the answer. One bad parcel never stops the others of its batch or the stream: whatever
+happens to it becomes its own answer.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from hashlib import sha256
+
+import structlog
+
+from edoccore.directory.state import judge
+from edoccore.directory.view import Directory
+from edoccore.errors import (
+    DirectoryBehindError,
+    EdocError,
+    PoisonMessageError,
+    StorageFailedError,
+)
+from edoccore.signing.seal import SignedSeal, VerifiedSeal, open_seal
+from edoccore.signing.statements import Result
+from edocnode.domain.checks import Standing, is_sealed_answer
+from edocnode.domain.exchange import Answer, Need, Parcel, Refused, TryLater
+from edocnode.domain.model import Arrival, KeepOutcome
+from edocnode.domain.ports import Inbox
+from edocnode.domain.receiving import (
+    Judged,
+    Offered,
+    error_answer,
+    final_answer,
+    judge_parcel,
+    parcel_answer,
+    rejected,
+)
+from edocnode.workers.sealer import Sealer
+from edocnode.workers.staging import Staging
+
+RECEIPT_WAIT = timedelta(seconds=20)  # for the sealer; afterwards: try later, the parcel is kept
+SEAL_CACHE = 2_000  # verified seals remembered, for one directory
+
+log = structlog.get_logger(__name__)
+
+
+class ReceivingDesk:
+    """Answers the parcels of other nodes."""
+
+    def __init__(
+        self,
+        *,
+        network: str,
+        agency: str,
+        inbox: Inbox,
+        staging: Staging,
+        sealer: Sealer,
+        directory: Callable[[], Directory],
+        clock: Callable[[], datetime],
+    ) -> None:
+        """Joins the parts."""
+        self._network = network
+        self._agency = agency
+        self._inbox = inbox
+        self._staging = staging
+        self._sealer = sealer
+        self._directory = directory
+        self._clock = clock
+        self._seals: dict[bytes, VerifiedSeal] = {}
+        self._seals_of: Directory | None = None
+        self._on_behind: list[Callable[[str], None]] = []
+
+    def on_behind(self, listener: Callable[[str], None]) -> None:
+        """Calls ``listener(agency)`` when a seal names a newer directory."""
+        self._on_behind.append(listener)
+
+    async def answer(self, peer: str, parcels: Sequence[Parcel]) -> list[Answer]:
+        """Answers a batch of one peer, in any order, one answer for each parcel that has an id.
+
+        Raises:
+            StorageFailedError: The disk failed; the node must stop.
+        """
+        judged = await asyncio.to_thread(self._judge_all, peer, parcels)
+        answers: list[Answer] = [item for item in judged if isinstance(item, Refused | TryLater)]
+        self._tell_behind(peer, answers)
+        arrivals = [item for item in judged if isinstance(item, Arrival)]
+        offers = [item for item in judged if isinstance(item, Offered)]
+        answers += await self._keep(arrivals)
+        for offer in offers:
+            answers.append(await self._answer_offer(peer, offer))
+        return answers
+
+    def _judge_all(self, peer: str, parcels: Sequence[Parcel]) -> list[Judged]:
+        directory = self._directory()
+        now = self._clock()
+        standing = Standing(
+            network=self._network, agency=self._agency, peer=peer, directory=directory, now=now
+        )
+        return [self._judge(parcel, standing, directory) for parcel in parcels]
+
+    def _judge(self, parcel: Parcel, standing: Standing, directory: Directory) -> Judged:
+        try:
+            judge(directory, standing.now).require_usable()
+            seal = self._verified(parcel.envelope.seal, directory, standing.now)
+            return judge_parcel(parcel, seal, standing)
+        except EdocError as error:
+            return parcel_answer(parcel, error)
+        except Exception:
+            log.exception("parcel.processing_failed", peer=standing.peer)
+            return parcel_answer(parcel, PoisonMessageError())
+
+    def _verified(self, signed: SignedSeal, directory: Directory, now: datetime) -> VerifiedSeal:
+        if self._seals_of is not directory:  # revocations count from the moment they are known
+            self._seals, self._seals_of = {}, directory
+        key = sha256(signed.data + signed.signature).digest()
+        cache = self._seals
+        if (known := cache.get(key)) is not None:
+            return known
+        verified = open_seal(signed, directory, network=self._network, at=now)
+        if len(cache) >= SEAL_CACHE:
+            cache.clear()
+        cache[key] = verified
+        return verified
+
+    async def _keep(self, arrivals: Sequence[Arrival]) -> list[Answer]:
+        if not arrivals:
+            return []
+        try:
+            outcomes = list(await self._inbox.keep(arrivals))
+        except StorageFailedError:
+            raise
+        except EdocError as error:
+            return [_arrival_answer(arrival, error) for arrival in arrivals]
+        except Exception:
+            log.exception("batch.keep_failed", count=len(arrivals))
+            if len(arrivals) == 1:
+                return [_arrival_answer(arrivals[0], PoisonMessageError())]
+            return [answer for arrival in arrivals for answer in await self._keep([arrival])]
+        self._sealer.wake()
+        return await self._answers(arrivals, outcomes)
+
+    async def _answers(
+        self, arrivals: Sequence[Arrival], outcomes: Sequence[KeepOutcome]
+    ) -> list[Answer]:
+        waiting = [o.known.incoming_id for o in outcomes if o.known.receipt is None]
+        receipts = await self._sealer.receipts(waiting, RECEIPT_WAIT) if waiting else {}
+        return [
+            final_answer(
+                arrival,
+                outcome.kind,
+                outcome.known,
+                outcome.known.receipt or receipts.get(outcome.known.incoming_id),
+            )
+            for arrival, outcome in zip(arrivals, outcomes, strict=True)
+        ]
+
+    async def _answer_offer(self, peer: str, offer: Offered) -> Answer:
+        arrival = offer.arrival
+        try:
+            if arrival.result is Result.REJECTED:
+                return (await self._keep([arrival]))[0]
+            key = (arrival.sender, arrival.message_id)
+            if key in await self._inbox.known([key]):  # decided already: no part is needed
+                return (await self._keep([arrival]))[0]
+            staged = await self._staging.offer(peer, arrival)
+            wanted = self._staging.wanted(staged)
+            if wanted:
+                return Need(
+                    message_id=arrival.message_id,
+                    envelope_digest=arrival.envelope_digest,
+                    parts=wanted,
+                )
+            complete = await self._staging.complete(peer, offer)
+            answer = (await self._keep([complete]))[0]
+            await self._staging.finished(peer, complete)
+        except StorageFailedError:
+            raise
+        except EdocError as error:
+            if is_sealed_answer(error):
+                return (await self._keep([rejected(arrival, error)]))[0]
+            return _arrival_answer(arrival, error)
+        except Exception:
+            log.exception("offer.processing_failed", peer=peer)
+            return _arrival_answer(arrival, PoisonMessageError())
+        return answer
+
+    def _tell_behind(self, peer: str, answers: Sequence[Answer]) -> None:
+        if any(
+            isinstance(answer, TryLater) and answer.reason == DirectoryBehindError.reason
+            for answer in answers
+        ):
+            for listener in self._on_behind:
+                listener(peer)
+
+
+def _arrival_answer(arrival: Arrival, error: EdocError) -> Answer:
+    return error_answer(arrival.message_id, arrival.envelope_digest, error)

@@ -1,0 +1,239 @@
+"""Meeting other nodes: what this node says of itself, what follows from what they say.
+
+One place for both directions, since a hello means the same whether it came as a call or as an
+answer. What was decided is committed before the hello counts.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import structlog
+
+from edoccore.directory.view import Directory
+from edoccore.errors import EpochSupersededError, PeerNotTrustedError, SealInvalidError
+from edoccore.signing import canonical
+from edoccore.signing.seal import SealedStatement, SignedSeal, check_membership, open_seal
+from edoccore.signing.statements import EpochOpening, uuid_text
+from edocnode.domain.exchange import Hello
+from edocnode.domain.ports import Alarms, Outbox, Peers
+from edocnode.domain.sessions import HelloKind, OpenedEpoch, judge_hello, read_opening
+from edocnode.workers.sealer import Sealer
+
+MAX_SKEW = timedelta(minutes=5)  # beyond it, an alarm says whose clock to look at
+TAIL_LOST = "TAIL_LOST"
+OWN_TAIL_LOST = "OWN_TAIL_LOST"
+CLOCK_SKEW = "CLOCK_SKEW"
+TWO_HISTORIES = "TWO_HISTORIES"
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Meeting:
+    """What came of a hello.
+
+    Attributes:
+        epoch: The peer's epoch, 16 bytes; empty while it cannot seal.
+        superseded: The peer speaks from an epoch older than one known here.
+        tail_lost: The peer was restored and has not fetched what it lost yet.
+    """
+
+    agency: str
+    epoch: bytes
+    superseded: bool
+    tail_lost: bool
+
+
+class Sessions:
+    """Says hello and judges hellos."""
+
+    def __init__(
+        self,
+        *,
+        network: str,
+        agency: str,
+        peers: Peers,
+        outbox: Outbox,
+        alarms: Alarms,
+        sealer: Sealer,
+        directory: Callable[[], Directory],
+        clock: Callable[[], datetime],
+    ) -> None:
+        """Joins the parts."""
+        self._network = network
+        self._agency = agency
+        self._peers = peers
+        self._outbox = outbox
+        self._alarms = alarms
+        self._sealer = sealer
+        self._directory = directory
+        self._clock = clock
+        self._epochs: dict[str, bytes] = {}
+        self._lost: dict[str, OpenedEpoch] = {}
+        self._locks: dict[str, asyncio.Lock] = {}
+        self._on_met: list[Callable[[str], None]] = []
+        self._on_own_loss: list[Callable[[str], None]] = []
+        self._on_newer_directory: list[Callable[[str, int], None]] = []
+
+    def on_met(self, listener: Callable[[str], None]) -> None:
+        """Calls ``listener(agency)`` after a peer answered or said hello."""
+        self._on_met.append(listener)
+
+    def on_own_loss(self, listener: Callable[[str], None]) -> None:
+        """Calls ``listener(agency)`` when a peer says that this node's tail was lost."""
+        self._on_own_loss.append(listener)
+
+    def on_newer_directory(self, listener: Callable[[str, int], None]) -> None:
+        """Calls ``listener(agency, version)`` when a peer holds a newer directory."""
+        self._on_newer_directory.append(listener)
+
+    async def hello_to(self, agency: str, *, tail_lost: bool = False) -> Hello:
+        """What this node says to a peer."""
+        known = await self._peers.journal_of(agency)
+        return Hello(
+            agency=self._agency,
+            opening=self._sealer.opening,
+            known=known.highest,
+            known_opening=known.opening,
+            directory=self._directory().mark,
+            time=self._clock(),
+            tail_lost=tail_lost or agency in self._lost,
+        )
+
+    async def meet(self, agency: str, hello: Hello) -> Meeting:
+        """Judges a peer's hello and does what follows from it.
+
+        Args:
+            agency: Agency of the TLS certificate at the other end.
+
+        Raises:
+            PeerNotTrustedError: The hello speaks for another agency.
+            EdocError: The opening is not sealed as it must be.
+        """
+        if hello.agency != agency:
+            raise PeerNotTrustedError(
+                f"{agency} said hello as {hello.agency}; a node speaks only for its own agency.",
+                agency=agency,
+            )
+        await self._hear_of_self(agency, hello)
+        async with self._locks.setdefault(agency, asyncio.Lock()):
+            meeting = await self._judge(agency, hello)
+        await self._peers.peer_answered(agency, self._clock())
+        await self._watch_clock(agency, hello)
+        for listener in self._on_met:
+            listener(agency)
+        if hello.directory.version > self._directory().mark.version:
+            for newer in self._on_newer_directory:
+                newer(agency, hello.directory.version)
+        return meeting
+
+    def check_epoch(self, meeting: Meeting) -> None:
+        """Lets a stream go on only while its epoch is the newest of its agency.
+
+        Raises:
+            EpochSupersededError: A newer start of the agency said hello since.
+        """
+        newest = self._epochs.get(meeting.agency, b"")
+        if meeting.superseded or (meeting.epoch and newest > meeting.epoch):
+            raise EpochSupersededError(
+                f"A newer start of the node of {meeting.agency} is known: epoch "
+                f"{uuid_text(newest)}.",
+                hint="Stop the other copy, then run: edocnode takeover --yes",
+                agency=meeting.agency,
+                epoch=uuid_text(newest),
+            )
+
+    def lost_tail_of(self, agency: str) -> OpenedEpoch | None:
+        """The opening with which a restored peer left out seals known here, if it did."""
+        return self._lost.get(agency)
+
+    async def gave_back(self, agency: str) -> None:
+        """Notes that a restored peer fetched all it had lost."""
+        if self._lost.pop(agency, None) is not None:
+            await self._alarms.clear_alarm(TAIL_LOST, agency)
+
+    async def two_histories(self, agency: str, first: SignedSeal, second: SignedSeal) -> None:
+        """Alarms about two different seals of one place in an agency's journal."""
+        message = (
+            f"{agency} sealed twice at one place of its journal: seals "
+            f"{first.digest().hex()} and {second.digest().hex()}. Both are kept as evidence: "
+            f"its data was altered, or two copies of its node run."
+        )
+        await self._alarms.raise_alarm(TWO_HISTORIES, agency, message, self._clock())
+
+    async def _judge(self, agency: str, hello: Hello) -> Meeting:
+        if hello.opening is None:
+            return Meeting(agency=agency, epoch=b"", superseded=False, tail_lost=False)
+        opened = await asyncio.to_thread(self._read_opening, agency, hello.opening)
+        known = await self._peers.journal_of(agency)
+        verdict = judge_hello(known, opened)
+        if verdict.kind is HelloKind.SUPERSEDED:
+            self._epochs[agency] = known.epoch
+            return Meeting(agency=agency, epoch=opened.epoch, superseded=True, tail_lost=False)
+        if verdict.tail_lost:
+            await self._note_lost_tail(agency, opened)
+        if verdict.kind is not HelloKind.SAME:
+            rival = await self._peers.note_seal(agency, hello.opening.seal, self._clock())
+            if rival is not None:
+                await self.two_histories(agency, rival, hello.opening.seal)
+            await self._peers.note_opening(agency, hello.opening, self._clock())
+        elif agency not in self._lost and await self._has_alarm(TAIL_LOST, agency):
+            self._lost[agency] = opened  # this node was restarted before all was fetched
+        self._epochs[agency] = opened.epoch
+        return Meeting(
+            agency=agency, epoch=opened.epoch, superseded=False, tail_lost=agency in self._lost
+        )
+
+    async def _note_lost_tail(self, agency: str, opened: OpenedEpoch) -> None:
+        """A restored peer: what it acknowledged and lost is offered again, before all else."""
+        self._lost[agency] = opened
+        again = await self._outbox.requeue_lost(agency, kept=opened.previous, epoch=opened.epoch)
+        message = (
+            f"Tail lost at restore: the journal of {agency} continues without seals that are "
+            f"known here. {again} documents it had acknowledged are delivered again; what it had "
+            f"sent is given back when it asks."
+        )
+        await self._alarms.raise_alarm(TAIL_LOST, agency, message, self._clock())
+        log.warning("peer.tail_lost", agency=agency, again=again)
+
+    async def _hear_of_self(self, agency: str, hello: Hello) -> None:
+        """What the peer knows of this node: a newer copy of it, or a tail it has lost."""
+        if hello.known_opening is not None:
+            opened = await asyncio.to_thread(self._read_opening, self._agency, hello.known_opening)
+            if self._sealer.epoch and opened.epoch > self._sealer.epoch:
+                await self._sealer.superseded(opened.epoch, agency)
+        if hello.tail_lost:
+            message = (
+                f"Tail lost at restore: {agency} knows seals of this node that its journal does "
+                f"not continue. What {agency} holds is being given back."
+            )
+            await self._alarms.raise_alarm(OWN_TAIL_LOST, agency, message, self._clock())
+            for listener in self._on_own_loss:
+                listener(agency)
+
+    async def _watch_clock(self, agency: str, hello: Hello) -> None:
+        now = self._clock()
+        skew = abs(hello.time - now)
+        if skew > MAX_SKEW:
+            message = (
+                f"The clock of {agency} differs from this one by {int(skew.total_seconds())} s; "
+                f"one of the two is wrong. Check time synchronisation here first."
+            )
+            await self._alarms.raise_alarm(CLOCK_SKEW, agency, message, now)
+
+    async def _has_alarm(self, kind: str, subject: str) -> bool:
+        return any(
+            alarm.kind == kind and alarm.subject == subject for alarm in await self._alarms.alarms()
+        )
+
+    def _read_opening(self, agency: str, statement: SealedStatement) -> OpenedEpoch:
+        seal = open_seal(statement.seal, self._directory(), network=self._network, at=self._clock())
+        if seal.seal.signer != agency:
+            raise SealInvalidError(
+                f"The opening shown for {agency} was sealed by {seal.seal.signer}.", agency=agency
+            )
+        check_membership(seal.seal, statement.statement, statement.leaf, statement.proof)
+        opening = canonical.decode(statement.statement, EpochOpening)
+        return read_opening(opening, statement, seal)

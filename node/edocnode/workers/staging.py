@@ -1,0 +1,276 @@
+"""Large documents on their way in: what is wanted of an offer, the bytes as they come.
+
+Bytes go to a staging file per part and count only once they are fsynced; the number of fsynced
+bytes is kept in the database, so a transfer resumes after any break of either side. A part whose
+digest is wrong is discarded and asked for again. Memory is constant: one chunk at a time.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import structlog
+
+from edoccore.errors import DocumentUnknownError, EdocError, PartDigestError, QuotaError
+from edoccore.signing.statements import uuid_text
+from edockit.blobs import BlobFolder, StagingFile
+from edocnode.domain.delivery import PartWanted
+from edocnode.domain.model import INLINE_PART_BYTES, Arrival, MessageId, StagedPart
+from edocnode.domain.ports import Inbox
+from edocnode.domain.receiving import Offered, with_parts
+
+STEP_BYTES = 4 * 1024 * 1024  # sent again at most, after a break
+STAGE_LIFE = timedelta(days=7)  # an offer nobody goes on with is forgotten after it
+
+log = structlog.get_logger(__name__)
+
+
+class Staging:
+    """The parts of offers, until their document is kept."""
+
+    def __init__(
+        self,
+        *,
+        inbox: Inbox,
+        blobs: BlobFolder,
+        quota_bytes: int,
+        clock: Callable[[], datetime],
+    ) -> None:
+        """Joins the parts.
+
+        Args:
+            quota_bytes: What one agency may have unfinished at a time.
+        """
+        self._inbox = inbox
+        self._blobs = blobs
+        self._quota = quota_bytes
+        self._clock = clock
+        self._open: dict[tuple[str, MessageId, int], Incoming] = {}
+
+    async def offer(self, agency: str, arrival: Arrival) -> Sequence[StagedPart]:
+        """Remembers an offer, having reserved room for all of it.
+
+        Raises:
+            QuotaError: The agency has too much unfinished.
+            DiskFullError: There is no room on the disk.
+        """
+        known = await self._inbox.staged(agency, arrival.message_id)
+        if known:
+            return known
+        total = sum(part.size for part in arrival.parts)
+        unfinished = await self._inbox.staged_bytes(agency)
+        if unfinished + total > self._quota:
+            raise QuotaError(
+                f"{agency} has {unfinished} bytes unfinished here; {total} more are over its "
+                f"{self._quota}.",
+                agency=agency,
+            )
+        await asyncio.to_thread(self._blobs.reserve, total)
+        parts = [
+            StagedPart(
+                sender=agency,
+                message_id=arrival.message_id,
+                index=part.index,
+                size=part.size,
+                sha256=bytes.fromhex(part.sha256),
+                offset=0,
+                complete=False,
+            )
+            for part in arrival.parts
+        ]
+        now = self._clock()
+        return await self._inbox.stage(agency, arrival.envelope, parts, now, now + STAGE_LIFE)
+
+    def wanted(self, parts: Sequence[StagedPart]) -> tuple[PartWanted, ...]:
+        """What is still to come of an offer."""
+        return tuple(
+            PartWanted(index=part.index, offset=part.offset) for part in parts if not part.complete
+        )
+
+    async def receive(self, agency: str, message_id: MessageId, index: int) -> "Incoming":
+        """Opens a part for its bytes, at the offset that is on disk. A later call ends this one.
+
+        Raises:
+            DocumentUnknownError: No such offer of this agency.
+        """
+        parts = await self._inbox.staged(agency, message_id)
+        part = next((item for item in parts if item.index == index), None)
+        if part is None:
+            raise DocumentUnknownError(
+                f"{agency} has offered no part {index} of message {uuid_text(message_id)}.",
+                hint="Offer the envelope again.",
+                agency=agency,
+            )
+        place = (agency, message_id, index)
+        if (before := self._open.get(place)) is not None:
+            await before.close()
+        incoming = Incoming(part, self._inbox, self._blobs)
+        self._open[place] = incoming
+        await incoming.open()
+        return incoming
+
+    async def complete(self, agency: str, offer: Offered) -> Arrival:
+        """The arrival of an offer whose parts are all here.
+
+        Raises:
+            RecordInvalidError: Check 11.
+            PartDigestError: A part vanished from the disk; it is asked for again.
+        """
+        parts = await self._inbox.staged(agency, offer.arrival.message_id)
+        pieces = []
+        for part in parts:
+            small = part.size <= INLINE_PART_BYTES or part.index == 0
+            pieces.append(await self._read(part) if small else b"")
+        return with_parts(offer.arrival, offer.envelope, pieces)
+
+    async def finished(self, agency: str, arrival: Arrival) -> None:
+        """Removes the staging files of an arrival that is kept."""
+        for part in arrival.parts:
+            key = _key(agency, arrival.message_id, part.index)
+            await asyncio.to_thread(self._blobs.discard, key)
+
+    async def sweep(self) -> None:
+        """Forgets offers whose lifetime ended."""
+        for part in await self._inbox.expired_stages(self._clock()):
+            key = _key(part.sender, part.message_id, part.index)
+            await asyncio.to_thread(self._blobs.discard, key)
+
+    async def _read(self, part: StagedPart) -> bytes:
+        try:
+            return await asyncio.to_thread(self._read_now, part)
+        except EdocError as error:
+            await self._inbox.progress(replace(part, offset=0, complete=False))
+            raise PartDigestError(
+                f"Part {part.index} of message {uuid_text(part.message_id)} is damaged on the "
+                f"recipient's disk; it is asked for again."
+            ) from error
+
+    def _read_now(self, part: StagedPart) -> bytes:
+        digest = part.sha256.hex()
+        if part.size > INLINE_PART_BYTES:
+            with self._blobs.open(digest) as reader:
+                return b"".join(reader)
+        key = _key(part.sender, part.message_id, part.index)
+        with self._blobs.open_staging(key, part.size) as file:
+            if file.sha256() != digest:
+                raise PartDigestError
+            return file.path.read_bytes()
+
+
+class Incoming:
+    """One part being received."""
+
+    def __init__(self, part: StagedPart, inbox: Inbox, blobs: BlobFolder) -> None:
+        """Takes the part and where it goes."""
+        self._part = part
+        self._inbox = inbox
+        self._blobs = blobs
+        self._file: StagingFile | None = None
+        self._unsynced = 0
+
+    @property
+    def offset(self) -> int:
+        """Bytes on disk."""
+        return self._part.offset
+
+    @property
+    def complete(self) -> bool:
+        """Whether all bytes are here and have the right digest."""
+        return self._part.complete
+
+    async def open(self) -> None:
+        """Opens the staging file at the offset that is on disk."""
+        if self._part.complete:
+            return
+        key = _key(self._part.sender, self._part.message_id, self._part.index)
+        self._file = await asyncio.to_thread(self._blobs.open_staging, key, self._part.offset)
+
+    async def write(self, chunk: bytes) -> bool:
+        """Takes the next bytes.
+
+        Returns:
+            True when they, and all before them, are now on disk.
+
+        Raises:
+            PartDigestError: More bytes came than the part has; nothing of it is kept.
+        """
+        file = self._writable()
+        if self._part.offset + self._unsynced + len(chunk) > self._part.size:
+            await self._discard()
+            raise self._damaged("has more bytes than its envelope states")
+        await asyncio.to_thread(file.append, chunk)
+        self._unsynced += len(chunk)
+        if self._unsynced < STEP_BYTES:
+            return False
+        await self._sync(file)
+        return True
+
+    async def finish(self) -> None:
+        """Ends the part: all bytes on disk, digest verified, moved to its place.
+
+        Raises:
+            PartDigestError: Bytes are missing (the transfer broke off: they may follow), or the
+                digest is wrong (the part is discarded and asked for again).
+        """
+        file = self._writable()
+        await self._sync(file)
+        if self._part.offset < self._part.size:
+            raise self._damaged("ended before its last byte")
+        try:
+            await asyncio.to_thread(self._settle, file)
+        except PartDigestError:
+            await self._discard()
+            raise
+        self._file = None
+        await self._note(complete=True)
+
+    async def close(self) -> None:
+        """Keeps what came so far; called at every end."""
+        file, self._file = self._file, None
+        if file is not None:
+            await self._sync(file)
+            await asyncio.to_thread(file.close)
+
+    def _settle(self, file: StagingFile) -> None:
+        digest = self._part.sha256.hex()
+        if self._part.size > INLINE_PART_BYTES:
+            self._blobs.finish(file, digest, size_bytes=self._part.size)
+            return
+        file.close()  # a small part waits in staging until it goes into the database
+        if file.sha256() != digest:
+            raise self._damaged("has another digest than its envelope states")
+
+    async def _sync(self, file: StagingFile) -> None:
+        offset = await asyncio.to_thread(file.sync)
+        self._unsynced = 0
+        self._part = replace(self._part, offset=offset)
+        await self._note(complete=False)
+
+    async def _note(self, *, complete: bool) -> None:
+        self._part = replace(self._part, complete=complete)
+        await self._inbox.progress(self._part)
+
+    async def _discard(self) -> None:
+        file, self._file = self._file, None
+        if file is not None:
+            await asyncio.to_thread(file.close)
+        key = _key(self._part.sender, self._part.message_id, self._part.index)
+        await asyncio.to_thread(self._blobs.discard, key)
+        self._part = replace(self._part, offset=0)
+        await self._note(complete=False)
+
+    def _writable(self) -> StagingFile:
+        if self._file is None:
+            raise PartDigestError("The part was taken over by a newer transfer.")
+        return self._file
+
+    def _damaged(self, what: str) -> PartDigestError:
+        return PartDigestError(
+            f"Part {self._part.index} of message {uuid_text(self._part.message_id)} {what}.",
+            message_id=uuid_text(self._part.message_id),
+        )
+
+
+def _key(agency: str, message_id: MessageId, index: int) -> str:
+    return f"{agency}-{message_id.hex()}-{index}"
