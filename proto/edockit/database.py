@@ -181,6 +181,25 @@ class Database:
         """Reads in one of a few threads without blocking the event loop."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, self.read, fn)
 
+    @contextlib.contextmanager
+    def schema_change(self) -> Iterator[Connection]:
+        """Lends a connection in one transaction, for changing tables before others use them.
+
+        SQLite does not check foreign keys meanwhile, because it changes a table by copying it.
+        The transaction is committed when the block ends, undone when it raises.
+        """
+        with self._shared, self.engine.connect() as connection:
+            driver: Any = connection.connection.dbapi_connection  # untyped DBAPI
+            sqlite = isinstance(driver, sqlite3.Connection)
+            if sqlite:
+                driver.execute("PRAGMA foreign_keys=OFF")  # does nothing inside a transaction
+            try:
+                with connection.begin():
+                    yield connection
+            finally:
+                if sqlite:
+                    driver.execute("PRAGMA foreign_keys=ON")
+
     def close(self) -> None:
         """Finishes queued writes and ends all connections; repeating it does nothing."""
         self._threads.shutdown(wait=True)

@@ -1,8 +1,9 @@
 """The Unix socket of a running program: where it is, and that only its user can open it.
 
-Normally it is ``socket`` in the data folder. The system limits the length of a socket's path and
-gRPC reads some characters as more than themselves, so a folder with a long or odd path holds a plain file ``socket``
-instead, with the path of the socket in a private runtime folder.
+Normally it is ``socket`` in the data folder. The system limits the length of a socket's path, and
+gRPC reads some characters in it as more than themselves. A folder with a long or odd path
+therefore holds a plain file ``socket`` instead, with the path of the socket in a private runtime
+folder.
 """
 
 import contextlib

@@ -1,0 +1,370 @@
+"""The folder of parts: files named by their SHA-256, made durable before they have that name.
+
+A part grows in ``staging`` under a key its owner chooses, survives breaks and restarts there, and
+is moved to ``ab/cdef...`` once its size and digest are right. No name from a peer ever reaches
+the disk. Memory does not depend on the size of a part. Everything is synchronous; callers on an
+event loop use threads. Which part belongs to which document, and when one may go, is not known
+here.
+
+Invariants:
+ 1. A file under its digest is whole and durable; a damaged one is noticed when it is read to the
+    end, and never handed out as sound.
+ 2. The offset ``sync`` returns is on the disk; bytes after it may be lost with the power.
+"""
+
+import hashlib
+import os
+import re
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from edoccore.errors import DiskFullError, PartDigestError, StorageDamagedError
+from edockit import files
+
+STAGING_NAME = "staging"
+READ_BYTES = 1024 * 1024  # one read of the disk
+MIN_RESERVE_BYTES = 64 * 1024 * 1024  # kept free for receipts, the database and the operator
+MAX_RESERVE_BYTES = 1024 * 1024 * 1024
+RESERVE_SHARE = 100  # one hundredth of the disk, between the two bounds
+_KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,119}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """A part that is still growing."""
+
+    key: str
+    size_bytes: int
+    changed_at: float  # seconds since 1970, of the last write
+
+
+class StagingFile:
+    """A growing part; its calls may come from different threads, one after another or at once."""
+
+    def __init__(self, key: str, path: Path, *, offset: int) -> None:
+        """Opens or makes the file and reads what is already there up to ``offset``.
+
+        Args:
+            key: Its name in staging.
+            path: Its place.
+            offset: Bytes known to be durable; what is behind them is cut off.
+
+        Raises:
+            StorageDamagedError: Fewer bytes are there.
+            DiskFullError: No room.
+            StorageFailedError: The disk failed.
+        """
+        self.key = key
+        self.path = path
+        self._lock = threading.Lock()
+        self._digest = hashlib.sha256()
+        self._size = offset
+        with files.disk_errors(path):
+            flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+            self._descriptor = os.open(path, flags, files.PRIVATE_FILE_MODE)
+        try:
+            self._resume()
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes written so far, durable or not."""
+        return self._size
+
+    def append(self, content: bytes | memoryview) -> int:
+        """Adds bytes at the end; nothing of them counts when it raises.
+
+        Returns:
+            The new size.
+
+        Raises:
+            DiskFullError: No room; what was there before stays, try again with the same bytes.
+            StorageFailedError: The disk failed.
+        """
+        with self._lock, files.disk_errors(self.path):
+            rest, position = memoryview(content), self._size
+            while rest:
+                written = os.pwrite(self._descriptor, rest, position)
+                rest, position = rest[written:], position + written
+            self._digest.update(content)
+            self._size = position
+            return position
+
+    def sync(self) -> int:
+        """Makes everything written durable; returns how many bytes that is.
+
+        Raises:
+            StorageFailedError: The disk failed; never to be repeated.
+        """
+        with self._lock, files.disk_errors(self.path):
+            os.ftruncate(self._descriptor, self._size)  # a failed append may have left a tail
+            os.fsync(self._descriptor)
+            return self._size
+
+    def sha256(self) -> str:
+        """Returns the digest of everything written, lower hex."""
+        with self._lock:
+            return self._digest.hexdigest()
+
+    def close(self) -> None:
+        """Closes the file, which stays in staging; repeating it does nothing."""
+        with self._lock:
+            if self._descriptor >= 0:
+                os.close(self._descriptor)
+                self._descriptor = -1
+
+    def __enter__(self) -> Self:
+        """Keeps the file open for a block."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Closes the file."""
+        self.close()
+
+    def _resume(self) -> None:
+        with files.disk_errors(self.path):
+            os.ftruncate(self._descriptor, min(self._size, os.fstat(self._descriptor).st_size))
+            position = 0
+            while position < self._size:
+                content = os.pread(self._descriptor, READ_BYTES, position)
+                if not content:
+                    raise StorageDamagedError(
+                        f"{self.path} has {position} bytes of {self._size} that were durable",
+                        hint="the part is asked for again from its start",
+                        key=self.key,
+                    )
+                self._digest.update(content)
+                position += len(content)
+
+
+class BlobReader:
+    """Reads a stored part from its start or from an offset; the end proves the whole."""
+
+    def __init__(self, path: Path, sha256: str, *, offset: int) -> None:
+        """Opens a part; bytes before ``offset`` are read for the digest only.
+
+        Raises:
+            StorageDamagedError: It is missing or shorter than ``offset``.
+            StorageFailedError: The disk failed.
+        """
+        self._path = path
+        self._sha256 = sha256
+        self._digest = hashlib.sha256()
+        with files.disk_errors(path):
+            try:
+                self._file = path.open("rb", buffering=0)
+            except FileNotFoundError as error:
+                raise _damaged(sha256, "is missing") from error
+        try:
+            self._skip(offset)
+        except BaseException:
+            self.close()
+            raise
+
+    def read(self, size_bytes: int = READ_BYTES) -> bytes:
+        """Returns the next bytes, at most so many; empty at the end.
+
+        Raises:
+            StorageDamagedError: The end is reached and the bytes are not those that were stored.
+            StorageFailedError: The disk failed.
+        """
+        with files.disk_errors(self._path):
+            content = self._file.read(size_bytes)
+        if content:
+            self._digest.update(content)
+        elif self._digest.hexdigest() != self._sha256:
+            raise _damaged(self._sha256, "has other bytes than were stored")
+        return content
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Yields all remaining bytes in pieces; the end is checked as in ``read``."""
+        while content := self.read():
+            yield content
+
+    def close(self) -> None:
+        """Closes the file; repeating it does nothing."""
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        """Keeps the part open for a block."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Closes the file."""
+        self.close()
+
+    def _skip(self, offset: int) -> None:
+        while offset > 0:
+            content = self.read(min(offset, READ_BYTES))
+            if not content:
+                raise _damaged(self._sha256, "is shorter than it was")
+            offset -= len(content)
+
+
+class BlobFolder:
+    """Parts by digest under one folder."""
+
+    def __init__(self, path: Path, *, reserve_bytes: int | None = None) -> None:
+        """Opens the folder, making it when it is missing.
+
+        Args:
+            path: The folder, on the disk the parts are to lie on.
+            reserve_bytes: Room never lent to parts; None: a hundredth of the disk, at least 64 MiB
+                and at most 1 GiB.
+
+        Raises:
+            DataFolderError: It cannot be made.
+        """
+        self._root = path
+        self._staging = path / STAGING_NAME
+        self._reserve_bytes = reserve_bytes
+        files.make_private_folder(self._staging)
+
+    def open_staging(self, key: str, offset: int = 0) -> StagingFile:
+        """Opens a growing part.
+
+        Args:
+            key: Letters, digits, ``. _ -``; made by this program, never by a peer.
+            offset: Bytes that an earlier ``sync`` made durable; 0 begins anew.
+
+        Raises:
+            StorageDamagedError: Fewer bytes are there.
+            DiskFullError: No room.
+            StorageFailedError: The disk failed.
+        """
+        return StagingFile(key, self._staged(key), offset=offset)
+
+    def finish(self, staging: StagingFile, sha256: str, *, size_bytes: int) -> Path:
+        """Checks a part and gives it its durable name; a part that is there already is replaced.
+
+        Args:
+            staging: Closed here, whatever happens.
+            sha256: Lower hex, from the sealed envelope.
+            size_bytes: From the sealed envelope.
+
+        Raises:
+            PartDigestError: Size or digest differ; the file stays in staging, to be discarded.
+            StorageFailedError: The disk failed; never to be repeated.
+            DiskFullError: No room for the name; may be tried again.
+        """
+        target = self.path(sha256)
+        try:
+            if (staging.size_bytes, staging.sha256()) != (size_bytes, sha256):
+                raise PartDigestError(
+                    f"a part has {staging.size_bytes} bytes with digest {staging.sha256()}, "
+                    f"its envelope states {size_bytes} bytes with digest {sha256}",
+                    hint="it is asked for again",
+                    sha256=sha256,
+                )
+            staging.sync()
+        finally:
+            staging.close()
+        files.make_private_folder(target.parent)
+        with files.disk_errors(target):
+            os.replace(staging.path, target)
+        files.fsync_folder(target.parent)
+        files.fsync_folder(self._staging)
+        return target
+
+    def path(self, sha256: str) -> Path:
+        """Returns where a part lies or would lie.
+
+        Raises:
+            ValueError: It is no digest in lower hex.
+        """
+        if not _SHA256.fullmatch(sha256):
+            raise ValueError(f"not a SHA-256 in lower hex: {sha256!r}")
+        return self._root / sha256[:2] / sha256[2:]
+
+    def open(self, sha256: str, offset: int = 0) -> BlobReader:
+        """Opens a stored part for reading.
+
+        Args:
+            sha256: Lower hex.
+            offset: Where to begin; the bytes before it are read too, for the digest.
+
+        Raises:
+            StorageDamagedError: It is missing or shorter.
+            StorageFailedError: The disk failed.
+        """
+        return BlobReader(self.path(sha256), sha256, offset=offset)
+
+    def remove(self, sha256: str) -> None:
+        """Removes a stored part, durably; one that is not there is no error.
+
+        Raises:
+            StorageFailedError: The disk failed.
+        """
+        path = self.path(sha256)
+        if path.exists():
+            with files.disk_errors(path):
+                path.unlink(missing_ok=True)
+            files.fsync_folder(path.parent)
+
+    def discard(self, key: str) -> None:
+        """Removes a growing part; one that is not there is no error.
+
+        Raises:
+            StorageFailedError: The disk failed.
+        """
+        path = self._staged(key)
+        with files.disk_errors(path):
+            path.unlink(missing_ok=True)
+        files.fsync_folder(self._staging)
+
+    def iter_staging(self) -> Iterator[Staged]:
+        """Yields every growing part, for housekeeping; in no order."""
+        with os.scandir(self._staging) as entries:
+            for entry in entries:
+                status = entry.stat(follow_symlinks=False)
+                yield Staged(entry.name, status.st_size, status.st_mtime)
+
+    def reserve(self, size_bytes: int) -> None:
+        """Checks that so many bytes fit besides the reserve of this disk; takes nothing.
+
+        Raises:
+            DiskFullError: They do not.
+        """
+        status = os.statvfs(self._root)
+        reserve = self._reserve_bytes
+        if reserve is None:
+            share = status.f_blocks * status.f_frsize // RESERVE_SHARE
+            reserve = min(max(share, MIN_RESERVE_BYTES), MAX_RESERVE_BYTES)
+        room = status.f_bavail * status.f_frsize - reserve
+        if size_bytes > room:
+            raise DiskFullError(
+                f"{size_bytes} bytes do not fit: {max(room, 0)} are free on the disk of "
+                f"{self._root} besides its reserve",
+                hint="free some space; the work goes on by itself",
+                path=str(self._root),
+            )
+
+    def _staged(self, key: str) -> Path:
+        if not _KEY.fullmatch(key):
+            raise ValueError(f"not a key of a growing part: {key!r}")
+        return self._staging / key
+
+
+def _damaged(sha256: str, what: str) -> StorageDamagedError:
+    return StorageDamagedError(
+        f"the stored part {sha256} {what}",
+        hint="restore it from a backup or ask its sender for it again",
+        sha256=sha256,
+    )
