@@ -138,13 +138,6 @@ def _build(
         ) from None
 
 
-def _check_authority(
-    _policy: Policy, _issuer: x509.Certificate, constraints: x509.BasicConstraints
-) -> None:
-    if not constraints.ca:
-        raise ValueError("an issuer is not a certification authority")
-
-
 def _check_may_issue(
     _policy: Policy, _issuer: x509.Certificate, usage: x509.KeyUsage | None
 ) -> None:
@@ -161,7 +154,7 @@ def _check_may_vouch_for_seals(
 
 _ISSUERS = (
     ExtensionPolicy.permit_all()
-    .require_present(x509.BasicConstraints, Criticality.AGNOSTIC, _check_authority)
+    .require_present(x509.BasicConstraints, Criticality.AGNOSTIC, None)  # the library reads it
     .may_be_present(x509.KeyUsage, Criticality.AGNOSTIC, _check_may_issue)
     .may_be_present(x509.ExtendedKeyUsage, Criticality.AGNOSTIC, _check_may_vouch_for_seals)
 )

@@ -134,14 +134,11 @@ def verify_signature(key: PublicKey, suite: int, data: bytes, signature: bytes) 
 
 def _check_form(signature: bytes) -> None:
     try:
-        r, s = decode_dss_signature(signature)
-        same = encode_dss_signature(r, s) == signature
+        _, s = decode_dss_signature(signature)  # takes the one DER form only
     except ValueError:
         raise SealInvalidError("The signature is not DER of two integers.") from None
-    if not same or not 0 < r < _P256_ORDER or not 0 < s <= _P256_ORDER // 2:
-        raise SealInvalidError(
-            "The signature is a second form of another one (high s or loose DER) and is refused."
-        )
+    if s > _P256_ORDER // 2:
+        raise SealInvalidError("The signature has high s: it is the twin of another one.")
 
 
 class PublicKeys:

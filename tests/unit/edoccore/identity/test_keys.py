@@ -54,7 +54,7 @@ def test_the_high_s_twin_of_a_signature_is_refused() -> None:
     r, s = decode_dss_signature(signature)
     twin = encode_dss_signature(r, ORDER - s)
     assert low_s(twin) == signature
-    with pytest.raises(SealInvalidError, match="second form"):
+    with pytest.raises(SealInvalidError, match="twin"):
         verify_signature(KEY.public_key(), 1, DATA, twin)
 
 

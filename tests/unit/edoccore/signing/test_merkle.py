@@ -150,10 +150,26 @@ def test_a_rewritten_journal_is_not_a_continuation() -> None:
         )
 
 
-def test_a_shorter_journal_is_not_a_continuation() -> None:
-    root = merkle.root_of(LEAVES[:5])
+@pytest.mark.parametrize(
+    ("first", "second", "proof"),
+    [
+        pytest.param(3, 1, LEAVES[:1], id="the newer is the smaller"),
+        pytest.param(3, 3, LEAVES[:1], id="a proof where none belongs"),
+        pytest.param(3, 5, [], id="no proof, older tree not complete"),
+        pytest.param(4, 5, [], id="no proof, older tree complete"),
+    ],
+)
+def test_one_root_twice_is_not_a_continuation(first: int, second: int, proof: list[bytes]) -> None:
+    root = LEAVES[0]
     with pytest.raises(JournalBrokenError):
-        merkle.verify_consistency(9, 5, first_root=root, second_root=root, proof=[])
+        merkle.verify_consistency(first, second, first_root=root, second_root=root, proof=proof)
+
+
+def test_growth_of_a_tall_tree_cannot_be_passed_off_as_that_of_a_low_one() -> None:
+    proof = merkle.consistency_proof(LEAVES[:8], 7)
+    older, newer = merkle.root_of(LEAVES[:7]), merkle.root_of(LEAVES[:8])
+    with pytest.raises(JournalBrokenError):
+        merkle.verify_consistency(3, 4, first_root=older, second_root=newer, proof=proof)
 
 
 @pytest.mark.parametrize("first_root", [LEAVES[0], b""])
@@ -168,6 +184,39 @@ def test_a_proof_longer_than_any_tree_is_not_looked_at() -> None:
     with pytest.raises(SealInvalidError, match="too long"):
         merkle.verify_inclusion(
             LEAVES[0], 0, size=2**53, proof=LEAVES[:65], root=merkle.root_of(LEAVES)
+        )
+
+
+@pytest.mark.parametrize("leaf", [b"", b"x", LEAVES[0] + b"x"])
+def test_something_else_than_a_hash_is_refused(leaf: bytes) -> None:
+    with pytest.raises(SealInvalidError, match="something else than hashes"):
+        merkle.verify_inclusion(leaf, 0, size=1, proof=[], root=leaf)
+    with pytest.raises(JournalBrokenError, match="no such proof"):
+        merkle.verify_consistency(1, 1, first_root=leaf, second_root=leaf, proof=[])
+
+
+def test_a_tree_cannot_be_passed_off_as_one_of_another_size() -> None:
+    pair = merkle.root_of(LEAVES[:2])
+    with pytest.raises(SealInvalidError, match="longer than the tree is high"):
+        merkle.verify_inclusion(LEAVES[1], 0, size=1, proof=[LEAVES[0]], root=pair)
+    with pytest.raises(SealInvalidError, match="has no leaf -1"):
+        merkle.verify_inclusion(LEAVES[0], -1, size=1, proof=[], root=LEAVES[0])
+    with pytest.raises(SealInvalidError):
+        merkle.verify_inclusion(LEAVES[0], 0, size=4, proof=[LEAVES[1]], root=pair)
+
+
+@pytest.mark.parametrize(("really", "claimed"), [(2, 4), (4, 2), (2, 3), (3, 2)])
+def test_a_grown_tree_cannot_be_passed_off_as_one_of_another_size(
+    really: int, claimed: int
+) -> None:
+    proof = merkle.consistency_proof(LEAVES[:really], 1)
+    with pytest.raises(JournalBrokenError):
+        merkle.verify_consistency(
+            1,
+            claimed,
+            first_root=LEAVES[0],
+            second_root=merkle.root_of(LEAVES[:really]),
+            proof=proof,
         )
 
 
