@@ -1,0 +1,71 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+from tuf.api.metadata import TargetFile
+
+from edoccore.directory import layout
+from edoccore.directory.layout import AgencyState, IdentityEntry, SealListing
+from edoccore.errors import DirectoryInvalidError
+
+ENTRY = IdentityEntry(
+    code="H29",
+    name="Ủy ban nhân dân",
+    state=AgencyState.ACTIVE,
+    valid_from="2026-11-23T03:04:05.000Z",
+    seals=(SealListing(certificate="AAAA"),),
+)
+
+
+def test_a_target_gives_back_what_was_put_in() -> None:
+    target = layout.make_target("identity/H29", ENTRY)
+    assert layout.read_target(target, IdentityEntry) == ENTRY
+    read_back = TargetFile.from_dict(target.to_dict(), "identity/H29")
+    assert layout.read_target(read_back, IdentityEntry) == ENTRY
+
+
+def test_a_target_whose_data_is_not_that_of_its_hash_is_refused() -> None:
+    target = layout.make_target("identity/H29", ENTRY)
+    other = layout.make_target("identity/H29", replace(ENTRY, name="Other"))
+    target.unrecognized_fields["custom"] = other.custom
+    with pytest.raises(DirectoryInvalidError, match="identity/H29"):
+        layout.read_target(target, IdentityEntry)
+
+
+def test_a_target_without_data_is_refused() -> None:
+    target = TargetFile.from_data("identity/H29", b"null")
+    with pytest.raises(DirectoryInvalidError, match="cannot be read"):
+        layout.read_target(target, IdentityEntry)
+
+
+def test_a_member_that_a_newer_registry_adds_is_ignored() -> None:
+    target = layout.make_target("identity/H29", ENTRY)
+    custom = {**target.custom, "later": [1, 2]}
+    data = layout._ENCODER.encode(custom)
+    newer = TargetFile.from_data("identity/H29", data)
+    newer.unrecognized_fields["custom"] = custom
+    assert layout.read_target(newer, IdentityEntry) == ENTRY
+
+
+@pytest.mark.parametrize("role", layout.BINNED_ROLES)
+def test_there_is_one_probe_for_each_bin(role: str) -> None:
+    paths = layout.probe_paths(role)
+    found = [layout.bin_of(role, path.removeprefix(f"{role}/")) for path in paths]
+    assert found == layout.bin_names(role)
+    assert len(found) == 32
+    assert (found[0], found[-1]) == (f"{role}-00", f"{role}-1f")
+
+
+@given(st.text(st.characters(codec="ascii", categories=("Lu", "Nd")), min_size=1, max_size=35))
+def test_every_code_has_a_bin(code: str) -> None:
+    assert layout.bin_of("identity", code) in layout.bin_names("identity")
+
+
+def test_only_the_timestamp_has_no_version_in_its_name() -> None:
+    assert layout.file_name("timestamp", 7) == "timestamp.json"
+    assert layout.file_name("identity-1f", 1732330000) == "1732330000.identity-1f.json"
+
+
+def test_text_that_is_no_base64_is_refused() -> None:
+    with pytest.raises(DirectoryInvalidError, match="base64"):
+        layout.from_base64("A")
