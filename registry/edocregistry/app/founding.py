@@ -10,11 +10,10 @@ from hashlib import sha256
 from pathlib import Path
 
 from edoccore.errors import DataFolderError, FileExistsHereError
-from edoccore.identity.certificate import certificate_digest
 from edockit import files
-from edocregistry.app.registry import Registry
-from edocregistry.domain import agencies, enrolment
-from edocregistry.domain.model import REGISTRY_CODE, AuditEntry, SealCertificate
+from edocregistry.app.registry import DONE, Registry
+from edocregistry.domain import agencies
+from edocregistry.domain.model import REGISTRY_CODE, AuditEntry
 from edocregistry.domain.publication import ROOT_VERSION, first_root
 from edocregistry.settings import RegistrySettings, settings_text
 from edocregistry.storage.folder import DataFolder, Turn
@@ -60,10 +59,7 @@ def found(
     registry.publish_due()
     with folder.turn() as turn:
         publication = registry.state_endpoint(turn, (registry.make_tls(), registry.make_tls()))
-    text = settings_text(
-        network=settings.network, listen=settings.listen, advertise=settings.advertise
-    )
-    files.write_file_atomic(folder.settings, text.encode())
+    files.write_file_atomic(folder.settings, settings_text(settings).encode())
     return Founded(sha256(root).hexdigest(), publication.version, folder.keys.officer_files())
 
 
@@ -84,17 +80,8 @@ def _check_empty(folder: DataFolder) -> None:
 
 def _enter_itself(registry: Registry, turn: Turn, *, actor: str, now: datetime) -> None:
     """Gives the registry its own agency and seal certificate."""
-    request = registry.folder.keys.make_seal_request(REGISTRY_CODE)
     name = f"Registry of {registry.settings.network}"
-    agency = turn.write(lambda records: agencies.add_agency(records, REGISTRY_CODE, name, now=now))
-    der = registry.authority().issue(request, agency, now)
-    certificate = SealCertificate(
-        sha256=certificate_digest(der),
-        agency=REGISTRY_CODE,
-        key_sha256=enrolment.requested_key(request),
-        certificate=der,
-        issued_at=now,
-    )
-    turn.write(lambda records: records.add_seal_certificate(certificate))
-    entry = AuditEntry(now, actor, f"init --network {registry.settings.network}", "done")
+    turn.write(lambda records: agencies.add_agency(records, REGISTRY_CODE, name, now=now))
+    registry.enter_own_seal(turn)
+    entry = AuditEntry(now, actor, f"init --network {registry.settings.network}", DONE)
     turn.write(lambda records: records.add_audit(entry))

@@ -23,8 +23,20 @@ from edoccore.signing.statements import DirectoryMark
 from edocregistry.domain import agencies, own_entry
 from edocregistry.domain.contents import directory_contents
 from edocregistry.domain.endpoints import accept_endpoint
-from edocregistry.domain.enrolment import RefusalLimit, enrol, make_invite
-from edocregistry.domain.model import REGISTRY_CODE, Agency, AuditEntry, Revocation, SealCertificate
+from edocregistry.domain.enrolment import (
+    Enrolled,
+    RefusalLimit,
+    enrol,
+    make_invite,
+    requested_key,
+)
+from edocregistry.domain.model import (
+    REGISTRY_CODE,
+    Agency,
+    AuditEntry,
+    Revocation,
+    SealCertificate,
+)
 from edocregistry.domain.own_entry import OwnAddress
 from edocregistry.domain.ports import Records
 from edocregistry.domain.publication import Publication, plan
@@ -35,15 +47,6 @@ from edocregistry.storage.keys import FileAuthority
 
 Result = TypeVar("Result")
 DONE = "done"
-
-
-@dataclass(frozen=True, slots=True)
-class Enrolled:
-    """What a node gets for its token."""
-
-    certificate: SealCertificate
-    chain: tuple[bytes, ...]
-    version: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,18 +243,50 @@ class Registry:
         with self.folder.turn() as turn:
             return turn.read(lambda records: tls_certificates(records, REGISTRY_CODE))
 
-    def renew_tls(self) -> bool:
-        """Lets the next TLS certificate take over when its time has come.
+    def keep_own_entry(self) -> bool:
+        """Renews the registry's own keys when their time has come, and follows ``advertise``.
 
         Returns:
-            Whether it did; then the server must show the new one.
+            Whether the endpoint statement changed; then the server must show the TLS certificate
+            that is current now.
         """
+        now = self._clock()
         with self.folder.turn() as turn:
-            certificates = turn.read(lambda records: tls_certificates(records, REGISTRY_CODE))
-            if not own_entry.tls_change_is_due(certificates[-1], self._clock()):
-                return False
-            self.state_endpoint(turn, (*certificates[1:], self.make_tls()))
-            return True
+            known = turn.read(lambda records: records.endpoint(REGISTRY_CODE))
+            shown = turn.read(lambda records: tls_certificates(records, REGISTRY_CODE))
+            seals = turn.read(lambda records: records.seal_certificates(REGISTRY_CODE))
+            new_seal = own_entry.seal_change_is_due(seals[-1].certificate, now)
+            new_tls = own_entry.tls_change_is_due(shown[-1], now)
+            moved = known is None or self.settings.advertise not in own_entry.addresses(known)
+            if new_seal:
+                self.enter_own_seal(turn)
+                self._publish(turn)
+            if new_tls:
+                shown = [*shown[1:], self.make_tls()]
+            if new_seal or new_tls or moved:
+                self.state_endpoint(turn, tuple(shown))
+            return new_seal or new_tls or moved
+
+    def enter_own_seal(self, turn: Turn) -> None:
+        """Makes a seal key for the registry and keeps its certificate."""
+        now = self._clock()
+        agency = turn.read(lambda records: agencies.known_agency(records, REGISTRY_CODE))
+        key_sha256 = b""
+
+        def issue(request: bytes) -> bytes:
+            nonlocal key_sha256
+            key_sha256 = requested_key(request)
+            return self.authority().issue(request, agency, now)
+
+        der = self.folder.keys.make_seal(REGISTRY_CODE, issue)
+        certificate = SealCertificate(
+            sha256=certificate_digest(der),
+            agency=REGISTRY_CODE,
+            key_sha256=key_sha256,
+            certificate=der,
+            issued_at=now,
+        )
+        turn.write(lambda records: records.add_seal_certificate(certificate))
 
     def make_tls(self) -> bytes:
         """Makes a TLS key and its certificate (DER)."""

@@ -9,6 +9,7 @@ Why a token is refused is not told to the caller: it would help only somebody wh
 """
 
 from collections import deque
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
 
@@ -35,6 +36,21 @@ REPLACED = "replaced by a new enrolment"
 REFUSALS_PER_CALLER = 10  # within the window; then the caller waits
 REFUSALS_IN_ALL = 300
 REFUSAL_WINDOW = timedelta(minutes=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolled:
+    """What a node gets for its token.
+
+    Attributes:
+        certificate: Of its seal key.
+        chain: Issuers (DER), nearest first, up to the anchor.
+        version: Of the directory that lists it.
+    """
+
+    certificate: SealCertificate
+    chain: tuple[bytes, ...]
+    version: int
 
 
 def make_invite(

@@ -19,6 +19,7 @@ from edocregistry.domain.model import REGISTRY_CODE, Endpoint
 
 TLS_LIFE = timedelta(days=800)  # a year as next, a year as current, and time to notice
 TLS_CHANGE_AFTER = timedelta(days=365)
+SEAL_CHANGE_BEFORE = timedelta(days=60)
 ENDPOINT_LEAF = 1  # leaf 0 is the opening of the epoch
 _RANDOM_BITS = 74  # of a UUIDv7
 
@@ -103,6 +104,17 @@ def tls_change_is_due(following: bytes, now: datetime) -> bool:
     """
     made = x509.load_der_x509_certificate(following).not_valid_before_utc
     return now >= made + TLS_CHANGE_AFTER
+
+
+def seal_change_is_due(certificate: bytes, now: datetime) -> bool:
+    """Whether the registry needs a new seal certificate (DER) soon."""
+    ends = x509.load_der_x509_certificate(certificate).not_valid_after_utc
+    return now >= ends - SEAL_CHANGE_BEFORE
+
+
+def addresses(known: Endpoint) -> tuple[str, ...]:
+    """Addresses in an endpoint statement."""
+    return canonical.decode(known.statement, statements.Endpoint).addresses
 
 
 def epoch_id(now: datetime, chance: int) -> str:

@@ -3,10 +3,10 @@
 ``officers/root-1.pem`` and so on belong to the officers and are to be moved away; ``keys/`` holds
 what the registry needs at work: ``identity.pem`` (who exists; only when this machine publishes by
 itself), ``online.pem`` (endpoints, revocations, snapshot, timestamp), ``issuing-ca.pem`` with its
-certificate, ``seal.pem`` and the TLS keys, named by their certificates.
+certificate, and the registry's own seal and TLS keys, named by their certificates.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -21,7 +21,8 @@ from edockit.certificates import RevokedCertificate
 from edocregistry.domain.model import Agency, Revocation
 from edocregistry.domain.publication import Signers
 
-IDENTITY, ONLINE, ISSUING_CA, SEAL = "identity", "online", "issuing-ca", "seal"
+IDENTITY, ONLINE, ISSUING_CA = "identity", "online", "issuing-ca"
+SEAL, TLS = "seal", "tls"  # followed by the digest of the certificate
 CLOCK_TOLERANCE = timedelta(minutes=5)  # certificates begin a little early for clocks behind ours
 CA_LIFE = timedelta(days=3650)
 
@@ -82,11 +83,17 @@ class KeyFiles:
         certificate = _read(self._certificate_path(ISSUING_CA))
         return FileAuthority(self._path(ISSUING_CA), certificate, crl_url=crl_url, life=life)
 
-    def make_seal_request(self, code: str) -> bytes:
-        """Makes the registry's own seal key and returns its certificate request, DER."""
+    def make_seal(self, code: str, issue: Callable[[bytes], bytes]) -> bytes:
+        """Makes the registry's own seal key and returns its certificate, DER.
+
+        Args:
+            code: Of the registry.
+            issue: Takes a certificate request (DER), gives the certificate (DER).
+        """
         key = certificates.new_private_key()
-        certificates.save_private_key(self._path(SEAL), key)
-        return certificates.seal_request(key, code)
+        certificate = issue(certificates.seal_request(key, code))
+        certificates.save_private_key(self._named(SEAL, certificate), key)
+        return certificate
 
     def seal_signer(self, certificate: bytes) -> SoftwareSigner:
         """Reads the registry's own seal key.
@@ -97,7 +104,8 @@ class KeyFiles:
         Raises:
             KeyUnusableError: The key is missing, open to others or of another certificate.
         """
-        key = certificates.load_private_key(self._path(SEAL), certificate=certificate)
+        path = self._named(SEAL, certificate)
+        key = certificates.load_private_key(path, certificate=certificate)
         return SoftwareSigner(key, x509.load_der_x509_certificate(certificate))
 
     def make_tls(self, *, code: str, server_name: str, now: datetime, life: timedelta) -> bytes:
@@ -110,7 +118,7 @@ class KeyFiles:
             not_before=now - CLOCK_TOLERANCE,
             not_after=now + life,
         )
-        certificates.save_private_key(self._tls_path(certificate), key)
+        certificates.save_private_key(self._named(TLS, certificate), key)
         return certificate
 
     def tls_key(self, certificate: bytes) -> bytes:
@@ -119,7 +127,7 @@ class KeyFiles:
         Raises:
             KeyUnusableError: It is missing, open to others or damaged.
         """
-        path = self._tls_path(certificate)
+        path = self._named(TLS, certificate)
         key = certificates.load_private_key(path, certificate=certificate)
         return certificates.key_pem(key)
 
@@ -134,8 +142,8 @@ class KeyFiles:
     def _certificate_path(self, name: str) -> Path:
         return self._keys / f"{name}.der"
 
-    def _tls_path(self, certificate: bytes) -> Path:
-        return self._path(f"tls-{certificate_digest(certificate)[:16]}")
+    def _named(self, kind: str, certificate: bytes) -> Path:
+        return self._path(f"{kind}-{certificate_digest(certificate)[:16]}")
 
 
 class FileAuthority:

@@ -1,0 +1,83 @@
+"""Runs the registry: binds, publishes what is due, answers until it is told to stop."""
+
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+
+import structlog
+
+from edoccore.errors import EdocError
+from edockit import certificates, files, grpc_server
+from edockit.grpc_tls import ClientAuth, TlsMaterial, TlsProvider
+from edocregistry.app.registry import Registry
+from edocregistry.rpc.server import registry_server
+from edocregistry.workers import resigning
+
+STOP_GRACE = timedelta(seconds=8)  # for calls under way
+
+_log = structlog.get_logger(__name__)
+
+
+class Serving:
+    """A running registry."""
+
+    def __init__(self, registry: Registry) -> None:
+        """Prepares; ``run`` does the rest."""
+        self._registry = registry
+        self._stop = threading.Event()
+        self._failure: EdocError | None = None
+
+    def stop(self) -> None:
+        """Asks ``run`` to end; may be called from a signal handler."""
+        self._stop.set()
+
+    def run(self, announce: Callable[[str], None]) -> None:
+        """Serves until ``stop``.
+
+        Args:
+            announce: Called once with host:port when the server answers.
+
+        Raises:
+            FolderInUseError: Another server runs on the folder.
+            AddressInUseError, SettingsError: The address cannot be bound.
+            EdocError: The first publication failed, or the disk did later.
+        """
+        folder, settings = self._registry.folder, self._registry.settings
+        with files.lock_folder(folder.path):
+            tls = TlsProvider(self._material(), client_auth=ClientAuth.NOT_REQUESTED)
+            server = registry_server(self._registry, folder.directory, settings.network)
+            port = grpc_server.bind(server, settings.listen, tls)
+            publication = self._registry.publish_due()
+            _log.info("published", version=publication.version, signed=len(publication.signed))
+            worker = resigning.ResigningWorker(
+                (self._publish, lambda: self._keep_own_entry(tls)), on_failure=self._fail
+            )
+            server.start()
+            try:
+                announce(f"{settings.listen.rpartition(':')[0]}:{port}")
+                worker.start()
+                self._stop.wait()
+            finally:
+                server.stop(STOP_GRACE.total_seconds()).wait()
+                worker.stop()
+        if self._failure is not None:
+            raise self._failure
+
+    def _material(self) -> TlsMaterial:
+        current = self._registry.tls_certificates()[0]
+        key = self._registry.folder.keys.tls_key(current)
+        return TlsMaterial(certificates.certificate_pem(current), key)
+
+    def _publish(self) -> None:
+        publication = self._registry.publish_due()
+        if publication.signed:
+            _log.info("published", version=publication.version, signed=len(publication.signed))
+
+    def _keep_own_entry(self, tls: TlsProvider) -> None:
+        if self._registry.keep_own_entry():
+            tls.publish(self._material())
+            _log.info("own_entry_changed")
+
+    def _fail(self, error: EdocError) -> None:
+        self._failure = error
+        self._stop.set()

@@ -1,0 +1,147 @@
+"""Commands about agencies: add, list, show, suspend, resume, close."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from edocregistry.cli.context import CommandContext, operating_system_user, require_yes
+
+if TYPE_CHECKING:
+    from edocregistry.app.listing import AgencyView
+    from edocregistry.domain.model import Agency
+
+AGENCY_SCHEMA = "edoc.registry-agency/v1"
+AGENCIES_SCHEMA = "edoc.registry-agencies/v1"
+
+Code = Annotated[str, typer.Argument(metavar="CODE", help="Code of the agency, such as H29.")]
+
+
+def build_app() -> typer.Typer:
+    """Puts the commands about agencies together."""
+    app = typer.Typer(
+        no_args_is_help=True, rich_markup_mode=None, help="Adds, shows and ends agencies."
+    )
+    app.command("add")(add)
+    app.command("list")(list_agencies)
+    app.command("show")(show)
+    app.command("suspend")(suspend)
+    app.command("resume")(resume)
+    app.command("close")(close)
+    return app
+
+
+def add(
+    context: typer.Context,
+    code: Code,
+    name: Annotated[str, typer.Option("--name", help="Official name.")],
+    alias: Annotated[
+        list[str] | None, typer.Option("--alias", help="Another code of it; may be repeated.")
+    ] = None,
+    owner: Annotated[
+        str | None, typer.Option("--owner", help="Agency whose node and seal serve it.")
+    ] = None,
+) -> None:
+    """Adds an agency, or a sub-agency that another agency's node serves."""
+    options: CommandContext = context.obj
+    agency = options.registry().add_agency(
+        operating_system_user(), code, name, aliases=tuple(alias or ()), owner=owner
+    )
+    _tell(options, agency)
+    if owner is None:
+        options.console.say(f"Next: edocregistry invite {agency.code}")
+
+
+def list_agencies(context: typer.Context) -> None:
+    """Lists all agencies, closed ones too."""
+    from edockit.console import table
+    from edocregistry.app.listing import agency_views
+
+    options: CommandContext = context.obj
+    views = agency_views(options.registry())
+    rows = [
+        (
+            view.agency.code,
+            view.agency.state.value.lower(),
+            "yes" if view.seal else "no",
+            view.agency.owner or "",
+            view.agency.name,
+        )
+        for view in views
+    ]
+    options.console.data(
+        {"schema": AGENCIES_SCHEMA, "agencies": [_view_object(view) for view in views]},
+        table(("code", "state", "enrolled", "owner", "name"), rows),
+    )
+
+
+def show(context: typer.Context, code: Code) -> None:
+    """Shows one agency: codes, state, keys, where its node is reached."""
+    from edocregistry.app.listing import agency_view
+
+    options: CommandContext = context.obj
+    view = agency_view(options.registry(), code)
+    found = _view_object(view)
+    text = "\n".join(
+        f"{key.replace('_', ' '):<18}{_shown(value)}" for key, value in found.items() if value
+    )
+    options.console.data({"schema": AGENCY_SCHEMA, **found}, text)
+
+
+def suspend(context: typer.Context, code: Code) -> None:
+    """Suspends an agency: nothing goes to it or comes from it until it is resumed."""
+    options: CommandContext = context.obj
+    _tell(options, options.registry().suspend_agency(operating_system_user(), code))
+
+
+def resume(context: typer.Context, code: Code) -> None:
+    """Ends the suspension of an agency."""
+    options: CommandContext = context.obj
+    _tell(options, options.registry().resume_agency(operating_system_user(), code))
+
+
+def close(
+    context: typer.Context,
+    code: Code,
+    yes: Annotated[bool, typer.Option("--yes", help="Really; it cannot be undone.")] = False,
+) -> None:
+    """Ends an agency for good; its code is never used again."""
+    require_yes(given=yes, what=f"Closing {code}")
+    options: CommandContext = context.obj
+    _tell(options, options.registry().close_agency(operating_system_user(), code))
+
+
+def _tell(options: CommandContext, agency: "Agency") -> None:
+    text = f"{agency.code} ({agency.name}) is {agency.state.value.lower()}"
+    options.console.data({"schema": AGENCY_SCHEMA, **_agency_object(agency)}, text)
+
+
+def _agency_object(agency: "Agency") -> dict[str, Any]:
+    from edockit.console import local_time
+
+    return {
+        "code": agency.code,
+        "name": agency.name,
+        "aliases": list(agency.aliases),
+        "owner": agency.owner,
+        "state": agency.state.value.lower(),
+        "valid_from": local_time(agency.valid_from),
+        "valid_to": None if agency.valid_to is None else local_time(agency.valid_to),
+    }
+
+
+def _view_object(view: "AgencyView") -> dict[str, Any]:
+    from edockit.console import local_time
+
+    return {
+        **_agency_object(view.agency),
+        "enrolled": view.seal is not None,
+        "seal_sha256": view.seal,
+        "seal_ends_at": None if view.seal_ends_at is None else local_time(view.seal_ends_at),
+        "addresses": list(view.addresses),
+        "tls_sha256": list(view.tls),
+        "revoked": list(view.revoked),
+    }
+
+
+def _shown(value: object) -> str:
+    return ", ".join(value) if isinstance(value, list) else str(value)

@@ -1,0 +1,108 @@
+"""Commands about keys: invite an agency to enrol, revoke what it has."""
+
+import re
+from datetime import datetime, timedelta
+from typing import Annotated
+
+import typer
+
+from edoccore.errors import RequestInvalidError
+from edocregistry.cli.context import CommandContext, now, operating_system_user, require_yes
+
+INVITE_SCHEMA = "edoc.registry-invite/v1"
+REVOKE_SCHEMA = "edoc.registry-revoke/v1"
+_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
+
+
+def invite(
+    context: typer.Context,
+    code: Annotated[str, typer.Argument(metavar="CODE", help="Code of the agency.")],
+    ttl: Annotated[str, typer.Option("--ttl", help="How long it can be used: 30m, 72h, 7d.")] = (
+        "72h"
+    ),
+) -> None:
+    """Prints a join string for an agency's node; for an enrolled one it replaces its keys."""
+    from edockit.console import local_time
+
+    options: CommandContext = context.obj
+    life = _duration(ttl)
+    expires = now() + life
+    registry = options.registry()
+    join = registry.invite(operating_system_user(), code, life)
+    options.console.data(
+        {"schema": INVITE_SCHEMA, "join": join, "agency": code, "expires": local_time(expires)},
+        join,
+    )
+    options.console.say(
+        f"Good once, for {code}, until {local_time(expires)}. It is a secret: hand it over by a "
+        "safe way."
+    )
+    if registry.folder.keys.publishes_alone():
+        options.console.say(
+            "auto_publish is on: this machine can replace the key of any agency at any time."
+        )
+
+
+def revoke(
+    context: typer.Context,
+    code: Annotated[str, typer.Argument(metavar="CODE", help="Code of the agency.")],
+    tls: Annotated[
+        bool, typer.Option("--tls", help="The TLS certificate in use; the next takes over.")
+    ] = False,
+    seal: Annotated[bool, typer.Option("--seal", help="All its seal certificates.")] = False,
+    compromised_since: Annotated[
+        str | None,
+        typer.Option(
+            "--compromised-since",
+            help="RFC 3339 time; what the key sealed from then on needs another proof of time.",
+        ),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Really; it cannot be undone.")] = False,
+) -> None:
+    """Ends keys of an agency; without --tls or --seal, both kinds."""
+    from edoccore.directory.layout import RevocationKind
+
+    since = None if compromised_since is None else _moment(compromised_since)
+    require_yes(given=yes, what=f"Revoking keys of {code}")
+    chosen = [
+        kind
+        for kind, wanted in ((RevocationKind.SEAL, seal), (RevocationKind.TLS, tls))
+        if wanted or not (tls or seal)
+    ]
+    options: CommandContext = context.obj
+    ordered = options.registry().revoke(
+        operating_system_user(), code, kinds=chosen, compromised_since=since
+    )
+    lines = [f"revoked {item.kind} {item.sha256}" for item in ordered.revocations]
+    options.console.data(
+        {
+            "schema": REVOKE_SCHEMA,
+            "agency": code,
+            "revoked": [
+                {"kind": item.kind.value, "sha256": item.sha256} for item in ordered.revocations
+            ],
+            "version": ordered.version,
+        },
+        "\n".join(lines) or "nothing was left to revoke",
+    )
+    if RevocationKind.SEAL in chosen:
+        options.console.say(f"To enrol it again with new keys: edocregistry invite {code}")
+
+
+def _duration(text: str) -> timedelta:
+    found = re.fullmatch(r"([1-9][0-9]{0,5})([mhd])", text)
+    if found is None:
+        raise RequestInvalidError(f"{text!r} is no duration.", hint="Write 30m, 72h or 7d.")
+    return timedelta(**{_UNITS[found[2]]: int(found[1])})
+
+
+def _moment(text: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise RequestInvalidError(
+            f"{text!r} is no time with a zone.", hint="Write 2026-11-23T10:00:00+07:00."
+        )
+    return moment

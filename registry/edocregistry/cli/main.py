@@ -1,0 +1,52 @@
+"""The root command of ``edocregistry`` and its entry point."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edockit.console import Console, run
+from edocregistry.cli import agencies, keys, running
+from edocregistry.cli.context import CommandContext
+
+NAME = "edocregistry"
+
+
+def build_app() -> typer.Typer:
+    """Puts the commands together."""
+    app = typer.Typer(
+        name=NAME,
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        help="Says which agencies exist and with which keys; never sees a document.",
+    )
+    app.callback()(_root)
+    app.command()(running.init)
+    app.command()(running.serve)
+    app.command()(running.status)
+    app.command()(running.publish)
+    app.add_typer(agencies.build_app(), name="agency")
+    app.command()(keys.invite)
+    app.command()(keys.revoke)
+    return app
+
+
+def _root(
+    context: typer.Context,
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", envvar="EDOCREGISTRY_DATA", help="Data folder of the registry."),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print data as JSON, errors as edoc.error/v1.")
+    ] = False,
+) -> None:
+    context.obj = CommandContext(data, Console(as_json=as_json))
+
+
+def main() -> None:
+    """Runs the command line and ends the process with its exit code."""
+    sys.exit(run(build_app(), name=NAME))

@@ -1,0 +1,70 @@
+"""Answers nodes that enrol or tell where they are reached."""
+
+from typing import Protocol
+
+import grpc
+
+from edoccore.errors import RequestInvalidError
+from edoccore.signing.seal import SealedStatement
+from edoccore.wire.sealed import sealed_from_message
+from edocnet.enrolment.v1 import enrolment_service_pb2 as messages
+from edocnet.enrolment.v1 import enrolment_service_pb2_grpc as services
+from edocregistry.domain.enrolment import Enrolled
+
+TOKEN_BYTES = 16
+MAX_CODE_CHARACTERS = 35
+
+
+class Enrolments(Protocol):
+    """What the registry does for a node; see ``edocregistry.app.registry``."""
+
+    def enrol(self, caller: str, *, token: bytes, request: bytes, agency_code: str) -> Enrolled:
+        """Issues the certificate that a token stands for."""
+
+    def publish_endpoint(self, caller: str, sealed: SealedStatement) -> int:
+        """Publishes an endpoint statement; returns the version of the directory."""
+
+
+class EnrolmentServicer(services.EnrolmentServiceServicer):
+    """``edocnet.enrolment.v1.EnrolmentService`` over the registry."""
+
+    def __init__(self, registry: Enrolments, network: str) -> None:
+        self._registry = registry
+        self._network = network
+
+    def Enrol(  # noqa: N802 - as in the schema
+        self, request: messages.EnrolRequest, context: grpc.ServicerContext
+    ) -> messages.EnrolResponse:
+        """Issues the certificate of an agency's seal key."""
+        if len(request.token) != TOKEN_BYTES or len(request.agency_code) > MAX_CODE_CHARACTERS:
+            raise RequestInvalidError(
+                f"A token has {TOKEN_BYTES} bytes, an agency code at most {MAX_CODE_CHARACTERS} "
+                "characters.",
+                hint="Use the join string as the registry's officer gave it.",
+            )
+        enrolled = self._registry.enrol(
+            _caller(context),
+            token=request.token,
+            request=request.seal_request,
+            agency_code=request.agency_code,
+        )
+        return messages.EnrolResponse(
+            agency_code=enrolled.certificate.agency,
+            network=self._network,
+            certificate=enrolled.certificate.certificate,
+            chain=enrolled.chain,
+            directory_version=enrolled.version,
+        )
+
+    def PublishEndpoint(  # noqa: N802 - as in the schema
+        self, request: messages.PublishEndpointRequest, context: grpc.ServicerContext
+    ) -> messages.PublishEndpointResponse:
+        """Publishes where an agency's node is reached."""
+        sealed = sealed_from_message(request.endpoint)
+        version = self._registry.publish_endpoint(_caller(context), sealed)
+        return messages.PublishEndpointResponse(directory_version=version)
+
+
+def _caller(context: grpc.ServicerContext) -> str:
+    """Address of the caller without its port: ``ipv4:10.0.0.1`` or ``ipv6:[::1]``."""
+    return context.peer().rpartition(":")[0]
