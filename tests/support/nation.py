@@ -84,7 +84,6 @@ class Agency:
     code: str
     name: str
     network: str
-    entry: IdentityEntry
     seal_key: ec.EllipticCurvePrivateKey
     seal_certificate: bytes
     authority: bytes
@@ -203,6 +202,7 @@ class Nation:
         identity: Key of targets and identity.
         online: Key of endpoints and revocations; ``freshness`` of snapshot and timestamp.
         agencies: By code, the registry among them.
+        entries: What the directory says of each agency, by code.
         files: What was published last, by name as served.
         anchor: SHA-256 of ``1.root.json``.
     """
@@ -216,6 +216,7 @@ class Nation:
     ca_key: ec.EllipticCurvePrivateKey
     ca_certificate: bytes
     agencies: dict[str, Agency] = field(default_factory=dict)
+    entries: dict[str, IdentityEntry] = field(default_factory=dict)
     endpoints: dict[str, EndpointEntry] = field(default_factory=dict)
     revocations: list[RevocationEntry] = field(default_factory=list)
     revoked_serials: list[certificates.RevokedCertificate] = field(default_factory=list)
@@ -290,21 +291,12 @@ class Nation:
             address: host:port of its node; default is an address where nobody listens.
         """
         seal_key, tls_key = certificates.new_private_key(), certificates.new_private_key()
-        certificate = self.issue_seal(seal_key, code, name)
-        entry = IdentityEntry(
-            code=code,
-            name=name,
-            aliases=tuple(aliases),
-            owns=tuple(OwnedCode(code=item, name=f"{name}: {item}") for item in owns),
-            state=AgencyState.ACTIVE,
-            valid_from=time_text(self.now - timedelta(hours=1)),
-            seals=(SealListing(certificate=to_base64(certificate)),),
-        )
+        request = certificates.seal_request(seal_key, code)
+        certificate = self.enrol(code, name, request, owns=owns, aliases=aliases)
         agency = Agency(
             code=code,
             name=name,
             network=self.network,
-            entry=entry,
             seal_key=seal_key,
             seal_certificate=certificate,
             authority=self.ca_certificate,
@@ -317,6 +309,39 @@ class Nation:
         self.set_address(code, address or "127.0.0.1:9")
         return agency
 
+    def enrol(
+        self,
+        code: str,
+        name: str,
+        request: bytes,
+        *,
+        owns: Iterable[str] = (),
+        aliases: Iterable[str] = (),
+    ) -> bytes:
+        """Lists an agency whose keys may be elsewhere.
+
+        Args:
+            request: PKCS#10, DER.
+
+        Returns:
+            Its seal certificate, DER.
+        """
+        certificate = self.issue_seal(request, code, name)
+        self.entries[code] = IdentityEntry(
+            code=code,
+            name=name,
+            aliases=tuple(aliases),
+            owns=tuple(OwnedCode(code=item, name=f"{name}: {item}") for item in owns),
+            state=AgencyState.ACTIVE,
+            valid_from=time_text(self.now - timedelta(hours=1)),
+            seals=(SealListing(certificate=to_base64(certificate)),),
+        )
+        return certificate
+
+    def remove(self, code: str) -> None:
+        """Forgets an agency, as no registry would."""
+        del self.agencies[code], self.entries[code], self.endpoints[code]
+
     def set_address(self, code: str, *addresses: str) -> None:
         """Has the agency seal a new endpoint statement, with its current TLS certificate."""
         self.put_endpoint(code, self.agencies[code].endpoint(*addresses, time=self.now))
@@ -325,12 +350,12 @@ class Nation:
         """Takes a sealed endpoint statement into the directory, unchecked."""
         self.endpoints[code] = to_entry(sealed)
 
-    def issue_seal(self, key: ec.EllipticCurvePrivateKey, code: str, name: str) -> bytes:
-        """Issues a seal certificate, DER, valid from an hour ago for a year."""
+    def issue_seal(self, request: bytes, code: str, name: str) -> bytes:
+        """Issues a seal certificate (DER) for a PKCS#10 request, valid for a year."""
         return certificates.issue_seal(
             self.ca_key,
             self.ca_certificate,
-            certificates.seal_request(key, code),
+            request,
             agency_code=code,
             organisation=name,
             not_before=self.now - timedelta(hours=1),
@@ -342,16 +367,17 @@ class Nation:
         """Gives an agency a new seal key; the old certificate stays listed for old documents."""
         agency = self.agencies[code]
         agency.seal_key = certificates.new_private_key()
-        agency.seal_certificate = self.issue_seal(agency.seal_key, code, agency.name)
+        request = certificates.seal_request(agency.seal_key, code)
+        agency.seal_certificate = self.issue_seal(request, code, agency.name)
         listing = SealListing(certificate=to_base64(agency.seal_certificate))
-        agency.entry = replace(agency.entry, seals=(*agency.entry.seals, listing))
+        entry = self.entries[code]
+        self.entries[code] = replace(entry, seals=(*entry.seals, listing))
 
     def set_state(self, code: str, state: AgencyState, *, successors: Iterable[str] = ()) -> None:
         """Moves an agency in its life; MERGED and CLOSED end it now."""
-        agency = self.agencies[code]
         ended = state in (AgencyState.MERGED, AgencyState.CLOSED)
-        agency.entry = replace(
-            agency.entry,
+        self.entries[code] = replace(
+            self.entries[code],
             state=state,
             valid_to=time_text(self.now) if ended else UNSET,
             successors=tuple(successors),
@@ -495,9 +521,9 @@ class Nation:
         yield layout.TARGETS, layout.make_target(layout.NETWORK_PATH, info)
         listed = RevocationList(entries=tuple(self.revocations), crls=(to_base64(self._crl()),))
         yield layout.REVOCATIONS, layout.make_target(layout.REVOCATIONS_PATH, listed)
-        for code, agency in self.agencies.items():
+        for code, entry in self.entries.items():
             path = layout.identity_path(code)
-            yield layout.bin_of(layout.IDENTITY, code), layout.make_target(path, agency.entry)
+            yield layout.bin_of(layout.IDENTITY, code), layout.make_target(path, entry)
         for code, endpoint in self.endpoints.items():
             path = layout.endpoint_path(code)
             yield layout.bin_of(layout.ENDPOINTS, code), layout.make_target(path, endpoint)

@@ -191,7 +191,7 @@ def test_a_root_signed_twice_by_one_officer_has_one_signature(nation: Nation) ->
 
 def test_a_target_in_another_bin_than_its_own_spoils_the_directory(nation: Nation) -> None:
     nation.publish()
-    entry = layout.make_target("identity/H29", nation.agencies["H29"].entry)
+    entry = layout.make_target("identity/H29", nation.entries["H29"])
     own = layout.bin_of("identity", "H29")
     wrong = next(name for name in layout.bin_names("identity") if name != own)
     sign_bin(nation, wrong, {"identity/H29": entry})
@@ -223,7 +223,7 @@ def test_a_damaged_entry_is_left_out_and_named_and_the_others_stay(
     nation: Nation, spoil: Callable[[dict[str, object]], object]
 ) -> None:
     nation.publish()
-    custom = dict(layout.make_target("identity/H29", nation.agencies["H29"].entry).custom)
+    custom = dict(layout.make_target("identity/H29", nation.entries["H29"]).custom)
     spoil(custom)
     target = TargetFile.from_data("identity/H29", layout._ENCODER.encode(custom))
     target.unrecognized_fields["custom"] = custom

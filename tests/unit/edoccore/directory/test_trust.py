@@ -64,7 +64,7 @@ def test_t10_two_directories_of_one_version_are_proof_and_both_are_in_hand(
     nation.add_agency("H30", "Shown to one half")
     one = nation.directory()
     nation.versions, nation.files, nation._signed = state
-    del nation.agencies["H30"], nation.endpoints["H30"]
+    nation.remove("H30")
     nation.add_agency("H31", "Shown to the other half")
     other = nation.directory()
     assert one.mark.version == other.mark.version
@@ -102,7 +102,7 @@ def test_t09_fast_forward_is_recovered_from_by_new_online_keys(nation: Nation) -
     forwarded = nation.directory()
     may_replace(honest, forwarded)
     nation.versions, nation.files, nation._signed = stolen
-    del nation.agencies["H99"], nation.endpoints["H99"]
+    nation.remove("H99")
     nation.now += timedelta(hours=1)
     with pytest.raises(DirectoryInvalidError, match="older"):
         may_replace(forwarded, nation.directory())

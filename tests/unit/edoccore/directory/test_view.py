@@ -164,7 +164,7 @@ def test_a_seal_of_a_listed_certificate_opens(nation: Nation) -> None:
 def test_a_seal_by_nobody_is_refused(nation: Nation) -> None:
     nation.add_agency("H30", "Not published")
     signed = sealed_by(nation, "H30")
-    del nation.agencies["H30"], nation.endpoints["H30"]
+    nation.remove("H30")
     with pytest.raises(AgencyUnknownError):
         open_seal(signed, nation.directory(), network=nation.network, at=NOW)
 
@@ -207,8 +207,7 @@ def test_a_seal_that_names_other_issuers_is_refused(nation: Nation) -> None:
 
 
 def test_a_suite_below_the_agency_s_minimum_is_refused(nation: Nation) -> None:
-    agency = nation.agencies["H29"]
-    agency.entry = replace(agency.entry, minimum_suite=2)
+    nation.entries["H29"] = replace(nation.entries["H29"], minimum_suite=2)
     directory = nation.directory()
     with pytest.raises(SealCertificateError, match="weaker"):
         directory.seal_key(seal_of(sealed_by(nation, "H29")), NOW)
@@ -227,8 +226,10 @@ def test_t03_a_tls_key_cannot_seal_though_its_certificate_is_in_the_directory(
 
 def test_t05_a_tls_certificate_listed_as_seal_is_left_out(nation: Nation) -> None:
     agency = nation.agencies["H29"]
-    listing = replace(agency.entry.seals[0], certificate=to_base64(agency.tls_certificate))
-    agency.entry = replace(agency.entry, seals=(*agency.entry.seals, listing))
+    listing = replace(nation.entries["H29"].seals[0], certificate=to_base64(agency.tls_certificate))
+    nation.entries["H29"] = replace(
+        nation.entries["H29"], seals=(*nation.entries["H29"].seals, listing)
+    )
     directory = nation.directory()
     assert any("seal" in problem for problem in directory.problems)
     with pytest.raises(SealCertificateError, match="not listed"):
@@ -238,9 +239,11 @@ def test_t05_a_tls_certificate_listed_as_seal_is_left_out(nation: Nation) -> Non
 def test_a_seal_certificate_of_another_authority_is_left_out(nation: Nation) -> None:
     stranger = Nation.create(NOW)
     agency = nation.agencies["H29"]
-    foreign = stranger.issue_seal(agency.seal_key, "H29", "same name")
-    listing = replace(agency.entry.seals[0], certificate=to_base64(foreign))
-    agency.entry = replace(agency.entry, seals=(listing,))
+    foreign = stranger.issue_seal(
+        certificates.seal_request(agency.seal_key, "H29"), "H29", "same name"
+    )
+    listing = replace(nation.entries["H29"].seals[0], certificate=to_base64(foreign))
+    nation.entries["H29"] = replace(nation.entries["H29"], seals=(listing,))
     directory = nation.directory()
     assert any("authority" in problem for problem in directory.problems)
     assert directory.seals.current("H29", NOW) == []
@@ -388,7 +391,7 @@ def with_an_own_certificate_of_the_registry(nation: Nation) -> SealedStatement:
     """The registry signs with a key of its own under a certificate that it does not list."""
     agency = nation.agencies["H29"]
     key = certificates.new_private_key()
-    mine = nation.issue_seal(key, "H29", "not asked for by H29")
+    mine = nation.issue_seal(certificates.seal_request(key, "H29"), "H29", "not asked for")
     kept = agency.seal_key, agency.seal_certificate
     agency.seal_key, agency.seal_certificate = key, mine
     sealed = agency.endpoint("6.6.6.6:6", time=NOW)
@@ -487,8 +490,9 @@ def test_an_endpoint_with_a_lower_counter_than_seen_before_is_left_out(nation: N
 
 
 def test_owned_codes_may_change_with_a_new_directory(nation: Nation) -> None:
-    agency = nation.agencies["H29"]
-    agency.entry = replace(agency.entry, owns=(OwnedCode(code="H29.6", name="New"),))
+    nation.entries["H29"] = replace(
+        nation.entries["H29"], owns=(OwnedCode(code="H29.6", name="New"),)
+    )
     directory = nation.directory()
     assert directory.owns("H29", "H29.6")
     assert not directory.owns("H29", "H29.5.1")
