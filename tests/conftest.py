@@ -26,6 +26,13 @@ settings.register_profile(
 settings.load_profile("gate")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Refuses names that differ between processes: pytest-xdist could not share such tests."""
+    unstable = [item.nodeid for item in items if " at 0x" in item.nodeid]
+    if unstable:
+        raise pytest.UsageError(f"the name of a test holds an address: {unstable[0]}")
+
+
 @pytest.fixture(scope="session")
 def tool() -> Callable[[str], Path]:
     """Finds a program: ``tool("openssl")``; absent it skips the test, and fails it under CI."""
