@@ -40,7 +40,7 @@ from edocregistry.domain.model import (
 from edocregistry.domain.own_entry import OwnAddress
 from edocregistry.domain.ports import Records
 from edocregistry.domain.publication import Publication, plan
-from edocregistry.domain.revoking import refresh_crl, revoke_seal, revoke_tls, tls_certificates
+from edocregistry.domain.revoking import refresh_crl, revoke_keys, tls_certificates
 from edocregistry.settings import RegistrySettings
 from edocregistry.storage.folder import DataFolder, Turn
 from edocregistry.storage.keys import FileAuthority
@@ -145,18 +145,15 @@ class Registry:
         kinds: Sequence[layout.RevocationKind],
         compromised_since: datetime | None,
     ) -> Ordered:
-        """Ends an agency's keys; see ``domain.revoking``."""
-
-        def order(records: Records, now: datetime) -> list[Revocation]:
-            made: list[Revocation] = []
-            if layout.RevocationKind.SEAL in kinds:
-                made += revoke_seal(records, code, compromised_since=compromised_since, now=now)
-            if layout.RevocationKind.TLS in kinds:
-                made += revoke_tls(records, code, compromised_since=compromised_since, now=now)
-            return made
-
-        names = " ".join(f"--{kind}" for kind in kinds)
-        made, publication = self._act(actor, f"revoke {code} {names}", order)
+        """Ends an agency's keys; see ``domain.revoking.revoke_keys``."""
+        names = "".join(f" --{kind}" for kind in kinds)
+        made, publication = self._act(
+            actor,
+            f"revoke {code}{names}",
+            lambda records, now: revoke_keys(
+                records, code, kinds, compromised_since=compromised_since, now=now
+            ),
+        )
         return Ordered(made, publication.version)
 
     def publish(self, actor: str) -> Publication:

@@ -65,9 +65,7 @@ def revoke(
     since = None if compromised_since is None else _moment(compromised_since)
     require_yes(given=yes, what=f"Revoking keys of {code}")
     chosen = [
-        kind
-        for kind, wanted in ((RevocationKind.SEAL, seal), (RevocationKind.TLS, tls))
-        if wanted or not (tls or seal)
+        kind for kind, wanted in ((RevocationKind.SEAL, seal), (RevocationKind.TLS, tls)) if wanted
     ]
     options: CommandContext = context.obj
     ordered = options.registry().revoke(
@@ -85,7 +83,7 @@ def revoke(
         },
         "\n".join(lines) or "nothing was left to revoke",
     )
-    if RevocationKind.SEAL in chosen:
+    if seal or not tls:
         options.console.say(f"To enrol it again with new keys: edocregistry invite {code}")
 
 

@@ -3,7 +3,7 @@
 A revocation is never undone and never made weaker; asking again changes nothing.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from cryptography import x509
@@ -21,14 +21,21 @@ from edocregistry.domain.publication import next_version
 BY_ORDER = "revoked by order of the registry"
 
 
-def revoke_seal(
-    records: Records, code: str, *, compromised_since: datetime | None, now: datetime
+def revoke_keys(
+    records: Records,
+    code: str,
+    kinds: Sequence[RevocationKind],
+    *,
+    compromised_since: datetime | None,
+    now: datetime,
 ) -> list[Revocation]:
-    """Ends all seal certificates of an agency that are still good.
+    """Ends keys of an agency by order of the registry.
 
     Args:
         records: Where they are kept.
         code: The agency.
+        kinds: SEAL: all its seal certificates; TLS: the certificate its node uses, so that the
+            next one takes over at once. Empty: whatever of both it has.
         compromised_since: Seals without a proven time before it are worth nothing.
         now: They end here.
 
@@ -36,66 +43,30 @@ def revoke_seal(
         What was revoked now; empty when an earlier order had done it.
 
     Raises:
-        AgencyUnknownError, AgencyInactiveError: No such agency, or it has no seal certificate.
+        AgencyUnknownError, AgencyInactiveError: No such agency, or it has no such key yet.
         RequestInvalidError: The compromise lies in the future; or it is the registry itself.
     """
     agency = _with_node(records, code)
-    certificates = records.seal_certificates(agency)
-    if not certificates:
-        raise AgencyInactiveError(f"{agency} has no seal certificate yet.", agency=agency)
-    _check_since(compromised_since, now)
-    made = [
-        Revocation(
-            kind=RevocationKind.SEAL,
-            sha256=item.sha256,
+    if compromised_since is not None and compromised_since > now:
+        raise RequestInvalidError("The time of the compromise lies in the future.")
+    found = {
+        RevocationKind.SEAL: _seal_revocations(records, agency, BY_ORDER, compromised_since, now),
+        RevocationKind.TLS: _tls_revocations(records, agency, BY_ORDER, compromised_since, now)[:1],
+    }
+    missing = [kind for kind in (kinds or found) if not found[kind]]
+    if missing and (kinds or len(missing) == len(found)):
+        raise AgencyInactiveError(
+            f"{agency} has no {missing[0]} certificate yet.",
+            hint=f"See: edocregistry agency show {agency}",
             agency=agency,
-            serial=x509.load_der_x509_certificate(item.certificate).serial_number,
-            reason=BY_ORDER,
-            revoked_at=now,
-            compromised_since=compromised_since,
         )
-        for item in certificates
-    ]
-    return _add(records, agency, made)
-
-
-def revoke_tls(
-    records: Records, code: str, *, compromised_since: datetime | None, now: datetime
-) -> list[Revocation]:
-    """Ends the TLS certificate that an agency's node uses; the next one takes over at once.
-
-    Raises:
-        AgencyUnknownError, AgencyInactiveError: No such agency, or its node was never reached.
-        RequestInvalidError: The compromise lies in the future; or it is the registry itself.
-    """
-    agency = _with_node(records, code)
-    certificates = tls_certificates(records, agency)
-    if not certificates:
-        raise AgencyInactiveError(f"{agency} has published no TLS certificate yet.", agency=agency)
-    _check_since(compromised_since, now)
-    made = _tls_revocation(certificates[0], agency, BY_ORDER, compromised_since, now)
-    return _add(records, agency, [made])
+    return _add(records, agency, [item for kind in (kinds or found) for item in found[kind]])
 
 
 def end_keys(records: Records, agency: str, *, reason: str, now: datetime) -> list[Revocation]:
     """Ends all keys of an agency, seal and TLS; without keys nothing happens."""
-    seals = [
-        Revocation(
-            kind=RevocationKind.SEAL,
-            sha256=item.sha256,
-            agency=agency,
-            serial=x509.load_der_x509_certificate(item.certificate).serial_number,
-            reason=reason,
-            revoked_at=now,
-            compromised_since=None,
-        )
-        for item in records.seal_certificates(agency)
-    ]
-    transport = [
-        _tls_revocation(item, agency, reason, None, now)
-        for item in tls_certificates(records, agency)
-    ]
-    return _add(records, agency, [*seals, *transport])
+    seals = _seal_revocations(records, agency, reason, None, now)
+    return _add(records, agency, [*seals, *_tls_revocations(records, agency, reason, None, now)])
 
 
 def tls_certificates(records: Records, agency: str) -> list[bytes]:
@@ -132,27 +103,46 @@ def _with_node(records: Records, code: str) -> str:
     return agency.code
 
 
-def _check_since(compromised_since: datetime | None, now: datetime) -> None:
-    if compromised_since is not None and compromised_since > now:
-        raise RequestInvalidError("The time of the compromise lies in the future.")
-
-
-def _tls_revocation(
-    certificate: bytes,
+def _seal_revocations(
+    records: Records,
     agency: str,
     reason: str,
     compromised_since: datetime | None,
     now: datetime,
-) -> Revocation:
-    return Revocation(
-        kind=RevocationKind.TLS,
-        sha256=certificate_digest(certificate),
-        agency=agency,
-        serial=None,
-        reason=reason,
-        revoked_at=now,
-        compromised_since=compromised_since,
-    )
+) -> list[Revocation]:
+    return [
+        Revocation(
+            kind=RevocationKind.SEAL,
+            sha256=item.sha256,
+            agency=agency,
+            serial=x509.load_der_x509_certificate(item.certificate).serial_number,
+            reason=reason,
+            revoked_at=now,
+            compromised_since=compromised_since,
+        )
+        for item in records.seal_certificates(agency)
+    ]
+
+
+def _tls_revocations(
+    records: Records,
+    agency: str,
+    reason: str,
+    compromised_since: datetime | None,
+    now: datetime,
+) -> list[Revocation]:
+    return [
+        Revocation(
+            kind=RevocationKind.TLS,
+            sha256=certificate_digest(item),
+            agency=agency,
+            serial=None,
+            reason=reason,
+            revoked_at=now,
+            compromised_since=compromised_since,
+        )
+        for item in tls_certificates(records, agency)
+    ]
 
 
 def _add(records: Records, agency: str, made: list[Revocation]) -> list[Revocation]:

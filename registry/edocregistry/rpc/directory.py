@@ -36,20 +36,20 @@ class DirectoryServicer(services.DirectoryServiceServicer):
     def __init__(self, files: PublishedFiles) -> None:
         self._files = files
 
-    def GetFile(  # noqa: N802 - as in the schema
+    def GetFile(
         self,
         request: messages.GetFileRequest,
-        context: grpc.ServicerContext,  # noqa: ARG002 - nothing depends on the caller
+        context: grpc.ServicerContext,
     ) -> Iterator[messages.GetFileResponse]:
         """Sends one file in chunks."""
         data = self._files.read(request.path)
         for start in range(0, len(data), CHUNK_BYTES):
             yield messages.GetFileResponse(chunk=data[start : start + CHUNK_BYTES])
 
-    def GetMark(  # noqa: N802 - as in the schema
+    def GetMark(
         self,
-        request: messages.GetMarkRequest,  # noqa: ARG002 - has no parameters
-        context: grpc.ServicerContext,  # noqa: ARG002 - nothing depends on the caller
+        request: messages.GetMarkRequest,
+        context: grpc.ServicerContext,
     ) -> messages.GetMarkResponse:
         """Tells which version is in hand."""
         version, digest = self._files.mark()

@@ -32,7 +32,7 @@ class EnrolmentServicer(services.EnrolmentServiceServicer):
         self._registry = registry
         self._network = network
 
-    def Enrol(  # noqa: N802 - as in the schema
+    def Enrol(
         self, request: messages.EnrolRequest, context: grpc.ServicerContext
     ) -> messages.EnrolResponse:
         """Issues the certificate of an agency's seal key."""
@@ -56,7 +56,7 @@ class EnrolmentServicer(services.EnrolmentServiceServicer):
             directory_version=enrolled.version,
         )
 
-    def PublishEndpoint(  # noqa: N802 - as in the schema
+    def PublishEndpoint(
         self, request: messages.PublishEndpointRequest, context: grpc.ServicerContext
     ) -> messages.PublishEndpointResponse:
         """Publishes where an agency's node is reached."""
