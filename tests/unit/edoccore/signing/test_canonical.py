@@ -1,5 +1,6 @@
 import json
 import unicodedata
+from bisect import bisect
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
@@ -15,6 +16,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from edoccore.errors import NotCanonicalError, StatementTooLargeError, StatementTypeError
 from edoccore.signing import canonical
 from edoccore.signing.statements import Envelope, Operation, Part, Receipt, Urgency
+from edoccore.signing.unicode14 import ASSIGNED
 
 VECTORS = json.loads(
     (Path(__file__).parents[3] / "interop/vectors/canonical.json").read_text(encoding="utf-8")
@@ -51,9 +53,20 @@ class Sample(
     items: tuple[Item, ...] | UnsetType = UNSET
 
 
-texts = st.text(
-    st.characters(exclude_categories=("Cs", "Cn", "Cc")) | st.sampled_from('\n\t"\\/'), max_size=30
-).map(lambda text: unicodedata.normalize("NFC", text))
+SPANS = [(part.partition("-")[0], part.rpartition("-")[2]) for part in ASSIGNED.split()]
+FIRSTS = [int(first, 16) for first, _ in SPANS]
+LASTS = [int(last, 16) for _, last in SPANS]
+
+
+def is_assigned_in_14(character: str) -> bool:
+    """Later Pythons draw characters that are newer than the table."""
+    return ord(character) <= LASTS[bisect(FIRSTS, ord(character)) - 1]
+
+
+characters = st.characters(exclude_categories=("Cs", "Cn", "Cc")).filter(is_assigned_in_14)
+texts = st.text(characters | st.sampled_from('\n\t"\\/'), max_size=30).map(
+    lambda text: unicodedata.normalize("NFC", text)
+)
 numbers = st.integers(0, 2**53 - 1)
 samples = st.builds(
     Sample,
@@ -339,7 +352,7 @@ def test_other_text_may(text: str) -> None:
         Sample(text=None, amount=1),
         Sample(text="x", amount=1.0),
         Sample(text="x", amount=True),
-        Sample(text=object(), amount=1),
+        Sample(text={1}, amount=1),
         Sample(text="x", amount=1, colour="green"),
         Sample(text="x", amount=1, items=(ENVELOPE,)),
     ],
