@@ -1,0 +1,1 @@
+"""The edocnode command: one file per noun; talks to people, decides nothing."""
