@@ -1,0 +1,1 @@
+"""The ports of the domain in SQL and files: outbox, inbox, journal, parts."""
