@@ -17,6 +17,7 @@ reading again tells what was kept.
 import asyncio
 import contextlib
 import os
+import shlex
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
@@ -350,7 +351,9 @@ def _make_file(path: str) -> None:
         ) from error
     if os.stat(path).st_mode & 0o077:
         raise DataFolderError(
-            f"others may read the database file {path}", hint=f"chmod 600 {path}", path=path
+            f"others may read the database file {path}",
+            hint=f"chmod 600 {shlex.quote(path)}",
+            path=path,
         )
 
 

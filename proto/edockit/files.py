@@ -9,6 +9,7 @@ import contextlib
 import fcntl
 import os
 import secrets
+import shlex
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -121,14 +122,14 @@ def check_private(path: Path) -> None:
     if status.st_uid != os.geteuid():
         raise kind(
             f"{path} belongs to user {status.st_uid}, not to the user of this program",
-            hint=f"chown {os.geteuid()} '{path}'",
+            hint=f"chown {os.geteuid()} {shlex.quote(str(path))}",
             path=str(path),
         )
     if status.st_mode & _OTHERS:
         wanted = PRIVATE_FOLDER_MODE if folder else PRIVATE_FILE_MODE
         raise kind(
             f"{path} is open to other users (mode {stat.S_IMODE(status.st_mode):o})",
-            hint=f"chmod {wanted:o} '{path}'",
+            hint=f"chmod {wanted:o} {shlex.quote(str(path))}",
             path=str(path),
         )
 

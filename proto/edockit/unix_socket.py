@@ -7,6 +7,7 @@ folder.
 """
 
 import contextlib
+import shlex
 import shutil
 import stat
 import tempfile
@@ -65,7 +66,7 @@ def find_socket(data_folder: Path) -> Path:
             return moved
     raise NodeNotRunningError(
         f"nothing runs on {data_folder}",
-        hint=f"start it with: serve --data '{data_folder}'",
+        hint=f"start it with: serve --data {shlex.quote(str(data_folder))}",
         path=str(data_folder),
     )
 

@@ -77,10 +77,7 @@ def from_status(status: status_pb2.Status) -> EdocError | None:
     """
     for detail in status.details:
         info = error_details_pb2.ErrorInfo()
-        if not detail.Is(info.DESCRIPTOR):
-            continue
-        detail.Unpack(info)
-        if info.domain == ERROR_DOMAIN:
+        if detail.Unpack(info) and info.domain == ERROR_DOMAIN:
             return _error(info, status.message)
     return None
 

@@ -1,5 +1,6 @@
 """The Unix socket of a data folder: found by commands, closed to other users."""
 
+import asyncio
 import contextlib
 import os
 import shutil
@@ -70,7 +71,8 @@ async def test_a_socket_left_by_a_killed_program_is_replaced(tmp_path: Path) -> 
             "    os.kill(os.getpid(), 9)\n"
             "asyncio.run(main())"
         )
-        subprocess.run([sys.executable, "-c", script, str(folder)], check=False)
+        command = [sys.executable, "-c", script, str(folder)]
+        await asyncio.to_thread(subprocess.run, command, check=False)
         left = unix_socket.find_socket(folder)
         async with serving(folder):
             assert await say(folder) == b"hi"
@@ -98,7 +100,8 @@ async def test_another_user_cannot_connect(tmp_path: Path) -> None:
     )
     try:
         async with serving(folder) as path:
-            done = subprocess.run(
+            done = await asyncio.to_thread(
+                subprocess.run,
                 ["python3", "-c", script, str(path)],
                 capture_output=True,
                 text=True,

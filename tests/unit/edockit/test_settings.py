@@ -10,7 +10,7 @@ from edockit.settings import ProgramSettings, SettingsTable, load_settings, sett
 
 class Limits(SettingsTable):
     open_streams: int = 8
-    hosts: list[str] = []
+    hosts: tuple[str, ...] = ()
 
 
 class Sample(ProgramSettings):
@@ -44,7 +44,7 @@ def test_the_environment_beats_the_file_key_by_key(
     monkeypatch.setenv("EDOCT_DATA", "/elsewhere")
     loaded = load(tmp_path, 'listen = "0.0.0.0:1"\n[limits]\nopen_streams = 5\nhosts = ["a"]\n')
     assert loaded.listen == "0.0.0.0:1"
-    assert loaded.limits == Limits(open_streams=3, hosts=["a"])
+    assert loaded.limits == Limits(open_streams=3, hosts=("a",))
 
 
 def test_settings_are_frozen(tmp_path: Path) -> None:

@@ -4,13 +4,14 @@ from collections.abc import Iterator
 
 import grpc
 import pytest
-from edoccore import errors
-from edoccore.errors import EdocError
-from edoccore.wire import status
 from google.protobuf import any_pb2
 from google.rpc import error_details_pb2, status_pb2
 from hypothesis import given
 from hypothesis import strategies as st
+
+from edoccore import errors
+from edoccore.errors import EdocError
+from edoccore.wire import status
 
 
 def tree(kind: type[EdocError] = EdocError) -> Iterator[type[EdocError]]:
