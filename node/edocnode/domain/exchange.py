@@ -145,7 +145,7 @@ class PeerLink(Protocol):
     ) -> None:
         """Carries one part from ``offset``; returns when the peer has it whole on disk."""
 
-    def recover(self, epoch: bytes, size: int) -> AsyncIterator[Recovered]:
+    def recover(self) -> AsyncIterator[Recovered]:
         """What the peer holds of this node's lost tail."""
 
     async def close(self) -> None:

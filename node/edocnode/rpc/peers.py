@@ -151,10 +151,10 @@ class Link:
         finally:
             call.cancel()
 
-    async def recover(self, epoch: bytes, size: int) -> AsyncIterator[Recovered]:
+    async def recover(self) -> AsyncIterator[Recovered]:
         """What the peer holds of this node's lost tail; see ``PeerLink``."""
         stub = services.ExchangeServiceStub(self._calls)
-        request = messages.RecoverRequest(epoch=epoch, size=size)
+        request = messages.RecoverRequest()
         try:
             async for item in stub.Recover(request, timeout=RECOVER_WAIT.total_seconds()):
                 yield recovered_from_message(item)

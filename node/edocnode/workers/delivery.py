@@ -14,7 +14,6 @@ import structlog
 
 from edoccore.errors import EdocError, PeerUnreachableError, StorageFailedError
 from edocnode.domain.delivery import backoff
-from edocnode.domain.exchange import PeerLinks
 from edocnode.domain.model import SealCommit
 from edocnode.domain.ports import Outbox, Peers
 from edocnode.workers.courier import Courier, CourierParts
@@ -33,7 +32,6 @@ class Dispatcher:
         *,
         outbox: Outbox,
         peers: Peers,
-        links: PeerLinks,
         parts: CourierParts,
         clock: Callable[[], datetime],
         can_send: Callable[[], bool],
@@ -45,7 +43,6 @@ class Dispatcher:
         """
         self._outbox = outbox
         self._peers = peers
-        self._links = links
         self._parts = parts
         self._clock = clock
         self._can_send = can_send

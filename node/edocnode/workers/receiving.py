@@ -15,7 +15,6 @@ import structlog
 from edoccore.directory.state import judge
 from edoccore.directory.view import Directory
 from edoccore.errors import (
-    DirectoryBehindError,
     EdocError,
     PoisonMessageError,
     StorageFailedError,
@@ -68,10 +67,10 @@ class ReceivingDesk:
         self._clock = clock
         self._seals: dict[bytes, VerifiedSeal] = {}
         self._seals_of: Directory | None = None
-        self._on_behind: list[Callable[[str], None]] = []
+        self._on_behind: list[Callable[[str, int], None]] = []
 
-    def on_behind(self, listener: Callable[[str], None]) -> None:
-        """Calls ``listener(agency)`` when a seal names a newer directory."""
+    def on_behind(self, listener: Callable[[str, int], None]) -> None:
+        """Calls ``listener(agency, version)`` when a seal names a newer directory."""
         self._on_behind.append(listener)
 
     async def answer(self, peer: str, parcels: Sequence[Parcel]) -> list[Answer]:
@@ -82,7 +81,7 @@ class ReceivingDesk:
         """
         judged = await asyncio.to_thread(self._judge_all, peer, parcels)
         answers: list[Answer] = [item for item in judged if isinstance(item, Refused | TryLater)]
-        self._tell_behind(peer, answers)
+        self._tell_behind(peer, parcels)
         arrivals = [item for item in judged if isinstance(item, Arrival)]
         offers = [item for item in judged if isinstance(item, Offered)]
         answers += await self._keep(arrivals)
@@ -184,13 +183,14 @@ class ReceivingDesk:
             return _arrival_answer(arrival, PoisonMessageError())
         return answer
 
-    def _tell_behind(self, peer: str, answers: Sequence[Answer]) -> None:
-        if any(
-            isinstance(answer, TryLater) and answer.reason == DirectoryBehindError.reason
-            for answer in answers
-        ):
-            for listener in self._on_behind:
-                listener(peer)
+    def _tell_behind(self, peer: str, parcels: Sequence[Parcel]) -> None:
+        """Has a newer directory fetched when a verified seal names one."""
+        seals = {parcel.envelope.seal.data: parcel.envelope.seal for parcel in parcels}
+        for signed in seals.values():
+            known = self._seals.get(sha256(signed.data + signed.signature).digest())
+            if known and known.seal.directory.version > self._directory().mark.version:
+                for listener in self._on_behind:
+                    listener(peer, known.seal.directory.version)
 
 
 def _arrival_answer(arrival: Arrival, error: EdocError) -> Answer:

@@ -32,14 +32,14 @@ class _Shape(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit
     """A group of fields inside a record."""
 
 
-class Office(_Shape, kw_only=True):
+class Office(_Shape, frozen=True, kw_only=True):
     """An organisation as the document names it."""
 
     code: Code
     name: Name | UnsetType = UNSET
 
 
-class SignerInfo(_Shape, kw_only=True):
+class SignerInfo(_Shape, frozen=True, kw_only=True):
     """Who signed the document; Decree 30/2020, Article 13."""
 
     authority: Short | UnsetType = UNSET  # TM., KT., TL., TUQ. ...
@@ -47,7 +47,7 @@ class SignerInfo(_Shape, kw_only=True):
     full_name: Short | UnsetType = UNSET
 
 
-class DocumentReference(_Shape, kw_only=True):
+class DocumentReference(_Shape, frozen=True, kw_only=True):
     """An earlier document that this one answers or refers to."""
 
     document_id: Uuid | UnsetType = UNSET
@@ -58,14 +58,14 @@ class DocumentReference(_Shape, kw_only=True):
     issued_date: Date | UnsetType = UNSET
 
 
-class TraceHop(_Shape, kw_only=True):
+class TraceHop(_Shape, frozen=True, kw_only=True):
     """A system that the document passed before it entered the exchange."""
 
     agency: Code
     time: Time
 
 
-class Staff(_Shape, kw_only=True):
+class Staff(_Shape, frozen=True, kw_only=True):
     """The person who acts for an agency."""
 
     full_name: Short | UnsetType = UNSET
@@ -74,14 +74,14 @@ class Staff(_Shape, kw_only=True):
     phone: Short | UnsetType = UNSET
 
 
-class Extension(_Shape, kw_only=True):
+class Extension(_Shape, frozen=True, kw_only=True):
     """A field that this version has no name for; kept and passed on as it is."""
 
     name: Name
     value: Annotated[str, Meta(max_length=65536)]
 
 
-class DocumentRecord(Statement, kw_only=True, tag="edoc.document/v1"):
+class DocumentRecord(Statement, frozen=True, kw_only=True, tag="edoc.document/v1"):
     """All official metadata of a document.
 
     Attributes:
@@ -144,7 +144,7 @@ class DocumentState(StrEnum):
     REVOKED = "revoked"
 
 
-class StatusRecord(Statement, kw_only=True, tag="edoc.status/v1"):
+class StatusRecord(Statement, frozen=True, kw_only=True, tag="edoc.status/v1"):
     """What the recipient did with a document, told to its sender.
 
     Attributes:

@@ -52,8 +52,10 @@ def _check(shape: types.Type, where: str, *, depth: int) -> None:
 
 def _check_scalar(shape: types.Type, where: str) -> None:
     match shape:
-        case types.StrType() | types.BoolType():
+        case types.BoolType():
             return
+        case types.StrType():
+            _check_pattern(shape, where)
         case types.IntType():
             _check_integer(shape, where)
         case types.LiteralType() | types.EnumType():
@@ -77,6 +79,14 @@ def _check_struct(shape: types.StructType, where: str, *, depth: int) -> None:
         if field.default is not NODEFAULT or field.default_factory is not NODEFAULT:
             raise TypeError(f"{here} has a default; only UNSET keeps absent and empty apart")
         _check(field.type, here, depth=depth)
+
+
+def _check_pattern(shape: types.StrType, where: str) -> None:
+    """Refuses ``$``: it also matches before a last line feed, and so allows a second spelling."""
+    if shape.pattern is not None and not (
+        shape.pattern.startswith("^") and shape.pattern.endswith(r"\Z")
+    ):
+        raise TypeError(rf"{where} has a pattern that is not ^...\Z: {shape.pattern}")
 
 
 def _check_integer(shape: types.IntType, where: str) -> None:

@@ -27,16 +27,16 @@ STATUS_MEDIA_TYPE = "application/vnd.edoc.status+json"
 
 # The patterns fix one spelling of each value, so equal values have equal bytes.
 Uuid = Annotated[
-    str, Meta(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$")
+    str, Meta(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}\Z")
 ]
-Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
+Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
 Time = Annotated[
     str,
-    Meta(pattern=r"^[0-9]{4}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9]\.[0-9]{3}Z$"),
+    Meta(pattern=r"^[0-9]{4}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9]\.[0-9]{3}Z\Z"),
 ]
-Date = Annotated[str, Meta(pattern=r"^[0-9]{4}-[01][0-9]-[0-3][0-9]$")]
+Date = Annotated[str, Meta(pattern=r"^[0-9]{4}-[01][0-9]-[0-3][0-9]\Z")]
 Code = Annotated[str, Meta(min_length=1, max_length=35)]
-Network = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
+Network = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,62}\Z")]
 Text = Annotated[str, Meta(min_length=1, max_length=1000)]
 Count = Annotated[int, Meta(ge=0, le=(1 << 53) - 1)]
 
@@ -97,12 +97,14 @@ class Part(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     index: Annotated[int, Meta(ge=0, lt=MAX_PARTS)]
     name: Annotated[str, Meta(min_length=1, max_length=255)]
-    media_type: Annotated[str, Meta(pattern=r"^[a-z0-9!#$&^_.+-]{1,63}/[a-z0-9!#$&^_.+-]{1,63}$")]
+    media_type: Annotated[str, Meta(pattern=r"^[a-z0-9!#$&^_.+-]{1,63}/[a-z0-9!#$&^_.+-]{1,63}\Z")]
     size: Annotated[int, Meta(ge=0, le=MAX_PART_BYTES)]
     sha256: Sha256
 
 
-class Envelope(Statement, kw_only=True, tag="edoc.envelope/v1", rename={"from_": "from"}):
+class Envelope(
+    Statement, frozen=True, kw_only=True, tag="edoc.envelope/v1", rename={"from_": "from"}
+):
     """One document on its way to one recipient.
 
     Attributes:
@@ -134,7 +136,9 @@ class Envelope(Statement, kw_only=True, tag="edoc.envelope/v1", rename={"from_":
     parts: tuple[Part, ...]
 
 
-class Receipt(Statement, kw_only=True, tag="edoc.receipt/v1", rename={"from_": "from"}):
+class Receipt(
+    Statement, frozen=True, kw_only=True, tag="edoc.receipt/v1", rename={"from_": "from"}
+):
     """The recipient's answer to one envelope.
 
     ``received`` says: envelope and all parts verified and on disk. ``rejected`` is final.
@@ -153,7 +157,7 @@ class Receipt(Statement, kw_only=True, tag="edoc.receipt/v1", rename={"from_": "
     to: Code
     result: Result
     time: Time
-    reason: Annotated[str, Meta(pattern=r"^[A-Z][A-Z0-9_]{1,62}$")] | UnsetType = UNSET
+    reason: Annotated[str, Meta(pattern=r"^[A-Z][A-Z0-9_]{1,62}\Z")] | UnsetType = UNSET
 
 
 class Head(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -164,7 +168,7 @@ class Head(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     root: Sha256
 
 
-class EpochOpening(Statement, kw_only=True, tag="edoc.epoch/v1"):
+class EpochOpening(Statement, frozen=True, kw_only=True, tag="edoc.epoch/v1"):
     """Statement 0 of seal 0 of an epoch.
 
     Attributes:
@@ -176,10 +180,10 @@ class EpochOpening(Statement, kw_only=True, tag="edoc.epoch/v1"):
     agency: Code
     epoch: Uuid
     previous: Head | UnsetType = UNSET
-    reason: Annotated[str, Meta(pattern=r"^[a-z_]{1,32}$")]
+    reason: Annotated[str, Meta(pattern=r"^[a-z_]{1,32}\Z")]
 
 
-class Endpoint(Statement, kw_only=True, tag="edoc.endpoint/v1"):
+class Endpoint(Statement, frozen=True, kw_only=True, tag="edoc.endpoint/v1"):
     """Where and with which TLS certificates an agency's node is reached; sealed by the agency.
 
     Attributes:
@@ -195,7 +199,7 @@ class Endpoint(Statement, kw_only=True, tag="edoc.endpoint/v1"):
         tuple[Annotated[str, Meta(min_length=3, max_length=262)], ...],
         Meta(min_length=1, max_length=MAX_ADDRESSES),
     ]
-    server_name: Annotated[str, Meta(pattern=r"^[a-z0-9.-]{1,253}$")]
+    server_name: Annotated[str, Meta(pattern=r"^[a-z0-9.-]{1,253}\Z")]
     certificates: Annotated[
         tuple[Annotated[str, Meta(min_length=1, max_length=4096)], ...],
         Meta(min_length=1, max_length=MAX_TLS_CERTIFICATES),
@@ -219,7 +223,7 @@ class Tree(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     root: Sha256
 
 
-class Seal(Statement, kw_only=True, tag="edoc.seal/v1"):
+class Seal(Statement, frozen=True, kw_only=True, tag="edoc.seal/v1"):
     """One signature of an agency for one or many statements, and a link of its journal.
 
     Attributes:
@@ -246,7 +250,7 @@ class Seal(Statement, kw_only=True, tag="edoc.seal/v1"):
     journal_root: Sha256
 
 
-class Effect(Statement, kw_only=True, tag="edoc.effect/v1"):
+class Effect(Statement, frozen=True, kw_only=True, tag="edoc.effect/v1"):
     """Something an agency did at home, put into its journal as a salted leaf.
 
     Attributes:
@@ -256,7 +260,7 @@ class Effect(Statement, kw_only=True, tag="edoc.effect/v1"):
     """
 
     agency: Code
-    kind: Annotated[str, Meta(pattern=r"^[a-z_]+(\.[a-z_]+)*$", max_length=64)]
+    kind: Annotated[str, Meta(pattern=r"^[a-z_]+(\.[a-z_]+)*\Z", max_length=64)]
     subject: Annotated[str, Meta(min_length=1, max_length=64)]
     actor: Annotated[str, Meta(min_length=1, max_length=200)]
     time: Time

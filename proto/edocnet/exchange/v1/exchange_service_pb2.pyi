@@ -194,25 +194,16 @@ Global___TransferResponse: _TypeAlias = TransferResponse  # noqa: Y015
 
 @_typing.final
 class RecoverRequest(_message.Message):
-    """Asks for what was lost."""
+    """Asks for what was lost: all that the caller's newest opening, shown in a hello, leaves out."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    EPOCH_FIELD_NUMBER: _builtins.int
-    SIZE_FIELD_NUMBER: _builtins.int
-    epoch: _builtins.bytes
-    """Epoch that the caller's journal continues from, 16 bytes; empty if it has none."""
-    size: _builtins.int
-    """Seals of that epoch that the caller still has."""
     def __init__(
         self,
-        *,
-        epoch: _builtins.bytes = ...,
-        size: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "size", b"size"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -65,7 +65,8 @@ class ExchangeServiceServicer(object):
         """Says who is calling, from which epoch, and what each side knows of the other's journal.
 
         Idempotent. A node that returns after an absence calls it to reset the backoff of its peers.
-        Fails with EPOCH_SUPERSEDED when a newer start of the caller's agency is known.
+        It answers a caller of an older epoch too: the answer carries the newest opening known, sealed
+        by the caller's own agency, and every other call is refused with EPOCH_SUPERSEDED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

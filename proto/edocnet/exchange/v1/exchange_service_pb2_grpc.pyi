@@ -41,7 +41,8 @@ class ExchangeServiceStub:
     """Says who is calling, from which epoch, and what each side knows of the other's journal.
 
     Idempotent. A node that returns after an absence calls it to reset the backoff of its peers.
-    Fails with EPOCH_SUPERSEDED when a newer start of the caller's agency is known.
+    It answers a caller of an older epoch too: the answer carries the newest opening known, sealed
+    by the caller's own agency, and every other call is refused with EPOCH_SUPERSEDED.
     """
     Deliver: _grpc.StreamStreamMultiCallable[_exchange_service_pb2.DeliverRequest, _exchange_service_pb2.DeliverResponse]
     """Delivers documents in batches and brings back an answer for each.
@@ -72,7 +73,8 @@ class ExchangeServiceAsyncStub(ExchangeServiceStub):
     """Says who is calling, from which epoch, and what each side knows of the other's journal.
 
     Idempotent. A node that returns after an absence calls it to reset the backoff of its peers.
-    Fails with EPOCH_SUPERSEDED when a newer start of the caller's agency is known.
+    It answers a caller of an older epoch too: the answer carries the newest opening known, sealed
+    by the caller's own agency, and every other call is refused with EPOCH_SUPERSEDED.
     """
     Deliver: _aio.StreamStreamMultiCallable[_exchange_service_pb2.DeliverRequest, _exchange_service_pb2.DeliverResponse]  # type: ignore[assignment]
     """Delivers documents in batches and brings back an answer for each.
@@ -106,7 +108,8 @@ class ExchangeServiceServicer(metaclass=_abc_1.ABCMeta):
         """Says who is calling, from which epoch, and what each side knows of the other's journal.
 
         Idempotent. A node that returns after an absence calls it to reset the backoff of its peers.
-        Fails with EPOCH_SUPERSEDED when a newer start of the caller's agency is known.
+        It answers a caller of an older epoch too: the answer carries the newest opening known, sealed
+        by the caller's own agency, and every other call is refused with EPOCH_SUPERSEDED.
         """
 
     @_abc_1.abstractmethod

@@ -57,6 +57,7 @@ def nested(levels: int) -> Any:
         ("a", tuple[Number, ...]),
         ("a", str | UnsetType, UNSET),
         ("a", nested(MAX_DEPTH - 1)),
+        ("a", Annotated[str, Meta(pattern=r"^[a-z]+\Z", max_length=9)]),
     ],
     ids=str,
 )
@@ -92,6 +93,9 @@ def test_a_shape_that_is_always_canonical_is_accepted(field: tuple[Any, ...]) ->
         ("a__b", str),
         ("tên", str),
         ("a", nested(MAX_DEPTH)),
+        ("a", Annotated[str, Meta(pattern=r"^[a-z]+$")]),
+        ("a", Annotated[str, Meta(pattern=r"[a-z]+\Z")]),
+        ("a", tuple[Annotated[str, Meta(pattern=r"^[a-z]+$")], ...]),
     ],
     ids=str,
 )

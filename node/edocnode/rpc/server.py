@@ -1,0 +1,20 @@
+"""Puts the services for peers on a server."""
+
+from collections.abc import Callable
+
+import grpc
+
+from edoccore.directory.view import Directory
+from edocnet.directory.v1 import directory_service_pb2_grpc as directory_services
+from edocnet.exchange.v1 import exchange_service_pb2_grpc as exchange_services
+from edocnode.domain.exchange import ReceivingService
+from edocnode.rpc.directory import DirectoryServicer
+from edocnode.rpc.exchange import ExchangeServicer
+
+
+def register_exchange(
+    server: grpc.aio.Server, service: ReceivingService, directory: Callable[[], Directory]
+) -> None:
+    """Offers documents' exchange and the mirrored directory to other nodes."""
+    exchange_services.add_ExchangeServiceServicer_to_server(ExchangeServicer(service), server)
+    directory_services.add_DirectoryServiceServicer_to_server(DirectoryServicer(directory), server)

@@ -1,0 +1,172 @@
+"""The data folder of a node: which file is where, who may read it, what a joined node has.
+
+``node.json`` is written last when a node joins: a folder without it has not joined, and joining
+again goes on with the keys that are there. Private keys are files of mode 0600 in a folder of
+mode 0700; anything else is refused.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from edoccore.errors import DataFolderError, KeyUnusableError, StorageDamagedError
+from edockit import files
+from edockit.certificates import certificate_der, key_pem, load_private_key
+from edockit.files import write_file_atomic
+
+IDENTITY_FILE = "node.json"
+SETTINGS_FILE = "edocnode.toml"
+DATABASE_FILE = "node.db"
+SEAL_KEY = "seal.key"
+SEAL_CHAIN = "seal.pem"
+TLS_NAMES = ("current", "next")
+
+
+class NodeIdentity(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Who this node is.
+
+    Attributes:
+        agency: Owning agency.
+        root_sha256: SHA-256 of the root file that trust starts at.
+        server_name: DNS name in the node's TLS certificates.
+    """
+
+    network: str
+    agency: str
+    root_sha256: str
+    server_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class TlsPair:
+    """A TLS certificate and its key, PEM."""
+
+    chain: bytes
+    key: bytes
+
+    @property
+    def certificate(self) -> bytes:
+        """The certificate, DER."""
+        return certificate_der(self.chain)
+
+
+class DataFolder:
+    """Paths and small files of one data folder."""
+
+    def __init__(self, path: Path) -> None:
+        """Names the folder; nothing is read or made."""
+        self.path = path
+
+    @property
+    def settings_file(self) -> Path:
+        """The settings, TOML."""
+        return self.path / SETTINGS_FILE
+
+    @property
+    def database_file(self) -> Path:
+        """The SQLite database, unless settings name another."""
+        return self.path / DATABASE_FILE
+
+    @property
+    def blobs(self) -> Path:
+        """Parts over 64 KiB."""
+        return self.path / "blobs"
+
+    @property
+    def directory(self) -> Path:
+        """The mirrored directory."""
+        return self.path / "directory"
+
+    @property
+    def keys(self) -> Path:
+        """Private keys and their certificates."""
+        return self.path / "keys"
+
+    @property
+    def seal_key_file(self) -> Path:
+        """The seal key, PEM."""
+        return self.keys / SEAL_KEY
+
+    def create(self) -> None:
+        """Makes the folder and its keys folder, mode 0700.
+
+        Raises:
+            DataFolderError: It cannot be made, or others may read it.
+        """
+        files.make_private_folder(self.path)
+        files.make_private_folder(self.keys)
+
+    def is_joined(self) -> bool:
+        """Whether a node lives here."""
+        return (self.path / IDENTITY_FILE).exists()
+
+    def identity(self) -> NodeIdentity:
+        """Reads who this node is.
+
+        Raises:
+            DataFolderError: No node lives here, or others may read the folder.
+            StorageDamagedError: The file is damaged.
+        """
+        path = self.path / IDENTITY_FILE
+        if not path.exists():
+            raise DataFolderError(
+                f"There is no node in {self.path}.",
+                hint=f"Join a network first: edocnode init JOIN --listen HOST:PORT "
+                f"--data '{self.path}'",
+                path=str(self.path),
+            )
+        files.check_private(self.path)
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=NodeIdentity)
+        except msgspec.DecodeError as error:
+            raise StorageDamagedError(
+                f"The file {path} is damaged.", hint="Restore it from a backup.", path=str(path)
+            ) from error
+
+    def save_identity(self, identity: NodeIdentity) -> None:
+        """Writes who this node is; from then on it has joined."""
+        data = msgspec.json.format(msgspec.json.encode(identity), indent=2)
+        write_file_atomic(self.path / IDENTITY_FILE, data + b"\n")
+
+    def save_seal_chain(self, chain: bytes) -> None:
+        """Writes the seal certificate and its issuers, PEM, leaf first."""
+        write_file_atomic(self.keys / SEAL_CHAIN, chain)
+
+    def seal_chain(self) -> bytes:
+        """Reads the seal certificate and its issuers, PEM, leaf first.
+
+        Raises:
+            KeyUnusableError: There is none.
+        """
+        return _read(self.keys / SEAL_CHAIN)
+
+    def tls_pair(self, name: str) -> TlsPair:
+        """Reads the TLS certificate ``current`` or ``next`` with its key.
+
+        Raises:
+            KeyUnusableError: Missing, readable by others, or key and certificate do not match.
+        """
+        chain = _read(self.keys / f"tls-{name}.pem")
+        key = load_private_key(self.keys / f"tls-{name}.key", certificate=certificate_der(chain))
+        return TlsPair(chain, key_pem(key))
+
+    def has_tls_pair(self, name: str) -> bool:
+        """Whether the certificate is there; its key was written before it."""
+        return (self.keys / f"tls-{name}.pem").exists()
+
+    def save_tls_pair(self, name: str, pair: TlsPair) -> None:
+        """Writes a TLS certificate and its key; the key first, so none is ever without."""
+        write_file_atomic(self.keys / f"tls-{name}.key", pair.key)
+        write_file_atomic(self.keys / f"tls-{name}.pem", pair.chain)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise KeyUnusableError(
+            f"The file {path} is missing.",
+            hint="Restore the keys folder from a backup, or join again with a new join string.",
+            path=str(path),
+        ) from error

@@ -1,0 +1,127 @@
+"""Saying hello: to all peers at a start, and fetching back what a restore lost.
+
+A hello tells peers that this node is back, which ends their backoff at once, and brings to light
+whether this node's journal lost its tail or another copy of it is running.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from hashlib import sha256
+
+import structlog
+
+from edoccore.directory.view import Directory
+from edoccore.errors import EdocError, SealInvalidError
+from edoccore.signing import canonical
+from edoccore.signing.seal import SealedStatement, check_membership, open_seal
+from edoccore.signing.statements import Receipt
+from edocnode.domain.exchange import Hello, PeerLinks, Recovered
+from edocnode.domain.ports import Outbox, Peers
+from edocnode.workers.sessions import Sessions
+
+AT_ONCE = 32  # hellos under way
+
+log = structlog.get_logger(__name__)
+
+
+class Greeter:
+    """Says hello and takes back what peers return."""
+
+    def __init__(
+        self,
+        *,
+        network: str,
+        agency: str,
+        links: PeerLinks,
+        sessions: Sessions,
+        peers: Peers,
+        outbox: Outbox,
+        directory: Callable[[], Directory],
+        clock: Callable[[], datetime],
+    ) -> None:
+        """Joins the parts."""
+        self._network = network
+        self._agency = agency
+        self._links = links
+        self._sessions = sessions
+        self._peers = peers
+        self._outbox = outbox
+        self._directory = directory
+        self._clock = clock
+        self._recovering: dict[str, asyncio.Task[None]] = {}
+
+    async def greet(self, agency: str) -> Hello:
+        """Exchanges hellos with one peer.
+
+        Raises:
+            EdocError: It cannot be reached, or its hello does not hold.
+        """
+        link = self._links.link(agency)
+        theirs = await link.hello(await self._sessions.hello_to(agency))
+        await self._sessions.meet(agency, theirs)
+        return theirs
+
+    async def greet_all(self) -> None:
+        """Says hello to every peer that was met or tried before."""
+        agencies = await self._peers.peer_statuses()
+        await self._greet_many(agencies)
+
+    def recover(self, agency: str) -> None:
+        """Fetches in the background what a peer holds of this node's lost tail."""
+        running = self._recovering.get(agency)
+        if running is not None and not running.done():
+            return
+        self._recovering[agency] = asyncio.create_task(self._recover(agency))
+
+    async def stop(self) -> None:
+        """Ends what runs in the background; it is begun again at the next hello."""
+        tasks = list(self._recovering.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _greet_many(self, agencies: Iterable[str]) -> None:
+        places = asyncio.Semaphore(AT_ONCE)
+
+        async def one(agency: str) -> None:
+            async with places:
+                try:
+                    await self.greet(agency)
+                except EdocError as error:
+                    log.info("hello.unanswered", agency=agency, reason=error.reason)
+
+        await asyncio.gather(*(one(agency) for agency in agencies))
+
+    async def _recover(self, agency: str) -> None:
+        count = 0
+        try:
+            async for item in self._links.link(agency).recover():
+                await asyncio.to_thread(self._check, agency, item)
+                count += await self._outbox.adopt(
+                    item.envelope, item.receipt, item.record, self._clock()
+                )
+        except EdocError as error:
+            log.warning("recovery.stopped", agency=agency, reason=error.reason, count=count)
+            return
+        log.info("recovery.done", agency=agency, count=count)
+
+    def _check(self, agency: str, item: Recovered) -> None:
+        """What is taken back must be sealed by this agency, its receipt by the peer."""
+        self._check_sealed(self._agency, item.envelope)
+        if item.receipt is None:
+            return
+        self._check_sealed(agency, item.receipt)
+        receipt = canonical.decode(item.receipt.statement, Receipt)
+        if receipt.envelope != sha256(item.envelope.statement).hexdigest():
+            raise SealInvalidError(
+                f"{agency} gave back an envelope with a receipt for another one.", agency=agency
+            )
+
+    def _check_sealed(self, signer: str, sealed: SealedStatement) -> None:
+        seal = open_seal(sealed.seal, self._directory(), network=self._network, at=self._clock())
+        if seal.seal.signer != signer:
+            raise SealInvalidError(
+                f"A statement of {signer} came under a seal of {seal.seal.signer}.", agency=signer
+            )
+        check_membership(seal.seal, sealed.statement, sealed.leaf, sealed.proof)

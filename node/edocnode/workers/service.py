@@ -1,0 +1,84 @@
+"""What this node does for the nodes that call it: sessions, the receiving desk, staged parts."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from edocnode.domain.exchange import Answer, Hello, Parcel, Recovered
+from edocnode.domain.model import MessageId
+from edocnode.domain.ports import Inbox
+from edocnode.workers.receiving import ReceivingDesk
+from edocnode.workers.sessions import Meeting, Sessions
+from edocnode.workers.staging import Incoming, Staging
+
+
+@dataclass(frozen=True, slots=True)
+class OpenSession:
+    """One stream of a peer; see ``Session``."""
+
+    meeting: Meeting
+    hello: Hello
+    sessions: Sessions
+
+    @property
+    def agency(self) -> str:
+        """The peer."""
+        return self.meeting.agency
+
+    def check(self) -> None:
+        """Lets the stream go on.
+
+        Raises:
+            EpochSupersededError: A newer start of the peer is known.
+        """
+        self.sessions.check_epoch(self.meeting)
+
+
+class NodeService:
+    """Joins what callers need; see ``ReceivingService``."""
+
+    def __init__(
+        self, *, sessions: Sessions, desk: ReceivingDesk, staging: Staging, inbox: Inbox
+    ) -> None:
+        """Takes the parts."""
+        self._sessions = sessions
+        self._desk = desk
+        self._staging = staging
+        self._inbox = inbox
+
+    async def open_session(self, agency: str, hello: Hello) -> OpenSession:
+        """Judges a hello and answers it.
+
+        Raises:
+            PeerNotTrustedError: The hello speaks for another agency.
+            EdocError: Its opening is not sealed as it must be.
+        """
+        meeting = await self._sessions.meet(agency, hello)
+        answer = await self._sessions.hello_to(agency)
+        return OpenSession(meeting, answer, self._sessions)
+
+    async def answer(self, agency: str, parcels: Sequence[Parcel]) -> Sequence[Answer]:
+        """Answers parcels."""
+        return await self._desk.answer(agency, parcels)
+
+    async def receive_part(self, agency: str, message_id: MessageId, index: int) -> Incoming:
+        """Opens a part of an offer for its bytes.
+
+        Raises:
+            DocumentUnknownError: No such offer of this agency.
+        """
+        return await self._staging.receive(agency, message_id, index)
+
+    async def lost_by(self, agency: str) -> Sequence[Recovered]:
+        """What a restored peer lost, as far as it is here."""
+        opened = self._sessions.lost_tail_of(agency)
+        if opened is None:
+            return []
+        lost = await self._inbox.lost_envelopes(agency, kept=opened.previous, epoch=opened.epoch)
+        return [
+            Recovered(envelope=envelope, receipt=receipt, record=record)
+            for envelope, receipt, record in lost
+        ]
+
+    async def gave_back(self, agency: str) -> None:
+        """Notes that the peer has fetched what it lost."""
+        await self._sessions.gave_back(agency)
