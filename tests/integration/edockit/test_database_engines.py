@@ -16,7 +16,7 @@ METADATA = sa.MetaData()
 NOTES = sa.Table("notes", METADATA, sa.Column("id", sa.Integer, primary_key=True))
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/node.db"
@@ -152,6 +152,7 @@ def test_sqlite_runs_with_the_durable_settings(tmp_path: Path) -> None:
     database.close()
 
 
+@pytest.mark.postgres
 def test_a_connection_lost_before_commit_fails_its_group_and_the_next_connects_again(
     postgres_server: PostgresServer, postgres_url: str
 ) -> None:
@@ -175,6 +176,7 @@ def test_a_connection_lost_before_commit_fails_its_group_and_the_next_connects_a
     database.close()
 
 
+@pytest.mark.postgres
 def test_a_connection_lost_at_commit_is_an_unknown_outcome_and_ends_writing(
     postgres_server: PostgresServer, postgres_url: str
 ) -> None:

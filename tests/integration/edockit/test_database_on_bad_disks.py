@@ -87,7 +87,7 @@ def stored(url: str) -> list[int]:
         database.close()
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+@pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
 def test_what_was_acknowledged_survives_sigkill(
     kind: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
