@@ -1,19 +1,24 @@
 """The locks can be installed from any index or mirror, fit the project, and fit each other."""
 
+import ast
 import re
+import sys
+from collections.abc import Iterator
+from importlib.metadata import packages_distributions
 from itertools import pairwise
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from tests.architecture.repository import ROOT, pyproject
+from tests.architecture.repository import PACKAGES, ROOT, pyproject, sources
 
 FOLDER = ROOT / "deploy" / "requirements"
 PROJECT = pyproject()["project"]
 RUNTIME = PROJECT["dependencies"]
 POSTGRES = PROJECT["optional-dependencies"]["postgres"]
 GROUPS = pyproject()["dependency-groups"]
+PARTS = {"pydantic_core": "pydantic"}  # comes with, and in the one version fit for, another
 LOCKS = {
     "runtime": RUNTIME,
     "postgres": RUNTIME + POSTGRES,
@@ -72,3 +77,26 @@ def test_lock_holds_every_requirement_in_a_version_that_fits(lock: str) -> None:
 @pytest.mark.parametrize("lock", ["runtime", "postgres", "build"])
 def test_lock_has_the_versions_that_are_tested(lock: str) -> None:
     assert _pins(lock).items() <= _pins("dev").items()
+
+
+def test_every_package_that_the_programs_import_is_declared() -> None:
+    declared = {canonicalize_name(Requirement(line).name) for line in RUNTIME + POSTGRES}
+    providers = packages_distributions()
+    missing = {
+        name: path.relative_to(ROOT).as_posix()
+        for path in sources()
+        for name in _imported(ast.parse(path.read_text(encoding="utf-8")))
+        if name not in sys.stdlib_module_names | PACKAGES.keys()
+        if PARTS.get(name) not in declared
+        if not {canonicalize_name(found) for found in providers.get(name, [])} & declared
+    }
+    assert missing == {}
+
+
+def _imported(module: ast.Module) -> Iterator[str]:
+    """Yields the first part of every absolute import."""
+    for node in ast.walk(module):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module.partition(".")[0]
