@@ -5,7 +5,6 @@ from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 
 import pytest
-from tests.support.nation import Agency, Nation, new_uuid7
 
 from edoccore.directory.view import Directory
 from edoccore.signing import canonical
@@ -22,6 +21,7 @@ from edoccore.signing.statements import (
 )
 from edocnode.domain.checks import Standing
 from edocnode.domain.exchange import Parcel
+from tests.support.nation import Agency, Nation, new_uuid7
 
 NOW = datetime(2026, 11, 23, 3, 0, tzinfo=UTC)
 
@@ -86,11 +86,11 @@ class Post:
     def joined(self) -> bytes:
         return b"".join([self.record, *self.contents])
 
-    def parcel(self, data: bytes, *, parts: bytes | None = None, by: Agency | None = None) -> Parcel:
+    def parcel(
+        self, data: bytes, *, parts: bytes | None = None, by: Agency | None = None
+    ) -> Parcel:
         sealed = (by or self.sender).seal(data, time=self.now, directory=self.directory.mark)[0]
-        return Parcel(
-            envelope=sealed, parts=self.joined() if parts is None else parts, offer=False
-        )
+        return Parcel(envelope=sealed, parts=self.joined() if parts is None else parts, offer=False)
 
     def verified(self, sealed: SealedStatement) -> VerifiedSeal:
         return open_seal(sealed.seal, self.directory, network=self.nation.network, at=self.now)

@@ -6,14 +6,14 @@ from hashlib import sha256
 
 import msgspec
 import pytest
-from tests.support.nation import new_uuid7
-from tests.unit.edocnode.conftest import Post
 
 from edoccore import errors
 from edoccore.signing import canonical
 from edoccore.signing.statements import Envelope, Operation, Receipt, Result, time_text
 from edocnode.domain.model import Arrival
 from edocnode.domain.receiving import Offered, judge_parcel
+from tests.support.nation import new_uuid7
+from tests.unit.edocnode.conftest import Post
 
 
 def judge(post: Post, data: bytes, **standing: object) -> Arrival | Offered:
@@ -213,5 +213,6 @@ def test_comparable_ignores_only_epoch_seq_and_created(post: Post) -> None:
     other = msgspec.structs.replace(envelope, urgency="khan")
     assert isinstance(first, Arrival)
     again, different = (judge(post, canonical.encode(item)) for item in (renumbered, other))
-    assert isinstance(again, Arrival) and isinstance(different, Arrival)
+    assert isinstance(again, Arrival)
+    assert isinstance(different, Arrival)
     assert again.comparable == first.comparable != different.comparable
