@@ -323,7 +323,7 @@ async def test_a_message_over_one_mebibyte_is_refused_by_both_sides() -> None:
         )
         async with careless:
             with pytest.raises(grpc.aio.AioRpcError) as caught:
-                await careless.unary_unary(echo.UNARY)(bytes(size + 1), timeout=TIMEOUT_S)
+                await careless.unary_unary(echo.WHO)(bytes(size + 1), timeout=TIMEOUT_S)
             assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
