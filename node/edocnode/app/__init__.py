@@ -1,0 +1,1 @@
+"""Builds the parts of a node and joins them; the only place that knows them all."""

@@ -1,0 +1,350 @@
+"""A running node: every part built, joined and stopped in order.
+
+Nothing is bound before the data folder is locked and its keys were found usable. When the disk
+fails to keep a write the node stops: whatever it would say afterwards could be false.
+"""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from edoccore.directory.state import Freshness
+from edoccore.directory.view import Directory
+from edoccore.errors import EdocError, PeerNotTrustedError, StorageFailedError
+from edoccore.identity.certificate import certificate_digest
+from edockit.blobs import BlobFolder
+from edockit.certificates import certificate_pem
+from edockit.files import lock_folder
+from edockit.grpc_peer import AuthContext, is_tls_certificate, peer_certificate, require_tls13
+from edockit.grpc_server import bind, office_server, peer_server
+from edockit.grpc_tls import TlsMaterial, TlsProvider
+from edockit.unix_socket import bind_unix, remove_socket
+from edocnode.app.parts import SealingContext, SealingParts, open_sealing, seal_endpoint
+from edocnode.rpc.directory import GrpcSources
+from edocnode.rpc.joining import publish_endpoint
+from edocnode.rpc.local import LocalParts, register_local
+from edocnode.rpc.peers import Links, OwnTls
+from edocnode.rpc.server import register_exchange
+from edocnode.settings import NodeSettings
+from edocnode.storage.directory_files import DirectoryFiles
+from edocnode.storage.folder import DataFolder, NodeIdentity, TlsPair
+from edocnode.workers.answers import AnswerReader
+from edocnode.workers.courier import CourierParts
+from edocnode.workers.delivery import Dispatcher
+from edocnode.workers.directory import DirectoryKeeper
+from edocnode.workers.greeting import Greeter
+from edocnode.workers.parts import PartShelf
+from edocnode.workers.receiving import ReceivingDesk
+from edocnode.workers.service import NodeService
+from edocnode.workers.sessions import Sessions
+from edocnode.workers.staging import Staging
+
+DRAIN = timedelta(seconds=5)  # calls under way may finish within it
+ENDPOINT_RETRY = timedelta(seconds=30)
+SWEEP_EVERY = timedelta(minutes=10)
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """Where a node listens."""
+
+    listen: str
+    socket: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What everything else stands on."""
+
+    settings: NodeSettings
+    folder: DataFolder
+    identity: NodeIdentity
+    keeper: DirectoryKeeper
+    sealing: SealingParts
+    clock: Callable[[], datetime]
+
+    def directory(self) -> Directory:
+        """The directory in force."""
+        return self.keeper.current
+
+    def tls(self) -> OwnTls:
+        """The TLS certificate in force."""
+        pair = self.folder.tls_pair("current")
+        return OwnTls(pair.chain, pair.key)
+
+
+@dataclass(frozen=True, slots=True)
+class Workers:
+    """What runs on the ground."""
+
+    sessions: Sessions
+    dispatcher: Dispatcher
+    greeter: Greeter
+    links: Links
+    staging: Staging
+    service: NodeService
+    blobs: BlobFolder
+
+
+async def serve(
+    data: Path,
+    settings: NodeSettings,
+    *,
+    clock: Callable[[], datetime],
+    stop: asyncio.Event,
+    ready: Callable[[Ready], None],
+) -> None:
+    """Runs a node until ``stop`` is set.
+
+    Args:
+        ready: Called once, when both servers answer.
+
+    Raises:
+        FolderInUseError, DataFolderError, KeyUnusableError: The data folder cannot be used.
+        AddressInUseError: Another program listens on the address.
+        StorageFailedError: The disk failed; nothing unkept was acknowledged.
+    """
+    folder = DataFolder(data)
+    identity = folder.identity()
+    with lock_folder(data):
+        async with AsyncExitStack() as stack:
+            ground = await stack.enter_async_context(_ground(settings, folder, identity, clock))
+            workers = _workers(ground)
+            where = await stack.enter_async_context(_servers(ground, workers))
+            stack.push_async_callback(_stop, workers)
+            running = _start(ground, workers, where)
+            ready(where)
+            await _until_stopped(stop, [ground.sealing.sealing, *running])
+
+
+@asynccontextmanager
+async def _ground(
+    settings: NodeSettings, folder: DataFolder, identity: NodeIdentity, clock: Callable[[], datetime]
+) -> AsyncIterator[Ground]:
+    store = DirectoryFiles(folder.directory, identity.root_sha256)
+    directory = await asyncio.to_thread(store.load)
+    current: list[Directory] = [directory]
+    context = SealingContext(folder, identity, lambda: current[0], clock)
+    pair = folder.tls_pair("current")
+    async with open_sealing(context, settings.database_url(folder.database_file)) as sealing:
+        keeper = DirectoryKeeper(
+            directory,
+            agency=identity.agency,
+            sources=GrpcSources(lambda: (pair.chain, pair.key), clock),
+            store=store,
+            alarms=sealing.store,
+            clock=clock,
+            jitter=random.random,
+            every=settings.directory_refresh,
+        )
+        keeper.on_change(lambda newer: current.__setitem__(0, newer))
+        yield Ground(settings, folder, identity, keeper, sealing, clock)
+
+
+def _workers(ground: Ground) -> Workers:
+    identity, store, sealer = ground.identity, ground.sealing.store, ground.sealing.sealer
+    blobs = BlobFolder(ground.folder.blobs)
+    own = ground.tls()
+    links = Links(directory=ground.directory, own=lambda: own, clock=ground.clock)
+    sessions = Sessions(
+        network=identity.network,
+        agency=identity.agency,
+        peers=store,
+        outbox=store,
+        alarms=store,
+        sealer=sealer,
+        directory=ground.directory,
+        clock=ground.clock,
+    )
+    staging = Staging(
+        inbox=store,
+        blobs=blobs,
+        quota_bytes=ground.settings.staging_quota_bytes,
+        clock=ground.clock,
+    )
+    desk = ReceivingDesk(
+        network=identity.network,
+        agency=identity.agency,
+        inbox=store,
+        staging=staging,
+        sealer=sealer,
+        directory=ground.directory,
+        clock=ground.clock,
+    )
+    reader = AnswerReader(
+        network=identity.network,
+        agency=identity.agency,
+        directory=ground.directory,
+        clock=ground.clock,
+    )
+    dispatcher = Dispatcher(
+        outbox=store,
+        peers=store,
+        parts=CourierParts(
+            outbox=store,
+            links=links,
+            sessions=sessions,
+            shelf=PartShelf(blobs),
+            reader=reader,
+            clock=ground.clock,
+        ),
+        clock=ground.clock,
+        can_send=lambda: ground.keeper.state().freshness is not Freshness.EXPIRED,
+    )
+    greeter = Greeter(
+        network=identity.network,
+        agency=identity.agency,
+        links=links,
+        sessions=sessions,
+        peers=store,
+        outbox=store,
+        directory=ground.directory,
+        clock=ground.clock,
+    )
+    _connect(ground, sessions, desk, dispatcher, greeter)
+    service = NodeService(sessions=sessions, desk=desk, staging=staging, inbox=store)
+    return Workers(sessions, dispatcher, greeter, links, staging, service, blobs)
+
+
+def _connect(
+    ground: Ground,
+    sessions: Sessions,
+    desk: ReceivingDesk,
+    dispatcher: Dispatcher,
+    greeter: Greeter,
+) -> None:
+    """Who hears of what."""
+    ground.sealing.sealer.on_sealed(dispatcher.on_sealed)
+    sessions.on_met(dispatcher.peer_met)
+    sessions.on_own_loss(greeter.recover)
+    sessions.on_newer_directory(ground.keeper.wanted)
+    desk.on_behind(ground.keeper.wanted)
+
+
+@asynccontextmanager
+async def _servers(ground: Ground, workers: Workers) -> AsyncIterator[Ready]:
+    provider = TlsProvider(_material(ground, ground.directory()))
+    ground.keeper.on_change(lambda newer: _publish_pins(provider, ground, newer))
+    peers = peer_server(lambda context: _peer(ground, context))
+    register_exchange(peers, workers.service, ground.directory)
+    local = office_server()
+    register_local(local, _local_parts(ground, workers))
+    host, _, _ = ground.settings.listen.rpartition(":")
+    listen = f"{host}:{bind(peers, ground.settings.listen, provider)}"
+    path = bind_unix(local, ground.folder.path)
+    await peers.start()
+    await local.start()
+    try:
+        yield Ready(listen, path)
+    finally:
+        await asyncio.gather(peers.stop(DRAIN.total_seconds()), local.stop(DRAIN.total_seconds()))
+        remove_socket(ground.folder.path)
+
+
+def _local_parts(ground: Ground, workers: Workers) -> LocalParts:
+    return LocalParts(
+        folder=ground.folder,
+        settings=ground.settings,
+        identity=ground.identity,
+        store=ground.sealing.store,
+        database=ground.sealing.database,
+        sealer=ground.sealing.sealer,
+        keeper=ground.keeper,
+        sessions=workers.sessions,
+        greeter=workers.greeter,
+        dispatcher=workers.dispatcher,
+        blobs=workers.blobs,
+        clock=ground.clock,
+    )
+
+
+def _start(ground: Ground, workers: Workers, where: Ready) -> list[asyncio.Task[None]]:
+    address = ground.settings.advertise or where.listen
+    jobs: list[Coroutine[Any, Any, None]] = [
+        ground.keeper.run(),
+        workers.dispatcher.run(),
+        _announce(ground, workers, address),
+        _sweep(workers.staging),
+    ]
+    return [asyncio.create_task(job) for job in jobs]
+
+
+async def _announce(ground: Ground, workers: Workers, address: str) -> None:
+    """Greets all peers, and has the registry list where this node is reached, if that is news."""
+    await ground.sealing.sealer.opened()
+    await workers.greeter.greet_all()
+    context = SealingContext(ground.folder, ground.identity, ground.directory, ground.clock)
+    sealed = await seal_endpoint(context, ground.sealing, address)
+    while not _is_listed(ground, sealed.statement):
+        try:
+            await publish_endpoint(ground.directory(), sealed, now=ground.clock())
+            await ground.keeper.refresh()
+        except StorageFailedError:
+            raise
+        except EdocError as error:
+            log.warning("endpoint.not_published", reason=error.reason, message=error.message)
+            await asyncio.sleep(ENDPOINT_RETRY.total_seconds())
+
+
+def _is_listed(ground: Ground, statement: bytes) -> bool:
+    listed = ground.directory().endpoint(ground.identity.agency, ground.clock())
+    return listed is not None and listed.sealed.statement == statement
+
+
+async def _sweep(staging: Staging) -> None:
+    while True:
+        await staging.sweep()
+        await asyncio.sleep(SWEEP_EVERY.total_seconds())
+
+
+async def _until_stopped(stop: asyncio.Event, running: list[asyncio.Task[None]]) -> None:
+    """Waits for the stop; a part that fails before ends the node with its error."""
+    stopping = asyncio.create_task(stop.wait())
+    waiting: set[asyncio.Task[Any]] = {stopping, *running}
+    try:
+        while not stopping.done():
+            done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+    finally:
+        for task in (stopping, *running):
+            task.cancel()
+        await asyncio.gather(stopping, *running, return_exceptions=True)
+
+
+async def _stop(workers: Workers) -> None:
+    await workers.greeter.stop()
+    await workers.dispatcher.stop()
+    await workers.links.close()
+
+
+def _peer(ground: Ground, context: AuthContext) -> str:
+    """Whose node calls: checked for every call and every message of a stream."""
+    require_tls13(context)
+    certificate = peer_certificate(context)
+    agency = ground.directory().tls_agency(certificate_digest(certificate), ground.clock())
+    if not is_tls_certificate(certificate):
+        raise PeerNotTrustedError(
+            f"{agency} called with a certificate that is not for TLS.", agency=agency
+        )
+    return agency
+
+
+def _material(ground: Ground, directory: Directory) -> TlsMaterial:
+    pair: TlsPair = ground.folder.tls_pair("current")
+    pins = [certificate_pem(pin.certificate) for pin in directory.tls_pins(ground.clock())]
+    return TlsMaterial(pair.chain, pair.key, pins, directory.mark.version)
+
+
+def _publish_pins(provider: TlsProvider, ground: Ground, directory: Directory) -> None:
+    for refused in provider.publish(_material(ground, directory)):
+        log.error("pin.left_out", sha256=refused)

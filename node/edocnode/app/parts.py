@@ -1,0 +1,140 @@
+"""The parts that joining and serving share: database, store and sealer."""
+
+import asyncio
+import base64
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from edoccore.directory.view import Directory
+from edoccore.errors import StorageFailedError
+from edoccore.identity.certificate import certificate_digest
+from edoccore.identity.keys import SoftwareSigner
+from edoccore.signing import canonical
+from edoccore.signing.seal import SealedStatement
+from edoccore.signing.statements import STATEMENT_TYPES, Endpoint, time_text
+from edockit.certificates import load_private_key
+from edockit.database import Database
+from edocnode.domain.sealing import SealingKey
+from edocnode.storage.folder import TLS_NAMES, DataFolder, NodeIdentity
+from edocnode.storage.store import NodeStore, open_store
+from edocnode.workers.sealer import Sealer
+
+ENDPOINT = "endpoint"  # kind of the own statement
+
+
+@dataclass(frozen=True, slots=True)
+class SealingContext:
+    """What a node seals with."""
+
+    folder: DataFolder
+    identity: NodeIdentity
+    directory: Callable[[], Directory]
+    clock: Callable[[], datetime]
+
+
+@dataclass(frozen=True, slots=True)
+class SealingParts:
+    """An open database with its sealer, which runs in ``sealing``."""
+
+    database: Database
+    store: NodeStore
+    sealer: Sealer
+    sealing: asyncio.Task[None]
+
+
+@asynccontextmanager
+async def open_sealing(context: SealingContext, database_url: str) -> AsyncIterator[SealingParts]:
+    """Opens the database, brings its tables up to date and starts the sealer.
+
+    Raises:
+        KeyUnusableError: The seal key or its certificate cannot be used.
+        StorageFailedError: The disk failed.
+    """
+    database = await asyncio.to_thread(open_store, database_url)
+    try:
+        store = NodeStore(database)
+        sealer = _sealer(context, store)
+        sealing = asyncio.create_task(sealer.run(), name="sealer")
+        try:
+            yield SealingParts(database, store, sealer, sealing)
+        finally:
+            sealing.cancel()
+            await asyncio.gather(sealing, return_exceptions=True)
+    finally:
+        await asyncio.to_thread(database.close)
+
+
+async def seal_endpoint(
+    context: SealingContext, parts: SealingParts, address: str
+) -> SealedStatement:
+    """Seals where this node is reached; the statement in hand when it says the same already.
+
+    Args:
+        address: host:port for peers.
+
+    Raises:
+        StorageFailedError: The sealer stopped.
+    """
+    last = await parts.store.own_statement(ENDPOINT)
+    before = None if last is None else canonical.decode(last.statement, Endpoint)
+    wanted = _endpoint(context, address, last_counter=before.counter if before else 0)
+    if last is not None and before is not None and _says_same(before, wanted):
+        return last
+    sealing = asyncio.ensure_future(parts.sealer.seal_own(ENDPOINT, canonical.encode(wanted)))
+    await asyncio.wait({sealing, parts.sealing}, return_when=asyncio.FIRST_COMPLETED)
+    if not sealing.done():
+        sealing.cancel()
+        raise StorageFailedError("The sealer stopped before the endpoint was sealed.")
+    return await sealing
+
+
+def _sealer(context: SealingContext, store: NodeStore) -> Sealer:
+    certificates = x509.load_pem_x509_certificates(context.folder.seal_chain())
+    key = load_private_key(
+        context.folder.seal_key_file, certificate=certificates[0].public_bytes(Encoding.DER)
+    )
+    signer = SoftwareSigner(key, certificates[0])
+    return Sealer(
+        store=store,
+        alarms=store,
+        signer=signer,
+        key=SealingKey(
+            network=context.identity.network,
+            agency=context.identity.agency,
+            certificates=tuple(
+                certificate_digest(item.public_bytes(Encoding.DER)) for item in certificates
+            ),
+            suite=signer.suite,
+        ),
+        directory=lambda: context.directory().mark,
+        clock=context.clock,
+    )
+
+
+def _endpoint(context: SealingContext, address: str, *, last_counter: int) -> Endpoint:
+    now = context.clock()
+    pairs = [context.folder.tls_pair(name) for name in TLS_NAMES]
+    return Endpoint(
+        network=context.identity.network,
+        agency=context.identity.agency,
+        addresses=(address,),
+        server_name=context.identity.server_name,
+        certificates=tuple(base64.b64encode(pair.certificate).decode() for pair in pairs),
+        abilities=STATEMENT_TYPES,
+        counter=max(last_counter + 1, int(now.timestamp() * 1000)),
+        created=time_text(now),
+    )
+
+
+def _says_same(one: Endpoint, other: Endpoint) -> bool:
+    return (one.addresses, one.certificates, one.server_name, one.abilities) == (
+        other.addresses,
+        other.certificates,
+        other.server_name,
+        other.abilities,
+    )

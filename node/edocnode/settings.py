@@ -1,0 +1,104 @@
+"""All settings of a node: a TOML file in the data folder, the environment before it.
+
+Every key can be given as ``EDOCNODE_<KEY>`` in the environment. Who the node is (network, agency,
+keys) is no setting; it is made by ``init`` and lies in the data folder.
+"""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, ValidationError, model_validator
+
+from edoccore.errors import SettingsError
+from edockit.settings import ProgramSettings, load_settings
+
+PREFIX = "EDOCNODE_"
+DATA_VARIABLE = "EDOCNODE_DATA"
+
+Address = Annotated[str, Field(pattern=r"^(\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z.-]+):[0-9]{1,5}\Z")]
+
+
+class NodeSettings(ProgramSettings):
+    """What an operator can choose.
+
+    Attributes:
+        listen: host:port that ``serve`` binds for other nodes; IPv6 in brackets, port 0: any free.
+        advertise: host:port under which other nodes reach it; empty: where it listens.
+        database: ``postgresql+psycopg://...``, or empty for SQLite in the data folder.
+        directory_refresh_s: Seconds between two looks at the registry's directory, 1 to 3600.
+        staging_quota_gib: GiB of unfinished documents that one agency may have here.
+        log_level: Least important event that is logged.
+        log_format: ``text`` for people, ``json`` for collectors.
+    """
+
+    listen: Address
+    advertise: Annotated[str, Field(max_length=300)] = ""
+    database: Annotated[str, Field(max_length=1000)] = ""
+    directory_refresh_s: Annotated[float, Field(ge=1, le=3600)] = 60
+    staging_quota_gib: Annotated[int, Field(ge=1, le=100_000)] = 64
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_format: Literal["text", "json"] = "text"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in(cls, values: dict[str, object]) -> dict[str, object]:
+        return {key: value for key, value in values.items() if value is not None}
+
+    @property
+    def directory_refresh(self) -> timedelta:
+        """Time between two looks at the registry's directory."""
+        return timedelta(seconds=self.directory_refresh_s)
+
+    @property
+    def staging_quota_bytes(self) -> int:
+        """Bytes of unfinished documents that one agency may have here."""
+        return self.staging_quota_gib * (1 << 30)
+
+    def database_url(self, sqlite_file: Path) -> str:
+        """The database to open.
+
+        Args:
+            sqlite_file: Used unless another database is set.
+        """
+        return self.database or f"sqlite:///{sqlite_file}"
+
+
+def read_settings(path: Path) -> NodeSettings:
+    """Reads the settings file and the environment.
+
+    Raises:
+        SettingsError: A key is unknown or a value cannot be used; names it.
+    """
+    return load_settings(
+        NodeSettings, path, prefix=PREFIX, not_settings=frozenset({DATA_VARIABLE})
+    )
+
+
+def first_settings(*, listen: str, advertise: str | None) -> NodeSettings:
+    """Checks what ``init`` was given.
+
+    Raises:
+        SettingsError: A value cannot be used; says which and why.
+    """
+    try:
+        return NodeSettings.model_validate({"listen": listen, "advertise": advertise})
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise SettingsError(
+            f"--{key} {first['input']!r} cannot be used: {first['msg']}.",
+            hint="Write --listen and --advertise as HOST:PORT.",
+            key=key,
+        ) from error
+
+
+def settings_text(settings: NodeSettings) -> str:
+    """The file that ``init`` writes."""
+    lines = [
+        "# Settings of edocnode; node/README.md describes every key.",
+        f'listen = "{settings.listen}"',
+    ]
+    if settings.advertise:
+        lines.append(f'advertise = "{settings.advertise}"')
+    return "\n".join(lines) + "\n"
