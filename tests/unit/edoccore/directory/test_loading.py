@@ -122,6 +122,19 @@ def test_t09_a_snapshot_of_the_same_version_but_other_bytes_is_refused(nation: N
         load({**nation.files, name: forged.to_bytes()}, nation.anchor)
 
 
+@pytest.mark.parametrize("role", ["targets", "identity", "identity-09", "revocations"])
+def test_t09_a_role_of_the_same_version_that_the_snapshot_does_not_name_is_refused(
+    nation: Nation, role: str
+) -> None:
+    nation.publish()
+    name = layout.file_name(role, nation.versions[role])
+    second = Metadata[Targets].from_bytes(nation.files[name])
+    second.signed.expires += timedelta(days=1)
+    second.sign(nation.online if role == "revocations" else nation.identity)
+    with pytest.raises(DirectoryInvalidError, match=role):
+        load({**nation.files, name: second.to_bytes()}, nation.anchor)
+
+
 def test_a_timestamp_that_does_not_fix_the_snapshot_s_hash_is_refused(nation: Nation) -> None:
     nation.publish()
     stamp = Timestamp(5, None, NOW, MetaFile(nation.versions["snapshot"]))
