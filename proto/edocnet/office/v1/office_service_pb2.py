@@ -26,23 +26,23 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&edocnet/office/v1/office_service.proto\x12\x11\x65\x64ocnet.office.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"[\n\rSubmitRequest\x12\x31\n\x06header\x18\x01 \x01(\x0b\x32\x1f.edocnet.office.v1.SubmitHeaderH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04kind\"\x82\x01\n\x0eSubmitResponse\x12\x13\n\x0b\x64ocument_id\x18\x01 \x01(\x0c\x12/\n\ndeliveries\x18\x02 \x03(\x0b\x32\x1b.edocnet.office.v1.Delivery\x12\x18\n\x10repeated_request\x18\x03 \x01(\x08\x12\x10\n\x08position\x18\x04 \x01(\x04\"q\n\x10ListInboxRequest\x12\x0e\n\x06\x61gency\x18\x01 \x01(\t\x12/\n\x05state\x18\x02 \x01(\x0e\x32 .edocnet.office.v1.DocumentState\x12\r\n\x05limit\x18\x03 \x01(\r\x12\r\n\x05\x61\x66ter\x18\x04 \x01(\t\"V\n\x11ListInboxResponse\x12\x33\n\tdocuments\x18\x01 \x03(\x0b\x32 .edocnet.office.v1.InboxDocument\x12\x0c\n\x04next\x18\x02 \x01(\t\"r\n\x11ListOutboxRequest\x12\x0e\n\x06\x61gency\x18\x01 \x01(\t\x12/\n\x05state\x18\x02 \x01(\x0e\x32 .edocnet.office.v1.DeliveryState\x12\r\n\x05limit\x18\x03 \x01(\r\x12\r\n\x05\x61\x66ter\x18\x04 \x01(\t\"X\n\x12ListOutboxResponse\x12\x34\n\tdocuments\x18\x01 \x03(\x0b\x32!.edocnet.office.v1.OutboxDocument\x12\x0c\n\x04next\x18\x02 \x01(\t\" \n\x12GetDocumentRequest\x12\n\n\x02id\x18\x01 \x01(\t\"\xb5\x01\n\x13GetDocumentResponse\x12\x32\n\x08received\x18\x01 \x03(\x0b\x32 .edocnet.office.v1.InboxDocument\x12/\n\x04sent\x18\x02 \x01(\x0b\x32!.edocnet.office.v1.OutboxDocument\x12\x0e\n\x06record\x18\x03 \x01(\x0c\x12)\n\x07history\x18\x04 \x03(\x0b\x32\x18.edocnet.office.v1.Event\"+\n\x0eGetPartRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\r\n\x05index\x18\x02 \x01(\r\" \n\x0fGetPartResponse\x12\r\n\x05\x63hunk\x18\x01 \x01(\x0c\"\x90\x01\n\rDecideRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x02 \x01(\t\x12+\n\x06\x61\x63\x63\x65pt\x18\x03 \x01(\x0b\x32\x19.edocnet.office.v1.AcceptH\x00\x12+\n\x06reject\x18\x04 \x01(\x0b\x32\x19.edocnet.office.v1.RejectH\x00\x42\n\n\x08\x64\x65\x63ision\"\x08\n\x06\x41\x63\x63\x65pt\"&\n\x06Reject\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"^\n\x0e\x44\x65\x63ideResponse\x12\x32\n\x08\x64ocument\x18\x01 \x01(\x0b\x32 .edocnet.office.v1.InboxDocument\x12\x18\n\x10repeated_request\x18\x02 \x01(\x08\"4\n\x11\x46\x65tchInboxRequest\x12\x10\n\x08\x63onsumer\x18\x01 \x01(\t\x12\r\n\x05limit\x18\x02 \x01(\r\"I\n\x12\x46\x65tchInboxResponse\x12\x33\n\tdocuments\x18\x01 \x03(\x0b\x32 .edocnet.office.v1.InboxDocument\"=\n\x17\x41\x63knowledgeInboxRequest\x12\x10\n\x08\x63onsumer\x18\x01 \x01(\t\x12\x10\n\x08position\x18\x02 \x01(\x04\",\n\x18\x41\x63knowledgeInboxResponse\x12\x10\n\x08position\x18\x01 \x01(\x04\"2\n\x0cWatchRequest\x12\r\n\x05\x61\x66ter\x18\x01 \x01(\x04\x12\x13\n\x0b\x64ocument_id\x18\x02 \x01(\x0c\"9\n\rWatchResponse\x12(\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x18.edocnet.office.v1.Event\"\xd9\x02\n\x0cSubmitHeader\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0e\n\x06sender\x18\x02 \x01(\t\x12\x12\n\nrecipients\x18\x03 \x03(\t\x12+\n\x07urgency\x18\x04 \x01(\x0e\x32\x1a.edocnet.office.v1.Urgency\x12/\n\toperation\x18\x05 \x01(\x0e\x32\x1c.edocnet.office.v1.Operation\x12\r\n\x05\x61\x62out\x18\x06 \x01(\t\x12\x15\n\rrecord_fields\x18\x07 \x01(\x0c\x12\x31\n\x05parts\x18\x08 \x03(\x0b\x32\".edocnet.office.v1.PartDeclaration\x12+\n\x08lifetime\x18\t \x01(\x0b\x32\x19.google.protobuf.Duration\x12-\n\tsend_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"A\n\x0fPartDeclaration\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nmedia_type\x18\x02 \x01(\t\x12\x0c\n\x04size\x18\x03 \x01(\x04\"U\n\x04Part\x12\r\n\x05index\x18\x01 \x01(\r\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x12\n\nmedia_type\x18\x03 \x01(\t\x12\x0c\n\x04size\x18\x04 \x01(\x04\x12\x0e\n\x06sha256\x18\x05 \x01(\x0c\"\xbd\x02\n\x08\x44ocument\x12\x13\n\x0b\x64ocument_id\x18\x01 \x01(\x0c\x12\x0e\n\x06sender\x18\x02 \x01(\t\x12\x15\n\rdocument_code\x18\x03 \x01(\t\x12\x0e\n\x06number\x18\x04 \x01(\t\x12\x10\n\x08notation\x18\x05 \x01(\t\x12\x15\n\rdocument_type\x18\x06 \x01(\t\x12\x0f\n\x07subject\x18\x07 \x01(\t\x12\x13\n\x0bissued_date\x18\x08 \x01(\t\x12\x10\n\x08\x64ue_date\x18\t \x01(\t\x12+\n\x07urgency\x18\n \x01(\x0e\x32\x1a.edocnet.office.v1.Urgency\x12/\n\toperation\x18\x0b \x01(\x0e\x32\x1c.edocnet.office.v1.Operation\x12&\n\x05parts\x18\x0c \x03(\x0b\x32\x17.edocnet.office.v1.Part\"\xda\x01\n\rInboxDocument\x12-\n\x08\x64ocument\x18\x01 \x01(\x0b\x32\x1b.edocnet.office.v1.Document\x12\x12\n\nmessage_id\x18\x02 \x01(\x0c\x12\x11\n\trecipient\x18\x03 \x01(\t\x12\x30\n\x0creceive_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x05state\x18\x05 \x01(\x0e\x32 .edocnet.office.v1.DocumentState\x12\x10\n\x08position\x18\x06 \x01(\x04\"\xd2\x01\n\x0eOutboxDocument\x12-\n\x08\x64ocument\x18\x01 \x01(\x0b\x32\x1b.edocnet.office.v1.Document\x12/\n\x0b\x63reate_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\ndeliveries\x18\x04 \x03(\x0b\x32\x1b.edocnet.office.v1.Delivery\"\x85\x03\n\x08\x44\x65livery\x12\x12\n\nmessage_id\x18\x01 \x01(\x0c\x12\x11\n\trecipient\x18\x02 \x01(\t\x12/\n\x05state\x18\x03 \x01(\x0e\x32 .edocnet.office.v1.DeliveryState\x12.\n\nstate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08\x61ttempts\x18\x05 \x01(\r\x12\x0e\n\x06reason\x18\x06 \x01(\t\x12\x0f\n\x07message\x18\x07 \x01(\t\x12\x35\n\x11next_attempt_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0epeer_down_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x39\n\x0frecipient_state\x18\n \x01(\x0e\x32 .edocnet.office.v1.DocumentState\x12\x18\n\x10recipient_reason\x18\x0b \x01(\t\"\xb7\x01\n\x05\x45vent\x12\x10\n\x08position\x18\x01 \x01(\x04\x12*\n\x04kind\x18\x02 \x01(\x0e\x32\x1c.edocnet.office.v1.EventKind\x12\x13\n\x0b\x64ocument_id\x18\x03 \x01(\x0c\x12\x12\n\nmessage_id\x18\x04 \x01(\x0c\x12\x0e\n\x06\x61gency\x18\x05 \x01(\t\x12\r\n\x05state\x18\x06 \x01(\t\x12(\n\x04time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp*v\n\x07Urgency\x12\x17\n\x13URGENCY_UNSPECIFIED\x10\x00\x12\x12\n\x0eURGENCY_NORMAL\x10\x01\x12\x10\n\x0cURGENCY_KHAN\x10\x02\x12\x17\n\x13URGENCY_THUONG_KHAN\x10\x03\x12\x13\n\x0fURGENCY_HOA_TOC\x10\x04*\x92\x01\n\tOperation\x12\x19\n\x15OPERATION_UNSPECIFIED\x10\x00\x12\x11\n\rOPERATION_NEW\x10\x01\x12\x14\n\x10OPERATION_UPDATE\x10\x02\x12\x15\n\x11OPERATION_REPLACE\x10\x03\x12\x14\n\x10OPERATION_REVOKE\x10\x04\x12\x14\n\x10OPERATION_STATUS\x10\x05*\xfb\x01\n\rDocumentState\x12\x1e\n\x1a\x44OCUMENT_STATE_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x44OCUMENT_STATE_RECEIVED\x10\x01\x12\x1b\n\x17\x44OCUMENT_STATE_ACCEPTED\x10\x02\x12\x1b\n\x17\x44OCUMENT_STATE_ASSIGNED\x10\x03\x12\x1d\n\x19\x44OCUMENT_STATE_PROCESSING\x10\x04\x12\x1b\n\x17\x44OCUMENT_STATE_FINISHED\x10\x05\x12\x1b\n\x17\x44OCUMENT_STATE_REJECTED\x10\x06\x12\x1a\n\x16\x44OCUMENT_STATE_REVOKED\x10\x07*\xef\x01\n\rDeliveryState\x12\x1e\n\x1a\x44\x45LIVERY_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15\x44\x45LIVERY_STATE_QUEUED\x10\x01\x12\x1a\n\x16\x44\x45LIVERY_STATE_SENDING\x10\x02\x12\x1c\n\x18\x44\x45LIVERY_STATE_DELIVERED\x10\x03\x12\x1b\n\x17\x44\x45LIVERY_STATE_REJECTED\x10\x04\x12\x1a\n\x16\x44\x45LIVERY_STATE_EXPIRED\x10\x05\x12\x17\n\x13\x44\x45LIVERY_STATE_HELD\x10\x06\x12\x17\n\x13\x44\x45LIVERY_STATE_VOID\x10\x07*\xab\x01\n\tEventKind\x12\x1a\n\x16\x45VENT_KIND_UNSPECIFIED\x10\x00\x12 \n\x1c\x45VENT_KIND_DOCUMENT_RECEIVED\x10\x01\x12\x1f\n\x1b\x45VENT_KIND_DOCUMENT_DECIDED\x10\x02\x12\x1f\n\x1b\x45VENT_KIND_DELIVERY_CHANGED\x10\x03\x12\x1e\n\x1a\x45VENT_KIND_STATUS_RECEIVED\x10\x04\x32\xaa\x06\n\rOfficeService\x12O\n\x06Submit\x12 .edocnet.office.v1.SubmitRequest\x1a!.edocnet.office.v1.SubmitResponse(\x01\x12V\n\tListInbox\x12#.edocnet.office.v1.ListInboxRequest\x1a$.edocnet.office.v1.ListInboxResponse\x12Y\n\nListOutbox\x12$.edocnet.office.v1.ListOutboxRequest\x1a%.edocnet.office.v1.ListOutboxResponse\x12\\\n\x0bGetDocument\x12%.edocnet.office.v1.GetDocumentRequest\x1a&.edocnet.office.v1.GetDocumentResponse\x12R\n\x07GetPart\x12!.edocnet.office.v1.GetPartRequest\x1a\".edocnet.office.v1.GetPartResponse0\x01\x12M\n\x06\x44\x65\x63ide\x12 .edocnet.office.v1.DecideRequest\x1a!.edocnet.office.v1.DecideResponse\x12Y\n\nFetchInbox\x12$.edocnet.office.v1.FetchInboxRequest\x1a%.edocnet.office.v1.FetchInboxResponse\x12k\n\x10\x41\x63knowledgeInbox\x12*.edocnet.office.v1.AcknowledgeInboxRequest\x1a+.edocnet.office.v1.AcknowledgeInboxResponse\x12L\n\x05Watch\x12\x1f.edocnet.office.v1.WatchRequest\x1a .edocnet.office.v1.WatchResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&edocnet/office/v1/office_service.proto\x12\x11\x65\x64ocnet.office.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"[\n\rSubmitRequest\x12\x31\n\x06header\x18\x01 \x01(\x0b\x32\x1f.edocnet.office.v1.SubmitHeaderH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04kind\"\x82\x01\n\x0eSubmitResponse\x12\x13\n\x0b\x64ocument_id\x18\x01 \x01(\x0c\x12/\n\ndeliveries\x18\x02 \x03(\x0b\x32\x1b.edocnet.office.v1.Delivery\x12\x18\n\x10repeated_request\x18\x03 \x01(\x08\x12\x10\n\x08position\x18\x04 \x01(\x04\"q\n\x10ListInboxRequest\x12\x0e\n\x06\x61gency\x18\x01 \x01(\t\x12/\n\x05state\x18\x02 \x01(\x0e\x32 .edocnet.office.v1.DocumentState\x12\r\n\x05limit\x18\x03 \x01(\r\x12\r\n\x05\x61\x66ter\x18\x04 \x01(\t\"V\n\x11ListInboxResponse\x12\x33\n\tdocuments\x18\x01 \x03(\x0b\x32 .edocnet.office.v1.InboxDocument\x12\x0c\n\x04next\x18\x02 \x01(\t\"r\n\x11ListOutboxRequest\x12\x0e\n\x06\x61gency\x18\x01 \x01(\t\x12/\n\x05state\x18\x02 \x01(\x0e\x32 .edocnet.office.v1.DeliveryState\x12\r\n\x05limit\x18\x03 \x01(\r\x12\r\n\x05\x61\x66ter\x18\x04 \x01(\t\"X\n\x12ListOutboxResponse\x12\x34\n\tdocuments\x18\x01 \x03(\x0b\x32!.edocnet.office.v1.OutboxDocument\x12\x0c\n\x04next\x18\x02 \x01(\t\" \n\x12GetDocumentRequest\x12\n\n\x02id\x18\x01 \x01(\t\"\xa5\x01\n\x13GetDocumentResponse\x12\x32\n\x08received\x18\x01 \x03(\x0b\x32 .edocnet.office.v1.InboxDocument\x12/\n\x04sent\x18\x02 \x01(\x0b\x32!.edocnet.office.v1.OutboxDocument\x12)\n\x07history\x18\x03 \x03(\x0b\x32\x18.edocnet.office.v1.Event\"+\n\x0eGetPartRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\r\n\x05index\x18\x02 \x01(\r\" \n\x0fGetPartResponse\x12\r\n\x05\x63hunk\x18\x01 \x01(\x0c\"\x90\x01\n\rDecideRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x02 \x01(\t\x12+\n\x06\x61\x63\x63\x65pt\x18\x03 \x01(\x0b\x32\x19.edocnet.office.v1.AcceptH\x00\x12+\n\x06reject\x18\x04 \x01(\x0b\x32\x19.edocnet.office.v1.RejectH\x00\x42\n\n\x08\x64\x65\x63ision\"\x08\n\x06\x41\x63\x63\x65pt\"&\n\x06Reject\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"^\n\x0e\x44\x65\x63ideResponse\x12\x32\n\x08\x64ocument\x18\x01 \x01(\x0b\x32 .edocnet.office.v1.InboxDocument\x12\x18\n\x10repeated_request\x18\x02 \x01(\x08\"4\n\x11\x46\x65tchInboxRequest\x12\x10\n\x08\x63onsumer\x18\x01 \x01(\t\x12\r\n\x05limit\x18\x02 \x01(\r\"I\n\x12\x46\x65tchInboxResponse\x12\x33\n\tdocuments\x18\x01 \x03(\x0b\x32 .edocnet.office.v1.InboxDocument\"=\n\x17\x41\x63knowledgeInboxRequest\x12\x10\n\x08\x63onsumer\x18\x01 \x01(\t\x12\x10\n\x08position\x18\x02 \x01(\x04\",\n\x18\x41\x63knowledgeInboxResponse\x12\x10\n\x08position\x18\x01 \x01(\x04\"2\n\x0cWatchRequest\x12\r\n\x05\x61\x66ter\x18\x01 \x01(\x04\x12\x13\n\x0b\x64ocument_id\x18\x02 \x01(\x0c\"9\n\rWatchResponse\x12(\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x18.edocnet.office.v1.Event\"\xd7\x02\n\x0cSubmitHeader\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0e\n\x06sender\x18\x02 \x01(\t\x12\x12\n\nrecipients\x18\x03 \x03(\t\x12+\n\x07urgency\x18\x04 \x01(\x0e\x32\x1a.edocnet.office.v1.Urgency\x12/\n\toperation\x18\x05 \x01(\x0e\x32\x1c.edocnet.office.v1.Operation\x12\r\n\x05\x61\x62out\x18\x06 \x01(\t\x12\x13\n\x0brecord_size\x18\x07 \x01(\x04\x12\x31\n\x05parts\x18\x08 \x03(\x0b\x32\".edocnet.office.v1.PartDeclaration\x12+\n\x08lifetime\x18\t \x01(\x0b\x32\x19.google.protobuf.Duration\x12-\n\tsend_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"A\n\x0fPartDeclaration\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nmedia_type\x18\x02 \x01(\t\x12\x0c\n\x04size\x18\x03 \x01(\x04\"U\n\x04Part\x12\r\n\x05index\x18\x01 \x01(\r\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x12\n\nmedia_type\x18\x03 \x01(\t\x12\x0c\n\x04size\x18\x04 \x01(\x04\x12\x0e\n\x06sha256\x18\x05 \x01(\x0c\"\xbd\x02\n\x08\x44ocument\x12\x13\n\x0b\x64ocument_id\x18\x01 \x01(\x0c\x12\x0e\n\x06sender\x18\x02 \x01(\t\x12\x15\n\rdocument_code\x18\x03 \x01(\t\x12\x0e\n\x06number\x18\x04 \x01(\t\x12\x10\n\x08notation\x18\x05 \x01(\t\x12\x15\n\rdocument_type\x18\x06 \x01(\t\x12\x0f\n\x07subject\x18\x07 \x01(\t\x12\x13\n\x0bissued_date\x18\x08 \x01(\t\x12\x10\n\x08\x64ue_date\x18\t \x01(\t\x12+\n\x07urgency\x18\n \x01(\x0e\x32\x1a.edocnet.office.v1.Urgency\x12/\n\toperation\x18\x0b \x01(\x0e\x32\x1c.edocnet.office.v1.Operation\x12&\n\x05parts\x18\x0c \x03(\x0b\x32\x17.edocnet.office.v1.Part\"\xda\x01\n\rInboxDocument\x12-\n\x08\x64ocument\x18\x01 \x01(\x0b\x32\x1b.edocnet.office.v1.Document\x12\x12\n\nmessage_id\x18\x02 \x01(\x0c\x12\x11\n\trecipient\x18\x03 \x01(\t\x12\x30\n\x0creceive_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x05state\x18\x05 \x01(\x0e\x32 .edocnet.office.v1.DocumentState\x12\x10\n\x08position\x18\x06 \x01(\x04\"\xd2\x01\n\x0eOutboxDocument\x12-\n\x08\x64ocument\x18\x01 \x01(\x0b\x32\x1b.edocnet.office.v1.Document\x12/\n\x0b\x63reate_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\ndeliveries\x18\x04 \x03(\x0b\x32\x1b.edocnet.office.v1.Delivery\"\x85\x03\n\x08\x44\x65livery\x12\x12\n\nmessage_id\x18\x01 \x01(\x0c\x12\x11\n\trecipient\x18\x02 \x01(\t\x12/\n\x05state\x18\x03 \x01(\x0e\x32 .edocnet.office.v1.DeliveryState\x12.\n\nstate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08\x61ttempts\x18\x05 \x01(\r\x12\x0e\n\x06reason\x18\x06 \x01(\t\x12\x0f\n\x07message\x18\x07 \x01(\t\x12\x35\n\x11next_attempt_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0epeer_down_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x39\n\x0frecipient_state\x18\n \x01(\x0e\x32 .edocnet.office.v1.DocumentState\x12\x18\n\x10recipient_reason\x18\x0b \x01(\t\"\xb7\x01\n\x05\x45vent\x12\x10\n\x08position\x18\x01 \x01(\x04\x12*\n\x04kind\x18\x02 \x01(\x0e\x32\x1c.edocnet.office.v1.EventKind\x12\x13\n\x0b\x64ocument_id\x18\x03 \x01(\x0c\x12\x12\n\nmessage_id\x18\x04 \x01(\x0c\x12\x0e\n\x06\x61gency\x18\x05 \x01(\t\x12\r\n\x05state\x18\x06 \x01(\t\x12(\n\x04time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp*v\n\x07Urgency\x12\x17\n\x13URGENCY_UNSPECIFIED\x10\x00\x12\x12\n\x0eURGENCY_NORMAL\x10\x01\x12\x10\n\x0cURGENCY_KHAN\x10\x02\x12\x17\n\x13URGENCY_THUONG_KHAN\x10\x03\x12\x13\n\x0fURGENCY_HOA_TOC\x10\x04*\x92\x01\n\tOperation\x12\x19\n\x15OPERATION_UNSPECIFIED\x10\x00\x12\x11\n\rOPERATION_NEW\x10\x01\x12\x14\n\x10OPERATION_UPDATE\x10\x02\x12\x15\n\x11OPERATION_REPLACE\x10\x03\x12\x14\n\x10OPERATION_REVOKE\x10\x04\x12\x14\n\x10OPERATION_STATUS\x10\x05*\xfb\x01\n\rDocumentState\x12\x1e\n\x1a\x44OCUMENT_STATE_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x44OCUMENT_STATE_RECEIVED\x10\x01\x12\x1b\n\x17\x44OCUMENT_STATE_ACCEPTED\x10\x02\x12\x1b\n\x17\x44OCUMENT_STATE_ASSIGNED\x10\x03\x12\x1d\n\x19\x44OCUMENT_STATE_PROCESSING\x10\x04\x12\x1b\n\x17\x44OCUMENT_STATE_FINISHED\x10\x05\x12\x1b\n\x17\x44OCUMENT_STATE_REJECTED\x10\x06\x12\x1a\n\x16\x44OCUMENT_STATE_REVOKED\x10\x07*\xef\x01\n\rDeliveryState\x12\x1e\n\x1a\x44\x45LIVERY_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15\x44\x45LIVERY_STATE_QUEUED\x10\x01\x12\x1a\n\x16\x44\x45LIVERY_STATE_SENDING\x10\x02\x12\x1c\n\x18\x44\x45LIVERY_STATE_DELIVERED\x10\x03\x12\x1b\n\x17\x44\x45LIVERY_STATE_REJECTED\x10\x04\x12\x1a\n\x16\x44\x45LIVERY_STATE_EXPIRED\x10\x05\x12\x17\n\x13\x44\x45LIVERY_STATE_HELD\x10\x06\x12\x17\n\x13\x44\x45LIVERY_STATE_VOID\x10\x07*\xab\x01\n\tEventKind\x12\x1a\n\x16\x45VENT_KIND_UNSPECIFIED\x10\x00\x12 \n\x1c\x45VENT_KIND_DOCUMENT_RECEIVED\x10\x01\x12\x1f\n\x1b\x45VENT_KIND_DOCUMENT_DECIDED\x10\x02\x12\x1f\n\x1b\x45VENT_KIND_DELIVERY_CHANGED\x10\x03\x12\x1e\n\x1a\x45VENT_KIND_STATUS_RECEIVED\x10\x04\x32\xaa\x06\n\rOfficeService\x12O\n\x06Submit\x12 .edocnet.office.v1.SubmitRequest\x1a!.edocnet.office.v1.SubmitResponse(\x01\x12V\n\tListInbox\x12#.edocnet.office.v1.ListInboxRequest\x1a$.edocnet.office.v1.ListInboxResponse\x12Y\n\nListOutbox\x12$.edocnet.office.v1.ListOutboxRequest\x1a%.edocnet.office.v1.ListOutboxResponse\x12\\\n\x0bGetDocument\x12%.edocnet.office.v1.GetDocumentRequest\x1a&.edocnet.office.v1.GetDocumentResponse\x12R\n\x07GetPart\x12!.edocnet.office.v1.GetPartRequest\x1a\".edocnet.office.v1.GetPartResponse0\x01\x12M\n\x06\x44\x65\x63ide\x12 .edocnet.office.v1.DecideRequest\x1a!.edocnet.office.v1.DecideResponse\x12Y\n\nFetchInbox\x12$.edocnet.office.v1.FetchInboxRequest\x1a%.edocnet.office.v1.FetchInboxResponse\x12k\n\x10\x41\x63knowledgeInbox\x12*.edocnet.office.v1.AcknowledgeInboxRequest\x1a+.edocnet.office.v1.AcknowledgeInboxResponse\x12L\n\x05Watch\x12\x1f.edocnet.office.v1.WatchRequest\x1a .edocnet.office.v1.WatchResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'edocnet.office.v1.office_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_URGENCY']._serialized_start=3534
-  _globals['_URGENCY']._serialized_end=3652
-  _globals['_OPERATION']._serialized_start=3655
-  _globals['_OPERATION']._serialized_end=3801
-  _globals['_DOCUMENTSTATE']._serialized_start=3804
-  _globals['_DOCUMENTSTATE']._serialized_end=4055
-  _globals['_DELIVERYSTATE']._serialized_start=4058
-  _globals['_DELIVERYSTATE']._serialized_end=4297
-  _globals['_EVENTKIND']._serialized_start=4300
-  _globals['_EVENTKIND']._serialized_end=4471
+  _globals['_URGENCY']._serialized_start=3516
+  _globals['_URGENCY']._serialized_end=3634
+  _globals['_OPERATION']._serialized_start=3637
+  _globals['_OPERATION']._serialized_end=3783
+  _globals['_DOCUMENTSTATE']._serialized_start=3786
+  _globals['_DOCUMENTSTATE']._serialized_end=4037
+  _globals['_DELIVERYSTATE']._serialized_start=4040
+  _globals['_DELIVERYSTATE']._serialized_end=4279
+  _globals['_EVENTKIND']._serialized_start=4282
+  _globals['_EVENTKIND']._serialized_end=4453
   _globals['_SUBMITREQUEST']._serialized_start=126
   _globals['_SUBMITREQUEST']._serialized_end=217
   _globals['_SUBMITRESPONSE']._serialized_start=220
@@ -58,47 +58,47 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETDOCUMENTREQUEST']._serialized_start=761
   _globals['_GETDOCUMENTREQUEST']._serialized_end=793
   _globals['_GETDOCUMENTRESPONSE']._serialized_start=796
-  _globals['_GETDOCUMENTRESPONSE']._serialized_end=977
-  _globals['_GETPARTREQUEST']._serialized_start=979
-  _globals['_GETPARTREQUEST']._serialized_end=1022
-  _globals['_GETPARTRESPONSE']._serialized_start=1024
-  _globals['_GETPARTRESPONSE']._serialized_end=1056
-  _globals['_DECIDEREQUEST']._serialized_start=1059
-  _globals['_DECIDEREQUEST']._serialized_end=1203
-  _globals['_ACCEPT']._serialized_start=1205
-  _globals['_ACCEPT']._serialized_end=1213
-  _globals['_REJECT']._serialized_start=1215
-  _globals['_REJECT']._serialized_end=1253
-  _globals['_DECIDERESPONSE']._serialized_start=1255
-  _globals['_DECIDERESPONSE']._serialized_end=1349
-  _globals['_FETCHINBOXREQUEST']._serialized_start=1351
-  _globals['_FETCHINBOXREQUEST']._serialized_end=1403
-  _globals['_FETCHINBOXRESPONSE']._serialized_start=1405
-  _globals['_FETCHINBOXRESPONSE']._serialized_end=1478
-  _globals['_ACKNOWLEDGEINBOXREQUEST']._serialized_start=1480
-  _globals['_ACKNOWLEDGEINBOXREQUEST']._serialized_end=1541
-  _globals['_ACKNOWLEDGEINBOXRESPONSE']._serialized_start=1543
-  _globals['_ACKNOWLEDGEINBOXRESPONSE']._serialized_end=1587
-  _globals['_WATCHREQUEST']._serialized_start=1589
-  _globals['_WATCHREQUEST']._serialized_end=1639
-  _globals['_WATCHRESPONSE']._serialized_start=1641
-  _globals['_WATCHRESPONSE']._serialized_end=1698
-  _globals['_SUBMITHEADER']._serialized_start=1701
-  _globals['_SUBMITHEADER']._serialized_end=2046
-  _globals['_PARTDECLARATION']._serialized_start=2048
-  _globals['_PARTDECLARATION']._serialized_end=2113
-  _globals['_PART']._serialized_start=2115
-  _globals['_PART']._serialized_end=2200
-  _globals['_DOCUMENT']._serialized_start=2203
-  _globals['_DOCUMENT']._serialized_end=2520
-  _globals['_INBOXDOCUMENT']._serialized_start=2523
-  _globals['_INBOXDOCUMENT']._serialized_end=2741
-  _globals['_OUTBOXDOCUMENT']._serialized_start=2744
-  _globals['_OUTBOXDOCUMENT']._serialized_end=2954
-  _globals['_DELIVERY']._serialized_start=2957
-  _globals['_DELIVERY']._serialized_end=3346
-  _globals['_EVENT']._serialized_start=3349
-  _globals['_EVENT']._serialized_end=3532
-  _globals['_OFFICESERVICE']._serialized_start=4474
-  _globals['_OFFICESERVICE']._serialized_end=5284
+  _globals['_GETDOCUMENTRESPONSE']._serialized_end=961
+  _globals['_GETPARTREQUEST']._serialized_start=963
+  _globals['_GETPARTREQUEST']._serialized_end=1006
+  _globals['_GETPARTRESPONSE']._serialized_start=1008
+  _globals['_GETPARTRESPONSE']._serialized_end=1040
+  _globals['_DECIDEREQUEST']._serialized_start=1043
+  _globals['_DECIDEREQUEST']._serialized_end=1187
+  _globals['_ACCEPT']._serialized_start=1189
+  _globals['_ACCEPT']._serialized_end=1197
+  _globals['_REJECT']._serialized_start=1199
+  _globals['_REJECT']._serialized_end=1237
+  _globals['_DECIDERESPONSE']._serialized_start=1239
+  _globals['_DECIDERESPONSE']._serialized_end=1333
+  _globals['_FETCHINBOXREQUEST']._serialized_start=1335
+  _globals['_FETCHINBOXREQUEST']._serialized_end=1387
+  _globals['_FETCHINBOXRESPONSE']._serialized_start=1389
+  _globals['_FETCHINBOXRESPONSE']._serialized_end=1462
+  _globals['_ACKNOWLEDGEINBOXREQUEST']._serialized_start=1464
+  _globals['_ACKNOWLEDGEINBOXREQUEST']._serialized_end=1525
+  _globals['_ACKNOWLEDGEINBOXRESPONSE']._serialized_start=1527
+  _globals['_ACKNOWLEDGEINBOXRESPONSE']._serialized_end=1571
+  _globals['_WATCHREQUEST']._serialized_start=1573
+  _globals['_WATCHREQUEST']._serialized_end=1623
+  _globals['_WATCHRESPONSE']._serialized_start=1625
+  _globals['_WATCHRESPONSE']._serialized_end=1682
+  _globals['_SUBMITHEADER']._serialized_start=1685
+  _globals['_SUBMITHEADER']._serialized_end=2028
+  _globals['_PARTDECLARATION']._serialized_start=2030
+  _globals['_PARTDECLARATION']._serialized_end=2095
+  _globals['_PART']._serialized_start=2097
+  _globals['_PART']._serialized_end=2182
+  _globals['_DOCUMENT']._serialized_start=2185
+  _globals['_DOCUMENT']._serialized_end=2502
+  _globals['_INBOXDOCUMENT']._serialized_start=2505
+  _globals['_INBOXDOCUMENT']._serialized_end=2723
+  _globals['_OUTBOXDOCUMENT']._serialized_start=2726
+  _globals['_OUTBOXDOCUMENT']._serialized_end=2936
+  _globals['_DELIVERY']._serialized_start=2939
+  _globals['_DELIVERY']._serialized_end=3328
+  _globals['_EVENT']._serialized_start=3331
+  _globals['_EVENT']._serialized_end=3514
+  _globals['_OFFICESERVICE']._serialized_start=4456
+  _globals['_OFFICESERVICE']._serialized_end=5266
 # @@protoc_insertion_point(module_scope)

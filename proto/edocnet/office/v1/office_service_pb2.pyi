@@ -5,8 +5,7 @@ What a node offers to the office it serves: document-management systems and the 
 
 Offered on the node's unix socket alone, whose mode (0600) says who may call. Ids are the 16
 bytes of a UUIDv7; where a person types one, it is text and may be a unique beginning of at least
-8 characters. A message is at most 1 MiB, except Submit's header and GetDocument's answer, which
-carry a record and may have 5 MiB.
+8 characters. A message is at most 1 MiB.
 """
 
 from collections import abc as _abc
@@ -224,7 +223,7 @@ class SubmitRequest(_message.Message):
     HEADER_FIELD_NUMBER: _builtins.int
     CHUNK_FIELD_NUMBER: _builtins.int
     chunk: _builtins.bytes
-    """Next bytes of the parts, at most 960 KiB."""
+    """Next bytes of the content, at most 960 KiB."""
     @_builtins.property
     def header(self) -> Global___SubmitHeader:
         """First message only."""
@@ -435,10 +434,7 @@ class GetDocumentResponse(_message.Message):
 
     RECEIVED_FIELD_NUMBER: _builtins.int
     SENT_FIELD_NUMBER: _builtins.int
-    RECORD_FIELD_NUMBER: _builtins.int
     HISTORY_FIELD_NUMBER: _builtins.int
-    record: _builtins.bytes
-    """Exact bytes of the record, canonical JSON, at most 4 MiB; empty after destruction."""
     @_builtins.property
     def received(self) -> _containers.RepeatedCompositeFieldContainer[Global___InboxDocument]:
         """The document as received; more than one when several agencies of this node received it."""
@@ -449,19 +445,18 @@ class GetDocumentResponse(_message.Message):
 
     @_builtins.property
     def history(self) -> _containers.RepeatedCompositeFieldContainer[Global___Event]:
-        """What became of it here, oldest first."""
+        """What became of it here, oldest first, the last 1000."""
 
     def __init__(
         self,
         *,
         received: _abc.Iterable[Global___InboxDocument] | None = ...,
         sent: Global___OutboxDocument | None = ...,
-        record: _builtins.bytes = ...,
         history: _abc.Iterable[Global___Event] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["sent", b"sent"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["history", b"history", "received", b"received", "record", b"record", "sent", b"sent"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["history", b"history", "received", b"received", "sent", b"sent"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -478,7 +473,7 @@ class GetPartRequest(_message.Message):
     id: _builtins.str
     """As in GetDocumentRequest."""
     index: _builtins.int
-    """Index of the part; 0 is the record."""
+    """Index of the part; 0 is the record, as its exact bytes."""
     def __init__(
         self,
         *,
@@ -786,7 +781,7 @@ class SubmitHeader(_message.Message):
     URGENCY_FIELD_NUMBER: _builtins.int
     OPERATION_FIELD_NUMBER: _builtins.int
     ABOUT_FIELD_NUMBER: _builtins.int
-    RECORD_FIELDS_FIELD_NUMBER: _builtins.int
+    RECORD_SIZE_FIELD_NUMBER: _builtins.int
     PARTS_FIELD_NUMBER: _builtins.int
     LIFETIME_FIELD_NUMBER: _builtins.int
     SEND_TIME_FIELD_NUMBER: _builtins.int
@@ -802,10 +797,11 @@ class SubmitHeader(_message.Message):
     """The earlier document that an update, replacement or revocation speaks of, as text like
     GetDocumentRequest.id; empty with a new document.
     """
-    record_fields: _builtins.bytes
-    """Fields of the record `edoc.document/v1` as a JSON object (proto/README.md, section Records),
-    without type, network, document_id and recipients, which the node fills in. Without `issuer`
-    the sender is named as in the directory. At most 4 MiB.
+    record_size: _builtins.int
+    """Size in bytes of the fields of the record, which the content begins with; at most 4 MiB. They
+    are a JSON object as `edoc.document/v1` has them (proto/README.md, section Records), without
+    type, network, document_id and recipients, which the node fills in. Without `issuer` the sender
+    is named as in the directory.
     """
     @_builtins.property
     def recipients(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -832,14 +828,14 @@ class SubmitHeader(_message.Message):
         urgency: Global___Urgency.ValueType = ...,
         operation: Global___Operation.ValueType = ...,
         about: _builtins.str = ...,
-        record_fields: _builtins.bytes = ...,
+        record_size: _builtins.int = ...,
         parts: _abc.Iterable[Global___PartDeclaration] | None = ...,
         lifetime: _duration_pb2.Duration | None = ...,
         send_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["lifetime", b"lifetime", "send_time", b"send_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["about", b"about", "lifetime", b"lifetime", "operation", b"operation", "parts", b"parts", "recipients", b"recipients", "record_fields", b"record_fields", "request_id", b"request_id", "send_time", b"send_time", "sender", b"sender", "urgency", b"urgency"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["about", b"about", "lifetime", b"lifetime", "operation", b"operation", "parts", b"parts", "recipients", b"recipients", "record_size", b"record_size", "request_id", b"request_id", "send_time", b"send_time", "sender", b"sender", "urgency", b"urgency"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -89,8 +89,8 @@ class OfficeServiceServicer(object):
     def Submit(self, request_iterator, context):
         """Hands in a document with its parts; answered when it is on disk and will be delivered.
 
-        The first message is the header, every later one a piece of the parts, joined in the order in
-        which the header declares them. Idempotent by request id: the same request again keeps nothing
+        The first message is the header, every later one a piece of the content: the fields of the
+        record, then the parts in the order in which the header declares them, all joined. Idempotent by request id: the same request again keeps nothing
         and is answered with what was kept; another request under the id fails with REQUEST_CONFLICT.
         One unknown recipient fails the whole with AGENCY_UNKNOWN, and nothing is sent.
         """

@@ -5,8 +5,7 @@ What a node offers to the office it serves: document-management systems and the 
 
 Offered on the node's unix socket alone, whose mode (0600) says who may call. Ids are the 16
 bytes of a UUIDv7; where a person types one, it is text and may be a unique beginning of at least
-8 characters. A message is at most 1 MiB, except Submit's header and GetDocument's answer, which
-carry a record and may have 5 MiB.
+8 characters. A message is at most 1 MiB.
 """
 
 from collections import abc as _abc
@@ -42,8 +41,8 @@ class OfficeServiceStub:
     Submit: _grpc.StreamUnaryMultiCallable[_office_service_pb2.SubmitRequest, _office_service_pb2.SubmitResponse]
     """Hands in a document with its parts; answered when it is on disk and will be delivered.
 
-    The first message is the header, every later one a piece of the parts, joined in the order in
-    which the header declares them. Idempotent by request id: the same request again keeps nothing
+    The first message is the header, every later one a piece of the content: the fields of the
+    record, then the parts in the order in which the header declares them, all joined. Idempotent by request id: the same request again keeps nothing
     and is answered with what was kept; another request under the id fails with REQUEST_CONFLICT.
     One unknown recipient fails the whole with AGENCY_UNKNOWN, and nothing is sent.
     """
@@ -88,8 +87,8 @@ class OfficeServiceAsyncStub(OfficeServiceStub):
     Submit: _aio.StreamUnaryMultiCallable[_office_service_pb2.SubmitRequest, _office_service_pb2.SubmitResponse]  # type: ignore[assignment]
     """Hands in a document with its parts; answered when it is on disk and will be delivered.
 
-    The first message is the header, every later one a piece of the parts, joined in the order in
-    which the header declares them. Idempotent by request id: the same request again keeps nothing
+    The first message is the header, every later one a piece of the content: the fields of the
+    record, then the parts in the order in which the header declares them, all joined. Idempotent by request id: the same request again keeps nothing
     and is answered with what was kept; another request under the id fails with REQUEST_CONFLICT.
     One unknown recipient fails the whole with AGENCY_UNKNOWN, and nothing is sent.
     """
@@ -137,8 +136,8 @@ class OfficeServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_office_service_pb2.SubmitResponse, _abc.Awaitable[_office_service_pb2.SubmitResponse]]:
         """Hands in a document with its parts; answered when it is on disk and will be delivered.
 
-        The first message is the header, every later one a piece of the parts, joined in the order in
-        which the header declares them. Idempotent by request id: the same request again keeps nothing
+        The first message is the header, every later one a piece of the content: the fields of the
+        record, then the parts in the order in which the header declares them, all joined. Idempotent by request id: the same request again keeps nothing
         and is answered with what was kept; another request under the id fails with REQUEST_CONFLICT.
         One unknown recipient fails the whole with AGENCY_UNKNOWN, and nothing is sent.
         """
