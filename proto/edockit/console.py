@@ -19,6 +19,7 @@ from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 from edoccore.errors import EdocError, ExitCode, RequestInvalidError
+from edockit import tls13  # noqa: F401 - entry points import this module before any of gRPC
 
 if TYPE_CHECKING:
     import typer

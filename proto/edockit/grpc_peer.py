@@ -16,7 +16,7 @@ import inspect
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextvars import ContextVar
-from typing import Any, NoReturn, TypeAlias, TypeVar
+from typing import Any, NoReturn, TypeAlias, TypeVar, cast
 
 import grpc
 import structlog
@@ -168,7 +168,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
 
 class SynchronousCallInterceptor(grpc.ServerInterceptor):
-    """Turns errors of synchronous services into gRPC status; their callers prove nothing by TLS."""
+    """Asks for TLS 1.3 and turns errors of synchronous services into gRPC status."""
 
     def intercept_service(
         self,
@@ -201,6 +201,7 @@ class _CheckedMessages(AsyncIterator[object]):
 def _around_function(behaviour: Behaviour) -> Behaviour:
     def guarded(request: object, context: grpc.ServicerContext) -> object:
         try:
+            require_tls13(_auth_context(context))
             return behaviour(request, context)
         except Exception as error:  # noqa: BLE001 - top of a call
             context.abort_with_status(abort_status(_told(error)))
@@ -211,11 +212,16 @@ def _around_function(behaviour: Behaviour) -> Behaviour:
 def _around_iterator(behaviour: Behaviour) -> Behaviour:
     def guarded(request: object, context: grpc.ServicerContext) -> Iterator[object]:
         try:
+            require_tls13(_auth_context(context))
             yield from behaviour(request, context)
         except Exception as error:  # noqa: BLE001 - top of a call
             context.abort_with_status(abort_status(_told(error)))
 
     return guarded
+
+
+def _auth_context(context: grpc.ServicerContext) -> AuthContext:
+    return cast("AuthContext", context.auth_context())  # its stub says bytes for lists of bytes
 
 
 async def _abort(context: Context, error: Exception) -> NoReturn:

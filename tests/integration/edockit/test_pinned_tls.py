@@ -287,6 +287,29 @@ def test_an_older_tls_version_is_refused_by_the_check(version: list[bytes]) -> N
     grpc_peer.require_tls13({"ssl_tls_version": [b"TLSv1.3"]})
 
 
+def test_a_synchronous_service_asks_for_tls_1_3_behind_the_handshake() -> None:
+    server = grpc_server.registry_server()
+    methods = {"Say": grpc.unary_unary_rpc_method_handler(lambda request, context: request)}
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("t.T", methods),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        with pytest.raises(grpc.RpcError) as caught:
+            channel.unary_unary("/t.T/Say")(b"hi", timeout=TIMEOUT_S)
+        assert isinstance(raise_for(caught.value), PeerNotTrustedError)
+    server.stop(0).wait()
+
+
+@pytest.mark.parametrize("program", ["edocnode", "edocregistry"])
+def test_programs_turn_tls_1_2_off_before_grpc_is_imported(program: str) -> None:
+    code = (
+        f"import sys, {program}.cli.main; from edockit import tls13; import grpc, os; "
+        "print(tls13.in_force(), os.environ['GRPC_SSL_CIPHER_SUITES'])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "ECDHE-RSA-AES256-GCM-SHA384"]
+
+
 async def test_compressed_requests_are_refused() -> None:
     server, client = tls_leaf("H29"), tls_leaf("G01")
     async with Node(server, client).running() as node:
