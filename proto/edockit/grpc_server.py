@@ -23,6 +23,7 @@ ABSOLUTE_MAX_METADATA_BYTES = 16_384
 # percentile) at 32, and 390 ms with errors at the default.
 MAX_STREAMS_PER_CONNECTION = 32
 MAX_CONNECTIONS = 4_096
+MAX_PENDING_REQUESTS = 1_024  # accepted by the connection, not yet by a thread or task
 IDENTITY_COMPRESSION_ONLY = 1  # bit set; gzip of 512 MiB of zeros is refused, unread
 HANDSHAKE_TIMEOUT_MS = 10_000
 CONNECTION_IDLE_MS = 300_000
@@ -46,6 +47,7 @@ SERVER_OPTIONS: tuple[Option, ...] = (
     ("grpc.max_metadata_size", MAX_METADATA_BYTES),
     ("grpc.absolute_max_metadata_size", ABSOLUTE_MAX_METADATA_BYTES),
     ("grpc.compression_enabled_algorithms_bitset", IDENTITY_COMPRESSION_ONLY),
+    ("grpc.server.max_pending_requests", MAX_PENDING_REQUESTS),
     ("grpc.max_allowed_incoming_connections", MAX_CONNECTIONS),
     ("grpc.server_handshake_timeout_ms", HANDSHAKE_TIMEOUT_MS),
     ("grpc.max_connection_idle_ms", CONNECTION_IDLE_MS),

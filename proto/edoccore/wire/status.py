@@ -12,7 +12,6 @@ from collections.abc import Iterable, Iterator
 from typing import cast
 
 import grpc
-from google.protobuf import any_pb2
 from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 
@@ -26,9 +25,10 @@ from edoccore.errors import (
 
 STATUS_KEY = "grpc-status-details-bin"  # trailing metadata; the gRPC libraries agree on it
 HINT_KEY = "hint"  # in ErrorInfo.metadata
-MAX_MESSAGE_LENGTH = 320  # characters; percent-encoded and twice in trailers of at most 8 KiB
+MAX_MESSAGE_LENGTH = 300  # characters; sent twice, once percent-encoded (12 bytes each at most)
 MAX_FIELD_LENGTH = 200  # characters of one metadata value
 MAX_FIELDS = 10
+MAX_SENT_BYTES = 2_800  # of text and fields, so that all trailers stay under 8 KiB in base64
 MAX_STATUS_BYTES = 8_192  # of a peer's status; more is not read
 
 _PARAMETERS = frozenset({"self", "message"})  # of EdocError; a peer's metadata cannot set them
@@ -49,16 +49,20 @@ class CallStatus(grpc.Status):
 
 def to_status(error: EdocError) -> status_pb2.Status:
     """Builds the google.rpc.Status of an error; long texts are cut, surplus fields left out."""
-    metadata = {key: value[:MAX_FIELD_LENGTH] for key, value in list(error.fields.items())}
-    if error.hint:
-        metadata = {HINT_KEY: error.hint[:MAX_FIELD_LENGTH], **metadata}
-    kept = dict(list(metadata.items())[:MAX_FIELDS])
-    info = error_details_pb2.ErrorInfo(reason=error.reason, domain=ERROR_DOMAIN, metadata=kept)
-    detail = any_pb2.Any()
-    detail.Pack(info)
     code: int = grpc.StatusCode[error.status].value[0]
-    message = error.message[:MAX_MESSAGE_LENGTH]
-    return status_pb2.Status(code=code, message=message, details=[detail])
+    status = status_pb2.Status(code=code, message=_cut(error.message, MAX_MESSAGE_LENGTH))
+    detail = status.details.add()
+    info = error_details_pb2.ErrorInfo(reason=error.reason, domain=ERROR_DOMAIN)
+    if error.hint:
+        info.metadata[HINT_KEY] = _cut(error.hint, MAX_FIELD_LENGTH)
+    detail.Pack(info)
+    for key, value in error.fields.items():
+        info.metadata[key] = _cut(value, MAX_FIELD_LENGTH)
+        room = MAX_SENT_BYTES - len(status.message.encode()) - info.ByteSize()
+        if room < 0 or len(info.metadata) > MAX_FIELDS:
+            break
+        detail.Pack(info)
+    return status
 
 
 def abort_status(error: EdocError) -> CallStatus:
@@ -103,6 +107,11 @@ def raise_for(
     if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
         return LimitExceededError(f"the message was refused by the other side: {text}")
     return EdocError(f"the call failed: {code.name}: {text}", code=code.name)
+
+
+def _cut(text: str, length: int) -> str:
+    """Shortens a text; half a character, from the name of a file, becomes a question mark."""
+    return text[:length].encode("utf-8", "replace").decode("utf-8")
 
 
 def _sent_error(call: grpc.RpcError) -> EdocError | None:

@@ -12,6 +12,7 @@ STREAM = "/test.Echo/Stream"
 READ = "/test.Echo/Read"
 WHO = "/test.Echo/Who"
 FAIL = "/test.Echo/Fail"
+FAIL_AT_LENGTH = "/test.Echo/FailAtLength"
 BREAK = "/test.Echo/Break"
 BREAK_STREAM = "/test.Echo/BreakStream"
 
@@ -38,6 +39,11 @@ async def fail(request: bytes, context: object) -> bytes:
     raise AgencyUnknownError("no agency Z99", hint="check the code", agency="Z99")
 
 
+async def fail_at_length(request: bytes, context: object) -> bytes:
+    fields = {f"field_{number}": "Ủy ban " * 500 for number in range(30)}
+    raise AgencyUnknownError("Không tìm thấy " * 500, hint="Ủy ban " * 500, **fields)
+
+
 async def break_down(request: bytes, context: object) -> bytes:
     raise KeyError("geheim")
 
@@ -57,6 +63,7 @@ def handler() -> grpc.GenericRpcHandler:
             "Read": grpc.stream_stream_rpc_method_handler(read),
             "Who": grpc.unary_unary_rpc_method_handler(who),
             "Fail": grpc.unary_unary_rpc_method_handler(fail),
+            "FailAtLength": grpc.unary_unary_rpc_method_handler(fail_at_length),
             "Break": grpc.unary_unary_rpc_method_handler(break_down),
             "BreakStream": grpc.stream_stream_rpc_method_handler(break_stream),
         },

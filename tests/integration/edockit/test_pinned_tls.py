@@ -357,6 +357,10 @@ async def test_errors_arrive_as_the_class_that_was_raised_and_faults_without_the
             await node.call(client, server, method=echo.FAIL)
         assert caught.value.hint == "check the code"
         assert caught.value.fields == {"agency": "Z99"}
+        with pytest.raises(AgencyUnknownError, match=r"^Không tìm thấy") as long:
+            await node.call(client, server, method=echo.FAIL_AT_LENGTH)
+        assert long.value.hint.startswith("Ủy ban")
+        assert "field_0" in long.value.fields
         with pytest.raises(EdocError) as fault:
             await node.call(client, server, method=echo.BREAK)
         assert fault.value.reason == "INTERNAL"

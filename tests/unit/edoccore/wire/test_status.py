@@ -1,6 +1,7 @@
 """Errors over gRPC: what was raised on one side is raised on the other."""
 
 from collections.abc import Iterator
+from urllib.parse import quote
 
 import grpc
 import pytest
@@ -70,8 +71,14 @@ def test_there_is_exactly_one_error_info_of_our_domain() -> None:
 def test_trailers_stay_under_the_limit_whatever_the_text(text: str, hint: str, name: str) -> None:
     fields = {f"field_{number}": name for number in range(20)}
     sent = status.abort_status(EdocError(text, hint=hint, **fields))
-    assert len(sent.trailing_metadata[0][1]) <= status.MAX_STATUS_BYTES
+    encoded = len(sent.trailing_metadata[0][1]) * 4 // 3 + len(quote(sent.details))
+    assert encoded <= status.MAX_STATUS_BYTES
     assert over_the_wire(EdocError(text, hint=hint, **fields)).reason == "INTERNAL"
+
+
+def test_a_file_name_that_is_no_text_does_not_break_the_error() -> None:
+    received = over_the_wire(errors.DocumentUnknownError("no \udcff", path="\udcff"))
+    assert (received.message, received.fields) == ("no ?", {"path": "?"})
 
 
 def test_a_reason_of_a_newer_version_is_kept_as_a_field() -> None:
