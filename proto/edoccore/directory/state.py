@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import lru_cache
 
 from edoccore.directory import layout
 from edoccore.directory.layout import OFFICER_ALARM_BEFORE
@@ -77,24 +78,48 @@ def judge(directory: Directory, now: datetime) -> DirectoryState:
         directory: Verified.
         now: The moment; aware.
     """
-    return judge_roles(directory.expiries, now)
+    return _judge(_ends_of_directory(directory), now)
 
 
 def judge_roles(expiries: Mapping[str, datetime], now: datetime) -> DirectoryState:
     """Judges the expiry of all roles, by name; see ``judge``."""
-    role, expires = min(
-        ((name, end) for name, end in expiries.items() if _vouches(name)),
-        key=lambda item: (item[1], item[0]),
+    return _judge(_ends_of(expiries), now)
+
+
+@dataclass(frozen=True, slots=True)
+class _Ends:
+    """When roles end: those that vouch first, each group by name; and the two moments that count.
+
+    Attributes:
+        first: The earliest of all; before it the directory is FRESH.
+        vouching: The earliest end of a role that vouches, and that role.
+    """
+
+    roles: tuple[tuple[str, datetime], ...]
+    first: datetime
+    vouching: tuple[datetime, str]
+
+
+@lru_cache(maxsize=2)  # asked for every parcel; a directory never changes
+def _ends_of_directory(directory: Directory) -> _Ends:
+    return _ends_of(directory.expiries)
+
+
+def _ends_of(expiries: Mapping[str, datetime]) -> _Ends:
+    return _Ends(
+        roles=tuple(sorted(expiries.items(), key=lambda item: (not _vouches(item[0]), item))),
+        first=min(expiries.values()),
+        vouching=min((end, name) for name, end in expiries.items() if _vouches(name)),
     )
+
+
+def _judge(ends: _Ends, now: datetime) -> DirectoryState:
+    expires, role = ends.vouching
     left = max(expires - now, timedelta(0))
-    old = tuple(
-        f"the role {name} ended at {end.isoformat()}"
-        for name, end in sorted(expiries.items(), key=lambda item: (not _vouches(item[0]), item))
-        if now >= end
-    )
+    old = [] if now < ends.first else [item for item in ends.roles if item[1] <= now]
     return DirectoryState(
         freshness=_freshness(expired=now >= expires, stale=bool(old)),
-        reasons=old,
+        reasons=tuple(f"the role {name} ended at {end.isoformat()}" for name, end in old),
         expires=expires,
         expiring_role=role,
         left=left,
