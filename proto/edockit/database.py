@@ -121,6 +121,7 @@ class Database:
             SettingsError: The URL is of another kind.
             DataFolderError: The file cannot be opened or others may read it.
             StorageDamagedError: The file is not a database.
+            StorageFailedError: The PostgreSQL server does not answer or let this user in.
         """
         database = cls(*_engines(url), on_failure=on_failure)
         database._writer.start()
@@ -322,7 +323,12 @@ def _set_up_sqlite(engine: Engine, pragmas: tuple[str, ...], begin: str) -> None
 
 
 def _postgres_engines(url: URL) -> tuple[Engine, Engine]:
-    writing = sqlalchemy.create_engine(url, poolclass=NullPool)
+    try:
+        writing = sqlalchemy.create_engine(url, poolclass=NullPool)
+    except ModuleNotFoundError as error:
+        raise SettingsError(
+            "the driver of PostgreSQL is not installed", hint="pip install 'edocnode[postgres]'"
+        ) from error
     reading = sqlalchemy.create_engine(
         url,
         pool_size=READERS,

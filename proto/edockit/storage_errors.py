@@ -23,6 +23,7 @@ CONNECTION_LOST = "connection_lost"  # before COMMIT: certainly not kept, anothe
 COMMIT_UNKNOWN = "commit_unknown"
 _POSTGRES_DISK_FULL = "53100"
 _POSTGRES_IO_ERROR = "58030"
+_POSTGRES_UNREACHABLE = ("08", "28", "3D", "57P")  # no connection, login, database; shut down
 _POSTGRES_DAMAGED = frozenset({"XX001", "XX002"})
 
 
@@ -96,7 +97,10 @@ def _from_postgres(error: sqlalchemy.exc.DBAPIError) -> EdocError | None:
         return DiskFullError("the disk of the PostgreSQL server is full", hint="free some space")
     if state in _POSTGRES_DAMAGED:
         return StorageDamagedError(f"PostgreSQL reports damaged data: {error.orig}")
-    if error.connection_invalidated or state == _POSTGRES_IO_ERROR:
+    unreachable = isinstance(error, sqlalchemy.exc.OperationalError) and (
+        state is None or state.startswith(_POSTGRES_UNREACHABLE)
+    )
+    if error.connection_invalidated or unreachable or state == _POSTGRES_IO_ERROR:
         return StorageFailedError(
             f"the connection to PostgreSQL failed: {error.orig}",
             hint="check that the PostgreSQL server runs and is reachable",

@@ -140,6 +140,13 @@ def test_a_file_that_is_no_database_is_damaged_storage(tmp_path: Path) -> None:
         Database.open(f"sqlite:///{path}")
 
 
+@pytest.mark.postgres
+def test_a_server_that_is_not_there_is_told(postgres_server: PostgresServer) -> None:
+    for url in ("postgresql+psycopg://edoc@/x?host=/nowhere", postgres_server.url("missing")):
+        with pytest.raises(StorageFailedError, match="PostgreSQL"):
+            Database.open(url)
+
+
 def test_sqlite_runs_with_the_durable_settings(tmp_path: Path) -> None:
     database = Database.open(f"sqlite:///{tmp_path}/node.db")
 
