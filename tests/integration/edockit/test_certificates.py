@@ -1,5 +1,6 @@
 """Keys, certificates and revocation lists, judged by openssl too."""
 
+import shlex
 import stat
 import subprocess
 from collections.abc import Callable
@@ -143,7 +144,7 @@ def test_a_key_that_cannot_be_used_says_why(tmp_path: Path) -> None:
     path.chmod(0o644)
     with pytest.raises(KeyUnusableError) as caught:
         certificates.load_private_key(path)
-    assert caught.value.hint == f"chmod 600 {path}"
+    assert caught.value.hint == f"chmod 600 {shlex.quote(str(path))}"
     path.chmod(0o600)
     path.write_bytes(b"rubbish")
     with pytest.raises(KeyUnusableError, match="cannot be read"):

@@ -1,5 +1,6 @@
 """The same promises on a SQLite file and on a real PostgreSQL."""
 
+import shlex
 import stat
 import threading
 from collections.abc import Iterator
@@ -124,7 +125,7 @@ def test_a_readable_database_file_is_refused_with_the_command_to_run(tmp_path: P
     path.chmod(0o644)
     with pytest.raises(DataFolderError) as caught:
         Database.open(f"sqlite:///{path}")
-    assert caught.value.hint == f"chmod 600 {path}"
+    assert caught.value.hint == f"chmod 600 {shlex.quote(str(path))}"
 
 
 def test_a_missing_folder_is_told(tmp_path: Path) -> None:
