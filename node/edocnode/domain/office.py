@@ -1,0 +1,424 @@
+"""What an office may hand in, and what becomes of it: the rules between a request and a Submission.
+
+Checks as much as possible before a byte of the parts has come, so that an unknown recipient or a
+bad name costs nothing; builds the record and the submission when all digests are known. Decisions
+on received documents are in ``decisions``; storing is elsewhere.
+
+Source: proto/README.md, section Records; Decision 28/2018/QD-TTg, Article 10.
+"""
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from hashlib import sha256
+from pathlib import PurePath
+
+import msgspec
+
+from edoccore.directory.view import Directory
+from edoccore.errors import (
+    AgencyInactiveError,
+    FromNotOwnedError,
+    LimitExceededError,
+    RecordInvalidError,
+    RequestInvalidError,
+    StatementTooLargeError,
+)
+from edoccore.signing import canonical
+from edoccore.signing.part_names import check_part_names
+from edoccore.signing.records import DocumentRecord
+from edoccore.signing.statements import (
+    DOCUMENT_MEDIA_TYPE,
+    MAX_PART_BYTES,
+    MAX_PARTS,
+    RECORD_NAME,
+    Operation,
+    Part,
+    Urgency,
+    time_text,
+    uuid_text,
+)
+from edocnode.domain.checks import document_listing
+from edocnode.domain.model import (
+    INLINE_PART_BYTES,
+    DocumentId,
+    MessageId,
+    NewDelivery,
+    Submission,
+)
+
+MAX_RECIPIENTS = 1000
+DEFAULT_LIFETIME = timedelta(days=30)
+MAX_LIFETIME = timedelta(days=90)
+PLAIN_BYTES = "application/octet-stream"
+MEDIA_TYPES = {
+    ".csv": "text/csv",
+    ".doc": "application/msword",
+    ".docx": "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+    ".gif": "image/gif",
+    ".htm": "text/html",
+    ".html": "text/html",
+    ".jpeg": "image/jpeg",
+    ".jpg": "image/jpeg",
+    ".json": "application/json",
+    ".mp3": "audio/mpeg",
+    ".mp4": "video/mp4",
+    ".odp": "application/vnd.oasis.opendocument.presentation",
+    ".ods": "application/vnd.oasis.opendocument.spreadsheet",
+    ".odt": "application/vnd.oasis.opendocument.text",
+    ".p7s": "application/pkcs7-signature",
+    ".pdf": "application/pdf",
+    ".png": "image/png",
+    ".ppt": "application/vnd.ms-powerpoint",
+    ".pptx": "application/vnd.openxmlformats-officedocument.presentationml.presentation",
+    ".rtf": "application/rtf",
+    ".tif": "image/tiff",
+    ".tiff": "image/tiff",
+    ".txt": "text/plain",
+    ".xls": "application/vnd.ms-excel",
+    ".xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+    ".xml": "application/xml",
+    ".zip": "application/zip",
+}
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_MEDIA_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]{1,63}/[a-z0-9!#$&^_.+-]{1,63}")
+_FILLED_IN = frozenset({"type", "network", "document_id", "recipients"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeclaredPart:
+    """A part that an office announced; its bytes follow."""
+
+    name: str
+    media_type: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubmitHeader:
+    """What an office asks for, as it came.
+
+    Attributes:
+        sender: Empty: the node's own agency.
+        about: Digest of the earlier envelope, with every operation but NEW.
+        record_size: Bytes of the record's fields, which come before the parts.
+    """
+
+    request_id: str
+    sender: str
+    recipients: tuple[str, ...]
+    urgency: Urgency
+    operation: Operation
+    about: bytes | None
+    record_size: int
+    parts: tuple[DeclaredPart, ...]
+    lifetime: timedelta | None
+    send_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipient:
+    """A recipient found in the directory; ``code`` is its present spelling."""
+
+    code: str
+    to_node: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admitted:
+    """A header that passed all checks that need no content.
+
+    Attributes:
+        sender: Present spelling of the code.
+        parts: With media types filled in.
+        expires: When delivery is given up.
+    """
+
+    header: SubmitHeader
+    sender: str
+    sender_name: str
+    recipients: tuple[Recipient, ...]
+    parts: tuple[DeclaredPart, ...]
+    created: datetime
+    expires: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """The record of a document: its exact bytes and what lists show of it."""
+
+    data: bytes
+    listing: dict[str, str]
+
+    @property
+    def part(self) -> Part:
+        """The record as part 0 of an envelope."""
+        return Part(
+            index=0,
+            name=RECORD_NAME,
+            media_type=DOCUMENT_MEDIA_TYPE,
+            size=len(self.data),
+            sha256=sha256(self.data).hexdigest(),
+        )
+
+
+def new_id(moment: datetime, random: bytes) -> bytes:
+    """A UUIDv7.
+
+    Args:
+        random: 10 random bytes.
+    """
+    number = int.from_bytes(random[:10], "big") & ~(0xF << 76) & ~(0x3 << 62)
+    number |= int(moment.timestamp() * 1000) << 80 | 0x7 << 76 | 0x2 << 62
+    return number.to_bytes(16, "big")
+
+
+def admit(header: SubmitHeader, directory: Directory, agency: str, *, now: datetime) -> Admitted:
+    """Judges a request before its content has come.
+
+    Args:
+        agency: That owns this node.
+
+    Raises:
+        RequestInvalidError: Something is missing or contradicts itself.
+        AgencyUnknownError: A recipient is not in the directory; nothing is sent to the others.
+        AgencyInactiveError: A recipient is suspended, closed or has no node yet.
+        FromNotOwnedError: The node does not serve the sender.
+        PartNameError: A part's name is unsafe, or two look alike.
+        LimitExceededError: Too many parts or recipients, or the record is too large.
+    """
+    _check_form(header)
+    sender = _sender(header.sender or agency, directory, agency)
+    recipients = _recipients(header.recipients, directory)
+    check_part_names([RECORD_NAME, *(part.name for part in header.parts)])
+    return Admitted(
+        header=header,
+        sender=sender,
+        sender_name=directory.agency(sender).name,
+        recipients=recipients,
+        parts=tuple(_typed(part) for part in header.parts),
+        created=now,
+        expires=_expiry(header, now),
+    )
+
+
+def build_record(
+    admitted: Admitted, fields: bytes, *, network: str, document_id: DocumentId
+) -> Record:
+    """Builds the record of a document from the fields that the office gave.
+
+    Raises:
+        RecordInvalidError: A field is unknown, has a value outside its limits, or may not be
+            given.
+        NotCanonicalError: A text is not in Unicode form C or has a forbidden character.
+        LimitExceededError: The record is larger than 4 MiB.
+    """
+    given = _decoded(fields)
+    given["issuer"] = given.get("issuer") or {
+        "code": admitted.sender,
+        "name": admitted.sender_name,
+    }
+    given["network"] = network
+    given["document_id"] = uuid_text(document_id)
+    given["recipients"] = [recipient.code for recipient in admitted.recipients]
+    given["type"] = "edoc.document/v1"
+    try:
+        record = msgspec.convert(given, DocumentRecord)
+        data = canonical.encode(record, limit=canonical.MAX_RECORD_BYTES)
+    except msgspec.ValidationError as error:
+        raise _field_refused(error) from error
+    except StatementTooLargeError as error:
+        raise _record_too_large(len(fields)) from error
+    return Record(data=data, listing=document_listing(record))
+
+
+def build_submission(
+    admitted: Admitted,
+    record: Record,
+    digests: Sequence[bytes],
+    *,
+    fields_digest: bytes,
+    document_id: DocumentId,
+    message_ids: Sequence[MessageId],
+    inline: bytes,
+) -> Submission:
+    """Joins what was admitted with the content that came.
+
+    Args:
+        digests: SHA-256 of each declared part, in order.
+        fields_digest: SHA-256 of the fields as the office gave them.
+        message_ids: One for each recipient, in order.
+        inline: Bytes of all parts up to ``INLINE_PART_BYTES``, the record first.
+    """
+    header = admitted.header
+    parts = [
+        Part(
+            index=index,
+            name=part.name,
+            media_type=part.media_type,
+            size=part.size,
+            sha256=digest.hex(),
+        )
+        for index, (part, digest) in enumerate(zip(admitted.parts, digests, strict=True), start=1)
+    ]
+    deliveries = [
+        NewDelivery(message_id=message_id, recipient=recipient.code, to_node=recipient.to_node)
+        for message_id, recipient in zip(message_ids, admitted.recipients, strict=True)
+    ]
+    return Submission(
+        request_id=header.request_id,
+        request_hash=_request_hash(admitted, digests, fields_digest),
+        document_id=document_id,
+        sender=admitted.sender,
+        urgency=header.urgency,
+        operation=header.operation,
+        about=header.about,
+        parts=(record.part, *parts),
+        inline=inline,
+        listing=record.listing,
+        created=admitted.created,
+        expires=admitted.expires,
+        deliveries=tuple(deliveries),
+    )
+
+
+def is_inline(size: int) -> bool:
+    """Whether a part of so many bytes lies with its document instead of in the blob folder."""
+    return size <= INLINE_PART_BYTES
+
+
+def media_type_of(name: str) -> str:
+    """The media type that the ending of a file name stands for."""
+    return MEDIA_TYPES.get(PurePath(name).suffix.lower(), PLAIN_BYTES)
+
+
+def _check_form(header: SubmitHeader) -> None:
+    if not _REQUEST_ID.fullmatch(header.request_id):
+        raise RequestInvalidError(
+            "The request id must be 1 to 64 letters, digits, dots, hyphens or underscores."
+        )
+    if not header.recipients:
+        raise RequestInvalidError("No recipient was given.", hint="Add --to CODE.")
+    if len(header.recipients) > MAX_RECIPIENTS:
+        raise LimitExceededError(
+            f"The document has {len(header.recipients)} recipients; at most {MAX_RECIPIENTS} are "
+            "allowed in one request."
+        )
+    if len(header.parts) > MAX_PARTS - 1:
+        raise LimitExceededError(
+            f"The document has {len(header.parts)} parts; at most {MAX_PARTS - 1} are allowed.",
+            hint="Put several files into one archive, or send two documents.",
+        )
+    if header.record_size > canonical.MAX_RECORD_BYTES:
+        raise _record_too_large(header.record_size)
+    if header.operation is Operation.STATUS:
+        raise RequestInvalidError("A status is sent by accepting or rejecting a document.")
+    if (header.about is None) != (header.operation is Operation.NEW):
+        raise RequestInvalidError(
+            "An update, replacement or revocation names an earlier document, a new one does not."
+        )
+
+
+def _sender(code: str, directory: Directory, agency: str) -> str:
+    found = directory.agency(code)
+    if found.owner != agency:
+        raise FromNotOwnedError(
+            f"This node belongs to {agency} and does not serve {code}.",
+            hint="Leave out --from, or use a code that the directory lists for this agency.",
+            agency=agency,
+            code=code,
+        )
+    return found.code
+
+
+def _recipients(codes: Sequence[str], directory: Directory) -> tuple[Recipient, ...]:
+    found: dict[str, Recipient] = {}
+    for code in codes:
+        agency = directory.agency(code)
+        if agency.code in found:
+            raise RequestInvalidError(f"The recipient {agency.code} is named twice.")
+        to_node = directory.node_of(code)
+        entry = directory.identities.get(to_node)
+        if entry is None or not entry.seals:
+            raise AgencyInactiveError(
+                f"The agency {to_node} has no node yet, so nothing can be sent to {code}.",
+                hint="Ask it to join the network; then send again.",
+                code=code,
+            )
+        found[agency.code] = Recipient(code=agency.code, to_node=to_node)
+    return tuple(found.values())
+
+
+def _typed(part: DeclaredPart) -> DeclaredPart:
+    if part.size > MAX_PART_BYTES:
+        raise LimitExceededError(f"The part {part.name!r} is larger than {MAX_PART_BYTES} bytes.")
+    media_type = part.media_type or media_type_of(part.name)
+    if not _MEDIA_TYPE.fullmatch(media_type):
+        raise RequestInvalidError(
+            f"The media type {media_type[:80]!r} of part {part.name!r} is not one.",
+            hint="Write it like application/pdf, in lower case, without parameters.",
+        )
+    return DeclaredPart(name=part.name, media_type=media_type, size=part.size)
+
+
+def _expiry(header: SubmitHeader, now: datetime) -> datetime:
+    start = now if header.send_at is None else max(now, header.send_at)
+    expires = start + (DEFAULT_LIFETIME if header.lifetime is None else header.lifetime)
+    if not now < expires <= now + MAX_LIFETIME:
+        raise RequestInvalidError(
+            f"Delivery would be given up at {time_text(expires)}; it must be in the future and "
+            f"at most {MAX_LIFETIME.days} days away."
+        )
+    return expires
+
+
+def _decoded(fields: bytes) -> dict[str, object]:
+    try:
+        given = msgspec.json.decode(fields, type=dict[str, object])
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise RecordInvalidError(f"The fields of the record cannot be read: {error}.") from error
+    surplus = sorted(_FILLED_IN & given.keys())
+    if surplus:
+        raise RecordInvalidError(
+            f"The field {surplus[0]} is filled in by the node and must not be given.",
+            field=surplus[0],
+        )
+    return given
+
+
+def _field_refused(error: Exception) -> RecordInvalidError:
+    text, _, place = str(error).partition(" - at `$.")
+    name = place.rstrip("`")
+    what = f"The field {name} of the document" if name else "The record of the document"
+    return RecordInvalidError(f"{what} is refused: {text[:1].lower()}{text[1:]}.", field=name)
+
+
+def _record_too_large(size: int) -> LimitExceededError:
+    return LimitExceededError(
+        f"The record of the document has {size} bytes; at most {canonical.MAX_RECORD_BYTES} are "
+        "allowed.",
+        hint="Send long texts as a part instead.",
+    )
+
+
+def _request_hash(admitted: Admitted, digests: Sequence[bytes], fields_digest: bytes) -> bytes:
+    """Digest over everything that the office chose; the same request has the same."""
+    header = admitted.header
+    request = {
+        "sender": admitted.sender,
+        "recipients": [recipient.code for recipient in admitted.recipients],
+        "urgency": header.urgency,
+        "operation": header.operation,
+        "about": "" if header.about is None else header.about.hex(),
+        "fields": fields_digest.hex(),
+        "lifetime_s": -1 if header.lifetime is None else int(header.lifetime.total_seconds()),
+        "send_at": "" if header.send_at is None else time_text(header.send_at),
+        "parts": [
+            [part.name, part.media_type, part.size, digest.hex()]
+            for part, digest in zip(admitted.parts, digests, strict=True)
+        ],
+    }
+    return sha256(json.dumps(request, sort_keys=True).encode()).digest()

@@ -1,0 +1,219 @@
+"""What an office sees of documents, and the port to where it is kept.
+
+Read-only views: complete when made, no behaviour. A status that a recipient sent is not a document
+in these lists; it shows as the recipient's state of a delivery.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import IntEnum
+from typing import TYPE_CHECKING, Protocol
+
+from edoccore.signing.records import DocumentState
+from edoccore.signing.statements import Operation, Part, Urgency
+from edocnode.domain.model import DeliveryState, DocumentId, IncomingId, MessageId
+
+if TYPE_CHECKING:
+    from edocnode.domain.decisions import DecisionPlan
+
+MIN_PREFIX = 8  # characters of an id, without hyphens
+
+
+class EventKind(IntEnum):
+    """What happened to a document; the numbers are stored."""
+
+    DOCUMENT_RECEIVED = 1
+    DOCUMENT_DECIDED = 2
+    DELIVERY_CHANGED = 3
+    STATUS_RECEIVED = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DocumentView:
+    """What lists show of a document.
+
+    Attributes:
+        listing: Subject, number, ...; see ``checks.document_listing``.
+        parts: All, the record first.
+    """
+
+    document_id: DocumentId
+    sender: str
+    urgency: Urgency
+    operation: Operation
+    listing: Mapping[str, str]
+    parts: tuple[Part, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InboxEntry:
+    """A received document.
+
+    Attributes:
+        signer: Agency that sealed it.
+        received_at: When it had been verified and kept.
+        position: Of its arrival among the events.
+        decision_code: With REJECTED; empty otherwise, like ``decision_reason``.
+    """
+
+    incoming_id: IncomingId
+    message_id: MessageId
+    document: DocumentView
+    signer: str
+    recipient: str
+    envelope_digest: bytes
+    received_at: datetime
+    state: DocumentState
+    position: int
+    decision_code: str
+    decision_reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryView:
+    """A document on its way to one recipient.
+
+    Attributes:
+        since: When it reached ``state``.
+        reason: Reason code, why it is not delivered; with ``message`` for a person.
+        next_at: Next offer; None when there is none, or at once.
+        recipient_state: What the recipient told of it; None: nothing yet.
+    """
+
+    message_id: MessageId
+    recipient: str
+    to_node: str
+    state: DeliveryState
+    since: datetime
+    attempts: int
+    reason: str
+    message: str
+    next_at: datetime | None
+    envelope_digest: bytes | None
+    recipient_state: DocumentState | None
+    recipient_reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutboxEntry:
+    """A document handed in here, with its deliveries in the order of the request."""
+
+    document: DocumentView
+    created: datetime
+    expires: datetime
+    deliveries: tuple[DeliveryView, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Something that happened; ``state`` is the one then reached."""
+
+    position: int
+    kind: EventKind
+    document_id: DocumentId
+    message_id: MessageId
+    agency: str
+    state: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageRequest:
+    """Which page of a list, newest first.
+
+    Attributes:
+        agency: Empty: all that the node serves.
+        state: Empty: any.
+        after: ``next`` of the page before; empty: the first page.
+    """
+
+    agency: str = ""
+    state: str = ""
+    limit: int = 100
+    after: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InboxPage:
+    """A page of the inbox; ``next`` is empty on the last one."""
+
+    entries: tuple[InboxEntry, ...]
+    next: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutboxPage:
+    """A page of the outbox; ``next`` is empty on the last one."""
+
+    entries: tuple[OutboxEntry, ...]
+    next: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """All that an id names: a document as received here, as sent from here, or both."""
+
+    received: tuple[InboxEntry, ...]
+    sent: OutboxEntry | None
+
+
+class OfficeStore(Protocol):
+    """What the office reads and decides; each method is one transaction."""
+
+    async def inbox(self, page: PageRequest) -> InboxPage:
+        """Received documents that are visible.
+
+        Raises:
+            RequestInvalidError: ``after`` is no cursor.
+        """
+
+    async def outbox(self, page: PageRequest) -> OutboxPage:
+        """Documents handed in here.
+
+        Raises:
+            RequestInvalidError: ``after`` is no cursor.
+        """
+
+    async def find(self, text: str) -> Found:
+        """Looks up a document by document id, message id, or a unique beginning of one.
+
+        Raises:
+            DocumentUnknownError: There is none.
+            IdAmbiguousError: Several documents begin like this.
+            RequestInvalidError: The text is no beginning of an id, or shorter than 8 characters.
+        """
+
+    async def inline_part(self, found: Found, index: int) -> bytes | None:
+        """Bytes of a part that lies with its document; None when it is in the blob folder.
+
+        Raises:
+            DocumentUnknownError: The document has no such part.
+        """
+
+    async def decide(self, plan: "DecisionPlan", salt: bytes) -> bool:
+        """Keeps a decision with its effect, status and event.
+
+        Returns:
+            False when the document is no longer in the expected state; nothing was kept.
+        """
+
+    async def fetch(self, consumer: str, limit: int) -> Sequence[InboxEntry]:
+        """Received documents that a consumer has not acknowledged, oldest first."""
+
+    async def acknowledge(self, consumer: str, position: int, at: datetime) -> int:
+        """Moves a consumer's place forward; returns where it is."""
+
+    async def position(self) -> int:
+        """Position of the newest event; 0 when there is none."""
+
+    async def events(
+        self, after: int, limit: int, document_id: DocumentId | None = None
+    ) -> Sequence[Event]:
+        """Events after a position, oldest first."""
+
+    async def history(self, document_id: DocumentId, limit: int) -> Sequence[Event]:
+        """The last events of a document, oldest first."""
+
+    async def oldest_undelivered(self) -> Mapping[str, datetime]:
+        """When the oldest delivery that waits was handed in, by node."""
