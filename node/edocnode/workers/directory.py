@@ -15,7 +15,7 @@ from edoccore.directory.loading import load
 from edoccore.directory.state import DirectoryState, judge
 from edoccore.directory.trust import TwoDirectoriesError, may_replace
 from edoccore.directory.view import Directory
-from edoccore.errors import DirectoryInvalidError, EdocError
+from edoccore.errors import DirectoryInvalidError, EdocError, StorageFailedError
 from edocnode.domain import directory as rules
 from edocnode.domain.directory import (
     DirectorySource,
@@ -154,9 +154,9 @@ class DirectoryKeeper:
         except DirectoryInvalidError as error:
             self._plan.failed()
             await self._alarm_about_invalid(error, "the registry")
-        except EdocError as error:
-            if not error.may_retry:
-                raise
+        except StorageFailedError:
+            raise
+        except EdocError as error:  # whatever the other side answers, this node goes on
             self._plan.failed()
             log.warning("registry_unreachable", reason=error.reason, cause=error.message)
         else:
@@ -172,10 +172,12 @@ class DirectoryKeeper:
                 await self.refresh_from_peer(agency)
             except DirectoryInvalidError as error:
                 await self._alarm_about_invalid(error, agency)
+            except StorageFailedError:
+                raise
             except EdocError as error:
-                if not error.may_retry:
-                    raise
                 log.warning("peer_directory_unreachable", agency=agency, cause=error.message)
+            else:
+                await self._alarms.clear_alarm(rules.INVALID, agency)
 
     async def _alarm_about_invalid(self, error: DirectoryInvalidError, source: str) -> None:
         log.error("directory_refused", source=source, cause=error.message)

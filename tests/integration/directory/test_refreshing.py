@@ -1,5 +1,6 @@
 import asyncio
 import contextlib
+import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -15,8 +16,11 @@ from edoccore.directory.view import Directory
 from edoccore.errors import (
     DataFolderError,
     DirectoryInvalidError,
+    EdocError,
+    PeerNotTrustedError,
     PeerUnreachableError,
     RegistryUnreachableError,
+    RequestInvalidError,
     StorageDamagedError,
 )
 from edocnet.directory.v1 import directory_service_pb2 as messages
@@ -121,6 +125,49 @@ async def test_a_node_whose_directory_has_expired_alarms_and_recovers_with_the_r
         registry.nation.resign()
         await until(lambda: keeper.state().freshness is Freshness.FRESH)
         await until(lambda: not alarms.kinds())
+
+
+async def test_a_registry_that_answers_with_any_error_does_not_stop_a_node(
+    registry: RunningRegistry, make_keeper: MakeKeeper
+) -> None:
+    keeper = make_keeper()
+    failures: list[Exception] = [
+        EdocError("broken"),
+        PeerNotTrustedError("not you"),
+        RequestInvalidError("what?"),
+        KeyError("a fault"),
+    ]
+
+    def fail(name: str, data: bytes | None) -> bytes | None:
+        if failures:
+            raise failures.pop()
+        return data
+
+    registry.nation.now += timedelta(seconds=5)
+    registry.nation.add_agency("H30", "Another")
+    registry.nation.publish()
+    registry.served.lie = fail
+    async with running(keeper):
+        await until(lambda: keeper.current.owns("H30", "H30"))
+    assert failures == []
+
+
+async def test_a_directory_that_cannot_be_kept_is_not_in_force(
+    registry: RunningRegistry, make_keeper: MakeKeeper, tmp_path: Path
+) -> None:
+    keeper = make_keeper()
+    mark = keeper.current.mark
+    heard: list[Directory] = []
+    keeper.on_change(heard.append)
+    registry.nation.now += timedelta(seconds=5)
+    registry.nation.add_agency("H30", "Another")
+    registry.nation.publish()
+    shutil.rmtree(tmp_path / "directory")
+    (tmp_path / "directory").write_bytes(b"not a folder")
+    with pytest.raises(EdocError):
+        await keeper.refresh()
+    assert keeper.current.mark == mark
+    assert heard == []
 
 
 async def test_t07_an_older_directory_is_refused_also_after_restart(
