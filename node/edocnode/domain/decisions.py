@@ -31,7 +31,7 @@ from edoccore.signing.statements import (
     time_text,
     uuid_text,
 )
-from edocnode.domain.model import DocumentId, IncomingId, MessageId, NewDelivery, Submission
+from edocnode.domain.model import IncomingId, MessageId, NewDelivery, Submission
 from edocnode.domain.office import DEFAULT_LIFETIME
 from edocnode.domain.office_model import InboxEntry
 
@@ -76,14 +76,6 @@ class DecisionPlan:
     at: datetime
     effect: bytes
     status: Submission
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DecisionIds:
-    """Fresh ids for the status that tells the sender."""
-
-    document_id: DocumentId
-    message_id: MessageId
 
 
 def check_decision(decision: Decision) -> None:
@@ -137,13 +129,14 @@ def plan_decision(
     directory: Directory,
     *,
     agency: str,
-    ids: DecisionIds,
+    message_id: MessageId,
     now: datetime,
 ) -> DecisionPlan:
     """Prepares all that is kept with a decision.
 
     Args:
         agency: That owns this node and whose journal the decision goes into.
+        message_id: Fresh, for the status that tells the sender.
     """
     record = StatusRecord(
         network=directory.network,
@@ -170,12 +163,30 @@ def plan_decision(
         decision=decision,
         at=now,
         effect=canonical.encode(effect),
-        status=_status(entry, canonical.encode(record), directory, ids=ids, now=now),
+        status=_status(
+            entry,
+            decision.state,
+            canonical.encode(record),
+            directory,
+            message_id=message_id,
+            now=now,
+        ),
     )
 
 
+def status_request_id(message_id: bytes, state: DocumentState) -> str:
+    """The request id under which the status of a decision is kept."""
+    return f"decision-{uuid_text(message_id)}-{state}"
+
+
 def _status(
-    entry: InboxEntry, record: bytes, directory: Directory, *, ids: DecisionIds, now: datetime
+    entry: InboxEntry,
+    state: DocumentState,
+    record: bytes,
+    directory: Directory,
+    *,
+    message_id: MessageId,
+    now: datetime,
 ) -> Submission:
     digest = sha256(record)
     part = Part(
@@ -186,14 +197,14 @@ def _status(
         sha256=digest.hexdigest(),
     )
     delivery = NewDelivery(
-        message_id=ids.message_id,
+        message_id=message_id,
         recipient=entry.document.sender,
         to_node=_node_of_sender(entry, directory),
     )
     return Submission(
-        request_id=f"decision-{uuid_text(entry.message_id)}",
+        request_id=status_request_id(entry.message_id, state),
         request_hash=digest.digest(),
-        document_id=ids.document_id,
+        document_id=entry.document.document_id,
         sender=entry.recipient,
         urgency=entry.document.urgency,
         operation=Operation.STATUS,

@@ -116,7 +116,6 @@ class SubmitHeader:
     record_size: int
     parts: tuple[DeclaredPart, ...]
     lifetime: timedelta | None
-    send_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -365,8 +364,7 @@ def _typed(part: DeclaredPart) -> DeclaredPart:
 
 
 def _expiry(header: SubmitHeader, now: datetime) -> datetime:
-    start = now if header.send_at is None else max(now, header.send_at)
-    expires = start + (DEFAULT_LIFETIME if header.lifetime is None else header.lifetime)
+    expires = now + (DEFAULT_LIFETIME if header.lifetime is None else header.lifetime)
     if not now < expires <= now + MAX_LIFETIME:
         raise RequestInvalidError(
             f"Delivery would be given up at {time_text(expires)}; it must be in the future and "
@@ -415,7 +413,6 @@ def _request_hash(admitted: Admitted, digests: Sequence[bytes], fields_digest: b
         "about": "" if header.about is None else header.about.hex(),
         "fields": fields_digest.hex(),
         "lifetime_s": -1 if header.lifetime is None else int(header.lifetime.total_seconds()),
-        "send_at": "" if header.send_at is None else time_text(header.send_at),
         "parts": [
             [part.name, part.media_type, part.size, digest.hex()]
             for part, digest in zip(admitted.parts, digests, strict=True)

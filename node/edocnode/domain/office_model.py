@@ -7,7 +7,6 @@ in these lists; it shows as the recipient's state of a delivery.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from enum import IntEnum
 from typing import TYPE_CHECKING, Protocol
 
 from edoccore.signing.records import DocumentState
@@ -18,15 +17,6 @@ if TYPE_CHECKING:
     from edocnode.domain.decisions import DecisionPlan
 
 MIN_PREFIX = 8  # characters of an id, without hyphens
-
-
-class EventKind(IntEnum):
-    """What happened to a document; the numbers are stored."""
-
-    DOCUMENT_RECEIVED = 1
-    DOCUMENT_DECIDED = 2
-    DELIVERY_CHANGED = 3
-    STATUS_RECEIVED = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +43,7 @@ class InboxEntry:
     Attributes:
         signer: Agency that sealed it.
         received_at: When it had been verified and kept.
-        position: Of its arrival among the events.
+        position: In the inbox, in order of arrival; consumers acknowledge it.
         decision_code: With REJECTED; empty otherwise, like ``decision_reason``.
     """
 
@@ -75,9 +65,10 @@ class DeliveryView:
     """A document on its way to one recipient.
 
     Attributes:
-        since: When it reached ``state``.
+        since: Since when it waits, or when it was answered or given up.
         reason: Reason code, why it is not delivered; with ``message`` for a person.
         next_at: Next offer; None when there is none, or at once.
+        peer_down_since: Since when the recipient's node does not answer; None while it does.
         recipient_state: What the recipient told of it; None: nothing yet.
     """
 
@@ -90,7 +81,7 @@ class DeliveryView:
     reason: str
     message: str
     next_at: datetime | None
-    envelope_digest: bytes | None
+    peer_down_since: datetime | None
     recipient_state: DocumentState | None
     recipient_reason: str
 
@@ -107,14 +98,19 @@ class OutboxEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """Something that happened; ``state`` is the one then reached."""
+    """Something that happened.
+
+    Attributes:
+        kind: What and, after the dot, the state then reached: document.received,
+            document.accepted, delivery.delivered, status.received, ...
+        agency: The other side.
+    """
 
     position: int
-    kind: EventKind
+    kind: str
     document_id: DocumentId
     message_id: MessageId
     agency: str
-    state: str
     at: datetime
 
 

@@ -784,7 +784,6 @@ class SubmitHeader(_message.Message):
     RECORD_SIZE_FIELD_NUMBER: _builtins.int
     PARTS_FIELD_NUMBER: _builtins.int
     LIFETIME_FIELD_NUMBER: _builtins.int
-    SEND_TIME_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """The caller's own name for this request: 1 to 64 of A-Z, a-z, 0-9, dot, hyphen, underscore."""
     sender: _builtins.str
@@ -815,10 +814,6 @@ class SubmitHeader(_message.Message):
     def lifetime(self) -> _duration_pb2.Duration:
         """How long delivery is tried, at most 90 days; absent: 30 days."""
 
-    @_builtins.property
-    def send_time(self) -> _timestamp_pb2.Timestamp:
-        """Not offered to recipients before this moment; absent: at once."""
-
     def __init__(
         self,
         *,
@@ -831,11 +826,10 @@ class SubmitHeader(_message.Message):
         record_size: _builtins.int = ...,
         parts: _abc.Iterable[Global___PartDeclaration] | None = ...,
         lifetime: _duration_pb2.Duration | None = ...,
-        send_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["lifetime", b"lifetime", "send_time", b"send_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["lifetime", b"lifetime"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["about", b"about", "lifetime", b"lifetime", "operation", b"operation", "parts", b"parts", "recipients", b"recipients", "record_size", b"record_size", "request_id", b"request_id", "send_time", b"send_time", "sender", b"sender", "urgency", b"urgency"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["about", b"about", "lifetime", b"lifetime", "operation", b"operation", "parts", b"parts", "recipients", b"recipients", "record_size", b"record_size", "request_id", b"request_id", "sender", b"sender", "urgency", b"urgency"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -996,7 +990,7 @@ class InboxDocument(_message.Message):
     state: Global___DocumentState.ValueType
     """Where it stands."""
     position: _builtins.int
-    """Position of its arrival among the events; what a consumer acknowledges."""
+    """Place in the inbox, in order of arrival; what a consumer acknowledges."""
     @_builtins.property
     def document(self) -> Global___Document:
         """What it is."""
@@ -1100,7 +1094,7 @@ class Delivery(_message.Message):
     """With a recipient that rejected the document: the reason it gave."""
     @_builtins.property
     def state_time(self) -> _timestamp_pb2.Timestamp:
-        """Since when it stands there."""
+        """Since when it waits, or when it was answered or given up."""
 
     @_builtins.property
     def next_attempt_time(self) -> _timestamp_pb2.Timestamp:
@@ -1157,7 +1151,9 @@ class Event(_message.Message):
     agency: _builtins.str
     """The other agency: sender of a received document, recipient of a sent one."""
     state: _builtins.str
-    """The state then reached: a DocumentState or DeliveryState in lower case, such as `delivered`."""
+    """The state then reached: a DocumentState or DeliveryState in lower case, such as `delivered`;
+    empty with a status, which GetDocument shows.
+    """
     @_builtins.property
     def time(self) -> _timestamp_pb2.Timestamp:
         """When."""
