@@ -1,0 +1,193 @@
+"""The registry over real TLS: reading without a certificate, enrolling, publishing, stopping."""
+
+import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
+
+import grpc
+import pytest
+
+from edoccore.directory import loading
+from edoccore.directory.collecting import collect
+from edoccore.errors import (
+    AddressInUseError,
+    FileUnknownError,
+    FolderInUseError,
+    RegistryUnreachableError,
+    RequestInvalidError,
+    TokenRefusedError,
+)
+from edoccore.wire.sealed import sealed_to_message
+from edoccore.wire.status import raise_for
+from edockit import certificates, grpc_client
+from edocnet.directory.v1 import directory_service_pb2, directory_service_pb2_grpc
+from edocnet.enrolment.v1 import enrolment_service_pb2, enrolment_service_pb2_grpc
+from edocregistry.app.registry import Registry
+from edocregistry.app.serving import Serving
+from edocregistry.storage.folder import DataFolder
+from tests.support.registry import NETWORK, found_registry, new_token, node_of
+
+TIMEOUT_S = 20
+
+
+def free_address() -> str:
+    with socket.socket() as trial:
+        trial.bind(("127.0.0.1", 0))
+        return f"127.0.0.1:{trial.getsockname()[1]}"
+
+
+class Running:
+    """A registry that serves in a thread."""
+
+    def __init__(self, registry: Registry) -> None:
+        self.registry = registry
+        self.serving = Serving(registry)
+        self._ready = threading.Event()
+        self.thread = threading.Thread(target=self.serving.run, args=(self._announced,))
+        self.thread.start()
+        assert self._ready.wait(TIMEOUT_S)
+
+    def _announced(self, address: str) -> None:
+        self.address = address
+        self._ready.set()
+
+    def stop(self) -> None:
+        self.serving.stop()
+        self.thread.join()
+
+
+@pytest.fixture
+def running(tmp_path, clock):
+    served = Running(found_registry(tmp_path / "registry", clock, listen=free_address()))
+    yield served
+    served.stop()
+
+
+@pytest.fixture
+def channel(running):
+    """A channel pinned to the certificate of the verified directory, as a node opens it."""
+    directory = read_directory(running)
+    endpoint = directory.endpoint("REGISTRY", running.registry._clock())
+    with grpc_client.peer_channel_sync(
+        endpoint.addresses[0],
+        own_chain=None,
+        own_key=None,
+        pins=[certificates.certificate_pem(pin.certificate) for pin in endpoint.pins],
+        server_name=endpoint.server_name,
+    ) as opened:
+        yield opened
+
+
+def read_directory(running, known=None):
+    """Reads the directory as a newcomer does: from whoever answers, verified from the root."""
+    anchor = sha256(running.registry.folder.directory.roots()[1]).hexdigest()
+    with grpc_client.unverified_channel(running.address) as channel:
+        stub = directory_service_pb2_grpc.DirectoryServiceStub(channel)
+        steps = collect(known or {}, anchor)
+        wanted = next(steps)
+        while True:
+            try:
+                wanted = steps.send(read_file(stub, wanted.name))
+            except StopIteration as finished:
+                return loading.load(finished.value, anchor)
+
+
+def read_file(stub, name):
+    request = directory_service_pb2.GetFileRequest(path=name)
+    try:
+        return b"".join(item.chunk for item in stub.GetFile(request, timeout=TIMEOUT_S))
+    except grpc.RpcError as error:
+        known = raise_for(error)
+        if isinstance(known, FileUnknownError):
+            return None
+        raise known from error
+
+
+def enrol(channel, token, key):
+    stub = enrolment_service_pb2_grpc.EnrolmentServiceStub(channel)
+    request = enrolment_service_pb2.EnrolRequest(
+        token=token, seal_request=certificates.seal_request(key, "edocnode")
+    )
+    try:
+        return stub.Enrol(request, timeout=TIMEOUT_S)
+    except grpc.RpcError as error:
+        raise raise_for(error, unreachable=RegistryUnreachableError) from error
+
+
+def test_newcomer_reads_verifies_enrols_and_publishes_its_endpoint(running, channel, clock):
+    key = certificates.new_private_key()
+    answer = enrol(channel, new_token(running.registry, "H29"), key)
+    assert (answer.agency_code, answer.network) == ("H29", NETWORK)
+    directory = read_directory(running)
+    assert directory.mark.version == answer.directory_version
+    assert directory.seals.current("H29", clock.now)[0].chain[0] == answer.certificate
+    node = node_of("H29", key, answer.certificate, answer.chain[0], clock)
+    sealed = node.endpoint("10.0.0.29:7443", time=clock.now)
+    stub = enrolment_service_pb2_grpc.EnrolmentServiceStub(channel)
+    published = stub.PublishEndpoint(
+        enrolment_service_pb2.PublishEndpointRequest(endpoint=sealed_to_message(sealed)),
+        timeout=TIMEOUT_S,
+    )
+    directory = read_directory(running, known=directory.files)
+    assert directory.mark.version == published.directory_version
+    assert directory.endpoint("H29", clock.now).addresses == ("10.0.0.29:7443",)
+
+
+def test_t39_one_token_used_twice_in_parallel_over_the_network_gives_one_certificate(
+    running, channel
+):
+    token = new_token(running.registry, "H29")
+
+    def attempt(_number):
+        try:
+            return enrol(channel, token, certificates.new_private_key()).certificate
+        except TokenRefusedError:
+            return None
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(attempt, range(8)))
+    assert len([answer for answer in answers if answer]) == 1
+    assert len(read_directory(running).identities["H29"].seals) == 1
+
+
+def test_lost_answer_costs_nothing(running, channel):
+    key, token = certificates.new_private_key(), new_token(running.registry, "H29")
+    first = enrol(channel, token, key)
+    assert enrol(channel, token, key).certificate == first.certificate
+
+
+def test_mark_names_the_directory_that_is_served(running, channel):
+    stub = directory_service_pb2_grpc.DirectoryServiceStub(channel)
+    mark = stub.GetMark(directory_service_pb2.GetMarkRequest(), timeout=TIMEOUT_S)
+    directory = read_directory(running)
+    assert (mark.version, mark.hash.hex()) == (directory.mark.version, directory.mark.hash)
+
+
+@pytest.mark.parametrize(
+    "name", ["../edocregistry.toml", "/etc/passwd", "", "x" * 200, ".turn.lock", "1.root.json\0"]
+)
+def test_nothing_but_directory_files_is_served(channel, name):
+    stub = directory_service_pb2_grpc.DirectoryServiceStub(channel)
+    with pytest.raises(RequestInvalidError):
+        read_file(stub, name)
+
+
+def test_change_by_a_command_is_served_at_once(running, clock):
+    before = read_directory(running)
+    command = Registry(DataFolder(running.registry.folder.path), running.registry.settings, clock)
+    command.add_agency("officer", "H77", "x", aliases=(), owner=None)
+    after = read_directory(running, known=before.files)
+    assert "H77" in after.identities
+    assert after.mark.version > before.mark.version
+
+
+def test_second_server_on_one_folder_is_refused(running):
+    with pytest.raises(FolderInUseError, match=r"process \d+ already works"):
+        Serving(running.registry).run(lambda _address: None)
+
+
+def test_port_in_use_is_told(running, tmp_path, clock):
+    other = found_registry(tmp_path / "other", clock, listen=running.address)
+    with pytest.raises(AddressInUseError, match=running.address):
+        Serving(other).run(lambda _address: None)
