@@ -128,7 +128,10 @@ async def serve(
 
 @asynccontextmanager
 async def _ground(
-    settings: NodeSettings, folder: DataFolder, identity: NodeIdentity, clock: Callable[[], datetime]
+    settings: NodeSettings,
+    folder: DataFolder,
+    identity: NodeIdentity,
+    clock: Callable[[], datetime],
 ) -> AsyncIterator[Ground]:
     store = DirectoryFiles(folder.directory, identity.root_sha256)
     directory = await asyncio.to_thread(store.load)
@@ -151,58 +154,72 @@ async def _ground(
 
 
 def _workers(ground: Ground) -> Workers:
-    identity, store, sealer = ground.identity, ground.sealing.store, ground.sealing.sealer
+    store, own = ground.sealing.store, ground.tls()
     blobs = BlobFolder(ground.folder.blobs)
-    own = ground.tls()
     links = Links(directory=ground.directory, own=lambda: own, clock=ground.clock)
     sessions = Sessions(
-        network=identity.network,
-        agency=identity.agency,
+        network=ground.identity.network,
+        agency=ground.identity.agency,
         peers=store,
         outbox=store,
         alarms=store,
-        sealer=sealer,
+        sealer=ground.sealing.sealer,
         directory=ground.directory,
         clock=ground.clock,
     )
-    staging = Staging(
-        inbox=store,
-        blobs=blobs,
-        quota_bytes=ground.settings.staging_quota_bytes,
-        clock=ground.clock,
-    )
-    desk = ReceivingDesk(
-        network=identity.network,
-        agency=identity.agency,
-        inbox=store,
+    quota = ground.settings.staging_quota_bytes
+    staging = Staging(inbox=store, blobs=blobs, quota_bytes=quota, clock=ground.clock)
+    desk = _desk(ground, sessions, staging)
+    dispatcher = _dispatcher(ground, sessions, links, blobs)
+    greeter = _greeter(ground, sessions, links)
+    _connect(ground, sessions, desk, dispatcher, greeter)
+    service = NodeService(sessions=sessions, desk=desk, staging=staging, inbox=store)
+    return Workers(sessions, dispatcher, greeter, links, staging, service, blobs)
+
+
+def _desk(ground: Ground, sessions: Sessions, staging: Staging) -> ReceivingDesk:
+    return ReceivingDesk(
+        network=ground.identity.network,
+        agency=ground.identity.agency,
+        inbox=ground.sealing.store,
         staging=staging,
-        sealer=sealer,
+        sealer=ground.sealing.sealer,
+        sessions=sessions,
         directory=ground.directory,
         clock=ground.clock,
     )
+
+
+def _dispatcher(ground: Ground, sessions: Sessions, links: Links, blobs: BlobFolder) -> Dispatcher:
+    store = ground.sealing.store
     reader = AnswerReader(
-        network=identity.network,
-        agency=identity.agency,
+        network=ground.identity.network,
+        agency=ground.identity.agency,
         directory=ground.directory,
         clock=ground.clock,
     )
-    dispatcher = Dispatcher(
+    parts = CourierParts(
+        outbox=store,
+        links=links,
+        sessions=sessions,
+        shelf=PartShelf(blobs),
+        reader=reader,
+        clock=ground.clock,
+    )
+    return Dispatcher(
         outbox=store,
         peers=store,
-        parts=CourierParts(
-            outbox=store,
-            links=links,
-            sessions=sessions,
-            shelf=PartShelf(blobs),
-            reader=reader,
-            clock=ground.clock,
-        ),
+        parts=parts,
         clock=ground.clock,
         can_send=lambda: ground.keeper.state().freshness is not Freshness.EXPIRED,
     )
-    greeter = Greeter(
-        network=identity.network,
-        agency=identity.agency,
+
+
+def _greeter(ground: Ground, sessions: Sessions, links: Links) -> Greeter:
+    store = ground.sealing.store
+    return Greeter(
+        network=ground.identity.network,
+        agency=ground.identity.agency,
         links=links,
         sessions=sessions,
         peers=store,
@@ -210,9 +227,6 @@ def _workers(ground: Ground) -> Workers:
         directory=ground.directory,
         clock=ground.clock,
     )
-    _connect(ground, sessions, desk, dispatcher, greeter)
-    service = NodeService(sessions=sessions, desk=desk, staging=staging, inbox=store)
-    return Workers(sessions, dispatcher, greeter, links, staging, service, blobs)
 
 
 def _connect(

@@ -14,7 +14,7 @@ from msgspec import UNSET
 
 from edoccore.errors import SealInvalidError
 from edoccore.signing.seal import SealedStatement, VerifiedSeal
-from edoccore.signing.statements import EpochOpening, parse_time, uuid_bytes
+from edoccore.signing.statements import EpochOpening, uuid_bytes
 from edocnode.domain.model import EpochHead, PeerJournal
 
 
@@ -95,13 +95,9 @@ def judge_hello(known: PeerJournal, opened: OpenedEpoch) -> HelloVerdict:
     return HelloVerdict(kind=HelloKind.NEWER, tail_lost=_leaves_out(known, opened))
 
 
-def is_after_successor(seal: VerifiedSeal, known: PeerJournal, opened_at: datetime | None) -> bool:
-    """Whether a seal of an old epoch was made after a newer epoch was opened: two copies run."""
-    return (
-        opened_at is not None
-        and uuid_bytes(seal.seal.epoch) < known.epoch
-        and parse_time(seal.seal.time) > opened_at
-    )
+def is_after_successor(seal: VerifiedSeal, newest: OpenedEpoch) -> bool:
+    """Whether a seal of an old epoch was made after a newer one was opened: two copies run."""
+    return uuid_bytes(seal.seal.epoch) < newest.epoch and seal.time > newest.time
 
 
 def _leaves_out(known: PeerJournal, opened: OpenedEpoch) -> bool:

@@ -240,16 +240,12 @@ class Stream:
     async def answers(self) -> AsyncIterator[Sequence[Answer]]:
         """Answers as they come."""
         try:
-            async for response in self._call:
+            while (response := await self._call.read()) is not grpc.aio.EOF:
                 if response.WhichOneof("kind") != "answers":
                     raise RequestInvalidError("The peer said hello twice; update its node.")
                 yield await asyncio.to_thread(answers_from_message, response.answers)
         except grpc.RpcError as error:
             raise self._told(error) from error
-
-    async def finish(self) -> None:
-        """Says that no batch will follow; answers may still come."""
-        await self._call.done_writing()
 
     async def close(self) -> None:
         """Ends the stream."""
@@ -262,17 +258,12 @@ class Stream:
 
 
 async def _progress(call: Call) -> messages.TransferResponse:
-    """The next word of the recipient; its error when it ended the call."""
+    """The next word of the recipient."""
     async with asyncio.timeout(PROGRESS_WAIT.total_seconds()):
         response = await call.read()
     if isinstance(response, messages.TransferResponse):
         return response
-    raise grpc.aio.AioRpcError(
-        await call.code(),
-        await call.initial_metadata(),
-        await call.trailing_metadata(),
-        details=await call.details(),
-    )
+    raise PeerUnreachableError("The peer ended the transfer before the part was whole.")
 
 
 async def _both(sending: Coroutine[Any, Any, None], reading: Coroutine[Any, Any, None]) -> None:

@@ -92,7 +92,8 @@ class Courier:
                 await self._carry(stream, waiting)
                 reading.cancel()
         except ExceptionGroup as group:
-            raise _first(group) from group
+            if self._held:  # otherwise an idle stream ended, which costs nobody anything
+                raise _first(group) from group
         finally:
             if stream is not None:
                 await stream.close()

@@ -13,6 +13,7 @@ import structlog
 
 from edoccore.directory.view import Directory
 from edoccore.errors import EdocError, SealInvalidError
+from edoccore.identity.agency import REGISTRY_CODE
 from edoccore.signing import canonical
 from edoccore.signing.seal import SealedStatement, check_membership, open_seal
 from edoccore.signing.statements import Receipt
@@ -63,9 +64,10 @@ class Greeter:
         return theirs
 
     async def greet_all(self) -> None:
-        """Says hello to every peer that was met or tried before."""
-        agencies = await self._peers.peer_statuses()
-        await self._greet_many(agencies)
+        """Says hello to every peer that was met or tried before; to all at a first start."""
+        known = await self._peers.peer_statuses()
+        listed = self._directory().endpoints.keys() - {self._agency, REGISTRY_CODE}
+        await self._greet_many([code for code in known if code in listed] or listed)
 
     def recover(self, agency: str) -> None:
         """Fetches in the background what a peer holds of this node's lost tail."""

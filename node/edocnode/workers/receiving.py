@@ -35,6 +35,7 @@ from edocnode.domain.receiving import (
     rejected,
 )
 from edocnode.workers.sealer import Sealer
+from edocnode.workers.sessions import Sessions
 from edocnode.workers.staging import Staging
 
 RECEIPT_WAIT = timedelta(seconds=20)  # for the sealer; afterwards: try later, the parcel is kept
@@ -54,6 +55,7 @@ class ReceivingDesk:
         inbox: Inbox,
         staging: Staging,
         sealer: Sealer,
+        sessions: Sessions,
         directory: Callable[[], Directory],
         clock: Callable[[], datetime],
     ) -> None:
@@ -63,6 +65,7 @@ class ReceivingDesk:
         self._inbox = inbox
         self._staging = staging
         self._sealer = sealer
+        self._sessions = sessions
         self._directory = directory
         self._clock = clock
         self._seals: dict[bytes, VerifiedSeal] = {}
@@ -101,6 +104,7 @@ class ReceivingDesk:
         try:
             judge(directory, standing.now).require_usable()
             seal = self._verified(parcel.envelope.seal, directory, standing.now)
+            self._sessions.check_seal(seal)
             return judge_parcel(parcel, seal, standing)
         except EdocError as error:
             return parcel_answer(parcel, error)

@@ -14,11 +14,23 @@ import structlog
 from edoccore.directory.view import Directory
 from edoccore.errors import EpochSupersededError, PeerNotTrustedError, SealInvalidError
 from edoccore.signing import canonical
-from edoccore.signing.seal import SealedStatement, SignedSeal, check_membership, open_seal
+from edoccore.signing.seal import (
+    SealedStatement,
+    SignedSeal,
+    VerifiedSeal,
+    check_membership,
+    open_seal,
+)
 from edoccore.signing.statements import EpochOpening, uuid_text
 from edocnode.domain.exchange import Hello
 from edocnode.domain.ports import Alarms, Outbox, Peers
-from edocnode.domain.sessions import HelloKind, OpenedEpoch, judge_hello, read_opening
+from edocnode.domain.sessions import (
+    HelloKind,
+    OpenedEpoch,
+    is_after_successor,
+    judge_hello,
+    read_opening,
+)
 from edocnode.workers.sealer import Sealer
 
 MAX_SKEW = timedelta(minutes=5)  # beyond it, an alarm says whose clock to look at
@@ -71,6 +83,7 @@ class Sessions:
         self._directory = directory
         self._clock = clock
         self._epochs: dict[str, bytes] = {}
+        self._openings: dict[str, OpenedEpoch] = {}
         self._lost: dict[str, OpenedEpoch] = {}
         self._locks: dict[str, asyncio.Lock] = {}
         self._on_met: list[Callable[[str], None]] = []
@@ -145,6 +158,20 @@ class Sessions:
                 epoch=uuid_text(newest),
             )
 
+    def check_seal(self, seal: VerifiedSeal) -> None:
+        """Refuses a seal that was made in an epoch after its successor was opened.
+
+        Raises:
+            EpochSupersededError: Two copies of the signer's node run, or its data was altered.
+        """
+        newest = self._openings.get(seal.seal.signer)
+        if newest is not None and is_after_successor(seal, newest):
+            raise EpochSupersededError(
+                f"{seal.seal.signer} sealed in epoch {seal.seal.epoch} after it had opened epoch "
+                f"{uuid_text(newest.epoch)}: another copy of its node is running.",
+                agency=seal.seal.signer,
+            )
+
     def lost_tail_of(self, agency: str) -> OpenedEpoch | None:
         """The opening with which a restored peer left out seals known here, if it did."""
         return self._lost.get(agency)
@@ -182,6 +209,7 @@ class Sessions:
         elif agency not in self._lost and await self._has_alarm(TAIL_LOST, agency):
             self._lost[agency] = opened  # this node was restarted before all was fetched
         self._epochs[agency] = opened.epoch
+        self._openings[agency] = opened
         return Meeting(
             agency=agency, epoch=opened.epoch, superseded=False, tail_lost=agency in self._lost
         )
