@@ -240,7 +240,7 @@ class Stream:
     async def answers(self) -> AsyncIterator[Sequence[Answer]]:
         """Answers as they come."""
         try:
-            while (response := await self._call.read()) is not grpc.aio.EOF:
+            while isinstance(response := await self._call.read(), messages.DeliverResponse):
                 if response.WhichOneof("kind") != "answers":
                     raise RequestInvalidError("The peer said hello twice; update its node.")
                 yield await asyncio.to_thread(answers_from_message, response.answers)
