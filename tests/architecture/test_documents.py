@@ -152,8 +152,8 @@ def _fault(words: list[str], folder: Path) -> str | None:
 def _command(name: str) -> object:
     """Returns the click command of a program."""
     main = import_module(f"{name}.cli.main")
-    apps = [value for value in vars(main).values() if isinstance(value, typer.Typer)]
-    return typer.main.get_command(apps[0])
+    made = [value for value in vars(main).values() if isinstance(value, typer.Typer)]
+    return typer.main.get_command(made[0] if made else main.build_app())
 
 
 def _lines(text: str) -> list[str]:
