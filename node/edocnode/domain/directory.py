@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from edoccore.directory.collecting import collect
+from edoccore.directory.floor import Floor
 from edoccore.directory.layout import REFRESH_EVERY
 from edoccore.directory.state import DirectoryState, Freshness
 from edoccore.directory.view import Directory
@@ -57,6 +58,22 @@ class DirectorySources(Protocol):
 
 class DirectoryStore(Protocol):
     """Keeps the directory in force on disk."""
+
+    def load(self) -> Directory:
+        """Loads and verifies the directory of the last run.
+
+        Raises:
+            DataFolderError: There is none.
+            StorageDamagedError: A file is damaged.
+            DirectoryInvalidError: It does not verify, or is older than what was seen.
+        """
+
+    def floor(self) -> Floor:
+        """What this node must never fall below.
+
+        Raises:
+            StorageDamagedError: The file is damaged.
+        """
 
     def save(self, directory: Directory) -> None:
         """Makes a directory the one that is loaded at the next start; fsynced when it returns."""

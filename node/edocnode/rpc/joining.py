@@ -13,6 +13,7 @@ from datetime import datetime
 from hashlib import sha256
 
 import grpc
+import structlog
 from cryptography import x509
 
 from edoccore.directory.endpoints import Endpoint
@@ -24,9 +25,11 @@ from edoccore.directory.state import Freshness, judge
 from edoccore.directory.trust import check_floor
 from edoccore.directory.view import Directory
 from edoccore.errors import (
+    DataFolderError,
     DirectoryInvalidError,
     PeerUnreachableError,
     RegistryUnreachableError,
+    StorageDamagedError,
 )
 from edoccore.signing.seal import SealedStatement
 from edoccore.wire.sealed import sealed_to_message
@@ -35,8 +38,10 @@ from edockit.certificates import certificate_pem
 from edockit.grpc_client import peer_channel, read_server_leaf
 from edocnet.enrolment.v1 import enrolment_service_pb2 as messages
 from edocnet.enrolment.v1 import enrolment_service_pb2_grpc as services
-from edocnode.domain.directory import fetch_files
+from edocnode.domain.directory import DirectoryStore, fetch_files
 from edocnode.rpc.directory import GrpcSource, open_channel
+
+log = structlog.get_logger(__name__)
 
 ENROL_TIMEOUT_S = 60.0  # the registry publishes before it answers
 
@@ -73,6 +78,36 @@ async def read_directory(address: str, anchor: str, *, floor: Floor = NO_FLOOR) 
     directory = await asyncio.to_thread(load, files, anchor, floor)
     check_floor(floor, directory)
     return directory
+
+
+async def load_or_fetch(store: DirectoryStore, anchor: str) -> Directory:
+    """Loads the directory of the last run; when it is lost or damaged, fetches it again.
+
+    What was fetched is verified from the same root, is not older than what was ever seen, and is
+    on disk when this returns. With a sound directory on disk nothing is asked of any network.
+
+    Args:
+        store: Where it is kept.
+        anchor: SHA-256 of the root file that this node trusts.
+
+    Raises:
+        DataFolderError, StorageDamagedError, DirectoryInvalidError: There is no sound directory on
+            disk and none could be fetched; the error says what is wrong with the one on disk.
+    """
+    try:
+        return await asyncio.to_thread(store.load)
+    except (DataFolderError, StorageDamagedError, DirectoryInvalidError) as lost:
+        log.warning("directory_lost", reason=lost.reason, cause=lost.message)
+        floor = await asyncio.to_thread(store.floor)
+        for address in floor.registry:
+            try:
+                directory = await read_directory(address, anchor, floor=floor)
+            except (RegistryUnreachableError, DirectoryInvalidError) as error:
+                log.warning("directory_not_fetched", address=address, cause=error.message)
+                continue
+            await asyncio.to_thread(store.save, directory)
+            return directory
+        raise
 
 
 async def join(

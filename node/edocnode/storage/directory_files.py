@@ -51,7 +51,8 @@ class DirectoryFiles:
         if data is None:
             raise DataFolderError(
                 f"There is no directory in {path}.",
-                hint="Join the network with a join string: edocnode init.",
+                hint="Reach the registry and run: edocnode serve; it fetches the directory again. "
+                "A node that never joined needs a join string: edocnode init.",
                 path=str(path),
             )
         floor = self.floor()
@@ -63,7 +64,7 @@ class DirectoryFiles:
         except DirectoryInvalidError as error:
             raise DirectoryInvalidError(
                 f"The directory in {path} is not used. {error.message}",
-                hint=f"Remove {path} and run: edocnode serve; it fetches the directory again.",
+                hint="Reach the registry and run: edocnode serve; it fetches the directory again.",
                 path=str(path),
             ) from error
         return directory
@@ -118,7 +119,7 @@ def _read(path: Path, limit: int) -> bytes | None:
 def _damaged(path: Path) -> StorageDamagedError:
     return StorageDamagedError(
         f"The file {path} is damaged.",
-        hint="Restore it from a backup; without one, remove it and run: edocnode serve, which "
-        "fetches the directory from the registry again.",
+        hint="Reach the registry and run: edocnode serve, which fetches the directory again; a "
+        f"damaged {FLOOR_NAME} must come from a backup.",
         path=str(path),
     )

@@ -42,6 +42,7 @@ class Floor(Struct, frozen=True, kw_only=True, omit_defaults=True):
             be lower.
         counters: Of the endpoint statements, by agency.
         revoked: All revocations ever seen.
+        registry: Addresses of the registry then, so that a lost directory can be fetched again.
     """
 
     versions: dict[str, int] = {}
@@ -49,6 +50,7 @@ class Floor(Struct, frozen=True, kw_only=True, omit_defaults=True):
     online_keys: frozenset[str] = frozenset()
     counters: dict[str, int] = {}
     revoked: tuple[KeptRevocation, ...] = ()
+    registry: tuple[str, ...] = ()
 
     def revocations(self) -> Revocations:
         """The revocations, for looking up."""

@@ -154,12 +154,14 @@ class Directory:
 
     def floor(self) -> Floor:
         """What a reader must never fall below after this directory."""
+        registry = self.endpoints.get(self.info.registry)
         return Floor(
             versions=dict(self.versions),
             snapshot=self.mark.hash,
             online_keys=self.chain.online_keys(),
             counters=dict(self.counters),
             revoked=floors.keep_revocations(self.revocations),
+            registry=registry.addresses if registry else (),
         )
 
     def _holds(self, endpoint: Endpoint, at: datetime) -> bool:

@@ -1,4 +1,6 @@
+from collections.abc import Callable
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import grpc
 import pytest
@@ -7,12 +9,14 @@ from edoccore.directory.join import JoinString, format_join, parse_join
 from edoccore.errors import (
     DirectoryInvalidError,
     RegistryUnreachableError,
+    StorageDamagedError,
     TokenRefusedError,
 )
 from edockit import certificates
 from edocnet.directory.v1 import directory_service_pb2_grpc as directory_services
 from edocnet.enrolment.v1 import enrolment_service_pb2_grpc as enrolment_services
-from edocnode.rpc.joining import join, publish_endpoint, read_directory
+from edocnode.rpc.joining import join, load_or_fetch, publish_endpoint, read_directory
+from edocnode.storage.directory_files import DirectoryFiles
 from tests.integration.directory.conftest import (
     TOKEN,
     RegistryServer,
@@ -133,6 +137,64 @@ async def test_reading_the_directory_again_never_goes_below_the_floor(
     registry.nation.files = old
     with pytest.raises(DirectoryInvalidError, match="older"):
         await read_directory(registry.address, anchor, floor=floor)
+
+
+LOSSES: dict[str, Callable[[Path], object]] = {
+    "removed": Path.unlink,
+    "torn": lambda path: path.write_bytes(path.read_bytes()[:-100]),
+    "empty": lambda path: path.write_bytes(b""),
+}
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+async def test_a_lost_directory_is_fetched_again_and_kept(
+    registry: RunningRegistry, tmp_path: Path, loss: str
+) -> None:
+    nation = registry.nation
+    store = DirectoryFiles(tmp_path, nation.anchor)
+    store.save(nation.directory())
+    LOSSES[loss](tmp_path / "bundle")
+    fetched = await load_or_fetch(store, nation.anchor)
+    assert store.load().mark == fetched.mark
+
+
+async def test_t07_a_restored_older_bundle_heals_but_never_to_what_is_older(
+    registry: RunningRegistry, tmp_path: Path
+) -> None:
+    nation = registry.nation
+    store = DirectoryFiles(tmp_path, nation.anchor)
+    store.save(nation.directory())
+    yesterday, old = (tmp_path / "bundle").read_bytes(), dict(nation.files)
+    nation.now += timedelta(seconds=5)
+    nation.revoke("G01")
+    newest = nation.directory()
+    store.save(newest)
+    (tmp_path / "bundle").write_bytes(yesterday)
+    genuine, nation.files = nation.files, old
+    with pytest.raises(DirectoryInvalidError, match="older"):
+        await load_or_fetch(store, nation.anchor)
+    nation.files = genuine
+    assert (await load_or_fetch(store, nation.anchor)).mark == newest.mark
+
+
+async def test_a_sound_directory_on_disk_asks_nobody(
+    registry: RunningRegistry, tmp_path: Path
+) -> None:
+    store = DirectoryFiles(tmp_path, registry.nation.anchor)
+    store.save(registry.nation.directory())
+    await load_or_fetch(store, registry.nation.anchor)
+    assert registry.served.asked == []
+
+
+async def test_a_directory_lost_while_the_registry_is_down_says_what_is_wrong(
+    nation: Nation, tmp_path: Path
+) -> None:
+    store = DirectoryFiles(tmp_path, nation.anchor)
+    store.save(nation.directory())
+    (tmp_path / "bundle").write_bytes(b"rot")
+    with pytest.raises(StorageDamagedError, match="bundle") as caught:
+        await load_or_fetch(store, nation.anchor)
+    assert "Reach the registry" in caught.value.hint
 
 
 async def listen(serve_as: Serve, nation: Nation, agency: Agency, served: Served) -> str:

@@ -315,7 +315,7 @@ def test_a_damaged_file_says_what_to_do(
     with pytest.raises(StorageDamagedError) as caught:
         make_keeper()
     assert str(path) in str(caught.value)
-    assert "remove it" in caught.value.hint
+    assert "edocnode serve" in caught.value.hint
 
 
 def test_a_node_that_never_joined_says_so(tmp_path: Path) -> None:
