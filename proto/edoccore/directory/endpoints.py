@@ -132,11 +132,7 @@ def check_endpoint(sealed: SealedStatement, listed: ListedSeal, network: str) ->
     """
     seal = seal_of(sealed)
     statement = canonical.decode(sealed.statement, statements.Endpoint)
-    if seal.network != network or statement.network != network:
-        raise WrongNetworkError(
-            f"The endpoint statement of {statement.agency} was not made for network {network}.",
-            agency=statement.agency,
-        )
+    _check_network(seal, statement, network)
     verify_signature(listed.key, seal.suite, sealed.seal.data, sealed.seal.signature)
     check_membership(seal, sealed.statement, sealed.leaf, sealed.proof)
     if statement.agency != seal.signer or seal.signer != listed.agency:
@@ -154,6 +150,14 @@ def check_endpoint(sealed: SealedStatement, listed: ListedSeal, network: str) ->
         listed=listed,
         sealed=sealed,
     )
+
+
+def _check_network(seal: statements.Seal, statement: statements.Endpoint, network: str) -> None:
+    if seal.network != network or statement.network != network:
+        raise WrongNetworkError(
+            f"The endpoint statement of {statement.agency} was not made for network {network}.",
+            agency=statement.agency,
+        )
 
 
 def _pin(agency: str, text: str) -> TlsPin:

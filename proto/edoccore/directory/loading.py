@@ -53,7 +53,38 @@ def load(files: Mapping[str, bytes], anchor: str, floor: Floor = NO_FLOOR) -> Di
     """
     if sum(map(len, files.values())) > layout.MAX_DIRECTORY_BYTES:
         raise roles.invalid("all", f"more than {layout.MAX_DIRECTORY_BYTES} bytes together.")
-    read = _read_roles(files, anchor)
+    return _assemble(_read_roles(files, anchor), floor)
+
+
+@dataclass(slots=True)
+class _Roles:
+    """Checked role files, and what is said of all of them alike."""
+
+    chain: RootChain
+    files: dict[str, bytes]
+    versions: dict[str, int] = field(default_factory=dict)
+    expiries: dict[str, datetime] = field(default_factory=dict)
+    targets: dict[str, Targets] = field(default_factory=dict)
+    found: dict[str, list[TargetFile]] = field(default_factory=dict)
+    snapshot_hash: str = ""
+
+    def note(self, role: str, signed: Signed) -> None:
+        """Remembers version and end of a role."""
+        self.versions[role] = signed.version
+        self.expiries[role] = signed.expires
+
+
+@dataclass(frozen=True, slots=True)
+class _Standard:
+    """What endpoint statements are held against."""
+
+    network: str
+    seals: SealBook
+    floor: Floor
+
+
+def _assemble(read: _Roles, floor: Floor) -> Directory:
+    """Reads the entries of checked roles and puts the directory together."""
     info = _read_one(read.targets[layout.TARGETS], layout.NETWORK_PATH, NetworkInfo)
     problems: list[str] = []
     revoked = _read_revocations(read, info, problems).union(floor.revocations())
@@ -84,33 +115,6 @@ def load(files: Mapping[str, bytes], anchor: str, floor: Floor = NO_FLOOR) -> Di
         problems=tuple(problems),
         pins={pin.sha256: pin for found in checked.values() for pin in found.pins},
     )
-
-
-@dataclass(slots=True)
-class _Roles:
-    """Checked role files, and what is said of all of them alike."""
-
-    chain: RootChain
-    files: dict[str, bytes]
-    versions: dict[str, int] = field(default_factory=dict)
-    expiries: dict[str, datetime] = field(default_factory=dict)
-    targets: dict[str, Targets] = field(default_factory=dict)
-    found: dict[str, list[TargetFile]] = field(default_factory=dict)
-    snapshot_hash: str = ""
-
-    def note(self, role: str, signed: Signed) -> None:
-        """Remembers version and end of a role."""
-        self.versions[role] = signed.version
-        self.expiries[role] = signed.expires
-
-
-@dataclass(frozen=True, slots=True)
-class _Standard:
-    """What endpoint statements are held against."""
-
-    network: str
-    seals: SealBook
-    floor: Floor
 
 
 def _read_roles(files: Mapping[str, bytes], anchor: str) -> _Roles:
