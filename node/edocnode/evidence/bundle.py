@@ -1,0 +1,182 @@
+"""Writes the evidence of one message as a zip that is the same for the same content.
+
+Members have fixed names, fixed times and are stored, not compressed: nobody can hide a bomb in it,
+and no version of a compression library changes its bytes. Parts are copied through, never held in
+memory, and compared with what the envelope states on the way.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
+from importlib.resources import files as package_files
+from typing import BinaryIO
+from zipfile import ZIP_STORED, ZipFile, ZipInfo
+
+from edoccore.directory.view import Directory
+from edoccore.errors import EvidenceInvalidError, StorageDamagedError
+from edoccore.identity.keys import Signer
+from edoccore.signing import canonical
+from edoccore.signing.seal import SealedStatement
+from edoccore.signing.statements import Envelope, Part, Seal, time_text
+from edocnode.domain.evidence import MAX_STATUSES, MessageEvidence
+from edocnode.evidence import manifest as manifests
+from edocnode.evidence.directory_extract import role_files
+from edocnode.evidence.manifest import Manifest, Member
+from edocnode.evidence.members import derived_members, part_name, record_name, status_folder
+
+OpenBlob = Callable[[str], AbstractContextManager[Iterable[bytes]]]
+
+_ZIP_BEGINNING = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip can state
+_READABLE = 0o100644 << 16
+_UNIX = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Exporter:
+    """Who makes the file, and the seal key that signs its manifest."""
+
+    agency: str
+    signer: Signer
+
+
+def write_bundle(
+    file: BinaryIO,
+    evidence: MessageEvidence,
+    *,
+    directory: Directory,
+    exporter: Exporter,
+    open_blob: OpenBlob,
+    now: datetime,
+) -> str:
+    """Writes the evidence of one message.
+
+    Args:
+        file: Open for writing in binary, seekable, empty. Not closed, not fsynced.
+        evidence: As storage holds it.
+        directory: In force; the role files that matter go into the evidence.
+        exporter: Signs the manifest.
+        open_blob: Opens the bytes of a part in the blob folder by its digest (hex).
+        now: Aware, UTC.
+
+    Returns:
+        SHA-256 of the manifest, lower hex: one line that names the whole file.
+
+    Raises:
+        StorageDamagedError: A part is not what the envelope states; the file is incomplete.
+        EvidenceInvalidError: There are more statuses than a file can hold.
+        SealCertificateError: The directory does not list a certificate that sealed.
+        SealerStoppedError: The key cannot be reached at the moment.
+    """
+    envelope = canonical.decode(evidence.envelope.statement, Envelope)
+    signers = _signers(evidence, exporter)
+    chains = {name: directory.seals.listed(*signer).chain for name, signer in signers.items()}
+    roles = role_files(directory, {agency for agency, _ in signers.values()})
+    small = {
+        **derived_members(folders_of(evidence), roles, chains),
+        **{
+            record_name(number): status.record
+            for number, status in enumerate(evidence.statuses, 1)
+            if status.record is not None
+        },
+        manifests.INSTRUCTIONS: instructions(),
+    }
+    parts = {
+        part_name(part.index): part
+        for part in envelope.parts
+        if part.index in evidence.inline or part.index in evidence.blobs
+    }
+    digests = tuple(sha256(der).hexdigest() for der in chains[manifests.MANIFEST])
+    listing = Manifest(
+        network=envelope.network,
+        agency=exporter.agency,
+        certificates=digests,
+        suite=exporter.signer.suite,
+        time=time_text(now),
+        message_id=envelope.message_id,
+        members=_listing(small, parts),
+    )
+    data = canonical.encode(listing, limit=manifests.MAX_MANIFEST_BYTES)
+    with ZipFile(file, "w", ZIP_STORED) as archive:
+        _put(archive, manifests.MANIFEST, data)
+        _put(archive, manifests.MANIFEST_SIGNATURE, exporter.signer.sign(data))
+        for name in sorted(small):
+            _put(archive, name, small[name])
+        for name, part in sorted(parts.items()):
+            if part.index in evidence.inline:
+                _copy(archive, name, part, [evidence.inline[part.index]])
+            else:
+                with open_blob(part.sha256) as pieces:
+                    _copy(archive, name, part, pieces)
+    return sha256(data).hexdigest()
+
+
+def instructions() -> bytes:
+    """The text that tells a person how to check by hand."""
+    return package_files("edocnode.evidence").joinpath(manifests.INSTRUCTIONS).read_bytes()
+
+
+def folders_of(evidence: MessageEvidence) -> dict[str, SealedStatement]:
+    """The sealed statements of the evidence, by the folder they go into."""
+    folders = {"envelope": evidence.envelope}
+    if evidence.receipt is not None:
+        folders["receipt"] = evidence.receipt
+    for number, status in enumerate(evidence.statuses, 1):
+        folders[status_folder(number)] = status.envelope
+        if status.receipt is not None:
+            folders[f"{status_folder(number)}-receipt"] = status.receipt
+    return folders
+
+
+def _signers(evidence: MessageEvidence, exporter: Exporter) -> dict[str, tuple[str, str]]:
+    """Agency and certificate behind the seal of each folder, and behind the manifest."""
+    if len(evidence.statuses) > MAX_STATUSES:
+        raise EvidenceInvalidError(
+            f"The message has {len(evidence.statuses)} statuses; a file holds {MAX_STATUSES}."
+        )
+    signers = {manifests.MANIFEST: (exporter.agency, exporter.signer.certificate_digest)}
+    for folder, sealed in folders_of(evidence).items():
+        seal = canonical.decode(sealed.seal.data, Seal)
+        signers[folder] = (seal.signer, seal.certificates[0])
+    return signers
+
+
+def _listing(small: Mapping[str, bytes], parts: Mapping[str, Part]) -> tuple[Member, ...]:
+    members = [
+        Member(name=name, size=len(data), sha256=sha256(data).hexdigest())
+        for name, data in small.items()
+    ]
+    members += [
+        Member(name=name, size=part.size, sha256=part.sha256) for name, part in parts.items()
+    ]
+    return tuple(sorted(members, key=lambda member: member.name))
+
+
+def _put(archive: ZipFile, name: str, data: bytes) -> None:
+    with archive.open(_entry(name, len(data)), "w") as member:
+        member.write(data)
+
+
+def _copy(archive: ZipFile, name: str, part: Part, pieces: Iterable[bytes]) -> None:
+    digest, size = sha256(), 0
+    with archive.open(_entry(name, part.size), "w") as member:
+        for piece in pieces:
+            member.write(piece)
+            digest.update(piece)
+            size += len(piece)
+    if size != part.size or digest.hexdigest() != part.sha256:
+        raise StorageDamagedError(
+            f"Part {part.index} ({part.name}) is stored with other bytes than its envelope states.",
+            hint="Restore the node from a backup, or ask the other agency for its evidence.",
+            sha256=part.sha256,
+        )
+
+
+def _entry(name: str, size: int) -> ZipInfo:
+    entry = ZipInfo(name, _ZIP_BEGINNING)
+    entry.compress_type = ZIP_STORED
+    entry.create_system = _UNIX
+    entry.external_attr = _READABLE
+    entry.file_size = size
+    return entry

@@ -1,0 +1,79 @@
+"""A seal in the form that other programs know: detached CMS SignedData (``.p7s``).
+
+The signature of a seal is over its bytes alone, so it is also a CMS signature without signed
+attributes, and ``openssl cms -verify`` accepts it. A CMS signature without attributes could be
+misread as one *over* attributes when the signed bytes are DER of a SET; the bytes of a seal begin
+with ``{`` (0x7b), which no DER SET (0x31) does, and that is checked here.
+
+Source: RFC 5652, 5; RFC 5754 (algorithm identifiers).
+"""
+
+from collections.abc import Sequence
+
+from cryptography import x509
+
+from edoccore.errors import EvidenceInvalidError
+from edoccore.identity.suites import Suite
+from edoccore.signing.seal import SignedSeal
+
+_SEQUENCE, _SET, _INTEGER, _OCTETS = 0x30, 0x31, 0x02, 0x04
+_CONTENT, _CERTIFICATES = 0xA0, 0xA0  # both [0], in different places
+_SIGNED_DATA = bytes.fromhex("06092a864886f70d010702")
+_DATA = bytes.fromhex("06092a864886f70d010701")
+_SHA256 = bytes.fromhex("300b0609608648016503040201")
+_SIGNATURE_ALGORITHMS = {
+    Suite.ECDSA_P256_SHA256: bytes.fromhex("300a06082a8648ce3d040302"),
+    Suite.RSA_PKCS1_SHA256: bytes.fromhex("300d06092a864886f70d01010b0500"),
+}
+_SHORT = 0x80  # lengths below it take one byte
+
+
+def detached_signature(seal: SignedSeal, suite: int, chain: Sequence[bytes]) -> bytes:
+    """Writes the seal's signature as CMS; the content, which is the seal's bytes, is not in it.
+
+    Args:
+        seal: Bytes and signature.
+        suite: As the seal names it.
+        chain: DER of the seal certificate and its issuers.
+
+    Raises:
+        EvidenceInvalidError: The bytes are no statement, or the suite has no CMS form.
+    """
+    algorithm = _SIGNATURE_ALGORITHMS.get(Suite(suite)) if suite in set(Suite) else None
+    if not seal.data.startswith(b"{") or algorithm is None:
+        raise EvidenceInvalidError(f"A seal of suite {suite} cannot be written as CMS.")
+    signer_info = _der(
+        _SEQUENCE,
+        _integer(1),
+        _issuer_and_serial(chain[0]),
+        _SHA256,
+        algorithm,
+        _der(_OCTETS, seal.signature),
+    )
+    signed_data = _der(
+        _SEQUENCE,
+        _integer(1),
+        _der(_SET, _SHA256),
+        _der(_SEQUENCE, _DATA),
+        _der(_CERTIFICATES, *sorted(chain)),  # DER orders the members of a SET
+        _der(_SET, signer_info),
+    )
+    return _der(_SEQUENCE, _SIGNED_DATA, _der(_CONTENT, signed_data))
+
+
+def _issuer_and_serial(certificate: bytes) -> bytes:
+    leaf = x509.load_der_x509_certificate(certificate)
+    return _der(_SEQUENCE, leaf.issuer.public_bytes(), _integer(leaf.serial_number))
+
+
+def _integer(value: int) -> bytes:
+    return _der(_INTEGER, value.to_bytes(value.bit_length() // 8 + 1, "big"))
+
+
+def _der(tag: int, *contents: bytes) -> bytes:
+    content = b"".join(contents)
+    size = len(content)
+    if size < _SHORT:
+        return bytes((tag, size)) + content
+    length = size.to_bytes((size.bit_length() + 7) // 8, "big")
+    return bytes((tag, _SHORT | len(length))) + length + content

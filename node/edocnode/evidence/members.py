@@ -1,0 +1,67 @@
+"""Which members an evidence file has, and which bytes.
+
+What follows from statements, role files and certificates alone is made by one function: the writer
+stores its result, the reader makes it again and compares, so no member can be altered, added or
+left out even by the agency that made the file.
+"""
+
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
+
+from edoccore.signing import canonical
+from edoccore.signing.seal import SealedStatement
+from edoccore.signing.statements import Seal
+from edocnode.evidence.cms import detached_signature
+from edocnode.evidence.directory_extract import RoleFiles, role_members
+
+Chains = Mapping[str, Sequence[bytes]]  # by folder or manifest: DER, seal certificate first
+
+
+def part_name(index: int) -> str:
+    """Where the bytes of a part are; its real name stands in the envelope."""
+    return f"parts/{index:02d}"
+
+
+def status_folder(number: int) -> str:
+    """Folder of a status's own envelope; they count from 1."""
+    return f"status-{number:02d}"
+
+
+def record_name(number: int) -> str:
+    """Where the record of a status is."""
+    return f"{status_folder(number)}/record.json"
+
+
+def derived_members(
+    statements: Mapping[str, SealedStatement], roles: RoleFiles, chains: Chains
+) -> dict[str, bytes]:
+    """All members that follow from statements, role files and certificates.
+
+    Args:
+        statements: By folder: ``envelope``, ``receipt``, ``status-01``, ``status-01-receipt``, ...
+        roles: Role files of the directory.
+        chains: Of every folder, and of the manifest.
+
+    Raises:
+        EvidenceInvalidError: A role file or a suite is of a kind that openssl cannot check.
+    """
+    members = role_members(roles)
+    for folder, sealed in statements.items():
+        members.update(_sealed_members(folder, sealed, chains[folder]))
+    for chain in chains.values():
+        members.update({f"certificates/{sha256(der).hexdigest()}.der": der for der in chain})
+    return members
+
+
+def _sealed_members(
+    folder: str, sealed: SealedStatement, chain: Sequence[bytes]
+) -> dict[str, bytes]:
+    suite = canonical.decode(sealed.seal.data, Seal).suite
+    return {
+        f"{folder}/statement.json": sealed.statement,
+        f"{folder}/leaf": b"%d\n" % sealed.leaf,
+        f"{folder}/seal.json": sealed.seal.data,
+        f"{folder}/seal.sig": sealed.seal.signature,
+        f"{folder}/seal.p7s": detached_signature(sealed.seal, suite, chain),
+        **{f"{folder}/proof-{step:02d}": node for step, node in enumerate(sealed.proof)},
+    }
