@@ -28,7 +28,7 @@ from edockit.grpc_tls import TlsMaterial, TlsProvider
 from edockit.unix_socket import bind_unix, remove_socket
 from edocnode.app.parts import SealingContext, SealingParts, open_sealing, seal_endpoint
 from edocnode.rpc.directory import GrpcSources
-from edocnode.rpc.joining import publish_endpoint
+from edocnode.rpc.joining import load_or_fetch, publish_endpoint
 from edocnode.rpc.local import LocalParts, register_local
 from edocnode.rpc.peers import Links, OwnTls
 from edocnode.rpc.server import register_exchange
@@ -134,7 +134,7 @@ async def _ground(
     clock: Callable[[], datetime],
 ) -> AsyncIterator[Ground]:
     store = DirectoryFiles(folder.directory, identity.root_sha256)
-    directory = await asyncio.to_thread(store.load)
+    directory = await load_or_fetch(store, identity.root_sha256)
     current: list[Directory] = [directory]
     context = SealingContext(folder, identity, lambda: current[0], clock)
     pair = folder.tls_pair("current")

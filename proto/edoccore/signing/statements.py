@@ -285,7 +285,7 @@ def parse_time(text: str) -> datetime:
     Raises:
         ValueError: No such day or hour.
     """
-    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)
+    return datetime.fromisoformat(text)  # the pattern of Time has fixed the form
 
 
 def uuid_bytes(text: str) -> bytes:
