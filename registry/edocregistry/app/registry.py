@@ -20,6 +20,7 @@ from edoccore.errors import EdocError
 from edoccore.identity.certificate import certificate_digest
 from edoccore.signing.seal import SealedStatement
 from edoccore.signing.statements import DirectoryMark
+from edocregistry.app.turns import SharedTurns
 from edocregistry.domain import agencies, own_entry
 from edocregistry.domain.contents import directory_contents
 from edocregistry.domain.endpoints import accept_endpoint
@@ -71,6 +72,7 @@ class Registry:
         self.folder = folder
         self.settings = settings
         self._clock = clock
+        self._turns = SharedTurns(folder, self._publish)
         self._refusals = RefusalLimit()
         self._trusted: tuple[tuple[int, ...], Directory] | None = None
 
@@ -162,8 +164,7 @@ class Registry:
 
     def publish_due(self) -> Publication:
         """Publishes what is due, by the timer; leaves no audit row."""
-        with self.folder.turn() as turn:
-            return self._publish(turn)
+        return self._turns.run(lambda _turn: None)[1]
 
     # --- What nodes ask -----------------------------------------------------------------------
 
@@ -332,14 +333,15 @@ class Registry:
             records.add_audit(AuditEntry(now, actor, command, DONE))
             return result
 
-        with self.folder.turn() as turn:
+        def act(turn: Turn) -> Result:
             try:
-                result = turn.write(decided)
+                return turn.write(decided)
             except EdocError as error:
                 refused = AuditEntry(now, actor, command, error.reason)
                 turn.write(lambda records: records.add_audit(refused))
                 raise
-            return result, self._publish(turn)
+
+        return self._turns.run(act)
 
     def _publish(self, turn: Turn) -> Publication:
         """Brings the published files to what the records say; without need nothing is written."""
