@@ -103,7 +103,6 @@ class SubmitHeader:
 
     Attributes:
         sender: Empty: the node's own agency.
-        about: Digest of the earlier envelope, with every operation but NEW.
         record_size: Bytes of the record's fields, which come before the parts.
     """
 
@@ -111,8 +110,6 @@ class SubmitHeader:
     sender: str
     recipients: tuple[str, ...]
     urgency: Urgency
-    operation: Operation
-    about: bytes | None
     record_size: int
     parts: tuple[DeclaredPart, ...]
     lifetime: timedelta | None
@@ -273,8 +270,8 @@ def build_submission(
         document_id=document_id,
         sender=admitted.sender,
         urgency=header.urgency,
-        operation=header.operation,
-        about=header.about,
+        operation=Operation.NEW,
+        about=None,
         parts=(record.part, *parts),
         inline=inline,
         listing=record.listing,
@@ -313,12 +310,6 @@ def _check_form(header: SubmitHeader) -> None:
         )
     if header.record_size > canonical.MAX_RECORD_BYTES:
         raise _record_too_large(header.record_size)
-    if header.operation is Operation.STATUS:
-        raise RequestInvalidError("A status is sent by accepting or rejecting a document.")
-    if (header.about is None) != (header.operation is Operation.NEW):
-        raise RequestInvalidError(
-            "An update, replacement or revocation names an earlier document, a new one does not."
-        )
 
 
 def _sender(code: str, directory: Directory, agency: str) -> str:
@@ -409,8 +400,6 @@ def _request_hash(admitted: Admitted, digests: Sequence[bytes], fields_digest: b
         "sender": admitted.sender,
         "recipients": [recipient.code for recipient in admitted.recipients],
         "urgency": header.urgency,
-        "operation": header.operation,
-        "about": "" if header.about is None else header.about.hex(),
         "fields": fields_digest.hex(),
         "lifetime_s": -1 if header.lifetime is None else int(header.lifetime.total_seconds()),
         "parts": [

@@ -1,6 +1,6 @@
 """What an office sees of documents, and the port to where it is kept.
 
-Read-only views: complete when made, no behaviour. A status that a recipient sent is not a document
+Read-only views, complete when made. A status that a recipient sent is not a document
 in these lists; it shows as the recipient's state of a delivery.
 """
 
@@ -148,10 +148,23 @@ class OutboxPage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """All that an id names: a document as received here, as sent from here, or both."""
+    """All that an id names: a document as received here, as sent from here, or both.
+
+    Attributes:
+        message_id: The one message that the id names; None when it names the document.
+    """
 
     received: tuple[InboxEntry, ...]
     sent: OutboxEntry | None
+    message_id: MessageId | None
+
+    @property
+    def document(self) -> DocumentView:
+        """The document itself, the received one first."""
+        entry = self.received[0] if self.received else self.sent
+        if entry is None:
+            raise ValueError("an id was found that names nothing")
+        return entry.document
 
 
 class OfficeStore(Protocol):
@@ -197,7 +210,7 @@ class OfficeStore(Protocol):
     async def fetch(self, consumer: str, limit: int) -> Sequence[InboxEntry]:
         """Received documents that a consumer has not acknowledged, oldest first."""
 
-    async def acknowledge(self, consumer: str, position: int, at: datetime) -> int:
+    async def acknowledge(self, consumer: str, position: int) -> int:
         """Moves a consumer's place forward; returns where it is."""
 
     async def position(self) -> int:
@@ -213,3 +226,6 @@ class OfficeStore(Protocol):
 
     async def oldest_undelivered(self) -> Mapping[str, datetime]:
         """When the oldest delivery that waits was handed in, by node."""
+
+    async def unsealed(self) -> int:
+        """How many statements wait for the sealer."""

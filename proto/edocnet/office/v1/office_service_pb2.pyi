@@ -779,8 +779,6 @@ class SubmitHeader(_message.Message):
     SENDER_FIELD_NUMBER: _builtins.int
     RECIPIENTS_FIELD_NUMBER: _builtins.int
     URGENCY_FIELD_NUMBER: _builtins.int
-    OPERATION_FIELD_NUMBER: _builtins.int
-    ABOUT_FIELD_NUMBER: _builtins.int
     RECORD_SIZE_FIELD_NUMBER: _builtins.int
     PARTS_FIELD_NUMBER: _builtins.int
     LIFETIME_FIELD_NUMBER: _builtins.int
@@ -790,12 +788,6 @@ class SubmitHeader(_message.Message):
     """Code the document is sent from; empty: the node's own agency."""
     urgency: Global___Urgency.ValueType
     """How fast it must travel; unspecified: normal."""
-    operation: Global___Operation.ValueType
-    """What it does; unspecified: new. A status is sent with Decide."""
-    about: _builtins.str
-    """The earlier document that an update, replacement or revocation speaks of, as text like
-    GetDocumentRequest.id; empty with a new document.
-    """
     record_size: _builtins.int
     """Size in bytes of the fields of the record, which the content begins with; at most 4 MiB. They
     are a JSON object as `edoc.document/v1` has them (proto/README.md, section Records), without
@@ -821,15 +813,13 @@ class SubmitHeader(_message.Message):
         sender: _builtins.str = ...,
         recipients: _abc.Iterable[_builtins.str] | None = ...,
         urgency: Global___Urgency.ValueType = ...,
-        operation: Global___Operation.ValueType = ...,
-        about: _builtins.str = ...,
         record_size: _builtins.int = ...,
         parts: _abc.Iterable[Global___PartDeclaration] | None = ...,
         lifetime: _duration_pb2.Duration | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["lifetime", b"lifetime"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["about", b"about", "lifetime", b"lifetime", "operation", b"operation", "parts", b"parts", "recipients", b"recipients", "record_size", b"record_size", "request_id", b"request_id", "sender", b"sender", "urgency", b"urgency"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["lifetime", b"lifetime", "parts", b"parts", "recipients", b"recipients", "record_size", b"record_size", "request_id", b"request_id", "sender", b"sender", "urgency", b"urgency"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,295 @@
+"""Answers the office: office/v1 on the node's own socket.
+
+Translates, keeps the order of steps, and decides nothing: rules are in ``domain.office`` and
+``domain.decisions``, content is taken in by ``submissions``.
+"""
+
+import asyncio
+import re
+import secrets
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+import grpc
+
+from edoccore.directory.view import Directory
+from edoccore.errors import DecisionConflictError, DocumentUnknownError, RequestInvalidError
+from edoccore.signing.seal import SALT_BYTES
+from edockit.blobs import BlobFolder
+from edocnet.office.v1 import office_service_pb2 as messages
+from edocnet.office.v1 import office_service_pb2_grpc as services
+from edocnode.domain.decisions import Decision, check_decision, is_repeated, plan_decision
+from edocnode.domain.model import DocumentId, MessageId
+from edocnode.domain.office import admit, new_id
+from edocnode.domain.office_model import Found, InboxEntry, OfficeStore
+from edocnode.domain.ports import Outbox
+from edocnode.rpc.office_messages import (
+    decision_from_message,
+    delivery_state,
+    event_to_message,
+    header_from_message,
+    inbox_request,
+    inbox_to_message,
+    limit_from,
+    outbox_request,
+    outbox_to_message,
+)
+from edocnode.rpc.submissions import take_in
+
+CHUNK_BYTES = 960 * 1024
+HISTORY = 1000
+EVENTS_AT_ONCE = 500
+WATCH_EVERY_S = 0.2  # between two looks for new events while somebody watches
+ID_RANDOM_BYTES = 10
+
+_CONSUMER = re.compile(r"[a-z0-9.-]{1,64}")
+_TRIES = 5  # of a decision, when others decide at the same moment
+
+
+class Wakes(Protocol):
+    """Whoever must hear that something was kept."""
+
+    def wake(self) -> None:
+        """Tells it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfficeParts:
+    """What the office's service works with.
+
+    Attributes:
+        agency: That owns the node.
+        sealer: Woken when something was kept.
+    """
+
+    agency: str
+    office: OfficeStore
+    outbox: Outbox
+    blobs: BlobFolder
+    sealer: Wakes
+    directory: Callable[[], Directory]
+    clock: Callable[[], datetime]
+
+    def fresh_id(self) -> bytes:
+        """A new UUIDv7."""
+        return new_id(self.clock(), secrets.token_bytes(ID_RANDOM_BYTES))
+
+
+class OfficeServicer(services.OfficeServiceServicer):
+    """office/v1 of this node."""
+
+    def __init__(self, parts: OfficeParts) -> None:
+        """Takes what it works with."""
+        self._parts = parts
+
+    async def Submit(
+        self,
+        request_iterator: AsyncIterator[messages.SubmitRequest],
+        context: grpc.aio.ServicerContext[messages.SubmitRequest, messages.SubmitResponse],
+    ) -> messages.SubmitResponse:
+        """Takes a document in; answers when it is on disk."""
+        parts = self._parts
+        first = await anext(request_iterator, None)
+        if first is None or first.WhichOneof("kind") != "header":
+            raise RequestInvalidError("A submission begins with its header.")
+        header = header_from_message(first.header)
+        directory = parts.directory()
+        admitted = admit(header, directory, parts.agency, now=parts.clock())
+        submission = await take_in(
+            admitted,
+            request_iterator,
+            parts.blobs,
+            network=directory.network,
+            document_id=DocumentId(parts.fresh_id()),
+            message_ids=[MessageId(parts.fresh_id()) for _ in admitted.recipients],
+        )
+        position = await parts.office.position()
+        kept = await parts.outbox.submit(submission)
+        parts.sealer.wake()
+        return messages.SubmitResponse(
+            document_id=kept.document_id,
+            deliveries=[
+                messages.Delivery(
+                    message_id=message_id, recipient=recipient, state=delivery_state(state)
+                )
+                for message_id, recipient, state in kept.deliveries
+            ],
+            repeated_request=kept.repeated,
+            position=position,
+        )
+
+    async def ListInbox(
+        self,
+        request: messages.ListInboxRequest,
+        context: grpc.aio.ServicerContext[messages.ListInboxRequest, messages.ListInboxResponse],
+    ) -> messages.ListInboxResponse:
+        """Lists received documents."""
+        page = await self._parts.office.inbox(inbox_request(request))
+        return messages.ListInboxResponse(
+            documents=[inbox_to_message(entry) for entry in page.entries], next=page.next
+        )
+
+    async def ListOutbox(
+        self,
+        request: messages.ListOutboxRequest,
+        context: grpc.aio.ServicerContext[messages.ListOutboxRequest, messages.ListOutboxResponse],
+    ) -> messages.ListOutboxResponse:
+        """Lists documents handed in here."""
+        page = await self._parts.office.outbox(outbox_request(request))
+        return messages.ListOutboxResponse(
+            documents=[outbox_to_message(entry) for entry in page.entries], next=page.next
+        )
+
+    async def GetDocument(
+        self,
+        request: messages.GetDocumentRequest,
+        context: grpc.aio.ServicerContext[
+            messages.GetDocumentRequest, messages.GetDocumentResponse
+        ],
+    ) -> messages.GetDocumentResponse:
+        """Shows all that is known of a document."""
+        found = await self._parts.office.find(request.id)
+        history = await self._parts.office.history(found.document.document_id, HISTORY)
+        return messages.GetDocumentResponse(
+            received=[inbox_to_message(entry) for entry in found.received],
+            sent=None if found.sent is None else outbox_to_message(found.sent),
+            history=[event_to_message(event) for event in history],
+        )
+
+    async def GetPart(
+        self,
+        request: messages.GetPartRequest,
+        context: grpc.aio.ServicerContext[messages.GetPartRequest, messages.GetPartResponse],
+    ) -> AsyncIterator[messages.GetPartResponse]:
+        """Sends the bytes of a part."""
+        found = await self._parts.office.find(request.id)
+        inline = await self._parts.office.inline_part(found, request.index)
+        if inline is not None:
+            yield messages.GetPartResponse(chunk=inline)
+            return
+        part = found.document.parts[request.index]
+        reader = await asyncio.to_thread(self._parts.blobs.open, part.sha256)
+        with reader:
+            while chunk := await asyncio.to_thread(reader.read, CHUNK_BYTES):
+                yield messages.GetPartResponse(chunk=chunk)
+
+    async def Decide(
+        self,
+        request: messages.DecideRequest,
+        context: grpc.aio.ServicerContext[messages.DecideRequest, messages.DecideResponse],
+    ) -> messages.DecideResponse:
+        """Accepts or rejects a received document."""
+        decision = decision_from_message(request)
+        check_decision(decision)
+        for _ in range(_TRIES):
+            entry = _only_received(await self._parts.office.find(request.id), request.id)
+            repeated = is_repeated(entry, decision)
+            if repeated or await self._decide(entry, decision):
+                now = _only_received(await self._parts.office.find(request.id), request.id)
+                return messages.DecideResponse(
+                    document=inbox_to_message(now), repeated_request=repeated
+                )
+        raise DecisionConflictError("The document is being decided by others at this moment.")
+
+    async def FetchInbox(
+        self,
+        request: messages.FetchInboxRequest,
+        context: grpc.aio.ServicerContext[messages.FetchInboxRequest, messages.FetchInboxResponse],
+    ) -> messages.FetchInboxResponse:
+        """Gives a consumer what it has not acknowledged."""
+        consumer = _consumer(request.consumer)
+        entries = await self._parts.office.fetch(consumer, limit_from(request.limit))
+        return messages.FetchInboxResponse(documents=[inbox_to_message(item) for item in entries])
+
+    async def AcknowledgeInbox(
+        self,
+        request: messages.AcknowledgeInboxRequest,
+        context: grpc.aio.ServicerContext[
+            messages.AcknowledgeInboxRequest, messages.AcknowledgeInboxResponse
+        ],
+    ) -> messages.AcknowledgeInboxResponse:
+        """Moves a consumer's place."""
+        consumer = _consumer(request.consumer)
+        position = await self._parts.office.acknowledge(consumer, request.position)
+        return messages.AcknowledgeInboxResponse(position=position)
+
+    async def Watch(
+        self,
+        request: messages.WatchRequest,
+        context: grpc.aio.ServicerContext[messages.WatchRequest, messages.WatchResponse],
+    ) -> AsyncIterator[messages.WatchResponse]:
+        """Streams what happens until the caller ends it."""
+        after = request.after
+        document_id = DocumentId(request.document_id) if request.document_id else None
+        while True:
+            events = await self._parts.office.events(after, EVENTS_AT_ONCE, document_id)
+            if events:
+                after = events[-1].position
+                yield messages.WatchResponse(events=[event_to_message(event) for event in events])
+            else:
+                await asyncio.sleep(WATCH_EVERY_S)
+
+    async def _decide(self, entry: InboxEntry, decision: Decision) -> bool:
+        plan = plan_decision(
+            entry,
+            decision,
+            self._parts.directory(),
+            agency=self._parts.agency,
+            message_id=MessageId(self._parts.fresh_id()),
+            now=self._parts.clock(),
+        )
+        kept = await self._parts.office.decide(plan, secrets.token_bytes(SALT_BYTES))
+        self._parts.sealer.wake()
+        return kept
+
+
+def sent_message(found: Found, recipient: str) -> MessageId:
+    """The message that an id and, if need be, a recipient name.
+
+    Raises:
+        DocumentUnknownError: The document was not sent to the recipient.
+        RequestInvalidError: It was sent to several, and none was named.
+    """
+    if found.message_id is not None:
+        return found.message_id
+    if found.sent is None:
+        return _only_received(found, "").message_id
+    deliveries = [
+        item for item in found.sent.deliveries if not recipient or item.recipient == recipient
+    ]
+    if not deliveries:
+        raise DocumentUnknownError(
+            f"The document was not sent to {recipient}.", hint="See: edocnode show ID"
+        )
+    if len(deliveries) > 1:
+        raise RequestInvalidError(
+            f"The document was sent to {len(deliveries)} agencies.", hint="Add --to CODE."
+        )
+    return deliveries[0].message_id
+
+
+def _consumer(name: str) -> str:
+    if not _CONSUMER.fullmatch(name):
+        raise RequestInvalidError(
+            f"{name[:80]!r} is no name of a consumer.",
+            hint="Use 1 to 64 of a-z, 0-9, dot and hyphen.",
+        )
+    return name
+
+
+def _only_received(found: Found, text: str) -> InboxEntry:
+    if not found.received:
+        raise DocumentUnknownError(
+            "This document was sent from here; only a received one is accepted or rejected.",
+            hint="See: edocnode inbox",
+            id=text,
+        )
+    if len(found.received) > 1:
+        codes = ", ".join(entry.recipient for entry in found.received)
+        raise RequestInvalidError(
+            f"The document was received by {codes}.",
+            hint="Name one by its message id; see: edocnode show ID",
+        )
+    return found.received[0]

@@ -1,0 +1,232 @@
+"""Messages of office/v1 from and to the node's own types."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Any, Protocol, TypeVar
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from edoccore.errors import RequestInvalidError
+from edoccore.signing.records import DocumentState
+from edoccore.signing.statements import Urgency
+from edocnet.office.v1 import office_service_pb2 as messages
+from edocnode.domain.decisions import Decision
+from edocnode.domain.model import DeliveryState
+from edocnode.domain.office import DeclaredPart, SubmitHeader
+from edocnode.domain.office_model import (
+    DeliveryView,
+    DocumentView,
+    Event,
+    InboxEntry,
+    OutboxEntry,
+    PageRequest,
+)
+
+DEFAULT_LIMIT = 100
+MAX_LIMIT = 1000
+
+Choice = TypeVar("Choice", bound=StrEnum)
+
+
+class EnumOfMessages(Protocol):
+    """What generated enums have in common."""
+
+    def Name(self, number: Any) -> str:  # noqa: ANN401 - each enum has its own number type
+        """Name of a number."""
+
+    def values(self) -> Sequence[Any]:
+        """All numbers."""
+
+
+_EVENT_KINDS = {
+    "document.received": messages.EVENT_KIND_DOCUMENT_RECEIVED,
+    "document": messages.EVENT_KIND_DOCUMENT_DECIDED,
+    "delivery": messages.EVENT_KIND_DELIVERY_CHANGED,
+    "status": messages.EVENT_KIND_STATUS_RECEIVED,
+}
+
+
+def timestamp(moment: datetime) -> Timestamp:
+    """A moment as messages carry it."""
+    message = Timestamp()
+    message.FromDatetime(moment)
+    return message
+
+
+def optional_timestamp(moment: datetime | None) -> Timestamp | None:
+    """A moment, or nothing."""
+    return None if moment is None else timestamp(moment)
+
+
+def moment_from(message: Timestamp) -> datetime:
+    """The moment a message carries, aware and UTC."""
+    return message.ToDatetime(UTC)
+
+
+def header_from_message(message: messages.SubmitHeader) -> SubmitHeader:
+    """The header of a submission.
+
+    Raises:
+        RequestInvalidError: The lifetime is out of range.
+    """
+    return SubmitHeader(
+        request_id=message.request_id,
+        sender=message.sender,
+        recipients=tuple(message.recipients),
+        urgency=_choice(messages.Urgency, Urgency, message.urgency) or Urgency.NORMAL,
+        record_size=message.record_size,
+        parts=tuple(
+            DeclaredPart(name=part.name, media_type=part.media_type, size=part.size)
+            for part in message.parts
+        ),
+        lifetime=_lifetime(message),
+    )
+
+
+def decision_from_message(message: messages.DecideRequest) -> Decision:
+    """A decision.
+
+    Raises:
+        RequestInvalidError: There is none.
+    """
+    kind = message.WhichOneof("decision")
+    if kind is None:
+        raise RequestInvalidError("The request says neither accept nor reject.")
+    if kind == "accept":
+        return Decision(state=DocumentState.ACCEPTED, actor=message.actor)
+    return Decision(
+        state=DocumentState.REJECTED,
+        actor=message.actor,
+        code=message.reject.code,
+        reason=message.reject.reason,
+    )
+
+
+def inbox_request(message: messages.ListInboxRequest) -> PageRequest:
+    """Which page of the inbox."""
+    state = _choice(messages.DocumentState, DocumentState, message.state)
+    return PageRequest(
+        agency=message.agency,
+        state=state or "",
+        limit=limit_from(message.limit),
+        after=message.after,
+    )
+
+
+def outbox_request(message: messages.ListOutboxRequest) -> PageRequest:
+    """Which page of the outbox."""
+    state = _choice(messages.DeliveryState, DeliveryState, message.state)
+    return PageRequest(
+        agency=message.agency,
+        state=state or "",
+        limit=limit_from(message.limit),
+        after=message.after,
+    )
+
+
+def limit_from(asked: int) -> int:
+    """How many of a list are given: what was asked, in bounds."""
+    return min(asked or DEFAULT_LIMIT, MAX_LIMIT)
+
+
+def inbox_to_message(entry: InboxEntry) -> messages.InboxDocument:
+    """A received document."""
+    return messages.InboxDocument(
+        document=_document(entry.document),
+        message_id=entry.message_id,
+        recipient=entry.recipient,
+        receive_time=timestamp(entry.received_at),
+        state=document_state(entry.state),
+        position=entry.position,
+    )
+
+
+def outbox_to_message(entry: OutboxEntry) -> messages.OutboxDocument:
+    """A document handed in here."""
+    return messages.OutboxDocument(
+        document=_document(entry.document),
+        create_time=timestamp(entry.created),
+        expire_time=timestamp(entry.expires),
+        deliveries=[_delivery(delivery) for delivery in entry.deliveries],
+    )
+
+
+def event_to_message(event: Event) -> messages.Event:
+    """Something that happened."""
+    subject, _, state = event.kind.partition(".")
+    return messages.Event(
+        position=event.position,
+        kind=_EVENT_KINDS.get(event.kind, _EVENT_KINDS[subject]),
+        document_id=event.document_id,
+        message_id=event.message_id,
+        agency=event.agency,
+        state="" if subject == "status" else state,
+        time=timestamp(event.at),
+    )
+
+
+def document_state(state: DocumentState) -> "messages.DocumentState.ValueType":
+    """A state as messages name it."""
+    return messages.DocumentState.Value(f"DOCUMENT_STATE_{state.name}")
+
+
+def delivery_state(state: DeliveryState) -> "messages.DeliveryState.ValueType":
+    """A state as messages name it."""
+    return messages.DeliveryState.Value(f"DELIVERY_STATE_{state.name}")
+
+
+def _document(view: DocumentView) -> messages.Document:
+    return messages.Document(
+        document_id=view.document_id,
+        sender=view.sender,
+        urgency=messages.Urgency.Value(f"URGENCY_{view.urgency.name}"),
+        operation=messages.Operation.Value(f"OPERATION_{view.operation.name}"),
+        parts=[
+            messages.Part(
+                index=part.index,
+                name=part.name,
+                media_type=part.media_type,
+                size=part.size,
+                sha256=bytes.fromhex(part.sha256),
+            )
+            for part in view.parts[1:]
+        ],
+        **view.listing,
+    )
+
+
+def _delivery(view: DeliveryView) -> messages.Delivery:
+    state = view.recipient_state
+    return messages.Delivery(
+        message_id=view.message_id,
+        recipient=view.recipient,
+        state=delivery_state(view.state),
+        state_time=timestamp(view.since),
+        attempts=view.attempts,
+        reason=view.reason,
+        message=view.message,
+        next_attempt_time=optional_timestamp(view.next_at),
+        peer_down_time=optional_timestamp(view.peer_down_since),
+        recipient_state=messages.DOCUMENT_STATE_UNSPECIFIED
+        if state is None
+        else document_state(state),
+        recipient_reason=view.recipient_reason,
+    )
+
+
+def _lifetime(message: messages.SubmitHeader) -> timedelta | None:
+    if not message.HasField("lifetime"):
+        return None
+    seconds = message.lifetime.seconds
+    if not 0 < seconds <= timedelta(days=365).total_seconds():
+        raise RequestInvalidError(f"A lifetime of {seconds} seconds is out of range.")
+    return timedelta(seconds=seconds)
+
+
+def _choice(kind: EnumOfMessages, choices: type[Choice], number: int) -> Choice | None:
+    """The own value of a number of a message's enum; None when it is not said or unknown."""
+    if not number or number not in kind.values():
+        return None
+    prefix = kind.Name(0).removesuffix("UNSPECIFIED")
+    return choices[kind.Name(number).removeprefix(prefix)]

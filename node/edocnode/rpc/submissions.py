@@ -1,0 +1,162 @@
+"""Takes the content of a submission in, with memory that does not depend on its size.
+
+Small parts are collected; each larger one is written to the blob folder while it comes and hashed
+on the way, so that it is on disk under its digest before the document is kept. What a broken
+submission leaves behind is removed, at the latest at the next start.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+
+from edoccore.errors import RequestInvalidError
+from edoccore.signing.statements import uuid_text
+from edockit.blobs import BlobFolder, StagingFile
+from edocnet.office.v1 import office_service_pb2 as messages
+from edocnode.domain.model import DocumentId, MessageId, Submission
+from edocnode.domain.office import Admitted, build_record, build_submission, is_inline
+
+STAGING_PREFIX = "submit-"
+
+
+@dataclass(frozen=True, slots=True)
+class TakenPart:
+    """A part whose bytes are all here; ``inline`` is empty when they are in the blob folder."""
+
+    digest: bytes
+    inline: bytes
+
+
+class Content:
+    """The joined bytes of a submission, given out in the pieces that were declared."""
+
+    def __init__(self, requests: AsyncIterator[messages.SubmitRequest]) -> None:
+        """Takes what follows the header."""
+        self._requests = requests
+        self._rest = memoryview(b"")
+
+    async def pieces(self, size: int) -> AsyncIterator[memoryview]:
+        """The next ``size`` bytes, as they come.
+
+        Raises:
+            RequestInvalidError: They end too early.
+        """
+        while size:
+            if not self._rest:
+                self._rest = memoryview(await self._next(size))
+            piece, self._rest = self._rest[:size], self._rest[size:]
+            size -= len(piece)
+            yield piece
+
+    async def joined(self, size: int) -> bytes:
+        """The next ``size`` bytes in one; for small sizes.
+
+        Raises:
+            RequestInvalidError: They end too early.
+        """
+        return b"".join([bytes(piece) async for piece in self.pieces(size)])
+
+    async def end(self) -> None:
+        """Checks that nothing follows.
+
+        Raises:
+            RequestInvalidError: More came than was declared.
+        """
+        if self._rest or await anext(self._requests, None) is not None:
+            raise RequestInvalidError(
+                "More bytes came than the header declares.",
+                hint="A file may have grown while it was read; send it again.",
+            )
+
+    async def _next(self, missing: int) -> bytes:
+        async for request in self._requests:
+            if request.WhichOneof("kind") != "chunk":
+                raise RequestInvalidError("A submission has one header, then only chunks.")
+            if request.chunk:
+                return request.chunk
+        raise RequestInvalidError(
+            f"{missing} bytes of what the header declares did not come.",
+            hint="A file may have been cut while it was read; send it again.",
+        )
+
+
+async def take_in(
+    admitted: Admitted,
+    requests: AsyncIterator[messages.SubmitRequest],
+    blobs: BlobFolder,
+    *,
+    network: str,
+    document_id: DocumentId,
+    message_ids: Sequence[MessageId],
+) -> Submission:
+    """Takes all content in and builds the submission.
+
+    Raises:
+        RequestInvalidError: Not as many bytes came as the header declares.
+        RecordInvalidError, NotCanonicalError, LimitExceededError: See ``build_record``.
+        DiskFullError: The parts do not fit.
+    """
+    header = admitted.header
+    content = Content(requests)
+    large = [part.size for part in admitted.parts if not is_inline(part.size)]
+    await asyncio.to_thread(blobs.reserve, sum(large))
+    fields = await content.joined(header.record_size)
+    record = build_record(admitted, fields, network=network, document_id=document_id)
+    taken = [await _keep_record(record.data, blobs, document_id)]
+    for index, part in enumerate(admitted.parts, start=1):
+        taken.append(await _take_part(content, part.size, blobs, _key(document_id, index)))
+    await content.end()
+    return build_submission(
+        admitted,
+        record,
+        [part.digest for part in taken[1:]],
+        fields_digest=sha256(fields).digest(),
+        document_id=document_id,
+        message_ids=message_ids,
+        inline=b"".join(part.inline for part in taken),
+    )
+
+
+def discard_leftovers(blobs: BlobFolder) -> int:
+    """Removes what broken submissions left in staging; returns how many files."""
+    keys = [item.key for item in blobs.iter_staging() if item.key.startswith(STAGING_PREFIX)]
+    for key in keys:
+        blobs.discard(key)
+    return len(keys)
+
+
+async def _keep_record(data: bytes, blobs: BlobFolder, document_id: DocumentId) -> TakenPart:
+    digest = sha256(data).digest()
+    if is_inline(len(data)):
+        return TakenPart(digest, data)
+    key = _key(document_id, 0)
+    staging = await asyncio.to_thread(blobs.open_staging, key)
+    await asyncio.to_thread(staging.append, data)
+    await asyncio.to_thread(blobs.finish, staging, digest.hex(), size_bytes=len(data))
+    return TakenPart(digest, b"")
+
+
+async def _take_part(content: Content, size: int, blobs: BlobFolder, key: str) -> TakenPart:
+    if is_inline(size):
+        inline = await content.joined(size)
+        return TakenPart(sha256(inline).digest(), inline)
+    staging = await asyncio.to_thread(blobs.open_staging, key)
+    try:
+        async for piece in content.pieces(size):
+            await asyncio.to_thread(staging.append, piece)
+        return await asyncio.to_thread(_finish, blobs, staging, size)
+    except BaseException:
+        staging.close()
+        blobs.discard(key)
+        raise
+
+
+def _finish(blobs: BlobFolder, staging: StagingFile, size: int) -> TakenPart:
+    digest = staging.sha256()
+    blobs.finish(staging, digest, size_bytes=size)
+    return TakenPart(bytes.fromhex(digest), b"")
+
+
+def _key(document_id: DocumentId, index: int) -> str:
+    return f"{STAGING_PREFIX}{uuid_text(document_id)}-{index}"
