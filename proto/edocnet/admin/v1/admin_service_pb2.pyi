@@ -454,7 +454,6 @@ class DirectoryStatus(_message.Message):
 
     STATE_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
-    REFRESH_TIME_FIELD_NUMBER: _builtins.int
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
     state: Global___DirectoryState.ValueType
@@ -462,11 +461,7 @@ class DirectoryStatus(_message.Message):
     version: _builtins.int
     """Version of the snapshot; 0 when none is in hand."""
     message: _builtins.str
-    """Why the last attempt to refresh failed; empty when it did not."""
-    @_builtins.property
-    def refresh_time(self) -> _timestamp_pb2.Timestamp:
-        """When the directory was last verified as the newest; absent: never by this process."""
-
+    """Why it is not fresh; empty when it is."""
     @_builtins.property
     def expire_time(self) -> _timestamp_pb2.Timestamp:
         """When exchange stops unless a newer directory arrives."""
@@ -476,13 +471,12 @@ class DirectoryStatus(_message.Message):
         *,
         state: Global___DirectoryState.ValueType = ...,
         version: _builtins.int = ...,
-        refresh_time: _timestamp_pb2.Timestamp | None = ...,
         expire_time: _timestamp_pb2.Timestamp | None = ...,
         message: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time", "refresh_time", b"refresh_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time", "message", b"message", "refresh_time", b"refresh_time", "state", b"state", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time", "message", b"message", "state", b"state", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -540,7 +534,6 @@ class Alarm(_message.Message):
     SUBJECT_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
     RAISE_TIME_FIELD_NUMBER: _builtins.int
-    UPDATE_TIME_FIELD_NUMBER: _builtins.int
     kind: _builtins.str
     """Kind, UPPER_SNAKE."""
     subject: _builtins.str
@@ -551,10 +544,6 @@ class Alarm(_message.Message):
     def raise_time(self) -> _timestamp_pb2.Timestamp:
         """When it was first noticed."""
 
-    @_builtins.property
-    def update_time(self) -> _timestamp_pb2.Timestamp:
-        """When it was last noticed."""
-
     def __init__(
         self,
         *,
@@ -562,11 +551,10 @@ class Alarm(_message.Message):
         subject: _builtins.str = ...,
         message: _builtins.str = ...,
         raise_time: _timestamp_pb2.Timestamp | None = ...,
-        update_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["raise_time", b"raise_time", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["raise_time", b"raise_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "message", b"message", "raise_time", b"raise_time", "subject", b"subject", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "message", b"message", "raise_time", b"raise_time", "subject", b"subject"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,366 @@
+"""Answers those who run the node: admin/v1 on the node's own socket."""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Protocol
+
+import grpc
+from google.protobuf.duration_pb2 import Duration
+
+from edoccore.directory.state import DirectoryState, Freshness
+from edoccore.directory.view import Directory
+from edoccore.errors import EpochSupersededError, RequestInvalidError, SealerStoppedError
+from edoccore.signing import canonical
+from edoccore.signing.seal import SALT_BYTES
+from edoccore.signing.statements import Effect, time_text
+from edocnet.admin.v1 import admin_service_pb2 as messages
+from edocnet.admin.v1 import admin_service_pb2_grpc as services
+from edocnode.domain.decisions import MAX_ACTOR
+from edocnode.domain.exchange import Hello
+from edocnode.domain.model import Alarm, EpochHead, MessageId, PeerQueue, PeerStatus
+from edocnode.domain.office_model import OfficeStore
+from edocnode.rpc.office import Wakes, sent_message
+from edocnode.rpc.office_messages import optional_timestamp, timestamp
+
+TAKEOVER = "admin.takeover"
+TLS = "TLSv1.3"  # no other is spoken
+SEALING = "sealing"
+STOPPED = SealerStoppedError.reason
+_STOPPED = {"superseded": EpochSupersededError.reason}  # other states are faults that may pass
+
+_FRESHNESS = {
+    Freshness.FRESH: messages.DIRECTORY_STATE_FRESH,
+    Freshness.STALE: messages.DIRECTORY_STATE_STALE,
+    Freshness.EXPIRED: messages.DIRECTORY_STATE_EXPIRED,
+}
+
+
+class AdminStore(Protocol):
+    """What is read for an operator, and where an operator's acts are kept."""
+
+    async def alarms(self) -> Sequence[Alarm]:
+        """The alarms that have not ended, oldest first."""
+
+    async def queues(self) -> Sequence[PeerQueue]:
+        """What waits, by peer."""
+
+    async def peer_statuses(self) -> Mapping[str, PeerStatus]:
+        """Every peer ever met or tried."""
+
+    async def last_head(self, agency: str) -> EpochHead | None:
+        """Head of the newest epoch."""
+
+    async def add_effect(self, salt: bytes, data: bytes) -> int:
+        """Keeps a local effect for the journal."""
+
+
+class SealerView(Wakes, Protocol):
+    """What is shown of the sealer, and the one thing an operator can tell it."""
+
+    @property
+    def epoch(self) -> bytes:
+        """The epoch in force, 16 bytes; empty before the first."""
+
+    @property
+    def state(self) -> str:
+        """``sealing``, or what keeps it from that."""
+
+    @property
+    def problem(self) -> str:
+        """Why it does not seal, for a person."""
+
+    async def takeover(self) -> None:
+        """Goes on in a new epoch."""
+
+
+class DirectoryView(Protocol):
+    """The directory in force."""
+
+    @property
+    def current(self) -> Directory:
+        """The directory."""
+
+    def state(self) -> DirectoryState:
+        """Its age, judged now."""
+
+
+class Greets(Protocol):
+    """Says hello to peers."""
+
+    async def greet(self, agency: str) -> Hello:
+        """Exchanges hellos with one peer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JournalReport:
+    """What a check of the whole journal found; it raises when anything is wrong."""
+
+    epochs: int
+    seals: int
+    statements: int
+    head: EpochHead | None
+
+
+class Evidence(Protocol):
+    """Proofs for third parties."""
+
+    async def verify_journal(self) -> JournalReport:
+        """Checks the whole journal of this node.
+
+        Raises:
+            JournalBrokenError: It does not agree with itself.
+        """
+
+    def export(self, message_id: MessageId) -> AsyncIterator[bytes]:
+        """The evidence of one delivery, a zip file in chunks of at most 960 KiB.
+
+        Raises:
+            DocumentUnknownError: There is no such delivery, or it is not sealed yet.
+        """
+
+
+@dataclass(slots=True, kw_only=True)
+class Place:
+    """Where the node listens; known once it is bound."""
+
+    listen: str = ""
+    socket: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdminParts:
+    """What the operators' service works with."""
+
+    agency: str
+    network: str
+    version: str
+    store: AdminStore
+    office: OfficeStore
+    sealer: SealerView
+    directory: DirectoryView
+    greeter: Greets
+    evidence: Evidence
+    clock: Callable[[], datetime]
+    started_at: datetime
+    place: Place = field(default_factory=Place)
+
+
+class AdminServicer(services.AdminServiceServicer):
+    """admin/v1 of this node."""
+
+    def __init__(self, parts: AdminParts) -> None:
+        """Takes what it works with."""
+        self._parts = parts
+
+    async def GetStatus(
+        self,
+        request: messages.GetStatusRequest,
+        context: grpc.aio.ServicerContext[messages.GetStatusRequest, messages.GetStatusResponse],
+    ) -> messages.GetStatusResponse:
+        """Tells how the node is doing."""
+        parts = self._parts
+        directory = parts.directory.current
+        oldest = await parts.office.oldest_undelivered()
+        return messages.GetStatusResponse(
+            agency=parts.agency,
+            name=directory.agency(parts.agency).name,
+            serves=_serves(directory, parts.agency),
+            network=parts.network,
+            version=parts.version,
+            listen=parts.place.listen,
+            socket=parts.place.socket,
+            start_time=timestamp(parts.started_at),
+            directory=_directory_status(directory, parts.directory.state()),
+            sealer=await self._sealer_status(),
+            alarms=[_alarm(alarm) for alarm in await parts.store.alarms()],
+            queues=await self._queues(oldest),
+            oldest_undelivered_time=optional_timestamp(min(oldest.values(), default=None)),
+        )
+
+    async def ListPeers(
+        self,
+        request: messages.ListPeersRequest,
+        context: grpc.aio.ServicerContext[messages.ListPeersRequest, messages.ListPeersResponse],
+    ) -> messages.ListPeersResponse:
+        """Lists the nodes of the directory."""
+        directory, now = self._parts.directory.current, self._parts.clock()
+        statuses = await self._parts.store.peer_statuses()
+        waiting = {queue.to_node: queue.waiting for queue in await self._parts.store.queues()}
+        peers = [
+            _peer(directory, code, now, status=statuses.get(code), waiting=waiting.get(code, 0))
+            for code in sorted(directory.endpoints)
+            if code not in (self._parts.agency, directory.info.registry)
+        ]
+        return messages.ListPeersResponse(peers=peers)
+
+    async def PingPeer(
+        self,
+        request: messages.PingPeerRequest,
+        context: grpc.aio.ServicerContext[messages.PingPeerRequest, messages.PingPeerResponse],
+    ) -> messages.PingPeerResponse:
+        """Exchanges hellos with a peer, now."""
+        directory = self._parts.directory.current
+        agency = directory.node_of(request.agency)
+        if agency == self._parts.agency:
+            raise RequestInvalidError(f"{request.agency} is served by this node itself.")
+        loop = asyncio.get_running_loop()
+        begun_at, begun = self._parts.clock(), loop.time()
+        theirs = await self._parts.greeter.greet(agency)
+        round_trip = timedelta(seconds=loop.time() - begun)
+        endpoint = directory.endpoint(agency, begun_at)
+        return messages.PingPeerResponse(
+            agency=agency,
+            address=endpoint.addresses[0] if endpoint is not None else "",
+            round_trip=_duration(round_trip),
+            clock_difference=_duration(theirs.time - (begun_at + round_trip / 2)),
+            directory_version=theirs.directory.version,
+            protocol=TLS,
+        )
+
+    async def TakeOver(
+        self,
+        request: messages.TakeOverRequest,
+        context: grpc.aio.ServicerContext[messages.TakeOverRequest, messages.TakeOverResponse],
+    ) -> messages.TakeOverResponse:
+        """Makes this copy of the node the one that speaks for its agency."""
+        parts = self._parts
+        if not 1 <= len(request.actor) <= MAX_ACTOR:
+            raise RequestInvalidError("Who takes over must be named.", hint="Add --actor NAME.")
+        effect = Effect(
+            network=parts.network,
+            agency=parts.agency,
+            kind=TAKEOVER,
+            subject=parts.agency,
+            actor=request.actor,
+            time=time_text(parts.clock()),
+        )
+        await parts.sealer.takeover()
+        await parts.store.add_effect(secrets.token_bytes(SALT_BYTES), canonical.encode(effect))
+        parts.sealer.wake()
+        if parts.sealer.state != SEALING:
+            raise SealerStoppedError(parts.sealer.problem or None)
+        return messages.TakeOverResponse(epoch=parts.sealer.epoch)
+
+    async def VerifyJournal(
+        self,
+        request: messages.VerifyJournalRequest,
+        context: grpc.aio.ServicerContext[
+            messages.VerifyJournalRequest, messages.VerifyJournalResponse
+        ],
+    ) -> messages.VerifyJournalResponse:
+        """Checks the whole journal."""
+        report = await self._parts.evidence.verify_journal()
+        head = report.head
+        return messages.VerifyJournalResponse(
+            epochs=report.epochs,
+            seals=report.seals,
+            statements=report.statements,
+            epoch=head.epoch if head else b"",
+            size=head.size if head else 0,
+            root=head.root if head else b"",
+        )
+
+    async def ExportEvidence(
+        self,
+        request: messages.ExportEvidenceRequest,
+        context: grpc.aio.ServicerContext[
+            messages.ExportEvidenceRequest, messages.ExportEvidenceResponse
+        ],
+    ) -> AsyncIterator[messages.ExportEvidenceResponse]:
+        """Sends the evidence of one delivery."""
+        found = await self._parts.office.find(request.id)
+        message_id = sent_message(found, request.recipient)
+        async for chunk in self._parts.evidence.export(message_id):
+            yield messages.ExportEvidenceResponse(chunk=chunk)
+
+    async def _sealer_status(self) -> messages.SealerStatus:
+        sealer = self._parts.sealer
+        head = await self._parts.store.last_head(self._parts.agency)
+        return messages.SealerStatus(
+            sealing=sealer.state == SEALING,
+            reason="" if sealer.state == SEALING else _STOPPED.get(sealer.state, STOPPED),
+            message=sealer.problem,
+            epoch=sealer.epoch,
+            seals=head.size if head is not None and head.epoch == sealer.epoch else 0,
+            waiting=await self._parts.office.unsealed(),
+        )
+
+    async def _queues(self, oldest: Mapping[str, datetime]) -> list[messages.PeerQueue]:
+        statuses = await self._parts.store.peer_statuses()
+        waiting = {queue.to_node: queue.waiting for queue in await self._parts.store.queues()}
+        return [
+            _queue(node, waiting.get(node, 0), oldest=oldest.get(node), status=statuses.get(node))
+            for node in sorted(waiting.keys() | oldest.keys())
+        ]
+
+
+def _serves(directory: Directory, agency: str) -> list[str]:
+    entry = directory.identities.get(agency)
+    owned = [] if entry is None else [item.code for item in entry.owns]
+    return [agency, *sorted(owned)]
+
+
+def _directory_status(directory: Directory, state: DirectoryState) -> messages.DirectoryStatus:
+    return messages.DirectoryStatus(
+        state=_FRESHNESS[state.freshness],
+        version=directory.mark.version,
+        expire_time=timestamp(state.expires),
+        message="; ".join(state.reasons),
+    )
+
+
+def _alarm(alarm: Alarm) -> messages.Alarm:
+    return messages.Alarm(
+        kind=alarm.kind,
+        subject=alarm.subject,
+        message=alarm.message,
+        raise_time=timestamp(alarm.since),
+    )
+
+
+def _queue(
+    node: str, waiting: int, *, oldest: datetime | None, status: PeerStatus | None
+) -> messages.PeerQueue:
+    queue = messages.PeerQueue(agency=node, waiting=waiting, oldest_time=optional_timestamp(oldest))
+    if status is not None and status.down_since is not None:
+        queue.down_time.CopyFrom(timestamp(status.down_since))
+        queue.reason = status.reason
+        queue.message = status.message
+        queue.attempts = status.attempts
+        if status.next_at is not None:
+            queue.next_attempt_time.CopyFrom(timestamp(status.next_at))
+    return queue
+
+
+def _peer(
+    directory: Directory, code: str, now: datetime, *, status: PeerStatus | None, waiting: int
+) -> messages.Peer:
+    endpoint = directory.endpoint(code, now)
+    peer = messages.Peer(
+        agency=code,
+        name=directory.agency(code).name,
+        addresses=endpoint.addresses if endpoint is not None else (),
+        state=messages.PEER_STATE_NEW,
+        waiting=waiting,
+    )
+    if status is None:
+        return peer
+    if status.last_seen is not None:
+        peer.state = messages.PEER_STATE_UP
+        peer.seen_time.CopyFrom(timestamp(status.last_seen))
+    if status.down_since is not None:
+        peer.state = messages.PEER_STATE_DOWN
+        peer.down_time.CopyFrom(timestamp(status.down_since))
+        peer.reason, peer.message = status.reason, status.message
+        if status.next_at is not None:
+            peer.next_attempt_time.CopyFrom(timestamp(status.next_at))
+    return peer
+
+
+def _duration(length: timedelta) -> Duration:
+    message = Duration()
+    message.FromTimedelta(length)
+    return message

@@ -1,0 +1,95 @@
+"""Puts the services for the office and for operators on the node's own socket.
+
+Whoever can open the socket (mode 0600) may call; there is no other check.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+import grpc
+
+from edockit.blobs import BlobFolder
+from edocnet.admin.v1 import admin_service_pb2_grpc as admin_services
+from edocnet.office.v1 import office_service_pb2_grpc as office_services
+from edocnode.domain.office_model import OfficeStore
+from edocnode.domain.ports import Outbox
+from edocnode.rpc.admin import (
+    AdminParts,
+    AdminServicer,
+    AdminStore,
+    DirectoryView,
+    Evidence,
+    Greets,
+    Place,
+    SealerView,
+)
+from edocnode.rpc.office import OfficeParts, OfficeServicer
+from edocnode.rpc.submissions import discard_leftovers
+
+
+class LocalStore(Outbox, AdminStore, Protocol):
+    """What both services need of storage, besides what the office reads."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalParts:
+    """What the local services work with.
+
+    Attributes:
+        agency: That owns the node.
+        version: Of the program.
+    """
+
+    agency: str
+    network: str
+    version: str
+    store: LocalStore
+    office: OfficeStore
+    sealer: SealerView
+    directory: DirectoryView
+    greeter: Greets
+    evidence: Evidence
+    blobs: BlobFolder
+    clock: Callable[[], datetime]
+
+
+def register_local(server: grpc.aio.Server, parts: LocalParts) -> Place:
+    """Offers office/v1 and admin/v1; removes what broken submissions left.
+
+    Returns:
+        To be filled in once the addresses are bound; ``status`` shows it.
+    """
+    discard_leftovers(parts.blobs)
+    place = Place()
+    office = OfficeServicer(
+        OfficeParts(
+            agency=parts.agency,
+            office=parts.office,
+            outbox=parts.store,
+            blobs=parts.blobs,
+            sealer=parts.sealer,
+            directory=lambda: parts.directory.current,
+            clock=parts.clock,
+        )
+    )
+    admin = AdminServicer(
+        AdminParts(
+            agency=parts.agency,
+            network=parts.network,
+            version=parts.version,
+            store=parts.store,
+            office=parts.office,
+            sealer=parts.sealer,
+            directory=parts.directory,
+            greeter=parts.greeter,
+            evidence=parts.evidence,
+            clock=parts.clock,
+            started_at=parts.clock(),
+            place=place,
+        )
+    )
+    office_services.add_OfficeServiceServicer_to_server(office, server)
+    admin_services.add_AdminServiceServicer_to_server(admin, server)
+    return place
