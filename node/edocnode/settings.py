@@ -16,7 +16,8 @@ from edockit.settings import ProgramSettings, load_settings
 PREFIX = "EDOCNODE_"
 DATA_VARIABLE = "EDOCNODE_DATA"
 
-Address = Annotated[str, Field(pattern=r"^(\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z.-]+):[0-9]{1,5}\Z")]
+# Pydantic's patterns are Rust's: its end of text is a small z.
+Address = Annotated[str, Field(pattern=r"^(\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z.-]+):[0-9]{1,5}\z")]
 
 
 class NodeSettings(ProgramSettings):
