@@ -145,7 +145,7 @@ def _error(info: error_details_pb2.ErrorInfo, message: str) -> EdocError:
 
 @functools.cache
 def _classes() -> dict[str, type[EdocError]]:
-    """Returns every class of the tree by its reason; special kinds elsewhere share their parent's."""
+    """Returns every class of the table by its reason; kinds made elsewhere share their parent's."""
     return {
         kind.reason: kind for kind in _tree(EdocError) if kind.__module__ == EdocError.__module__
     }

@@ -16,7 +16,8 @@ from edoccore.wire import status
 
 
 def tree(kind: type[EdocError] = EdocError) -> Iterator[type[EdocError]]:
-    yield kind
+    if kind.__module__ == errors.__name__:  # kinds made elsewhere share their parent's reason
+        yield kind
     for child in kind.__subclasses__():
         yield from tree(child)
 
