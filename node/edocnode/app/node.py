@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ from edocnode.rpc.server import register_exchange
 from edocnode.settings import NodeSettings
 from edocnode.storage.directory_files import DirectoryFiles
 from edocnode.storage.folder import DataFolder, NodeIdentity, TlsPair
+from edocnode.storage.office import SqlOffice
 from edocnode.workers.answers import AnswerReader
 from edocnode.workers.courier import CourierParts
 from edocnode.workers.delivery import Dispatcher
@@ -251,10 +253,11 @@ async def _servers(ground: Ground, workers: Workers) -> AsyncIterator[Ready]:
     peers = peer_server(lambda context: _peer(ground, context))
     register_exchange(peers, workers.service, ground.directory)
     local = office_server()
-    register_local(local, _local_parts(ground, workers))
+    place = register_local(local, _local_parts(ground, workers))
     host, _, _ = ground.settings.listen.rpartition(":")
     listen = f"{host}:{bind(peers, ground.settings.listen, provider)}"
     path = bind_unix(local, ground.folder.path)
+    place.listen, place.socket = listen, str(path)
     await peers.start()
     await local.start()
     try:
@@ -266,16 +269,14 @@ async def _servers(ground: Ground, workers: Workers) -> AsyncIterator[Ready]:
 
 def _local_parts(ground: Ground, workers: Workers) -> LocalParts:
     return LocalParts(
-        folder=ground.folder,
-        settings=ground.settings,
-        identity=ground.identity,
+        agency=ground.identity.agency,
+        network=ground.identity.network,
+        version=version("edocnode"),
         store=ground.sealing.store,
-        database=ground.sealing.database,
+        office=SqlOffice(ground.sealing.database),
         sealer=ground.sealing.sealer,
-        keeper=ground.keeper,
-        sessions=workers.sessions,
+        directory=ground.keeper,
         greeter=workers.greeter,
-        dispatcher=workers.dispatcher,
         blobs=workers.blobs,
         clock=ground.clock,
     )

@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -20,9 +20,9 @@ from edocnet.admin.v1 import admin_service_pb2 as messages
 from edocnet.admin.v1 import admin_service_pb2_grpc as services
 from edocnode.domain.decisions import MAX_ACTOR
 from edocnode.domain.exchange import Hello
-from edocnode.domain.model import Alarm, EpochHead, MessageId, PeerQueue, PeerStatus
+from edocnode.domain.model import Alarm, EpochHead, PeerQueue, PeerStatus
 from edocnode.domain.office_model import OfficeStore
-from edocnode.rpc.office import Wakes, sent_message
+from edocnode.rpc.office import Wakes
 from edocnode.rpc.office_messages import optional_timestamp, timestamp
 
 TAKEOVER = "admin.takeover"
@@ -94,34 +94,6 @@ class Greets(Protocol):
         """Exchanges hellos with one peer."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JournalReport:
-    """What a check of the whole journal found; it raises when anything is wrong."""
-
-    epochs: int
-    seals: int
-    statements: int
-    head: EpochHead | None
-
-
-class Evidence(Protocol):
-    """Proofs for third parties."""
-
-    async def verify_journal(self) -> JournalReport:
-        """Checks the whole journal of this node.
-
-        Raises:
-            JournalBrokenError: It does not agree with itself.
-        """
-
-    def export(self, message_id: MessageId) -> AsyncIterator[bytes]:
-        """The evidence of one delivery, a zip file in chunks of at most 960 KiB.
-
-        Raises:
-            DocumentUnknownError: There is no such delivery, or it is not sealed yet.
-        """
-
-
 @dataclass(slots=True, kw_only=True)
 class Place:
     """Where the node listens; known once it is bound."""
@@ -142,7 +114,6 @@ class AdminParts:
     sealer: SealerView
     directory: DirectoryView
     greeter: Greets
-    evidence: Evidence
     clock: Callable[[], datetime]
     started_at: datetime
     place: Place = field(default_factory=Place)
@@ -243,38 +214,6 @@ class AdminServicer(services.AdminServiceServicer):
         if parts.sealer.state != SEALING:
             raise SealerStoppedError(parts.sealer.problem or None)
         return messages.TakeOverResponse(epoch=parts.sealer.epoch)
-
-    async def VerifyJournal(
-        self,
-        request: messages.VerifyJournalRequest,
-        context: grpc.aio.ServicerContext[
-            messages.VerifyJournalRequest, messages.VerifyJournalResponse
-        ],
-    ) -> messages.VerifyJournalResponse:
-        """Checks the whole journal."""
-        report = await self._parts.evidence.verify_journal()
-        head = report.head
-        return messages.VerifyJournalResponse(
-            epochs=report.epochs,
-            seals=report.seals,
-            statements=report.statements,
-            epoch=head.epoch if head else b"",
-            size=head.size if head else 0,
-            root=head.root if head else b"",
-        )
-
-    async def ExportEvidence(
-        self,
-        request: messages.ExportEvidenceRequest,
-        context: grpc.aio.ServicerContext[
-            messages.ExportEvidenceRequest, messages.ExportEvidenceResponse
-        ],
-    ) -> AsyncIterator[messages.ExportEvidenceResponse]:
-        """Sends the evidence of one delivery."""
-        found = await self._parts.office.find(request.id)
-        message_id = sent_message(found, request.recipient)
-        async for chunk in self._parts.evidence.export(message_id):
-            yield messages.ExportEvidenceResponse(chunk=chunk)
 
     async def _sealer_status(self) -> messages.SealerStatus:
         sealer = self._parts.sealer

@@ -20,7 +20,6 @@ from edocnode.rpc.admin import (
     AdminServicer,
     AdminStore,
     DirectoryView,
-    Evidence,
     Greets,
     Place,
     SealerView,
@@ -50,7 +49,6 @@ class LocalParts:
     sealer: SealerView
     directory: DirectoryView
     greeter: Greets
-    evidence: Evidence
     blobs: BlobFolder
     clock: Callable[[], datetime]
 
@@ -84,7 +82,6 @@ def register_local(server: grpc.aio.Server, parts: LocalParts) -> Place:
             sealer=parts.sealer,
             directory=parts.directory,
             greeter=parts.greeter,
-            evidence=parts.evidence,
             clock=parts.clock,
             started_at=parts.clock(),
             place=place,

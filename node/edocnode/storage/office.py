@@ -1,0 +1,345 @@
+"""What an office reads and decides, on the tables of a node.
+
+Lists are read by key, newest first, never by offset: a page costs the same wherever it stands. A
+decision is one transaction: state, journal leaf, status for the sender, event.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from edoccore.errors import DocumentUnknownError, IdAmbiguousError, RequestInvalidError
+from edoccore.signing.records import DocumentState
+from edoccore.signing.statements import uuid_text
+from edockit.database import Database
+from edocnode.domain.decisions import DecisionPlan
+from edocnode.domain.model import INLINE_PART_BYTES, DeliveryState, DocumentId, MessageId
+from edocnode.domain.office_model import (
+    MIN_PREFIX,
+    Event,
+    Found,
+    InboxEntry,
+    InboxPage,
+    OutboxPage,
+    PageRequest,
+)
+from edocnode.storage.events import EventKind, event_values, tell
+from edocnode.storage.office_views import (
+    DELIVERY,
+    DOCUMENT,
+    DOCUMENTS,
+    INBOX,
+    INBOX_ENTRIES,
+    INCOMING,
+    QUEUED_STATES,
+    event_of,
+    inbox_entries,
+    inline_piece,
+    outbox_entries,
+)
+from edocnode.storage.outbox import keep_submission
+from edocnode.storage.sealing import add_effect
+from edocnode.storage.sql import among, insert_missing, select_by
+from edocnode.storage.tables import (
+    AwaitingReceiptRow,
+    ConsumerRow,
+    EffectRow,
+    EventRow,
+    table_of,
+)
+
+_ID_HEX = 32  # characters of a whole id without hyphens
+_MATCHES = 20  # more need not be read to know that an id is ambiguous
+_CURSOR = re.compile(r"[1-9][0-9]{0,17}")
+_READER = "inbox/"  # before the name of a consumer: its place is one in the inbox
+
+_EVENT, _CONSUMER = table_of(EventRow), table_of(ConsumerRow)
+_EFFECT, _AWAITING = table_of(EffectRow), table_of(AwaitingReceiptRow)
+_DECIDED = {
+    DocumentState.ACCEPTED: EventKind.DOCUMENT_ACCEPTED,
+    DocumentState.REJECTED: EventKind.DOCUMENT_REJECTED,
+}
+_CREATED = sa.select(DOCUMENT.c.id, DOCUMENT.c.created_at).where(among(DOCUMENT.c.id))
+
+
+class SqlOffice:
+    """See ``domain.office_model.OfficeStore``."""
+
+    def __init__(self, database: Database) -> None:
+        """Takes the database."""
+        self._database = database
+
+    async def inbox(self, page: PageRequest) -> InboxPage:
+        """Received documents that are visible."""
+        return await self._database.aread(lambda connection: _inbox_page(connection, page))
+
+    async def outbox(self, page: PageRequest) -> OutboxPage:
+        """Documents handed in here."""
+        return await self._database.aread(lambda connection: _outbox_page(connection, page))
+
+    async def find(self, text: str) -> Found:
+        """Looks up a document by document id, message id, or a unique beginning of one."""
+        return await self._database.aread(lambda connection: _find(connection, text))
+
+    async def inline_part(self, found: Found, index: int) -> bytes | None:
+        """Bytes of a part that lies with its document; None when it is in the blob folder."""
+        return await self._database.aread(lambda connection: _inline_part(connection, found, index))
+
+    async def decide(self, plan: DecisionPlan, salt: bytes) -> bool:
+        """Keeps a decision with its effect, status and event."""
+        return await self._database.awrite(lambda connection: _decide(connection, plan, salt))
+
+    async def fetch(self, consumer: str, limit: int) -> Sequence[InboxEntry]:
+        """Received documents that a consumer has not acknowledged, oldest first."""
+        return await self._database.aread(lambda connection: _fetch(connection, consumer, limit))
+
+    async def acknowledge(self, consumer: str, position: int) -> int:
+        """Moves a consumer's place forward; returns where it is."""
+        return await self._database.awrite(
+            lambda connection: _acknowledge(connection, consumer, position)
+        )
+
+    async def position(self) -> int:
+        """Position of the newest event; 0 when there is none."""
+        newest = sa.select(sa.func.max(_EVENT.c.position))
+        return await self._database.aread(lambda connection: connection.scalar(newest) or 0)
+
+    async def events(
+        self, after: int, limit: int, document_id: DocumentId | None = None
+    ) -> Sequence[Event]:
+        """Events after a position, oldest first."""
+        wanted = sa.select(_EVENT).where(_EVENT.c.position > after)
+        if document_id is not None:
+            wanted = wanted.where(_EVENT.c.document_id == document_id)
+        wanted = wanted.order_by(_EVENT.c.position).limit(limit)
+        rows = await self._database.aread(lambda connection: connection.execute(wanted).all())
+        return [event_of(row) for row in rows]
+
+    async def history(self, document_id: DocumentId, limit: int) -> Sequence[Event]:
+        """The last events of a document, oldest first."""
+        wanted = sa.select(_EVENT).where(_EVENT.c.document_id == document_id)
+        wanted = wanted.order_by(_EVENT.c.position.desc()).limit(limit)
+        rows = await self._database.aread(lambda connection: connection.execute(wanted).all())
+        return [event_of(row) for row in reversed(rows)]
+
+    async def oldest_undelivered(self) -> Mapping[str, datetime]:
+        """When the oldest delivery that waits was handed in, by node."""
+        return await self._database.aread(_oldest_undelivered)
+
+    async def unsealed(self) -> int:
+        """How many statements wait for the sealer."""
+        return await self._database.aread(_unsealed)
+
+
+def _inbox_page(connection: Connection, page: PageRequest) -> InboxPage:
+    wanted = INBOX_ENTRIES
+    if page.agency:
+        wanted = wanted.where(INBOX.c.recipient == page.agency)
+    if page.state:
+        wanted = wanted.where(INBOX.c.state == page.state)
+    if page.after:
+        wanted = wanted.where(INBOX.c.position < _cursor(page.after))
+    rows = connection.execute(wanted.order_by(INBOX.c.position.desc()).limit(page.limit + 1)).all()
+    shown = rows[: page.limit]
+    rest = str(shown[-1].position) if len(rows) > page.limit else ""
+    return InboxPage(entries=inbox_entries(connection, shown), next=rest)
+
+
+def _outbox_page(connection: Connection, page: PageRequest) -> OutboxPage:
+    wanted = DOCUMENTS
+    if page.agency:
+        wanted = wanted.where(DOCUMENT.c.sender == page.agency)
+    if page.state:
+        queued = page.state == DeliveryState.QUEUED
+        states = QUEUED_STATES if queued else (page.state,)
+        wanted = wanted.where(
+            sa.exists().where(
+                DELIVERY.c.document_row == DOCUMENT.c.id, DELIVERY.c.state.in_(states)
+            )
+        )
+    if page.after:
+        wanted = wanted.where(DOCUMENT.c.id < _cursor(page.after))
+    rows = connection.execute(wanted.order_by(DOCUMENT.c.id.desc()).limit(page.limit + 1)).all()
+    shown = rows[: page.limit]
+    rest = str(shown[-1].id) if len(rows) > page.limit else ""
+    return OutboxPage(entries=outbox_entries(connection, shown), next=rest)
+
+
+def _cursor(text: str) -> int:
+    if not _CURSOR.fullmatch(text):
+        raise RequestInvalidError(
+            f"{text[:40]!r} is no cursor.", hint="Use `next` of the page before."
+        )
+    return int(text)
+
+
+def _find(connection: Connection, text: str) -> Found:
+    low, high = _span(text)
+    by_document = set(_ids(connection, DOCUMENT.c.document_id, low, high))
+    by_document |= set(_ids(connection, INBOX.c.document_id, low, high))
+    sent = _messages(connection, DELIVERY, low, high)
+    received = _messages(connection, INCOMING, low, high)
+    documents = by_document | set(sent.values()) | set(received.values())
+    if not documents:
+        raise DocumentUnknownError(
+            f"No document here has an id that begins with {text}.",
+            hint="See: edocnode inbox, edocnode outbox",
+            id=text,
+        )
+    if len(documents) > 1:
+        raise IdAmbiguousError(
+            f"{len(documents)} or more documents begin with {text}; give more of the id.",
+            hint="The whole id is in: edocnode inbox --json, edocnode outbox --json",
+            id=text,
+        )
+    messages = set() if by_document else sent.keys() | received.keys()
+    return _load(connection, documents.pop(), messages)
+
+
+def _span(text: str) -> tuple[bytes, bytes]:
+    """The lowest and highest id that begin with a text."""
+    digits = text.strip().lower().replace("-", "")
+    if not re.fullmatch(rf"[0-9a-f]{{{MIN_PREFIX},{_ID_HEX}}}", digits):
+        raise RequestInvalidError(
+            f"{text[:80]!r} is no id of a document.",
+            hint=f"Give a document id or message id, or the first {MIN_PREFIX} characters or more.",
+        )
+    return bytes.fromhex(digits.ljust(_ID_HEX, "0")), bytes.fromhex(digits.ljust(_ID_HEX, "f"))
+
+
+def _ids(
+    connection: Connection, column: sa.Column[Any], low: bytes, high: bytes
+) -> Iterable[bytes]:
+    wanted = sa.select(column).where(column >= low, column <= high).distinct().limit(_MATCHES)
+    return connection.scalars(wanted)
+
+
+def _messages(
+    connection: Connection, table: sa.Table, low: bytes, high: bytes
+) -> dict[bytes, bytes]:
+    """Document ids by message id; of messages that offices see."""
+    wanted = sa.select(table.c.message_id, table.c.document_id).where(
+        table.c.message_id >= low, table.c.message_id <= high
+    )
+    if table is INCOMING:
+        wanted = wanted.join(INBOX, INBOX.c.incoming_id == INCOMING.c.id)
+    rows = connection.execute(wanted.limit(_MATCHES))
+    return {row.message_id: row.document_id for row in rows}
+
+
+def _load(connection: Connection, document_id: bytes, messages: set[bytes]) -> Found:
+    received = connection.execute(
+        INBOX_ENTRIES.where(INBOX.c.document_id == document_id).order_by(INBOX.c.position)
+    ).all()
+    named = [row for row in received if row.message_id in messages] or received
+    sent = connection.execute(
+        DOCUMENTS.where(DOCUMENT.c.document_id == document_id).order_by(DOCUMENT.c.id).limit(1)
+    ).all()
+    if not received and not sent:
+        raise DocumentUnknownError(
+            f"Id {uuid_text(document_id)} is of a status, not of a document.",
+            id=uuid_text(document_id),
+        )
+    outgoing = outbox_entries(connection, sent)
+    return Found(
+        received=inbox_entries(connection, named),
+        sent=outgoing[0] if outgoing else None,
+        message_id=MessageId(next(iter(messages))) if len(messages) == 1 else None,
+    )
+
+
+def _inline_part(connection: Connection, found: Found, index: int) -> bytes | None:
+    document = found.document
+    if index >= len(document.parts):
+        raise DocumentUnknownError(
+            f"Document {uuid_text(document.document_id)} has no part {index}.", part=str(index)
+        )
+    part = document.parts[index]
+    if part.size > INLINE_PART_BYTES:
+        return None
+    if found.received:
+        incoming_id = found.received[0].incoming_id
+        wanted = sa.select(INCOMING.c.inline).where(INCOMING.c.id == incoming_id)
+    else:
+        wanted = sa.select(DOCUMENT.c.inline).where(
+            DOCUMENT.c.document_id == document.document_id, DOCUMENT.c.operation != "status"
+        )
+    piece = inline_piece(document.parts, connection.scalars(wanted).first() or b"", index)
+    if len(piece) != part.size:
+        raise DocumentUnknownError(
+            f"Part {index} of document {uuid_text(document.document_id)} is no longer here.",
+            part=str(index),
+        )
+    return piece
+
+
+def _decide(connection: Connection, plan: DecisionPlan, salt: bytes) -> bool:
+    mine = INBOX.c.incoming_id == plan.incoming_id
+    state = plan.decision.state
+    changed = connection.execute(
+        sa.update(INBOX).where(mine, INBOX.c.state == plan.expected.value).values(state=state.value)
+    )
+    if not changed.rowcount:
+        return False
+    keep_submission(connection, plan.status)
+    add_effect(connection, salt, plan.effect)
+    message_id = connection.execute(sa.select(INBOX.c.message_id).where(mine)).scalar_one()
+    event = event_values(
+        _DECIDED[state],
+        plan.status.document_id,
+        message_id,
+        agency=plan.status.deliveries[0].recipient,
+        at=plan.at,
+    )
+    tell(connection, [event])
+    return True
+
+
+def _fetch(connection: Connection, consumer: str, limit: int) -> Sequence[InboxEntry]:
+    after = connection.scalar(_place(consumer)) or 0
+    wanted = INBOX_ENTRIES.where(INBOX.c.position > after).order_by(INBOX.c.position).limit(limit)
+    return inbox_entries(connection, connection.execute(wanted).all())
+
+
+def _acknowledge(connection: Connection, consumer: str, position: int) -> int:
+    newest = connection.scalar(sa.select(sa.func.max(INBOX.c.position))) or 0
+    wanted = min(position, newest)  # a place ahead of the inbox would skip documents to come
+    insert_missing(connection, _CONSUMER, [{"name": _READER + consumer, "position": 0}])
+    mine = _CONSUMER.c.name == _READER + consumer
+    connection.execute(
+        sa.update(_CONSUMER).where(mine, _CONSUMER.c.position < wanted).values(position=wanted)
+    )
+    return int(connection.execute(_place(consumer)).scalar_one())
+
+
+def _place(consumer: str) -> sa.Select[Any]:
+    return sa.select(_CONSUMER.c.position).where(_CONSUMER.c.name == _READER + consumer)
+
+
+def _oldest_undelivered(connection: Connection) -> Mapping[str, datetime]:
+    oldest: dict[str, int] = {}
+    for state in (*QUEUED_STATES, DeliveryState.SENDING.value):  # each has a partial index
+        wanted = (
+            sa.select(DELIVERY.c.to_node, sa.func.min(DELIVERY.c.document_row).label("row"))
+            .where(DELIVERY.c.state == sa.literal_column(f"'{state}'"))
+            .group_by(DELIVERY.c.to_node)
+        )
+        for row in connection.execute(wanted):
+            oldest[row.to_node] = min(row.row, oldest.get(row.to_node, row.row))
+    created = {
+        row.id: row.created_at for row in select_by(connection, _CREATED, sorted(oldest.values()))
+    }
+    return {node: created[row] for node, row in oldest.items()}
+
+
+def _unsealed(connection: Connection) -> int:
+    waiting = (
+        sa.select(sa.func.count()).where(DELIVERY.c.state == sa.literal_column("'unsealed'")),
+        sa.select(sa.func.count()).select_from(_AWAITING),
+        sa.select(sa.func.count()).where(_EFFECT.c.seal_id.is_(None)),
+    )
+    return sum(connection.scalar(count) or 0 for count in waiting)
