@@ -1,0 +1,45 @@
+"""Events for offices, written in the transaction of what they tell."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from enum import StrEnum
+
+from sqlalchemy.engine import Connection
+
+from edocnode.storage.sql import Row, in_order, insert_rows
+from edocnode.storage.tables import EventRow, table_of
+
+_EVENT = table_of(EventRow)
+
+
+class EventKind(StrEnum):
+    """What happened."""
+
+    DOCUMENT_RECEIVED = "document.received"
+    DELIVERY_DELIVERED = "delivery.delivered"
+    DELIVERY_REJECTED = "delivery.rejected"
+    DELIVERY_HELD = "delivery.held"
+    DELIVERY_EXPIRED = "delivery.expired"
+    STATUS_RECEIVED = "status.received"
+    DOCUMENT_ACCEPTED = "document.accepted"
+    DOCUMENT_REJECTED = "document.rejected"
+
+
+def event_values(
+    kind: EventKind, document_id: bytes, message_id: bytes, *, agency: str, at: datetime
+) -> Row:
+    """The values of one event; ``agency`` is the other side."""
+    return {
+        "kind": kind.value,
+        "document_id": document_id,
+        "message_id": message_id,
+        "agency": agency,
+        "at": at,
+    }
+
+
+def tell(connection: Connection, events: Sequence[Row]) -> None:
+    """Adds events at the end."""
+    if events:
+        in_order(connection)
+        insert_rows(connection, _EVENT, events)

@@ -1,0 +1,60 @@
+"""What lists show of a document, as tables hold it, and how it is searched."""
+
+import unicodedata
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from edoccore.signing.statements import Part
+from edocnode.domain.model import INLINE_PART_BYTES
+
+LISTED = (
+    "subject",
+    "number",
+    "notation",
+    "document_type",
+    "document_code",
+    "issued_date",
+    "due_date",
+)
+_D = str.maketrans({"đ": "d"})
+
+_encoder = msgspec.json.Encoder()
+_listing_decoder = msgspec.json.Decoder(dict[str, str])
+_parts_decoder = msgspec.json.Decoder(tuple[Part, ...])
+
+
+def encode_listing(listing: Mapping[str, str]) -> bytes:
+    """A listing as JSON."""
+    return _encoder.encode({key: value.replace("\x00", "") for key, value in listing.items()})
+
+
+def decode_listing(data: bytes) -> dict[str, str]:
+    """The listing in a row."""
+    return _listing_decoder.decode(data)
+
+
+def encode_parts(parts: Sequence[Part]) -> bytes:
+    """Parts as JSON."""
+    return _encoder.encode(parts)
+
+
+def decode_parts(data: bytes) -> tuple[Part, ...]:
+    """The parts in a row."""
+    return _parts_decoder.decode(data)
+
+
+def large_parts(parts: Sequence[Part]) -> list[Part]:
+    """The parts that lie in the blob folder."""
+    return [part for part in parts if part.size > INLINE_PART_BYTES]
+
+
+def folded(text: str) -> str:
+    """Text without case and marks, so that "Quyết định" is found by "quyet dinh"."""
+    bare = unicodedata.normalize("NFD", text.casefold().translate(_D))
+    return "".join(letter for letter in bare if not unicodedata.combining(letter))
+
+
+def search_text(listing: Mapping[str, str]) -> str:
+    """What a search looks at."""
+    return folded(" ".join(filter(None, (listing.get(name, "") for name in LISTED))))

@@ -1,0 +1,240 @@
+"""What became of deliveries: answers of recipients, and the end of those never answered.
+
+One rule settles every race: a receipt wins over every other state, and nothing wins over a
+receipt. The first receipt stays in force; a later one that differs is kept beside it.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from edoccore.signing import canonical
+from edoccore.signing.statements import Envelope, uuid_bytes
+from edocnode.domain.model import DeliveryOutcome, DeliveryState
+from edocnode.storage.events import EventKind, event_values, tell
+from edocnode.storage.seals import statement_values, store_seals
+from edocnode.storage.sql import (
+    AnyRow,
+    Row,
+    among,
+    change_by,
+    insert_missing,
+    select_by,
+    without_nul,
+)
+from edocnode.storage.tables import DeliveryEnvelopeRow, DeliveryRow, ReceiptGotRow, table_of
+
+ANSWERED = (DeliveryState.DELIVERED, DeliveryState.REJECTED)
+_MESSAGE_CHARACTERS = 2_000  # of what a peer said
+_EXPIRE_AT_ONCE = 5_000
+
+_DELIVERY = table_of(DeliveryRow)
+_ENVELOPE = table_of(DeliveryEnvelopeRow)
+_RECEIPT = table_of(ReceiptGotRow)
+_MOMENT = _DELIVERY.c.expires_at.type
+
+_OF_MESSAGES = sa.select(
+    _DELIVERY.c.message_id,
+    _DELIVERY.c.document_id,
+    _DELIVERY.c.recipient,
+    _DELIVERY.c.to_node,
+    _DELIVERY.c.state,
+    _DELIVERY.c.envelope_rank,
+).where(among(_DELIVERY.c.message_id))
+_RECEIPTS_OF = sa.select(_RECEIPT.c.message_id, _RECEIPT.c.rank, _RECEIPT.c.data).where(
+    among(_RECEIPT.c.message_id)
+)
+_DELIVERED = (
+    sa.update(_DELIVERY)
+    .where(among(_DELIVERY.c.message_id))
+    .values(
+        state="delivered",
+        reason="",
+        message="",
+        next_at=None,
+        ended_at=sa.bindparam("at", type_=_MOMENT),
+    )
+)
+_OUTCOME = (
+    sa.update(_DELIVERY)
+    .where(_DELIVERY.c.message_id == sa.bindparam("of"))
+    .values(
+        state=sa.bindparam("to_state"),
+        reason=sa.bindparam("why"),
+        message=sa.bindparam("said"),
+        next_at=sa.bindparam("again_at", type_=_MOMENT),
+        ended_at=sa.bindparam("ended", type_=_MOMENT),
+        attempts=_DELIVERY.c.attempts + sa.bindparam("tried"),
+        digest_failures=_DELIVERY.c.digest_failures + sa.bindparam("damaged"),
+    )
+)
+_ADOPT = (
+    sa.update(_DELIVERY)
+    .where(_DELIVERY.c.message_id == sa.bindparam("of"))
+    .values(envelope_rank=sa.bindparam("to_rank"))
+)
+_ENVELOPES_OF = sa.select(_ENVELOPE.c.message_id, _ENVELOPE.c.rank, _ENVELOPE.c.data).where(
+    among(_ENVELOPE.c.message_id)
+)
+EXPIRING = (
+    sa.select(
+        _DELIVERY.c.message_id,
+        _DELIVERY.c.document_id,
+        _DELIVERY.c.recipient,
+        _DELIVERY.c.to_node,
+        _DELIVERY.c.state,
+    )
+    .where(
+        sa.text("state IN ('queued', 'waiting')"),
+        _DELIVERY.c.expires_at <= sa.bindparam("now", type_=_MOMENT),
+    )
+    .order_by(_DELIVERY.c.expires_at)
+    .limit(_EXPIRE_AT_ONCE)
+)
+_RESULTS_OF = sa.select(_RECEIPT.c.message_id, _RECEIPT.c.result).where(
+    among(_RECEIPT.c.message_id), _RECEIPT.c.rank == 0
+)
+_END = (
+    sa.update(_DELIVERY)
+    .where(among(_DELIVERY.c.message_id))
+    .values(
+        state=sa.bindparam("to_state"),
+        next_at=None,
+        ended_at=sa.bindparam("at", type_=_MOMENT),
+    )
+)
+_EVENTS = {
+    DeliveryState.DELIVERED: EventKind.DELIVERY_DELIVERED,
+    DeliveryState.REJECTED: EventKind.DELIVERY_REJECTED,
+    DeliveryState.HELD: EventKind.DELIVERY_HELD,
+    DeliveryState.EXPIRED: EventKind.DELIVERY_EXPIRED,
+}
+
+
+def record(connection: Connection, outcomes: Sequence[DeliveryOutcome], at: datetime) -> None:
+    """Records what became of offers; of several for one message a receipt counts first."""
+    ordered = {item.message_id: item for item in outcomes if item.state not in ANSWERED}
+    ordered |= {item.message_id: item for item in outcomes if item.state in ANSWERED}
+    rows = {row.message_id: row for row in select_by(connection, _OF_MESSAGES, list(ordered))}
+    here = [item for item in ordered.values() if item.message_id in rows]
+    changed = [item for item in here if _counts(item, rows[item.message_id].state)]
+    _keep_receipts(connection, here, at)
+    adopt_envelopes(connection, [item for item in changed if item.adopted is not None], at)
+    delivered = [item.message_id for item in changed if item.state is DeliveryState.DELIVERED]
+    change_by(connection, _DELIVERED, delivered, at=at)
+    others = [_outcome(item, at) for item in changed if item.state is not DeliveryState.DELIVERED]
+    if others:
+        connection.execute(_OUTCOME, others)
+    tell(
+        connection,
+        [
+            _event(item.state, rows[item.message_id], at)
+            for item in changed
+            if item.state in _EVENTS
+        ],
+    )
+
+
+def _counts(outcome: DeliveryOutcome, state: str) -> bool:
+    """Whether an outcome changes a delivery in this state."""
+    if state in ANSWERED:
+        return False
+    if outcome.state in ANSWERED:
+        return True
+    return state in ("sending", "queued", "waiting")
+
+
+def _outcome(item: DeliveryOutcome, at: datetime) -> Row:
+    later = item.state is DeliveryState.QUEUED and item.next_at is not None
+    return {
+        "of": item.message_id,
+        "to_state": "waiting" if later else item.state.value,
+        "why": item.reason,
+        "said": without_nul(item.message)[:_MESSAGE_CHARACTERS],
+        "again_at": item.next_at if later else None,
+        "ended": None if item.state is DeliveryState.QUEUED else at,
+        "tried": 1,
+        "damaged": int(item.digest_failed),
+    }
+
+
+def _event(state: DeliveryState, row: AnyRow, at: datetime) -> Row:
+    return event_values(
+        _EVENTS[state], row.document_id, row.message_id, agency=row.recipient, at=at
+    )
+
+
+def _keep_receipts(
+    connection: Connection, outcomes: Sequence[DeliveryOutcome], at: datetime
+) -> None:
+    """Adds the receipts that are not here yet; the first of a message has rank 0."""
+    receipts = {item.message_id: item for item in outcomes if item.receipt is not None}
+    if not receipts:
+        return
+    seals = store_seals(
+        connection, [item.receipt.seal for item in receipts.values() if item.receipt], at
+    )
+    known: dict[bytes, list[bytes]] = {}
+    for row in select_by(connection, _RECEIPTS_OF, list(receipts)):
+        known.setdefault(row.message_id, []).append(row.data)
+    rows = [
+        {
+            "message_id": message_id,
+            "rank": len(known.get(message_id, ())),
+            "result": item.state.value,
+            "got_at": at,
+            **statement_values(item.receipt, seals[item.receipt.seal].seal_id),
+        }
+        for message_id, item in receipts.items()
+        if item.receipt is not None and item.receipt.statement not in known.get(message_id, ())
+    ]
+    insert_missing(connection, _RECEIPT, rows)
+
+
+def adopt_envelopes(
+    connection: Connection, outcomes: Sequence[DeliveryOutcome], at: datetime
+) -> None:
+    """Puts the envelope that the recipient holds in force; ours stays beside it."""
+    adopted = {item.message_id: item.adopted for item in outcomes if item.adopted is not None}
+    if not adopted:
+        return
+    seals = store_seals(connection, [item.seal for item in adopted.values()], at)
+    known: dict[bytes, dict[bytes, int]] = {}
+    for row in select_by(connection, _ENVELOPES_OF, list(adopted)):
+        known.setdefault(row.message_id, {})[row.data] = row.rank
+    rows: list[Row] = []
+    ranks: list[Mapping[str, object]] = []
+    for message_id, item in adopted.items():
+        there = known.get(message_id, {})
+        rank = there.get(item.statement, len(there))
+        ranks.append({"of": message_id, "to_rank": rank})
+        if item.statement not in there:
+            stated = canonical.decode(item.statement, Envelope)
+            rows.append(
+                {
+                    "message_id": message_id,
+                    "rank": rank,
+                    "to_node": stated.to_node,
+                    "epoch": uuid_bytes(stated.epoch),
+                    "seq": stated.seq,
+                    **statement_values(item, seals[item.seal].seal_id),
+                }
+            )
+    insert_missing(connection, _ENVELOPE, rows)
+    connection.execute(_ADOPT, ranks)
+
+
+def expire(connection: Connection, now: datetime) -> int:
+    """Ends what nobody answered in time; what was answered before a restore is answered again."""
+    rows = connection.execute(EXPIRING, {"now": now}).all()
+    ids = [row.message_id for row in rows]
+    answered = {row.message_id: row.result for row in select_by(connection, _RESULTS_OF, ids)}
+    for result in sorted(set(answered.values())):
+        of_result = [message_id for message_id in answered if answered[message_id] == result]
+        change_by(connection, _END, of_result, to_state=result, at=now)
+    expired = [row for row in rows if row.message_id not in answered]
+    change_by(connection, _END, [row.message_id for row in expired], to_state="expired", at=now)
+    tell(connection, [_event(DeliveryState.EXPIRED, row, now) for row in expired])
+    return len(expired)

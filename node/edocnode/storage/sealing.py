@@ -1,0 +1,428 @@
+"""What the sealer takes and gives: see ``domain.ports.SealerStore``.
+
+``commit_seal`` is where things become visible: deliveries queue, received documents enter the
+inbox, events are told. It checks the fence inside its transaction and locks it, so that of two
+sealers of one agency only the newer one ever commits.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from edoccore.errors import EpochSupersededError, JournalBrokenError
+from edoccore.signing.merkle import Frontier, leaf_hash
+from edoccore.signing.seal import SealedStatement
+from edoccore.signing.statements import Operation, Result, Urgency, uuid_text
+from edockit.database import Database
+from edocnode.domain.model import (
+    DocumentId,
+    EffectDraft,
+    EnvelopeDraft,
+    EpochHead,
+    IncomingId,
+    MessageId,
+    ReceiptDraft,
+    SealCommit,
+    SealedEnvelope,
+    Unsealed,
+)
+from edocnode.storage.listing import decode_parts
+from edocnode.storage.seals import pack_proof, seal_values, sealed_statements
+from edocnode.storage.sql import (
+    AnyRow,
+    among,
+    change_by,
+    insert_missing,
+    insert_returning,
+    insert_rows,
+    select_by,
+    upsert,
+)
+from edocnode.storage.tables import (
+    AwaitingReceiptRow,
+    DeliveryEnvelopeRow,
+    DeliveryRow,
+    DocumentRow,
+    EffectRow,
+    IncomingRow,
+    LeaseRow,
+    OwnStatementRow,
+    ReceiptGivenRow,
+    SealRow,
+    SeqRow,
+    table_of,
+)
+from edocnode.storage.visible import make_visible
+
+_AWAITING = table_of(AwaitingReceiptRow)
+_DELIVERY = table_of(DeliveryRow)
+_DOCUMENT = table_of(DocumentRow)
+_EFFECT = table_of(EffectRow)
+_ENVELOPE = table_of(DeliveryEnvelopeRow)
+_GIVEN = table_of(ReceiptGivenRow)
+_INCOMING = table_of(IncomingRow)
+_LEASE = table_of(LeaseRow)
+_OWN = table_of(OwnStatementRow)
+_SEAL = table_of(SealRow)
+_SEQ = table_of(SeqRow)
+
+_LEASE_OF = sa.select(_LEASE.c.epoch).where(_LEASE.c.agency == sa.bindparam("agency"))
+_LOCKED_LEASE = _LEASE_OF.with_for_update()  # SQLite has one writer and leaves the lock out
+_NEWEST_EPOCH = (
+    sa.select(_SEAL.c.epoch)
+    .where(_SEAL.c.agency == sa.bindparam("agency"))
+    .order_by(_SEAL.c.epoch.desc())
+    .limit(1)
+)
+_JOURNAL = (
+    sa.select(_SEAL.c.seal_index, _SEAL.c.data)
+    .where(
+        _SEAL.c.agency == sa.bindparam("agency"),
+        _SEAL.c.epoch == sa.bindparam("epoch"),
+        _SEAL.c.rank == 0,
+    )
+    .order_by(_SEAL.c.seal_index)
+)
+_UNSEALED_ENVELOPES = (
+    sa.select(
+        _DELIVERY.c.message_id,
+        _DELIVERY.c.recipient,
+        _DELIVERY.c.to_node,
+        _DOCUMENT.c.document_id,
+        _DOCUMENT.c.sender,
+        _DOCUMENT.c.urgency,
+        _DOCUMENT.c.operation,
+        _DOCUMENT.c.about,
+        _DOCUMENT.c.created_at,
+        _DOCUMENT.c.expires_at,
+        _DOCUMENT.c.parts,
+    )
+    .select_from(_DELIVERY.join(_DOCUMENT, _DOCUMENT.c.id == _DELIVERY.c.document_row))
+    .where(sa.text("delivery.state = 'unsealed'"))
+    .order_by(_DELIVERY.c.lane, _DELIVERY.c.id)
+    .limit(sa.bindparam("limit"))
+)
+_UNSEALED_RECEIPTS = (
+    sa.select(
+        _INCOMING.c.id,
+        _INCOMING.c.sender,
+        _INCOMING.c.recipient,
+        _INCOMING.c.message_id,
+        _INCOMING.c.digest,
+        _INCOMING.c.result,
+        _INCOMING.c.reason,
+        _INCOMING.c.kept_at,
+    )
+    .select_from(_AWAITING.join(_INCOMING, _INCOMING.c.id == _AWAITING.c.incoming_id))
+    .order_by(_AWAITING.c.lane, _AWAITING.c.incoming_id)
+    .limit(sa.bindparam("limit"))
+)
+_UNSEALED_EFFECTS = (
+    sa.select(_EFFECT.c.id, _EFFECT.c.salt, _EFFECT.c.data)
+    .where(sa.text("seal_id IS NULL"))
+    .order_by(_EFFECT.c.id)
+    .limit(sa.bindparam("limit"))
+)
+_SEQS_OF = sa.select(_SEQ.c.to_node, _SEQ.c.seq).where(_SEQ.c.agency == sa.bindparam("agency"))
+_QUEUE = (
+    sa.update(_DELIVERY)
+    .where(among(_DELIVERY.c.message_id), _DELIVERY.c.state == "unsealed")
+    .values(state="queued")
+)
+_SEALED_ALREADY = (
+    sa.select(_ENVELOPE.c.message_id, sa.func.max(_ENVELOPE.c.rank).label("rank"))
+    .where(among(_ENVELOPE.c.message_id))
+    .group_by(_ENVELOPE.c.message_id)
+)
+_ANSWERED = sa.delete(_AWAITING).where(among(_AWAITING.c.incoming_id))
+_PLACE_EFFECT = (
+    sa.update(_EFFECT)
+    .where(_EFFECT.c.id == sa.bindparam("effect_id"))
+    .values(
+        seal_id=sa.bindparam("seal"), leaf=sa.bindparam("at_leaf"), proof=sa.bindparam("its_proof")
+    )
+)
+_NEWEST_OWN = (
+    sa.select(_OWN).where(_OWN.c.kind == sa.bindparam("kind")).order_by(_OWN.c.id.desc()).limit(1)
+)
+_RECEIPTS = sa.select(_GIVEN).where(among(_GIVEN.c.incoming_id))
+
+
+class SqlSealerStore:
+    """See ``domain.ports.SealerStore``."""
+
+    def __init__(self, database: Database) -> None:
+        """Takes the database."""
+        self._database = database
+
+    async def last_head(self, agency: str) -> EpochHead | None:
+        """Head of the newest epoch in this database, computed from the stored seals.
+
+        Raises:
+            JournalBrokenError: A seal inside the epoch is missing.
+        """
+        return await self._database.aread(lambda connection: _last_head(connection, agency))
+
+    async def open_epoch(self, agency: str, epoch: bytes, at: datetime) -> None:
+        """Takes the lease: from now on only commits of ``epoch`` succeed.
+
+        Raises:
+            EpochSupersededError: A newer epoch holds the lease.
+        """
+        await self._database.awrite(lambda connection: _take_lease(connection, agency, epoch, at))
+
+    async def unsealed(self, limit: int) -> Unsealed:
+        """What waits to be sealed; at most ``limit`` statements and as many effects.
+
+        When both wait, envelopes and receipts get at least half of the room each.
+        """
+        return await self._database.aread(lambda connection: _unsealed(connection, limit))
+
+    async def last_seqs(self, agency: str) -> Mapping[str, int]:
+        """Highest seq given so far, by to_node."""
+        return await self._database.aread(
+            lambda connection: {
+                row.to_node: row.seq for row in connection.execute(_SEQS_OF, {"agency": agency})
+            }
+        )
+
+    async def commit_seal(self, commit: SealCommit) -> None:
+        """Commits a seal and all that is under it: deliveries queue, arrivals become visible.
+
+        Raises:
+            EpochSupersededError: Another epoch holds the lease; nothing was committed.
+        """
+        await self._database.awrite(lambda connection: _commit(connection, commit))
+
+    async def add_effect(self, salt: bytes, data: bytes) -> int:
+        """Keeps a local effect for the journal."""
+        return await self._database.awrite(lambda connection: add_effect(connection, salt, data))
+
+    async def own_statement(self, kind: str) -> SealedStatement | None:
+        """The newest sealed statement of a kind (epoch, endpoint)."""
+
+        def read(connection: Connection) -> SealedStatement | None:
+            rows = connection.execute(_NEWEST_OWN, {"kind": kind}).all()
+            return next(iter(sealed_statements(connection, rows)), None)
+
+        return await self._database.aread(read)
+
+    async def receipts(self, ids: Sequence[IncomingId]) -> Mapping[IncomingId, SealedStatement]:
+        """Sealed receipts of kept arrivals; those still waiting are absent."""
+        return await self._database.aread(lambda connection: receipts_of(connection, ids))
+
+
+def receipts_of(
+    connection: Connection, ids: Sequence[IncomingId]
+) -> dict[IncomingId, SealedStatement]:
+    """Sealed receipts of kept arrivals; those still waiting are absent."""
+    rows = list(select_by(connection, _RECEIPTS, ids))
+    statements = sealed_statements(connection, rows)
+    return {
+        IncomingId(row.incoming_id): statement
+        for row, statement in zip(rows, statements, strict=True)
+    }
+
+
+def add_effect(connection: Connection, salt: bytes, data: bytes) -> int:
+    """Keeps an effect for the journal inside another change; returns its row."""
+    effect_id = insert_returning(connection, _EFFECT, {"salt": salt, "data": data})
+    assert effect_id is not None  # it has no key but its row
+    return effect_id
+
+
+def _last_head(connection: Connection, agency: str) -> EpochHead | None:
+    epoch = connection.execute(_NEWEST_EPOCH, {"agency": agency}).scalar_one_or_none()
+    if epoch is None:
+        return None
+    frontier = Frontier()
+    journal = connection.execution_options(yield_per=1000).execute(
+        _JOURNAL, {"agency": agency, "epoch": epoch}
+    )
+    for row in journal:
+        if row.seal_index != frontier.size:
+            raise JournalBrokenError(
+                f"Seal {frontier.size} of epoch {uuid_text(epoch)} is missing in the database.",
+                hint="Restore the last backup.",
+                epoch=uuid_text(epoch),
+            )
+        frontier.append(leaf_hash(row.data))
+    return EpochHead(epoch=epoch, size=frontier.size, root=frontier.root())
+
+
+def _take_lease(connection: Connection, agency: str, epoch: bytes, at: datetime) -> None:
+    insert_missing(connection, _LEASE, [{"agency": agency, "epoch": epoch, "taken_at": at}])
+    held = connection.execute(_LOCKED_LEASE, {"agency": agency}).scalar_one()
+    if held > epoch:
+        raise _superseded(agency, held)
+    upsert(connection, _LEASE, [{"agency": agency, "epoch": epoch, "taken_at": at}])
+
+
+def _superseded(agency: str, held: bytes | None) -> EpochSupersededError:
+    epoch = uuid_text(held) if held else ""
+    return EpochSupersededError(
+        f"Epoch {epoch or 'none'} holds the right to seal for {agency}.",
+        hint="Stop the other copy of the node, then run: edocnode takeover --yes",
+        agency=agency,
+        epoch=epoch,
+    )
+
+
+def _unsealed(connection: Connection, limit: int) -> Unsealed:
+    envelopes = connection.execute(_UNSEALED_ENVELOPES, {"limit": limit}).all()
+    receipts = connection.execute(_UNSEALED_RECEIPTS, {"limit": limit}).all()
+    effects = connection.execute(_UNSEALED_EFFECTS, {"limit": limit}).all()
+    room = min(len(receipts), max(limit // 2, limit - len(envelopes)))
+    return Unsealed(
+        envelopes=tuple(_envelope_draft(row) for row in envelopes[: limit - room]),
+        receipts=tuple(_receipt_draft(row) for row in receipts[:room]),
+        effects=tuple(
+            EffectDraft(effect_id=row.id, salt=row.salt, data=row.data) for row in effects
+        ),
+    )
+
+
+def _envelope_draft(row: AnyRow) -> EnvelopeDraft:
+    return EnvelopeDraft(
+        message_id=MessageId(row.message_id),
+        document_id=DocumentId(row.document_id),
+        sender=row.sender,
+        recipient=row.recipient,
+        to_node=row.to_node,
+        urgency=Urgency(row.urgency),
+        operation=Operation(row.operation),
+        about=row.about,
+        created=row.created_at,
+        expires=row.expires_at,
+        parts=decode_parts(row.parts),
+    )
+
+
+def _receipt_draft(row: AnyRow) -> ReceiptDraft:
+    return ReceiptDraft(
+        incoming_id=IncomingId(row.id),
+        sender=row.sender,
+        recipient=row.recipient,
+        message_id=MessageId(row.message_id),
+        envelope_digest=row.digest,
+        result=Result(row.result),
+        reason=row.reason,
+        kept_at=row.kept_at,
+    )
+
+
+def _commit(connection: Connection, commit: SealCommit) -> None:
+    held = connection.execute(_LOCKED_LEASE, {"agency": commit.agency}).scalar_one_or_none()
+    if held != commit.epoch:
+        raise _superseded(commit.agency, held)
+    seal_id = _insert_seal(connection, commit)
+    _commit_envelopes(connection, commit, seal_id)
+    _commit_receipts(connection, commit, seal_id)
+    insert_rows(
+        connection,
+        _OWN,
+        [{"kind": own.kind, **_proven(own, seal_id)} for own in commit.owns],
+    )
+    if commit.effects:
+        connection.execute(
+            _PLACE_EFFECT,
+            [
+                {
+                    "effect_id": effect.effect_id,
+                    "seal": seal_id,
+                    "at_leaf": effect.leaf,
+                    "its_proof": pack_proof(effect.proof),
+                }
+                for effect in commit.effects
+            ],
+        )
+
+
+def _insert_seal(connection: Connection, commit: SealCommit) -> int:
+    """Adds the seal at its place, which must be free: a journal never uses one twice."""
+    row = seal_values(
+        commit.seal,
+        sealed_at=commit.time,
+        rank=0,
+        agency=commit.agency,
+        epoch=commit.epoch,
+        seal_index=commit.index,
+    )
+    seal_id = insert_returning(connection, _SEAL, row)
+    if seal_id is None:
+        raise JournalBrokenError(
+            f"Place {commit.index} of epoch {uuid_text(commit.epoch)} is taken by another seal.",
+            epoch=uuid_text(commit.epoch),
+        )
+    return seal_id
+
+
+def _proven(item: Any, seal_id: int) -> dict[str, Any]:  # noqa: ANN401 - anything sealed
+    return {
+        "data": item.data,
+        "leaf": item.leaf,
+        "proof": pack_proof(item.proof),
+        "seal_id": seal_id,
+    }
+
+
+def _commit_envelopes(connection: Connection, commit: SealCommit, seal_id: int) -> None:
+    if not commit.envelopes:
+        return
+    ids = [item.message_id for item in commit.envelopes]
+    ranks = dict.fromkeys(ids, 0)
+    if change_by(connection, _QUEUE, ids) != len(ids):
+        # Some were given back by a peer meanwhile: their envelopes stand, these stay beside them.
+        ranks |= {
+            MessageId(row.message_id): row.rank + 1
+            for row in select_by(connection, _SEALED_ALREADY, ids)
+        }
+    rows = [
+        {
+            "message_id": item.message_id,
+            "rank": ranks[item.message_id],
+            "to_node": item.to_node,
+            "epoch": commit.epoch,
+            "seq": item.seq,
+            **_proven(item, seal_id),
+        }
+        for item in commit.envelopes
+    ]
+    insert_rows(connection, _ENVELOPE, rows)
+    note_seqs(connection, commit.agency, _highest(commit.envelopes))
+
+
+def _highest(envelopes: Sequence[SealedEnvelope]) -> dict[str, int]:
+    seqs: dict[str, int] = {}
+    for item in envelopes:
+        seqs[item.to_node] = max(item.seq, seqs.get(item.to_node, 0))
+    return seqs
+
+
+def note_seqs(connection: Connection, agency: str, seqs: Mapping[str, int]) -> None:
+    """Remembers the highest seq given, by to_node; never lowers one."""
+    known = {
+        row.to_node: row.seq
+        for row in connection.execute(
+            _SEQS_OF.where(among(_SEQ.c.to_node)), {"agency": agency, "values": list(seqs)}
+        )
+    }
+    rows = [
+        {"agency": agency, "to_node": to_node, "seq": seq}
+        for to_node, seq in seqs.items()
+        if seq > known.get(to_node, 0)
+    ]
+    upsert(connection, _SEQ, rows)
+
+
+def _commit_receipts(connection: Connection, commit: SealCommit, seal_id: int) -> None:
+    if not commit.receipts:
+        return
+    rows = [{"incoming_id": item.incoming_id, **_proven(item, seal_id)} for item in commit.receipts]
+    insert_rows(connection, _GIVEN, rows)
+    ids = [item.incoming_id for item in commit.receipts]
+    change_by(connection, _ANSWERED, ids)
+    make_visible(connection, ids)

@@ -1,0 +1,37 @@
+"""The database of a node, whole: every port of ``domain.ports`` over one database."""
+
+from edockit import migrations
+from edockit.database import Database
+from edocnode.storage.alarms import SqlAlarms
+from edocnode.storage.inbox import SqlInbox
+from edocnode.storage.migrations import SCRIPTS
+from edocnode.storage.outbox import SqlOutbox
+from edocnode.storage.peers import SqlPeers
+from edocnode.storage.sealing import SqlSealerStore
+
+
+class NodeStore(SqlOutbox, SqlInbox, SqlPeers, SqlSealerStore, SqlAlarms):
+    """Implements ``Outbox``, ``Inbox``, ``Peers``, ``SealerStore`` and ``Alarms``."""
+
+    def __init__(self, database: Database) -> None:
+        """Takes a database whose tables are up to date; see ``open_store``."""
+        super().__init__(database)
+
+
+def open_store(url: str) -> Database:
+    """Opens the database of a node and brings its tables up to date.
+
+    Args:
+        url: See ``Database.open``.
+
+    Raises:
+        SettingsError, DataFolderError, StorageDamagedError: As ``Database.open`` and
+            ``migrations.upgrade``.
+    """
+    database = Database.open(url)
+    try:
+        migrations.upgrade(database, SCRIPTS)
+    except BaseException:
+        database.close()
+        raise
+    return database

@@ -1,0 +1,497 @@
+"""The tables of a node. Only migrations make them.
+
+Three rules give their form. Rows with statements or documents are only ever added (append-only),
+what changes stands in narrow rows beside them. Keys grow with time (rowids, UUIDv7), so that
+inserting touches the end of an index. Waiting work is found by partial indexes, which hold only
+what waits: they stay small when the tables hold millions of rows. A query that is to use one
+writes the state as a literal, as its WHERE here does.
+
+Ids of documents and messages are the 16 bytes of a UUIDv7, digests 32 bytes, proofs hashes of 32
+bytes one after another, moments whole milliseconds. ``leaf``, ``proof`` and ``seal_id`` beside a
+statement prove it: its place in the tree of that seal.
+"""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, Table, text
+from sqlmodel import Field, SQLModel
+
+from edockit.database import UTCDateTime
+
+_ROWID = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers only INTEGER keys by itself
+
+
+class NodeTable(SQLModel):
+    """What all tables of a node share: their own collection."""
+
+    metadata = MetaData()
+
+
+def table_of(row: type[SQLModel]) -> Table:
+    """The Core table of a row class, for statements on hot paths."""
+    table: Table = row.__table__  # type: ignore[attr-defined]  # set by table=True
+    return table
+
+
+def _rowid() -> Any:  # noqa: ANN401 - so SQLModel's Field does
+    return Field(default=None, sa_column=Column(_ROWID, primary_key=True))
+
+
+def _key_bytes(size: int) -> Any:  # noqa: ANN401
+    return Field(sa_column=Column(LargeBinary(size), primary_key=True))
+
+
+def _bytes(size: int | None = None) -> Any:  # noqa: ANN401
+    return Field(sa_column=Column(LargeBinary(size), nullable=False))
+
+
+def _optional_bytes(size: int | None = None) -> Any:  # noqa: ANN401
+    return Field(default=None, sa_column=Column(LargeBinary(size)))
+
+
+def _number() -> Any:  # noqa: ANN401
+    return Field(sa_column=Column(BigInteger, nullable=False))
+
+
+def _optional_number() -> Any:  # noqa: ANN401
+    return Field(default=None, sa_column=Column(BigInteger))
+
+
+def _moment() -> Any:  # noqa: ANN401
+    return Field(sa_column=Column(UTCDateTime, nullable=False))
+
+
+def _optional_moment() -> Any:  # noqa: ANN401
+    return Field(default=None, sa_column=Column(UTCDateTime))
+
+
+def _partial(name: str, *columns: str, where: str) -> Index:
+    condition = text(where)
+    return Index(name, *columns, sqlite_where=condition, postgresql_where=condition)
+
+
+# --- Sending ---------------------------------------------------------------------------------
+
+
+class DocumentRow(NodeTable, table=True):
+    """One submission: a document, or a status, and its content. Append-only.
+
+    ``request_id`` is empty only for what a peer gave back after a restore. ``document_id`` is not
+    unique: a status carries the id of the document it is about. ``parts`` is the JSON list of
+    ``Part``; ``inline`` the bytes of all parts up to 64 KiB, joined. With ``complete`` 0 only the
+    record is here (given back after a restore). ``listing`` is JSON: subject, number, ...
+    """
+
+    __tablename__ = "document"
+    __table_args__ = (Index("ix_document_document_id", "document_id"),)
+
+    id: int | None = _rowid()
+    document_id: bytes = _bytes(16)
+    request_id: str | None = Field(default=None, unique=True, max_length=200)
+    request_hash: bytes | None = _optional_bytes(32)
+    sender: str = Field(max_length=35)
+    urgency: str = Field(max_length=16)
+    operation: str = Field(max_length=16)
+    about: bytes | None = _optional_bytes(32)
+    created_at: datetime = _moment()
+    expires_at: datetime = _moment()
+    complete: int = Field(sa_column=Column(Integer, nullable=False))
+    listing: bytes = _bytes()
+    parts: bytes = _bytes()
+    inline: bytes = _bytes()
+
+
+class DeliveryRow(NodeTable, table=True):
+    """Where a document stands on its way to one recipient. Narrow; its states change.
+
+    ``state`` is a ``DeliveryState``, with two more that people see as ``queued``: ``unsealed``
+    (waits for the sealer) and ``waiting`` (waits until ``next_at``). ``envelope_rank`` says which
+    envelope of the message is in force. ``ended_at``: when the recipient answered or nobody did.
+    """
+
+    __tablename__ = "delivery"
+    __table_args__ = (
+        Index("ix_delivery_document_row", "document_row"),
+        Index("ix_delivery_document_id", "document_id"),
+        _partial("ix_delivery_unsealed", "lane", "id", where="state = 'unsealed'"),
+        _partial("ix_delivery_queued", "to_node", "lane", "id", where="state = 'queued'"),
+        _partial("ix_delivery_waiting", "to_node", "next_at", where="state = 'waiting'"),
+        _partial("ix_delivery_sending", "id", where="state = 'sending'"),
+        _partial("ix_delivery_expiry", "expires_at", where="state IN ('queued', 'waiting')"),
+        _partial("ix_delivery_held", "id", where="state = 'held'"),
+    )
+
+    id: int | None = _rowid()
+    message_id: bytes = Field(sa_column=Column(LargeBinary(16), nullable=False, unique=True))
+    document_row: int = _number()
+    document_id: bytes = _bytes(16)
+    sender: str = Field(max_length=35)
+    recipient: str = Field(max_length=35)
+    to_node: str = Field(max_length=35)
+    lane: int
+    state: str = Field(max_length=16)
+    envelope_rank: int
+    attempts: int
+    digest_failures: int
+    next_at: datetime | None = _optional_moment()
+    expires_at: datetime = _moment()
+    ended_at: datetime | None = _optional_moment()
+    reason: str
+    message: str
+
+
+class DeliveryEnvelopeRow(NodeTable, table=True):
+    """A sealed envelope of a message. Append-only; a higher rank was adopted from the recipient."""
+
+    __tablename__ = "delivery_envelope"
+    __table_args__ = (Index("ix_delivery_envelope_seq", "to_node", "epoch", "seq"),)
+
+    message_id: bytes = _key_bytes(16)
+    rank: int = Field(primary_key=True, sa_type=Integer, sa_column_kwargs={"autoincrement": False})
+    to_node: str = Field(max_length=35)
+    epoch: bytes = _bytes(16)
+    seq: int = _number()
+    seal_id: int = _number()
+    leaf: int = _number()
+    proof: bytes = _bytes()
+    data: bytes = _bytes()
+
+
+class ReceiptGotRow(NodeTable, table=True):
+    """A receipt for a message. Append-only.
+
+    Rank 0 came first and stays in force, later ones that differ are kept beside it. ``result``:
+    delivered or rejected.
+    """
+
+    __tablename__ = "receipt_got"
+    __table_args__ = (Index("ix_receipt_got_seal", "seal_id"),)
+
+    message_id: bytes = _key_bytes(16)
+    rank: int = Field(primary_key=True, sa_type=Integer, sa_column_kwargs={"autoincrement": False})
+    result: str = Field(max_length=16)
+    got_at: datetime = _moment()
+    seal_id: int = _number()
+    leaf: int = _number()
+    proof: bytes = _bytes()
+    data: bytes = _bytes()
+
+
+class StatusGotRow(NodeTable, table=True):
+    """What a recipient did with a document, told by a sealed status.
+
+    ``message_id`` is the delivery that ``about`` names; empty when there is none here. ``time`` is
+    RFC 3339 as the record states it.
+    """
+
+    __tablename__ = "status_got"
+    __table_args__ = (Index("ix_status_got_document_id", "document_id"),)
+
+    incoming_id: int = Field(sa_column=Column(_ROWID, primary_key=True, autoincrement=False))
+    document_id: bytes = _bytes(16)
+    message_id: bytes | None = _optional_bytes(16)
+    agency: str = Field(max_length=35)
+    state: str = Field(max_length=16)
+    actor: str
+    time: str = Field(max_length=32)
+    code: str
+    reason: str
+    received_at: datetime = _moment()
+
+
+class SeqRow(NodeTable, table=True):
+    """Highest seq given for envelopes of one sealing agency to one node."""
+
+    __tablename__ = "seq_given"
+
+    agency: str = Field(primary_key=True, max_length=35)
+    to_node: str = Field(primary_key=True, max_length=35)
+    seq: int = _number()
+
+
+# --- Receiving -------------------------------------------------------------------------------
+
+
+class IncomingRow(NodeTable, table=True):
+    """A received message, accepted or rejected under seal. Append-only.
+
+    Never pruned: it is the memory against doubles. Under one (sender, message_id) rank 0 came
+    first; higher ranks are rivals with another content, kept as rejected. ``envelope`` states the
+    parts; ``inline`` has the bytes of those up to 64 KiB, joined; ``listing`` is JSON. ``epoch``
+    and ``seq`` are the envelope's.
+    """
+
+    __tablename__ = "incoming"
+    __table_args__ = (
+        Index("uq_incoming_message", "message_id", "sender", "rank", unique=True),
+        Index("ix_incoming_seal", "seal_id"),
+        Index("ix_incoming_seq", "signer", "epoch", "seq"),
+    )
+
+    id: int | None = _rowid()
+    message_id: bytes = _bytes(16)
+    rank: int
+    signer: str = Field(max_length=35)
+    sender: str = Field(max_length=35)
+    recipient: str = Field(max_length=35)
+    document_id: bytes = _bytes(16)
+    lane: int
+    operation: str = Field(max_length=16)
+    about: bytes | None = _optional_bytes(32)
+    epoch: bytes = _bytes(16)
+    seq: int = _number()
+    result: str = Field(max_length=16)
+    reason: str = Field(max_length=63)
+    kept_at: datetime = _moment()
+    digest: bytes = _bytes(32)
+    comparable: bytes = _bytes(32)
+    seal_id: int = _number()
+    leaf: int = _number()
+    proof: bytes = _bytes()
+    listing: bytes = _bytes()
+    envelope: bytes = _bytes()
+    inline: bytes = _bytes()
+
+
+class AwaitingReceiptRow(NodeTable, table=True):
+    """A received message that waits for the sealer; gone with its receipt."""
+
+    __tablename__ = "awaiting_receipt"
+    __table_args__ = (Index("ix_awaiting_receipt", "lane", "incoming_id"),)
+
+    incoming_id: int = Field(sa_column=Column(_ROWID, primary_key=True, autoincrement=False))
+    lane: int
+
+
+class ReceiptGivenRow(NodeTable, table=True):
+    """The sealed receipt for a received message. Append-only."""
+
+    __tablename__ = "receipt_given"
+
+    incoming_id: int = Field(sa_column=Column(_ROWID, primary_key=True, autoincrement=False))
+    seal_id: int = _number()
+    leaf: int = _number()
+    proof: bytes = _bytes()
+    data: bytes = _bytes()
+
+
+class InboxRow(NodeTable, table=True):
+    """A received document as offices see it: from its sealed receipt on, in order of position.
+
+    ``recipient`` is the code it was addressed to, ``state`` a ``DocumentState``; ``search`` is
+    subject, number, notation, ... folded (see ``listing.folded``).
+    """
+
+    __tablename__ = "inbox"
+    __table_args__ = (
+        Index("ix_inbox_recipient", "recipient", "position"),
+        Index("ix_inbox_document_id", "document_id"),
+    )
+
+    position: int | None = _rowid()
+    incoming_id: int = Field(sa_column=Column(_ROWID, nullable=False, unique=True))
+    message_id: bytes = _bytes(16)
+    document_id: bytes = _bytes(16)
+    sender: str = Field(max_length=35)
+    recipient: str = Field(max_length=35)
+    lane: int
+    operation: str = Field(max_length=16)
+    about: bytes | None = _optional_bytes(32)
+    state: str = Field(max_length=16)
+    received_at: datetime = _moment()
+    subject: str
+    number: str
+    notation: str
+    document_type: str
+    document_code: str
+    issued_date: str
+    due_date: str
+    search: str
+
+
+class StageRow(NodeTable, table=True):
+    """An offer whose large parts are on their way. ``ended`` 1: decided, its files may go."""
+
+    __tablename__ = "stage"
+    __table_args__ = (Index("ix_stage_expiry", "expires_at"),)
+
+    sender: str = Field(primary_key=True, max_length=35)
+    message_id: bytes = _key_bytes(16)
+    digest: bytes = _bytes(32)
+    offered_at: datetime = _moment()
+    expires_at: datetime = _moment()
+    ended: int
+
+
+class StagePartRow(NodeTable, table=True):
+    """How much of a part of an offer is on disk."""
+
+    __tablename__ = "stage_part"
+
+    sender: str = Field(primary_key=True, max_length=35)
+    message_id: bytes = _key_bytes(16)
+    part_index: int = Field(
+        primary_key=True, sa_type=Integer, sa_column_kwargs={"autoincrement": False}
+    )
+    size: int = _number()
+    sha256: bytes = _bytes(32)
+    bytes_on_disk: int = _number()
+    complete: int
+
+
+class BlobUseRow(NodeTable, table=True):
+    """One use of a file in the blob folder. A file without any may be removed.
+
+    ``kind``: ``document`` or ``incoming``, with ``owner`` its row; ``agency`` sealed it.
+    """
+
+    __tablename__ = "blob_use"
+
+    sha256: bytes = _key_bytes(32)
+    kind: str = Field(primary_key=True, max_length=16)
+    owner: int = Field(sa_column=Column(_ROWID, primary_key=True, autoincrement=False))
+    agency: str = Field(max_length=35)
+    size: int = _number()
+
+
+# --- Sealing ---------------------------------------------------------------------------------
+
+
+class SealRow(NodeTable, table=True):
+    """A seal of any agency. Append-only.
+
+    Rank 0 came first; a higher rank under the same agency, epoch and index is another seal for
+    the same place: with the first it proves two histories.
+    """
+
+    __tablename__ = "seal"
+    __table_args__ = (Index("uq_seal_place", "agency", "epoch", "seal_index", "rank", unique=True),)
+
+    id: int | None = _rowid()
+    agency: str = Field(max_length=35)
+    epoch: bytes = _bytes(16)
+    seal_index: int = _number()
+    rank: int
+    sealed_at: datetime = _moment()
+    digest: bytes = _bytes(32)
+    data: bytes = _bytes()
+    signature: bytes = _bytes()
+
+
+class LeaseRow(NodeTable, table=True):
+    """The epoch in which an agency of this node may seal: the fence of its sealer."""
+
+    __tablename__ = "lease"
+
+    agency: str = Field(primary_key=True, max_length=35)
+    epoch: bytes = _bytes(16)
+    taken_at: datetime = _moment()
+
+
+class OwnStatementRow(NodeTable, table=True):
+    """A sealed statement about this agency itself: epoch opening, endpoint. Append-only."""
+
+    __tablename__ = "own_statement"
+    __table_args__ = (Index("ix_own_statement_kind", "kind", "id"),)
+
+    id: int | None = _rowid()
+    kind: str = Field(max_length=32)
+    seal_id: int = _number()
+    leaf: int = _number()
+    proof: bytes = _bytes()
+    data: bytes = _bytes()
+
+
+class EffectRow(NodeTable, table=True):
+    """Something done here that the journal commits to; without ``seal_id`` it waits."""
+
+    __tablename__ = "effect"
+    __table_args__ = (_partial("ix_effect_unsealed", "id", where="seal_id IS NULL"),)
+
+    id: int | None = _rowid()
+    seal_id: int | None = _optional_number()
+    leaf: int | None = _optional_number()
+    proof: bytes | None = _optional_bytes()
+    salt: bytes = _bytes(16)
+    data: bytes = _bytes()
+
+
+# --- Peers and people ------------------------------------------------------------------------
+
+
+class PeerRow(NodeTable, table=True):
+    """How the node of another agency answers."""
+
+    __tablename__ = "peer"
+
+    agency: str = Field(primary_key=True, max_length=35)
+    down_since: datetime | None = _optional_moment()
+    attempts: int
+    next_at: datetime | None = _optional_moment()
+    reason: str
+    message: str
+    last_seen: datetime | None = _optional_moment()
+
+
+class OpeningRow(NodeTable, table=True):
+    """The opening of the newest epoch of an agency."""
+
+    __tablename__ = "opening"
+
+    agency: str = Field(primary_key=True, max_length=35)
+    epoch: bytes = _bytes(16)
+    noted_at: datetime = _moment()
+    seal_id: int = _number()
+    leaf: int = _number()
+    proof: bytes = _bytes()
+    data: bytes = _bytes()
+
+
+class EventRow(NodeTable, table=True):
+    """Something an office may want to know, in the order in which it happened.
+
+    Written in the transaction of what it tells. ``kind``: document.received, delivery.delivered,
+    delivery.rejected, delivery.held, delivery.expired, status.received, document.accepted,
+    document.rejected. ``agency`` is the other side.
+    """
+
+    __tablename__ = "event"
+    __table_args__ = (Index("ix_event_document_id", "document_id", "position"),)
+
+    position: int | None = _rowid()
+    kind: str = Field(max_length=32)
+    document_id: bytes = _bytes(16)
+    message_id: bytes = _bytes(16)
+    agency: str = Field(max_length=35)
+    at: datetime = _moment()
+
+
+class ConsumerRow(NodeTable, table=True):
+    """How far a reader of events has come."""
+
+    __tablename__ = "consumer"
+
+    name: str = Field(primary_key=True, max_length=100)
+    position: int = _number()
+
+
+class AlarmRow(NodeTable, table=True):
+    """What a person must know until it has ended."""
+
+    __tablename__ = "alarm"
+
+    kind: str = Field(primary_key=True, max_length=63)
+    subject: str = Field(primary_key=True, max_length=100)
+    message: str
+    since: datetime = _moment()
+    updated_at: datetime = _moment()
+
+
+class MetaRow(NodeTable, table=True):
+    """Single values: name and value."""
+
+    __tablename__ = "meta"
+
+    name: str = Field(primary_key=True, max_length=63)
+    value: str
