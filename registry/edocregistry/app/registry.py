@@ -12,6 +12,8 @@ from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import TypeVar
 
+import structlog
+
 from edoccore.directory import layout, loading
 from edoccore.directory.join import TOKEN_BYTES, JoinString, format_join
 from edoccore.directory.layout import NetworkInfo, to_base64
@@ -45,6 +47,8 @@ from edocregistry.domain.revoking import refresh_crl, revoke_keys, tls_certifica
 from edocregistry.settings import RegistrySettings
 from edocregistry.storage.folder import DataFolder, Turn
 from edocregistry.storage.keys import FileAuthority
+
+_log = structlog.get_logger(__name__)
 
 Result = TypeVar("Result")
 DONE = "done"
@@ -196,9 +200,11 @@ class Registry:
                     now=now,
                 ),
             )
-        except EdocError:
+        except EdocError as error:
             self._refusals.note(caller, self._clock())
+            _log.warning("enrolment_refused", caller=caller, reason=error.reason)
             raise
+        _log.info("enrolled", agency=certificate.agency, certificate=certificate.sha256)
         return Enrolled(certificate, (authority.certificate,), publication.version)
 
     def publish_endpoint(self, caller: str, sealed: SealedStatement) -> int:
@@ -207,11 +213,12 @@ class Registry:
         Returns:
             Version of the directory in which it stands.
         """
-        _, publication = self._act(
+        endpoint, publication = self._act(
             f"node {caller}",
             "publish endpoint",
             lambda records, now: accept_endpoint(records, sealed, self.directory(), now),
         )
+        _log.info("endpoint_published", agency=endpoint.agency, version=publication.version)
         return publication.version
 
     # --- What it says and is ------------------------------------------------------------------

@@ -92,6 +92,8 @@ class SharedTurns:
                 changes = self._take()
                 for change in changes:
                     change.run(turn)
+                if all(change.is_done for change in changes):  # refused: nothing to publish
+                    return
                 publication = self._publish(turn)
         except BaseException as error:  # noqa: BLE001 - raised again in the threads that wait
             for change in changes or self._take():
