@@ -7,11 +7,16 @@ each message; what a parcel deserves is decided elsewhere.
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import grpc
 
-from edoccore.errors import HelloMissingError, LimitExceededError, RequestInvalidError
+from edoccore.errors import (
+    HelloMissingError,
+    LimitExceededError,
+    PeerUnreachableError,
+    RequestInvalidError,
+)
 from edockit.grpc_peer import peer_identity
 from edocnet.exchange.v1 import exchange_service_pb2 as messages
 from edocnet.exchange.v1 import exchange_service_pb2_grpc as services
@@ -60,7 +65,7 @@ class ExchangeServicer(services.ExchangeServiceServicer):
         if first is None or first.WhichOneof("kind") != "hello":
             raise HelloMissingError
         session = await self._service.open_session(agency, hello_from_message(first.hello))
-        await context.write(messages.DeliverResponse(hello=hello_to_message(session.hello)))
+        await _write(context, messages.DeliverResponse(hello=hello_to_message(session.hello)))
         session.check()
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -79,15 +84,15 @@ class ExchangeServicer(services.ExchangeServiceServicer):
         message_id = message_id_from(first.place.message_id)
         incoming = await self._service.receive_part(agency, message_id, first.place.index)
         try:
-            await context.write(messages.TransferResponse(offset=incoming.offset))
+            await _write(context, messages.TransferResponse(offset=incoming.offset))
             while (request := await _next(request_iterator, CHUNK_WAIT)) is not None:
                 if request.WhichOneof("kind") != "chunk":
                     raise RequestInvalidError("A transfer has one place, then only chunks.")
                 if await incoming.write(request.chunk):
-                    await context.write(messages.TransferResponse(offset=incoming.offset))
+                    await _write(context, messages.TransferResponse(offset=incoming.offset))
             if not incoming.complete:
                 await incoming.finish()
-            await context.write(messages.TransferResponse(offset=incoming.offset, complete=True))
+            await _write(context, messages.TransferResponse(offset=incoming.offset, complete=True))
         finally:
             await incoming.close()
 
@@ -131,7 +136,19 @@ class ExchangeServicer(services.ExchangeServiceServicer):
         written = await asyncio.to_thread(answers_to_message, answers)
         session.check()
         async with writing:
-            await context.write(messages.DeliverResponse(answers=written))
+            await _write(context, messages.DeliverResponse(answers=written))
+
+
+async def _write(context: grpc.aio.ServicerContext[Any, Any], message: object) -> None:
+    """Writes a message.
+
+    Raises:
+        PeerUnreachableError: The caller has gone; what it was to be told, it asks for again.
+    """
+    try:
+        await context.write(message)
+    except grpc.aio.InternalError as error:
+        raise PeerUnreachableError("The caller ended the stream.") from error
 
 
 async def _next(requests: AsyncIterator[Request], within: timedelta) -> Request | None:
