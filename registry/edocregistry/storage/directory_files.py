@@ -122,21 +122,24 @@ class DirectoryFiles:
         """Writes one versioned file and its bytes to the disk, not yet its name."""
         path = self._folder / name
         temporary = self._folder / f".{name}.tmp"  # one publication at a time
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
         with files.disk_errors(path):
-            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
             descriptor = os.open(temporary, flags, files.PRIVATE_FILE_MODE)
             try:
                 files.write_all(descriptor, data)
                 os.fsync(descriptor)
+            except OSError:
+                temporary.unlink()  # a full disk must not stay full because of it
+                raise
             finally:
                 os.close(descriptor)
             os.replace(temporary, path)
 
     def _remove_outdated(self) -> None:
-        """Removes files that no directory of the last day names; never a root."""
+        """Removes files that no directory of the last day names, and halves of a crash."""
         named = {_file(role, item) for role, item in self.current().items()}
         before = time.time() - KEEP_SECONDS
-        for path in self._folder.glob("*.json"):
+        for path in (*self._folder.glob("*.json"), *self._folder.glob(".*.tmp")):
             outdated = path.name not in named and not path.name.endswith(".root.json")
             if outdated and path.stat().st_mtime < before:
                 path.unlink(missing_ok=True)

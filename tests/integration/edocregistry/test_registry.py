@@ -302,12 +302,14 @@ def test_damaged_or_missing_published_file_is_told_and_not_served_as_good(regist
 def test_files_no_directory_names_leave_after_a_day_and_roots_never(registry, clock):
     folder = registry.folder.path / "directory"
     before = {path.name for path in folder.iterdir()}
+    (folder / ".1.identity-00.json.tmp").write_bytes(b"half")
     for path in folder.iterdir():
         os.utime(path, (0, 0))
     clock.move(timedelta(days=16))
     registry.publish_due()
     after = {path.name for path in folder.iterdir()}
     assert after & before == {"1.root.json", "timestamp.json"}
+    assert list(folder.glob(".*")) == []
     assert published(registry).problems == ()
 
 
