@@ -401,7 +401,7 @@ class DecisionConflictError(EdocError):
 
 
 class FileExistsHereError(EdocError):
-    """A file of this name is already there and is not overwritten; use --force or another folder."""
+    """A file of this name is there already and not overwritten; use --force or another folder."""
 
     reason = "FILE_EXISTS"
     status = "ALREADY_EXISTS"

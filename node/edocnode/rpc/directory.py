@@ -163,10 +163,10 @@ class DirectoryServicer(services.DirectoryServiceServicer):
         """Takes where the directory in force is found."""
         self._directory = directory
 
-    async def GetFile(  # noqa: N802 - named by the schema
+    async def GetFile(
         self,
         request: messages.GetFileRequest,
-        context: Context,  # noqa: ARG002
+        context: Context,
     ) -> AsyncIterator[messages.GetFileResponse]:
         """Sends one file in chunks.
 
@@ -184,10 +184,10 @@ class DirectoryServicer(services.DirectoryServiceServicer):
         for start in range(0, len(data), CHUNK_BYTES):
             yield messages.GetFileResponse(chunk=data[start : start + CHUNK_BYTES])
 
-    async def GetMark(  # noqa: N802 - named by the schema
+    async def GetMark(
         self,
-        request: messages.GetMarkRequest,  # noqa: ARG002
-        context: Context,  # noqa: ARG002
+        request: messages.GetMarkRequest,
+        context: Context,
     ) -> messages.GetMarkResponse:
         """Tells the version in hand."""
         mark = self._directory().mark

@@ -13,7 +13,6 @@ from enum import StrEnum
 from typing import Annotated
 from uuid import UUID
 
-
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 MAX_PARTS = 100  # parts of one envelope, the record included
