@@ -40,7 +40,7 @@ class Member(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     sha256: Sha256
 
 
-class Manifest(Statement, kw_only=True, tag="edoc.manifest/v1"):
+class Manifest(Statement, frozen=True, kw_only=True, tag="edoc.manifest/v1"):
     """What an evidence file holds.
 
     Attributes:

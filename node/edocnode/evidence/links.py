@@ -1,0 +1,130 @@
+"""What the statements of one message must say of each other (steps 8 to 11 of VERIFY.md)."""
+
+from collections.abc import Mapping
+from hashlib import sha256
+
+from edoccore.errors import EdocError
+from edoccore.signing import canonical
+from edoccore.signing.records import StatusRecord
+from edoccore.signing.statements import Envelope, Operation, Receipt
+from edocnode.domain import checks
+from edocnode.evidence.container import Container, invalid
+from edocnode.evidence.directory_extract import Extract
+from edocnode.evidence.members import part_name
+from edocnode.evidence.reading import CheckedStatement
+
+_RECEIPT = "-receipt"
+
+
+def check_sender(envelope: CheckedStatement, value: Envelope, extract: Extract) -> None:
+    """Step 8: the agency that sealed owns the code it sends from.
+
+    Raises:
+        EvidenceInvalidError: It does not.
+    """
+    signer = envelope.seal.signer
+    if not extract.ownership.owns(signer, value.from_):
+        raise invalid(envelope.folder, f"{signer} does not own {value.from_}")
+
+
+def check_receipt(receipt: CheckedStatement, envelope: CheckedStatement) -> None:
+    """Step 9: a receipt answers exactly this envelope, and its recipient sealed it.
+
+    Raises:
+        EvidenceInvalidError: It does not, or somebody else did.
+    """
+    sent, got = envelope.value, receipt.value
+    if not isinstance(sent, Envelope) or not isinstance(got, Receipt):
+        raise invalid(receipt.folder, "it is no receipt for an envelope")
+    if got.envelope != envelope.digest:
+        raise invalid(receipt.folder, "it is for another envelope")
+    if (got.message_id, got.from_, got.to) != (sent.message_id, sent.to, sent.from_):
+        raise invalid(receipt.folder, "its message, sender or recipient differs from the envelope")
+    if receipt.seal.signer != sent.to_node:
+        raise invalid(receipt.folder, f"{receipt.seal.signer} sealed it instead of {sent.to_node}")
+
+
+def check_parts(container: Container, envelope: Envelope) -> list[str]:
+    """Step 10: each part here is the one the envelope names, and the record agrees with it.
+
+    Returns:
+        A note for each part that is not here.
+
+    Raises:
+        EvidenceInvalidError: A part is another one, or the envelope knows none of that number.
+    """
+    notes = []
+    known = {part_name(part.index): part for part in envelope.parts}
+    for name in sorted(container.names):
+        if name.startswith("parts/") and name not in known:
+            raise invalid(name, "the envelope has no such part")
+    for name, part in known.items():
+        if name not in container.names:
+            notes.append(f"{name} ({part.size} bytes) was destroyed or is not included")
+        elif container.digest(name) != (part.size, part.sha256):
+            raise invalid(name, "it is not the part that was sealed")
+    record = part_name(0)
+    if record in container.names:
+        try:
+            checks.read_record(envelope, container.read(record))
+        except EdocError as error:
+            raise invalid(record, error.message.rstrip(".")) from error
+    return notes
+
+
+def check_status(container: Container, status: CheckedStatement, about: CheckedStatement) -> None:
+    """Step 11: a status comes from a party of the message and names its envelope.
+
+    Raises:
+        EvidenceInvalidError: It does not.
+    """
+    value, main = status.value, about.value
+    if not isinstance(value, Envelope) or not isinstance(main, Envelope):
+        raise invalid(status.folder, "it is no envelope")
+    if value.operation != Operation.STATUS or value.about != about.digest:
+        raise invalid(status.folder, "it is no status of this envelope")
+    if status.seal.signer not in (main.to_node, about.seal.signer):
+        raise invalid(status.folder, f"{status.seal.signer} is no party of the message")
+    name = f"{status.folder}/record.json"
+    if name not in container.names:
+        return
+    record = container.read(name)
+    if sha256(record).hexdigest() != value.parts[0].sha256:
+        raise invalid(name, "it is not the record that was sealed")
+    try:
+        said = canonical.decode(record, StatusRecord, limit=canonical.MAX_RECORD_BYTES)
+    except EdocError as error:
+        raise invalid(name, error.message.rstrip(".")) from error
+    if said.envelope != about.digest:
+        raise invalid(name, "it is about another envelope")
+
+
+def check_all(
+    container: Container, statements: Mapping[str, CheckedStatement], extract: Extract
+) -> list[str]:
+    """Runs steps 8 to 11; returns notes.
+
+    Raises:
+        EvidenceInvalidError: Of the first that does not hold.
+    """
+    envelope = statements["envelope"]
+    if not isinstance(envelope.value, Envelope):
+        raise invalid("envelope", "it is no envelope")
+    check_sender(envelope, envelope.value, extract)
+    notes = []
+    if "receipt" in statements:
+        check_receipt(statements["receipt"], envelope)
+    else:
+        notes.append("there is no receipt: nothing shows that the document arrived")
+    notes += check_parts(container, envelope.value)
+    for folder, statement in statements.items():
+        if not folder.startswith("status-"):
+            continue
+        if folder.endswith(_RECEIPT):
+            answered = statements.get(folder.removesuffix(_RECEIPT))
+            if answered is None:
+                raise invalid(folder, "its envelope is missing")
+            check_receipt(statement, answered)
+        else:
+            check_status(container, statement, envelope)
+    return notes

@@ -1,0 +1,142 @@
+"""Takes the statements out of an evidence file and checks each: form, seal, place in the tree.
+
+What the statements say of each other is checked by ``links``, when they existed by ``times``.
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
+
+from edoccore.directory.seals import ListedSeal
+from edoccore.errors import EdocError
+from edoccore.identity.keys import verify_signature
+from edoccore.signing import canonical
+from edoccore.signing.seal import SealedStatement, SignedSeal, check_membership
+from edoccore.signing.statements import Envelope, Receipt, Seal, parse_time
+from edocnode.evidence.container import Container, invalid
+from edocnode.evidence.directory_extract import Extract
+from edocnode.evidence.manifest import MANIFEST, MANIFEST_SIGNATURE, MAX_MANIFEST_BYTES, Manifest
+
+_FOLDER = re.compile(r"(envelope|receipt|status-[0-9]{2}|status-[0-9]{2}-receipt)/statement\.json")
+_LEAF = re.compile(rb"(0|[1-9][0-9]{0,15})\n")
+_MAX_PROOF = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckedStatement:
+    """A statement under a seal that holds.
+
+    Attributes:
+        folder: Where it is in the file.
+        value: An envelope, or a receipt.
+        digest: SHA-256 of its bytes, lower hex.
+        listed: The certificate of the seal.
+        time: Of the seal.
+    """
+
+    folder: str
+    sealed: SealedStatement
+    value: Envelope | Receipt
+    digest: str
+    seal: Seal
+    listed: ListedSeal
+    time: datetime
+
+
+def read_manifest(container: Container) -> tuple[Manifest, bytes]:
+    """Reads the manifest; its signature is checked later.
+
+    Raises:
+        EvidenceInvalidError: It is missing or not canonical.
+    """
+    data = container.read(MANIFEST)
+    try:
+        return canonical.decode(data, Manifest, limit=MAX_MANIFEST_BYTES), data
+    except EdocError as error:
+        raise invalid(MANIFEST, error.message.rstrip(".")) from error
+
+
+def check_manifest(
+    container: Container, manifest: Manifest, data: bytes, extract: Extract
+) -> ListedSeal:
+    """Checks who signed the manifest.
+
+    Raises:
+        EvidenceInvalidError: Not the agency in it, with a certificate valid at its time.
+    """
+    try:
+        listed = extract.book.listed(manifest.agency, manifest.certificates[0])
+        if manifest.certificates != listed.digests:
+            raise invalid(MANIFEST, "it names other issuers than the directory")
+        if not listed.is_valid(_time(manifest.time, MANIFEST)):
+            raise invalid(MANIFEST, "the certificate was not valid at its time")
+        verify_signature(listed.key, manifest.suite, data, container.read(MANIFEST_SIGNATURE))
+    except EdocError as error:
+        raise invalid(MANIFEST, error.message.rstrip(".")) from error
+    return listed
+
+
+def read_statements(container: Container) -> dict[str, SealedStatement]:
+    """Takes the sealed statements out, by folder.
+
+    Raises:
+        EvidenceInvalidError: A member of one is missing or of the wrong size.
+    """
+    folders = [match[1] for name in container.names if (match := _FOLDER.fullmatch(name))]
+    if "envelope" not in folders:
+        raise invalid("envelope/statement.json", "it is missing")
+    return {folder: _read_sealed(container, folder) for folder in sorted(folders)}
+
+
+def check_statement(folder: str, sealed: SealedStatement, extract: Extract) -> CheckedStatement:
+    """Checks one statement: canonical, network, certificate, signature, membership.
+
+    Raises:
+        EvidenceInvalidError: One of these does not hold; says which.
+    """
+    kind: type[Envelope | Receipt] = Receipt if folder.endswith("receipt") else Envelope
+    try:
+        seal = canonical.decode(sealed.seal.data, Seal)
+        value = canonical.decode(sealed.statement, kind)
+        time = _time(seal.time, f"{folder}/seal.json")
+        listed = extract.book.check_seal(seal, time)
+        verify_signature(listed.key, seal.suite, sealed.seal.data, sealed.seal.signature)
+        check_membership(seal, sealed.statement, sealed.leaf, sealed.proof)
+    except EdocError as error:
+        raise invalid(folder, error.message.rstrip(".")) from error
+    if {seal.network, value.network} != {extract.info.network}:
+        raise invalid(folder, f"it was made for another network than {extract.info.network}")
+    return CheckedStatement(
+        folder=folder,
+        sealed=sealed,
+        value=value,
+        digest=sha256(sealed.statement).hexdigest(),
+        seal=seal,
+        listed=listed,
+        time=time,
+    )
+
+
+def _read_sealed(container: Container, folder: str) -> SealedStatement:
+    leaf = container.read(f"{folder}/leaf")
+    if not _LEAF.fullmatch(leaf):
+        raise invalid(f"{folder}/leaf", "it is not a number")
+    proof: list[bytes] = []
+    while (name := f"{folder}/proof-{len(proof):02d}") in container.names:
+        proof.append(container.read(name))
+        if len(proof) > _MAX_PROOF:
+            raise invalid(name, "no proof is that long")
+    return SealedStatement(
+        container.read(f"{folder}/statement.json"),
+        int(leaf),
+        tuple(proof),
+        SignedSeal(container.read(f"{folder}/seal.json"), container.read(f"{folder}/seal.sig")),
+    )
+
+
+def _time(text: str, member: str) -> datetime:
+    try:
+        return parse_time(text)
+    except ValueError as error:
+        raise invalid(member, f"{text} is no real time") from error

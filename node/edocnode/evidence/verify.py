@@ -1,0 +1,218 @@
+"""Judges an evidence file, without a network and without either node.
+
+Trust comes from one fingerprint of a root file (``root``), or from the directory a node holds
+(``known``), never from the file itself. The steps and their numbers are those of VERIFY.md; the
+first that fails decides, except that all altered members are named.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from hashlib import sha256
+from pathlib import Path
+
+from msgspec import UNSET
+
+from edoccore.directory.revocations import Revocations
+from edoccore.directory.seals import ListedSeal
+from edoccore.directory.view import Directory
+from edoccore.errors import EdocError, EvidenceInvalidError
+from edoccore.signing.statements import Receipt, parse_time
+from edocnode.evidence import links, reading
+from edocnode.evidence.container import Container, invalid, open_container
+from edocnode.evidence.directory_extract import (
+    RoleFiles,
+    fingerprints,
+    read_extract,
+)
+from edocnode.evidence.manifest import INSTRUCTIONS, MANIFEST, MANIFEST_SIGNATURE, Manifest
+from edocnode.evidence.members import derived_members
+from edocnode.evidence.reading import CheckedStatement
+from edocnode.evidence.times import judge_times
+from edocnode.evidence.verdict import Finding, Verdict, VerdictKind
+
+MAX_SKEW = timedelta(minutes=5)  # between the clocks of those who sealed and of who checks
+_ROLE_FILE = "/file.json"
+
+
+def verify(
+    path: Path, *, root: str | None, now: datetime, known: Directory | None = None
+) -> Verdict:
+    """Judges an evidence file.
+
+    Args:
+        path: The zip.
+        root: SHA-256 of a root file of the network, lower hex, from another source than the file.
+        now: Aware, UTC; nothing in the evidence may be later.
+        known: A directory in hand; its roots are trusted like ``root``, its revocations count.
+
+    Returns:
+        The verdict; ``NO_ANCHOR`` when neither ``root`` nor ``known`` is given.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+    """
+    trusted = {root} if root else set()
+    revocations = Revocations()
+    if known is not None:
+        trusted.update(_root_digests(known))
+        revocations = known.revocations
+    try:
+        with _step(1), open_container(path) as container:
+            return _judge(container, trusted, revocations, now=now)
+    except _StepFailedError as failed:
+        return Verdict(kind=VerdictKind.INVALID, findings=failed.findings, facts={})
+
+
+class _StepFailedError(Exception):
+    def __init__(self, *findings: Finding) -> None:
+        super().__init__()
+        self.findings = findings
+
+
+@contextmanager
+def _step(number: int) -> Iterator[None]:
+    try:
+        yield
+    except EdocError as error:
+        finding = Finding(number, error.fields.get("member", ""), error.message)
+        raise _StepFailedError(finding) from error
+
+
+def _judge(
+    container: Container, trusted: set[str], revocations: Revocations, *, now: datetime
+) -> Verdict:
+    with _step(2):
+        manifest, data = reading.read_manifest(container)
+        _check_listed(container, manifest)
+        roles = _role_files(container)
+    found = fingerprints(roles)
+    anchor = next((digest for digest in found.values() if digest in trusted), None)
+    if not trusted:
+        return Verdict(
+            kind=VerdictKind.NO_ANCHOR, fingerprint=next(iter(found.values()), ""), facts={}
+        )
+    with _step(3):
+        if anchor is None:
+            raise EvidenceInvalidError(
+                f"No root file has the trusted fingerprint; found: {', '.join(found.values())}."
+            )
+    with _step(4):
+        extract = read_extract(roles, anchor, known=revocations)
+    with _step(6):
+        maker = reading.check_manifest(container, manifest, data, extract)
+    with _step(7):
+        statements = {
+            folder: reading.check_statement(folder, sealed, extract)
+            for folder, sealed in reading.read_statements(container).items()
+        }
+        _check_derived(container, statements, roles, maker)
+        _check_clock(statements, manifest, now)
+    with _step(8):
+        notes = links.check_all(container, statements, extract)
+        _check_message(manifest, statements)
+    made_at = parse_time(manifest.time)
+    kind, findings = judge_times(statements, (maker, made_at), extract.book.revocations)
+    return Verdict(
+        kind=kind,
+        findings=tuple(findings),
+        notes=tuple(notes),
+        fingerprint=anchor,
+        made_by=manifest.agency,
+        made_at=manifest.time,
+        facts=_facts(statements),
+    )
+
+
+def _root_digests(directory: Directory) -> set[str]:
+    return {sha256(data).hexdigest() for data in directory.chain.files.values()}
+
+
+def _check_listed(container: Container, manifest: Manifest) -> None:
+    """Names every member that is altered, missing or too many."""
+    findings = []
+    listed = {member.name: member for member in manifest.members}
+    names = container.names - {MANIFEST, MANIFEST_SIGNATURE}
+    for name in sorted(names | listed.keys()):
+        member = listed.get(name)
+        if member is None:
+            findings.append(Finding(2, name, "it is not in the manifest"))
+        elif name not in names:
+            findings.append(Finding(2, name, "it is missing"))
+        elif _digest(container, name) != (member.size, member.sha256):
+            findings.append(Finding(2, name, "its bytes were altered"))
+    if findings or len(listed) != len(manifest.members):
+        raise _StepFailedError(*findings or [Finding(2, MANIFEST, "it names a member twice")])
+
+
+def _digest(container: Container, name: str) -> tuple[int, str] | None:
+    """Size and digest; None when the zip itself says that the member is damaged."""
+    try:
+        return container.digest(name)
+    except EvidenceInvalidError:
+        return None
+
+
+def _role_files(container: Container) -> dict[str, bytes]:
+    return {
+        name.removeprefix("roles/").removesuffix(_ROLE_FILE): container.read(name)
+        for name in sorted(container.names)
+        if name.startswith("roles/") and name.endswith(_ROLE_FILE)
+    }
+
+
+def _check_derived(
+    container: Container,
+    statements: Mapping[str, CheckedStatement],
+    roles: RoleFiles,
+    maker: ListedSeal,
+) -> None:
+    """Makes again what follows from the primary members and compares: see ``members``."""
+    chains = {folder: item.listed.chain for folder, item in statements.items()}
+    sealed = {folder: item.sealed for folder, item in statements.items()}
+    expected = derived_members(sealed, roles, {**chains, MANIFEST: maker.chain})
+    free = {MANIFEST, MANIFEST_SIGNATURE, INSTRUCTIONS}
+    primary = {
+        name
+        for name in container.names
+        if name in free or name.startswith("parts/") or name.endswith("/record.json")
+    }
+    for name in sorted(container.names - primary | expected.keys()):
+        if name not in expected:
+            raise invalid(name, "nothing in the evidence leads to it")
+        if container.read(name) != expected[name]:
+            raise invalid(name, "it is not what the other members lead to")
+
+
+def _check_clock(
+    statements: Mapping[str, CheckedStatement], manifest: Manifest, now: datetime
+) -> None:
+    moments = {folder: item.time for folder, item in statements.items()}
+    moments[MANIFEST] = parse_time(manifest.time)
+    for name, moment in moments.items():
+        if moment > now + MAX_SKEW:
+            raise invalid(name, f"its time {moment.isoformat()} lies in the future")
+
+
+def _check_message(manifest: Manifest, statements: Mapping[str, CheckedStatement]) -> None:
+    if manifest.message_id != statements["envelope"].value.message_id:
+        raise invalid(MANIFEST, "it is of another message than the envelope")
+
+
+def _facts(statements: Mapping[str, CheckedStatement]) -> dict[str, str]:
+    """What a person wants to read first."""
+    envelope = statements["envelope"]
+    facts = {
+        "message_id": envelope.value.message_id,
+        "sender": envelope.value.from_,
+        "recipient": envelope.value.to,
+        "sealed_by": envelope.seal.signer,
+        "sealed_at": envelope.seal.time,
+    }
+    receipt = statements.get("receipt")
+    if receipt is not None and isinstance(receipt.value, Receipt):
+        facts["result"] = receipt.value.result.value
+        facts["received_at"] = receipt.value.time
+        if receipt.value.reason is not UNSET:
+            facts["reason"] = str(receipt.value.reason)
+    return facts

@@ -1,0 +1,201 @@
+"""One message as two agencies' nodes would have stored it, for tests of its evidence.
+
+Hà Nội (H26) sends a document with two files to Hồ Chí Minh (H29), gets the receipt and a status,
+and receipts the status. All seals are real; several statements share a seal, so proofs are long.
+"""
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from hashlib import sha256
+
+from edoccore.directory.view import Directory
+from edoccore.signing import canonical
+from edoccore.signing.records import DocumentRecord, DocumentState, Office, StatusRecord
+from edoccore.signing.seal import SealedStatement
+from edoccore.signing.statements import (
+    DOCUMENT_MEDIA_TYPE,
+    RECORD_NAME,
+    STATUS_MEDIA_TYPE,
+    Envelope,
+    Operation,
+    Part,
+    Receipt,
+    Result,
+    Urgency,
+    time_text,
+)
+from edocnode.domain.evidence import MessageEvidence, StatusEvidence
+from edocnode.evidence.bundle import Exporter, write_bundle
+from tests.support.nation import Agency, Nation, new_uuid7
+
+SCAN = b"%PDF-1.7\n" + bytes(range(256)) * 40  # 10 kB, lies in the blob folder here
+ANNEX = "Phụ lục kèm theo".encode()
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """A message, its two agencies, and the network they live in."""
+
+    nation: Nation
+    sender: Agency
+    recipient: Agency
+    evidence: MessageEvidence
+    made_at: datetime
+
+    def bundle(
+        self,
+        *,
+        evidence: MessageEvidence | None = None,
+        maker: Agency | None = None,
+        directory: Directory | None = None,
+        now: datetime | None = None,
+    ) -> bytes:
+        """The evidence file, made by the sender unless told otherwise."""
+        maker = maker or self.sender
+        file = io.BytesIO()
+        write_bundle(
+            file,
+            evidence or self.evidence,
+            directory=directory or self.nation.directory(),
+            exporter=Exporter(maker.code, maker.signer),
+            open_blob=open_blob,
+            now=now or self.made_at,
+        )
+        return file.getvalue()
+
+
+@contextmanager
+def open_blob(digest: str) -> Iterator[list[bytes]]:
+    """Stands for the blob folder, which holds the scan."""
+    assert digest == sha256(SCAN).hexdigest()
+    yield [SCAN[:4000], SCAN[4000:]]
+
+
+def exchange(now: datetime) -> Exchange:
+    """Founds a network and lets a document travel in it, a few minutes before ``now``."""
+    nation = Nation.create(now - timedelta(hours=2))
+    hanoi = nation.add_agency("H26", "Ủy ban nhân dân thành phố Hà Nội", owns=("H26.5",))
+    saigon = nation.add_agency("H29", "Ủy ban nhân dân Thành phố Hồ Chí Minh")
+    start = nation.now + timedelta(minutes=5)
+    document_id = new_uuid7(start)
+    record = canonical.encode(
+        DocumentRecord(
+            network=nation.network,
+            document_id=document_id,
+            issuer=Office(code="H26.5", name="Sở Nội vụ"),
+            subject="Về việc chuyển đổi số, đợt 2, {a: [1, 2]}",
+        )
+    )
+    parts = (
+        part(0, RECORD_NAME, DOCUMENT_MEDIA_TYPE, record),
+        part(1, "Công văn, bản chính.pdf", "application/pdf", SCAN),
+        part(2, "Phụ lục {1}.txt", "text/plain", ANNEX),
+    )
+    envelope = _envelope(nation, hanoi, "H26.5", saigon, parts, document_id, at=start)
+    sealed = _seal(hanoi, envelope, among=5, at=start)
+    receipt = _receipt(saigon, sealed, among=1, at=start + timedelta(seconds=2))
+    status = _status(nation, saigon, hanoi, sealed, document_id, at=start + timedelta(minutes=9))
+    inline = {0: record, 2: ANNEX}
+    evidence = MessageEvidence(
+        envelope=sealed,
+        receipt=receipt,
+        statuses=(status,),
+        inline=inline,
+        blobs=frozenset({1}),
+    )
+    return Exchange(nation, hanoi, saigon, evidence, start + timedelta(hours=1))
+
+
+def part(index: int, name: str, media_type: str, data: bytes) -> Part:
+    """What an envelope says of a part."""
+    digest = sha256(data).hexdigest()
+    return Part(index=index, name=name, media_type=media_type, size=len(data), sha256=digest)
+
+
+def _envelope(
+    nation: Nation,
+    sender: Agency,
+    code: str,
+    recipient: Agency,
+    parts: tuple[Part, ...],
+    document_id: str,
+    *,
+    at: datetime,
+    about: str | None = None,
+) -> bytes:
+    optional = {} if about is None else {"about": about}
+    return canonical.encode(
+        Envelope(
+            network=nation.network,
+            message_id=new_uuid7(at),
+            document_id=document_id,
+            from_=code,
+            to=recipient.code,
+            to_node=recipient.code,
+            epoch=sender.epoch,
+            seq=1,
+            created=time_text(at),
+            expires=time_text(at + timedelta(days=30)),
+            urgency=Urgency.NORMAL,
+            operation=Operation.NEW if about is None else Operation.STATUS,
+            parts=parts,
+            **optional,
+        )
+    )
+
+
+def _receipt(
+    recipient: Agency, sealed: SealedStatement, *, among: int, at: datetime
+) -> SealedStatement:
+    envelope = canonical.decode(sealed.statement, Envelope)
+    statement = Receipt(
+        network=envelope.network,
+        envelope=sha256(sealed.statement).hexdigest(),
+        message_id=envelope.message_id,
+        from_=envelope.to,
+        to=envelope.from_,
+        result=Result.RECEIVED,
+        time=time_text(at),
+    )
+    return _seal(recipient, canonical.encode(statement), among=among, at=at)
+
+
+def _status(
+    nation: Nation,
+    speaker: Agency,
+    listener: Agency,
+    about: SealedStatement,
+    document_id: str,
+    *,
+    at: datetime,
+) -> StatusEvidence:
+    digest = sha256(about.statement).hexdigest()
+    record = canonical.encode(
+        StatusRecord(
+            network=nation.network,
+            document_id=document_id,
+            envelope=digest,
+            state=DocumentState.ACCEPTED,
+            actor="Nguyễn Văn A",
+            time=time_text(at),
+        )
+    )
+    parts = (part(0, RECORD_NAME, STATUS_MEDIA_TYPE, record),)
+    envelope = _envelope(
+        nation, speaker, speaker.code, listener, parts, new_uuid7(at), at=at, about=digest
+    )
+    sealed = _seal(speaker, envelope, among=2, at=at)
+    return StatusEvidence(
+        envelope=sealed,
+        record=record,
+        receipt=_receipt(listener, sealed, among=3, at=at + timedelta(seconds=1)),
+    )
+
+
+def _seal(agency: Agency, statement: bytes, *, among: int, at: datetime) -> SealedStatement:
+    """Seals a statement as the last of several."""
+    others = [b'{"type":"edoc.other/v1","number":%d}' % number for number in range(among - 1)]
+    return agency.seal(*others, statement, time=at)[-1]
