@@ -6,7 +6,7 @@ Every key can be given as ``EDOCREGISTRY_<KEY>`` in the environment.
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from edoccore.errors import SettingsError
 from edockit.settings import ProgramSettings, load_settings
@@ -14,7 +14,27 @@ from edockit.settings import ProgramSettings, load_settings
 PREFIX = "EDOCREGISTRY_"
 DATA_VARIABLE = "EDOCREGISTRY_DATA"
 
-Address = Annotated[str, Field(pattern=r"^(\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z.-]+):[1-9][0-9]{0,4}$")]
+MAX_PORT = 65535
+
+
+def _with_possible_port(address: str) -> str:
+    if int(address.rpartition(":")[2]) > MAX_PORT:
+        raise ValueError(f"a port is at most {MAX_PORT}")
+    return address
+
+
+def _reachable(address: str) -> str:
+    """Refuses an address that means "all of this machine", which no node can call."""
+    if address.rpartition(":")[0] in {"0.0.0.0", "[::]"}:  # noqa: S104 - compared, not bound
+        raise ValueError("nodes cannot reach it; name the address they use with advertise")
+    return address
+
+
+Address = Annotated[
+    str,
+    Field(pattern=r"^(\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z.-]+):[1-9][0-9]{0,4}$"),
+    AfterValidator(_with_possible_port),
+]
 
 
 class RegistrySettings(ProgramSettings):
@@ -33,7 +53,7 @@ class RegistrySettings(ProgramSettings):
 
     network: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
     listen: Address
-    advertise: Address
+    advertise: Annotated[Address, AfterValidator(_reachable)]
     seal_days: Annotated[int, Field(ge=30, le=1095)] = 730
     crl_url: Annotated[str, Field(min_length=1, max_length=500)]
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"

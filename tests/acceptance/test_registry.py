@@ -138,7 +138,8 @@ def test_second_init_is_a_conflict(folder):
 
 
 @pytest.mark.parametrize(
-    ("network", "listen"), [("Vn", "127.0.0.1:1"), ("vn", "127.0.0.1"), ("vn", "127.0.0.1:99999")]
+    ("network", "listen"),
+    [("Vn", "127.0.0.1:1"), ("vn", "127.0.0.1"), ("vn", "127.0.0.1:99999"), ("vn", "0.0.0.0:7440")],
 )
 def test_init_with_a_value_that_cannot_be_used_makes_nothing(tmp_path, network, listen):
     result = command(
