@@ -14,11 +14,12 @@ from pathlib import Path
 from edoccore.directory.layout import AgencyState
 from edoccore.identity.certificate import certificate_digest
 from edockit import certificates
+from edockit.logs import set_up_logs
 from edocregistry.app.registry import Registry
 from edocregistry.domain.enrolment import requested_key
 from edocregistry.domain.model import Agency, Endpoint, SealCertificate
 from edocregistry.storage.folder import DataFolder
-from tests.support.registry import Clock, found_registry, node_of
+from tests.support.registry import Clock, found_registry, new_token, node_of
 
 AGENCIES = 3_500
 ROUNDS = 7
@@ -30,6 +31,7 @@ def main() -> None:
     """Fills a registry and measures what happens every day."""
     count = int(sys.argv[1]) if len(sys.argv) > 1 else AGENCIES
     clock = Clock()
+    set_up_logs(level="WARNING")
     with tempfile.TemporaryDirectory() as folder:
         registry = found_registry(Path(folder) / "registry", clock)
         nodes = fill(registry, clock, count)
@@ -45,6 +47,7 @@ def main() -> None:
             list(pool.map(lambda sealed: registry.publish_endpoint(CALLER, sealed), many))
         each = (time.perf_counter() - begun) / len(many)
         show(f"one endpoint, {CALLERS} callers at once", [each])
+        show("one node joins: enrolment and endpoint", [join(registry, clock, n) for n in range(5)])
         show("one endpoint, process just started", [cold(registry, nodes[8], clock)])
         clock.move(timedelta(days=15))
         show("sign and write everything again", [seconds(registry.publish_due)])
@@ -106,6 +109,18 @@ def change(registry, node, clock):
     """Seconds until a new endpoint statement of one agency is published."""
     sealed = node.endpoint("10.0.0.2:7443", time=clock.now)
     return seconds(lambda: registry.publish_endpoint(CALLER, sealed))
+
+
+def join(registry, clock, number):
+    """Seconds for a node's enrolment and first endpoint statement."""
+    code = f"H20.{number}"
+    token, key = new_token(registry, code), certificates.new_private_key()
+    request = certificates.seal_request(key, "edocnode")
+    begun = time.perf_counter()
+    enrolled = registry.enrol(CALLER, token=token, request=request, agency_code="")
+    took = time.perf_counter() - begun
+    certificate = enrolled.certificate.certificate
+    return took + change(registry, node_of(code, key, certificate, enrolled.chain[0], clock), clock)
 
 
 def cold(registry, node, clock):
