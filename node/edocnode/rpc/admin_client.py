@@ -1,0 +1,184 @@
+"""Calls a running node from a program on the same machine: admin/v1 over its socket.
+
+Synchronous, for command lines; answers are plain values as ``--json`` prints them.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+from google.protobuf.duration_pb2 import Duration
+
+from edoccore.errors import NodeNotRunningError
+from edoccore.signing.statements import uuid_text
+from edoccore.wire.status import raise_for
+from edockit.console import local_time
+from edockit.grpc_client import unix_channel_sync
+from edocnet.admin.v1 import admin_service_pb2 as messages
+from edocnet.admin.v1 import admin_service_pb2_grpc as services
+from edocnode.rpc.office_messages import moment_from
+
+STATUS_SCHEMA = "edoc.status/v1"
+READY_SCHEMA = "edoc.ready/v1"
+PEERS_SCHEMA = "edoc.peers/v1"
+PING_SCHEMA = "edoc.ping/v1"
+TAKEOVER_SCHEMA = "edoc.takeover/v1"
+CALL_TIMEOUT_S = 30.0
+PING_TIMEOUT_S = 60.0
+
+Json = dict[str, Any]  # as json.dumps takes it
+
+
+class AdminClient:
+    """An operator's calls to one node."""
+
+    def __init__(self, channel: grpc.Channel) -> None:
+        """Takes an open channel; ``open_admin`` makes one."""
+        self._stub = services.AdminServiceStub(channel)
+
+    def status(self) -> Json:
+        """How the node is doing, ``edoc.status/v1``.
+
+        Raises:
+            NodeNotRunningError: It does not answer.
+        """
+        with _errors():
+            answer = self._stub.GetStatus(messages.GetStatusRequest(), timeout=CALL_TIMEOUT_S)
+        return {
+            "schema": STATUS_SCHEMA,
+            "ready": {"schema": READY_SCHEMA, "listen": answer.listen, "socket": answer.socket},
+            "agency": answer.agency,
+            "name": answer.name,
+            "serves": list(answer.serves),
+            "network": answer.network,
+            "version": answer.version,
+            "started_at": local_time(moment_from(answer.start_time)),
+            "directory": _directory(answer.directory),
+            "sealer": _sealer(answer.sealer),
+            "alarms": [_alarm(item) for item in answer.alarms],
+            "queues": [_queue(item) for item in answer.queues],
+            "oldest_undelivered_at": _time(answer, "oldest_undelivered_time"),
+        }
+
+    def peers(self) -> Json:
+        """The nodes of the directory, ``edoc.peers/v1``.
+
+        Raises:
+            NodeNotRunningError: It does not answer.
+        """
+        with _errors():
+            answer = self._stub.ListPeers(messages.ListPeersRequest(), timeout=CALL_TIMEOUT_S)
+        return {"schema": PEERS_SCHEMA, "peers": [_peer(item) for item in answer.peers]}
+
+    def ping(self, agency: str) -> Json:
+        """What a hello with an agency's node found, ``edoc.ping/v1``.
+
+        Raises:
+            AgencyUnknownError, PeerUnreachableError, PeerNotTrustedError: As the node says.
+        """
+        request = messages.PingPeerRequest(agency=agency)
+        with _errors():
+            answer = self._stub.PingPeer(request, timeout=PING_TIMEOUT_S)
+        return {
+            "schema": PING_SCHEMA,
+            "agency": answer.agency,
+            "address": answer.address,
+            "round_trip_ms": _milliseconds(answer.round_trip),
+            "clock_difference_ms": _milliseconds(answer.clock_difference),
+            "directory_version": answer.directory_version,
+            "protocol": answer.protocol,
+        }
+
+    def take_over(self, actor: str) -> Json:
+        """Makes this copy of the node the one that speaks, ``edoc.takeover/v1``.
+
+        Raises:
+            SealerStoppedError: It still cannot seal.
+        """
+        with _errors():
+            request = messages.TakeOverRequest(actor=actor)
+            answer = self._stub.TakeOver(request, timeout=CALL_TIMEOUT_S)
+        return {"schema": TAKEOVER_SCHEMA, "epoch": uuid_text(answer.epoch)}
+
+
+@contextlib.contextmanager
+def open_admin(socket: Path) -> Iterator[AdminClient]:
+    """Opens the operators' side of the node at a socket, for a block."""
+    with unix_channel_sync(socket) as channel:
+        yield AdminClient(channel)
+
+
+@contextlib.contextmanager
+def _errors() -> Iterator[None]:
+    try:
+        yield
+    except grpc.RpcError as error:
+        raise raise_for(error, unreachable=NodeNotRunningError) from error
+
+
+def _directory(item: messages.DirectoryStatus) -> Json:
+    state = messages.DirectoryState.Name(item.state).removeprefix("DIRECTORY_STATE_").lower()
+    return {
+        "state": state,
+        "version": item.version,
+        "expires_at": _time(item, "expire_time"),
+        "message": item.message,
+    }
+
+
+def _sealer(item: messages.SealerStatus) -> Json:
+    return {
+        "sealing": item.sealing,
+        "reason": item.reason,
+        "message": item.message,
+        "epoch": uuid_text(item.epoch) if item.epoch else "",
+        "seals": item.seals,
+        "waiting": item.waiting,
+    }
+
+
+def _alarm(item: messages.Alarm) -> Json:
+    return {
+        "kind": item.kind,
+        "subject": item.subject,
+        "message": item.message,
+        "since": _time(item, "raise_time"),
+    }
+
+
+def _queue(item: messages.PeerQueue) -> Json:
+    return {
+        "agency": item.agency,
+        "waiting": item.waiting,
+        "oldest_at": _time(item, "oldest_time"),
+        "down_since": _time(item, "down_time"),
+        "reason": item.reason,
+        "message": item.message,
+        "next_attempt_at": _time(item, "next_attempt_time"),
+        "attempts": item.attempts,
+    }
+
+
+def _peer(item: messages.Peer) -> Json:
+    return {
+        "agency": item.agency,
+        "name": item.name,
+        "addresses": list(item.addresses),
+        "state": messages.PeerState.Name(item.state).removeprefix("PEER_STATE_").lower(),
+        "seen_at": _time(item, "seen_time"),
+        "down_since": _time(item, "down_time"),
+        "reason": item.reason,
+        "message": item.message,
+        "next_attempt_at": _time(item, "next_attempt_time"),
+        "waiting": item.waiting,
+    }
+
+
+def _time(item: Any, name: str) -> str | None:  # noqa: ANN401 - any message with that field
+    return local_time(moment_from(getattr(item, name))) if item.HasField(name) else None
+
+
+def _milliseconds(length: Duration) -> float:
+    return round(length.ToTimedelta().total_seconds() * 1000, 1)
