@@ -28,6 +28,8 @@ class NodeSettings(ProgramSettings):
         advertise: host:port under which other nodes reach it; empty: where it listens.
         database: ``postgresql+psycopg://...``, or empty for SQLite in the data folder.
         directory_refresh_s: Seconds between two looks at the registry's directory, 1 to 3600.
+        patience_s: Seconds after which a calling node is cut off that says nothing, or sends less
+            than 64 KiB of a part; 0.1 to 3600.
         staging_quota_gib: GiB of unfinished documents that one agency may have here.
         log_level: Least important event that is logged.
         log_format: ``text`` for people, ``json`` for collectors.
@@ -37,6 +39,7 @@ class NodeSettings(ProgramSettings):
     advertise: Annotated[str, Field(max_length=300)] = ""
     database: Annotated[str, Field(max_length=1000)] = ""
     directory_refresh_s: Annotated[float, Field(ge=1, le=3600)] = 60
+    patience_s: Annotated[float, Field(ge=0.1, le=3600)] = 60
     staging_quota_gib: Annotated[int, Field(ge=1, le=100_000)] = 64
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["text", "json"] = "text"
@@ -50,6 +53,11 @@ class NodeSettings(ProgramSettings):
     def directory_refresh(self) -> timedelta:
         """Time between two looks at the registry's directory."""
         return timedelta(seconds=self.directory_refresh_s)
+
+    @property
+    def patience(self) -> timedelta:
+        """Time with a calling node that says nothing, or trickles."""
+        return timedelta(seconds=self.patience_s)
 
     @property
     def staging_quota_bytes(self) -> int:

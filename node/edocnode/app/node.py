@@ -24,7 +24,7 @@ from edockit.blobs import BlobFolder
 from edockit.certificates import certificate_pem
 from edockit.files import lock_folder
 from edockit.grpc_peer import AuthContext, is_tls_certificate, peer_certificate, require_tls13
-from edockit.grpc_server import bind, office_server, peer_server
+from edockit.grpc_server import HANDSHAKE_TIMEOUT_MS, bind, office_server, peer_server
 from edockit.grpc_tls import TlsMaterial, TlsProvider
 from edockit.unix_socket import bind_unix, remove_socket
 from edocnode.app.parts import SealingContext, SealingParts, open_sealing, seal_endpoint
@@ -250,8 +250,10 @@ def _connect(
 async def _servers(ground: Ground, workers: Workers) -> AsyncIterator[Ready]:
     provider = TlsProvider(_material(ground, ground.directory()))
     ground.keeper.on_change(lambda newer: _publish_pins(provider, ground, newer))
-    peers = peer_server(lambda context: _peer(ground, context))
-    register_exchange(peers, workers.service, ground.directory)
+    patience = ground.settings.patience
+    handshake = ("grpc.server_handshake_timeout_ms", _handshake_ms(patience))
+    peers = peer_server(lambda context: _peer(ground, context), options=[handshake])
+    exchange = register_exchange(peers, workers.service, ground.directory, patience=patience)
     local = office_server()
     place = register_local(local, _local_parts(ground, workers))
     host, _, _ = ground.settings.listen.rpartition(":")
@@ -263,8 +265,13 @@ async def _servers(ground: Ground, workers: Workers) -> AsyncIterator[Ready]:
     try:
         yield Ready(listen, path)
     finally:
+        exchange.drain()
         await asyncio.gather(peers.stop(DRAIN.total_seconds()), local.stop(DRAIN.total_seconds()))
         remove_socket(ground.folder.path)
+
+
+def _handshake_ms(patience: timedelta) -> int:
+    return min(HANDSHAKE_TIMEOUT_MS, int(patience.total_seconds() * 1000))
 
 
 def _local_parts(ground: Ground, workers: Workers) -> LocalParts:

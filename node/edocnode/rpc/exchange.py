@@ -7,7 +7,7 @@ each message; what a parcel deserves is decided elsewhere.
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import grpc
 
@@ -17,12 +17,12 @@ from edoccore.errors import (
     PeerUnreachableError,
     RequestInvalidError,
 )
-from edockit.grpc_peer import peer_identity
+from edockit.grpc_peer import check_peer_again, peer_identity
 from edocnet.exchange.v1 import exchange_service_pb2 as messages
 from edocnet.exchange.v1 import exchange_service_pb2_grpc as services
-from edocnode.domain.exchange import ReceivingService, Session
+from edocnode.domain.exchange import IncomingPart, ReceivingService, Session
 from edocnode.rpc.messages import (
-    answers_to_message,
+    answers_to_messages,
     batch_from_message,
     hello_from_message,
     hello_to_message,
@@ -31,8 +31,8 @@ from edocnode.rpc.messages import (
 )
 
 BATCHES_AT_ONCE = 4  # of one stream; more wait, which slows the sender down
-IDLE = timedelta(seconds=120)  # a stream on which nothing comes is ended
-CHUNK_WAIT = timedelta(seconds=30)  # for the next chunk of a part
+HELLO_WAIT = timedelta(seconds=10)  # for the first message of a stream
+STEP_BYTES = 64 * 1024  # of a part, that must come each time patience begins anew
 
 Request = TypeVar("Request")
 DeliverContext = grpc.aio.ServicerContext[messages.DeliverRequest, messages.DeliverResponse]
@@ -42,9 +42,20 @@ TransferContext = grpc.aio.ServicerContext[messages.TransferRequest, messages.Tr
 class ExchangeServicer(services.ExchangeServiceServicer):
     """exchange/v1 of this node."""
 
-    def __init__(self, service: ReceivingService) -> None:
-        """Takes what decides."""
+    def __init__(self, service: ReceivingService, patience: timedelta) -> None:
+        """Takes what decides.
+
+        Args:
+            patience: A stream on which nothing comes is ended after it, and a part of which less
+                than 64 KiB come.
+        """
         self._service = service
+        self._patience = patience
+        self._stopping = asyncio.Event()
+
+    def drain(self) -> None:
+        """Ends streams once the batches under way are answered; called before the server stops."""
+        self._stopping.set()
 
     async def Hello(
         self,
@@ -61,7 +72,8 @@ class ExchangeServicer(services.ExchangeServiceServicer):
     ) -> None:
         """Answers batches as they come; several of one stream are worked on at once."""
         agency = peer_identity(str)
-        first = await _next(request_iterator, IDLE)
+        reader = _Reader(request_iterator, self._stopping)
+        first = await reader.next(min(self._patience, HELLO_WAIT))
         if first is None or first.WhichOneof("kind") != "hello":
             raise HelloMissingError
         session = await self._service.open_session(agency, hello_from_message(first.hello))
@@ -69,27 +81,24 @@ class ExchangeServicer(services.ExchangeServiceServicer):
         session.check()
         try:
             async with asyncio.TaskGroup() as tasks:
-                await self._read(request_iterator, session, context, tasks)
+                await self._read(reader, session, context, tasks)
         except ExceptionGroup as group:
             raise _first(group) from group
 
     async def Transfer(  # type: ignore[override]  # as Deliver
         self, request_iterator: AsyncIterator[messages.TransferRequest], context: TransferContext
     ) -> None:
-        """Takes the bytes of one part; says after each step what is on disk."""
+        """Takes the bytes of one part; says after each chunk what is on disk."""
         agency = peer_identity(str)
-        first = await _next(request_iterator, CHUNK_WAIT)
+        reader = _Reader(request_iterator, self._stopping)
+        first = await reader.next(min(self._patience, HELLO_WAIT))
         if first is None or first.WhichOneof("kind") != "place":
             raise RequestInvalidError("A transfer begins with the place of its part.")
         message_id = message_id_from(first.place.message_id)
         incoming = await self._service.receive_part(agency, message_id, first.place.index)
         try:
             await _write(context, messages.TransferResponse(offset=incoming.offset))
-            while (request := await _next(request_iterator, CHUNK_WAIT)) is not None:
-                if request.WhichOneof("kind") != "chunk":
-                    raise RequestInvalidError("A transfer has one place, then only chunks.")
-                if await incoming.write(request.chunk):
-                    await _write(context, messages.TransferResponse(offset=incoming.offset))
+            await self._take_chunks(reader, incoming, context)
             if not incoming.complete:
                 await incoming.finish()
             await _write(context, messages.TransferResponse(offset=incoming.offset, complete=True))
@@ -109,20 +118,43 @@ class ExchangeServicer(services.ExchangeServiceServicer):
 
     async def _read(
         self,
-        requests: AsyncIterator[messages.DeliverRequest],
+        reader: "_Reader[messages.DeliverRequest]",
         session: Session,
         context: DeliverContext,
         tasks: asyncio.TaskGroup,
     ) -> None:
         places = asyncio.Semaphore(BATCHES_AT_ONCE)
         writing = asyncio.Lock()
-        while (request := await _next(requests, IDLE)) is not None:
+        while (request := await reader.next(self._patience)) is not None:
             session.check()
             if request.WhichOneof("kind") != "batch":
                 raise RequestInvalidError("A stream has one hello, then only batches.")
             await places.acquire()
             task = tasks.create_task(self._work(request.batch, session, context, writing))
             task.add_done_callback(lambda _: places.release())
+
+    async def _take_chunks(
+        self,
+        reader: "_Reader[messages.TransferRequest]",
+        incoming: IncomingPart,
+        context: TransferContext,
+    ) -> None:
+        """Takes chunks to the end; whoever sends them byte by byte is cut off.
+
+        Raises:
+            PeerUnreachableError: This node stops; the transfer goes on when it is back.
+        """
+        came, left = 0, self._patience
+        while (request := await reader.next(left)) is not None:
+            if request.WhichOneof("kind") != "chunk":
+                raise RequestInvalidError("A transfer has one place, then only chunks.")
+            came, left = came + len(request.chunk), left - reader.waited
+            if came >= STEP_BYTES:
+                came, left = 0, self._patience
+            await incoming.write(request.chunk)
+            await _write(context, messages.TransferResponse(offset=incoming.offset))
+        if self._stopping.is_set():
+            raise PeerUnreachableError("This node is stopping; the part goes on when it is back.")
 
     async def _work(
         self,
@@ -133,38 +165,60 @@ class ExchangeServicer(services.ExchangeServiceServicer):
     ) -> None:
         parcels = await asyncio.to_thread(batch_from_message, batch)
         answers = await self._service.answer(session.agency, parcels)
-        written = await asyncio.to_thread(answers_to_message, answers)
+        written = await asyncio.to_thread(answers_to_messages, answers)
         session.check()
         async with writing:
-            await _write(context, messages.DeliverResponse(answers=written))
+            for message in written:
+                await _write(context, messages.DeliverResponse(answers=message))
 
 
 async def _write(context: grpc.aio.ServicerContext[Any, Any], message: object) -> None:
-    """Writes a message.
+    """Writes a message, if the caller is still trusted.
 
     Raises:
+        PeerNotTrustedError: It is not; see ``edockit.grpc_peer``.
         PeerUnreachableError: The caller has gone; what it was to be told, it asks for again.
     """
+    check_peer_again()
     try:
         await context.write(message)
     except grpc.aio.InternalError as error:
         raise PeerUnreachableError("The caller ended the stream.") from error
 
 
-async def _next(requests: AsyncIterator[Request], within: timedelta) -> Request | None:
-    """The next message of a stream; None at its end.
+class _Reader(Generic[Request]):
+    """The messages of one stream, until it ends, falls silent or this node stops."""
 
-    Raises:
-        LimitExceededError: Nothing came in time.
-    """
-    try:
-        return await asyncio.wait_for(anext(requests), within.total_seconds())
-    except StopAsyncIteration:
-        return None
-    except TimeoutError:
-        raise LimitExceededError(
-            f"Nothing came on the stream for {int(within.total_seconds())} s."
-        ) from None
+    def __init__(self, requests: AsyncIterator[Request], stopping: asyncio.Event) -> None:
+        self._requests = requests
+        self._stopping = stopping
+        self.waited = timedelta()  # for the last message
+
+    async def next(self, within: timedelta) -> Request | None:
+        """The next message; None at the end.
+
+        Raises:
+            LimitExceededError: Nothing came in time.
+        """
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        reading = asyncio.ensure_future(anext(self._requests, None))
+        stopping = asyncio.ensure_future(self._stopping.wait())
+        try:
+            done, _ = await asyncio.wait(
+                (reading, stopping),
+                timeout=max(within.total_seconds(), 0),
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            if reading in done:
+                return reading.result()
+        finally:
+            self.waited = timedelta(seconds=clock() - began)
+            reading.cancel()
+            stopping.cancel()
+        if stopping in done:
+            return None
+        raise LimitExceededError("Too little came on the stream for too long, so it was ended.")
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -36,6 +36,7 @@ from edocnode.domain.exchange import (
 from edocnode.domain.model import MessageId
 
 MAX_ITEMS = 256  # parcels, seals or answers in one message
+ANSWERS_BYTES = 512 * 1024  # of answers and seals, then another message; one has at most 256 KiB
 MAX_TEXT = 1000  # characters of a reason told to a peer
 ID_BYTES = 16
 DIGEST_BYTES = 32
@@ -46,6 +47,7 @@ class _SealTable:
 
     def __init__(self) -> None:
         self.seals: list[messages.Seal] = []
+        self.size = 0  # bytes
         self._places: dict[bytes, int] = {}
 
     def place(self, seal: SignedSeal) -> int:
@@ -53,6 +55,7 @@ class _SealTable:
         if place is None:
             place = self._places[seal.data] = len(self.seals)
             self.seals.append(seal_to_message(seal))
+            self.size += len(seal.data) + len(seal.signature)
         return place
 
 
@@ -136,11 +139,20 @@ def batch_from_message(message: messages.Batch) -> list[Parcel]:
     ]
 
 
-def answers_to_message(answers: Iterable[Answer]) -> messages.Answers:
-    """Writes answers."""
-    table = _SealTable()
-    written = [_answer_to_message(answer, table) for answer in answers]
-    return messages.Answers(seals=table.seals, answers=written)
+def answers_to_messages(answers: Iterable[Answer]) -> list[messages.Answers]:
+    """Writes answers, in as many messages as they need: one that shows an envelope is large."""
+    written: list[messages.Answers] = []
+    table, waiting, size = _SealTable(), list[messages.Answer](), 0
+    for answer in answers:
+        message = _answer_to_message(answer, table)
+        waiting.append(message)
+        size += message.ByteSize()
+        if size + table.size >= ANSWERS_BYTES or len(waiting) == MAX_ITEMS:
+            written.append(messages.Answers(seals=table.seals, answers=waiting))
+            table, waiting, size = _SealTable(), [], 0
+    if waiting:
+        written.append(messages.Answers(seals=table.seals, answers=waiting))
+    return written
 
 
 def answers_from_message(message: messages.Answers) -> list[Answer]:

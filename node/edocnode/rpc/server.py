@@ -1,6 +1,7 @@
 """Puts the services for peers on a server."""
 
 from collections.abc import Callable
+from datetime import timedelta
 
 import grpc
 
@@ -13,8 +14,18 @@ from edocnode.rpc.exchange import ExchangeServicer
 
 
 def register_exchange(
-    server: grpc.aio.Server, service: ReceivingService, directory: Callable[[], Directory]
-) -> None:
-    """Offers documents' exchange and the mirrored directory to other nodes."""
-    exchange_services.add_ExchangeServiceServicer_to_server(ExchangeServicer(service), server)
+    server: grpc.aio.Server,
+    service: ReceivingService,
+    directory: Callable[[], Directory],
+    *,
+    patience: timedelta,
+) -> ExchangeServicer:
+    """Offers documents' exchange and the mirrored directory to other nodes.
+
+    Args:
+        patience: With a caller that says nothing, or trickles.
+    """
+    exchange = ExchangeServicer(service, patience)
+    exchange_services.add_ExchangeServiceServicer_to_server(exchange, server)
     directory_services.add_DirectoryServiceServicer_to_server(DirectoryServicer(directory), server)
+    return exchange
