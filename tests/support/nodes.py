@@ -1,23 +1,49 @@
-"""Real nodes in this process: real TLS, SQLite files, sealers and streams; no registry.
+"""Real nodes in this process: real TLS, SQLite files, sealers and streams; no registry program.
 
 A node's data folder is made from a ``Nation``, as joining would have left it, so that tests of the
-exchange start in milliseconds and can bend whatever they want from outside.
+exchange start in milliseconds and can bend whatever they want from outside. ``served`` puts the
+nation's directory on a port, as a registry does; without it nodes run with the registry down.
 """
 
 import asyncio
 import contextlib
+import shutil
 import socket
-from collections.abc import AsyncIterator, Callable
+import sqlite3
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
+from uuid import UUID
 
-from edockit.certificates import certificate_pem, save_private_key
+import grpc
+
+from edoccore.errors import FileUnknownError
+from edoccore.signing import canonical
+from edoccore.signing.statements import Endpoint
+from edoccore.wire.sealed import sealed_from_message
+from edockit.certificates import certificate_pem, key_pem, new_private_key, save_private_key
+from edockit.grpc_client import unix_channel
+from edockit.grpc_peer import CallInterceptor
+from edockit.grpc_server import bind
+from edockit.grpc_tls import ClientAuth, TlsMaterial, TlsProvider
+from edocnet.directory.v1 import directory_service_pb2 as directory_messages
+from edocnet.directory.v1 import directory_service_pb2_grpc as directory_services
+from edocnet.enrolment.v1 import enrolment_service_pb2 as enrolment_messages
+from edocnet.enrolment.v1 import enrolment_service_pb2_grpc as enrolment_services
+from edocnet.office.v1 import office_service_pb2 as offices
+from edocnet.office.v1 import office_service_pb2_grpc as office_services
 from edocnode.app.node import Ready, serve
 from edocnode.settings import NodeSettings
 from edocnode.storage.directory_files import DirectoryFiles
 from edocnode.storage.folder import DataFolder, NodeIdentity, TlsPair
-from tests.support.nation import Agency, Nation
+from tests.support.nation import REGISTRY, Agency, Nation, new_uuid7, tls_certificate
+
+CHUNK_BYTES = 960 * 1024
+LOOK_EVERY_S = 0.02
+Context = grpc.aio.ServicerContext[object, object]
 
 
 def free_port() -> int:
@@ -32,6 +58,19 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A document that a node acknowledged."""
+
+    document_id: bytes
+    message_ids: tuple[bytes, ...]
+
+    @property
+    def message_id(self) -> bytes:
+        """Of the first recipient."""
+        return self.message_ids[0]
+
+
 @dataclass
 class TestNode:
     """One node that can be started and stopped."""
@@ -44,6 +83,12 @@ class TestNode:
     running: asyncio.Task[None] | None = None
     where: Ready | None = None
     _stop: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def address(self) -> str:
+        """Where it listens."""
+        assert self.where is not None
+        return self.where.listen
 
     async def start(self) -> "TestNode":
         """Starts the node and waits until it listens.
@@ -64,7 +109,8 @@ class TestNode:
         )
         await asyncio.wait({self.running, ready}, return_when=asyncio.FIRST_COMPLETED)
         if self.running.done():
-            self.running.result()
+            failed, self.running = self.running, None
+            failed.result()
         self.where = await ready
         return self
 
@@ -75,17 +121,134 @@ class TestNode:
             running, self.running = self.running, None
             await running
 
+    def backup(self, to: Path) -> Path:
+        """Copies the folder of the node, which is stopped."""
+        assert self.running is None
+        shutil.copytree(self.data, to)
+        return to
 
-def make_node(nation: Nation, agency: Agency, data: Path, *, port: int) -> TestNode:
+    def restore(self, copy: Path) -> None:
+        """Puts a copy in the place of the folder of the node, which is stopped."""
+        assert self.running is None
+        shutil.rmtree(self.data)
+        shutil.copytree(copy, self.data)
+
+    async def send(
+        self, *contents: bytes, to: Sequence[str], request_id: str = "", subject: str = "Thử"
+    ) -> Sent:
+        """Hands in a document; it is durable when this returns."""
+        fields = f'{{"subject":"{subject}"}}'.encode()
+        header = offices.SubmitHeader(
+            request_id=request_id or new_uuid7(utc_now()),
+            recipients=to,
+            record_size=len(fields),
+            parts=[
+                offices.PartDeclaration(name=f"{number}.pdf", size=len(content))
+                for number, content in enumerate(contents, 1)
+            ],
+        )
+        stream = b"".join([fields, *contents])
+
+        async def requests() -> AsyncIterator[offices.SubmitRequest]:
+            yield offices.SubmitRequest(header=header)
+            for start in range(0, len(stream), CHUNK_BYTES):
+                yield offices.SubmitRequest(chunk=stream[start : start + CHUNK_BYTES])
+
+        async with self.office() as stub:
+            answer = await stub.Submit(requests())
+        return Sent(answer.document_id, tuple(item.message_id for item in answer.deliveries))
+
+    @contextlib.asynccontextmanager
+    async def office(self) -> AsyncIterator[office_services.OfficeServiceStub]:
+        """The office's side of the node."""
+        assert self.where is not None
+        async with unix_channel(self.where.socket) as channel:
+            yield office_services.OfficeServiceStub(channel)
+
+    async def delivery(self, sent: Sent) -> offices.Delivery:
+        """The first delivery of a document as the outbox shows it."""
+        async with self.office() as stub:
+            answer = await stub.GetDocument(
+                offices.GetDocumentRequest(id=str(UUID(bytes=sent.document_id)))
+            )
+        found: offices.Delivery = answer.sent.deliveries[0]
+        return found
+
+    def rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
+        """Reads the node's database, beside it."""
+        path = DataFolder(self.data).database_file
+        with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
+            return database.execute(query, values).fetchall()
+
+    def count(self, query: str, *values: object) -> int:
+        """The one number that a query finds."""
+        return int(self.rows(query, *values)[0][0])
+
+    def write(self, *statements: str) -> None:
+        """Changes the node's database from outside."""
+        path = DataFolder(self.data).database_file
+        with contextlib.closing(sqlite3.connect(path, timeout=10)) as database, database:
+            for statement in statements:
+                database.execute(statement)
+
+    def inbox(self) -> int:
+        """How many documents are visible."""
+        return self.count("SELECT count(*) FROM inbox")
+
+    def state(self, message_id: bytes) -> str:
+        """Where a delivery stands."""
+        return str(self.rows("SELECT state FROM delivery WHERE message_id = ?", message_id)[0][0])
+
+    def alarms(self) -> dict[str, str]:
+        """Messages of the alarms by kind."""
+        return dict(self.rows("SELECT kind, message FROM alarm"))
+
+    async def delivered(self, *sent: Sent, within_s: float = 20) -> None:
+        """Waits until the receipts of documents are here."""
+        ids = {message_id for item in sent for message_id in item.message_ids}
+        marks = ",".join("?" * len(ids))
+        query = (
+            f"SELECT count(*) FROM delivery WHERE state = 'delivered' AND message_id IN ({marks})"
+        )
+        await until(lambda: self.count(query, *ids) == len(ids), within_s=within_s)
+
+
+async def until(found: Callable[[], object | Awaitable[object]], *, within_s: float = 10) -> Any:
+    """Waits until something holds and returns it.
+
+    Raises:
+        AssertionError: It did not come true in time.
+    """
+    deadline = time.monotonic() + within_s
+    while True:
+        value = found()
+        if isinstance(value, Awaitable):
+            value = await value
+        if value:
+            return value
+        assert time.monotonic() < deadline, f"did not come true within {within_s} s"
+        await asyncio.sleep(LOOK_EVERY_S)
+
+
+def make_node(
+    nation: Nation,
+    agency: Agency,
+    data: Path,
+    *,
+    port: int = 0,
+    advertise: str = "",
+    **settings: object,
+) -> TestNode:
     """Writes the data folder of a node whose agency is in the nation."""
     folder = DataFolder(data)
     folder.create()
     save_private_key(folder.seal_key_file, agency.seal_key)
     chain = [agency.seal_certificate, agency.authority]
     folder.save_seal_chain(b"".join(certificate_pem(item) for item in chain))
-    pair = TlsPair(agency.tls_certificate_pem, agency.tls_key_pem)
-    for name in ("current", "next"):
-        folder.save_tls_pair(name, pair)
+    folder.save_tls_pair("current", TlsPair(agency.tls_certificate_pem, agency.tls_key_pem))
+    key = new_private_key()
+    following = tls_certificate(key, agency.code, now=nation.now)
+    folder.save_tls_pair("next", TlsPair(certificate_pem(following), key_pem(key)))
     DirectoryFiles(folder.directory, nation.anchor).save(nation.directory())
     folder.save_identity(
         NodeIdentity(
@@ -95,8 +258,9 @@ def make_node(nation: Nation, agency: Agency, data: Path, *, port: int) -> TestN
             server_name=agency.server_name,
         )
     )
-    settings = NodeSettings(listen=f"127.0.0.1:{port}", advertise=f"127.0.0.1:{port}")
-    return TestNode(agency, data, settings)
+    address = f"127.0.0.1:{port}"
+    values = {"listen": address, "advertise": advertise or address, "directory_refresh_s": 1}
+    return TestNode(agency, data, NodeSettings.model_validate(values | settings))
 
 
 def make_pair(tmp_path: Path) -> tuple[Nation, TestNode, TestNode]:
@@ -127,3 +291,55 @@ async def running(*nodes: TestNode) -> AsyncIterator[None]:
     finally:
         for node in nodes:
             await node.stop()
+
+
+class _Registry(
+    directory_services.DirectoryServiceServicer, enrolment_services.EnrolmentServiceServicer
+):
+    """Serves the files of a nation and takes endpoint statements into it."""
+
+    def __init__(self, nation: Nation, files: Mapping[str, bytes] | None) -> None:
+        self._nation = nation
+        self._files = files
+
+    async def GetFile(  # noqa: N802
+        self, request: directory_messages.GetFileRequest, context: Context
+    ) -> AsyncIterator[directory_messages.GetFileResponse]:
+        files = self._nation.files if self._files is None else self._files
+        data = files.get(request.path)
+        if data is None:
+            raise FileUnknownError(path=request.path)
+        for start in range(0, len(data), CHUNK_BYTES):
+            yield directory_messages.GetFileResponse(chunk=data[start : start + CHUNK_BYTES])
+
+    async def PublishEndpoint(  # noqa: N802
+        self, request: enrolment_messages.PublishEndpointRequest, context: Context
+    ) -> enrolment_messages.PublishEndpointResponse:
+        sealed = sealed_from_message(request.endpoint)
+        code = canonical.decode(sealed.statement, Endpoint).agency
+        self._nation.put_endpoint(code, sealed)
+        self._nation.publish()
+        version = self._nation.versions["snapshot"]
+        return enrolment_messages.PublishEndpointResponse(directory_version=version)
+
+
+@contextlib.asynccontextmanager
+async def served(
+    nation: Nation, port: int, *, files: Mapping[str, bytes] | None = None
+) -> AsyncIterator[None]:
+    """Serves the nation's directory as it is at each moment, or the files of a certain one.
+
+    The registry's address must be in the directory before nodes are made: ``nation.set_address``.
+    """
+    server = grpc.aio.server(interceptors=[CallInterceptor()])
+    servicer = _Registry(nation, files)
+    directory_services.add_DirectoryServiceServicer_to_server(servicer, server)
+    enrolment_services.add_EnrolmentServiceServicer_to_server(servicer, server)
+    own = nation.agencies[REGISTRY]
+    material = TlsMaterial(chain=own.tls_certificate_pem, key=own.tls_key_pem)
+    bind(server, f"127.0.0.1:{port}", TlsProvider(material, client_auth=ClientAuth.NOT_REQUESTED))
+    await server.start()
+    try:
+        yield
+    finally:
+        await server.stop(0)
