@@ -1,0 +1,67 @@
+"""Commands about settings: config check, show, paths. They work on a stopped node."""
+
+import typer
+
+from edocnode.cli.context import CommandContext
+
+CONFIG_SCHEMA = "edoc.config/v1"
+PATHS_SCHEMA = "edoc.paths/v1"
+
+
+def build_app() -> typer.Typer:
+    """Puts the commands about settings together."""
+    from edockit.console import new_app
+
+    app = new_app("Checks and shows the settings.")
+    app.command()(check)
+    app.command()(show)
+    app.command()(paths)
+    return app
+
+
+def check(context: typer.Context) -> None:
+    """Checks settings, keys and directory without starting the node."""
+    from edockit.certificates import certificate_der, load_private_key
+    from edocnode.storage.directory_files import DirectoryFiles
+    from edocnode.storage.folder import TLS_NAMES
+
+    options: CommandContext = context.obj
+    options.settings()
+    folder = options.folder()
+    identity = folder.identity()
+    load_private_key(folder.seal_key_file, certificate=certificate_der(folder.seal_chain()))
+    for name in TLS_NAMES:
+        folder.tls_pair(name)
+    directory = DirectoryFiles(folder.directory, identity.root_sha256).load()
+    options.console.data(
+        {"schema": CONFIG_SCHEMA, "ok": True, "directory_version": directory.mark.version},
+        f"Settings, keys and directory (version {directory.mark.version}) can be used.",
+    )
+
+
+def show(context: typer.Context) -> None:
+    """Shows every setting in force; secrets are struck out."""
+    from edockit.settings import settings_table
+
+    options: CommandContext = context.obj
+    found = settings_table(options.settings())
+    text = "\n".join(f"{key:<22} {value}" for key, value in found.items())
+    options.console.data({"schema": CONFIG_SCHEMA, "settings": found}, text)
+
+
+def paths(context: typer.Context) -> None:
+    """Shows which file is where."""
+    options: CommandContext = context.obj
+    folder = options.folder()
+    folder.identity()
+    found = {
+        "data": folder.path,
+        "settings": folder.settings_file,
+        "database": folder.database_file,
+        "parts": folder.blobs,
+        "directory": folder.directory,
+        "keys": folder.keys,
+    }
+    text = "\n".join(f"{name:<10} {path}" for name, path in found.items())
+    shown = {name: str(path) for name, path in found.items()}
+    options.console.data({"schema": PATHS_SCHEMA, **shown}, text)

@@ -1,0 +1,117 @@
+"""What every command shares: the data folder, the console, the running node, who runs it."""
+
+import os
+import pwd
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edoccore.errors import NodeNotRunningError, RequestInvalidError
+from edockit.console import Console
+
+if TYPE_CHECKING:
+    from edocnode.rpc.admin_client import AdminClient
+    from edocnode.rpc.office_client import OfficeClient
+    from edocnode.settings import NodeSettings
+    from edocnode.storage.folder import DataFolder
+
+
+@dataclass(frozen=True, slots=True)
+class CommandContext:
+    """The global options of one call."""
+
+    data: Path | None
+    console: Console
+
+    def folder(self) -> "DataFolder":
+        """The data folder that was named.
+
+        Raises:
+            RequestInvalidError: None was.
+        """
+        from edocnode.storage.folder import DataFolder
+
+        if self.data is None:
+            raise RequestInvalidError(
+                "No data folder was named.", hint="Add --data DIR, or set EDOCNODE_DATA."
+            )
+        return DataFolder(self.data.absolute())
+
+    def settings(self) -> "NodeSettings":
+        """The settings of the node in the data folder.
+
+        Raises:
+            DataFolderError: There is no node.
+            SettingsError: A setting cannot be used.
+        """
+        from edocnode.settings import read_settings
+
+        folder = self.folder()
+        folder.identity()
+        return read_settings(folder.settings_file)
+
+    @contextmanager
+    def office(self) -> Iterator["OfficeClient"]:
+        """The office's side of the running node, for a block.
+
+        Raises:
+            DataFolderError: There is no node.
+            NodeNotRunningError: It is stopped.
+        """
+        from edocnode.rpc.office_client import open_office
+
+        with self._started(), open_office(self._socket()) as client:
+            yield client
+
+    @contextmanager
+    def admin(self) -> Iterator["AdminClient"]:
+        """The operators' side of the running node, for a block.
+
+        Raises:
+            DataFolderError: There is no node.
+            NodeNotRunningError: It is stopped.
+        """
+        from edocnode.rpc.admin_client import open_admin
+
+        with self._started(), open_admin(self._socket()) as client:
+            yield client
+
+    @contextmanager
+    def _started(self) -> Iterator[None]:
+        """Tells of a stopped node what starts it."""
+        try:
+            yield
+        except NodeNotRunningError as error:
+            path = self.folder().path
+            raise NodeNotRunningError(
+                f"The node in {path} is not running.",
+                hint=f"Start it: edocnode serve --data {shlex.quote(str(path))}",
+                path=str(path),
+            ) from error
+
+    def _socket(self) -> Path:
+        from edockit.unix_socket import find_socket
+
+        folder = self.folder()
+        folder.identity()
+        return find_socket(folder.path)
+
+
+def now() -> datetime:
+    """This moment."""
+    return datetime.now(UTC)
+
+
+def operating_system_user() -> str:
+    """Name of the user who runs the command, for the journal; with ``sudo``, of both."""
+    user = os.getuid()
+    try:
+        name = pwd.getpwuid(user).pw_name
+    except KeyError:
+        name = f"user {user}"
+    behind = os.environ.get("SUDO_USER", "")
+    return f"{name} (sudo by {behind})" if behind else name

@@ -1,0 +1,52 @@
+"""The root command of ``edocnode`` and its entry point."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edockit.console import Console, new_app, run
+from edocnode.cli import configuring, deciding, operating, reading, running, saving, sending
+from edocnode.cli.context import CommandContext
+
+NAME = "edocnode"
+
+
+def build_app() -> typer.Typer:
+    """Puts the commands together."""
+    app = new_app("Exchanges sealed official documents with the nodes of other agencies.")
+    app.callback()(_root)
+    app.command()(running.init)
+    app.command()(running.serve)
+    app.command()(operating.status)
+    app.command()(sending.send)
+    app.command()(reading.inbox)
+    app.command()(reading.outbox)
+    app.command()(reading.show)
+    app.command()(saving.save)
+    app.command()(deciding.accept)
+    app.command()(deciding.reject)
+    app.command()(operating.peers)
+    app.command()(operating.ping)
+    app.command()(operating.takeover)
+    app.add_typer(configuring.build_app(), name="config")
+    return app
+
+
+def _root(
+    context: typer.Context,
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", envvar="EDOCNODE_DATA", help="Data folder of the node."),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print data as JSON, errors as edoc.error/v1.")
+    ] = False,
+) -> None:
+    context.obj = CommandContext(data, Console(as_json=as_json))
+
+
+def main() -> None:
+    """Runs the command line and ends the process with its exit code."""
+    sys.exit(run(build_app(), name=NAME))

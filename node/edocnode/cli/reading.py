@@ -1,0 +1,186 @@
+"""Commands that show documents: inbox, outbox, show."""
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Any
+
+import typer
+
+from edocnode.cli.context import CommandContext
+from edocnode.cli.wording import (
+    URGENCY,
+    clock,
+    day,
+    delivery_trouble,
+    files,
+    official_number,
+    plain,
+    short_ids,
+    size,
+)
+
+Limit = Annotated[int, typer.Option("--limit", min=1, max=1000, help="At most this many.")]
+After = Annotated[str, typer.Option("--after", help="Where the page before ended.")]
+Agency = Annotated[str, typer.Option("--agency", help="Only of this agency; default: all here.")]
+Id = Annotated[
+    str, typer.Argument(metavar="ID", help="Document id, message id, or its first 8 characters.")
+]
+
+
+def inbox(
+    context: typer.Context,
+    limit: Limit = 100,
+    after: After = "",
+    state: Annotated[str, typer.Option("--state", help="received, accepted, rejected, ...")] = "",
+    agency: Agency = "",
+) -> None:
+    """Lists received documents, newest first."""
+    options: CommandContext = context.obj
+    with options.office() as office:
+        found = office.inbox(agency=agency, state=state, limit=limit, after=after)
+    options.console.data(found, _inbox_text(found["documents"]))
+    _tell_of_more(options, found, "inbox")
+
+
+def outbox(
+    context: typer.Context,
+    limit: Limit = 100,
+    after: After = "",
+    state: Annotated[
+        str, typer.Option("--state", help="queued, delivered, rejected, expired, held, ...")
+    ] = "",
+    agency: Agency = "",
+) -> None:
+    """Lists sent documents, newest first: where each delivery stands, since when and why."""
+    options: CommandContext = context.obj
+    with options.office() as office:
+        found = office.outbox(agency=agency, state=state, limit=limit, after=after)
+    options.console.data(found, _outbox_text(found["documents"]))
+    _tell_of_more(options, found, "outbox")
+
+
+def show(context: typer.Context, document: Id) -> None:
+    """Shows all that is known here of one document."""
+    options: CommandContext = context.obj
+    with options.office() as office:
+        found = office.document(document)
+        record = json.loads(b"".join(office.part(document, 0)))
+    options.console.data({**found, "record": record}, _show_text(found, record))
+
+
+def _tell_of_more(options: CommandContext, found: dict[str, Any], command: str) -> None:
+    if found["next"] and not options.console.as_json:
+        options.console.say(f"More: edocnode {command} --after {found['next']}")
+
+
+def _inbox_text(documents: list[dict[str, Any]]) -> str:
+    from edockit.console import table
+
+    if not documents:
+        return "Nothing here."
+    ids = short_ids(item["message_id"] for item in documents)
+    rows = [
+        (
+            ids[item["message_id"]],
+            clock(item["received_at"]),
+            item["sender"],
+            URGENCY[item["urgency"]],
+            plain(official_number(item)),
+            plain(item["subject"]),
+            day(item["due_date"]),
+            files(item["parts"]),
+            item["state"],
+        )
+        for item in documents
+    ]
+    headings = ("id", "received", "from", "urgency", "number", "subject", "due", "files", "state")
+    return table(*_without_empty(headings, rows))
+
+
+def _outbox_text(documents: list[dict[str, Any]]) -> str:
+    from edockit.console import table
+
+    if not documents:
+        return "Nothing here."
+    ids = short_ids(item["document_id"] for item in documents)
+    rows = [
+        (
+            ids[item["document_id"]],
+            clock(item["created_at"]),
+            URGENCY[item["urgency"]],
+            plain(official_number(item)),
+            plain(item["subject"]),
+            delivery["recipient"],
+            delivery["state"],
+            clock(delivery["since"]),
+            delivery_trouble(delivery),
+        )
+        for item in documents
+        for delivery in item["deliveries"]
+    ]
+    headings = (
+        "id", "sent", "urgency", "number", "subject", "to", "state", "since", "remark"
+    )  # fmt: skip
+    return table(*_without_empty(headings, rows))
+
+
+def _without_empty(
+    headings: Sequence[str], rows: Sequence[Sequence[str]]
+) -> tuple[list[str], list[list[str]]]:
+    """Leaves out columns in which nothing stands, so that lines stay short."""
+    used = [place for place in range(len(headings)) if any(row[place] for row in rows)]
+    return [headings[place] for place in used], [[row[place] for place in used] for row in rows]
+
+
+def _show_text(found: dict[str, Any], record: dict[str, Any]) -> str:
+    document = found["received"][0] if found["received"] else found["sent"]
+    lines = [plain(document["subject"]), ""]
+    lines += _fields(
+        [
+            ("document id", document["document_id"]),
+            ("from", document["sender"]),
+            ("number", official_number(document)),
+            ("type", document["type"]),
+            ("urgency", URGENCY[document["urgency"]]),
+            ("issued", day(document["issued_date"])),
+            ("due", day(document["due_date"])),
+            ("code", document["document_code"]),
+            ("issuer", record["issuer"].get("name", record["issuer"]["code"])),
+            ("to", ", ".join(record.get("recipients", []))),
+            ("in reply to", _replies(record)),
+        ]
+    )
+    for entry in found["received"]:
+        lines += ["", f"Received for {entry['recipient']}: {entry['state']}"]
+        at = clock(entry["received_at"])
+        lines += _fields([("message id", entry["message_id"]), ("received", at)])
+    if found["sent"] is not None:
+        lines += ["", "Deliveries"]
+        lines += [_delivery_line(item) for item in found["sent"]["deliveries"]]
+    lines += ["", "Files"]
+    lines += [
+        f"  {part['index']}. {plain(part['name'])}  {size(part['size_bytes'])}"
+        for part in document["parts"]
+    ] or ["  none"]
+    return "\n".join(lines)
+
+
+def _fields(pairs: Iterable[tuple[str, str]]) -> list[str]:
+    return [f"  {name:<14}{plain(value)}" for name, value in pairs if value]
+
+
+def _replies(record: dict[str, Any]) -> str:
+    return ", ".join(
+        "/".join(filter(None, (item.get("number"), item.get("notation"))))
+        or item.get("document_id", "")
+        for item in record.get("in_reply_to", [])
+    )
+
+
+def _delivery_line(item: dict[str, Any]) -> str:
+    remark = delivery_trouble(item)
+    told = f"; {remark}" if remark else ""
+    return (
+        f"  {item['recipient']}: {item['state']} since {clock(item['since'])}{told}\n"
+        f"    message id {item['message_id']}"
+    )

@@ -1,0 +1,137 @@
+"""Commands that make and run a node: init, serve."""
+
+import asyncio
+import json
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from edocnode.cli.context import CommandContext, now
+
+if TYPE_CHECKING:
+    from edocnode.app.joining import Joined
+    from edocnode.app.node import Ready
+    from edocnode.settings import NodeSettings
+    from edocnode.storage.folder import DataFolder
+
+INIT_SCHEMA = "edoc.init/v1"
+READY_SCHEMA = "edoc.ready/v1"
+
+
+def init(
+    context: typer.Context,
+    join: Annotated[
+        str, typer.Argument(metavar="JOIN", help="Join string from the registry's officer.")
+    ],
+    listen: Annotated[
+        str, typer.Option("--listen", help="HOST:PORT to serve on; port 0 picks a free one now.")
+    ],
+    advertise: Annotated[
+        str | None,
+        typer.Option("--advertise", help="HOST:PORT by which others reach it; default: --listen."),
+    ] = None,
+) -> None:
+    """Joins a network: makes keys, enrols with the registry, publishes the address."""
+    from edoccore.directory.join import parse_join
+    from edocnode.app.joining import join_network
+    from edocnode.settings import first_settings, read_settings
+
+    options: CommandContext = context.obj
+    parse_join(join)  # before anything is made
+    folder = options.folder()
+    settings = first_settings(listen=_with_port(listen), advertise=advertise)
+    folder.create()
+    if folder.is_joined():
+        settings = read_settings(folder.settings_file)
+    else:
+        _write_settings(folder, settings)
+    joined = asyncio.run(
+        join_network(
+            folder.path,
+            join,
+            advertise=settings.advertise or settings.listen,
+            database_url=settings.database_url(folder.database_file),
+            clock=now,
+        )
+    )
+    _tell_joined(options, folder, settings, joined)
+
+
+def serve(context: typer.Context) -> None:
+    """Exchanges documents until SIGTERM or Ctrl-C; prints one line of JSON when ready."""
+    from edockit.logs import LogFormat, set_up_logs
+
+    options: CommandContext = context.obj
+    settings = options.settings()
+    set_up_logs(LogFormat(settings.log_format), settings.log_level)
+    asyncio.run(_serve(options.folder().path, settings))
+
+
+async def _serve(data: Path, settings: "NodeSettings") -> None:
+    from edocnode.app.node import serve as serve_node
+
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await serve_node(data, settings, clock=now, stop=stop, ready=_announce)
+
+
+def _announce(ready: "Ready") -> None:
+    line = {"schema": READY_SCHEMA, "listen": ready.listen, "socket": str(ready.socket)}
+    print(json.dumps(line), flush=True)
+
+
+def _write_settings(folder: "DataFolder", settings: "NodeSettings") -> None:
+    from edockit.files import write_file_atomic
+    from edocnode.settings import settings_text
+
+    write_file_atomic(folder.settings_file, settings_text(settings).encode())
+
+
+def _tell_joined(
+    options: CommandContext, folder: "DataFolder", settings: "NodeSettings", joined: "Joined"
+) -> None:
+    from hashlib import sha256
+
+    from edockit.certificates import certificate_der
+
+    identity = joined.identity
+    fingerprint = sha256(certificate_der(folder.seal_chain())).hexdigest()
+    found: dict[str, Any] = {
+        "schema": INIT_SCHEMA,
+        "agency": identity.agency,
+        "network": identity.network,
+        "listen": settings.listen,
+        "advertise": settings.advertise or settings.listen,
+        "seal_sha256": fingerprint,
+        "already_enrolled": joined.already,
+    }
+    what = "is already enrolled in" if joined.already else "has joined"
+    options.console.data(
+        found,
+        f"{identity.agency} {what} the network {identity.network}.\n"
+        f"Fingerprint of its seal: {fingerprint}",
+    )
+    if not joined.already:
+        options.console.say(
+            "Read the fingerprint to the registry's officer over the phone; `edocregistry agency "
+            f"show {identity.agency}` shows the same.\nNext: edocnode serve"
+        )
+
+
+def _with_port(listen: str) -> str:
+    """Replaces port 0 by one that is free now, because the address is published."""
+    import socket
+
+    from edockit.grpc_server import split_address
+
+    host, port = split_address(listen)
+    if port:
+        return listen
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as trial:
+        trial.bind((host, 0))
+        return f"{listen.rpartition(':')[0]}:{trial.getsockname()[1]}"

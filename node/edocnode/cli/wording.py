@@ -1,0 +1,95 @@
+"""How values read on a terminal: times, sizes, short ids, troubles. The same words everywhere."""
+
+import unicodedata
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+URGENCY = {
+    "normal": "",
+    "khan": "KHẨN",
+    "thuong_khan": "THƯỢNG KHẨN",
+    "hoa_toc": "HỎA TỐC",
+}  # Decree 30/2020, Appendix I, 7
+_ID_LENGTHS = (13, 18, 23, 36)  # whole groups of an id; 13 are its time to the millisecond
+_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
+
+
+def clock(text: str | None) -> str:
+    """A time of the JSON for people: ``23/11/2026 10:04:05``."""
+    from edockit.console import local_time_text
+
+    return local_time_text(datetime.fromisoformat(text)) if text else "-"
+
+
+def day(text: str) -> str:
+    """A day of the JSON as it stands on paper: ``05/12/2026``."""
+    parts = text.split("-")
+    return "/".join(reversed(parts)) if len(parts) == 3 else text
+
+
+def size(count: int) -> str:
+    """A size for people, such as ``1.4 MiB``."""
+    value, unit = float(count), 0
+    while value >= 1024 and unit < len(_UNITS) - 1:
+        value, unit = value / 1024, unit + 1
+    return f"{count} B" if unit == 0 else f"{value:.1f} {_UNITS[unit]}"
+
+
+def short_ids(ids: Iterable[str]) -> dict[str, str]:
+    """The shortest beginnings of ids that tell them apart, all of one length."""
+    every = set(ids)
+    for length in _ID_LENGTHS:
+        if len({item[:length] for item in every}) == len(every):
+            return {item: item[:length] for item in every}
+    return {item: item for item in every}
+
+
+def official_number(document: dict[str, Any]) -> str:
+    """Number and notation as they stand on paper: ``28/QĐ-UBND``."""
+    return "/".join(filter(None, (document["number"], document["notation"])))
+
+
+def plain(text: str) -> str:
+    """Text from another agency for one line of a terminal: nothing in it can act or hide."""
+    return "".join(
+        " " if letter in "\n\t" else letter
+        for letter in text
+        if letter in "\n\t" or unicodedata.category(letter) not in ("Cc", "Cf", "Cs", "Co")
+    )
+
+
+def files(parts: Sequence[dict[str, Any]]) -> str:
+    """How many files, and how large together."""
+    total = sum(part["size_bytes"] for part in parts)
+    return f"{len(parts)} ({size(total)})" if parts else ""
+
+
+def sentence(text: str) -> str:
+    """A text that begins with a capital letter and ends with one full stop."""
+    return f"{text[:1].upper()}{text[1:].rstrip('.')}." if text else ""
+
+
+def peer_trouble(peer: dict[str, Any]) -> str:
+    """Since when and why a peer does not answer, and when it is tried next; empty when it does."""
+    if not peer["down_since"]:
+        return ""
+    following = f", next try {clock(peer['next_attempt_at'])}" if peer["next_attempt_at"] else ""
+    why = (peer["message"] or peer["reason"]).rstrip(".")
+    return f"no answer since {clock(peer['down_since'])}: {why} ({peer['reason']}){following}"
+
+
+def delivery_trouble(delivery: dict[str, Any]) -> str:
+    """Why a delivery is not done and when it goes on; what the recipient did when it is."""
+    if delivery["state"] == "delivered":
+        reason = f": {plain(delivery['recipient_reason'])}" if delivery["recipient_reason"] else ""
+        return f"{delivery['recipient_state']} there{reason}" if delivery["recipient_state"] else ""
+    if delivery["peer_down_since"]:
+        return peer_trouble({**delivery, "down_since": delivery["peer_down_since"]})
+    if not delivery["reason"]:
+        return ""
+    following = (
+        f", next try {clock(delivery['next_attempt_at'])}" if delivery["next_attempt_at"] else ""
+    )
+    why = plain(delivery["message"] or delivery["reason"]).rstrip(".")
+    return f"{why} ({delivery['reason']}){following}"
