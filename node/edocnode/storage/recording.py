@@ -43,9 +43,9 @@ _OF_MESSAGES = sa.select(
     _DELIVERY.c.state,
     _DELIVERY.c.envelope_rank,
 ).where(among(_DELIVERY.c.message_id))
-_RECEIPTS_OF = sa.select(_RECEIPT.c.message_id, _RECEIPT.c.rank, _RECEIPT.c.data).where(
-    among(_RECEIPT.c.message_id)
-)
+_RECEIPTS_OF = sa.select(
+    _RECEIPT.c.message_id, _RECEIPT.c.rank, _RECEIPT.c.seal_id, _RECEIPT.c.data
+).where(among(_RECEIPT.c.message_id))
 _DELIVERED = (
     sa.update(_DELIVERY)
     .where(among(_DELIVERY.c.message_id))
@@ -170,26 +170,29 @@ def _keep_receipts(
     connection: Connection, outcomes: Sequence[DeliveryOutcome], at: datetime
 ) -> None:
     """Adds the receipts that are not here yet; the first of a message has rank 0."""
-    receipts = {item.message_id: item for item in outcomes if item.receipt is not None}
+    receipts = {
+        item.message_id: (item.receipt, item.state) for item in outcomes if item.receipt is not None
+    }
     if not receipts:
         return
-    seals = store_seals(
-        connection, [item.receipt.seal for item in receipts.values() if item.receipt], at
-    )
-    known: dict[bytes, list[bytes]] = {}
+    seals = store_seals(connection, [receipt.seal for receipt, _ in receipts.values()], at)
+    known: dict[bytes, list[tuple[bytes, int]]] = {}
     for row in select_by(connection, _RECEIPTS_OF, list(receipts)):
-        known.setdefault(row.message_id, []).append(row.data)
-    rows = [
-        {
-            "message_id": message_id,
-            "rank": len(known.get(message_id, ())),
-            "result": item.state.value,
-            "got_at": at,
-            **statement_values(item.receipt, seals[item.receipt.seal].seal_id),
-        }
-        for message_id, item in receipts.items()
-        if item.receipt is not None and item.receipt.statement not in known.get(message_id, ())
-    ]
+        known.setdefault(row.message_id, []).append((row.data, row.seal_id))
+    rows: list[Row] = []
+    for message_id, (receipt, state) in receipts.items():
+        there = known.get(message_id, [])
+        seal_id = seals[receipt.seal].seal_id
+        if (receipt.statement, seal_id) not in there:
+            rows.append(
+                {
+                    "message_id": message_id,
+                    "rank": len(there),
+                    "result": state.value,
+                    "got_at": at,
+                    **statement_values(receipt, seal_id),
+                }
+            )
     insert_missing(connection, _RECEIPT, rows)
 
 

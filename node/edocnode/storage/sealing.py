@@ -68,12 +68,17 @@ _LEASE = table_of(LeaseRow)
 _OWN = table_of(OwnStatementRow)
 _SEAL = table_of(SealRow)
 _SEQ = table_of(SeqRow)
+_IN_PIECES = {"yield_per": 1000}  # a long journal is never in memory whole
 
 _LEASE_OF = sa.select(_LEASE.c.epoch).where(_LEASE.c.agency == sa.bindparam("agency"))
 _LOCKED_LEASE = _LEASE_OF.with_for_update()  # SQLite has one writer and leaves the lock out
 _NEWEST_EPOCH = (
     sa.select(_SEAL.c.epoch)
-    .where(_SEAL.c.agency == sa.bindparam("agency"))
+    .where(
+        _SEAL.c.agency == sa.bindparam("agency"),
+        # A peer may have given back seals of another copy of this node: never its own head.
+        _SEAL.c.epoch <= _LEASE_OF.scalar_subquery(),
+    )
     .order_by(_SEAL.c.epoch.desc())
     .limit(1)
 )
@@ -239,17 +244,16 @@ def _last_head(connection: Connection, agency: str) -> EpochHead | None:
     if epoch is None:
         return None
     frontier = Frontier()
-    journal = connection.execution_options(yield_per=1000).execute(
-        _JOURNAL, {"agency": agency, "epoch": epoch}
-    )
-    for row in journal:
-        if row.seal_index != frontier.size:
-            raise JournalBrokenError(
-                f"Seal {frontier.size} of epoch {uuid_text(epoch)} is missing in the database.",
-                hint="Restore the last backup.",
-                epoch=uuid_text(epoch),
-            )
-        frontier.append(leaf_hash(row.data))
+    place = {"agency": agency, "epoch": epoch}
+    with connection.execute(_JOURNAL, place, execution_options=_IN_PIECES) as journal:
+        for row in journal:
+            if row.seal_index != frontier.size:
+                raise JournalBrokenError(
+                    f"Seal {frontier.size} of epoch {uuid_text(epoch)} is missing in the database.",
+                    hint="Restore the last backup.",
+                    epoch=uuid_text(epoch),
+                )
+            frontier.append(leaf_hash(row.data))
     return EpochHead(epoch=epoch, size=frontier.size, root=frontier.root())
 
 

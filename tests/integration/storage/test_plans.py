@@ -1,0 +1,116 @@
+"""Hot statements reach their rows by an index, however many rows a table holds."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from edockit import migrations
+from edockit.database import Database
+from edocnode.domain.model import EpochHead
+from edocnode.storage.migrations import HEAD, SCRIPTS
+from edocnode.storage.store import NodeStore, open_store
+from edocnode.storage.tables import NodeTable
+from tests.integration.storage.offices import NOW, Office, arrival, submission
+
+SMALL = {"nodes", "queued", "waiting", "q", "w", "peer", "alarm"}
+OF_WHAT_WAITS = {
+    "ix_delivery_unsealed",
+    "ix_delivery_queued",
+    "ix_delivery_waiting",
+    "ix_delivery_sending",
+    "ix_delivery_expiry",
+    "ix_effect_unsealed",
+    "ix_awaiting_receipt",
+}
+
+
+@pytest.fixture
+def sqlite(tmp_path: Path) -> Iterator[Database]:
+    opened = open_store(f"sqlite:///{tmp_path}/node.db")
+    yield opened
+    opened.close()
+
+
+async def test_no_statement_of_a_port_scans_a_table(sqlite: Database, peer: Office) -> None:
+    seen: dict[str, Any] = {}
+
+    def note(_c: Any, _cursor: Any, statement: str, parameters: Any, _x: Any, many: bool) -> None:
+        if statement.startswith(("SELECT", "UPDATE", "DELETE", "\nWITH", "WITH")):
+            seen[statement] = parameters[0] if many else parameters
+
+    for engine in (sqlite.engine, sqlite._reading):
+        sa.event.listen(engine, "before_cursor_execute", note)
+    await use_every_port(NodeStore(sqlite), peer)
+    assert len(seen) > 40
+    assert any("ix_delivery_queued" in step for step in every_step(sqlite, seen))
+    scans = {
+        statement: step
+        for statement, parameters in seen.items()
+        for step in plan(sqlite, statement, parameters)
+        if step.startswith("SCAN ") and not is_bounded(step)
+    }
+    assert scans == {}
+
+
+def every_step(database: Database, seen: dict[str, Any]) -> list[str]:
+    return [step for text, values in seen.items() for step in plan(database, text, values)]
+
+
+def is_bounded(step: str) -> bool:
+    """A walk over what waits only, or over a small table."""
+    return (
+        any(f" {index}" in step for index in OF_WHAT_WAITS)
+        or step.split()[1] in SMALL
+        or "CONSTANT ROW" in step
+    )
+
+
+def plan(database: Database, statement: str, parameters: Any) -> list[str]:
+    def explain(connection: sa.Connection) -> list[str]:
+        found = connection.exec_driver_sql("EXPLAIN QUERY PLAN " + statement, parameters)
+        return [row[3] for row in found]
+
+    return database.write(explain).result(10)
+
+
+async def use_every_port(store: NodeStore, peer: Office) -> None:
+    office = Office("H29", store)
+    await office.open()
+    made = submission(to=["G01", "H30"], large=100_000)
+    await store.submit(made)
+    await store.submit(made)
+    back = submission("G01", ["H29"], large=100_000)
+    item = arrival(peer.envelope(back, peer), back.inline)
+    await store.keep([item])
+    await store.keep([item])
+    await store.known([("G01", item.message_id)])
+    await office.seal_all()
+    queued = await store.due("G01", NOW, 10)
+    await store.queues()
+    await store.give_back([queued[0].message_id])
+    await store.give_back_all()
+    await store.record(peer.delivered(queued), NOW)
+    await store.expire(NOW.replace(year=2027))
+    epoch = peer.start(NOW.replace(hour=5))
+    head = EpochHead(epoch=bytes(16), size=0, root=b"")
+    for kept in (None, head):
+        await store.requeue_lost("G01", kept=kept, epoch=epoch)
+        await store.lost_envelopes("G01", kept=kept, epoch=epoch)
+    lost = submission()
+    await store.adopt(Office("H29").envelope(lost, peer), None, b"", NOW)
+    await store.staged("G01", item.message_id)
+    await store.staged_bytes("G01")
+    await store.expired_stages(NOW)
+    await store.last_head("H29")
+    await store.last_seqs("H29")
+    await store.own_statement("epoch")
+    await store.journal_of("G01")
+    await store.receipts([1])
+
+
+async def test_the_steps_lead_to_the_tables_as_defined(database: Database) -> None:
+    assert migrations.current(database) == migrations.head(SCRIPTS) == HEAD
+    assert migrations.differences(database, NodeTable.metadata) == []
