@@ -35,9 +35,11 @@ def init(
 ) -> None:
     """Joins a network: makes keys, enrols with the registry, publishes the address."""
     from edoccore.directory.join import parse_join
+    from edockit.logs import LogFormat, set_up_logs
     from edocnode.app.joining import join_network
     from edocnode.settings import first_settings, read_settings
 
+    set_up_logs(LogFormat.TEXT, "WARNING")  # what is done is told below
     options: CommandContext = context.obj
     parse_join(join)  # before anything is made
     folder = options.folder()

@@ -86,6 +86,9 @@ class DirectoryView(Protocol):
     def state(self) -> DirectoryState:
         """Its age, judged now."""
 
+    async def refresh(self) -> bool:
+        """Fetches what the registry has that is newer; whether the directory changed."""
+
 
 class Greets(Protocol):
     """Says hello to peers."""

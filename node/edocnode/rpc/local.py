@@ -68,7 +68,7 @@ def register_local(server: grpc.aio.Server, parts: LocalParts) -> Place:
             outbox=parts.store,
             blobs=parts.blobs,
             sealer=parts.sealer,
-            directory=lambda: parts.directory.current,
+            directory=parts.directory,
             clock=parts.clock,
         )
     )

@@ -15,14 +15,22 @@ from typing import Protocol
 import grpc
 
 from edoccore.directory.view import Directory
-from edoccore.errors import DecisionConflictError, DocumentUnknownError, RequestInvalidError
+from edoccore.errors import (
+    AgencyInactiveError,
+    AgencyUnknownError,
+    DecisionConflictError,
+    DirectoryInvalidError,
+    DocumentUnknownError,
+    RegistryUnreachableError,
+    RequestInvalidError,
+)
 from edoccore.signing.seal import SALT_BYTES
 from edockit.blobs import BlobFolder
 from edocnet.office.v1 import office_service_pb2 as messages
 from edocnet.office.v1 import office_service_pb2_grpc as services
 from edocnode.domain.decisions import Decision, check_decision, is_repeated, plan_decision
 from edocnode.domain.model import DocumentId, MessageId
-from edocnode.domain.office import admit, new_id
+from edocnode.domain.office import Admitted, SubmitHeader, admit, new_id
 from edocnode.domain.office_model import Found, InboxEntry, OfficeStore
 from edocnode.domain.ports import Outbox
 from edocnode.rpc.office_messages import (
@@ -43,6 +51,7 @@ HISTORY = 1000
 EVENTS_AT_ONCE = 500
 WATCH_EVERY_S = 0.2  # between two looks for new events while somebody watches
 ID_RANDOM_BYTES = 10
+REFRESH_WAIT_S = 10.0  # for the registry, when a recipient is not known
 
 _CONSUMER = re.compile(r"[a-z0-9.-]{1,64}")
 _TRIES = 5  # of a decision, when others decide at the same moment
@@ -53,6 +62,17 @@ class Wakes(Protocol):
 
     def wake(self) -> None:
         """Tells it."""
+
+
+class DirectoryInForce(Protocol):
+    """The directory, and how to get a newer one."""
+
+    @property
+    def current(self) -> Directory:
+        """The directory in force."""
+
+    async def refresh(self) -> bool:
+        """Fetches what the registry has that is newer; whether the directory changed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +89,7 @@ class OfficeParts:
     outbox: Outbox
     blobs: BlobFolder
     sealer: Wakes
-    directory: Callable[[], Directory]
+    directory: DirectoryInForce
     clock: Callable[[], datetime]
 
     def fresh_id(self) -> bytes:
@@ -95,13 +115,12 @@ class OfficeServicer(services.OfficeServiceServicer):
         if first is None or first.WhichOneof("kind") != "header":
             raise RequestInvalidError("A submission begins with its header.")
         header = header_from_message(first.header)
-        directory = parts.directory()
-        admitted = admit(header, directory, parts.agency, now=parts.clock())
+        admitted = await self._admit(header)
         submission = await take_in(
             admitted,
             request_iterator,
             parts.blobs,
-            network=directory.network,
+            network=parts.directory.current.network,
             document_id=DocumentId(parts.fresh_id()),
             message_ids=[MessageId(parts.fresh_id()) for _ in admitted.recipients],
         )
@@ -231,11 +250,25 @@ class OfficeServicer(services.OfficeServiceServicer):
             else:
                 await asyncio.sleep(WATCH_EVERY_S)
 
+    async def _admit(self, header: SubmitHeader) -> Admitted:
+        """Judges a header; asks the registry once when a recipient may have joined just now."""
+        parts = self._parts
+        try:
+            return admit(header, parts.directory.current, parts.agency, now=parts.clock())
+        except (AgencyUnknownError, AgencyInactiveError) as error:
+            try:
+                changed = await asyncio.wait_for(parts.directory.refresh(), REFRESH_WAIT_S)
+            except (RegistryUnreachableError, DirectoryInvalidError, TimeoutError):
+                raise error from None  # the directory in hand decides
+            if not changed:
+                raise
+        return admit(header, parts.directory.current, parts.agency, now=parts.clock())
+
     async def _decide(self, entry: InboxEntry, decision: Decision) -> bool:
         plan = plan_decision(
             entry,
             decision,
-            self._parts.directory(),
+            self._parts.directory.current,
             agency=self._parts.agency,
             message_id=MessageId(self._parts.fresh_id()),
             now=self._parts.clock(),
