@@ -249,28 +249,36 @@ class Registry:
             return turn.read(lambda records: tls_certificates(records, REGISTRY_CODE))
 
     def keep_own_entry(self) -> bool:
-        """Renews the registry's own keys when their time has come, and follows ``advertise``.
+        """Renews the registry's own keys when their time has come or they were revoked.
+
+        Also publishes ``advertise`` when it was changed.
 
         Returns:
-            Whether the endpoint statement changed; then the server must show the TLS certificate
-            that is current now.
+            Whether a new endpoint statement was published.
         """
         now = self._clock()
         with self.folder.turn() as turn:
             known = turn.read(lambda records: records.endpoint(REGISTRY_CODE))
-            shown = turn.read(lambda records: tls_certificates(records, REGISTRY_CODE))
-            seals = turn.read(lambda records: records.seal_certificates(REGISTRY_CODE))
-            new_seal = own_entry.seal_change_is_due(seals[-1].certificate, now)
-            new_tls = own_entry.tls_change_is_due(shown[-1], now)
+            seal = turn.read(lambda records: records.seal_certificates(REGISTRY_CODE))[-1]
+            ended = {
+                item.sha256
+                for item in turn.read(lambda records: records.revocations(REGISTRY_CODE))
+            }
+            before = turn.read(lambda records: tls_certificates(records, REGISTRY_CODE))
+            shown = [item for item in before if certificate_digest(item) not in ended]
+            if shown and own_entry.tls_change_is_due(shown[-1], now):
+                del shown[0]
+            new_seal = seal.sha256 in ended or own_entry.seal_change_is_due(seal.certificate, now)
             moved = known is None or self.settings.advertise not in own_entry.addresses(known)
+            if not (new_seal or moved) and shown == before:
+                return False
             if new_seal:
                 self.enter_own_seal(turn)
                 self._publish(turn)
-            if new_tls:
-                shown = [*shown[1:], self.make_tls()]
-            if new_seal or new_tls or moved:
-                self.state_endpoint(turn, tuple(shown))
-            return new_seal or new_tls or moved
+            while len(shown) < own_entry.TLS_CERTIFICATES:
+                shown.append(self.make_tls())
+            self.state_endpoint(turn, tuple(shown))
+            return True
 
     def enter_own_seal(self, turn: Turn) -> None:
         """Makes a seal key for the registry and keeps its certificate."""

@@ -21,11 +21,18 @@ _log = structlog.get_logger(__name__)
 class Serving:
     """A running registry."""
 
-    def __init__(self, registry: Registry) -> None:
-        """Prepares; ``run`` does the rest."""
+    def __init__(self, registry: Registry, *, interval: timedelta = resigning.INTERVAL) -> None:
+        """Prepares; ``run`` does the rest.
+
+        Args:
+            registry: What to serve.
+            interval: Between two looks at what is due.
+        """
         self._registry = registry
+        self._interval = interval
         self._stop = threading.Event()
         self._failure: EdocError | None = None
+        self._shown = b""  # certificate, PEM
 
     def stop(self) -> None:
         """Asks ``run`` to end; may be called from a signal handler."""
@@ -44,13 +51,17 @@ class Serving:
         """
         folder, settings = self._registry.folder, self._registry.settings
         with files.lock_folder(folder.path):
-            tls = TlsProvider(self._material(), client_auth=ClientAuth.NOT_REQUESTED)
+            self._publish()
+            self._registry.keep_own_entry()
+            material = self._material()
+            self._shown = material.chain
+            tls = TlsProvider(material, client_auth=ClientAuth.NOT_REQUESTED)
             server = registry_server(self._registry, folder.directory, settings.network)
             port = grpc_server.bind(server, settings.listen, tls)
-            publication = self._registry.publish_due()
-            _log.info("published", version=publication.version, signed=len(publication.signed))
             worker = resigning.ResigningWorker(
-                (self._publish, lambda: self._keep_own_entry(tls)), on_failure=self._fail
+                (self._publish, lambda: self._keep_own_entry(tls)),
+                on_failure=self._fail,
+                interval=self._interval,
             )
             server.start()
             try:
@@ -74,9 +85,13 @@ class Serving:
             _log.info("published", version=publication.version, signed=len(publication.signed))
 
     def _keep_own_entry(self, tls: TlsProvider) -> None:
-        if self._registry.keep_own_entry():
-            tls.publish(self._material())
-            _log.info("own_entry_changed")
+        """Follows changes of the own keys, by this process or by a command."""
+        self._registry.keep_own_entry()
+        material = self._material()
+        if material.chain != self._shown:
+            tls.publish(material)
+            self._shown = material.chain
+            _log.info("tls_certificate_changed")
 
     def _fail(self, error: EdocError) -> None:
         self._failure = error

@@ -68,9 +68,9 @@ def revoke(
         kind for kind, wanted in ((RevocationKind.SEAL, seal), (RevocationKind.TLS, tls)) if wanted
     ]
     options: CommandContext = context.obj
-    ordered = options.registry().revoke(
-        operating_system_user(), code, kinds=chosen, compromised_since=since
-    )
+    registry = options.registry()
+    ordered = registry.revoke(operating_system_user(), code, kinds=chosen, compromised_since=since)
+    own = registry.keep_own_entry()
     lines = [f"revoked {item.kind} {item.sha256}" for item in ordered.revocations]
     options.console.data(
         {
@@ -83,7 +83,9 @@ def revoke(
         },
         "\n".join(lines) or "nothing was left to revoke",
     )
-    if seal or not tls:
+    if own:
+        options.console.say("The registry has made new keys for itself; its server follows.")
+    elif seal or not tls:
         options.console.say(f"To enrol it again with new keys: edocregistry invite {code}")
 
 

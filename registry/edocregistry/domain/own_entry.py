@@ -18,6 +18,7 @@ from edoccore.signing.statements import DirectoryMark, time_text
 from edocregistry.domain.model import REGISTRY_CODE, Endpoint
 
 TLS_LIFE = timedelta(days=800)  # a year as next, a year as current, and time to notice
+TLS_CERTIFICATES = 2  # current and next
 TLS_CHANGE_AFTER = timedelta(days=365)
 SEAL_CHANGE_BEFORE = timedelta(days=60)
 ENDPOINT_LEAF = 1  # leaf 0 is the opening of the epoch

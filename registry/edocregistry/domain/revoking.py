@@ -14,7 +14,7 @@ from edoccore.errors import AgencyInactiveError, RequestInvalidError
 from edoccore.identity.certificate import certificate_digest
 from edoccore.signing import canonical, statements
 from edocregistry.domain.agencies import check_has_node, known_agency
-from edocregistry.domain.model import REGISTRY_CODE, Revocation, RevocationCrl
+from edocregistry.domain.model import Revocation, RevocationCrl
 from edocregistry.domain.ports import IssuingAuthority, Records
 from edocregistry.domain.publication import next_version
 
@@ -44,7 +44,7 @@ def revoke_keys(
 
     Raises:
         AgencyUnknownError, AgencyInactiveError: No such agency, or it has no such key yet.
-        RequestInvalidError: The compromise lies in the future; or it is the registry itself.
+        RequestInvalidError: The compromise lies in the future, or another agency's node serves it.
     """
     agency = _with_node(records, code)
     if compromised_since is not None and compromised_since > now:
@@ -98,8 +98,6 @@ def refresh_crl(records: Records, authority: IssuingAuthority, now: datetime) ->
 def _with_node(records: Records, code: str) -> str:
     agency = known_agency(records, code)
     check_has_node(agency)
-    if agency.code == REGISTRY_CODE:
-        raise RequestInvalidError("The registry's own keys are replaced with a new registry.")
     return agency.code
 
 

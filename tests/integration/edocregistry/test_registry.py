@@ -327,6 +327,19 @@ def test_tls_certificates_change_over_after_a_year_without_a_gap(registry, clock
     assert registry.keep_own_entry() is False
 
 
+@pytest.mark.parametrize("kinds", [["tls"], ["seal"], []])
+def test_registry_replaces_its_own_keys_when_they_are_revoked(registry, clock, kinds):
+    before = registry.tls_certificates()
+    registry.revoke(OFFICER, REGISTRY_CODE, kinds=kinds, compromised_since=None)
+    assert registry.keep_own_entry() is True
+    directory = published(registry)
+    endpoint = directory.endpoint(REGISTRY_CODE, clock.now)
+    assert len(endpoint.pins) == 2
+    assert all(directory.revocations.find(pin.sha256) is None for pin in endpoint.pins)
+    assert endpoint.pins[0].certificate == (before[0] if kinds == ["seal"] else before[1])
+    assert registry.keep_own_entry() is False
+
+
 def test_own_seal_is_renewed_before_it_ends(registry, clock):
     clock.move(timedelta(days=700))
     registry.publish_due()

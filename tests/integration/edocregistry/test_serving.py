@@ -2,7 +2,9 @@
 
 import socket
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from hashlib import sha256
 
 import grpc
@@ -10,6 +12,7 @@ import pytest
 
 from edoccore.directory import loading
 from edoccore.directory.collecting import collect
+from edoccore.directory.layout import RevocationKind
 from edoccore.errors import (
     AddressInUseError,
     FileUnknownError,
@@ -42,7 +45,7 @@ class Running:
 
     def __init__(self, registry: Registry) -> None:
         self.registry = registry
-        self.serving = Serving(registry)
+        self.serving = Serving(registry, interval=timedelta(milliseconds=50))
         self._ready = threading.Event()
         self.thread = threading.Thread(target=self.serving.run, args=(self._announced,))
         self.thread.start()
@@ -180,6 +183,21 @@ def test_change_by_a_command_is_served_at_once(running, clock):
     after = read_directory(running, known=before.files)
     assert "H77" in after.identities
     assert after.mark.version > before.mark.version
+
+
+def shown_by(running):
+    return grpc_client.read_server_leaf(running.address).certificate
+
+
+def test_server_shows_its_next_certificate_when_the_current_one_was_revoked(running, clock):
+    command = Registry(DataFolder(running.registry.folder.path), running.registry.settings, clock)
+    following = command.tls_certificates()[1]
+    command.revoke("officer", "REGISTRY", kinds=[RevocationKind.TLS], compromised_since=None)
+    command.keep_own_entry()
+    until = time.monotonic() + TIMEOUT_S
+    while shown_by(running) != certificates.certificate_pem(following):
+        assert time.monotonic() < until
+    assert read_directory(running).endpoint("REGISTRY", clock.now) is not None
 
 
 def test_second_server_on_one_folder_is_refused(running):
