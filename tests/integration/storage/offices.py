@@ -131,24 +131,15 @@ class Office:
 
     # --- sending and receiving
 
-    def envelope(self, submission: Submission, to: "Office", place: int = 0) -> SealedStatement:
+    def envelope(self, submission: Submission) -> SealedStatement:
         """The sealed envelope of a submission, without any store."""
-        item = submission.deliveries[place]
-        draft = EnvelopeDraft(
-            message_id=item.message_id,
-            document_id=submission.document_id,
-            sender=submission.sender,
-            recipient=item.recipient,
-            to_node=item.to_node,
-            urgency=submission.urgency,
-            operation=submission.operation,
-            about=submission.about,
-            created=submission.created,
-            expires=submission.expires,
-            parts=submission.parts,
-        )
-        commit = self.seal(Unsealed(envelopes=(draft,), receipts=(), effects=()))
-        return sealed(commit, commit.envelopes[0])
+        return self.envelopes([submission])[0]
+
+    def envelopes(self, made: Sequence[Submission]) -> list[SealedStatement]:
+        """Sealed envelopes under one seal, without any store."""
+        drafts = tuple(draft_of(each) for each in made)
+        commit = self.seal(Unsealed(envelopes=drafts, receipts=(), effects=()))
+        return [sealed(commit, each) for each in commit.envelopes]
 
     def receipts(
         self,
@@ -185,6 +176,24 @@ class Office:
             )
             for item, receipt in zip(queued, self.receipts(queued), strict=True)
         ]
+
+
+def draft_of(submission: Submission) -> EnvelopeDraft:
+    """What the sealer is given for the first delivery of a submission."""
+    item = submission.deliveries[0]
+    return EnvelopeDraft(
+        message_id=item.message_id,
+        document_id=submission.document_id,
+        sender=submission.sender,
+        recipient=item.recipient,
+        to_node=item.to_node,
+        urgency=submission.urgency,
+        operation=submission.operation,
+        about=submission.about,
+        created=submission.created,
+        expires=submission.expires,
+        parts=submission.parts,
+    )
 
 
 def sealed(commit: SealCommit, item: object) -> SealedStatement:

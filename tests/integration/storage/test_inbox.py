@@ -35,7 +35,7 @@ def incoming(peer: Office, count: int = 1, **more: Any) -> list[Arrival]:
     found = []
     for _ in range(count):
         made = submission("G01", ["H29"], **more)
-        found.append(arrival(peer.envelope(made, peer), made.inline))
+        found.append(arrival(peer.envelope(made), made.inline))
     return found
 
 
@@ -43,7 +43,7 @@ def variant(peer: Office, first: Arrival) -> Arrival:
     """Another document under the same message id."""
     made = submission("G01", ["H29"], content=b"another content")
     made = replace(made, deliveries=(replace(made.deliveries[0], message_id=first.message_id),))
-    return arrival(peer.envelope(made, peer), made.inline)
+    return arrival(peer.envelope(made), made.inline)
 
 
 async def test_an_arrival_is_kept_and_visible_once_its_receipt_is_sealed(
@@ -92,9 +92,9 @@ async def test_the_same_document_sealed_anew_is_a_duplicate(
 ) -> None:
     await office.open()
     made = submission("G01", ["H29"])
-    before = arrival(peer.envelope(made, peer), made.inline)
+    before = arrival(peer.envelope(made), made.inline)
     peer.start(NOW + timedelta(hours=1))
-    after = arrival(peer.envelope(made, peer), made.inline)
+    after = arrival(peer.envelope(made), made.inline)
     assert before.envelope_digest != after.envelope_digest
     await store.keep([before])
     await office.seal_all()
@@ -167,7 +167,7 @@ async def test_a_code_of_another_sender_may_use_the_same_id(store: NodeStore, pe
     stranger = Office("H30")
     made = submission("H30", ["H29"])
     made = replace(made, deliveries=(replace(made.deliveries[0], message_id=first.message_id),))
-    other = arrival(stranger.envelope(made, stranger), made.inline)
+    other = arrival(stranger.envelope(made), made.inline)
     outcomes = [*await store.keep([first]), *await store.keep([other])]
     assert [item.kind for item in outcomes] == [KeepKind.NEW, KeepKind.NEW]
 
@@ -177,7 +177,7 @@ async def test_a_rejected_arrival_is_remembered_and_never_visible(
 ) -> None:
     await office.open()
     made = submission("G01", ["H29"], large=100_000)
-    envelope = peer.envelope(made, peer)
+    envelope = peer.envelope(made)
     bad = arrival(envelope, made.inline, result=Result.REJECTED, reason="PART_NAME_UNSAFE")
     [kept] = await store.keep([bad])
     await office.seal_all()
@@ -198,7 +198,7 @@ async def test_a_status_tells_of_the_delivery_whose_envelope_it_names(
     await office.seal_all()
     [item] = await store.due("G01", NOW, 10)
     told = status_submission(item.envelope, DocumentState.ACCEPTED, sender="G01", to="H29")
-    status = arrival(peer.envelope(told, peer), told.inline)
+    status = arrival(peer.envelope(told), told.inline)
     await store.keep([status])
     assert rows(database, "SELECT 1 FROM status_got") == []
     await office.seal_all()

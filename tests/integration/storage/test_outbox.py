@@ -265,7 +265,7 @@ async def test_the_envelope_that_the_recipient_holds_replaces_ours(
     store: NodeStore, office: Office, peer: Office, database: Database
 ) -> None:
     made = submission()
-    older = Office("H29").envelope(made, peer)
+    older = Office("H29").envelope(made)
     [item] = await queued_at(store, office, made)
     [receipt] = peer.receipts([replace(item, envelope=older)])
     duplicate = outcome(item, DeliveryState.DELIVERED, receipt=receipt, adopted=older)

@@ -87,7 +87,7 @@ async def test_what_a_restored_peer_sent_is_given_back_to_it(
     await office.open()
     peer.seal()
     made = [submission("G01", ["H29"]) for _ in range(4)]
-    arrivals = [arrival(peer.envelope(each, peer), each.inline) for each in made]
+    arrivals = [arrival(peer.envelope(each), each.inline) for each in made]
     arrivals[2] = replace(
         arrivals[2], result=Result.REJECTED, reason="PART_NAME_UNSAFE", inline=b"", listing={}
     )
@@ -167,7 +167,7 @@ async def test_a_document_given_back_while_it_is_being_sealed_disturbs_no_seal(
     store: NodeStore, office: Office, peer: Office, database: Database
 ) -> None:
     made, other = submission(), submission()
-    old = Office("H29").envelope(made, peer)
+    old = Office("H29").envelope(made)
     await office.open(NOW + SECOND)
     await store.submit(made)
     await store.submit(other)
@@ -188,7 +188,7 @@ async def test_a_rejection_comes_back_with_its_reason(
     store: NodeStore, office: Office, peer: Office, database: Database
 ) -> None:
     made = submission()
-    envelope = Office("H29").envelope(made, peer)
+    envelope = Office("H29").envelope(made)
     await office.open(NOW + SECOND)
     await store.submit(made)
     await office.seal_all(NOW + SECOND)

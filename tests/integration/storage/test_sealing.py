@@ -118,7 +118,7 @@ async def test_what_waits_comes_urgent_first_and_each_kind_gets_its_share(
         await store.submit(each)
     for urgency in (Urgency.NORMAL, Urgency.KHAN, *[Urgency.NORMAL] * 8):
         item = submission("G01", ["H29"], urgency=urgency)
-        await store.keep([arrival(peer.envelope(item, peer), item.inline)])
+        await store.keep([arrival(peer.envelope(item), item.inline)])
     waiting = await store.unsealed(10)
     assert (len(waiting.envelopes), len(waiting.receipts)) == (5, 5)
     assert waiting.envelopes[0].message_id == made[1].deliveries[0].message_id
@@ -168,7 +168,7 @@ async def test_a_seal_of_a_thousand_statements_is_committed_whole(
     batch = []
     for _ in range(600):
         item = submission("G01", ["H29"])
-        batch.append(arrival(peer.envelope(item, peer), item.inline))
+        batch.append(arrival(peer.envelope(item), item.inline))
     kept = await store.keep(batch)
     await office.seal_all()
     assert len(await store.receipts([item.known.incoming_id for item in kept])) == 600

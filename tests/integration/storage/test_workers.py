@@ -130,7 +130,7 @@ async def main(url):
         made = [submission(to=["G01", "H30"]) for _ in range(5)]
         await asyncio.gather(*map(store.submit, made))
         back = [submission("G01", ["H29"]) for _ in range(5)]
-        arrivals = [arrival(peer.envelope(each, peer), each.inline) for each in back]
+        arrivals = [arrival(peer.envelope(each), each.inline) for each in back]
         await store.keep(arrivals)
         commit = await office.seal_all()
         await store.record(peer.delivered(await store.due("G01", NOW, 20)), NOW)
