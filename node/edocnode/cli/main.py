@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from edockit.console import Console, new_app, run
-from edocnode.cli import configuring, deciding, operating, reading, running, saving, sending
+from edocnode.cli import configuring, deciding, demo, operating, reading, running, saving, sending
 from edocnode.cli.context import CommandContext
 
 NAME = "edocnode"
@@ -30,6 +30,7 @@ def build_app() -> typer.Typer:
     app.command()(operating.peers)
     app.command()(operating.ping)
     app.command()(operating.takeover)
+    app.command()(demo.demo)
     app.add_typer(configuring.build_app(), name="config")
     return app
 

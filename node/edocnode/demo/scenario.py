@@ -1,0 +1,295 @@
+"""What the demonstration does, step by step: found, join, send, break, resume, prove.
+
+Each method of ``Scenario`` is one step and leaves what the next ones need. Everything is done by
+the two programs through their command lines; the only files looked into are their logs and the
+size of what the recipient has on disk while a transfer runs.
+"""
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import file_digest
+from importlib.resources import files
+from pathlib import Path
+
+from edoccore.errors import EdocError
+from edocnode.demo.programs import Json, Program, Service, poll, transfers
+from edocnode.demo.proving import check_receipt, has_tools, verify_by_hand
+from edocnode.demo.steps import Step, Steps
+
+NETWORK = "vn-demo"
+LOOPBACK = "127.0.0.1:0"  # port 0: the programs choose a free one
+DOCUMENT = "Quyết định 28-QĐ-UBND.pdf"
+ATTACHMENT = "Phụ lục I - Bản đồ số hóa.bin"
+SUBJECT = "Về việc ban hành Quy chế tiếp nhận, xử lý văn bản điện tử"
+LETTER = "V/v thông báo lịch bảo trì hệ thống đăng ký"
+MIB = 1024 * 1024
+KILL_AT = 0.4  # share of the attachment that the recipient has when it is killed
+SENT_AGAIN_LIMIT = 10 * MIB
+DELIVERY_TIMEOUT_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Agency:
+    """One side of the exchange."""
+
+    code: str
+    name: str
+    program: Program
+
+
+class Scenario:
+    """The demonstration in one folder."""
+
+    def __init__(self, folder: Path, attachment_mib: int, steps: Steps) -> None:
+        """Plans; nothing is made yet."""
+        self._folder = folder
+        self._attachment_bytes = attachment_mib * MIB
+        self._steps = steps
+        self._registry = Program("edocregistry", folder / "registry")
+        self._sender = Agency(
+            "H29", "Ủy ban nhân dân Thành phố Hồ Chí Minh", Program("edocnode", folder / "H29")
+        )
+        self._recipient = Agency("G09", "Bộ Nội vụ", Program("edocnode", folder / "G09"))
+        self._running: dict[str, Service] = {}
+        self._digests: dict[str, str] = {}
+        self._root = ""
+        self._document = ""
+        self._sent_bytes = 0
+        self._log_start = 0
+        self.totals: Json = {}
+
+    def plan(self) -> list[tuple[str, Callable[[Step], None]]]:
+        """The steps in order, each with its title."""
+        return [
+            ("Found a registry with new keys, and start it", self._found),
+            ("Enter two agencies in the directory", self._enter),
+            (f"Join {self._sender.code} with a join string, and start its node", self._join_sender),
+            (f"Join {self._recipient.code} likewise", self._join_recipient),
+            ("Connect the two nodes directly, by mutual TLS", self._connect),
+            ("Make an attachment of random bytes", self._attach),
+            ("Send a sealed document with that attachment", self._send),
+            ("Kill the recipient's node in mid-transfer (SIGKILL)", self._kill_recipient),
+            ("Ask the sender where the document is", self._ask),
+            ("Start the recipient again: the transfer resumes", self._resume),
+            ("The sender holds the recipient's sealed receipt", self._receipt),
+            ("Save the files at the recipient and compare digests", self._save),
+            ("Export the evidence, verify it against the root", self._evidence),
+            ("Verify it by hand, with openssl and sha256sum alone", self._by_hand),
+            ("Kill the registry; one more document goes through", self._without_registry),
+            ("Stop both nodes and verify their journals", self._journals),
+        ]
+
+    def close(self) -> None:
+        """Ends every process that still runs."""
+        while self._running:
+            self._running.popitem()[1].kill()
+
+    def _found(self, step: Step) -> None:
+        made = self._registry.call("init", "--network", NETWORK, "--listen", LOOPBACK)
+        self._root = made["root_sha256"]
+        service = self._start(self._registry)
+        step.prove(f"network {NETWORK} at {service.listen}, process {service.process_id}")
+        step.prove(f"fingerprint of its root, from which all trust starts: {self._root}")
+
+    def _enter(self, step: Step) -> None:
+        for agency in (self._sender, self._recipient):
+            words = ("agency", "add", agency.code, "--name", agency.name)
+            entry = self._registry.call(*words)
+            step.prove(f"{entry['code']} {entry['name']}: {entry['state']}")
+
+    def _join_sender(self, step: Step) -> None:
+        self._join(self._sender, step)
+
+    def _join_recipient(self, step: Step) -> None:
+        self._join(self._recipient, step)
+
+    def _join(self, agency: Agency, step: Step) -> None:
+        invited = self._registry.call("invite", agency.code)
+        joined = agency.program.call("init", invited["join"], "--listen", LOOPBACK)
+        service = self._start(agency.program)
+        step.prove(f"node at {service.listen}, process {service.process_id}, keys made there")
+        step.prove(f"certificate of its seal: {joined['seal_sha256']}")
+
+    def _connect(self, step: Step) -> None:
+        for one, other in (
+            (self._sender, self._recipient),
+            (self._recipient, self._sender),
+        ):
+            found = poll(
+                f"{one.code} does not reach {other.code}",
+                lambda one=one, other=other: _ping(one, other),  # type: ignore[misc]
+                every_s=0.2,
+                timeout_s=30,
+            )
+            step.prove(
+                f"{one.code} -> {other.code} at {found['address']}: {found['protocol']}, "
+                f"{found['round_trip_ms']:.0f} ms, certificate as the directory says"
+            )
+
+    def _attach(self, step: Step) -> None:
+        documents = self._folder / "documents"
+        documents.mkdir()
+        (documents / DOCUMENT).write_bytes(files(__package__).joinpath(DOCUMENT).read_bytes())
+        with (documents / ATTACHMENT).open("wb") as file:
+            for _ in range(self._attachment_bytes // MIB):
+                file.write(secrets.token_bytes(MIB))
+        for name in (DOCUMENT, ATTACHMENT):
+            self._digests[name] = _digest(documents / name)
+            size = (documents / name).stat().st_size
+            step.prove(f"{name}: {size} bytes, SHA-256 {self._digests[name][:16]}...")
+
+    def _send(self, step: Step) -> None:
+        self._log_start = self._sender.program.log.stat().st_size
+        documents = self._folder / "documents"
+        sent = self._sender.program.call(
+            *("send", str(documents / DOCUMENT), str(documents / ATTACHMENT)),
+            *("--to", self._recipient.code, "--subject", SUBJECT),
+            *("--number", "28", "--notation", "QĐ-UBND", "--type", "QĐ"),
+        )
+        self._document = sent["document_id"]
+        step.prove(f"document {self._document}: {sent['deliveries'][0]['state']}, durably kept")
+
+    def _kill_recipient(self, step: Step) -> None:
+        wanted = int(self._attachment_bytes * KILL_AT)
+        on_disk = poll(
+            "the attachment does not reach the recipient",
+            lambda: size if (size := self._staged_bytes()) >= wanted else None,
+            every_s=0.002,
+            timeout_s=DELIVERY_TIMEOUT_S,
+        )
+        self._running.pop(self._recipient.code).kill()
+        ended = poll("the sender does not notice", self._broken, every_s=0.05, timeout_s=30)
+        self._sent_bytes = ended["sent"]
+        if self._sent_bytes >= self._attachment_bytes:
+            raise EdocError(
+                "the transfer was over before the recipient could be killed",
+                hint="Give a larger --attachment-mib.",
+            )
+        step.prove(f"{_mib(on_disk)} had been written by the recipient when it was killed")
+        step.prove(f"{_mib(self._sent_bytes)} of {_mib(self._attachment_bytes)} had been sent")
+
+    def _ask(self, step: Step) -> None:
+        delivery = poll("the outbox does not tell", self._waiting, every_s=0.2, timeout_s=30)
+        step.prove(f"{delivery['state']}: {delivery['reason']} {delivery['message']}")
+        step.prove(f"next attempt {delivery['next_attempt_at']}; nobody has to do anything")
+
+    def _resume(self, step: Step) -> None:
+        start = self._sender.program.log.stat().st_size
+        self._start(self._recipient.program)
+        self._await_delivery(self._document)
+        events = transfers(self._sender.program.log, start)
+        begun = [event for event in events if event["event"] == "transfer.started"]
+        offset = max((event["offset"] for event in begun), default=0)
+        again = sum(event["sent"] for event in events if event["event"] == "transfer.ended")
+        twice = self._sent_bytes + again - self._attachment_bytes
+        if not offset or not 0 <= twice < SENT_AGAIN_LIMIT:
+            raise EdocError(f"it did not resume: offset {offset}, {twice} bytes sent again")
+        self.totals |= {"resumed_at_bytes": offset, "sent_again_bytes": twice}
+        step.prove(f"resumed at byte {offset}; {again} bytes followed, {twice} of them again")
+
+    def _receipt(self, step: Step) -> None:
+        delivery = self._delivery(self._document)
+        if delivery["state"] != "delivered":
+            raise EdocError(f"the document is {delivery['state']}: {delivery['message']}")
+        step.prove(f"{delivery['recipient']} received it: {delivery['state']}")
+        step.prove(f"at {delivery['since']}, after {delivery['attempts']} attempts")
+
+    def _save(self, step: Step) -> None:
+        target = self._folder / "saved"
+        saved = self._recipient.program.call("save", self._document, "--to", str(target))
+        for file in saved["files"]:
+            name = file["name"]
+            if _digest(Path(file["path"])) != self._digests.get(name):
+                raise EdocError(f"{name} is not what was sent")
+            step.prove(f"{name}: same SHA-256 {self._digests[name][:16]}...")
+        if len(saved["files"]) != len(self._digests):
+            raise EdocError("a file is missing")
+
+    def _evidence(self, step: Step) -> None:
+        path = self._folder / "evidence.zip"
+        code = self._recipient.code
+        words = ("evidence", "export", self._document, "--to", code, "--out", str(path))
+        self._sender.program.call(*words)
+        elsewhere = Program("edocnode", self._folder / "nobody")  # a court has no node
+        found = elsewhere.call("evidence", "verify", str(path), "--root", self._root)
+        size = path.stat().st_size
+        step.prove(f"verdict: {found['verdict']}; {path.name}, {_mib(size)}, no network, no node")
+
+    def _by_hand(self, step: Step) -> None:
+        if not has_tools():
+            raise EdocError(
+                "sh, openssl or sha256sum is missing", hint="Install openssl and coreutils."
+            )
+        unpacked = self._folder / "evidence"
+        lines = verify_by_hand(self._folder / "evidence.zip", unpacked, self._root)
+        for line in lines:
+            if line.startswith(("8 ", "9 ", "VALID")):
+                step.prove(f"VERIFY.md: {line}")
+        command, said = check_receipt(unpacked)
+        step.prove(f"{command}: {said}")
+
+    def _without_registry(self, step: Step) -> None:
+        self._running.pop("registry").kill()
+        path = self._folder / "documents" / DOCUMENT
+        sent = self._recipient.program.call(
+            *("send", str(path), "--to", self._sender.code, "--subject", LETTER, "--wait", "30")
+        )
+        state = sent["deliveries"][0]["state"]
+        step.prove(f"{self._recipient.code} -> {self._sender.code}, registry dead: {state}")
+
+    def _journals(self, step: Step) -> None:
+        memory = {code: self._running[code].resident_mib() for code in list(self._running)}
+        self.totals["memory_peak_mib"] = memory
+        for agency in (self._sender, self._recipient):
+            self._running.pop(agency.code).stop()
+            found = agency.program.call("journal", "verify")
+            step.prove(f"{agency.code}: {found['seals']} seals, every one in its place")
+
+    def _start(self, program: Program) -> Service:
+        service = self._running[program.data.name] = program.serve()
+        return service
+
+    def _staged_bytes(self) -> int:
+        """How much of unfinished parts the recipient has written."""
+        staging = self._recipient.program.data / "blobs" / "staging"
+        return sum(path.stat().st_size for path in staging.glob("*")) if staging.exists() else 0
+
+    def _broken(self) -> Json | None:
+        """The end of the first transfer of the attachment, once it is logged."""
+        events = transfers(self._sender.program.log, self._log_start)
+        large = {e["part"] for e in events if e.get("size") == self._attachment_bytes}
+        ended = [e for e in events if e["event"] == "transfer.ended" and e["part"] in large]
+        return ended[0] if ended else None
+
+    def _waiting(self) -> Json | None:
+        delivery = self._delivery(self._document)
+        return delivery if delivery["next_attempt_at"] and delivery["reason"] else None
+
+    def _await_delivery(self, document: str) -> None:
+        poll(
+            "the document is not delivered",
+            lambda: True if self._delivery(document)["state"] == "delivered" else None,
+            every_s=0.2,
+            timeout_s=DELIVERY_TIMEOUT_S,
+        )
+
+    def _delivery(self, document: str) -> Json:
+        found = self._sender.program.call("outbox")
+        sent = next(item for item in found["documents"] if item["document_id"] == document)
+        delivery: Json = sent["deliveries"][0]
+        return delivery
+
+
+def _ping(one: Agency, other: Agency) -> Json | None:
+    code, answer = one.program.attempt("ping", other.code)
+    return None if code else answer
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return file_digest(file, "sha256").hexdigest()
+
+
+def _mib(size: int) -> str:
+    return f"{size / MIB:.1f} MiB"
