@@ -14,7 +14,7 @@ from sqlalchemy.engine import Connection
 from edoccore.errors import MessageConflictError
 from edoccore.signing import canonical
 from edoccore.signing.seal import SealedStatement, SignedSeal
-from edoccore.signing.statements import Envelope, Result
+from edoccore.signing.statements import Envelope, Result, uuid_text
 from edockit.database import Database
 from edocnode.domain.model import (
     INLINE_PART_BYTES,
@@ -27,6 +27,7 @@ from edocnode.domain.model import (
     Lane,
     MessageId,
 )
+from edocnode.storage.alarms import put_alarm
 from edocnode.storage.journals import lost_seals
 from edocnode.storage.listing import encode_listing, large_parts
 from edocnode.storage.sealing import receipts_of
@@ -318,9 +319,27 @@ def _after_keeping(
         for part in large_parts(arrival.parts)
     ]
     insert_missing(connection, _BLOB_USE, uses)
+    for arrival, _, verdict in added:
+        if verdict.kind is KeepKind.CONFLICT:
+            _alarm(connection, arrival)
     for signer in {item.signer for item in arrivals}:
         ids = [item.message_id for item in arrivals if item.signer == signer]
         change_by(connection, _END_STAGES, ids, of_sender=signer, at=arrivals[0].kept_at)
+
+
+def _alarm(connection: Connection, arrival: Arrival) -> None:
+    message = (
+        f"{arrival.signer} sealed another content under message id "
+        f"{uuid_text(arrival.message_id)}, which it had used before. The later one was rejected; "
+        f"both envelopes are kept as evidence."
+    )
+    put_alarm(
+        connection,
+        MessageConflictError.reason,
+        arrival.signer,
+        message=message,
+        at=arrival.kept_at,
+    )
 
 
 def _use(arrival: Arrival, incoming_id: int, digest: str, size: int) -> Row:

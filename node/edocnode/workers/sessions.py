@@ -181,7 +181,7 @@ class Sessions:
         if self._lost.pop(agency, None) is not None:
             await self._alarms.clear_alarm(TAIL_LOST, agency)
 
-    async def two_histories(self, agency: str, first: SignedSeal, second: SignedSeal) -> None:
+    async def _two_histories(self, agency: str, first: SignedSeal, second: SignedSeal) -> None:
         """Alarms about two different seals of one place in an agency's journal."""
         message = (
             f"{agency} sealed twice at one place of its journal: seals "
@@ -201,10 +201,11 @@ class Sessions:
             return Meeting(agency=agency, epoch=opened.epoch, superseded=True, tail_lost=False)
         if verdict.tail_lost:
             await self._note_lost_tail(agency, opened)
-        if verdict.kind is not HelloKind.SAME:
+        if known.opening is None or known.opening.seal.data != hello.opening.seal.data:
             rival = await self._peers.note_seal(agency, hello.opening.seal, self._clock())
             if rival is not None:
-                await self.two_histories(agency, rival, hello.opening.seal)
+                await self._two_histories(agency, rival, hello.opening.seal)
+        if verdict.kind is not HelloKind.SAME:
             await self._peers.note_opening(agency, hello.opening, self._clock())
         elif agency not in self._lost and await self._has_alarm(TAIL_LOST, agency):
             self._lost[agency] = opened  # this node was restarted before all was fetched
