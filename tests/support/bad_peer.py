@@ -4,6 +4,7 @@ It opens hellos, streams and transfers directly over gRPC, seals anything with a
 nation, and sends any bytes. What a node must answer is the test's business.
 """
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -30,8 +31,8 @@ from edoccore.signing.statements import (
     time_text,
 )
 from edoccore.wire.status import raise_for
-from edockit.certificates import certificate_pem, key_pem
 from edockit import tls13  # noqa: F401 - sets the environment gRPC reads
+from edockit.certificates import certificate_pem, key_pem
 from edocnet.exchange.v1 import exchange_service_pb2 as messages
 from edocnode.domain.exchange import Answer, Hello, Parcel
 from edocnode.rpc.messages import (
@@ -264,7 +265,7 @@ class Connection:
     peer: BadPeer
     channel: grpc.aio.Channel
 
-    def call(self, method: str, **options: Any) -> Any:  # noqa: ANN401 - a gRPC call
+    def call(self, method: str, **options: Any) -> Any:
         """Begins a call of two streams."""
         response = getattr(messages, f"{method}Response")
         multi = self.channel.stream_stream(
@@ -332,7 +333,7 @@ class Connection:
 class Stream:
     """A call of two streams."""
 
-    def __init__(self, call: Any) -> None:  # noqa: ANN401 - a gRPC call
+    def __init__(self, call: Any) -> None:
         self.call = call
         self.hello: Hello | None = None
 
@@ -346,10 +347,10 @@ class Stream:
             await self.call.write(message)
         except grpc.RpcError as error:
             raise Ended(error) from error
-        except Exception as error:
+        except asyncio.InvalidStateError as error:
             await self._raise_end(error)
 
-    async def read(self) -> Any:  # noqa: ANN401 - the answer of any call
+    async def read(self) -> Any:
         """Reads a message.
 
         Raises:
@@ -415,5 +416,5 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def _bytes(message: Any) -> bytes:  # noqa: ANN401 - bytes, or anything that makes them
+def _bytes(message: Any) -> bytes:
     return message if isinstance(message, bytes) else bytes(message.SerializeToString())
