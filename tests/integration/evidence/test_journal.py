@@ -54,7 +54,7 @@ async def live(store: NodeStore, office: Office, seals: int) -> None:
     for number in range(seals):
         await store.submit(submission())
         made = submission("G01", ["H29"])
-        await store.keep([arrival(peer.envelope(made, office), made.inline)])
+        await store.keep([arrival(peer.envelope(made), made.inline)])
         await store.add_effect(bytes(16), b'{"effect":%d}' % number)
         await office.seal_all()
 
