@@ -17,6 +17,7 @@ MessageId = NewType("MessageId", bytes)
 DocumentId = NewType("DocumentId", bytes)
 IncomingId = NewType("IncomingId", int)  # row of a received message, local to this node
 
+ABOVE_ALL_EPOCHS = b"\xff" * 16  # no UUIDv7 is as high
 INLINE_PART_BYTES = 64 * 1024  # a larger part lies in the blob folder, not in the database
 INLINE_PARCEL_BYTES = 256 * 1024  # parts together up to this ride with their envelope
 

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from edoccore.signing.seal import SealedStatement, SignedSeal
 from edocnode.domain.model import (
+    ABOVE_ALL_EPOCHS,
     Alarm,
     Arrival,
     DeliveryOutcome,
@@ -106,8 +107,12 @@ class Peers(Protocol):
     async def peer_statuses(self) -> Mapping[str, PeerStatus]:
         """Every peer ever met or tried."""
 
-    async def journal_of(self, agency: str) -> PeerJournal:
-        """What is known of an agency's journal."""
+    async def journal_of(self, agency: str, below: bytes = ABOVE_ALL_EPOCHS) -> PeerJournal:
+        """What is known of an agency's journal.
+
+        Args:
+            below: Only seals of epochs below this one count as the highest known.
+        """
 
     async def note_opening(self, agency: str, opening: SealedStatement, at: datetime) -> bool:
         """Remembers the opening of an agency's newest epoch. Returns False for a lower epoch."""

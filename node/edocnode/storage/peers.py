@@ -8,7 +8,7 @@ from sqlalchemy.engine import Connection
 
 from edoccore.signing.seal import SealedStatement, SignedSeal
 from edockit.database import Database
-from edocnode.domain.model import PeerJournal, PeerStatus
+from edocnode.domain.model import ABOVE_ALL_EPOCHS, PeerJournal, PeerStatus
 from edocnode.storage.seals import (
     sealed_statements,
     statement_values,
@@ -24,7 +24,11 @@ _SEAL = table_of(SealRow)
 _OPENING_OF = sa.select(_OPENING).where(_OPENING.c.agency == sa.bindparam("agency"))
 _HIGHEST = (
     sa.select(_SEAL.c.epoch, _SEAL.c.seal_index, _SEAL.c.data, _SEAL.c.signature)
-    .where(_SEAL.c.agency == sa.bindparam("agency"), _SEAL.c.rank == 0)
+    .where(
+        _SEAL.c.agency == sa.bindparam("agency"),
+        _SEAL.c.rank == 0,
+        _SEAL.c.epoch < sa.bindparam("below"),
+    )
     .order_by(_SEAL.c.epoch.desc(), _SEAL.c.seal_index.desc())
     .limit(1)
 )
@@ -82,9 +86,9 @@ class SqlPeers:
             for row in rows
         }
 
-    async def journal_of(self, agency: str) -> PeerJournal:
-        """What is known of an agency's journal."""
-        return await self._database.aread(lambda connection: _journal(connection, agency))
+    async def journal_of(self, agency: str, below: bytes = ABOVE_ALL_EPOCHS) -> PeerJournal:
+        """What is known of an agency's journal, its seals only of epochs below one."""
+        return await self._database.aread(lambda connection: _journal(connection, agency, below))
 
     async def note_opening(self, agency: str, opening: SealedStatement, at: datetime) -> bool:
         """Remembers the opening of an agency's newest epoch. Returns False for a lower epoch."""
@@ -116,10 +120,10 @@ def _unmet(agency: str) -> dict[str, object]:
     }
 
 
-def _journal(connection: Connection, agency: str) -> PeerJournal:
+def _journal(connection: Connection, agency: str, below: bytes) -> PeerJournal:
     rows = connection.execute(_OPENING_OF, {"agency": agency}).all()
     opening = next(iter(sealed_statements(connection, rows)), None)
-    highest = connection.execute(_HIGHEST, {"agency": agency}).one_or_none()
+    highest = connection.execute(_HIGHEST, {"agency": agency, "below": below}).one_or_none()
     return PeerJournal(
         agency=agency,
         epoch=rows[0].epoch if rows else b"",

@@ -194,7 +194,8 @@ class Sessions:
         if hello.opening is None:
             return Meeting(agency=agency, epoch=b"", superseded=False, tail_lost=False)
         opened = await asyncio.to_thread(self._read_opening, agency, hello.opening)
-        known = await self._peers.journal_of(agency)
+        # Receipts may have come under the new epoch before its opening did: they lose nothing.
+        known = await self._peers.journal_of(agency, opened.epoch)
         verdict = judge_hello(known, opened)
         if verdict.kind is HelloKind.SUPERSEDED:
             self._epochs[agency] = known.epoch

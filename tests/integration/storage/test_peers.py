@@ -54,6 +54,18 @@ async def test_the_newest_opening_and_the_highest_seal_are_remembered(
     assert known.opening == peer.opened
 
 
+async def test_receipts_of_an_epoch_do_not_hide_what_is_known_of_the_ones_before(
+    store: NodeStore, peer: Office
+) -> None:
+    last = [peer.seal().seal for _ in range(3)][-1]
+    await store.note_seal("G01", last, NOW)
+    peer.start(NOW + SECOND)
+    receipts = [peer.seal().seal for _ in range(2)][-1]
+    await store.note_seal("G01", receipts, NOW)
+    assert (await store.journal_of("G01")).highest == receipts
+    assert (await store.journal_of("G01", peer.state.epoch)).highest == last
+
+
 async def test_two_seals_for_one_place_are_both_kept_with_an_alarm(
     store: NodeStore, peer: Office
 ) -> None:
