@@ -12,6 +12,7 @@ URGENCY = {
     "hoa_toc": "HỎA TỐC",
 }  # Decree 30/2020, Appendix I, 7
 _ID_LENGTHS = (13, 18, 23, 36)  # whole groups of an id; 13 are its time to the millisecond
+_BRIEF = 80  # characters of a remark in a table
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
@@ -70,12 +71,19 @@ def sentence(text: str) -> str:
     return f"{text[:1].upper()}{text[1:].rstrip('.')}." if text else ""
 
 
+def brief(text: str) -> str:
+    """The beginning of an explanation, whole words; all of it is in the JSON."""
+    if len(text) <= _BRIEF:
+        return text.rstrip(".")
+    return f"{text[:_BRIEF].rpartition(' ')[0].rstrip('.,;:')} …"
+
+
 def peer_trouble(peer: dict[str, Any]) -> str:
     """Since when and why a peer does not answer, and when it is tried next; empty when it does."""
     if not peer["down_since"]:
         return ""
     following = f", next try {clock(peer['next_attempt_at'])}" if peer["next_attempt_at"] else ""
-    why = (peer["message"] or peer["reason"]).rstrip(".")
+    why = brief(peer["message"] or peer["reason"])
     return f"no answer since {clock(peer['down_since'])}: {why} ({peer['reason']}){following}"
 
 
@@ -91,5 +99,5 @@ def delivery_trouble(delivery: dict[str, Any]) -> str:
     following = (
         f", next try {clock(delivery['next_attempt_at'])}" if delivery["next_attempt_at"] else ""
     )
-    why = plain(delivery["message"] or delivery["reason"]).rstrip(".")
+    why = brief(plain(delivery["message"] or delivery["reason"]))
     return f"{why} ({delivery['reason']}){following}"
