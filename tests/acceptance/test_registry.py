@@ -51,7 +51,7 @@ def serving(folder) -> Iterator[tuple[Path, str]]:
     process = start(folder)
     yield folder, ready(process)
     process.send_signal(signal.SIGTERM)
-    assert process.wait(10) == 0
+    assert process.wait(TIMEOUT_S) == 0
     process.stdout.close()
 
 

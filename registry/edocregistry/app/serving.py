@@ -1,8 +1,8 @@
 """Runs the registry: binds, publishes what is due, answers until it is told to stop."""
 
-import threading
 from collections.abc import Callable
 from datetime import timedelta
+from queue import SimpleQueue
 
 import structlog
 
@@ -13,7 +13,7 @@ from edocregistry.app.registry import Registry
 from edocregistry.rpc.server import registry_server
 from edocregistry.workers import resigning
 
-STOP_GRACE = timedelta(seconds=8)  # for calls under way
+STOP_GRACE_SECONDS = 5.0  # for calls under way; the whole end takes less than ten
 
 _log = structlog.get_logger(__name__)
 
@@ -30,13 +30,13 @@ class Serving:
         """
         self._registry = registry
         self._interval = interval
-        self._stop = threading.Event()
+        self._stop: SimpleQueue[None] = SimpleQueue()  # safe to use in a signal handler
         self._failure: EdocError | None = None
         self._shown = b""  # certificate, PEM
 
     def stop(self) -> None:
         """Asks ``run`` to end; may be called from a signal handler."""
-        self._stop.set()
+        self._stop.put(None)
 
     def run(self, announce: Callable[[str], None]) -> None:
         """Serves until ``stop``.
@@ -67,9 +67,9 @@ class Serving:
             try:
                 announce(f"{settings.listen.rpartition(':')[0]}:{port}")
                 worker.start()
-                self._stop.wait()
+                self._stop.get()
             finally:
-                server.stop(STOP_GRACE.total_seconds()).wait()
+                server.stop(STOP_GRACE_SECONDS).wait(STOP_GRACE_SECONDS + 1)
                 worker.stop()
         if self._failure is not None:
             raise self._failure
@@ -95,4 +95,4 @@ class Serving:
 
     def _fail(self, error: EdocError) -> None:
         self._failure = error
-        self._stop.set()
+        self._stop.put(None)
