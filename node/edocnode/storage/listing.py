@@ -1,5 +1,6 @@
 """What lists show of a document, as tables hold it, and how it is searched."""
 
+import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 
@@ -18,6 +19,7 @@ LISTED = (
     "due_date",
 )
 _D = str.maketrans({"đ": "d"})
+_MARKS = re.compile("[\u0300-\u036f]+")  # combining diacritical marks
 
 _encoder = msgspec.json.Encoder()
 _listing_decoder = msgspec.json.Decoder(dict[str, str])
@@ -51,8 +53,7 @@ def large_parts(parts: Sequence[Part]) -> list[Part]:
 
 def folded(text: str) -> str:
     """Text without case and marks, so that "Quyết định" is found by "quyet dinh"."""
-    bare = unicodedata.normalize("NFD", text.casefold().translate(_D))
-    return "".join(letter for letter in bare if not unicodedata.combining(letter))
+    return _MARKS.sub("", unicodedata.normalize("NFD", text.casefold().translate(_D)))
 
 
 def search_text(listing: Mapping[str, str]) -> str:

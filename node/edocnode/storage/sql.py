@@ -1,14 +1,24 @@
 """How statements are said to both databases, and in pieces that neither refuses."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
+from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 from sqlalchemy.engine import Connection
 
+from edockit.database import UTCDateTime
+
 CHUNK = 500  # values of one IN list; SQLite before 3.32 refuses more than 999 in a statement
+# Parameters by name, as rows have them.
+_NAMED = SQLiteDialect_pysqlite(paramstyle="named")
+_POSTGRES: sa.Dialect = PGDialect_psycopg()  # type: ignore[no-untyped-call]  # SQLAlchemy's
+_MOMENT = UTCDateTime()
 _EVENT_LOCK = 0x65766E74  # writers of events on PostgreSQL follow each other
 
 Item = TypeVar("Item")
@@ -23,29 +33,26 @@ def chunks(items: Sequence[Item], size: int = CHUNK) -> Iterator[Sequence[Item]]
 
 
 def insert_rows(connection: Connection, table: sa.Table, rows: Sequence[Row]) -> None:
-    """Adds rows; none is not an error."""
-    if rows:
-        connection.execute(_insert(table), rows)
+    """Adds rows, all with the same columns; none is not an error."""
+    _insert(connection, table, "plain", rows)
 
 
 def insert_missing(connection: Connection, table: sa.Table, rows: Sequence[Row]) -> None:
     """Adds the rows whose keys are not there yet."""
-    if rows:
-        connection.execute(_insert_ignoring(table, connection.dialect.name), rows)
+    _insert(connection, table, "missing", rows)
 
 
 def insert_returning(connection: Connection, table: sa.Table, row: Row) -> int | None:
     """Adds a row and returns its ``id``; None when a key of it is there already."""
-    statement = _insert_ignoring_returning(table, connection.dialect.name)
-    found: int | None = connection.execute(statement, row).scalar_one_or_none()
-    return found
+    prepared = _prepare(table, connection.dialect.name, "returning", tuple(row))
+    found = connection.exec_driver_sql(prepared.text, prepared.values([row])[0])
+    row_id: int | None = found.scalar_one_or_none()
+    return row_id
 
 
 def upsert(connection: Connection, table: sa.Table, rows: Sequence[Row]) -> None:
     """Adds rows, or replaces the columns they name in the rows with their primary keys."""
-    if rows:
-        statement = _upsert(table, connection.dialect.name, tuple(rows[0]))
-        connection.execute(statement, rows)
+    _insert(connection, table, "replacing", rows)
 
 
 def select_by(
@@ -85,29 +92,50 @@ def without_nul(text: str) -> str:
     return text.replace("\x00", "")
 
 
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """An insert as its driver takes it: for 20 columns half the cost of a Core statement."""
+
+    text: str
+    moments: tuple[str, ...]
+
+    def values(self, rows: Sequence[Row]) -> list[dict[str, Any]]:
+        """Rows with their moments as numbers."""
+        return [{**row, **{name: _moment(row[name]) for name in self.moments}} for row in rows]
+
+
+def _moment(value: datetime | None) -> int | None:
+    return _MOMENT.process_bind_param(value, _NAMED)
+
+
+def _insert(connection: Connection, table: sa.Table, kind: str, rows: Sequence[Row]) -> None:
+    if rows:
+        prepared = _prepare(table, connection.dialect.name, kind, tuple(rows[0]))
+        connection.exec_driver_sql(prepared.text, prepared.values(rows))
+
+
 @cache
-def _insert(table: sa.Table) -> sa.Insert:
-    return sa.insert(table)
+def _prepare(table: sa.Table, dialect: str, kind: str, columns: tuple[str, ...]) -> _Prepared:
+    insert = postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
+    statement: sa.Insert | sa.sql.dml.ReturningInsert[Any]
+    match kind:
+        case "missing":
+            statement = insert.inline().on_conflict_do_nothing()
+        case "returning":
+            statement = insert.on_conflict_do_nothing().returning(table.c.id)
+        case "replacing":
+            statement = _replacing(insert, table, columns)
+        case _:
+            statement = insert.inline()
+    driver = _POSTGRES if dialect == "postgresql" else _NAMED
+    text = str(statement.compile(dialect=driver, column_keys=list(columns)))
+    moments = tuple(name for name in columns if isinstance(table.c[name].type, UTCDateTime))
+    return _Prepared(text, moments)
 
 
-def _dialect_insert(table: sa.Table, dialect: str) -> postgresql.Insert | sqlite.Insert:
-    return postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
-
-
-@cache
-def _insert_ignoring(table: sa.Table, dialect: str) -> sa.Insert:
-    return _dialect_insert(table, dialect).on_conflict_do_nothing()
-
-
-@cache
-def _insert_ignoring_returning(table: sa.Table, dialect: str) -> sa.sql.dml.ReturningInsert[Any]:
-    insert = _dialect_insert(table, dialect).on_conflict_do_nothing()
-    return insert.returning(table.c.id)
-
-
-@cache
-def _upsert(table: sa.Table, dialect: str, columns: tuple[str, ...]) -> sa.Insert:
-    insert = _dialect_insert(table, dialect)
+def _replacing(
+    insert: postgresql.Insert | sqlite.Insert, table: sa.Table, columns: tuple[str, ...]
+) -> sa.Insert:
     keys = [column.name for column in table.primary_key]
     changed = {name: insert.excluded[name] for name in columns if name not in keys}
-    return insert.on_conflict_do_update(index_elements=keys, set_=changed)
+    return insert.inline().on_conflict_do_update(index_elements=keys, set_=changed)

@@ -313,3 +313,7 @@ async def test_an_offer_nobody_goes_on_with_is_forgotten(store: NodeStore, peer:
     assert await store.expired_stages(LATER - timedelta(milliseconds=1)) == []
     assert len(await store.expired_stages(LATER)) == 3
     assert await store.staged("G01", item.message_id) == []
+
+
+def test_a_search_finds_words_without_their_marks() -> None:
+    assert folded("Quyết Định Đường Ưu tiên") == "quyet dinh duong uu tien"
