@@ -29,14 +29,23 @@ from edoccore.signing.statements import (
     Part,
     Urgency,
     time_text,
+    uuid_bytes,
 )
 from edoccore.wire.status import raise_for
 from edockit import tls13  # noqa: F401 - sets the environment gRPC reads
 from edockit.certificates import certificate_pem, key_pem
+from edockit.grpc_peer import CallInterceptor
+from edockit.grpc_server import bind
+from edockit.grpc_tls import ClientAuth, TlsMaterial, TlsProvider
 from edocnet.exchange.v1 import exchange_service_pb2 as messages
-from edocnode.domain.exchange import Answer, Hello, Parcel
+from edocnet.exchange.v1 import exchange_service_pb2_grpc as services
+from edocnode.domain.delivery import PartWanted
+from edocnode.domain.exchange import Answer, Hello, Need, Parcel
+from edocnode.domain.model import MessageId
 from edocnode.rpc.messages import (
     answers_from_message,
+    answers_to_messages,
+    batch_from_message,
     batch_to_message,
     hello_from_message,
     hello_to_message,
@@ -418,3 +427,70 @@ def now() -> datetime:
 
 def _bytes(message: Any) -> bytes:
     return message if isinstance(message, bytes) else bytes(message.SerializeToString())
+
+
+class BadRecipient(services.ExchangeServiceServicer):
+    """A node that asks for every part and then answers transfers as a test wants.
+
+    Attributes:
+        transfer_error: Ends each transfer after its last byte; None: the part is taken.
+    """
+
+    def __init__(self, nation: Nation, agency: Agency, port: int) -> None:
+        self.peer = BadPeer(nation, agency, agency, f"127.0.0.1:{port}")
+        self.transfer_error: type[EdocError] | None = None
+        self.transfers = 0
+
+    @contextlib.asynccontextmanager
+    async def serve(self) -> AsyncIterator[None]:
+        """Listens for a block."""
+        server = grpc.aio.server(interceptors=[CallInterceptor()])
+        services.add_ExchangeServiceServicer_to_server(self, server)
+        material = TlsMaterial(chain=self.peer.chain, key=self.peer.key)
+        provider = TlsProvider(material, client_auth=ClientAuth.NOT_REQUESTED)
+        bind(server, self.peer.address, provider)
+        await server.start()
+        try:
+            yield
+        finally:
+            await server.stop(0)
+
+    async def Deliver(  # noqa: N802
+        self, request_iterator: AsyncIterator[messages.DeliverRequest], context: object
+    ) -> AsyncIterator[messages.DeliverResponse]:
+        """Says hello, then needs all parts of everything."""
+        async for request in request_iterator:
+            if request.WhichOneof("kind") == "hello":
+                yield messages.DeliverResponse(hello=hello_to_message(self.peer.hello()))
+                continue
+            answers = [
+                answer
+                for parcel in batch_from_message(request.batch)
+                for answer in self._needs(parcel)
+            ]
+            for message in answers_to_messages(answers):
+                yield messages.DeliverResponse(answers=message)
+
+    async def Transfer(  # noqa: N802
+        self, request_iterator: AsyncIterator[messages.TransferRequest], context: object
+    ) -> AsyncIterator[messages.TransferResponse]:
+        """Takes the bytes of a part, or says that they are wrong."""
+        self.transfers += 1
+        size = 0
+        async for request in request_iterator:
+            if request.WhichOneof("kind") == "place":
+                yield messages.TransferResponse(offset=0)
+            size += len(request.chunk)
+        if self.transfer_error is not None:
+            raise self.transfer_error
+        yield messages.TransferResponse(offset=size, complete=True)
+
+    def _needs(self, parcel: Parcel) -> list[Need]:
+        envelope = canonical.decode(parcel.envelope.statement, Envelope)
+        return [
+            Need(
+                message_id=MessageId(uuid_bytes(envelope.message_id)),
+                envelope_digest=sha256(parcel.envelope.statement).digest(),
+                parts=tuple(PartWanted(index=item.index, offset=0) for item in envelope.parts),
+            )
+        ]
