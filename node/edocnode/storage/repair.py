@@ -35,7 +35,12 @@ _RECEIPT = table_of(ReceiptGotRow)
 _ACKNOWLEDGED = sa.select(_RECEIPT.c.message_id).where(among(_RECEIPT.c.seal_id)).distinct()
 _OFFER_AGAIN = (
     sa.update(_DELIVERY)
-    .where(among(_DELIVERY.c.message_id), _DELIVERY.c.state.in_(ANSWERED))
+    .where(
+        among(_DELIVERY.c.message_id),
+        _DELIVERY.c.state.in_(ANSWERED),
+        # Of what came back after an own restore only the record is here: nothing to offer.
+        sa.exists().where(_DOCUMENT.c.id == _DELIVERY.c.document_row, _DOCUMENT.c.complete == 1),
+    )
     .values(state="queued", next_at=None, ended_at=None)
 )
 _STATE_OF = sa.select(_DELIVERY.c.state).where(_DELIVERY.c.message_id == sa.bindparam("of"))

@@ -161,6 +161,8 @@ async def test_a_restored_node_takes_back_what_a_peer_held(
     assert await store.adopt(*back(gone_unanswered), NOW)  # its receipt comes later
     [row] = rows(database, "SELECT count(*) AS count FROM delivery WHERE state = 'delivered'")
     assert row.count == 4
+    epoch = peer.start(NOW + SECOND)  # the peer loses them too: two still have their parts here
+    assert await store.requeue_lost("G01", kept=None, epoch=epoch) == 2
 
 
 async def test_a_document_given_back_while_it_is_being_sealed_disturbs_no_seal(
