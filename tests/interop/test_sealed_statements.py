@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -84,3 +85,15 @@ def test_builder_still_makes_the_committed_file() -> None:
         [sys.executable, HERE / "build_vectors.py", "--check"], check=False, capture_output=True
     )
     assert done.returncode == 0, done.stdout.decode() + done.stderr.decode()
+
+
+def test_worked_example_of_the_protocol_is_a_vector() -> None:
+    text = (HERE.parents[1] / "proto" / "README.md").read_text(encoding="utf-8")
+    example = VECTORS["accepted"][0]
+    statement, seal = bytes.fromhex(example["statement"]), bytes.fromhex(example["seal"])
+    assert f"The statement, {len(statement)} bytes" in text
+    assert f"The seal, {len(seal)} bytes" in text
+    for shown in (statement.decode(), seal.decode(), example["signature"]):
+        assert f"\n{shown}\n" in text
+    for digest in (sha256(statement), sha256(b"\0" + statement), sha256(seal)):
+        assert f"`{digest.hexdigest()}`" in text
