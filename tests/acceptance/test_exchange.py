@@ -1,0 +1,162 @@
+"""Documents on their way from one agency's clerk to another's, by the commands that clerks use."""
+
+import json
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.documents import APPENDIX, DECISION
+from tests.support.network import HA_TINH, NOI_VU, Network, Node, waited_for
+
+SUBJECT = "Về việc ban hành Quy chế quản lý văn bản điện tử"
+DEPARTMENT = "H29.5"  # served by the node of H29
+OFFICE = "G01.22"  # served by the node of G01
+WAIT = ("--wait", "20")
+
+
+@pytest.fixture(scope="module")
+def exchange(joined_network: Network, tmp_path_factory) -> Iterator[Network]:
+    """A running network for all these tests."""
+    network = joined_network.copied(tmp_path_factory.mktemp("exchange"))
+    try:
+        network.start()
+        yield network
+    finally:
+        network.close()
+
+
+def send(node: Node, *words: object, to: str = NOI_VU, subject: str = SUBJECT) -> Any:
+    """Sends a document and waits until it is delivered."""
+    sent = node.done("send", DECISION, *words, "--to", to, "--subject", subject, *WAIT)
+    assert {item["state"] for item in sent["deliveries"]} == {"delivered"}
+    return sent
+
+
+def received(node: Node, document_id: str) -> Any:
+    """The one row of a document in an inbox."""
+    found = [item for item in node.done("inbox")["documents"] if item["document_id"] == document_id]
+    assert len(found) == 1
+    return found[0]
+
+
+def test_document_with_vietnamese_names_arrives_byte_for_byte(exchange, tmp_path):
+    sender, recipient = exchange[HA_TINH], exchange[NOI_VU]
+    sent = send(
+        sender, APPENDIX, "--number", "28", "--notation", "QĐ-UBND", "--type", "QĐ",
+        "--urgency", "thuong_khan", "--due", "2026-12-05",
+    )  # fmt: skip
+    document_id = sent["document_id"]
+    row = received(recipient, document_id)
+    expected = {
+        "sender": HA_TINH, "recipient": NOI_VU, "subject": SUBJECT, "number": "28",
+        "notation": "QĐ-UBND", "type": "QĐ", "urgency": "thuong_khan", "due_date": "2026-12-05",
+        "state": "received", "message_id": sent["deliveries"][0]["message_id"],
+    }  # fmt: skip
+    assert {key: row[key] for key in expected} == expected
+    assert row["received_at"].endswith("+07:00")
+    assert [(part["index"], part["name"]) for part in row["parts"]] == [
+        (1, DECISION.name),
+        (2, APPENDIX.name),
+    ]
+    saved = recipient.done("save", document_id, "--to", tmp_path / "lưu")["files"]
+    for source, file in zip((DECISION, APPENDIX), saved, strict=True):
+        assert Path(file["path"]).read_bytes() == source.read_bytes()
+        assert file["sha256"] == sha256(source.read_bytes()).hexdigest()
+    again = recipient.run("save", document_id, "--to", tmp_path / "lưu")
+    assert again.error == (6, "FILE_EXISTS")
+
+
+def test_outbox_shows_the_delivery_with_its_receipt_until_when_it_was_answered(exchange):
+    sender = exchange[HA_TINH]
+    document_id = send(sender)["document_id"]
+    [row] = [
+        item
+        for item in sender.done("outbox", "--state", "delivered")["documents"]
+        if item["document_id"] == document_id
+    ]
+    [delivery] = row["deliveries"]
+    assert (delivery["state"], delivery["reason"]) == ("delivered", "")
+    assert row["created_at"] <= delivery["since"] < row["expires_at"]
+
+
+@pytest.mark.parametrize(
+    ("decision", "state"),
+    [
+        (("accept",), "accepted"),
+        (("reject", "--code", "01", "--reason", "Văn bản gửi không đúng nơi nhận"), "rejected"),
+    ],
+)
+def test_decision_of_the_recipient_comes_back_under_seal(exchange, decision, state):
+    sender, recipient = exchange[HA_TINH], exchange[NOI_VU]
+    document_id = send(sender)["document_id"]
+    command, *options = decision
+    for repeated in (False, True):
+        decided = recipient.done(command, document_id, *options)
+        assert (decided["state"], decided["repeated"]) == (state, repeated)
+    waited_for(lambda: sender.delivery(document_id)["recipient_state"] == state)
+    told = sender.delivery(document_id)
+    assert told["state"] == "delivered"
+    assert told["recipient_reason"] == ("" if state == "accepted" else options[-1])
+    other = ("reject", "--code", "01", "--reason", "Lý do khác hẳn") if command == "accept" else (
+        "accept",
+    )  # fmt: skip
+    assert recipient.run(other[0], document_id, *other[1:]).code == 6
+    assert received(recipient, document_id)["state"] == state
+
+
+def test_one_document_goes_to_several_agencies_and_their_sub_agencies(exchange):
+    sender, recipient = exchange[HA_TINH], exchange[NOI_VU]
+    sent = send(sender, "--to", OFFICE, "--from", DEPARTMENT)
+    assert [item["recipient"] for item in sent["deliveries"]] == [OFFICE, NOI_VU]
+    rows = [
+        item
+        for item in recipient.done("inbox")["documents"]
+        if item["document_id"] == sent["document_id"]
+    ]
+    assert {(row["sender"], row["recipient"]) for row in rows} == {
+        (DEPARTMENT, NOI_VU),
+        (DEPARTMENT, OFFICE),
+    }
+    filtered = recipient.done("inbox", "--agency", OFFICE)["documents"]
+    assert {row["recipient"] for row in filtered} == {OFFICE}
+
+
+def test_one_unknown_recipient_sends_nothing(exchange):
+    sender = exchange[HA_TINH]
+    before = sender.done("outbox")["documents"]
+    outcome = sender.run("send", DECISION, "--to", NOI_VU, "--to", "H98", "--subject", SUBJECT)
+    assert outcome.error == (3, "AGENCY_UNKNOWN")
+    assert "H98" in outcome.talk
+    assert sender.done("outbox")["documents"] == before
+
+
+def test_sender_that_the_node_does_not_serve_is_refused(exchange):
+    outcome = exchange[HA_TINH].run(
+        "send", DECISION, "--to", NOI_VU, "--from", OFFICE, "--subject", SUBJECT
+    )
+    assert outcome.code == 4
+    assert OFFICE in outcome.talk
+
+
+def test_repeated_request_gets_the_same_answer_and_another_one_is_a_conflict(exchange):
+    sender, recipient = exchange[HA_TINH], exchange[NOI_VU]
+    words = ("--request-id", "cong-van-105")
+    first = send(sender, *words)
+    assert send(sender, *words) == first
+    other = sender.run("send", DECISION, *words, "--to", NOI_VU, "--subject", "Khác")
+    assert other.error == (6, "REQUEST_CONFLICT")
+    received(recipient, first["document_id"])
+
+
+def test_request_id_that_the_command_made_is_told_before_the_document_is_sent(exchange):
+    sender = exchange[HA_TINH]
+    outcome = sender.run("send", DECISION, "--to", NOI_VU, "--subject", SUBJECT)
+    assert "--request-id" in outcome.talk.splitlines()[0]
+    request_id = outcome.talk.splitlines()[0].rpartition(" ")[2]
+    again = sender.done(
+        "send", DECISION, "--to", NOI_VU, "--subject", SUBJECT, "--request-id", request_id
+    )
+    assert again["document_id"] == json.loads(outcome.output)["document_id"]
