@@ -1,0 +1,98 @@
+"""The floor: bytes echoed over one gRPC stream with mutual TLS, by a process that does nothing.
+
+Run by the benchmarks of the exchange, in the same minute, so that both see the same machine.
+"""
+
+import asyncio
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import grpc
+
+from edockit.grpc_client import peer_channel
+from edockit.grpc_server import bind
+from edockit.grpc_tls import TlsMaterial, TlsProvider
+from tests.integration.edockit.echo import STREAM, handler
+from tests.support.pki import Leaf, dns_name, tls_leaf
+
+IN_FLIGHT = 4  # messages, as between nodes
+SERVER, CLIENT = "H29", "G01"
+
+
+def echo(message_bytes: int, count: int) -> tuple[float, float, float]:
+    """Echoes messages; returns seconds, and CPU seconds of client and server."""
+    server, client = tls_leaf(SERVER), tls_leaf(CLIENT)
+    told = {
+        "chain": server.certificate_pem.decode(),
+        "key": server.key_pem.decode(),
+        "pin": client.certificate_pem.decode(),
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.benchmarks.raw_echo"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        process.stdin.write(json.dumps(told) + "\n")
+        process.stdin.flush()
+        port = int(process.stdout.readline())
+        return asyncio.run(_client(port, server, client, process.pid, message_bytes, count))
+    finally:
+        process.stdin.close()
+        process.wait(10)
+
+
+def cpu_seconds(process_id: int) -> float:
+    """User and system time of a process so far."""
+    fields = Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / 100  # USER_HZ
+
+
+async def _client(port, server: Leaf, client: Leaf, server_process, message_bytes, count):
+    channel = peer_channel(
+        f"127.0.0.1:{port}",
+        own_chain=client.certificate_pem,
+        own_key=client.key_pem,
+        pins=[server.certificate_pem],
+        server_name=dns_name(SERVER),
+    )
+    async with channel:
+        call = channel.stream_stream(STREAM)()
+        await call.write(b"x")
+        await call.read()
+        message = bytes(message_bytes)
+        free = asyncio.Semaphore(IN_FLIGHT)
+        before = (time.perf_counter(), time.process_time(), cpu_seconds(server_process))
+
+        async def send():
+            for _ in range(count):
+                await free.acquire()
+                await call.write(message)
+
+        sending = asyncio.create_task(send())
+        for _ in range(count):
+            await call.read()
+            free.release()
+        await sending
+        after = (time.perf_counter(), time.process_time(), cpu_seconds(server_process))
+        await call.done_writing()
+    return tuple(new - old for new, old in zip(after, before, strict=True))
+
+
+async def _serve(told):
+    server = grpc.aio.server()
+    server.add_generic_rpc_handlers([handler()])
+    material = TlsMaterial(told["chain"].encode(), told["key"].encode(), [told["pin"].encode()])
+    port = bind(server, "127.0.0.1:0", TlsProvider(material))
+    await server.start()
+    print(port, flush=True)
+    await asyncio.to_thread(sys.stdin.read)
+    await server.stop(None)
+
+
+if __name__ == "__main__":
+    asyncio.run(_serve(json.loads(sys.stdin.readline())))
