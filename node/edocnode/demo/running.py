@@ -15,7 +15,7 @@ from edocnode.demo.scenario import Scenario
 from edocnode.demo.steps import Steps
 
 DEMO_SCHEMA = "edoc.demo/v1"
-SPACE_FACTOR = 5  # the attachment, both nodes' copies, the saved one, the evidence
+SPACE_FACTOR = 6  # the attachment, both nodes' copies, the saved one, the evidence twice
 
 
 def run_demo(console: Console, *, attachment_mib: int, keep: bool) -> None:
@@ -84,7 +84,7 @@ def _failed(error: EdocError, steps: Steps, folder: Path) -> EdocError:
     where = f"Step {step.number} ({step.title})" if step else "The demonstration"
     return EdocError(
         f"{where} failed: {error.message}",
-        hint=f"{error.hint} Logs and data are in {folder}".strip(),
+        hint=f"{error.hint}\nLogs and data are in {folder}".strip(),
         folder=str(folder),
     )
 

@@ -64,8 +64,8 @@ class Scenario:
         return [
             ("Found a registry with new keys, and start it", self._found),
             ("Enter two agencies in the directory", self._enter),
-            (f"Join {self._sender.code} with a join string, and start its node", self._join_sender),
-            (f"Join {self._recipient.code} likewise", self._join_recipient),
+            ("Join both with a join string each; keys are made at the node", self._join),
+            ("Start both nodes", self._start_nodes),
             ("Connect the two nodes directly, by mutual TLS", self._connect),
             ("Make an attachment of random bytes", self._attach),
             ("Send a sealed document with that attachment", self._send),
@@ -98,18 +98,16 @@ class Scenario:
             entry = self._registry.call(*words)
             step.prove(f"{entry['code']} {entry['name']}: {entry['state']}")
 
-    def _join_sender(self, step: Step) -> None:
-        self._join(self._sender, step)
+    def _join(self, step: Step) -> None:
+        for agency in (self._sender, self._recipient):
+            invited = self._registry.call("invite", agency.code)
+            joined = agency.program.call("init", invited["join"], "--listen", LOOPBACK)
+            step.prove(f"{agency.code}: certificate of its seal {joined['seal_sha256']}")
 
-    def _join_recipient(self, step: Step) -> None:
-        self._join(self._recipient, step)
-
-    def _join(self, agency: Agency, step: Step) -> None:
-        invited = self._registry.call("invite", agency.code)
-        joined = agency.program.call("init", invited["join"], "--listen", LOOPBACK)
-        service = self._start(agency.program)
-        step.prove(f"node at {service.listen}, process {service.process_id}, keys made there")
-        step.prove(f"certificate of its seal: {joined['seal_sha256']}")
+    def _start_nodes(self, step: Step) -> None:
+        for agency in (self._sender, self._recipient):
+            service = self._start(agency.program)
+            step.prove(f"{agency.code} at {service.listen}, process {service.process_id}")
 
     def _connect(self, step: Step) -> None:
         for one, other in (
@@ -171,7 +169,7 @@ class Scenario:
 
     def _ask(self, step: Step) -> None:
         delivery = poll("the outbox does not tell", self._waiting, every_s=0.2, timeout_s=30)
-        step.prove(f"{delivery['state']}: {delivery['reason']} {delivery['message']}")
+        step.prove(f"{delivery['state']}: {delivery['message']} ({delivery['reason']})")
         step.prove(f"next attempt {delivery['next_attempt_at']}; nobody has to do anything")
 
     def _resume(self, step: Step) -> None:
@@ -192,8 +190,7 @@ class Scenario:
         delivery = self._delivery(self._document)
         if delivery["state"] != "delivered":
             raise EdocError(f"the document is {delivery['state']}: {delivery['message']}")
-        step.prove(f"{delivery['recipient']} received it: {delivery['state']}")
-        step.prove(f"at {delivery['since']}, after {delivery['attempts']} attempts")
+        step.prove(f"{delivery['state']} to {delivery['recipient']} at {delivery['since']}")
 
     def _save(self, step: Step) -> None:
         target = self._folder / "saved"
