@@ -50,6 +50,7 @@ from edocnode.rpc.messages import (
     hello_from_message,
     hello_to_message,
 )
+from edocnode.rpc.peers import WRITE_FAILED
 from tests.support.nation import NO_MARK, Agency, Nation, new_uuid7
 
 SERVICE = "/edocnet.exchange.v1.ExchangeService"
@@ -145,9 +146,14 @@ class BadPeer:
         *contents: bytes,
         names: Sequence[str] = (),
         record: bytes | None = None,
+        size_stated: int | None = None,
         **changes: object,
     ) -> Letter:
-        """Writes a letter; every field of its envelope can be bent."""
+        """Writes a letter; every field of its envelope can be bent.
+
+        Args:
+            size_stated: What the envelope says of the size of every part but the record.
+        """
         moment = now()
         contents = contents or (CONTENT,)
         document_id = str(changes.get("document_id", new_uuid7(moment)))
@@ -170,7 +176,7 @@ class BadPeer:
             "urgency": Urgency.NORMAL,
             "operation": Operation.NEW,
             "parts": tuple(
-                part(index, name, data)
+                part(index, name, data, **_stated(size_stated if index else None))
                 for index, (name, data) in enumerate(zip(named, datas, strict=True))
             ),
         }
@@ -340,11 +346,13 @@ class Connection:
 
 
 class Stream:
-    """A call of two streams."""
+    """A call of two streams; it is read all the time, or gRPC would hide how it ended."""
 
     def __init__(self, call: Any) -> None:
         self.call = call
         self.hello: Hello | None = None
+        self._came: asyncio.Queue[Any] = asyncio.Queue()
+        self._reading = asyncio.create_task(self._read_all())
 
     async def write(self, message: object) -> None:
         """Writes a message, or bytes in place of one.
@@ -354,10 +362,8 @@ class Stream:
         """
         try:
             await self.call.write(message)
-        except grpc.RpcError as error:
-            raise Ended(error) from error
-        except asyncio.InvalidStateError as error:
-            await self._raise_end(error)
+        except (grpc.RpcError, asyncio.InvalidStateError) as error:
+            raise await self._reading from error
 
     async def read(self) -> Any:
         """Reads a message.
@@ -365,24 +371,36 @@ class Stream:
         Raises:
             Ended: The node has ended the stream.
         """
-        try:
-            message = await self.call.read()
-        except grpc.RpcError as error:
-            raise Ended(error) from error
-        if message is grpc.aio.EOF:
-            await self._raise_end(None)
+        message = await self._came.get()
+        if isinstance(message, Ended):
+            self._came.put_nowait(message)
+            raise message
         return message
 
-    async def _raise_end(self, cause: Exception | None) -> None:
-        trailing = await self.call.trailing_metadata()
-        raise Ended(
-            grpc.aio.AioRpcError(
-                await self.call.code(),
-                await self.call.initial_metadata(),
-                trailing,
-                details=await self.call.details(),
-            )
-        ) from cause
+    async def refused(self, *written: object) -> "Ended":
+        """Writes messages and reads until the node ends the stream for them."""
+        with contextlib.suppress(Ended):
+            for message in written:
+                await self.write(message)
+        return await self._reading
+
+    async def _read_all(self) -> "Ended":
+        with contextlib.suppress(grpc.RpcError):
+            while (message := await self.call.read()) is not grpc.aio.EOF:
+                self._came.put_nowait(message)
+        for _ in range(100):
+            if await self.call.details() != WRITE_FAILED:
+                break
+            await asyncio.sleep(0.01)  # until the node's status has arrived
+        status = grpc.aio.AioRpcError(
+            await self.call.code(),
+            await self.call.initial_metadata(),
+            await self.call.trailing_metadata(),
+            details=await self.call.details(),
+        )
+        ended = Ended(status)
+        self._came.put_nowait(ended)
+        return ended
 
     async def exchange(self, *parcels: Parcel) -> list[Answer]:
         """Sends parcels in one batch and returns their answers in the same order."""
@@ -411,6 +429,10 @@ def part(index: int, name: str, data: bytes, **changes: object) -> Part:
         "sha256": sha256(data).hexdigest(),
     }
     return Part(**(values | changes))
+
+
+def _stated(size: int | None) -> dict[str, object]:
+    return {} if size is None else {"size": size}
 
 
 def place(letter: Letter, index: int, *, offset: int = 0) -> messages.TransferRequest:

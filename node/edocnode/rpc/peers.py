@@ -31,7 +31,9 @@ from edocnode.rpc.messages import (
 )
 
 HELLO_WAIT = timedelta(seconds=10)
-PROGRESS_WAIT = timedelta(seconds=60)  # for the recipient to say what is on its disk
+PROGRESS_WAIT = timedelta(seconds=90)  # for the recipient's word on a chunk of 960 KiB
+STATUS_WAIT = timedelta(seconds=2)  # for the status of a call that has ended
+WRITE_FAILED = "Internal error from Core"  # gRPC's own words
 RECOVER_WAIT = timedelta(minutes=30)
 
 Call = grpc.aio.StreamStreamCall[Any, Any]
@@ -143,7 +145,7 @@ class Link:
                 start = await _progress(call)
             await _both(_send_chunks(call, source, start.offset), _until_complete(call))
         except grpc.RpcError as error:
-            raise self._told(error) from error
+            raise self._told(await _peers_word(call, error)) from error
         except (TimeoutError, asyncio.InvalidStateError) as error:
             raise PeerUnreachableError(
                 f"The node of {self._agency} stopped taking a part.", agency=self._agency
@@ -234,8 +236,10 @@ class Stream:
         message = await asyncio.to_thread(batch_to_message, parcels)
         try:
             await self._call.write(messages.DeliverRequest(batch=message))
-        except (grpc.RpcError, asyncio.InvalidStateError) as error:
-            raise await self._ended(error) from error
+        except grpc.RpcError as error:
+            raise self._told(await _peers_word(self._call, error)) from error
+        except asyncio.InvalidStateError as error:
+            raise PeerUnreachableError("The peer ended the stream.") from error
 
     async def answers(self) -> AsyncIterator[Sequence[Answer]]:
         """Answers as they come."""
@@ -245,16 +249,37 @@ class Stream:
                     raise RequestInvalidError("The peer said hello twice; update its node.")
                 yield await asyncio.to_thread(answers_from_message, response.answers)
         except grpc.RpcError as error:
-            raise self._told(error) from error
+            raise self._told(await _peers_word(self._call, error)) from error
 
     async def close(self) -> None:
         """Ends the stream."""
         self._call.cancel()
 
-    async def _ended(self, error: Exception) -> EdocError:
-        if isinstance(error, grpc.RpcError):
-            return self._told(error)
-        return PeerUnreachableError("The peer ended the stream.")
+
+async def _peers_word(call: Call, error: grpc.RpcError) -> grpc.RpcError:
+    """The error with which the peer ended a call.
+
+    A write that fails makes gRPC tell of an error of its own, until the peer's status has arrived.
+    """
+    deadline = asyncio.get_running_loop().time() + STATUS_WAIT.total_seconds()
+    while await call.details() == WRITE_FAILED:
+        if asyncio.get_running_loop().time() > deadline:
+            return _unavailable("the connection broke")
+        await asyncio.sleep(STATUS_WAIT.total_seconds() / 100)
+    code = await call.code()
+    if code is grpc.StatusCode.OK:
+        return error
+    return grpc.aio.AioRpcError(
+        code,
+        await call.initial_metadata(),
+        await call.trailing_metadata(),
+        details=await call.details(),
+    )
+
+
+def _unavailable(details: str) -> grpc.aio.AioRpcError:
+    nothing = grpc.aio.Metadata()
+    return grpc.aio.AioRpcError(grpc.StatusCode.UNAVAILABLE, nothing, nothing, details=details)
 
 
 async def _progress(call: Call) -> messages.TransferResponse:
