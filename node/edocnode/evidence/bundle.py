@@ -70,28 +70,16 @@ def write_bundle(
         SealerStoppedError: The key cannot be reached at the moment.
     """
     envelope = canonical.decode(evidence.envelope.statement, Envelope)
-    signers = _signers(evidence, exporter)
-    chains = {name: directory.seals.listed(*signer).chain for name, signer in signers.items()}
-    roles = role_files(directory, {agency for agency, _ in signers.values()})
-    small = {
-        **derived_members(folders_of(evidence), roles, chains),
-        **{
-            record_name(number): status.record
-            for number, status in enumerate(evidence.statuses, 1)
-            if status.record is not None
-        },
-        manifests.INSTRUCTIONS: instructions(),
-    }
+    small, chain = _small_members(evidence, directory, exporter)
     parts = {
         part_name(part.index): part
         for part in envelope.parts
         if part.index in evidence.inline or part.index in evidence.blobs
     }
-    digests = tuple(sha256(der).hexdigest() for der in chains[manifests.MANIFEST])
     listing = Manifest(
         network=envelope.network,
         agency=exporter.agency,
-        certificates=digests,
+        certificates=tuple(sha256(der).hexdigest() for der in chain),
         suite=exporter.signer.suite,
         time=time_text(now),
         message_id=envelope.message_id,
@@ -103,12 +91,7 @@ def write_bundle(
         _put(archive, manifests.MANIFEST_SIGNATURE, exporter.signer.sign(data))
         for name in sorted(small):
             _put(archive, name, small[name])
-        for name, part in sorted(parts.items()):
-            if part.index in evidence.inline:
-                _copy(archive, name, part, [evidence.inline[part.index]])
-            else:
-                with open_blob(part.sha256) as pieces:
-                    _copy(archive, name, part, pieces)
+        _copy_parts(archive, parts, evidence, open_blob)
     return sha256(data).hexdigest()
 
 
@@ -142,6 +125,21 @@ def _signers(evidence: MessageEvidence, exporter: Exporter) -> dict[str, tuple[s
     return signers
 
 
+def _small_members(
+    evidence: MessageEvidence, directory: Directory, exporter: Exporter
+) -> tuple[dict[str, bytes], tuple[bytes, ...]]:
+    """All members but the manifest and the parts; and the chain of the maker's certificate."""
+    signers = _signers(evidence, exporter)
+    chains = {name: directory.seals.listed(*signer).chain for name, signer in signers.items()}
+    roles = role_files(directory, {agency for agency, _ in signers.values()})
+    members = derived_members(folders_of(evidence), roles, chains)
+    for number, status in enumerate(evidence.statuses, 1):
+        if status.record is not None:
+            members[record_name(number)] = status.record
+    members[manifests.INSTRUCTIONS] = instructions()
+    return members, chains[manifests.MANIFEST]
+
+
 def _listing(small: Mapping[str, bytes], parts: Mapping[str, Part]) -> tuple[Member, ...]:
     members = [
         Member(name=name, size=len(data), sha256=sha256(data).hexdigest())
@@ -156,6 +154,17 @@ def _listing(small: Mapping[str, bytes], parts: Mapping[str, Part]) -> tuple[Mem
 def _put(archive: ZipFile, name: str, data: bytes) -> None:
     with archive.open(_entry(name, len(data)), "w") as member:
         member.write(data)
+
+
+def _copy_parts(
+    archive: ZipFile, parts: Mapping[str, Part], evidence: MessageEvidence, open_blob: OpenBlob
+) -> None:
+    for name, part in sorted(parts.items()):
+        if part.index in evidence.inline:
+            _copy(archive, name, part, [evidence.inline[part.index]])
+        else:
+            with open_blob(part.sha256) as pieces:
+                _copy(archive, name, part, pieces)
 
 
 def _copy(archive: ZipFile, name: str, part: Part, pieces: Iterable[bytes]) -> None:

@@ -21,6 +21,7 @@ from edoccore.signing.statements import Receipt, parse_time
 from edocnode.evidence import links, reading
 from edocnode.evidence.container import Container, invalid, open_container
 from edocnode.evidence.directory_extract import (
+    Extract,
     RoleFiles,
     fingerprints,
     read_extract,
@@ -87,32 +88,25 @@ def _judge(
         _check_listed(container, manifest)
         roles = _role_files(container)
     found = fingerprints(roles)
-    anchor = next((digest for digest in found.values() if digest in trusted), None)
     if not trusted:
-        return Verdict(
-            kind=VerdictKind.NO_ANCHOR, fingerprint=next(iter(found.values()), ""), facts={}
-        )
+        oldest = next(iter(found.values()), "")
+        return Verdict(kind=VerdictKind.NO_ANCHOR, fingerprint=oldest, facts={})
     with _step(3):
-        if anchor is None:
-            raise EvidenceInvalidError(
-                f"No root file has the trusted fingerprint; found: {', '.join(found.values())}."
-            )
+        anchor = _anchor(found, trusted)
     with _step(4):
         extract = read_extract(roles, anchor, known=revocations)
     with _step(6):
         maker = reading.check_manifest(container, manifest, data, extract)
     with _step(7):
-        statements = {
-            folder: reading.check_statement(folder, sealed, extract)
-            for folder, sealed in reading.read_statements(container).items()
-        }
+        statements = _statements(container, extract)
         _check_derived(container, statements, roles, maker)
         _check_clock(statements, manifest, now)
     with _step(8):
         notes = links.check_all(container, statements, extract)
-        _check_message(manifest, statements)
-    made_at = parse_time(manifest.time)
-    kind, findings = judge_times(statements, (maker, made_at), extract.book.revocations)
+        if manifest.message_id != statements["envelope"].value.message_id:
+            raise invalid(MANIFEST, "it is of another message than the envelope")
+    witness = (maker, parse_time(manifest.time))
+    kind, findings = judge_times(statements, witness, extract.book.revocations)
     return Verdict(
         kind=kind,
         findings=tuple(findings),
@@ -122,6 +116,23 @@ def _judge(
         made_at=manifest.time,
         facts=_facts(statements),
     )
+
+
+def _anchor(found: Mapping[str, str], trusted: set[str]) -> str:
+    """The oldest root file that is trusted."""
+    anchor = next((digest for digest in found.values() if digest in trusted), None)
+    if anchor is None:
+        raise EvidenceInvalidError(
+            f"No root file has the trusted fingerprint; found: {', '.join(found.values())}."
+        )
+    return anchor
+
+
+def _statements(container: Container, extract: Extract) -> dict[str, CheckedStatement]:
+    return {
+        folder: reading.check_statement(folder, sealed, extract)
+        for folder, sealed in reading.read_statements(container).items()
+    }
 
 
 def _root_digests(directory: Directory) -> set[str]:
@@ -192,11 +203,6 @@ def _check_clock(
     for name, moment in moments.items():
         if moment > now + MAX_SKEW:
             raise invalid(name, f"its time {moment.isoformat()} lies in the future")
-
-
-def _check_message(manifest: Manifest, statements: Mapping[str, CheckedStatement]) -> None:
-    if manifest.message_id != statements["envelope"].value.message_id:
-        raise invalid(MANIFEST, "it is of another message than the envelope")
 
 
 def _facts(statements: Mapping[str, CheckedStatement]) -> dict[str, str]:

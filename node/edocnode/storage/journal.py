@@ -11,9 +11,12 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from edoccore.errors import EdocError
 from edoccore.identity.keys import PublicKey
+from edoccore.signing import canonical
 from edoccore.signing.merkle import leaf_hash
 from edoccore.signing.seal import SignedSeal
+from edoccore.signing.statements import Seal
 from edockit.database import Database
 from edocnode.domain.journal import JournalEntry, JournalReport, verify_journal
 from edocnode.storage.tables import (
@@ -25,7 +28,8 @@ from edocnode.storage.tables import (
     table_of,
 )
 
-WINDOW = 2000  # seals whose leaves are held at once; a seal has up to a few hundred leaves
+WINDOW = 20_000  # seals whose leaves are held at once,
+WINDOW_LEAVES = 200_000  # or fewer, when they have more leaves together
 _ROWS = 500  # fetched at once
 
 _EFFECT = table_of(EffectRow)
@@ -100,13 +104,24 @@ def read_journal(connection: Connection, agency: str) -> Iterator[JournalEntry]:
     """All stored seals of an agency with the leaves under them, by epoch and index."""
     rows = connection.execution_options(yield_per=_ROWS).execute(_SEALS, {"agency": agency})
     window: list[_StoredSeal] = []
+    leaves = 0
     for row in rows:
         signed = SignedSeal(row.data, row.signature)
         window.append(_StoredSeal(row.id, row.epoch, row.seal_index, signed))
-        if len(window) == WINDOW:
+        leaves += _stated_leaves(row.data)
+        if len(window) >= WINDOW or leaves >= WINDOW_LEAVES:
             yield from _with_leaves(connection, window)
-            window = []
+            window, leaves = [], 0
     yield from _with_leaves(connection, window)
+
+
+def _stated_leaves(seal: bytes) -> int:
+    """How many leaves a stored seal states; a damaged one, which verification will tell, none."""
+    try:
+        stated = canonical.decode(seal, Seal)
+    except EdocError:
+        return 0
+    return stated.statements.size + stated.effects.size
 
 
 def _with_leaves(connection: Connection, window: list[_StoredSeal]) -> Iterator[JournalEntry]:
