@@ -27,6 +27,7 @@ from edockit.grpc_peer import AuthContext, is_tls_certificate, peer_certificate,
 from edockit.grpc_server import HANDSHAKE_TIMEOUT_MS, bind, office_server, peer_server
 from edockit.grpc_tls import TlsMaterial, TlsProvider
 from edockit.unix_socket import bind_unix, remove_socket
+from edocnode.app.evidence import EvidenceDesk, seal_signer
 from edocnode.app.parts import SealingContext, SealingParts, open_sealing, seal_endpoint
 from edocnode.rpc.directory import GrpcSources
 from edocnode.rpc.joining import load_or_fetch, publish_endpoint
@@ -284,7 +285,21 @@ def _local_parts(ground: Ground, workers: Workers) -> LocalParts:
         sealer=ground.sealing.sealer,
         directory=ground.keeper,
         greeter=workers.greeter,
+        evidence=_evidence_desk(ground, workers),
         blobs=workers.blobs,
+        clock=ground.clock,
+    )
+
+
+def _evidence_desk(ground: Ground, workers: Workers) -> EvidenceDesk:
+    return EvidenceDesk(
+        agency=ground.identity.agency,
+        network=ground.identity.network,
+        database=ground.sealing.database,
+        blobs=workers.blobs,
+        scratch=ground.folder.path,
+        signer=seal_signer(ground.folder),
+        directory=ground.directory,
         clock=ground.clock,
     )
 

@@ -7,7 +7,17 @@ from typing import Annotated
 import typer
 
 from edockit.console import Console, new_app, run
-from edocnode.cli import configuring, deciding, demo, operating, reading, running, saving, sending
+from edocnode.cli import (
+    configuring,
+    deciding,
+    demo,
+    operating,
+    proving,
+    reading,
+    running,
+    saving,
+    sending,
+)
 from edocnode.cli.context import CommandContext
 
 NAME = "edocnode"
@@ -31,6 +41,8 @@ def build_app() -> typer.Typer:
     app.command()(operating.ping)
     app.command()(operating.takeover)
     app.command()(demo.demo)
+    app.add_typer(proving.build_evidence_app(), name="evidence")
+    app.add_typer(proving.build_journal_app(), name="journal")
     app.add_typer(configuring.build_app(), name="config")
     return app
 

@@ -10,7 +10,7 @@ from edocnode.cli.wording import clock, peer_trouble, sentence
 
 
 def status(context: typer.Context) -> None:
-    """Shows problems first, then the directory, the sealer and what waits."""
+    """Shows alarms, directory, sealer and queues."""
     options: CommandContext = context.obj
     with options.admin() as node:
         found = node.status()
@@ -18,7 +18,7 @@ def status(context: typer.Context) -> None:
 
 
 def peers(context: typer.Context) -> None:
-    """Lists the other agencies' nodes and how each one answers."""
+    """Lists other nodes and how they answer."""
     from edockit.console import table
 
     options: CommandContext = context.obj
@@ -47,7 +47,7 @@ def ping(
     context: typer.Context,
     code: Annotated[str, typer.Argument(metavar="CODE", help="Code of the agency.")],
 ) -> None:
-    """Connects to an agency's node now and checks that it is the right one."""
+    """Calls an agency's node and checks who answers."""
     options: CommandContext = context.obj
     with options.admin() as node:
         found = node.ping(code)
@@ -68,7 +68,10 @@ def takeover(
     ] = False,
     actor: Annotated[str, typer.Option("--actor", help="Who decides it; default: you.")] = "",
 ) -> None:
-    """Makes this copy of the node the one that speaks for its agency."""
+    """Lets this copy of the node speak, no other.
+
+    Needed after an alarm that another copy of the data folder was started later.
+    """
     if not yes:
         raise RequestInvalidError(
             "After a takeover peers refuse every other copy of this node.",

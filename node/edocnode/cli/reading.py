@@ -51,7 +51,10 @@ def outbox(
     ] = "",
     agency: Agency = "",
 ) -> None:
-    """Lists sent documents, newest first: where each delivery stands, since when and why."""
+    """Lists sent documents and their deliveries.
+
+    Newest first; says where each delivery stands, since when, why, and when it goes on.
+    """
     options: CommandContext = context.obj
     with options.office() as office:
         found = office.outbox(agency=agency, state=state, limit=limit, after=after)

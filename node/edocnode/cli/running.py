@@ -33,7 +33,7 @@ def init(
         typer.Option("--advertise", help="HOST:PORT by which others reach it; default: --listen."),
     ] = None,
 ) -> None:
-    """Joins a network: makes keys, enrols with the registry, publishes the address."""
+    """Joins a network: keys, enrolment, address."""
     from edoccore.directory.join import parse_join
     from edockit.logs import LogFormat, set_up_logs
     from edocnode.app.joining import join_network
@@ -62,7 +62,10 @@ def init(
 
 
 def serve(context: typer.Context) -> None:
-    """Exchanges documents until SIGTERM or Ctrl-C; prints one line of JSON when ready."""
+    """Runs the node until SIGTERM or Ctrl-C.
+
+    Prints one line of JSON once it can be reached; its log goes to stderr.
+    """
     from edockit.logs import LogFormat, set_up_logs
 
     options: CommandContext = context.obj

@@ -49,7 +49,10 @@ def save(
     to: Annotated[Path, typer.Option("--to", help="Folder to write to; made when missing.")],
     force: Annotated[bool, typer.Option("--force", help="Replace files that are there.")] = False,
 ) -> None:
-    """Writes the files of a document into a folder and prints their paths."""
+    """Writes the files of a document to a folder.
+
+    Prints their paths. When one is there already, nothing is written.
+    """
     options: CommandContext = context.obj
     with options.office() as office:
         found = office.document(document)

@@ -49,7 +49,7 @@ def send(
         float, typer.Option("--wait", min=0, help="Wait this many seconds for the receipts.")
     ] = 0,
 ) -> int:
-    """Seals and sends a document; done when it is durably queued."""
+    """Sends a document; done once safely queued."""
     from edocnode.rpc.office_client import Outgoing
 
     options: CommandContext = context.obj

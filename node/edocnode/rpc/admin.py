@@ -2,10 +2,10 @@
 
 import asyncio
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 import grpc
 from google.protobuf.duration_pb2 import Duration
@@ -20,9 +20,10 @@ from edocnet.admin.v1 import admin_service_pb2 as messages
 from edocnet.admin.v1 import admin_service_pb2_grpc as services
 from edocnode.domain.decisions import MAX_ACTOR
 from edocnode.domain.exchange import Hello
-from edocnode.domain.model import Alarm, EpochHead, PeerQueue, PeerStatus
+from edocnode.domain.journal import JournalReport
+from edocnode.domain.model import Alarm, EpochHead, MessageId, PeerQueue, PeerStatus
 from edocnode.domain.office_model import OfficeStore
-from edocnode.rpc.office import Wakes
+from edocnode.rpc.office import CHUNK_BYTES, Wakes, sent_message
 from edocnode.rpc.office_messages import optional_timestamp, timestamp
 
 TAKEOVER = "admin.takeover"
@@ -97,6 +98,20 @@ class Greets(Protocol):
         """Exchanges hellos with one peer."""
 
 
+class Evidence(Protocol):
+    """Proofs for third parties."""
+
+    async def verify_journal(self) -> JournalReport:
+        """Verifies this node's own journal."""
+
+    async def export(self, message_id: MessageId) -> BinaryIO:
+        """Writes the evidence of a message; the zip, open at its beginning.
+
+        Raises:
+            DocumentUnknownError: No sealed message here has this id.
+        """
+
+
 @dataclass(slots=True, kw_only=True)
 class Place:
     """Where the node listens; known once it is bound."""
@@ -117,6 +132,7 @@ class AdminParts:
     sealer: SealerView
     directory: DirectoryView
     greeter: Greets
+    evidence: Evidence
     clock: Callable[[], datetime]
     started_at: datetime
     place: Place = field(default_factory=Place)
@@ -217,6 +233,51 @@ class AdminServicer(services.AdminServiceServicer):
         if parts.sealer.state != SEALING:
             raise SealerStoppedError(parts.sealer.problem or None)
         return messages.TakeOverResponse(epoch=parts.sealer.epoch)
+
+    async def VerifyJournal(
+        self,
+        request: messages.VerifyJournalRequest,
+        context: grpc.aio.ServicerContext[
+            messages.VerifyJournalRequest, messages.VerifyJournalResponse
+        ],
+    ) -> messages.VerifyJournalResponse:
+        """Checks the whole journal."""
+        report = await self._parts.evidence.verify_journal()
+        head = report.head
+        return messages.VerifyJournalResponse(
+            verdict=report.verdict,
+            epochs=report.epochs,
+            seals=report.seals,
+            lost=report.lost,
+            statements=report.statements,
+            effects=report.effects,
+            epoch=head.epoch if head else b"",
+            size=head.size if head else 0,
+            root=head.root if head else b"",
+            findings=[
+                messages.JournalFinding(
+                    verdict=finding.verdict,
+                    epoch=finding.epoch,
+                    index=finding.index,
+                    why=finding.why,
+                )
+                for finding in report.findings
+            ],
+        )
+
+    async def ExportEvidence(
+        self,
+        request: messages.ExportEvidenceRequest,
+        context: grpc.aio.ServicerContext[
+            messages.ExportEvidenceRequest, messages.ExportEvidenceResponse
+        ],
+    ) -> AsyncIterator[messages.ExportEvidenceResponse]:
+        """Sends the evidence of one delivery."""
+        found = await self._parts.office.find(request.id)
+        message_id = sent_message(found, request.recipient)
+        with await self._parts.evidence.export(message_id) as file:
+            while chunk := await asyncio.to_thread(file.read, CHUNK_BYTES):
+                yield messages.ExportEvidenceResponse(chunk=chunk)
 
     async def _sealer_status(self) -> messages.SealerStatus:
         sealer = self._parts.sealer

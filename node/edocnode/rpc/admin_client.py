@@ -24,6 +24,7 @@ STATUS_SCHEMA = "edoc.status/v1"
 READY_SCHEMA = "edoc.ready/v1"
 PEERS_SCHEMA = "edoc.peers/v1"
 PING_SCHEMA = "edoc.ping/v1"
+JOURNAL_SCHEMA = "edoc.journal/v1"
 TAKEOVER_SCHEMA = "edoc.takeover/v1"
 CALL_TIMEOUT_S = 30.0
 PING_TIMEOUT_S = 60.0
@@ -101,6 +102,43 @@ class AdminClient:
             request = messages.TakeOverRequest(actor=actor)
             answer = self._stub.TakeOver(request, timeout=CALL_TIMEOUT_S)
         return {"schema": TAKEOVER_SCHEMA, "epoch": uuid_text(answer.epoch)}
+
+    def verify_journal(self) -> Json:
+        """What the node's own journal is worth, ``edoc.journal/v1``.
+
+        Raises:
+            NodeNotRunningError: It does not answer.
+        """
+        with _errors():
+            answer = self._stub.VerifyJournal(messages.VerifyJournalRequest())
+        names = ("verdict", "epochs", "seals", "lost", "statements", "effects", "size")
+        return {
+            "schema": JOURNAL_SCHEMA,
+            **{name: getattr(answer, name) for name in names},
+            "epoch": uuid_text(answer.epoch) if answer.epoch else "",
+            "root": answer.root.hex(),
+            "findings": [
+                {
+                    "verdict": item.verdict,
+                    "epoch": item.epoch,
+                    "index": item.index,
+                    "why": item.why,
+                }
+                for item in answer.findings
+            ],
+        }
+
+    def export_evidence(self, document: str, recipient: str) -> Iterator[bytes]:
+        """The evidence of one delivery, a zip file in chunks.
+
+        Raises:
+            DocumentUnknownError: There is no such delivery, or it is not sealed yet.
+            RequestInvalidError: It was sent to several, and no recipient is named.
+        """
+        request = messages.ExportEvidenceRequest(id=document, recipient=recipient)
+        with _errors():
+            for answer in self._stub.ExportEvidence(request):
+                yield answer.chunk
 
 
 @contextlib.contextmanager

@@ -20,6 +20,7 @@ from edocnode.rpc.admin import (
     AdminServicer,
     AdminStore,
     DirectoryView,
+    Evidence,
     Greets,
     Place,
     SealerView,
@@ -49,6 +50,7 @@ class LocalParts:
     sealer: SealerView
     directory: DirectoryView
     greeter: Greets
+    evidence: Evidence
     blobs: BlobFolder
     clock: Callable[[], datetime]
 
@@ -82,6 +84,7 @@ def register_local(server: grpc.aio.Server, parts: LocalParts) -> Place:
             sealer=parts.sealer,
             directory=parts.directory,
             greeter=parts.greeter,
+            evidence=parts.evidence,
             clock=parts.clock,
             started_at=parts.clock(),
             place=place,

@@ -362,37 +362,55 @@ class VerifyJournalResponse(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    VERDICT_FIELD_NUMBER: _builtins.int
     EPOCHS_FIELD_NUMBER: _builtins.int
     SEALS_FIELD_NUMBER: _builtins.int
+    LOST_FIELD_NUMBER: _builtins.int
     STATEMENTS_FIELD_NUMBER: _builtins.int
+    EFFECTS_FIELD_NUMBER: _builtins.int
     EPOCH_FIELD_NUMBER: _builtins.int
     SIZE_FIELD_NUMBER: _builtins.int
     ROOT_FIELD_NUMBER: _builtins.int
+    FINDINGS_FIELD_NUMBER: _builtins.int
+    verdict: _builtins.str
+    """`ok`, `tail lost at restore` or `broken`."""
     epochs: _builtins.int
     """Epochs checked."""
     seals: _builtins.int
-    """Seals checked."""
+    """Seals of the journal as it continues."""
+    lost: _builtins.int
+    """Seals that lie besides: given back by peers after a restore."""
     statements: _builtins.int
     """Statements whose place under a seal was checked."""
+    effects: _builtins.int
+    """Local effects whose place under a seal was checked."""
     epoch: _builtins.bytes
     """Newest epoch, 16 bytes; empty when nothing was ever sealed."""
     size: _builtins.int
     """Seals in it."""
     root: _builtins.bytes
     """Merkle root over them, 32 bytes."""
+    @_builtins.property
+    def findings(self) -> _containers.RepeatedCompositeFieldContainer[Global___JournalFinding]:
+        """Where it is not as it should be; at most 100."""
+
     def __init__(
         self,
         *,
+        verdict: _builtins.str = ...,
         epochs: _builtins.int = ...,
         seals: _builtins.int = ...,
+        lost: _builtins.int = ...,
         statements: _builtins.int = ...,
+        effects: _builtins.int = ...,
         epoch: _builtins.bytes = ...,
         size: _builtins.int = ...,
         root: _builtins.bytes = ...,
+        findings: _abc.Iterable[Global___JournalFinding] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "epochs", b"epochs", "root", b"root", "seals", b"seals", "size", b"size", "statements", b"statements"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["effects", b"effects", "epoch", b"epoch", "epochs", b"epochs", "findings", b"findings", "lost", b"lost", "root", b"root", "seals", b"seals", "size", b"size", "statements", b"statements", "verdict", b"verdict"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -523,6 +541,40 @@ class SealerStatus(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SealerStatus: _TypeAlias = SealerStatus  # noqa: Y015
+
+@_typing.final
+class JournalFinding(_message.Message):
+    """Where a journal is not as it should be."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERDICT_FIELD_NUMBER: _builtins.int
+    EPOCH_FIELD_NUMBER: _builtins.int
+    INDEX_FIELD_NUMBER: _builtins.int
+    WHY_FIELD_NUMBER: _builtins.int
+    verdict: _builtins.str
+    """What follows from it, as in VerifyJournalResponse."""
+    epoch: _builtins.str
+    """Epoch concerned, as text."""
+    index: _builtins.int
+    """Place of the seal in its epoch."""
+    why: _builtins.str
+    """What was found."""
+    def __init__(
+        self,
+        *,
+        verdict: _builtins.str = ...,
+        epoch: _builtins.str = ...,
+        index: _builtins.int = ...,
+        why: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "index", b"index", "verdict", b"verdict", "why", b"why"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___JournalFinding: _TypeAlias = JournalFinding  # noqa: Y015
 
 @_typing.final
 class Alarm(_message.Message):

@@ -107,8 +107,8 @@ class AdminServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def VerifyJournal(self, request, context):
-        """Checks the whole journal of this node: every seal, signature, proof and link. Read-only; takes
-        seconds per million seals. Fails with JOURNAL_BROKEN.
+        """Checks the whole journal of this node: every seal, signature, leaf and start of an epoch, and
+        says what it is worth. Read-only; takes seconds per million seals.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

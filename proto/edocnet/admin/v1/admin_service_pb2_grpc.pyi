@@ -55,8 +55,8 @@ class AdminServiceStub:
     opens an epoch.
     """
     VerifyJournal: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.VerifyJournalRequest, _admin_service_pb2.VerifyJournalResponse]
-    """Checks the whole journal of this node: every seal, signature, proof and link. Read-only; takes
-    seconds per million seals. Fails with JOURNAL_BROKEN.
+    """Checks the whole journal of this node: every seal, signature, leaf and start of an epoch, and
+    says what it is worth. Read-only; takes seconds per million seals.
     """
     ExportEvidence: _grpc.UnaryStreamMultiCallable[_admin_service_pb2.ExportEvidenceRequest, _admin_service_pb2.ExportEvidenceResponse]
     """Sends the evidence of one delivery as a zip file. Read-only."""
@@ -84,8 +84,8 @@ class AdminServiceAsyncStub(AdminServiceStub):
     opens an epoch.
     """
     VerifyJournal: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.VerifyJournalRequest, _admin_service_pb2.VerifyJournalResponse]  # type: ignore[assignment]
-    """Checks the whole journal of this node: every seal, signature, proof and link. Read-only; takes
-    seconds per million seals. Fails with JOURNAL_BROKEN.
+    """Checks the whole journal of this node: every seal, signature, leaf and start of an epoch, and
+    says what it is worth. Read-only; takes seconds per million seals.
     """
     ExportEvidence: _aio.UnaryStreamMultiCallable[_admin_service_pb2.ExportEvidenceRequest, _admin_service_pb2.ExportEvidenceResponse]  # type: ignore[assignment]
     """Sends the evidence of one delivery as a zip file. Read-only."""
@@ -140,8 +140,8 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_service_pb2.VerifyJournalRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_service_pb2.VerifyJournalResponse, _abc.Awaitable[_admin_service_pb2.VerifyJournalResponse]]:
-        """Checks the whole journal of this node: every seal, signature, proof and link. Read-only; takes
-        seconds per million seals. Fails with JOURNAL_BROKEN.
+        """Checks the whole journal of this node: every seal, signature, leaf and start of an epoch, and
+        says what it is worth. Read-only; takes seconds per million seals.
         """
 
     @_abc_1.abstractmethod

@@ -1,0 +1,229 @@
+"""Commands about proofs: evidence export, evidence verify, journal verify.
+
+Verifying needs no running node: evidence is a file, and the journal of a stopped node is read from
+its folder, whose lock is taken first.
+"""
+
+import asyncio
+import itertools
+import os
+import re
+from collections.abc import Iterable
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from edoccore.errors import ExitCode, FileExistsHereError, NodeNotRunningError, RequestInvalidError
+from edoccore.signing.statements import uuid_text
+from edockit.console import new_app
+from edocnode.cli.context import CommandContext, now
+from edocnode.cli.wording import plain
+
+if TYPE_CHECKING:
+    from edocnode.domain.journal import JournalReport
+    from edocnode.evidence.verdict import Verdict
+    from edocnode.settings import NodeSettings
+    from edocnode.storage.folder import DataFolder
+
+EVIDENCE_SCHEMA = "edoc.evidence/v1"
+VERDICT_SCHEMA = "edoc.verdict/v1"
+JOURNAL_SCHEMA = "edoc.journal/v1"
+SOUND = frozenset({"ok", "tail lost at restore"})
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+def build_evidence_app() -> typer.Typer:
+    """Puts the commands about evidence together."""
+    app = new_app("Exports and verifies evidence that anyone can check.")
+    app.command("export")(export)
+    app.command("verify")(verify)
+    return app
+
+
+def build_journal_app() -> typer.Typer:
+    """Puts the commands about the journal together."""
+    app = new_app("Checks the journal of this node's own seals.")
+    app.callback()(_journal)
+    app.command("verify")(verify_journal)
+    return app
+
+
+def _journal() -> None:
+    """Checks the journal of this node's own seals."""  # makes `verify` a word of its own
+
+
+def export(
+    context: typer.Context,
+    document: Annotated[
+        str,
+        typer.Argument(metavar="ID", help="Document id, message id, or its first 8 characters."),
+    ],
+    out: Annotated[Path, typer.Option("--out", help="File to write; never overwritten.")],
+    to: Annotated[str, typer.Option("--to", help="Recipient, when it was sent to several.")] = "",
+) -> None:
+    """Writes the evidence of one delivery as a zip file."""
+    options: CommandContext = context.obj
+    with options.admin() as node:
+        chunks = node.export_evidence(document, to)
+        first = next(chunks, b"")  # an error comes before the file is made
+        size, digest = _write_new(out, itertools.chain([first], chunks))
+    options.console.data(
+        {"schema": EVIDENCE_SCHEMA, "path": str(out), "size_bytes": size, "sha256": digest},
+        str(out),
+    )
+    options.console.say(f"Check it anywhere: edocnode evidence verify {out} --root SHA256")
+
+
+def verify(
+    context: typer.Context,
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", exists=True, dir_okay=False, help="The evidence.")
+    ],
+    root: Annotated[
+        str,
+        typer.Option("--root", help="SHA-256 of the network's root file, from another source."),
+    ] = "",
+) -> int:
+    """Judges an evidence file without any network."""
+    from edocnode.app.evidence import known_directory
+    from edocnode.evidence.verify import verify as judge
+
+    options: CommandContext = context.obj
+    if root and not _SHA256.fullmatch(root):
+        raise RequestInvalidError("--root is 64 digits and letters a-f.")
+    known = None
+    if options.data is not None and (not root or options.folder().is_joined()):
+        known = known_directory(options.folder())
+    verdict = judge(file, root=root or None, now=now(), known=known)
+    options.console.data(_verdict_object(verdict), _verdict_text(verdict))
+    return verdict.exit_code.value
+
+
+def verify_journal(context: typer.Context) -> int:
+    """Checks every seal, signature and link of this node's own journal."""
+    options: CommandContext = context.obj
+    try:
+        with options.admin() as node:
+            found = node.verify_journal()
+    except NodeNotRunningError:
+        found = _stopped_journal(options)
+    options.console.data(found, _journal_text(found))
+    if found["verdict"] not in SOUND:
+        return ExitCode.FAILED.value
+    return ExitCode.DONE.value
+
+
+def _write_new(path: Path, chunks: Iterable[bytes]) -> tuple[int, str]:
+    """Writes a file that must not be there yet; returns its size and digest."""
+    from edockit.files import write_all
+
+    try:
+        file = os.open(path, _NEW, 0o666)
+    except FileExistsError as error:
+        raise FileExistsHereError(
+            f"{path} is already there and is not overwritten.",
+            hint="Choose another name for --out.",
+            path=str(path),
+        ) from error
+    except OSError as error:
+        raise RequestInvalidError(f"{path} cannot be written: {error.strerror}.") from error
+    digest, size = sha256(), 0
+    try:
+        for chunk in chunks:
+            write_all(file, chunk)
+            digest.update(chunk)
+            size += len(chunk)
+        os.fsync(file)
+    except BaseException:
+        path.unlink()
+        raise
+    finally:
+        os.close(file)
+    return size, digest.hexdigest()
+
+
+def _stopped_journal(options: CommandContext) -> dict[str, Any]:
+    """The same from the folder of a stopped node."""
+    from edockit.files import lock_folder
+
+    folder = options.folder()
+    with lock_folder(folder.path):
+        report = asyncio.run(_read_journal(folder, options.settings()))
+    head = report.head
+    names = ("verdict", "epochs", "seals", "lost", "statements", "effects")
+    return {
+        "schema": JOURNAL_SCHEMA,
+        **{name: getattr(report, name) for name in names},
+        "size": head.size if head else 0,
+        "epoch": uuid_text(head.epoch) if head else "",
+        "root": head.root.hex() if head else "",
+        "findings": [
+            {name: getattr(finding, name) for name in ("verdict", "epoch", "index", "why")}
+            for finding in report.findings
+        ],
+    }
+
+
+async def _read_journal(folder: "DataFolder", settings: "NodeSettings") -> "JournalReport":
+    from edocnode.app.evidence import known_directory, verify_stored_journal
+    from edocnode.storage.store import open_store
+
+    identity = folder.identity()
+    database = open_store(settings.database_url(folder.database_file))
+    try:
+        return await verify_stored_journal(
+            database, known_directory(folder), agency=identity.agency, network=identity.network
+        )
+    finally:
+        database.close()
+
+
+def _journal_text(found: dict[str, Any]) -> str:
+    under = f"over {found['statements']} statements and {found['effects']} local effects"
+    lines = [
+        f"journal: {found['verdict']}",
+        f"  {found['seals']} seals in {found['epochs']} epochs, {under}",
+    ]
+    if found["epoch"]:
+        lines.append(f"  head: epoch {found['epoch']}, size {found['size']}, root {found['root']}")
+    if found["lost"]:
+        lines.append(f"  {found['lost']} seals lie in a tail that was lost at a restore")
+    lines += [
+        f"  {item['verdict']}: epoch {item['epoch']}, seal {item['index']}: {item['why']}"
+        for item in found["findings"]
+    ]
+    return "\n".join(lines)
+
+
+def _verdict_object(verdict: "Verdict") -> dict[str, Any]:
+    return {
+        "schema": VERDICT_SCHEMA,
+        "verdict": verdict.kind.value,
+        "findings": [
+            {"step": item.number, "member": item.member, "why": item.why}
+            for item in verdict.findings
+        ],
+        "notes": list(verdict.notes),
+        "root_sha256": verdict.fingerprint,
+        "made_by": verdict.made_by,
+        "made_at": verdict.made_at,
+        "facts": verdict.facts,
+    }
+
+
+def _verdict_text(verdict: "Verdict") -> str:
+    lines = [f"verdict: {verdict.kind.value}"]
+    lines += [
+        f"  step {item.number}{f', {plain(item.member)}' if item.member else ''}: {plain(item.why)}"
+        for item in verdict.findings
+    ]
+    lines += [f"  {name.replace('_', ' ')}: {plain(text)}" for name, text in verdict.facts.items()]
+    lines += [f"  note: {plain(note)}" for note in verdict.notes]
+    if verdict.made_by:
+        lines.append(f"  file made by {plain(verdict.made_by)} at {plain(verdict.made_at)}")
+    if verdict.fingerprint:
+        lines.append(f"  root {verdict.fingerprint}")
+    return "\n".join(lines)
