@@ -7,6 +7,7 @@ parts are read as a stream. Members must be stored, not compressed, as ``bundle`
 
 import re
 import stat
+import struct
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from hashlib import sha256
@@ -20,6 +21,16 @@ MAX_SMALL_BYTES = 8 * 1024 * 1024  # of a member that is held in memory; roles a
 MAX_SMALL_TOTAL_BYTES = 128 * 1024 * 1024
 _READ_BYTES = 1024 * 1024
 _ENCRYPTED = 0x1
+# What zipfile and zlib raise at damaged files; it does not promise a smaller set.
+_UNREADABLE = (
+    BadZipFile,
+    EOFError,
+    OSError,
+    OverflowError,
+    RuntimeError,  # NotImplementedError too
+    ValueError,
+    struct.error,
+)
 _PART = re.compile(r"parts/[0-9]{2}")
 
 
@@ -64,7 +75,7 @@ class Container:
             with self._archive.open(entry) as member:
                 while piece := member.read(_READ_BYTES):
                     yield piece
-        except (BadZipFile, EOFError, OSError, NotImplementedError, RuntimeError) as error:
+        except _UNREADABLE as error:
             raise invalid(name, f"it cannot be read ({error})") from error
 
 
@@ -74,11 +85,13 @@ def open_container(path: Path) -> Iterator[Container]:
 
     Raises:
         EvidenceInvalidError: It is no zip, or no zip such as ``bundle`` writes.
-        FileNotFoundError: There is no such file.
+        FileNotFoundError, IsADirectoryError, PermissionError: It cannot be opened at all.
     """
     try:
         archive = ZipFile(path)
-    except (BadZipFile, NotImplementedError, ValueError) as error:
+    except (FileNotFoundError, IsADirectoryError, PermissionError):
+        raise
+    except _UNREADABLE as error:
         raise EvidenceInvalidError(f"{path.name} is not a readable zip: {error}.") from error
     with archive:
         yield Container(archive, _checked(archive.infolist()))

@@ -119,7 +119,7 @@ def role_members(files: RoleFiles) -> dict[str, bytes]:
         members[f"roles/{role}/signed"] = opened.signed_bytes
         for keyid, signature in opened.signatures.items():
             if signature.signature:
-                members[f"roles/{role}/{keyid}.sig"] = bytes.fromhex(signature.signature)
+                members[f"roles/{role}/{keyid}.sig"] = _unhex(signature.signature, role)
                 signers.add(keyid)
         keys.update(_delegated_keys(opened.signed))
     for keyid in signers & keys.keys():
@@ -224,9 +224,21 @@ def _delegated_keys(signed: object) -> Mapping[str, Key]:
     return {}
 
 
+def _unhex(text: str, where: str) -> bytes:
+    try:
+        return bytes.fromhex(text)
+    except ValueError as error:
+        raise EvidenceInvalidError(f"A signature or key of {where} is not hex.") from error
+
+
 def _pem(key: Key) -> bytes:
-    public = str(key.keyval["public"])
+    public = key.keyval.get("public")
+    if not isinstance(public, str) or not public.isascii():
+        raise EvidenceInvalidError(f"The key {key.keyid} has no public key that can be read.")
     if key.keytype != "ed25519":
         return public.encode("ascii")
-    raw = Ed25519PublicKey.from_public_bytes(bytes.fromhex(public))
+    try:
+        raw = Ed25519PublicKey.from_public_bytes(_unhex(public, f"key {key.keyid}"))
+    except ValueError as error:
+        raise EvidenceInvalidError(f"The key {key.keyid} is no Ed25519 key.") from error
     return raw.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)

@@ -35,6 +35,7 @@ def test_honest_evidence_is_valid_by_hand(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_every_member_altered_by_one_bit_is_found_by_hand(
     made: Exchange, file: bytes, by_hand: ByHand, tmp_path: Path
 ) -> None:
@@ -49,6 +50,7 @@ def test_every_member_altered_by_one_bit_is_found_by_hand(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_steps_after_the_manifest_find_alterations_by_themselves(
     made: Exchange, file: bytes, by_hand: ByHand, tmp_path: Path
 ) -> None:

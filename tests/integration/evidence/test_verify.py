@@ -251,3 +251,30 @@ def test_too_many_statuses_are_not_exported(made: Exchange) -> None:
     evidence = replace(made.evidence, statuses=made.evidence.statuses * 51)
     with pytest.raises(EvidenceInvalidError):
         made.bundle(evidence=evidence)
+
+
+def test_damage_anywhere_in_the_file_is_judged_and_never_a_crash(
+    made: Exchange, file: bytes, tmp_path: Path
+) -> None:
+    chance = random.Random(9)
+    content = members(file)
+    for _ in range(400):
+        damaged = flipped(file, chance.randrange(len(file) * 8))
+        if chance.random() < 0.2:
+            damaged = damaged[: chance.randrange(len(damaged))]
+        if judge(made, damaged, tmp_path).kind is VerdictKind.VALID:
+            assert members(damaged) == content  # only what a zip says besides, such as times
+
+
+def test_hostile_root_before_the_anchor_is_refused_and_never_a_crash(
+    made: Exchange, file: bytes, tmp_path: Path
+) -> None:
+    content = members(file)
+    root = content["roles/root-1/file.json"]
+    for old, new in (
+        (b'"sig":"', b'"sig":"zz'),
+        (b'"public":"', b'"public":"\\u00e9'),
+        (b"{", b"["),
+    ):
+        hostile = {**content, "roles/root-0/file.json": root.replace(old, new)}
+        assert judge(made, signed_anew(made, hostile), tmp_path).kind is VerdictKind.INVALID
