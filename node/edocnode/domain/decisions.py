@@ -7,7 +7,6 @@ status that goes to the sender like any document.
 Source: Decision 28/2018/QD-TTg, Article 10(h).
 """
 
-from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 
@@ -31,9 +30,9 @@ from edoccore.signing.statements import (
     time_text,
     uuid_text,
 )
-from edocnode.domain.model import IncomingId, MessageId, NewDelivery, Submission
+from edocnode.domain.model import MessageId, NewDelivery, Submission
 from edocnode.domain.office import DEFAULT_LIFETIME
-from edocnode.domain.office_model import InboxEntry
+from edocnode.domain.office_model import Decision, DecisionPlan, InboxEntry
 
 MAX_ACTOR = 200  # characters
 MAX_CODE = 100
@@ -48,34 +47,6 @@ _TAKEN_IN = frozenset(
         DocumentState.FINISHED,
     }
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
-    """What was decided; ``code`` and ``reason`` are empty unless the document is rejected."""
-
-    state: DocumentState
-    actor: str
-    code: str = ""
-    reason: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DecisionPlan:
-    """A decision with everything that is kept with it.
-
-    Attributes:
-        expected: The state it was judged in; kept only if the document is still there.
-        effect: Exact bytes of the journal's leaf, without salt.
-        status: Tells the sender.
-    """
-
-    incoming_id: IncomingId
-    expected: DocumentState
-    decision: Decision
-    at: datetime
-    effect: bytes
-    status: Submission
 
 
 def check_decision(decision: Decision) -> None:

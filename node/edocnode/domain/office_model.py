@@ -7,14 +7,11 @@ in these lists; it shows as the recipient's state of a delivery.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from edoccore.signing.records import DocumentState
 from edoccore.signing.statements import Operation, Part, Urgency
-from edocnode.domain.model import DeliveryState, DocumentId, IncomingId, MessageId
-
-if TYPE_CHECKING:
-    from edocnode.domain.decisions import DecisionPlan
+from edocnode.domain.model import DeliveryState, DocumentId, IncomingId, MessageId, Submission
 
 MIN_PREFIX = 8  # characters of an id, without hyphens
 
@@ -167,6 +164,34 @@ class Found:
         return entry.document
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """What was decided; ``code`` and ``reason`` are empty unless the document is rejected."""
+
+    state: DocumentState
+    actor: str
+    code: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecisionPlan:
+    """A decision with everything that is kept with it.
+
+    Attributes:
+        expected: The state it was judged in; kept only if the document is still there.
+        effect: Exact bytes of the journal's leaf, without salt.
+        status: Tells the sender.
+    """
+
+    incoming_id: IncomingId
+    expected: DocumentState
+    decision: Decision
+    at: datetime
+    effect: bytes
+    status: Submission
+
+
 class OfficeStore(Protocol):
     """What the office reads and decides; each method is one transaction."""
 
@@ -200,7 +225,7 @@ class OfficeStore(Protocol):
             DocumentUnknownError: The document has no such part.
         """
 
-    async def decide(self, plan: "DecisionPlan", salt: bytes) -> bool:
+    async def decide(self, plan: DecisionPlan, salt: bytes) -> bool:
         """Keeps a decision with its effect, status and event.
 
         Returns:

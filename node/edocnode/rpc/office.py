@@ -28,10 +28,10 @@ from edoccore.signing.seal import SALT_BYTES
 from edockit.blobs import BlobFolder
 from edocnet.office.v1 import office_service_pb2 as messages
 from edocnet.office.v1 import office_service_pb2_grpc as services
-from edocnode.domain.decisions import Decision, check_decision, is_repeated, plan_decision
+from edocnode.domain.decisions import check_decision, is_repeated, plan_decision
 from edocnode.domain.model import DocumentId, MessageId
 from edocnode.domain.office import Admitted, SubmitHeader, admit, new_id
-from edocnode.domain.office_model import Found, InboxEntry, OfficeStore
+from edocnode.domain.office_model import Decision, Found, InboxEntry, OfficeStore
 from edocnode.domain.ports import Outbox
 from edocnode.rpc.office_messages import (
     decision_from_message,

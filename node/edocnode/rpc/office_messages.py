@@ -11,10 +11,10 @@ from edoccore.errors import RequestInvalidError
 from edoccore.signing.records import DocumentState
 from edoccore.signing.statements import Urgency
 from edocnet.office.v1 import office_service_pb2 as messages
-from edocnode.domain.decisions import Decision
 from edocnode.domain.model import DeliveryState
 from edocnode.domain.office import DeclaredPart, SubmitHeader
 from edocnode.domain.office_model import (
+    Decision,
     DeliveryView,
     DocumentView,
     Event,

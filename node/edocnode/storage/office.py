@@ -16,10 +16,10 @@ from edoccore.errors import DocumentUnknownError, IdAmbiguousError, RequestInval
 from edoccore.signing.records import DocumentState
 from edoccore.signing.statements import uuid_text
 from edockit.database import Database
-from edocnode.domain.decisions import DecisionPlan
 from edocnode.domain.model import INLINE_PART_BYTES, DeliveryState, DocumentId, MessageId
 from edocnode.domain.office_model import (
     MIN_PREFIX,
+    DecisionPlan,
     Event,
     Found,
     InboxEntry,

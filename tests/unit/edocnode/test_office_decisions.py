@@ -10,10 +10,10 @@ from edoccore.errors import DecisionConflictError, NotCanonicalError, RequestInv
 from edoccore.signing import canonical
 from edoccore.signing.records import DocumentState, StatusRecord
 from edoccore.signing.statements import Effect, Operation, Urgency, uuid_text
-from edocnode.domain.decisions import Decision, check_decision, is_repeated, plan_decision
+from edocnode.domain.decisions import check_decision, is_repeated, plan_decision
 from edocnode.domain.model import DocumentId, IncomingId, MessageId
 from edocnode.domain.office import new_id
-from edocnode.domain.office_model import DocumentView, InboxEntry
+from edocnode.domain.office_model import Decision, DocumentView, InboxEntry
 from tests.support.nation import Nation
 
 NOW = datetime(2026, 11, 23, 3, 0, tzinfo=UTC)
