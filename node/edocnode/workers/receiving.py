@@ -128,24 +128,33 @@ class ReceivingDesk:
     async def _keep(self, arrivals: Sequence[Arrival]) -> list[Answer]:
         if not arrivals:
             return []
+        kept, answers = await self._keep_what_can_be(arrivals)
+        self._sealer.wake()
+        return answers + await self._answers(kept)
+
+    async def _keep_what_can_be(
+        self, arrivals: Sequence[Arrival]
+    ) -> tuple[list[tuple[Arrival, KeepOutcome]], list[Answer]]:
+        """Keeps arrivals together; those that fail are found by halving and answered alone."""
         try:
-            outcomes = list(await self._inbox.keep(arrivals))
+            return list(zip(arrivals, await self._inbox.keep(arrivals), strict=True)), []
         except StorageFailedError:
             raise
         except EdocError as error:
-            return [_arrival_answer(arrival, error) for arrival in arrivals]
+            return [], [_arrival_answer(arrival, error) for arrival in arrivals]
         except Exception:
-            log.exception("batch.keep_failed", count=len(arrivals))
             if len(arrivals) == 1:
-                return [_arrival_answer(arrivals[0], PoisonMessageError())]
-            return [answer for arrival in arrivals for answer in await self._keep([arrival])]
-        self._sealer.wake()
-        return await self._answers(arrivals, outcomes)
+                log.exception("arrival.keep_failed", message_id=arrivals[0].message_id.hex())
+                return [], [_arrival_answer(arrivals[0], PoisonMessageError())]
+        half = len(arrivals) // 2
+        first, second = (
+            await self._keep_what_can_be(arrivals[:half]),
+            await self._keep_what_can_be(arrivals[half:]),
+        )
+        return first[0] + second[0], first[1] + second[1]
 
-    async def _answers(
-        self, arrivals: Sequence[Arrival], outcomes: Sequence[KeepOutcome]
-    ) -> list[Answer]:
-        waiting = [o.known.incoming_id for o in outcomes if o.known.receipt is None]
+    async def _answers(self, kept: Sequence[tuple[Arrival, KeepOutcome]]) -> list[Answer]:
+        waiting = [o.known.incoming_id for _, o in kept if o.known.receipt is None]
         receipts = await self._sealer.receipts(waiting, RECEIPT_WAIT) if waiting else {}
         return [
             final_answer(
@@ -154,7 +163,7 @@ class ReceivingDesk:
                 outcome.known,
                 outcome.known.receipt or receipts.get(outcome.known.incoming_id),
             )
-            for arrival, outcome in zip(arrivals, outcomes, strict=True)
+            for arrival, outcome in kept
         ]
 
     async def _answer_offer(self, peer: str, offer: Offered) -> Answer:

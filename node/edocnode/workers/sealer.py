@@ -28,7 +28,7 @@ from edoccore.errors import (
 )
 from edoccore.identity.keys import Signer
 from edoccore.signing.seal import SealedStatement
-from edoccore.signing.statements import DirectoryMark, uuid_text
+from edoccore.signing.statements import DirectoryMark, uuid_bytes, uuid_text
 from edocnode.domain.model import IncomingId, SealCommit, SealedOwn, Unsealed
 from edocnode.domain.ports import Alarms, SealerStore
 from edocnode.domain.sealing import (
@@ -125,7 +125,10 @@ class Sealer:
     async def receipts(
         self, ids: Sequence[IncomingId], within: timedelta
     ) -> dict[IncomingId, SealedStatement]:
-        """Waits for the receipts of kept arrivals; those not sealed in time are left out."""
+        """Waits for the receipts of kept arrivals; those not sealed in time are left out.
+
+        Nobody waits while this node cannot seal.
+        """
         found: dict[IncomingId, SealedStatement] = {}
         futures: dict[IncomingId, asyncio.Future[SealedStatement]] = {}
         for incoming_id in ids:
@@ -139,10 +142,11 @@ class Sealer:
             return found
         self.wake()
         try:
-            await asyncio.wait(futures.values(), timeout=within.total_seconds())
+            if self.state in (SealerState.STARTING, SealerState.SEALING):
+                await asyncio.wait(futures.values(), timeout=within.total_seconds())
         finally:
             self._forget(futures)
-        done = {item: future.result() for item, future in futures.items() if future.done()}
+        done = {item: future.result() for item, future in futures.items() if _is_sealed(future)}
         missing = [item for item in futures if item not in done]
         if missing:  # another worker may have sealed them
             done.update(await self._store.receipts(missing))
@@ -156,6 +160,7 @@ class Sealer:
         if self.state is SealerState.SUPERSEDED:
             return
         self.state = SealerState.SUPERSEDED
+        self._release()
         self.problem = (
             f"{by} knows epoch {uuid_text(epoch)}, which was opened by another copy of this "
             f"node. Stop the other copy, then run: edocnode takeover --yes"
@@ -206,9 +211,7 @@ class Sealer:
 
     async def _open_epoch(self) -> None:
         previous = await self._store.last_head(self._key.agency)
-        newest = max(previous.epoch if previous else b"", self._highest_known)
-        epoch = next_epoch(self._clock(), newest, random=secrets.token_bytes(10))
-        await self._store.open_epoch(self._key.agency, epoch, self._clock())
+        epoch = await self._take_lease(previous.epoch if previous else b"")
         state = EpochState(epoch=epoch, seqs=dict(await self._store.last_seqs(self._key.agency)))
         own = opening(self._key, epoch, previous, reason=self._reason)
         commit = await self._seal(state, NOTHING, [own])
@@ -216,10 +219,24 @@ class Sealer:
         self._opening = _sealed(commit, commit.owns[0])
         self._reason = "start"
         self.state = SealerState.SEALING
-        self.problem = ""
         self._opened.set()
         log.info("sealer.epoch_opened", epoch=uuid_text(epoch))
         self.wake()
+        await self._healed()
+
+    async def _take_lease(self, previous: bytes) -> bytes:
+        """Leases an epoch above every one seen; the lease in this database may be of a start that
+        ended before its first seal, and the clock may have gone back since.
+        """
+        newest = max(previous, self._highest_known)
+        epoch = next_epoch(self._clock(), newest, random=secrets.token_bytes(10))
+        try:
+            await self._store.open_epoch(self._key.agency, epoch, self._clock())
+        except EpochSupersededError as error:
+            newest = uuid_bytes(error.fields["epoch"])
+            epoch = next_epoch(self._clock(), newest, random=secrets.token_bytes(10))
+            await self._store.open_epoch(self._key.agency, epoch, self._clock())
+        return epoch
 
     async def _seal_next(self) -> bool:
         """Seals what waits. Returns False when nothing did."""
@@ -237,8 +254,9 @@ class Sealer:
         for (_, future), own in zip(owns, commit.owns, strict=True):
             if not future.done():
                 future.set_result(_sealed(commit, own))
-        self.state, self.problem = SealerState.SEALING, ""
+        self.state = SealerState.SEALING
         self._tell(commit)
+        await self._healed()
         return True
 
     async def _seal(
@@ -278,23 +296,48 @@ class Sealer:
                 if not queue:
                     del self._waiting[incoming_id]
 
+    def _release(self) -> None:
+        """Lets go who waits for receipts: there will be none for a while."""
+        for future in [item for queue in self._waiting.values() for item in queue]:
+            future.cancel()
+
     async def _lost_lease(self, error: EdocError) -> None:
         self._epoch = None
         self._opening = None
         self.state = SealerState.SUPERSEDED
+        self._release()
         self.problem = error.message
         await self._alarms.raise_alarm(error.reason, self._key.agency, error.message, self._clock())
 
     async def _failing(self, error: EdocError) -> None:
         self.state = SealerState.FAILING
+        self._release()
         if self.problem != error.message:
             self.problem = error.message
             log.error("sealer.failing", reason=error.reason, message=error.message)
+            await self._alarm_about(error)
         await asyncio.sleep(RETRY.total_seconds())
+
+    async def _alarm_about(self, error: EdocError) -> None:
+        """Alarms that this node cannot seal; on a full disk the log and ``problem`` say so."""
+        kind, agency = SealerStoppedError.reason, self._key.agency
+        try:
+            await self._alarms.raise_alarm(kind, agency, error.message, self._clock())
+        except DiskFullError as full:
+            log.warning("alarm.not_kept", kind=kind, cause=full.message)
+
+    async def _healed(self) -> None:
+        if self.problem:
+            self.problem = ""
+            await self._alarms.clear_alarm(SealerStoppedError.reason, self._key.agency)
 
     async def _sleep(self) -> None:
         await self._wake.wait()
         self._wake.clear()
+
+
+def _is_sealed(future: asyncio.Future[SealedStatement]) -> bool:
+    return future.done() and not future.cancelled()
 
 
 def _sealed(commit: SealCommit, own: SealedOwn) -> SealedStatement:
