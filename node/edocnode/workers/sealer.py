@@ -225,8 +225,10 @@ class Sealer:
         await self._healed()
 
     async def _take_lease(self, previous: bytes) -> bytes:
-        """Leases an epoch above every one seen; the lease in this database may be of a start that
-        ended before its first seal, and the clock may have gone back since.
+        """Leases an epoch above every one seen.
+
+        The lease in this database may be of a start that ended before its first seal, and the
+        clock may have gone back since.
         """
         newest = max(previous, self._highest_known)
         epoch = next_epoch(self._clock(), newest, random=secrets.token_bytes(10))

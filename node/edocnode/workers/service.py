@@ -75,7 +75,11 @@ class NodeService:
             return []
         lost = await self._inbox.lost_envelopes(agency, kept=opened.previous, epoch=opened.epoch)
         return [
-            Recovered(envelope=envelope, receipt=receipt, record=record)
+            Recovered(
+                envelope=envelope,
+                receipt=receipt,
+                record=record or await self._staging.large_record(envelope),
+            )
             for envelope, receipt, record in lost
         ]
 

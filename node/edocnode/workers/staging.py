@@ -12,13 +12,22 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from edoccore.errors import DocumentUnknownError, EdocError, PartDigestError, QuotaError
-from edoccore.signing.statements import uuid_text
+from edoccore.errors import (
+    DocumentUnknownError,
+    EdocError,
+    PartDigestError,
+    QuotaError,
+    StorageDamagedError,
+)
+from edoccore.signing import canonical
+from edoccore.signing.seal import SealedStatement
+from edoccore.signing.statements import Envelope, uuid_text
 from edockit.blobs import BlobFolder, StagingFile
 from edocnode.domain.delivery import PartWanted
 from edocnode.domain.model import INLINE_PART_BYTES, Arrival, MessageId, StagedPart
 from edocnode.domain.ports import Inbox
 from edocnode.domain.receiving import Offered, with_parts
+from edocnode.workers.parts import CHUNK_BYTES
 
 STEP_BYTES = 4 * 1024 * 1024  # sent again at most, after a break
 STAGE_LIFE = timedelta(days=7)  # an offer nobody goes on with is forgotten after it
@@ -130,6 +139,19 @@ class Staging:
             key = _key(agency, arrival.message_id, part.index)
             await asyncio.to_thread(self._blobs.discard, key)
 
+    async def large_record(self, envelope: SealedStatement) -> bytes:
+        """The record of a kept envelope from the blob folder.
+
+        Empty when it is not there (a rejected one was never kept) or does not fit into a message.
+        """
+        record = canonical.decode(envelope.statement, Envelope).parts[0]
+        if not INLINE_PART_BYTES < record.size <= CHUNK_BYTES:
+            return b""
+        try:
+            return await asyncio.to_thread(self._whole_blob, record.sha256)
+        except StorageDamagedError:
+            return b""
+
     async def sweep(self) -> None:
         """Forgets offers whose lifetime ended."""
         for part in await self._inbox.expired_stages(self._clock()):
@@ -146,11 +168,14 @@ class Staging:
                 f"recipient's disk; it is asked for again."
             ) from error
 
+    def _whole_blob(self, digest: str) -> bytes:
+        with self._blobs.open(digest) as reader:
+            return b"".join(reader)
+
     def _read_now(self, part: StagedPart) -> bytes:
         digest = part.sha256.hex()
         if part.size > INLINE_PART_BYTES:
-            with self._blobs.open(digest) as reader:
-                return b"".join(reader)
+            return self._whole_blob(digest)
         key = _key(part.sender, part.message_id, part.index)
         with self._blobs.open_staging(key, part.size) as file:
             if file.sha256() != digest:
