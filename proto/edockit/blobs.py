@@ -283,6 +283,19 @@ class BlobFolder:
         files.fsync_folder(self._staging)
         return target
 
+    def put(self, content: bytes, sha256: str) -> Path:
+        """Keeps a part that is in memory, durably; its digest was checked by the caller.
+
+        Raises:
+            DiskFullError: No room besides the reserve; nothing is left behind.
+            StorageFailedError: The disk failed.
+        """
+        self.reserve(len(content))
+        target = self.path(sha256)
+        files.make_private_folder(target.parent)
+        files.write_file_atomic(target, content)
+        return target
+
     def path(self, sha256: str) -> Path:
         """Returns where a part lies or would lie.
 

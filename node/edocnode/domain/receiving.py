@@ -7,7 +7,7 @@ from hashlib import sha256
 
 from msgspec import UNSET
 
-from edoccore.errors import AnswerKind, EdocError, SealerStoppedError
+from edoccore.errors import AnswerKind, EdocError, LimitExceededError, SealerStoppedError
 from edoccore.signing import canonical
 from edoccore.signing.seal import SealedStatement, VerifiedSeal, check_membership
 from edoccore.signing.statements import Envelope, Result, uuid_bytes
@@ -22,6 +22,7 @@ from edocnode.domain.checks import (
 )
 from edocnode.domain.exchange import Answer, Duplicate, Parcel, Received, Refused, TryLater
 from edocnode.domain.model import (
+    INLINE_PARCEL_BYTES,
     INLINE_PART_BYTES,
     Arrival,
     DocumentId,
@@ -59,6 +60,7 @@ def judge_parcel(parcel: Parcel, seal: VerifiedSeal, standing: Standing) -> Arri
         check_content(envelope, standing)
         if parcel.offer:
             return Offered(arrival=bare, envelope=envelope)
+        _check_inline(parcel, envelope)
         pieces = split_parts(envelope.parts, parcel.parts, envelope.message_id)  # check 10
         return with_parts(bare, envelope, pieces)
     except EdocError as error:
@@ -80,6 +82,17 @@ def with_parts(arrival: Arrival, envelope: Envelope, pieces: Sequence[bytes]) ->
         if part.size <= INLINE_PART_BYTES
     )
     return replace(arrival, listing=listing, inline=inline)
+
+
+def large_pieces(arrival: Arrival, joined: bytes) -> list[tuple[str, bytes]]:
+    """Digest and bytes of the parts that rode inline and do not go into the database."""
+    pieces = []
+    offset = 0
+    for part in arrival.parts:
+        if part.size > INLINE_PART_BYTES:
+            pieces.append((part.sha256, joined[offset : offset + part.size]))
+        offset += part.size
+    return pieces
 
 
 def rejected(arrival: Arrival, error: EdocError) -> Arrival:
@@ -136,6 +149,15 @@ def final_answer(
     return Received(
         message_id=arrival.message_id, envelope_digest=arrival.envelope_digest, receipt=receipt
     )
+
+
+def _check_inline(parcel: Parcel, envelope: Envelope) -> None:
+    if len(parcel.parts) > INLINE_PARCEL_BYTES:
+        raise LimitExceededError(
+            f"Message {envelope.message_id} came with {len(parcel.parts)} bytes of parts; more "
+            f"than {INLINE_PARCEL_BYTES} are offered first.",
+            message_id=envelope.message_id,
+        )
 
 
 def _arrival(

@@ -85,7 +85,12 @@ class ReceivingDesk:
         judged = await asyncio.to_thread(self._judge_all, peer, parcels)
         answers: list[Answer] = [item for item in judged if isinstance(item, Refused | TryLater)]
         self._tell_behind(peer, parcels)
-        arrivals = [item for item in judged if isinstance(item, Arrival)]
+        arrivals = []
+        for parcel, item in zip(parcels, judged, strict=True):
+            if isinstance(item, Arrival):
+                failed = await self._store_large(item, parcel.parts)
+                arrivals += [item] if failed is None else []
+                answers += [] if failed is None else [failed]
         offers = [item for item in judged if isinstance(item, Offered)]
         answers += await self._keep(arrivals)
         for offer in offers:
@@ -124,6 +129,16 @@ class ReceivingDesk:
             cache.clear()
         cache[key] = verified
         return verified
+
+    async def _store_large(self, arrival: Arrival, joined: bytes) -> Answer | None:
+        """Puts large parts that came inline on disk; the answer when that is not possible now."""
+        try:
+            await self._staging.store_large(arrival, joined)
+        except StorageFailedError:
+            raise
+        except EdocError as error:
+            return _arrival_answer(arrival, error)
+        return None
 
     async def _keep(self, arrivals: Sequence[Arrival]) -> list[Answer]:
         if not arrivals:

@@ -21,12 +21,12 @@ from edoccore.errors import (
 )
 from edoccore.signing import canonical
 from edoccore.signing.seal import SealedStatement
-from edoccore.signing.statements import Envelope, uuid_text
+from edoccore.signing.statements import Envelope, Result, uuid_text
 from edockit.blobs import BlobFolder, StagingFile
 from edocnode.domain.delivery import PartWanted
 from edocnode.domain.model import INLINE_PART_BYTES, Arrival, MessageId, StagedPart
 from edocnode.domain.ports import Inbox
-from edocnode.domain.receiving import Offered, with_parts
+from edocnode.domain.receiving import Offered, large_pieces, with_parts
 from edocnode.workers.parts import CHUNK_BYTES
 
 STEP_BYTES = 4 * 1024 * 1024  # sent again at most, after a break
@@ -90,6 +90,22 @@ class Staging:
         ]
         now = self._clock()
         return await self._inbox.stage(agency, arrival.envelope, parts, now, now + STAGE_LIFE)
+
+    async def store_large(self, arrival: Arrival, joined: bytes) -> None:
+        """Puts parts that came inline but lie outside the database on disk, before all else.
+
+        Args:
+            joined: All parts, verified.
+
+        Raises:
+            DiskFullError: There is no room on the disk.
+        """
+        pieces = large_pieces(arrival, joined) if arrival.result is Result.RECEIVED else []
+        key = (arrival.sender, arrival.message_id)
+        if not pieces or key in await self._inbox.known([key]):
+            return
+        for digest, piece in pieces:
+            await asyncio.to_thread(self._blobs.put, piece, digest)
 
     def wanted(self, parts: Sequence[StagedPart]) -> tuple[PartWanted, ...]:
         """What is still to come of an offer."""

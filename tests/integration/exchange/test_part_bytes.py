@@ -1,0 +1,49 @@
+"""Whatever way a part travels, the recipient's office reads exactly the bytes that were sent."""
+
+import os
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from edocnet.office.v1 import office_service_pb2 as offices
+from edocnode.domain.model import INLINE_PARCEL_BYTES, INLINE_PART_BYTES
+from tests.integration.exchange.conftest import Scene
+from tests.support.nodes import TestNode, make_pair, running
+
+
+async def part_of(node: TestNode, document_id: bytes, index: int) -> bytes:
+    """A part as the office of a node gets it."""
+    request = offices.GetPartRequest(id=str(UUID(bytes=document_id)), index=index)
+    async with node.office() as stub:
+        return b"".join([answer.chunk async for answer in stub.GetPart(request)])
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        (0, 1, INLINE_PART_BYTES),
+        (INLINE_PART_BYTES + 1,),
+        (100_000, 10, 100_000),
+        (INLINE_PARCEL_BYTES, INLINE_PART_BYTES, 5),
+    ],
+)
+async def test_parts_of_every_size_are_read_at_the_recipient(
+    tmp_path: Path, sizes: tuple[int, ...]
+) -> None:
+    _, first, second = make_pair(tmp_path)
+    contents = [os.urandom(size) for size in sizes]
+    async with running(first, second):
+        sent = await first.send(*contents, to=["G01"])
+        await first.delivered(sent)
+        for index, content in enumerate(contents, 1):
+            assert await part_of(second, sent.document_id, index) == content
+
+
+async def test_more_than_may_ride_inline_must_be_offered(scene: Scene) -> None:
+    letter = scene.peer.letter(bytes(INLINE_PARCEL_BYTES))
+    async with scene.peer.stream() as stream:
+        (answer,) = await stream.exchange(scene.peer.parcel(letter))
+        assert scene.told(answer) == ("refused", "LIMIT_EXCEEDED")
+        await scene.good(stream)
+    assert scene.node.inbox() == 100
