@@ -1,5 +1,6 @@
 """Disks that fail for tests: one that is full, and one whose fsync reports an I/O error."""
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -21,15 +22,23 @@ def _unavailable(reason: str) -> None:
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """Gives the root of an empty disk of 1 MiB; needs the right to mount."""
-    point = tmp_path / "small-disk"
+    with small_disk_of(tmp_path / "small-disk", SMALL_DISK_BYTES) as point:
+        yield point
+
+
+@contextlib.contextmanager
+def small_disk_of(point: Path, size_bytes: int) -> Iterator[Path]:
+    """Mounts an empty disk of a size for a block; needs the right to mount."""
     point.mkdir()
-    options = f"size={SMALL_DISK_BYTES},mode=0700"
+    options = f"size={size_bytes},mode=0700"
     command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(point)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         _unavailable(f"a small disk cannot be mounted here: {done.stderr.strip()}")
-    yield point
-    subprocess.run(["umount", "--lazy", str(point)], check=True)
+    try:
+        yield point
+    finally:
+        subprocess.run(["umount", "--lazy", str(point)], check=True)
 
 
 def fill(disk: Path, *, leave_bytes: int) -> Path:

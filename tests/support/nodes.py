@@ -174,6 +174,12 @@ class TestNode:
         found: offices.Delivery = answer.sent.deliveries[0]
         return found
 
+    async def part(self, message_id: bytes, index: int) -> bytes:
+        """The bytes of a part of a received document, as an office reads them."""
+        request = offices.GetPartRequest(id=str(UUID(bytes=message_id)), index=index)
+        async with self.office() as stub:
+            return b"".join([answer.chunk async for answer in stub.GetPart(request)])
+
     def rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
         """Reads the node's database, beside it."""
         path = DataFolder(self.data).database_file

@@ -7,9 +7,12 @@ from pathlib import Path
 import pytest
 
 from edoccore.directory.view import Directory
+from edoccore.errors import SealerStoppedError
+from edoccore.identity.keys import SoftwareSigner
 from edoccore.signing import canonical
 from edoccore.signing.seal import SealedStatement, check_membership, open_seal
 from edoccore.signing.statements import Receipt, Result
+from edocnode.app import parts as node_parts
 from edocnode.domain.exchange import Answer, Duplicate, Received, Refused, TryLater
 from tests.support.bad_peer import BadPeer, Stream, now
 from tests.support.nation import Nation
@@ -86,3 +89,21 @@ async def scene(tmp_path: Path) -> AsyncIterator[Scene]:
     async with running(node):
         peer = BadPeer(nation, nation.agencies["H29"], node.agency, node.address)
         yield Scene(nation, node, peer, registry_port, nation.directory())
+
+
+class Card(SoftwareSigner):
+    """A signer that can be pulled out, as a card can."""
+
+    pulled = False
+
+    def sign(self, data: bytes) -> bytes:
+        if Card.pulled:
+            raise SealerStoppedError("The card of the seal is not in its reader.")
+        return super().sign(data)
+
+
+@pytest.fixture
+def card(monkeypatch: pytest.MonkeyPatch) -> type[Card]:
+    monkeypatch.setattr(node_parts, "SoftwareSigner", Card)
+    Card.pulled = False
+    return Card

@@ -3,12 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import pytest
-
-from edoccore.errors import SealerStoppedError
-from edoccore.identity.keys import SoftwareSigner
-from edocnode.app import parts as node_parts
-from tests.integration.exchange.conftest import Scene
+from tests.integration.exchange.conftest import Card, Scene
 from tests.support.bad_peer import Letter
 from tests.support.nodes import TestNode, make_pair, running, until
 
@@ -74,24 +69,6 @@ async def test_t41_the_sender_of_a_poisoned_message_delivers_the_next_hundred(
         assert (waiting.reason, waiting.attempts > 0) == ("PROCESSING_FAILED", True)
         second.write("DROP TRIGGER poison")
         await first.delivered(bad, within_s=30)
-
-
-class Card(SoftwareSigner):
-    """A signer that can be pulled out, as a card can."""
-
-    pulled = False
-
-    def sign(self, data: bytes) -> bytes:
-        if Card.pulled:
-            raise SealerStoppedError("The card of the seal is not in its reader.")
-        return super().sign(data)
-
-
-@pytest.fixture
-def card(monkeypatch: pytest.MonkeyPatch) -> type[Card]:
-    monkeypatch.setattr(node_parts, "SoftwareSigner", Card)
-    Card.pulled = False
-    return Card
 
 
 async def test_without_its_signer_a_node_keeps_answers_try_later_and_heals(

@@ -1,0 +1,178 @@
+"""Folders that were copied or restored: told by name, nothing lost, nobody accused."""
+
+import asyncio
+import shutil
+from pathlib import Path
+
+import pytest
+
+from edockit.grpc_client import unix_channel
+from edocnet.admin.v1 import admin_service_pb2 as admin_messages
+from edocnet.admin.v1 import admin_service_pb2_grpc as admin_services
+from tests.integration.exchange.conftest import Card
+from tests.support.nodes import TestNode, free_port, make_pair, running, until
+
+SEQS = "SELECT epoch, to_node, count(*), count(DISTINCT seq) FROM delivery_envelope GROUP BY 1, 2"
+
+
+def copy_of(node: TestNode, data: Path) -> TestNode:
+    """The same node started from a copy of its folder, at another port."""
+    shutil.copytree(node.data, data)
+    address = f"127.0.0.1:{free_port()}"
+    settings = node.settings.model_copy(update={"listen": address, "advertise": address})
+    return TestNode(node.agency, data, settings)
+
+
+async def takeover(node: TestNode) -> None:
+    """Has the operator of a node decide that it speaks for its agency."""
+    assert node.where is not None
+    async with unix_channel(node.where.socket) as channel:
+        stub = admin_services.AdminServiceStub(channel)
+        await stub.TakeOver(admin_messages.TakeOverRequest(actor="Trực ban"))
+
+
+async def test_of_two_copies_the_older_is_refused_stops_and_goes_on_by_takeover(
+    tmp_path: Path,
+) -> None:
+    _, first, second = make_pair(tmp_path)
+    async with running(first, second):
+        await first.delivered(await first.send(b"before the copy", to=["G01"]))
+    copy = copy_of(first, tmp_path / "copy")
+    async with running(second, first):
+        await first.delivered(await first.send(b"the older speaks", to=["G01"]))
+        async with running(copy):
+            await copy.delivered(await copy.send(b"the newer speaks", to=["G01"]))
+            refused = await first.send(b"the older is refused", to=["G01"])
+            await until(lambda: "EPOCH_SUPERSEDED" in first.alarms())
+            await until(lambda: first.state(refused.message_id) != "sending")
+            sealed = first.count("SELECT count(*) FROM seal WHERE agency = 'H29'")
+            kept = await first.send(b"kept and not sealed", to=["G01"])
+            await copy.delivered(await copy.send(b"the newer goes on", to=["G01"]))
+            assert first.state(kept.message_id) == "unsealed"
+            assert first.count("SELECT count(*) FROM seal WHERE agency = 'H29'") == sealed
+        await first.stop()
+        await first.start()
+        assert "EPOCH_SUPERSEDED" in first.alarms()
+        assert first.state(kept.message_id) == "unsealed"
+        await takeover(first)
+        await first.delivered(refused, kept)
+        assert "EPOCH_SUPERSEDED" not in first.alarms()
+        assert second.inbox() == 6
+        assert "TWO_HISTORIES" not in second.alarms() | first.alarms()
+
+
+async def test_a_restored_folder_is_told_as_lost_tail_and_gets_back_what_it_lost(
+    tmp_path: Path,
+) -> None:
+    _, first, second = make_pair(tmp_path)
+    async with running(first, second):
+        await first.delivered(await first.send(b"old", to=["G01"]))
+        await second.delivered(await second.send(b"old", to=["H29"]))
+    yesterday = second.backup(tmp_path / "yesterday")
+    async with running(first, second):
+        there = [await first.send(f"{i}".encode(), to=["G01"]) for i in range(20)]
+        large = await first.send(bytes(400_000), to=["G01"])
+        back = [await second.send(f"{i}".encode(), to=["H29"]) for i in range(15)]
+        await first.delivered(*there, large)
+        await second.delivered(*back)
+        assert second.inbox() == 22
+    second.restore(yesterday)
+    async with running(first, second):
+        await until(lambda: second.inbox() == 22, within_s=30)
+        lost = [item.message_id for item in back]
+        marks = ",".join("?" * len(lost))
+        query = f"SELECT count(*) FROM delivery WHERE message_id IN ({marks}) AND state = ?"
+        await until(lambda: second.count(query, *lost, "delivered") == 15, within_s=30)
+        assert "OWN_TAIL_LOST" in second.alarms()
+        await until(lambda: "TAIL_LOST" not in first.alarms())
+        news = [await second.send(b"new", to=["H29"]) for _ in range(5)]
+        await second.delivered(*news)
+        await first.delivered(*[await first.send(b"new", to=["G01"]) for _ in range(5)])
+        assert (first.inbox(), second.inbox()) == (21, 27)
+        assert "TWO_HISTORIES" not in first.alarms() | second.alarms()
+        for node in (first, second):
+            assert all(count == distinct for _, _, count, distinct in node.rows(SEQS))
+
+
+async def test_what_a_restored_folder_lost_is_told_while_it_is_given_back(tmp_path: Path) -> None:
+    """The peer alarms from the first hello, also when the restored node never asks."""
+    _, first, second = make_pair(tmp_path)
+    async with running(first, second):
+        await first.delivered(await first.send(b"old", to=["G01"]))
+    yesterday = second.backup(tmp_path / "yesterday")
+    async with running(first, second):
+        await first.delivered(await first.send(b"lost", to=["G01"]))
+    first_rows = first.count("SELECT count(*) FROM receipt_got")
+    second.restore(yesterday)
+    async with running(first, second):
+        await until(lambda: second.inbox() == 2, within_s=30)
+        await until(lambda: first.count("SELECT count(*) FROM receipt_got") > first_rows)
+        assert "TWO_HISTORIES" not in first.alarms() | second.alarms()
+
+
+async def test_a_backup_taken_before_a_clean_restart_is_not_accused(tmp_path: Path) -> None:
+    _, first, second = make_pair(tmp_path)
+    async with running(first, second):
+        await first.delivered(await first.send(b"old", to=["G01"]))
+    backup = second.backup(tmp_path / "backup")
+    async with running(first, second):
+        await first.delivered(await first.send(b"after", to=["G01"]))
+    async with running(first, second):
+        pass
+    second.restore(backup)
+    async with running(first, second):
+        await until(lambda: second.inbox() == 2, within_s=30)
+        await first.delivered(await first.send(b"new", to=["G01"]))
+        alarms = first.alarms() | second.alarms()
+        assert not {"TWO_HISTORIES", "EPOCH_SUPERSEDED", "MESSAGE_CONFLICT"} & alarms.keys()
+
+
+async def test_a_restored_sender_adopts_what_its_recipient_had_received(
+    tmp_path: Path,
+    card: type[Card],
+) -> None:
+    _, first, second = make_pair(tmp_path)
+    async with running(first, second):
+        await first.delivered(await first.send(b"before", to=["G01"]))
+        card.pulled = True
+        sent = await first.send(b"kept, not sealed", to=["G01"])
+        await first.stop()
+        backup = first.backup(tmp_path / "backup")
+        card.pulled = False
+        await first.start()
+        await first.delivered(sent)
+        (before,) = first.rows(
+            "SELECT data FROM delivery_envelope WHERE message_id = ?", sent.message_id
+        )
+        await second.stop()
+        await first.stop()
+        first.restore(backup)
+        await first.start()
+        await until(lambda: first.state(sent.message_id) != "unsealed")
+        await second.start()
+        await first.delivered(sent)
+        envelopes = first.rows(
+            "SELECT data FROM delivery_envelope WHERE message_id = ? ORDER BY rank",
+            sent.message_id,
+        )
+    assert envelopes[-1] == before
+    assert len(envelopes) == 2
+    assert second.inbox() == 2
+    assert second.count("SELECT count(*) FROM incoming") == 2
+
+
+@pytest.mark.parametrize("restarts", [3])
+async def test_restarts_of_both_sides_lose_and_double_nothing(
+    tmp_path: Path, restarts: int
+) -> None:
+    _, first, second = make_pair(tmp_path)
+    sent = []
+    for _ in range(restarts):
+        async with running(first):
+            sent += [await first.send(b"to nobody yet", to=["G01"]) for _ in range(5)]
+        async with running(second):
+            await asyncio.sleep(0)
+    async with running(first, second):
+        await first.delivered(*sent)
+    assert second.inbox() == len(sent)
+    assert second.count("SELECT count(*) FROM incoming") == len(sent)
