@@ -35,6 +35,7 @@ PROGRESS_WAIT = timedelta(seconds=90)  # for the recipient's word on a chunk of 
 STATUS_WAIT = timedelta(seconds=2)  # for the status of a call that has ended
 WRITE_FAILED = "Internal error from Core"  # gRPC's own words
 RECOVER_WAIT = timedelta(minutes=30)
+AHEAD_BYTES = 8 * 1024 * 1024  # of a part, over what the recipient has on disk
 
 Call = grpc.aio.StreamStreamCall[Any, Any]
 
@@ -143,7 +144,11 @@ class Link:
             async with asyncio.timeout(HELLO_WAIT.total_seconds()):
                 await call.write(messages.TransferRequest(place=place))
                 start = await _progress(call)
-            await _both(_send_chunks(call, source, start.offset), _until_complete(call))
+            window = _Window(start.offset)
+            await _both(
+                _send_chunks(call, source, start.offset, window=window),
+                _until_complete(call, window),
+            )
         except grpc.RpcError as error:
             raise self._told(await _peers_word(call, error)) from error
         except (TimeoutError, asyncio.InvalidStateError) as error:
@@ -305,12 +310,34 @@ async def _both(sending: Coroutine[Any, Any, None], reading: Coroutine[Any, Any,
         await asyncio.gather(sender, reader, return_exceptions=True)
 
 
-async def _until_complete(call: Call) -> None:
-    while not (await _progress(call)).complete:
-        pass
+class _Window:
+    """How far a transfer runs ahead of the recipient's disk: what a break sends again."""
+
+    def __init__(self, offset: int) -> None:
+        self._sent = self._on_disk = offset
+        self._moved = asyncio.Event()
+
+    def confirm(self, offset: int) -> None:
+        """Notes what the recipient has on disk."""
+        if offset > self._on_disk:
+            self._on_disk = offset
+            self._moved.set()
+
+    async def take(self, size: int) -> None:
+        """Waits until so many more bytes may go out, and counts them."""
+        while self._sent + size - self._on_disk > AHEAD_BYTES:
+            self._moved.clear()
+            await self._moved.wait()
+        self._sent += size
 
 
-async def _send_chunks(call: Call, source: PartSource, offset: int) -> None:
+async def _until_complete(call: Call, window: _Window) -> None:
+    while not (progress := await _progress(call)).complete:
+        window.confirm(progress.offset)
+
+
+async def _send_chunks(call: Call, source: PartSource, offset: int, *, window: _Window) -> None:
     async for chunk in source.chunks(offset):
+        await window.take(len(chunk))
         await call.write(messages.TransferRequest(chunk=chunk))
     await call.done_writing()
