@@ -148,23 +148,34 @@ class Service:
         self._process.kill()
         self._process.wait()
 
+    def terminate(self) -> None:
+        """Asks it to end, as an operator does (SIGTERM); does nothing when it has ended."""
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+
+    def end(self) -> int | None:
+        """Waits until it has ended, and kills it when that takes too long.
+
+        Returns:
+            Its exit code; None when it was killed here.
+        """
+        try:
+            return self._process.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            return None
+
     def stop(self) -> None:
-        """Ends it as an operator does (SIGTERM); kills it when that takes too long.
+        """Ends it in order.
 
         Raises:
             EdocError: It did not end in time, or not with 0.
         """
-        if self._process.poll() is None:
-            self._process.send_signal(signal.SIGTERM)
-        try:
-            code = self._process.wait(STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired as error:
-            self.kill()
-            raise EdocError(
-                f"{self.program.name} did not stop within {STOP_TIMEOUT_S:.0f} s"
-            ) from error
-        if code:
-            raise EdocError(f"{self.program.name} serve ended with {code} when told to stop")
+        self.terminate()
+        code = self.end()
+        if code != 0:
+            how = f"with {code}" if code else f"not within {STOP_TIMEOUT_S:.0f} s"
+            raise EdocError(f"{self.program.name} serve, told to stop, ended {how}")
 
     def resident_mib(self) -> int:
         """Most memory it had resident so far, MiB; 0 where the system does not tell."""

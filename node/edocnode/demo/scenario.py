@@ -7,10 +7,12 @@ size of what the recipient has on disk while a transfer runs.
 
 import secrets
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import file_digest
 from importlib.resources import files
 from pathlib import Path
+from typing import TypeVar
 
 from edoccore.errors import EdocError
 from edocnode.demo.programs import Json, Program, Service, poll, transfers
@@ -27,6 +29,8 @@ MIB = 1024 * 1024
 KILL_AT = 0.4  # share of the attachment that the recipient has when it is killed
 SENT_AGAIN_LIMIT = 10 * MIB
 DELIVERY_TIMEOUT_S = 60.0
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,7 @@ class Scenario:
             "H29", "Ủy ban nhân dân Thành phố Hồ Chí Minh", Program("edocnode", folder / "H29")
         )
         self._recipient = Agency("G09", "Bộ Nội vụ", Program("edocnode", folder / "G09"))
+        self._agencies = (self._sender, self._recipient)
         self._running: dict[str, Service] = {}
         self._digests: dict[str, str] = {}
         self._root = ""
@@ -81,9 +86,12 @@ class Scenario:
         ]
 
     def close(self) -> None:
-        """Ends every process that still runs."""
-        while self._running:
-            self._running.popitem()[1].kill()
+        """Ends every process that still runs: in order, so that each removes what it made."""
+        running, self._running = list(self._running.values()), {}
+        for service in running:
+            service.terminate()
+        for service in running:
+            service.end()
 
     def _found(self, step: Step) -> None:
         made = self._registry.call("init", "--network", NETWORK, "--listen", LOOPBACK)
@@ -93,20 +101,21 @@ class Scenario:
         step.prove(f"fingerprint of its root, from which all trust starts: {self._root}")
 
     def _enter(self, step: Step) -> None:
-        for agency in (self._sender, self._recipient):
+        for agency in self._agencies:
             words = ("agency", "add", agency.code, "--name", agency.name)
             entry = self._registry.call(*words)
             step.prove(f"{entry['code']} {entry['name']}: {entry['state']}")
 
     def _join(self, step: Step) -> None:
-        for agency in (self._sender, self._recipient):
+        def join(agency: Agency) -> Json:
             invited = self._registry.call("invite", agency.code)
-            joined = agency.program.call("init", invited["join"], "--listen", LOOPBACK)
+            return agency.program.call("init", invited["join"], "--listen", LOOPBACK)
+
+        for agency, joined in self._both(join):
             step.prove(f"{agency.code}: certificate of its seal {joined['seal_sha256']}")
 
     def _start_nodes(self, step: Step) -> None:
-        for agency in (self._sender, self._recipient):
-            service = self._start(agency.program)
+        for agency, service in self._both(lambda agency: self._start(agency.program)):
             step.prove(f"{agency.code} at {service.listen}, process {service.process_id}")
 
     def _connect(self, step: Step) -> None:
@@ -236,12 +245,21 @@ class Scenario:
         step.prove(f"{self._recipient.code} -> {self._sender.code}, registry dead: {state}")
 
     def _journals(self, step: Step) -> None:
-        memory = {code: self._running[code].resident_mib() for code in list(self._running)}
+        services = {agency.code: self._running[agency.code] for agency in self._agencies}
+        memory = {code: service.resident_mib() for code, service in services.items()}
         self.totals["memory_peak_mib"] = memory
-        for agency in (self._sender, self._recipient):
-            self._running.pop(agency.code).stop()
-            found = agency.program.call("journal", "verify")
+
+        def verify(agency: Agency) -> Json:
+            services[agency.code].stop()
+            return agency.program.call("journal", "verify")
+
+        for agency, found in self._both(verify):
             step.prove(f"{agency.code}: {found['seals']} seals, every one in its place")
+
+    def _both(self, act: Callable[[Agency], T]) -> list[tuple[Agency, T]]:
+        """Does something at both agencies at the same time."""
+        with ThreadPoolExecutor(len(self._agencies)) as threads:
+            return list(zip(self._agencies, threads.map(act, self._agencies), strict=True))
 
     def _start(self, program: Program) -> Service:
         service = self._running[program.data.name] = program.serve()
