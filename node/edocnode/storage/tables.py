@@ -145,7 +145,10 @@ class DeliveryEnvelopeRow(NodeTable, table=True):
     """A sealed envelope of a message. Append-only; a higher rank was adopted from the recipient."""
 
     __tablename__ = "delivery_envelope"
-    __table_args__ = (Index("ix_delivery_envelope_seq", "to_node", "epoch", "seq"),)
+    __table_args__ = (
+        Index("ix_delivery_envelope_seq", "to_node", "epoch", "seq"),
+        Index("ix_delivery_envelope_seal", "seal_id"),
+    )
 
     message_id: bytes = _key_bytes(16)
     rank: int = Field(primary_key=True, sa_type=Integer, sa_column_kwargs={"autoincrement": False})
@@ -268,6 +271,7 @@ class ReceiptGivenRow(NodeTable, table=True):
     """The sealed receipt for a received message. Append-only."""
 
     __tablename__ = "receipt_given"
+    __table_args__ = (Index("ix_receipt_given_seal", "seal_id"),)
 
     incoming_id: int = Field(sa_column=Column(_ROWID, primary_key=True, autoincrement=False))
     seal_id: int = _number()
@@ -393,7 +397,10 @@ class OwnStatementRow(NodeTable, table=True):
     """A sealed statement about this agency itself: epoch opening, endpoint. Append-only."""
 
     __tablename__ = "own_statement"
-    __table_args__ = (Index("ix_own_statement_kind", "kind", "id"),)
+    __table_args__ = (
+        Index("ix_own_statement_kind", "kind", "id"),
+        Index("ix_own_statement_seal", "seal_id"),
+    )
 
     id: int | None = _rowid()
     kind: str = Field(max_length=32)
@@ -407,7 +414,10 @@ class EffectRow(NodeTable, table=True):
     """Something done here that the journal commits to; without ``seal_id`` it waits."""
 
     __tablename__ = "effect"
-    __table_args__ = (_partial("ix_effect_unsealed", "id", where="seal_id IS NULL"),)
+    __table_args__ = (
+        _partial("ix_effect_unsealed", "id", where="seal_id IS NULL"),
+        Index("ix_effect_seal", "seal_id"),
+    )
 
     id: int | None = _rowid()
     seal_id: int | None = _optional_number()

@@ -108,6 +108,7 @@ def _create_delivery_envelope() -> None:
         sa.PrimaryKeyConstraint("message_id", "rank"),
     )
     op.create_index("ix_delivery_envelope_seq", "delivery_envelope", ["to_node", "epoch", "seq"])
+    op.create_index("ix_delivery_envelope_seal", "delivery_envelope", ["seal_id"])
 
 
 def _create_receipt_got() -> None:
@@ -209,6 +210,7 @@ def _create_receipt_given() -> None:
         sa.Column("data", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("incoming_id"),
     )
+    op.create_index("ix_receipt_given_seal", "receipt_given", ["seal_id"])
 
 
 def _create_inbox() -> None:
@@ -319,6 +321,7 @@ def _create_own_statement() -> None:
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_index("ix_own_statement_kind", "own_statement", ["kind", "id"])
+    op.create_index("ix_own_statement_seal", "own_statement", ["seal_id"])
 
 
 def _create_effect() -> None:
@@ -333,6 +336,7 @@ def _create_effect() -> None:
         sa.PrimaryKeyConstraint("id"),
     )
     _partial("ix_effect_unsealed", "effect", ["id"], "seal_id IS NULL")
+    op.create_index("ix_effect_seal", "effect", ["seal_id"])
 
 
 def _create_peer() -> None:
