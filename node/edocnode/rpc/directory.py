@@ -22,7 +22,7 @@ from edoccore.errors import (
     RegistryUnreachableError,
     RequestInvalidError,
 )
-from edoccore.wire.status import raise_for
+from edoccore.wire.status import raise_for_other
 from edockit.certificates import certificate_pem
 from edockit.grpc_client import peer_channel
 from edockit.grpc_server import split_address
@@ -66,7 +66,7 @@ class GrpcSource:
                         file=name,
                     )
         except grpc.aio.AioRpcError as error:
-            told = raise_for(error, unreachable=self._unreachable)
+            told = raise_for_other(error, unreachable=self._unreachable)
             if isinstance(told, FileUnknownError):
                 return None
             raise told from error

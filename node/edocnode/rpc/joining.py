@@ -33,7 +33,7 @@ from edoccore.errors import (
 )
 from edoccore.signing.seal import SealedStatement
 from edoccore.wire.sealed import sealed_to_message
-from edoccore.wire.status import raise_for
+from edoccore.wire.status import raise_for_other
 from edockit.certificates import certificate_pem
 from edockit.grpc_client import peer_channel, read_server_leaf
 from edocnet.enrolment.v1 import enrolment_service_pb2 as messages
@@ -162,7 +162,7 @@ async def publish_endpoint(directory: Directory, sealed: SealedStatement, *, now
         try:
             answer = await stub.PublishEndpoint(request, timeout=ENROL_TIMEOUT_S)
         except grpc.aio.AioRpcError as error:
-            raise raise_for(error, unreachable=RegistryUnreachableError) from error
+            raise raise_for_other(error, unreachable=RegistryUnreachableError) from error
     return answer.directory_version
 
 
@@ -228,7 +228,7 @@ async def _enrol(
     try:
         return await services.EnrolmentServiceStub(channel).Enrol(request, timeout=ENROL_TIMEOUT_S)
     except grpc.aio.AioRpcError as error:
-        raise raise_for(error, unreachable=RegistryUnreachableError) from error
+        raise raise_for_other(error, unreachable=RegistryUnreachableError) from error
 
 
 def _listed(

@@ -21,6 +21,8 @@ from edoccore.errors import (
     LimitExceededError,
     PeerNotTrustedError,
     PeerUnreachableError,
+    StorageDamagedError,
+    StorageFailedError,
 )
 
 STATUS_KEY = "grpc-status-details-bin"  # trailing metadata; the gRPC libraries agree on it
@@ -32,6 +34,7 @@ MAX_SENT_BYTES = 2_800  # of text and fields, so that all trailers stay under 8 
 MAX_STATUS_BYTES = 8_192  # of a peer's status; more is not read
 
 _PARAMETERS = frozenset({"self", "message"})  # of EdocError; a peer's metadata cannot set them
+_OF_THE_DISK = (StorageDamagedError, StorageFailedError)
 _UNREACHABLE_CODES = frozenset(
     {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED}
 )
@@ -107,6 +110,19 @@ def raise_for(
     if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
         return LimitExceededError(f"the message was refused by the other side: {text}")
     return EdocError(f"the call failed: {code.name}: {text}", code=code.name)
+
+
+def raise_for_other(
+    call: grpc.RpcError, *, unreachable: type[EdocError] = PeerUnreachableError
+) -> EdocError:
+    """Returns the error behind a failed call to another machine; otherwise as ``raise_for``.
+
+    A fault of the other machine's disk is none of this one's, which would stop for it.
+    """
+    told = raise_for(call, unreachable=unreachable)
+    if isinstance(told, _OF_THE_DISK):
+        return unreachable(None, cause=f"its own disk failed: {told.message}")
+    return told
 
 
 def _cut(text: str, length: int) -> str:

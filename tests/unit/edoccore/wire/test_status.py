@@ -55,6 +55,18 @@ def test_every_error_comes_back_as_its_own_class(kind: type[EdocError]) -> None:
     assert status.abort_status(error).code.name == kind.status
 
 
+@pytest.mark.parametrize("kind", [errors.StorageFailedError, errors.StorageDamagedError])
+def test_a_fault_of_another_machines_disk_is_none_of_this_one(kind: type[EdocError]) -> None:
+    sent = status.abort_status(kind("the disk of G01 failed"))
+    call = Call(sent.code, sent.details, sent.trailing_metadata)
+    received = status.raise_for_other(call, unreachable=errors.RegistryUnreachableError)
+    assert type(received) is errors.RegistryUnreachableError
+    assert "the disk of G01 failed" in received.fields["cause"]
+    full = status.abort_status(errors.DiskFullError())
+    call = Call(full.code, full.details, full.trailing_metadata)
+    assert type(status.raise_for_other(call)) is errors.DiskFullError
+
+
 def test_every_reason_names_one_class() -> None:
     reasons = [kind.reason for kind in tree()]
     assert len(reasons) == len(set(reasons))
