@@ -16,7 +16,7 @@ import grpc
 
 from edoccore.directory.view import Directory
 from edoccore.errors import EdocError, PeerUnreachableError, RequestInvalidError
-from edoccore.wire.status import raise_for
+from edoccore.wire.status import raise_for_other
 from edockit.grpc_client import peer_channel
 from edocnet.exchange.v1 import exchange_service_pb2 as messages
 from edocnet.exchange.v1 import exchange_service_pb2_grpc as services
@@ -78,7 +78,7 @@ class Links:
         route = self._route(agency)
         own = self._own()
         link = self._links.get(agency)
-        if link is None or not link.fits(route, own):
+        if link is None or link.broken or not link.fits(route, own):
             if link is not None:
                 link.retire()
             link = self._links[agency] = Link(agency, route, own)
@@ -112,10 +112,15 @@ class Link:
         self._calls = self._channel()
         self._parts = self._channel()
         self._closing: set[asyncio.Task[None]] = set()
+        self._is_lost = False
 
     def fits(self, route: Route, own: OwnTls) -> bool:
-        """Whether the link still is what the directory says."""
-        return route == self._route and own == self._own
+        """Whether the link still is what the directory says, and its connection was not lost.
+
+        A channel whose connection failed waits before it connects again, and until then answers
+        with the old failure; the next caller deserves an attempt of its own.
+        """
+        return route == self._route and own == self._own and not self._is_lost
 
     async def hello(self, mine: Hello) -> Hello:
         """Exchanges hellos; see ``PeerLink``."""
@@ -189,8 +194,9 @@ class Link:
         )
 
     def _told(self, error: grpc.RpcError) -> EdocError:
-        told = raise_for(error)
+        told = raise_for_other(error)
         if isinstance(told, PeerUnreachableError):
+            self._is_lost = True
             cause = told.fields.get("cause", "")
             return PeerUnreachableError(
                 f"The node of {self._agency} at {self._route.address} does not answer: {cause}",
