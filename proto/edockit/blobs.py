@@ -306,6 +306,14 @@ class BlobFolder:
             raise ValueError(f"not a SHA-256 in lower hex: {sha256!r}")
         return self._root / sha256[:2] / sha256[2:]
 
+    def holds(self, sha256: str, size_bytes: int) -> bool:
+        """Whether a part of this size lies under a digest; its bytes are not read."""
+        with files.disk_errors(self._root):
+            try:
+                return self.path(sha256).stat().st_size == size_bytes
+            except FileNotFoundError:
+                return False
+
     def open(self, sha256: str, offset: int = 0) -> BlobReader:
         """Opens a stored part for reading.
 

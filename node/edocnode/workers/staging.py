@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from weakref import WeakValueDictionary
 
 import structlog
 
@@ -18,6 +19,7 @@ from edoccore.errors import (
     PartDigestError,
     QuotaError,
     StorageDamagedError,
+    StorageFailedError,
 )
 from edoccore.signing import canonical
 from edoccore.signing.seal import SealedStatement
@@ -31,6 +33,8 @@ from edocnode.workers.parts import CHUNK_BYTES
 
 STEP_BYTES = 4 * 1024 * 1024  # sent again at most, after a break
 STAGE_LIFE = timedelta(days=7)  # an offer nobody goes on with is forgotten after it
+
+Place = tuple[str, MessageId, int]  # sender, message, index of the part
 
 log = structlog.get_logger(__name__)
 
@@ -55,7 +59,9 @@ class Staging:
         self._blobs = blobs
         self._quota = quota_bytes
         self._clock = clock
-        self._open: dict[tuple[str, MessageId, int], Incoming] = {}
+        # At most one handle on a staging file: two would write into each other's part.
+        self._open: WeakValueDictionary[Place, Incoming] = WeakValueDictionary()
+        self._turns: WeakValueDictionary[Place, asyncio.Lock] = WeakValueDictionary()
 
     async def offer(self, agency: str, arrival: Arrival) -> Sequence[StagedPart]:
         """Remembers an offer, having reserved room for all of it.
@@ -65,7 +71,7 @@ class Staging:
             DiskFullError: There is no room on the disk.
         """
         known = await self._inbox.staged(agency, arrival.message_id)
-        if known:
+        if _are_parts_of(known, arrival):
             return known
         total = sum(part.size for part in arrival.parts)
         unfinished = await self._inbox.staged_bytes(agency)
@@ -119,20 +125,12 @@ class Staging:
         Raises:
             DocumentUnknownError: No such offer of this agency.
         """
-        parts = await self._inbox.staged(agency, message_id)
-        part = next((item for item in parts if item.index == index), None)
-        if part is None:
-            raise DocumentUnknownError(
-                f"{agency} has offered no part {index} of message {uuid_text(message_id)}.",
-                hint="Offer the envelope again.",
-                agency=agency,
-            )
         place = (agency, message_id, index)
-        if (before := self._open.get(place)) is not None:
-            await before.close()
-        incoming = Incoming(part, self._inbox, self._blobs)
-        self._open[place] = incoming
-        await incoming.open()
+        async with self._turns.setdefault(place, asyncio.Lock()):
+            await self._end_transfer(place)
+            incoming = Incoming(await self._staged(place), self._inbox, self._blobs)
+            self._open[place] = incoming
+            await incoming.open()
         return incoming
 
     async def complete(self, agency: str, offer: Offered) -> Arrival:
@@ -143,17 +141,18 @@ class Staging:
             PartDigestError: A part vanished from the disk; it is asked for again.
         """
         parts = await self._inbox.staged(agency, offer.arrival.message_id)
-        pieces = []
-        for part in parts:
-            small = part.size <= INLINE_PART_BYTES or part.index == 0
-            pieces.append(await self._read(part) if small else b"")
+        if not _are_parts_of(parts, offer.arrival) or not all(part.complete for part in parts):
+            raise PartDigestError(
+                f"The parts here for message {uuid_text(offer.arrival.message_id)} are those of "
+                f"another envelope; they are asked for again."
+            )
+        pieces = [await self._read(part) for part in parts]
         return with_parts(offer.arrival, offer.envelope, pieces)
 
     async def finished(self, agency: str, arrival: Arrival) -> None:
         """Removes the staging files of an arrival that is kept."""
         for part in arrival.parts:
-            key = _key(agency, arrival.message_id, part.index)
-            await asyncio.to_thread(self._blobs.discard, key)
+            await self._remove((agency, arrival.message_id, part.index))
 
     async def large_record(self, envelope: SealedStatement) -> bytes:
         """The record of a kept envelope from the blob folder.
@@ -171,8 +170,27 @@ class Staging:
     async def sweep(self) -> None:
         """Forgets offers whose lifetime ended."""
         for part in await self._inbox.expired_stages(self._clock()):
-            key = _key(part.sender, part.message_id, part.index)
-            await asyncio.to_thread(self._blobs.discard, key)
+            await self._remove((part.sender, part.message_id, part.index))
+
+    async def _staged(self, place: Place) -> StagedPart:
+        agency, message_id, index = place
+        parts = await self._inbox.staged(agency, message_id)
+        part = next((item for item in parts if item.index == index), None)
+        if part is None:
+            raise DocumentUnknownError(
+                f"{agency} has offered no part {index} of message {uuid_text(message_id)}.",
+                hint="Offer the envelope again.",
+                agency=agency,
+            )
+        return part
+
+    async def _end_transfer(self, place: Place) -> None:
+        if (before := self._open.get(place)) is not None:
+            await before.close()
+
+    async def _remove(self, place: Place) -> None:
+        await self._end_transfer(place)
+        await asyncio.to_thread(self._blobs.discard, _key(*place))
 
     async def _read(self, part: StagedPart) -> bytes:
         try:
@@ -189,9 +207,14 @@ class Staging:
             return b"".join(reader)
 
     def _read_now(self, part: StagedPart) -> bytes:
+        """The bytes of a part that is needed in memory; of others only that they are here."""
         digest = part.sha256.hex()
         if part.size > INLINE_PART_BYTES:
-            return self._whole_blob(digest)
+            if part.index == 0:
+                return self._whole_blob(digest)
+            if not self._blobs.holds(digest, part.size):
+                raise PartDigestError
+            return b""
         key = _key(part.sender, part.message_id, part.index)
         with self._blobs.open_staging(key, part.size) as file:
             if file.sha256() != digest:
@@ -209,6 +232,7 @@ class Incoming:
         self._blobs = blobs
         self._file: StagingFile | None = None
         self._unsynced = 0
+        self._turn = asyncio.Lock()  # whoever ends a transfer waits for the write under way
 
     @property
     def offset(self) -> int:
@@ -221,11 +245,16 @@ class Incoming:
         return self._part.complete
 
     async def open(self) -> None:
-        """Opens the staging file at the offset that is on disk."""
+        """Opens the staging file at the offset that is on disk; anew if the file lost bytes."""
         if self._part.complete:
             return
-        key = _key(self._part.sender, self._part.message_id, self._part.index)
-        self._file = await asyncio.to_thread(self._blobs.open_staging, key, self._part.offset)
+        try:
+            self._file = await self._open_at(self._part.offset)
+        except StorageDamagedError:
+            here = await asyncio.to_thread(self._is_settled)
+            await self._discard(complete=here)
+            if not here:
+                self._file = await self._open_at(0)
 
     async def write(self, chunk: bytes) -> bool:
         """Takes the next bytes.
@@ -236,16 +265,17 @@ class Incoming:
         Raises:
             PartDigestError: More bytes came than the part has; nothing of it is kept.
         """
-        file = self._writable()
-        if self._part.offset + self._unsynced + len(chunk) > self._part.size:
-            await self._discard()
-            raise self._damaged("has more bytes than its envelope states")
-        await asyncio.to_thread(file.append, chunk)
-        self._unsynced += len(chunk)
-        if self._unsynced < STEP_BYTES:
-            return False
-        await self._sync(file)
-        return True
+        async with self._turn:
+            file = self._writable()
+            if self._part.offset + self._unsynced + len(chunk) > self._part.size:
+                await self._discard()
+                raise self._damaged("has more bytes than its envelope states")
+            await asyncio.to_thread(file.append, chunk)
+            self._unsynced += len(chunk)
+            if self._unsynced < STEP_BYTES:
+                return False
+            await self._sync(file)
+            return True
 
     async def finish(self) -> None:
         """Ends the part: all bytes on disk, digest verified, moved to its place.
@@ -254,24 +284,41 @@ class Incoming:
             PartDigestError: Bytes are missing (the transfer broke off: they may follow), or the
                 digest is wrong (the part is discarded and asked for again).
         """
-        file = self._writable()
-        await self._sync(file)
-        if self._part.offset < self._part.size:
-            raise self._damaged("ended before its last byte")
-        try:
-            await asyncio.to_thread(self._settle, file)
-        except PartDigestError:
-            await self._discard()
-            raise
-        self._file = None
-        await self._note(complete=True)
+        await asyncio.shield(self._finish())  # a caller that leaves does not stop it half way
 
     async def close(self) -> None:
         """Keeps what came so far; called at every end."""
-        file, self._file = self._file, None
-        if file is not None:
+        async with self._turn:
+            file, self._file = self._file, None
+            if file is None:
+                return
+            try:
+                await self._sync(file)
+            finally:
+                await asyncio.to_thread(file.close)
+
+    async def _finish(self) -> None:
+        async with self._turn:
+            file = self._writable()
             await self._sync(file)
-            await asyncio.to_thread(file.close)
+            if self._part.offset < self._part.size:
+                raise self._damaged("ended before its last byte")
+            self._file = None
+            try:
+                await asyncio.to_thread(self._settle, file)
+            except PartDigestError:
+                await self._discard()
+                raise
+            await self._note(complete=True)
+
+    async def _open_at(self, offset: int) -> StagingFile:
+        return await asyncio.to_thread(self._blobs.open_staging, self._key(), offset)
+
+    def _is_settled(self) -> bool:
+        """Whether the part had its place already when this node died before noting it."""
+        part = self._part
+        large = part.size > INLINE_PART_BYTES and part.offset == part.size
+        return large and self._blobs.holds(part.sha256.hex(), part.size)
 
     def _settle(self, file: StagingFile) -> None:
         digest = self._part.sha256.hex()
@@ -283,7 +330,12 @@ class Incoming:
             raise self._damaged("has another digest than its envelope states")
 
     async def _sync(self, file: StagingFile) -> None:
-        offset = await asyncio.to_thread(file.sync)
+        try:
+            offset = await asyncio.to_thread(file.sync)
+        except StorageFailedError:
+            self._file = None  # asking again would lie: these bytes never count
+            await asyncio.to_thread(file.close)
+            raise
         self._unsynced = 0
         self._part = replace(self._part, offset=offset)
         await self._note(complete=False)
@@ -292,14 +344,17 @@ class Incoming:
         self._part = replace(self._part, complete=complete)
         await self._inbox.progress(self._part)
 
-    async def _discard(self) -> None:
+    async def _discard(self, *, complete: bool = False) -> None:
         file, self._file = self._file, None
         if file is not None:
             await asyncio.to_thread(file.close)
-        key = _key(self._part.sender, self._part.message_id, self._part.index)
-        await asyncio.to_thread(self._blobs.discard, key)
-        self._part = replace(self._part, offset=0)
-        await self._note(complete=False)
+        await asyncio.to_thread(self._blobs.discard, self._key())
+        self._unsynced = 0
+        self._part = replace(self._part, offset=self._part.size if complete else 0)
+        await self._note(complete=complete)
+
+    def _key(self) -> str:
+        return _key(self._part.sender, self._part.message_id, self._part.index)
 
     def _writable(self) -> StagingFile:
         if self._file is None:
@@ -311,6 +366,13 @@ class Incoming:
             f"Part {self._part.index} of message {uuid_text(self._part.message_id)} {what}.",
             message_id=uuid_text(self._part.message_id),
         )
+
+
+def _are_parts_of(staged: Sequence[StagedPart], arrival: Arrival) -> bool:
+    """Whether what is staged is what this very envelope states."""
+    return [(part.index, part.size, part.sha256.hex()) for part in staged] == [
+        (part.index, part.size, part.sha256) for part in arrival.parts
+    ]
 
 
 def _key(agency: str, message_id: MessageId, index: int) -> str:
