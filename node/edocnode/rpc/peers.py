@@ -78,7 +78,7 @@ class Links:
         route = self._route(agency)
         own = self._own()
         link = self._links.get(agency)
-        if link is None or link.broken or not link.fits(route, own):
+        if link is None or not link.fits(route, own):
             if link is not None:
                 link.retire()
             link = self._links[agency] = Link(agency, route, own)
