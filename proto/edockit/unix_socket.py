@@ -36,7 +36,8 @@ def bind_unix(server: grpc.aio.Server, data_folder: Path) -> Path:
     remove_socket(data_folder)
     path = data_folder.absolute() / SOCKET_NAME
     if not _fits(path):
-        path = Path(tempfile.mkdtemp(prefix=_RUNTIME_PREFIX)) / SOCKET_NAME  # mode 0700
+        folder = tempfile.mkdtemp(prefix=_RUNTIME_PREFIX, dir=_runtime_parent())  # mode 0700
+        path = Path(folder) / SOCKET_NAME
     try:
         server.add_insecure_port(f"unix:{path}")
     except RuntimeError as error:
@@ -79,6 +80,13 @@ def remove_socket(data_folder: Path) -> None:
         if moved.parent.name.startswith(_RUNTIME_PREFIX):
             shutil.rmtree(moved.parent, ignore_errors=True)
     path.unlink(missing_ok=True)
+
+
+def _runtime_parent() -> str:
+    """The folder for temporary files, unless TMPDIR names one that is itself too long or odd."""
+    chosen = tempfile.gettempdir()
+    example = Path(chosen) / f"{_RUNTIME_PREFIX}12345678" / SOCKET_NAME
+    return chosen if _fits(example) else "/tmp"  # noqa: S108 - mkdtemp makes a private folder in it
 
 
 def _fits(path: Path) -> bool:
