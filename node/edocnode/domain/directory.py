@@ -128,7 +128,7 @@ class RefreshPlan:
             jitter: 0 to 1; spreads the nodes of a network, so that they do not all ask at once.
             every: Between two attempts while the registry answers.
         """
-        base = min(every * 2 ** min(self.failures, 10), max(MAX_DELAY, every))
+        base: timedelta = min(every * 2 ** min(self.failures, 10), max(MAX_DELAY, every))
         return base * (0.75 + 0.5 * jitter)
 
     def may_ask(self, agency: str, now: datetime) -> bool:
