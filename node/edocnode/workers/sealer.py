@@ -84,6 +84,7 @@ class Sealer:
         self._opening: SealedStatement | None = None
         self._reason = "start"
         self._wake = asyncio.Event()
+        self._turn = asyncio.Lock()  # a takeover waits for the group under way
         self._owns: list[tuple[OwnStatement, asyncio.Future[SealedStatement]]] = []
         self._waiting: dict[IncomingId, list[asyncio.Future[SealedStatement]]] = {}
         self._recent: OrderedDict[IncomingId, SealedStatement] = OrderedDict()
@@ -172,8 +173,9 @@ class Sealer:
 
     async def takeover(self) -> None:
         """Goes on in a new epoch, above every epoch seen; an operator decided it."""
-        self._reason = "takeover"
-        await self._open_epoch()
+        async with self._turn:
+            self._reason = "takeover"
+            await self._open_epoch()
         await self._alarms.clear_alarm(EpochSupersededError.reason, self._key.agency)
 
     async def run(self) -> None:
@@ -188,9 +190,9 @@ class Sealer:
                 await self._sleep()
                 continue
             try:
-                if self._epoch is None:
-                    await self._open_epoch()
-                if not await self._seal_next():
+                async with self._turn:
+                    busy = await self._work()
+                if not busy:
                     await self._sleep()
             except EpochSupersededError as error:
                 await self._lost_lease(error)
@@ -240,10 +242,20 @@ class Sealer:
             await self._store.open_epoch(self._key.agency, epoch, self._clock())
         return epoch
 
+    async def _work(self) -> bool:
+        """Seals a group, in a new epoch when there is none. Returns False with nothing to do."""
+        if self.state is SealerState.SUPERSEDED:  # told so since this turn was asked for
+            return False
+        if self._epoch is None:
+            await self._open_epoch()
+        return await self._seal_next()
+
     async def _seal_next(self) -> bool:
         """Seals what waits. Returns False when nothing did."""
         self._wake.clear()
         waiting = await self._store.unsealed(GROUP)
+        if self.state is SealerState.SUPERSEDED:
+            return False
         owns, self._owns = self._owns, []
         if not (owns or waiting.envelopes or waiting.receipts or waiting.effects):
             return False
@@ -256,9 +268,10 @@ class Sealer:
         for (_, future), own in zip(owns, commit.owns, strict=True):
             if not future.done():
                 future.set_result(_sealed(commit, own))
-        self.state = SealerState.SEALING
         self._tell(commit)
-        await self._healed()
+        if self.state is not SealerState.SUPERSEDED:  # told so while this group was signed
+            self.state = SealerState.SEALING
+            await self._healed()
         return True
 
     async def _seal(
@@ -312,6 +325,8 @@ class Sealer:
         await self._alarms.raise_alarm(error.reason, self._key.agency, error.message, self._clock())
 
     async def _failing(self, error: EdocError) -> None:
+        if self.state is SealerState.SUPERSEDED:
+            return
         self.state = SealerState.FAILING
         self._release()
         if self.problem != error.message:
