@@ -61,7 +61,7 @@ def self_signed_tls(
 
     Args:
         key: The TLS key, of no other use.
-        common_name: The agency code, shown to people only.
+        common_name: Code of the agency; readers of the directory compare it.
         dns_name: The name that peers ask for; one per agency.
         not_before: Start, aware.
         not_after: End, aware.
