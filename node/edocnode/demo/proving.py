@@ -1,5 +1,6 @@
 """Checks an evidence file the way its VERIFY.md says, with sh, openssl and sha256sum alone."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -39,6 +40,10 @@ def verify_by_hand(evidence: Path, folder: Path, root_sha256: str) -> list[str]:
         ["sh"],
         input=script,
         cwd=folder,
+        env={
+            **os.environ,
+            "TMPDIR": str(folder.parent.absolute()),
+        },  # its notes go when the folder goes
         capture_output=True,
         text=True,
         timeout=TIMEOUT_S,
