@@ -6,22 +6,24 @@ whether this node's journal lost its tail or another copy of it is running.
 
 import asyncio
 from collections.abc import Callable, Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from hashlib import sha256
 
 import structlog
 
 from edoccore.directory.view import Directory
-from edoccore.errors import EdocError, SealInvalidError
+from edoccore.errors import DiskFullError, EdocError, SealInvalidError
 from edoccore.identity.agency import REGISTRY_CODE
 from edoccore.signing import canonical
 from edoccore.signing.seal import SealedStatement, check_membership, open_seal
-from edoccore.signing.statements import Receipt
+from edoccore.signing.statements import Envelope, Receipt
+from edocnode.domain.checks import check_part
 from edocnode.domain.exchange import Hello, PeerLinks, Recovered
 from edocnode.domain.ports import Outbox, Peers
 from edocnode.workers.sessions import Sessions
 
 AT_ONCE = 32  # hellos under way
+WHEN_FULL = timedelta(seconds=5)  # between two attempts to keep what came back
 
 log = structlog.get_logger(__name__)
 
@@ -99,23 +101,49 @@ class Greeter:
         count = 0
         try:
             async for item in self._links.link(agency).recover():
-                await asyncio.to_thread(self._check, agency, item)
-                count += await self._outbox.adopt(
-                    item.envelope, item.receipt, item.record, self._clock()
-                )
+                count += await self._take_back(agency, item)
         except EdocError as error:
             log.warning("recovery.stopped", agency=agency, reason=error.reason, count=count)
             return
+        except Exception:
+            log.exception("recovery.failed", agency=agency, count=count)
+            return
         log.info("recovery.done", agency=agency, count=count)
 
+    async def _take_back(self, agency: str, item: Recovered) -> bool:
+        """Adopts what holds; what does not is left out and keeps nothing else from coming back."""
+        try:
+            await asyncio.to_thread(self._check, agency, item)
+        except EdocError as error:
+            log.error("recovery.left_out", agency=agency, reason=error.reason, why=error.message)
+            return False
+        while True:
+            try:
+                return await self._outbox.adopt(
+                    item.envelope, item.receipt, item.record, self._clock()
+                )
+            except DiskFullError as error:
+                log.warning("recovery.waits", agency=agency, reason=error.reason)
+                await asyncio.sleep(WHEN_FULL.total_seconds())
+
     def _check(self, agency: str, item: Recovered) -> None:
-        """What is taken back must be sealed by this agency, its receipt by the peer."""
+        """What is taken back was sealed here and sent to this peer; its receipt is the peer's."""
         self._check_sealed(self._agency, item.envelope)
+        envelope = canonical.decode(item.envelope.statement, Envelope)
+        if envelope.to_node != agency:
+            raise SealInvalidError(
+                f"{agency} gave back an envelope that was sent to {envelope.to_node}.",
+                agency=agency,
+            )
+        if item.record:
+            check_part(envelope.parts[0], item.record, envelope.message_id)
         if item.receipt is None:
             return
         self._check_sealed(agency, item.receipt)
         receipt = canonical.decode(item.receipt.statement, Receipt)
-        if receipt.envelope != sha256(item.envelope.statement).hexdigest():
+        digest = sha256(item.envelope.statement).hexdigest()
+        stated = (receipt.envelope, receipt.message_id, receipt.from_, receipt.to)
+        if stated != (digest, envelope.message_id, envelope.to, envelope.from_):
             raise SealInvalidError(
                 f"{agency} gave back an envelope with a receipt for another one.", agency=agency
             )

@@ -1,0 +1,119 @@
+"""What a peer gives back after a restore counts only when it is this node's own and the peer's."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from edoccore.signing import canonical
+from edoccore.signing.seal import SealedStatement
+from edoccore.signing.statements import Receipt, Result, time_text, uuid_bytes
+from edocnet.exchange.v1 import exchange_service_pb2 as messages
+from edocnode.domain.exchange import Recovered
+from edocnode.rpc.messages import recovered_to_message
+from tests.integration.exchange.conftest import make_nation
+from tests.support.bad_peer import BadPeer, BadRecipient, Letter, now
+from tests.support.nodes import TestNode, free_port, make_node, running, until
+
+
+class BadGiver(BadRecipient):
+    """Gives back whatever a test wants."""
+
+    given: list[Recovered]
+
+    async def Recover(  # noqa: N802
+        self, request: messages.RecoverRequest, context: object
+    ) -> AsyncIterator[messages.RecoverResponse]:
+        """Gives it back."""
+        for item in self.given:
+            yield recovered_to_message(item)
+
+
+class Scene:
+    """A node of G01, H29 that gives back, and G01's keys to seal what it had lost."""
+
+    def __init__(self, tmp_path: Path) -> None:
+        port = free_port()
+        nation = make_nation(free_port())
+        nation.set_address("H29", f"127.0.0.1:{port}")
+        self.node: TestNode = make_node(nation, nation.agencies["G01"], tmp_path / "G01")
+        self.giver = BadGiver(nation, nation.agencies["H29"], port)
+        self.owner, self.other = (
+            BadPeer(nation, nation.agencies["G01"], nation.agencies[code], "")
+            for code in ("H29", "H30")
+        )
+
+    def item(self, letter: Letter, **changes: object) -> Recovered:
+        """A letter of G01 with the receipt of H29, either of which can be bent."""
+        values = {
+            "network": letter.envelope.network,
+            "envelope": sha256(letter.data).hexdigest(),
+            "message_id": letter.message_id,
+            "from_": letter.envelope.to,
+            "to": letter.envelope.from_,
+            "result": Result.RECEIVED,
+            "time": time_text(now()),
+        }
+        receipt = canonical.encode(Receipt(**(values | changes)))  # type: ignore[arg-type]
+        return Recovered(
+            envelope=self.sealed(self.owner, letter.data),
+            receipt=self.sealed(self.giver.peer, receipt),
+            record=letter.parts[0],
+        )
+
+    @staticmethod
+    def sealed(peer: BadPeer, data: bytes) -> SealedStatement:
+        """A statement under a seal of its own."""
+        return peer.seal(data)[0]
+
+    @contextlib.asynccontextmanager
+    async def restored(self, *given: Recovered) -> AsyncIterator[None]:
+        """H29 says that the tail of the node was lost, and gives something back."""
+        self.giver.given = list(given)
+        async with self.giver.serve(), running(self.node):
+            caller = BadPeer(
+                self.giver.peer.nation, self.giver.peer.agency, self.node.agency, self.node.address
+            )
+            async with caller.connect() as connection:
+                await connection.say_hello(tail_lost=True)
+                yield
+
+
+def states(node: TestNode) -> dict[bytes, str]:
+    """States of all deliveries."""
+    return dict(node.rows("SELECT message_id, state FROM delivery"))
+
+
+Bend = Callable[[Scene, Letter], Recovered]
+BENDS: dict[str, Bend] = {
+    "record of other bytes": lambda scene, letter: replace(
+        scene.item(letter), record=letter.parts[0].replace(b"subject", b"content")
+    ),
+    "receipt for another sender": lambda scene, letter: scene.item(letter, to="H30"),
+    "receipt of another code": lambda scene, letter: scene.item(letter, from_="H30"),
+    "envelope sealed by the peer": lambda scene, letter: replace(
+        scene.item(letter), envelope=scene.sealed(scene.giver.peer, letter.data)
+    ),
+    "receipt sealed by the node": lambda scene, letter: replace(
+        scene.item(letter), receipt=scene.sealed(scene.owner, b"{}")
+    ),
+    "sent to another": lambda scene, _: scene.item(scene.other.letter()),
+}
+
+
+@pytest.mark.parametrize("bend", BENDS)
+async def test_what_does_not_hold_is_left_out_and_the_rest_comes_back(
+    tmp_path: Path, bend: str
+) -> None:
+    scene = Scene(tmp_path)
+    good = scene.owner.letter()
+    bad = BENDS[bend](scene, scene.owner.letter())
+    async with scene.restored(bad, scene.item(good)):
+        wanted = {uuid_bytes(good.message_id): "delivered"}
+        await until(lambda: states(scene.node))
+        await asyncio.sleep(0.2)
+        assert states(scene.node) == wanted
