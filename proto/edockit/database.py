@@ -269,6 +269,7 @@ def _engines(url: str) -> tuple[Engine, Engine | None]:
         max_overflow=0,
         pool_timeout=READER_WAIT_S,
         connect_args=_SQLITE_CONNECT,
+        hide_parameters=True,  # rows are documents; a log never holds their content
     )
     _set_up_sqlite(reading, _READER_PRAGMAS, "BEGIN")
     return _sqlite_engine(parsed, NullPool, writing=_WRITER_PRAGMAS), reading
@@ -305,7 +306,9 @@ _READER_PRAGMAS = (
 
 
 def _sqlite_engine(url: URL, pool: type[sqlalchemy.Pool], *, writing: tuple[str, ...]) -> Engine:
-    engine = sqlalchemy.create_engine(url, poolclass=pool, connect_args=_SQLITE_CONNECT)
+    engine = sqlalchemy.create_engine(
+        url, poolclass=pool, connect_args=_SQLITE_CONNECT, hide_parameters=True
+    )
     _set_up_sqlite(engine, writing, "BEGIN IMMEDIATE")
     return engine
 
@@ -324,7 +327,7 @@ def _set_up_sqlite(engine: Engine, pragmas: tuple[str, ...], begin: str) -> None
 
 def _postgres_engines(url: URL) -> tuple[Engine, Engine]:
     try:
-        writing = sqlalchemy.create_engine(url, poolclass=NullPool)
+        writing = sqlalchemy.create_engine(url, poolclass=NullPool, hide_parameters=True)
     except ModuleNotFoundError as error:
         raise SettingsError(
             "the driver of PostgreSQL is not installed", hint="pip install 'edocnode[postgres]'"
@@ -336,6 +339,7 @@ def _postgres_engines(url: URL) -> tuple[Engine, Engine]:
         pool_timeout=READER_WAIT_S,
         pool_pre_ping=True,
         isolation_level="REPEATABLE READ",  # one snapshot per read, as SQLite gives
+        hide_parameters=True,
     )
 
     def on_connect(driver: "psycopg.Connection", _record: object) -> None:

@@ -45,6 +45,7 @@ from edocnode.workers.directory import DirectoryKeeper
 from edocnode.workers.greeting import Greeter
 from edocnode.workers.parts import PartShelf
 from edocnode.workers.receiving import ReceivingDesk
+from edocnode.workers.sealer import SealerState
 from edocnode.workers.service import NodeService
 from edocnode.workers.sessions import Sessions
 from edocnode.workers.staging import Staging
@@ -214,8 +215,14 @@ def _dispatcher(ground: Ground, sessions: Sessions, links: Links, blobs: BlobFol
         peers=store,
         parts=parts,
         clock=ground.clock,
-        can_send=lambda: ground.keeper.state().freshness is not Freshness.EXPIRED,
+        can_send=lambda: _may_send(ground),
     )
+
+
+def _may_send(ground: Ground) -> bool:
+    """Whether documents may leave: keys can be trusted, and no newer copy of this node speaks."""
+    expired = ground.keeper.state().freshness is Freshness.EXPIRED
+    return not expired and ground.sealing.sealer.state is not SealerState.SUPERSEDED
 
 
 def _greeter(ground: Ground, sessions: Sessions, links: Links) -> Greeter:

@@ -261,6 +261,11 @@ class Stream:
                 yield await asyncio.to_thread(answers_from_message, response.answers)
         except grpc.RpcError as error:
             raise self._told(await _peers_word(self._call, error)) from error
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            raise PeerUnreachableError("The connection was replaced by a newer one.") from None
 
     async def close(self) -> None:
         """Ends the stream."""

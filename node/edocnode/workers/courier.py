@@ -112,6 +112,14 @@ class Courier:
         limit = min(BATCH_PARCELS, WINDOW_PARCELS - len(self._held))
         if limit <= 0:
             return []
+        taking = asyncio.ensure_future(self._take_due(limit))
+        try:
+            return await asyncio.shield(taking)
+        except asyncio.CancelledError:
+            await taking  # what was taken must be known, or nobody would give it back
+            raise
+
+    async def _take_due(self, limit: int) -> list[bytes]:
         taken = {
             sha256(item.envelope.statement).digest(): item
             for item in await self._outbox.due(self._agency, self._clock(), limit)
@@ -162,12 +170,11 @@ class Courier:
 
     async def _read(self, stream: DeliveryStream, tasks: asyncio.TaskGroup) -> None:
         async for answers in stream.answers():
-            pairs = [
-                (self._held[answer.envelope_digest], answer)
-                for answer in answers
-                if answer.envelope_digest in self._open
-            ]
-            self._open.difference_update(answer.envelope_digest for _, answer in pairs)
+            pairs = []
+            for answer in answers:
+                if answer.envelope_digest in self._open:  # and not answered twice
+                    self._open.discard(answer.envelope_digest)
+                    pairs.append((self._held[answer.envelope_digest], answer))
             await self._record([pair for pair in pairs if not isinstance(pair[1], Need)])
             for item, answer in pairs:
                 if isinstance(answer, Need):

@@ -39,7 +39,7 @@ class Dispatcher:
         """Joins the parts.
 
         Args:
-            can_send: False while the directory has expired: everything stays queued.
+            can_send: False while nothing may leave (see ``app.node``): everything stays queued.
         """
         self._outbox = outbox
         self._peers = peers
