@@ -41,7 +41,8 @@ lock: develop ## lock the requirements of pyproject.toml anew
 	@deploy/requirements/lock
 
 bench: develop ## documents per second, beside the raw gRPC echo of the same bytes
-	@for file in tests/benchmarks/bench_*.py; do .venv/bin/python "$$file" || exit 1; done
+	@for name in $(basename $(notdir $(wildcard tests/benchmarks/bench_*.py))); do \
+	    echo "== $$name"; .venv/bin/python -u -m "tests.benchmarks.$$name" || exit 1; done
 
 clean: ## remove what was made, but no data folder
 	@rm -rf .venv .tools dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
