@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import structlog
 
 from edoccore.directory.view import Directory
 from edoccore.errors import SealerStoppedError
@@ -17,6 +18,13 @@ from edocnode.domain.exchange import Answer, Duplicate, Received, Refused, TryLa
 from tests.support.bad_peer import BadPeer, Stream, now
 from tests.support.nation import Nation
 from tests.support.nodes import TestNode, free_port, make_node, running, utc_now
+
+
+@pytest.fixture(autouse=True)
+def plain_logs() -> None:
+    """Writes faults as programs do; structlog's own form prints every variable, for seconds."""
+    formatter = structlog.dev.plain_traceback
+    structlog.configure([structlog.dev.ConsoleRenderer(exception_formatter=formatter)])
 
 
 @dataclass

@@ -13,14 +13,13 @@ import pytest
 from edocnet.exchange.v1 import exchange_service_pb2 as messages
 from edocnode.domain.exchange import Need
 from tests.integration.exchange.conftest import Scene, make_nation
-from tests.support.bad_peer import BadPeer, Ended, Stream, place
+from tests.support.bad_peer import SERVICE, BadPeer, Ended, Stream, place
 from tests.support.nodes import free_port, make_node, running, until
 
 PATIENCE_S = 1.0
 SOON_S = 8.0  # within which the node must have acted, on a busy machine
 MEBIBYTE = 1024 * 1024
 MOST_GROWTH = 200 * MEBIBYTE
-GZIP = ("grpc.default_compression_algorithm", grpc.Compression.Gzip.value)
 
 
 @pytest.fixture
@@ -89,11 +88,20 @@ async def test_t25_a_batch_of_256_parcels_is_answered(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("method", ["Deliver", "Transfer"])
-async def test_t26_compressed_messages_are_refused(scene: Scene, method: str) -> None:
+async def test_t26_compressed_streams_are_refused_before_their_first_message(
+    scene: Scene, method: str
+) -> None:
     async with scene.peer.connect() as connection, connection.stream() as bystander:
         stream = Stream(connection.call(method, compression=grpc.Compression.Gzip))
-        ended = await stream.refused(bytes(MEBIBYTE // 2))
-        assert ended.code is grpc.StatusCode.UNIMPLEMENTED
+        assert (await stream.refused()).code is grpc.StatusCode.UNIMPLEMENTED
+        await scene.good(bystander)
+
+
+async def test_t26_a_compressed_message_is_refused_unread(scene: Scene) -> None:
+    async with scene.peer.connect() as connection, connection.stream() as bystander:
+        call = connection.channel.unary_unary(f"{SERVICE}/Hello")
+        with pytest.raises(grpc.aio.AioRpcError, match="UNIMPLEMENTED"):
+            await call(bytes(64 * MEBIBYTE), compression=grpc.Compression.Gzip, timeout=10)
         await scene.good(bystander)
 
 

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
+
 from tests.integration.exchange.conftest import Card, Scene
 from tests.support.bad_peer import Letter
 from tests.support.nodes import TestNode, make_pair, running, until
@@ -19,7 +21,9 @@ def poison(node: TestNode, letters: Sequence[Letter]) -> None:
         )
 
 
-async def test_t41_a_message_that_always_fails_is_set_aside_alone(scene: Scene) -> None:
+async def test_t41_a_message_that_always_fails_is_set_aside_alone(
+    scene: Scene, capsys: pytest.CaptureFixture[str]
+) -> None:
     bad = scene.peer.letter()
     poison(scene.node, [bad])
     letters = [scene.peer.letter() for _ in range(60)]
@@ -33,6 +37,9 @@ async def test_t41_a_message_that_always_fails_is_set_aside_alone(scene: Scene) 
         await scene.good(stream)
         again = await stream.exchange(scene.peer.parcel(bad))
         assert scene.told(again[0]) == ("try_later", "PROCESSING_FAILED")
+        said = capsys.readouterr().out
+        assert "poisoned by a test" in said
+        assert "Về việc" not in said, "the log holds content of a document"
         scene.node.write("DROP TRIGGER poison_0")
         healed = await stream.exchange(scene.peer.parcel(bad))
         assert scene.told(healed[0]) == ("received", "")

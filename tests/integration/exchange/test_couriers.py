@@ -1,0 +1,108 @@
+"""Couriers end when they must, and neither a damaged part nor a full disk stops the others."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from edoccore.errors import DiskFullError
+from edocnet.exchange.v1 import exchange_service_pb2 as messages
+from edocnode.rpc.messages import hello_to_message
+from edocnode.storage.outbox import SqlOutbox
+from edocnode.storage.peers import SqlPeers
+from edocnode.workers import courier
+from tests.integration.exchange.conftest import make_nation
+from tests.support.bad_peer import BadRecipient
+from tests.support.nodes import TestNode, free_port, make_node, make_pair, running, until
+
+SMALL_BLOB = bytes(100_000)  # rides with its envelope and lies in the blob folder
+
+
+class SilentRecipient(BadRecipient):
+    """Takes everything and answers nothing; ends its streams when told to."""
+
+    ends = False
+
+    async def Deliver(  # noqa: N802
+        self, request_iterator: AsyncIterator[messages.DeliverRequest], context: object
+    ) -> AsyncIterator[messages.DeliverResponse]:
+        """Says hello and no more."""
+        async for request in request_iterator:
+            if request.WhichOneof("kind") == "hello":
+                yield messages.DeliverResponse(hello=hello_to_message(self.peer.hello()))
+            elif self.ends:
+                return
+
+
+@pytest.fixture
+def silent(tmp_path: Path) -> tuple[TestNode, SilentRecipient]:
+    """A node of G01, and H29 that gives no answers."""
+    nation = make_nation(free_port())
+    port = free_port()
+    nation.set_address("H29", f"127.0.0.1:{port}")
+    node = make_node(nation, nation.agencies["G01"], tmp_path / "G01")
+    return node, SilentRecipient(nation, nation.agencies["H29"], port)
+
+
+async def test_t41_a_part_damaged_on_the_sender_s_disk_holds_up_no_other_document(
+    tmp_path: Path,
+) -> None:
+    _, first, second = make_pair(tmp_path)
+    async with running(first):
+        damaged = await first.send(SMALL_BLOB, to=["G01"])
+        others = [await first.send(b"%d" % number, to=["G01"]) for number in range(10)]
+        (blob,) = [path for path in (first.data / "blobs").glob("??/*") if path.is_file()]
+        blob.write_bytes(SMALL_BLOB[:-1] + b"1")
+        async with running(second):
+            await first.delivered(*others)
+            await until(lambda: first.state(damaged.message_id) == "held")
+            assert (await first.delivery(damaged)).reason == "STORAGE_DAMAGED"
+            assert second.inbox() == 10
+
+
+async def test_a_peer_that_never_answers_counts_as_gone_however_much_is_sent_to_it(
+    silent: tuple[TestNode, SilentRecipient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(courier, "ANSWER_WAIT", timedelta(seconds=1))
+    node, recipient = silent
+
+    async def keep_sending() -> None:
+        while True:
+            await node.send(b"x", to=["H29"])
+            await asyncio.sleep(0.1)
+
+    async with recipient.serve(), running(node):
+        sending = asyncio.create_task(keep_sending())
+        await until(
+            lambda: node.rows("SELECT 1 FROM peer WHERE reason = 'PEER_UNREACHABLE'"), within_s=5
+        )
+        sending.cancel()
+
+
+async def test_what_a_courier_held_is_queued_again_once_a_full_disk_has_room(
+    silent: tuple[TestNode, SilentRecipient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node, recipient = silent
+
+    async def full(*_: object, **__: object) -> None:
+        raise DiskFullError
+
+    async with recipient.serve(), running(node):
+        sent = await node.send(b"x", to=["H29"])
+        await until(lambda: node.state(sent.message_id) == "sending")
+        with monkeypatch.context() as disk:
+            for store, method in (
+                (SqlOutbox, "give_back"),
+                (SqlOutbox, "expire"),
+                (SqlPeers, "peer_failed"),
+            ):
+                disk.setattr(store, method, full)
+            recipient.ends = True
+            await node.send(b"y", to=["H29"])
+            await asyncio.sleep(1)
+            assert node.state(sent.message_id) == "sending"
+        await until(lambda: node.state(sent.message_id) == "queued")
+        assert node.running is not None
+        assert not node.running.done()
