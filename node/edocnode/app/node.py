@@ -18,7 +18,7 @@ import structlog
 
 from edoccore.directory.state import Freshness
 from edoccore.directory.view import Directory
-from edoccore.errors import EdocError, PeerNotTrustedError, StorageFailedError
+from edoccore.errors import PeerNotTrustedError
 from edoccore.identity.certificate import certificate_digest
 from edockit.blobs import BlobFolder
 from edockit.certificates import certificate_pem
@@ -27,10 +27,11 @@ from edockit.grpc_peer import AuthContext, is_tls_certificate, peer_certificate,
 from edockit.grpc_server import HANDSHAKE_TIMEOUT_MS, bind, office_server, peer_server
 from edockit.grpc_tls import TlsMaterial, TlsProvider
 from edockit.unix_socket import bind_unix, remove_socket
+from edocnode.app.announcing import announce
 from edocnode.app.evidence import EvidenceDesk, seal_signer
-from edocnode.app.parts import SealingContext, SealingParts, open_sealing, seal_endpoint
+from edocnode.app.parts import SealingContext, SealingParts, open_sealing
 from edocnode.rpc.directory import GrpcSources
-from edocnode.rpc.joining import load_or_fetch, publish_endpoint
+from edocnode.rpc.joining import load_or_fetch
 from edocnode.rpc.local import LocalParts, register_local
 from edocnode.rpc.peers import Links, OwnTls
 from edocnode.rpc.server import register_exchange
@@ -45,13 +46,13 @@ from edocnode.workers.directory import DirectoryKeeper
 from edocnode.workers.greeting import Greeter
 from edocnode.workers.parts import PartShelf
 from edocnode.workers.receiving import ReceivingDesk
+from edocnode.workers.room import when_there_is_room
 from edocnode.workers.sealer import SealerState
 from edocnode.workers.service import NodeService
 from edocnode.workers.sessions import Sessions
 from edocnode.workers.staging import Staging
 
 DRAIN = timedelta(seconds=5)  # calls under way may finish within it
-ENDPOINT_RETRY = timedelta(seconds=30)
 SWEEP_EVERY = timedelta(minutes=10)
 
 log = structlog.get_logger(__name__)
@@ -323,30 +324,16 @@ def _start(ground: Ground, workers: Workers, where: Ready) -> list[asyncio.Task[
 
 
 async def _announce(ground: Ground, workers: Workers, address: str) -> None:
-    """Greets all peers, and has the registry list where this node is reached, if that is news."""
+    """Greets all peers, and keeps the own entry of the directory right."""
     await ground.sealing.sealer.opened()
     await workers.greeter.greet_all()
     context = SealingContext(ground.folder, ground.identity, ground.directory, ground.clock)
-    sealed = await seal_endpoint(context, ground.sealing, address)
-    while not _is_listed(ground, sealed.statement):
-        try:
-            await publish_endpoint(ground.directory(), sealed, now=ground.clock())
-            await ground.keeper.refresh()
-        except StorageFailedError:
-            raise
-        except EdocError as error:
-            log.warning("endpoint.not_published", reason=error.reason, message=error.message)
-            await asyncio.sleep(ENDPOINT_RETRY.total_seconds())
-
-
-def _is_listed(ground: Ground, statement: bytes) -> bool:
-    listed = ground.directory().endpoint(ground.identity.agency, ground.clock())
-    return listed is not None and listed.sealed.statement == statement
+    await announce(context, ground.sealing, address, refresh=ground.keeper.refresh)
 
 
 async def _sweep(staging: Staging) -> None:
     while True:
-        await staging.sweep()
+        await when_there_is_room("sweep", staging.sweep)
         await asyncio.sleep(SWEEP_EVERY.total_seconds())
 
 

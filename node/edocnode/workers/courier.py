@@ -27,6 +27,7 @@ from edocnode.domain.model import DeliveryOutcome, QueuedDelivery
 from edocnode.domain.ports import Outbox
 from edocnode.workers.answers import AnswerReader
 from edocnode.workers.parts import PartShelf
+from edocnode.workers.room import when_there_is_room
 from edocnode.workers.sessions import Sessions
 
 WINDOW_PARCELS = 4 * BATCH_PARCELS
@@ -68,6 +69,7 @@ class Courier:
         self._open: set[bytes] = set()  # offered, answer outstanding
         self._moving: set[bytes] = set()  # parts travel
         self._again: list[bytes] = []  # parts have arrived, to be offered again
+        self._answered = 0.0  # by the loop's clock: the last answer, or the first offer after none
         self._transfers = asyncio.Semaphore(TRANSFERS)
 
     def wake(self) -> None:
@@ -98,7 +100,8 @@ class Courier:
             if stream is not None:
                 await stream.close()
             unanswered = [item.message_id for item in self._held.values()]
-            await asyncio.shield(self._outbox.give_back(unanswered))
+            giving = when_there_is_room("queue", lambda: self._outbox.give_back(unanswered))
+            await asyncio.shield(giving)
 
     async def _connect(self) -> DeliveryStream:
         link = self._links.link(self._agency)
@@ -138,9 +141,8 @@ class Courier:
 
     async def _woken(self) -> bool:
         """Waits for work. Returns False when the stream has been idle for long enough."""
-        limit = ANSWER_WAIT if self._open else None if self._moving else IDLE
         try:
-            async with asyncio.timeout(limit.total_seconds() if limit else None):
+            async with asyncio.timeout_at(self._until()):
                 await self._wake.wait()
         except TimeoutError:
             if not self._held:
@@ -152,21 +154,46 @@ class Courier:
             ) from None
         return True
 
+    def _until(self) -> float | None:
+        """When to stop waiting, on the loop's clock; work that comes meanwhile does not count."""
+        if self._open:
+            return self._answered + ANSWER_WAIT.total_seconds()
+        if self._moving:
+            return None  # a transfer has its own deadlines
+        return asyncio.get_running_loop().time() + IDLE.total_seconds()
+
     async def _send(self, stream: DeliveryStream, digests: Sequence[bytes]) -> None:
         for batch in batches([self._held[digest] for digest in digests]):
-            parcels = await asyncio.to_thread(self._pack, batch)
-            self._open.update(_digest(item) for item in batch)
+            parcels, damaged = await asyncio.to_thread(self._pack, batch)
+            await self._set_aside(damaged)
+            if not parcels:
+                continue
+            if not self._open:
+                self._answered = asyncio.get_running_loop().time()
+            self._open.update(sha256(item.envelope.statement).digest() for item in parcels)
             await stream.send(parcels)
 
-    def _pack(self, batch: Sequence[QueuedDelivery]) -> list[Parcel]:
-        return [
-            Parcel(
-                envelope=item.envelope,
-                parts=b"" if is_offer(item) else self._shelf.joined(item),
-                offer=is_offer(item),
-            )
-            for item in batch
-        ]
+    def _pack(
+        self, batch: Sequence[QueuedDelivery]
+    ) -> tuple[list[Parcel], list[tuple[QueuedDelivery, StorageDamagedError]]]:
+        """The parcels of a batch, and what cannot be sent because its parts are damaged here."""
+        parcels, damaged = [], []
+        for item in batch:
+            offer = is_offer(item)
+            try:
+                parts = b"" if offer else self._shelf.joined(item)
+            except StorageDamagedError as error:
+                damaged.append((item, error))
+                continue
+            parcels.append(Parcel(envelope=item.envelope, parts=parts, offer=offer))
+        return parcels, damaged
+
+    async def _set_aside(self, damaged: Sequence[tuple[QueuedDelivery, EdocError]]) -> None:
+        """Records what became of deliveries that this side could not carry."""
+        outcomes = [self._not_moved(item, error) for item, error in damaged]
+        await self._outbox.record(outcomes, self._clock())
+        for item, _ in damaged:
+            del self._held[_digest(item)]
 
     async def _read(self, stream: DeliveryStream, tasks: asyncio.TaskGroup) -> None:
         async for answers in stream.answers():
@@ -180,6 +207,7 @@ class Courier:
                 if isinstance(answer, Need):
                     self._moving.add(answer.envelope_digest)
                     tasks.create_task(self._move(item, answer))
+            self._answered = asyncio.get_running_loop().time()
             self._wake.set()
         raise PeerUnreachableError(
             f"The node of {self._agency} ended the stream.", agency=self._agency
@@ -202,8 +230,7 @@ class Courier:
                     await self._move_part(item, part.index, part.offset)
             self._again.append(digest)
         except (PartDigestError, StorageDamagedError) as error:
-            await self._outbox.record([self._not_moved(item, error)], self._clock())
-            del self._held[digest]
+            await self._set_aside([(item, error)])
         self._moving.discard(digest)
         self._wake.set()
 

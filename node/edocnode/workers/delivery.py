@@ -12,11 +12,12 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from edoccore.errors import EdocError, PeerUnreachableError, StorageFailedError
+from edoccore.errors import DiskFullError, EdocError, PeerUnreachableError, StorageFailedError
 from edocnode.domain.delivery import backoff
 from edocnode.domain.model import SealCommit
 from edocnode.domain.ports import Outbox, Peers
 from edocnode.workers.courier import Courier, CourierParts
+from edocnode.workers.room import when_there_is_room
 
 LOOK_AGAIN = timedelta(seconds=1)  # for deliveries whose next attempt is due
 EXPIRE_EVERY = timedelta(seconds=30)
@@ -79,12 +80,12 @@ class Dispatcher:
             agency: status.attempts
             for agency, status in (await self._peers.peer_statuses()).items()
         }
-        await self._outbox.give_back_all()
+        await when_there_is_room("start", self._outbox.give_back_all)
         next_expiry = self._clock()
         while True:
             now = self._clock()
             if now >= next_expiry:
-                await self._outbox.expire(now)
+                await when_there_is_room("expiry", lambda: self._outbox.expire(self._clock()))
                 next_expiry = now + EXPIRE_EVERY
             for queue in await self._outbox.queues():
                 if queue.due_at <= now:
@@ -125,7 +126,10 @@ class Dispatcher:
         self._failures[agency] = attempts
         now = self._clock()
         next_at = now + backoff(attempts, jitter=random.random())  # noqa: S311 - spreads load
-        await self._peers.peer_failed(
-            agency, now, reason=error.reason, message=error.message, next_at=next_at
-        )
+        try:
+            await self._peers.peer_failed(
+                agency, now, reason=error.reason, message=error.message, next_at=next_at
+            )
+        except DiskFullError as full:  # it is tried again sooner, which is no harm
+            log.warning("peer.failure_not_kept", agency=agency, cause=full.message)
         log.info("peer.failed", agency=agency, reason=error.reason, attempts=attempts)

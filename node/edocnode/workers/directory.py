@@ -15,7 +15,7 @@ from edoccore.directory.loading import load
 from edoccore.directory.state import DirectoryState, judge
 from edoccore.directory.trust import TwoDirectoriesError, may_replace
 from edoccore.directory.view import Directory
-from edoccore.errors import DirectoryInvalidError, EdocError, StorageFailedError
+from edoccore.errors import DirectoryInvalidError, DiskFullError, EdocError, StorageFailedError
 from edocnode.domain import directory as rules
 from edocnode.domain.directory import (
     DirectorySource,
@@ -97,9 +97,12 @@ class DirectoryKeeper:
             StorageFailedError: The disk failed; the node must stop.
         """
         while True:
-            await self._attempt_registry()
-            await self._attempt_peers()
-            await self._alarm_about_age()
+            try:
+                await self._attempt_registry()
+                await self._attempt_peers()
+                await self._alarm_about_age()
+            except DiskFullError as error:  # of an alarm; the next round tells again
+                log.error("alarm_not_kept", cause=error.message)
             delay = self._plan.delay(self._jitter(), self._every)
             await self._wait(delay)
 

@@ -6,13 +6,13 @@ whether this node's journal lost its tail or another copy of it is running.
 
 import asyncio
 from collections.abc import Callable, Iterable
-from datetime import datetime, timedelta
+from datetime import datetime
 from hashlib import sha256
 
 import structlog
 
 from edoccore.directory.view import Directory
-from edoccore.errors import DiskFullError, EdocError, SealInvalidError
+from edoccore.errors import EdocError, SealInvalidError
 from edoccore.identity.agency import REGISTRY_CODE
 from edoccore.signing import canonical
 from edoccore.signing.seal import SealedStatement, check_membership, open_seal
@@ -20,10 +20,10 @@ from edoccore.signing.statements import Envelope, Receipt
 from edocnode.domain.checks import check_part
 from edocnode.domain.exchange import Hello, PeerLinks, Recovered
 from edocnode.domain.ports import Outbox, Peers
+from edocnode.workers.room import when_there_is_room
 from edocnode.workers.sessions import Sessions
 
 AT_ONCE = 32  # hellos under way
-WHEN_FULL = timedelta(seconds=5)  # between two attempts to keep what came back
 
 log = structlog.get_logger(__name__)
 
@@ -117,14 +117,10 @@ class Greeter:
         except EdocError as error:
             log.error("recovery.left_out", agency=agency, reason=error.reason, why=error.message)
             return False
-        while True:
-            try:
-                return await self._outbox.adopt(
-                    item.envelope, item.receipt, item.record, self._clock()
-                )
-            except DiskFullError as error:
-                log.warning("recovery.waits", agency=agency, reason=error.reason)
-                await asyncio.sleep(WHEN_FULL.total_seconds())
+        return await when_there_is_room(
+            "recovery",
+            lambda: self._outbox.adopt(item.envelope, item.receipt, item.record, self._clock()),
+        )
 
     def _check(self, agency: str, item: Recovered) -> None:
         """What is taken back was sealed here and sent to this peer; its receipt is the peer's."""

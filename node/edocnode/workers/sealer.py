@@ -269,10 +269,14 @@ class Sealer:
             if not future.done():
                 future.set_result(_sealed(commit, own))
         self._tell(commit)
-        if self.state is not SealerState.SUPERSEDED:  # told so while this group was signed
+        if not self._is_superseded():  # told so while this group was signed
             self.state = SealerState.SEALING
             await self._healed()
         return True
+
+    def _is_superseded(self) -> bool:
+        """Asks anew: the state may have changed during any wait."""
+        return self.state is SealerState.SUPERSEDED
 
     async def _seal(
         self, state: EpochState, waiting: Unsealed, owns: Sequence[OwnStatement]
