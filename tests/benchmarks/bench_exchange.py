@@ -62,7 +62,7 @@ def measure(network: Network, count: int, size: int) -> float:
         with ThreadPoolExecutor(THREADS) as threads:
             list(threads.map(hand_in, repeat(office, count), repeat(size)))
         took = time.perf_counter() - first
-        show("hand in, until durably kept", took, count, cpu_seconds(sender.process.pid) - cpu, 0)
+        show("hand in, until durably kept", took, count, cpu_seconds(sender.process.pid) - cpu)
     recipient.start()
     both = [sender.process.pid, recipient.process.pid]
     with open_office(sender.socket) as office:
@@ -102,11 +102,12 @@ def check(network: Network, count: int) -> None:
     print(f"{'':<32}all {count} arrived once, each with its receipt")
 
 
-def show(name: str, seconds: float, count: int, sender_s: float, recipient_s: float) -> None:
+def show(name: str, seconds: float, count: int, sender_s: float, recipient_s: float = 0) -> None:
     """Prints one line."""
-    cpu = f"{sender_s / count * 1e6:7.0f} us"
-    other = f"{recipient_s / count * 1e6:7.0f} us" if recipient_s else ""
-    print(f"{name:<32}{count / seconds:8.0f}/s   CPU per document: {cpu} sender {other} recipient")
+    cpu = f"{sender_s / count * 1e6:7.0f} us sender"
+    if recipient_s:
+        cpu += f" {recipient_s / count * 1e6:7.0f} us recipient"
+    print(f"{name:<32}{count / seconds:8.0f}/s   CPU per document: {cpu}")
 
 
 if __name__ == "__main__":
