@@ -74,6 +74,8 @@ async def seal_endpoint(
 ) -> SealedStatement:
     """Seals where this node is reached; the statement in hand when it says the same already.
 
+    A copy of the node that ran elsewhere may have listed itself since: then it is sealed anew.
+
     Args:
         address: host:port for peers.
 
@@ -82,8 +84,10 @@ async def seal_endpoint(
     """
     last = await parts.store.own_statement(ENDPOINT)
     before = None if last is None else canonical.decode(last.statement, Endpoint)
-    wanted = _endpoint(context, address, last_counter=before.counter if before else 0)
-    if last is not None and before is not None and _says_same(before, wanted):
+    listed = context.directory().endpoint(context.identity.agency, context.clock())
+    own, taken = (before.counter if before else 0), (listed.counter if listed else 0)
+    wanted = _endpoint(context, address, last_counter=max(own, taken))
+    if last is not None and before is not None and own >= taken and _says_same(before, wanted):
         return last
     sealing = asyncio.ensure_future(parts.sealer.seal_own(ENDPOINT, canonical.encode(wanted)))
     await asyncio.wait({sealing, parts.sealing}, return_when=asyncio.FIRST_COMPLETED)
