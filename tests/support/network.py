@@ -242,6 +242,18 @@ class Node(Program):
             found: dict[str, Any] = office.document(document_id)["sent"]["deliveries"][0]
         return found
 
+    def received(self) -> list[str]:
+        """Ids of the documents in its inbox, sorted."""
+        with open_office(self.socket) as office:
+            page = office.inbox(agency="", state="", limit=1000, after="")
+        return sorted(item["document_id"] for item in page["documents"])
+
+    def sent(self) -> list[str]:
+        """Ids of the documents in its outbox, sorted."""
+        with open_office(self.socket) as office:
+            page = office.outbox(agency="", state="", limit=1000, after="")
+        return sorted(item["document_id"] for item in page["documents"])
+
     def status(self) -> dict[str, Any]:
         """What ``status`` prints."""
         with open_admin(self.socket) as admin:
@@ -285,8 +297,12 @@ class Network:
                 one.result()
 
     def join_one(self, code: str, name: str, settings: Mapping[str, str] = SETTINGS) -> Node:
-        """Adds an agency and lets its node join."""
+        """Adds an agency, and its sub-agency if it has one, and lets its node join."""
         self.registry.done("agency", "add", code, "--name", name)
+        for part, owner in SUB_AGENCIES.items():
+            if owner == code:
+                words = ("--name", f"Đơn vị thuộc {name}", "--owner", owner)
+                self.registry.done("agency", "add", part, *words)
         join = self.registry.done("invite", code)["join"]
         node = Node(code, "edocnode.cli.main", self.folder / code, dict(settings))
         self.nodes[code] = node
@@ -361,9 +377,6 @@ def joined_network(tmp_path_factory: pytest.TempPathFactory) -> Network:
     try:
         network.found()
         network.join(AGENCIES)
-        for code, owner in SUB_AGENCIES.items():
-            name = f"Đơn vị trực thuộc {owner}"
-            network.registry.done("agency", "add", code, "--name", name, "--owner", owner)
         network.registry.stop()
     finally:
         network.close()

@@ -10,6 +10,7 @@ import itertools
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -55,6 +56,36 @@ class PostgresServer:
             connection.execute(f"CREATE DATABASE {name}")
         return name
 
+    def await_ready(self) -> None:
+        """Waits until it answers.
+
+        Raises:
+            RuntimeError: It does not start; with its log.
+        """
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while True:
+            try:
+                self.connect().close()
+            except psycopg.OperationalError:
+                if self.process.poll() is not None or time.monotonic() > deadline:
+                    self.process.kill()
+                    raise RuntimeError((self.socket_folder / "log").read_text()) from None
+                time.sleep(0.05)
+            else:
+                return
+
+    def crash(self) -> None:
+        """Ends it at once, as pulling its plug would: every connection breaks, nothing is saved."""
+        self.process.send_signal(signal.SIGQUIT)
+        self.process.wait(START_TIMEOUT_S)
+
+    def start_again(self) -> None:
+        """Starts it after a crash; it recovers what was committed."""
+        programs = _program_folder()
+        assert programs is not None
+        self.process = _launch(programs, self.socket_folder, _unprivileged_user())
+        self.await_ready()
+
     def drop_database(self, name: str) -> None:
         """Removes a database even when connections to it were left open."""
         with self.connect() as connection:
@@ -98,29 +129,16 @@ def _initialise(programs: Path, data: Path, user: str | None) -> None:
     )
 
 
-def _start(programs: Path, folder: Path, user: str | None) -> PostgresServer:
+def _launch(programs: Path, folder: Path, user: str | None) -> subprocess.Popen[bytes]:
     options = [f"--{name}={value}" for name, value in _OPTIONS.items()]
-    log = (folder / "log").open("wb")
-    process = subprocess.Popen(
-        [programs / "postgres", "-D", folder / "data", "-k", folder, *options],
-        stdout=log,
-        stderr=log,
-        user=user,
-        cwd=folder,
-    )
-    log.close()
-    server = PostgresServer(folder, process)
-    deadline = time.monotonic() + START_TIMEOUT_S
-    while True:
-        try:
-            server.connect().close()
-        except psycopg.OperationalError:
-            if process.poll() is not None or time.monotonic() > deadline:
-                process.kill()
-                raise RuntimeError((folder / "log").read_text()) from None
-            time.sleep(0.05)
-        else:
-            return server
+    with (folder / "log").open("ab") as log:
+        return subprocess.Popen(
+            [programs / "postgres", "-D", folder / "data", "-k", folder, *options],
+            stdout=log,
+            stderr=log,
+            user=user,
+            cwd=folder,
+        )
 
 
 @pytest.fixture(scope="session")
@@ -138,8 +156,9 @@ def postgres_server() -> Iterator[PostgresServer]:
         if user is not None:
             shutil.chown(folder, user)
         _initialise(programs, folder / "data", user)
-        server = _start(programs, folder, user)
+        server = PostgresServer(folder, _launch(programs, folder, user))
         try:
+            server.await_ready()
             yield server
         finally:
             server.process.terminate()
