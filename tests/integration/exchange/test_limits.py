@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import re
 import ssl
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
@@ -12,6 +13,7 @@ import pytest
 
 from edocnet.exchange.v1 import exchange_service_pb2 as messages
 from edocnode.domain.exchange import Need
+from edocnode.rpc.peers import WRITE_FAILED
 from tests.integration.exchange.conftest import Scene, make_nation
 from tests.support.bad_peer import SERVICE, BadPeer, Ended, Stream, place
 from tests.support.nodes import free_port, make_node, running, until
@@ -49,28 +51,43 @@ def deep(levels: int) -> bytes:
     return data
 
 
-BATCH, PARCEL, SEAL = 2, 2, 1  # numbers of fields
-BOMBS: dict[str, Callable[[], bytes]] = {
-    "two-million-parcels": lambda: length_delimited(BATCH, b"\x12\x00" * 2_000_000),
-    "half-a-million-parcels": lambda: length_delimited(BATCH, b"\x12\x00" * 520_000),
-    "half-a-million-seals": lambda: length_delimited(BATCH, b"\x0a\x00" * 520_000),
-    "257-parcels": lambda: length_delimited(BATCH, b"\x12\x00" * 257),
-    "deep": lambda: length_delimited(BATCH, length_delimited(PARCEL, deep(20_000))),
-    "no-protobuf": lambda: b"\xff" * 1000,
-    "nothing": lambda: b"",
-    "second-hello": lambda: length_delimited(1, b""),
-    "seal-not-there": lambda: length_delimited(BATCH, length_delimited(PARCEL, b"\x10\x09")),
+BATCH, PARCEL = 2, 2  # numbers of fields
+LIMIT, INVALID = "LIMIT_EXCEEDED", "REQUEST_INVALID"
+UNREAD = f"RESOURCE_EXHAUSTED|{WRITE_FAILED}"  # refused at its header, while it was being written
+BOMBS: dict[str, tuple[Callable[[], bytes], str]] = {  # and how the node ends the stream
+    "two-million-parcels": (
+        lambda: length_delimited(BATCH, b"\x12\x00" * 2_000_000),
+        "RESOURCE_EXHAUSTED",
+    ),
+    "half-a-million-parcels": (
+        lambda: length_delimited(BATCH, b"\x12\x00" * 520_000),
+        "LIMIT_EXCEEDED",
+    ),
+    "half-a-million-seals": (
+        lambda: length_delimited(BATCH, b"\x0a\x00" * 520_000),
+        "LIMIT_EXCEEDED",
+    ),
+    "257-parcels": (lambda: length_delimited(BATCH, b"\x12\x00" * 257), LIMIT),
+    "deep": (lambda: length_delimited(BATCH, length_delimited(PARCEL, deep(20_000))), ""),
+    "no-protobuf": (lambda: b"\xff" * 1000, ""),
+    "nothing": (lambda: b"", INVALID),
+    "second-hello": (lambda: length_delimited(1, b""), INVALID),
+    "seal-not-there": (
+        lambda: length_delimited(BATCH, length_delimited(PARCEL, b"\x10\x09")),
+        "REQUEST_INVALID",
+    ),
 }
 
 
 @pytest.mark.parametrize("bomb", BOMBS)
 async def test_t25_a_message_that_explodes_ends_its_stream_alone(scene: Scene, bomb: str) -> None:
+    make, reason = BOMBS[bomb]
     async with scene.peer.connect() as connection, connection.stream() as bystander:
         await scene.good(bystander)
-        before = resident_bytes()
+        data, before = make(), resident_bytes()
         for _ in range(5):
             async with connection.stream() as stream:
-                await stream.refused(BOMBS[bomb]())
+                assert re.search(reason, str(await stream.refused(data)))
         assert resident_bytes() - before < MOST_GROWTH
         await scene.good(bystander)
     assert scene.node.inbox() == 200
