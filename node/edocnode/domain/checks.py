@@ -172,11 +172,13 @@ def read_record(envelope: Envelope, record: bytes) -> Mapping[str, str]:
         ) from error
     if value.network != envelope.network:
         raise _record_disagrees(envelope, "network")
-    if isinstance(value, StatusRecord):
-        return _status_listing(value)
     if value.document_id != envelope.document_id:
         raise _record_disagrees(envelope, "document_id")
-    return document_listing(value)
+    if isinstance(value, DocumentRecord):
+        return document_listing(value)
+    if value.envelope != envelope.about:
+        raise _record_disagrees(envelope, "envelope")
+    return _status_listing(value)
 
 
 def comparable(envelope: Envelope) -> bytes:

@@ -7,10 +7,17 @@ from hashlib import sha256
 
 from msgspec import UNSET
 
-from edoccore.errors import AnswerKind, EdocError, LimitExceededError, SealerStoppedError
+from edoccore.errors import (
+    AnswerKind,
+    DirectoryBehindError,
+    EdocError,
+    LimitExceededError,
+    SealCertificateError,
+    SealerStoppedError,
+)
 from edoccore.signing import canonical
 from edoccore.signing.seal import SealedStatement, VerifiedSeal, check_membership
-from edoccore.signing.statements import Envelope, Result, uuid_bytes
+from edoccore.signing.statements import Envelope, Result, Seal, uuid_bytes
 from edocnode.domain.checks import (
     Standing,
     check_content,
@@ -98,6 +105,20 @@ def large_pieces(arrival: Arrival, joined: bytes) -> list[tuple[str, bytes]]:
 def rejected(arrival: Arrival, error: EdocError) -> Arrival:
     """The arrival as a sealed rejection that is remembered; none of its parts is kept."""
     return replace(arrival, result=Result.REJECTED, reason=error.reason, inline=b"", listing={})
+
+
+def certificate_error(
+    parcel: Parcel, error: SealCertificateError, standing: Standing
+) -> SealCertificateError | DirectoryBehindError:
+    """What to say of a certificate that does not hold here: a newer directory may list it."""
+    seal = canonical.decode(parcel.envelope.seal.data, Seal)
+    if seal.directory.version <= standing.directory.mark.version:
+        return error
+    return DirectoryBehindError(
+        f"{error.message} {seal.signer} holds directory {seal.directory.version}, this node "
+        f"{standing.directory.mark.version}; it is being fetched.",
+        agency=seal.signer,
+    )
 
 
 def error_answer(message_id: MessageId, digest: bytes, error: EdocError) -> Refused | TryLater:

@@ -65,6 +65,8 @@ def make_visible(connection: Connection, ids: Sequence[IncomingId]) -> None:
         if row.operation == Operation.STATUS:
             status = _status(connection, row, listing)
             statuses.append(status)
+            if status["message_id"] is None:  # of nothing that was sent to its sender
+                continue
             kind, subject = EventKind.STATUS_RECEIVED, status["document_id"]
         else:
             inbox.append(_inbox(row, listing))

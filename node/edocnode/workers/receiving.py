@@ -17,6 +17,7 @@ from edoccore.directory.view import Directory
 from edoccore.errors import (
     EdocError,
     PoisonMessageError,
+    SealCertificateError,
     StorageFailedError,
 )
 from edoccore.signing.seal import SignedSeal, VerifiedSeal, open_seal
@@ -28,6 +29,7 @@ from edocnode.domain.ports import Inbox
 from edocnode.domain.receiving import (
     Judged,
     Offered,
+    certificate_error,
     error_answer,
     final_answer,
     judge_parcel,
@@ -68,8 +70,7 @@ class ReceivingDesk:
         self._sessions = sessions
         self._directory = directory
         self._clock = clock
-        self._seals: dict[bytes, VerifiedSeal] = {}
-        self._seals_of: Directory | None = None
+        self._seals: tuple[Directory | None, dict[bytes, VerifiedSeal]] = None, {}
         self._on_behind: list[Callable[[str, int], None]] = []
 
     def on_behind(self, listener: Callable[[str, int], None]) -> None:
@@ -111,6 +112,8 @@ class ReceivingDesk:
             seal = self._verified(parcel.envelope.seal, directory, standing.now)
             self._sessions.check_seal(seal)
             return judge_parcel(parcel, seal, standing)
+        except SealCertificateError as error:
+            return parcel_answer(parcel, certificate_error(parcel, error, standing))
         except EdocError as error:
             return parcel_answer(parcel, error)
         except Exception:
@@ -118,10 +121,11 @@ class ReceivingDesk:
             return parcel_answer(parcel, PoisonMessageError())
 
     def _verified(self, signed: SignedSeal, directory: Directory, now: datetime) -> VerifiedSeal:
-        if self._seals_of is not directory:  # revocations count from the moment they are known
-            self._seals, self._seals_of = {}, directory
+        judged_by, cache = self._seals  # one read: other threads may hold another directory
+        if judged_by is not directory:  # revocations count from the moment they are known
+            cache = {}
+            self._seals = directory, cache
         key = sha256(signed.data + signed.signature).digest()
-        cache = self._seals
         if (known := cache.get(key)) is not None:
             return known
         verified = open_seal(signed, directory, network=self._network, at=now)
@@ -215,7 +219,7 @@ class ReceivingDesk:
         """Has a newer directory fetched when a verified seal names one."""
         seals = {parcel.envelope.seal.data: parcel.envelope.seal for parcel in parcels}
         for signed in seals.values():
-            known = self._seals.get(sha256(signed.data + signed.signature).digest())
+            known = self._seals[1].get(sha256(signed.data + signed.signature).digest())
             if known and known.seal.directory.version > self._directory().mark.version:
                 for listener in self._on_behind:
                     listener(peer, known.seal.directory.version)

@@ -21,12 +21,12 @@ from tests.support.nation import new_uuid7
 DIGEST = sha256(b"an envelope").hexdigest()
 
 
-def status(scene: Scene, document_id: str, *, envelope: str, **changes: object) -> Letter:
+def status(scene: Scene, about: str, *, envelope: str, **changes: object) -> Letter:
     """A letter of H29 that calls a document rejected."""
     record = canonical.encode(
         StatusRecord(
             network=scene.nation.network,
-            document_id=document_id,
+            document_id=about,
             envelope=envelope,
             state=DocumentState.REJECTED,
             actor="H29",
@@ -34,7 +34,7 @@ def status(scene: Scene, document_id: str, *, envelope: str, **changes: object) 
         )
     )
     parts = (part(0, "record.json", record, media_type=STATUS_MEDIA_TYPE),)
-    values = {"operation": Operation.STATUS, "document_id": document_id, "about": DIGEST}
+    values = {"operation": Operation.STATUS, "document_id": about, "about": DIGEST}
     letter = scene.peer.letter(record=record, **(values | {"parts": parts} | changes))
     return replace(letter, parts=(record,))
 
