@@ -23,7 +23,7 @@ import structlog
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from edoccore.errors import EdocError, PeerNotTrustedError
+from edoccore.errors import EdocError, PeerNotTrustedError, StorageFailedError
 from edoccore.wire.status import abort_status
 
 AuthContext = Mapping[str, Iterable[bytes]]  # as gRPC gives it: names to values
@@ -106,13 +106,20 @@ def check_peer_again() -> object:
 class CallInterceptor(grpc.aio.ServerInterceptor):
     """Checks the caller (when there is a check) and turns errors into gRPC status."""
 
-    def __init__(self, check: PeerCheck | None = None) -> None:
+    def __init__(
+        self,
+        check: PeerCheck | None = None,
+        *,
+        on_failure: Callable[[StorageFailedError], None] | None = None,
+    ) -> None:
         """Takes the program's check; None on a socket where the system decides who may connect.
 
         Args:
             check: Run for each call and for each message that arrives or leaves on a stream.
+            on_failure: Called when the disk failed in a call: the program must not go on.
         """
         self._check = check
+        self._on_failure = on_failure
 
     async def intercept_service(
         self,
@@ -135,6 +142,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             except grpc.aio.AbortError:
                 raise
             except Exception as error:  # noqa: BLE001 - top of a call
+                self._report(error)
                 await _abort(context, error)
 
         return guarded
@@ -151,9 +159,14 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             except grpc.aio.AbortError:
                 raise
             except Exception as error:  # noqa: BLE001 - top of a call
+                self._report(error)
                 await _abort(context, error)
 
         return guarded
+
+    def _report(self, error: Exception) -> None:
+        if self._on_failure is not None and isinstance(error, StorageFailedError):
+            self._on_failure(error)
 
     def _admit(self, request: object, context: Context) -> object:
         """Checks the caller; returns the request, a stream of them checked message by message."""

@@ -6,13 +6,13 @@ certificates, ``edockit.grpc_peer`` checks each call.
 
 import errno
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
 import grpc
 
-from edoccore.errors import AddressInUseError, EdocError, SettingsError
+from edoccore.errors import AddressInUseError, EdocError, SettingsError, StorageFailedError
 from edockit.grpc_peer import CallInterceptor, PeerCheck, SynchronousCallInterceptor
 from edockit.grpc_tls import TlsProvider
 
@@ -76,21 +76,36 @@ class _Server(Protocol):
         ...
 
 
-def peer_server(check: PeerCheck, *, options: Sequence[tuple[str, Any]] = ()) -> grpc.aio.Server:
+def peer_server(
+    check: PeerCheck,
+    *,
+    options: Sequence[tuple[str, Any]] = (),
+    on_failure: Callable[[StorageFailedError], None] | None = None,
+) -> grpc.aio.Server:
     """Makes an asynchronous server for other nodes; ``bind`` gives it an address.
 
     Args:
         check: Who may call, run on every call and message.
         options: Replace or add to ``SERVER_OPTIONS``.
+        on_failure: See ``CallInterceptor``.
     """
     return grpc.aio.server(
-        interceptors=[CallInterceptor(check)], options=_merged(SERVER_OPTIONS, options)
+        interceptors=[CallInterceptor(check, on_failure=on_failure)],
+        options=_merged(SERVER_OPTIONS, options),
     )
 
 
-def office_server() -> grpc.aio.Server:
-    """Makes an asynchronous server for a Unix socket, where the file's owner is trusted."""
-    return grpc.aio.server(interceptors=[CallInterceptor()], options=list(UNIX_SERVER_OPTIONS))
+def office_server(
+    on_failure: Callable[[StorageFailedError], None] | None = None,
+) -> grpc.aio.Server:
+    """Makes an asynchronous server for a Unix socket, where the file's owner is trusted.
+
+    Args:
+        on_failure: See ``CallInterceptor``.
+    """
+    return grpc.aio.server(
+        interceptors=[CallInterceptor(on_failure=on_failure)], options=list(UNIX_SERVER_OPTIONS)
+    )
 
 
 def registry_server(

@@ -18,7 +18,7 @@ import structlog
 
 from edoccore.directory.state import Freshness
 from edoccore.directory.view import Directory
-from edoccore.errors import PeerNotTrustedError
+from edoccore.errors import PeerNotTrustedError, StorageFailedError
 from edoccore.identity.certificate import certificate_digest
 from edockit.blobs import BlobFolder
 from edockit.certificates import certificate_pem
@@ -124,11 +124,14 @@ async def serve(
         async with AsyncExitStack() as stack:
             ground = await stack.enter_async_context(_ground(settings, folder, identity, clock))
             workers = _workers(ground)
-            where = await stack.enter_async_context(_servers(ground, workers))
+            failing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            servers = _servers(ground, workers, lambda error: _fail(failing, error))
+            where = await stack.enter_async_context(servers)
             stack.push_async_callback(_stop, workers)
             running = _start(ground, workers, where)
             ready(where)
-            await _until_stopped(stop, [ground.sealing.sealing, *running])
+            # The sealer goes on until the servers have answered what is under way.
+            await _until_stopped(stop, running, watched=[ground.sealing.sealing, failing])
 
 
 @asynccontextmanager
@@ -256,14 +259,18 @@ def _connect(
 
 
 @asynccontextmanager
-async def _servers(ground: Ground, workers: Workers) -> AsyncIterator[Ready]:
+async def _servers(
+    ground: Ground, workers: Workers, on_failure: Callable[[StorageFailedError], None]
+) -> AsyncIterator[Ready]:
     provider = TlsProvider(_material(ground, ground.directory()))
     ground.keeper.on_change(lambda newer: _publish_pins(provider, ground, newer))
     patience = ground.settings.patience
     handshake = ("grpc.server_handshake_timeout_ms", _handshake_ms(patience))
-    peers = peer_server(lambda context: _peer(ground, context), options=[handshake])
+    peers = peer_server(
+        lambda context: _peer(ground, context), options=[handshake], on_failure=on_failure
+    )
     exchange = register_exchange(peers, workers.service, ground.directory, patience=patience)
-    local = office_server()
+    local = office_server(on_failure)
     place = register_local(local, _local_parts(ground, workers))
     host, _, _ = ground.settings.listen.rpartition(":")
     listen = f"{host}:{bind(peers, ground.settings.listen, provider)}"
@@ -337,10 +344,25 @@ async def _sweep(staging: Staging) -> None:
         await asyncio.sleep(SWEEP_EVERY.total_seconds())
 
 
-async def _until_stopped(stop: asyncio.Event, running: list[asyncio.Task[None]]) -> None:
-    """Waits for the stop; a part that fails before ends the node with its error."""
+def _fail(failing: asyncio.Future[None], error: StorageFailedError) -> None:
+    if not failing.done():
+        failing.set_exception(error)
+
+
+async def _until_stopped(
+    stop: asyncio.Event,
+    running: list[asyncio.Task[None]],
+    *,
+    watched: list[asyncio.Future[None]],
+) -> None:
+    """Waits for the stop; a part that fails before ends the node with its error.
+
+    Args:
+        running: Ended here.
+        watched: Ended by others, later.
+    """
     stopping = asyncio.create_task(stop.wait())
-    waiting: set[asyncio.Task[Any]] = {stopping, *running}
+    waiting: set[asyncio.Future[Any]] = {stopping, *running, *watched}
     try:
         while not stopping.done():
             done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
