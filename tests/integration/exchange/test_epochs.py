@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,10 @@ import pytest
 from edockit.grpc_client import unix_channel
 from edocnet.admin.v1 import admin_service_pb2 as admin_messages
 from edocnet.admin.v1 import admin_service_pb2_grpc as admin_services
-from tests.integration.exchange.conftest import Card
+from edocnet.exchange.v1 import exchange_service_pb2 as messages
+from edocnet.office.v1 import office_service_pb2 as offices
+from edocnode.rpc.messages import batch_to_message
+from tests.integration.exchange.conftest import Card, Scene
 from tests.support.nodes import TestNode, free_port, make_pair, running, until
 
 SEQS = "SELECT epoch, to_node, count(*), count(DISTINCT seq) FROM delivery_envelope GROUP BY 1, 2"
@@ -61,6 +65,30 @@ async def test_of_two_copies_the_older_is_refused_stops_and_goes_on_by_takeover(
         assert "TWO_HISTORIES" not in second.alarms() | first.alarms()
 
 
+async def test_an_older_start_is_refused_streams_and_shown_the_newer_opening(scene: Scene) -> None:
+    peer = scene.peer
+    older, epoch = peer.opening, peer.agency.epoch
+    async with peer.connect() as connection, connection.stream() as stream:
+        await scene.good(stream)
+        newer = peer.open_epoch()
+        await connection.say_hello()
+        ended = await stream.refused(
+            messages.DeliverRequest(batch=batch_to_message([peer.parcel(peer.letter())]))
+        )
+        assert ended.reason == "EPOCH_SUPERSEDED"
+        told = await connection.say_hello(opening=older)
+        assert told.known_opening == newer
+        async with connection.stream(opening=older) as refused:
+            assert (await refused.refused()).reason == "EPOCH_SUPERSEDED"
+        async with connection.stream() as goes_on:
+            letter = peer.letter(epoch=epoch)
+            late = replace(peer.parcel(letter), envelope=peer.seal(letter.data, epoch=epoch)[0])
+            (answer,) = await goes_on.exchange(late)
+            assert scene.told(answer) == ("try_later", "EPOCH_SUPERSEDED")
+            await scene.good(goes_on)
+    assert scene.node.inbox() == 200
+
+
 async def test_a_restored_folder_is_told_as_lost_tail_and_gets_back_what_it_lost(
     tmp_path: Path,
 ) -> None:
@@ -84,6 +112,11 @@ async def test_a_restored_folder_is_told_as_lost_tail_and_gets_back_what_it_lost
         query = f"SELECT count(*) FROM delivery WHERE message_id IN ({marks}) AND state = ?"
         await until(lambda: second.count(query, *lost, "delivered") == 15, within_s=30)
         assert "OWN_TAIL_LOST" in second.alarms()
+        async with second.office() as office:
+            shown = await office.ListOutbox(offices.ListOutboxRequest(limit=100))
+        assert {item.message_id for item in back} <= {
+            delivery.message_id for item in shown.documents for delivery in item.deliveries
+        }
         await until(lambda: "TAIL_LOST" not in first.alarms())
         news = [await second.send(b"new", to=["H29"]) for _ in range(5)]
         await second.delivered(*news)
