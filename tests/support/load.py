@@ -29,7 +29,13 @@ LARGE_BYTES = (1 << 20, 5 << 20)
 LARGE_SHARE = 0.02
 PATIENCE_S = 60
 RETRY_S = 0.05
-UNANSWERED = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED, grpc.StatusCode.UNKNOWN}
+# Not acknowledged, not refused either: the node died, or its database did.
+UNANSWERED = {
+    grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.CANCELLED,
+    grpc.StatusCode.UNKNOWN,
+    grpc.StatusCode.INTERNAL,
+}
 
 
 @dataclass(frozen=True, slots=True)
