@@ -8,13 +8,15 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-KEPT = ("HOME", "PATH", "LANG", "PIP_CACHE_DIR", "PIP_CONFIG_FILE", "PIP_INDEX_URL", "PYTHON")
+KEPT = {"HOME", "PATH", "LANG", "PYTHON"}  # and what tells pip where packages are
 TIMEOUT_S = 240
 
 
 def run(*words: object, folder: Path) -> subprocess.CompletedProcess[str]:
     """Runs a command with little more than a login shell has; it must succeed."""
-    environment = {name: os.environ[name] for name in KEPT if name in os.environ}
+    environment = {
+        name: text for name, text in os.environ.items() if name in KEPT or name.startswith("PIP_")
+    }
     done = subprocess.run(
         [str(word) for word in words],
         cwd=folder,
@@ -41,7 +43,7 @@ def test_fresh_clone_in_a_folder_with_spaces_and_vietnamese_letters_works(tool, 
 
     registry = checkout / ".venv" / "bin" / "edocregistry"
     node = checkout / ".venv" / "bin" / "edocnode"
-    data = checkout / "dữ liệu"
+    data = tmp_path / "dữ liệu"
     run(
         registry, "init", "--network", "vn-test", "--listen", "127.0.0.1:0", "--data", data,
         folder=checkout,
@@ -49,7 +51,4 @@ def test_fresh_clone_in_a_folder_with_spaces_and_vietnamese_letters_works(tool, 
     listed = run(registry, "agency", "list", "--json", "--data", data, folder=checkout)
     assert [item["code"] for item in json.loads(listed.stdout)["agencies"]] == ["REGISTRY"]
     assert "Usage: edocnode" in run(node, "--help", folder=checkout).stdout
-    assert run("git", "status", "--porcelain", folder=checkout).stdout.splitlines() in (
-        [],
-        ['?? "d\\341\\273\\257 li\\341\\273\\207u/"'],
-    )
+    assert run("git", "status", "--porcelain", folder=checkout).stdout == ""
