@@ -1,7 +1,10 @@
+import time
 from pathlib import Path
 
 from tests.integration.exchange.conftest import Scene
 from tests.support.nodes import make_pair, running
+
+STOP_S = 4.0  # on a busy machine; streams that are waited for to end would take 5
 
 
 async def test_documents_cross_in_both_directions_with_receipts(tmp_path: Path) -> None:
@@ -21,3 +24,16 @@ async def test_documents_cross_in_both_directions_with_receipts(tmp_path: Path) 
 async def test_a_peer_with_the_right_keys_is_received(scene: Scene) -> None:
     async with scene.peer.stream() as stream:
         await scene.good(stream)
+
+
+async def test_a_node_with_open_streams_stops_in_a_moment(tmp_path: Path) -> None:
+    _, first, second = make_pair(tmp_path)
+    async with running(first, second):
+        await first.delivered(await first.send(b"1", to=["G01"]))
+        await second.delivered(await second.send(b"2", to=["H29"]))
+        began = time.monotonic()
+        await second.stop()
+        assert time.monotonic() - began < STOP_S
+        sent = await first.send(b"3", to=["G01"])
+        await second.start()
+        await first.delivered(sent)
