@@ -50,6 +50,7 @@ class Dispatcher:
         self._couriers: dict[str, tuple[Courier, asyncio.Task[None]]] = {}
         self._failures: dict[str, int] = {}
         self._stopping = False
+        self._begun = False  # what an earlier run was sending is queued again
         self._failed: asyncio.Future[None] | None = None
 
     def on_sealed(self, commit: SealCommit) -> None:
@@ -59,7 +60,7 @@ class Dispatcher:
 
     def wake(self, agency: str) -> None:
         """Lets the courier of a peer look at its queue, starting it when there is none."""
-        if self._stopping or not self._can_send():
+        if self._stopping or not self._begun or not self._can_send():
             return
         running = self._couriers.get(agency)
         if running is not None:
@@ -81,6 +82,7 @@ class Dispatcher:
             for agency, status in (await self._peers.peer_statuses()).items()
         }
         await when_there_is_room("start", self._outbox.give_back_all)
+        self._begun = True
         next_expiry = self._clock()
         while True:
             now = self._clock()
