@@ -44,9 +44,12 @@ async def test_a_hello_before_the_start_is_over_takes_nothing_from_the_queue() -
     await asyncio.sleep(0.1)
     running = asyncio.create_task(dispatcher.run())
     await until(lambda: "give_back_all" in store.asked)
-    await asyncio.sleep(0.1)
-    dispatcher.peer_met("G01")
-    await until(lambda: "due" in store.asked)
+
+    def taken() -> bool:
+        dispatcher.peer_met("G01")
+        return "due" in store.asked
+
+    await until(taken)
     assert store.asked[:2] == ["give_back_all", "due"]
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
