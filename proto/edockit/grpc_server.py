@@ -27,6 +27,7 @@ MAX_PENDING_REQUESTS = 1_024  # accepted by the connection, not yet by a thread 
 IDENTITY_COMPRESSION_ONLY = 1  # bit set; gzip of 512 MiB of zeros is refused, unread
 HANDSHAKE_TIMEOUT_MS = 10_000
 CONNECTION_IDLE_MS = 300_000
+MAX_OFFICE_STREAMS = 1_000  # calls of one program on this machine at the same time
 CONNECTION_AGE_MS = 600_000  # then GOAWAY; calls under way have the grace to end
 CONNECTION_AGE_GRACE_MS = 3_600_000  # a big part may be on its way
 KEEPALIVE_TIME_MS = 10_000
@@ -60,11 +61,17 @@ SERVER_OPTIONS: tuple[Option, ...] = (
     ("grpc.http2.max_ping_strikes", MAX_PING_STRIKES),
     ("grpc.http2.max_pings_without_data", 0),  # 0: as many as keepalive needs
 )
-# The office's programs on this machine are trusted to hold a connection as long as they like.
-UNIX_SERVER_OPTIONS: tuple[Option, ...] = tuple(
-    option
-    for option in SERVER_OPTIONS
-    if not option[0].startswith(("grpc.max_connection_", "grpc.keepalive_"))
+# The office's programs on this machine are trusted to hold a connection as long as they like, and
+# one document-management system hands in many documents at once.
+UNIX_SERVER_OPTIONS: tuple[Option, ...] = (
+    *(
+        option
+        for option in SERVER_OPTIONS
+        if not option[0].startswith(
+            ("grpc.max_connection_", "grpc.keepalive_", "grpc.max_concurrent_streams")
+        )
+    ),
+    ("grpc.max_concurrent_streams", MAX_OFFICE_STREAMS),
 )
 
 

@@ -130,6 +130,10 @@ class SqlOffice:
         """When the oldest delivery that waits was handed in, by node."""
         return await self._database.aread(_oldest_undelivered)
 
+    async def sending(self) -> Mapping[str, int]:
+        """How many deliveries are offered and not yet answered, by node."""
+        return await self._database.aread(_sending)
+
     async def unsealed(self) -> int:
         """How many statements wait for the sealer."""
         return await self._database.aread(_unsealed)
@@ -334,6 +338,15 @@ def _oldest_undelivered(connection: Connection) -> Mapping[str, datetime]:
         row.id: row.created_at for row in select_by(connection, _CREATED, sorted(oldest.values()))
     }
     return {node: created[row] for node, row in oldest.items()}
+
+
+def _sending(connection: Connection) -> Mapping[str, int]:
+    offered = (
+        sa.select(DELIVERY.c.to_node, sa.func.count().label("offered"))
+        .where(DELIVERY.c.state == sa.literal_column(f"'{DeliveryState.SENDING.value}'"))
+        .group_by(DELIVERY.c.to_node)
+    )
+    return {row.to_node: row.offered for row in connection.execute(offered)}
 
 
 def _unsealed(connection: Connection) -> int:

@@ -1,10 +1,9 @@
 """The tables of a node. Only migrations make them.
 
-Three rules give their form. Rows with statements or documents are only ever added (append-only),
-what changes stands in narrow rows beside them. Keys grow with time (rowids, UUIDv7), so that
-inserting touches the end of an index. Waiting work is found by partial indexes, which hold only
-what waits: they stay small when the tables hold millions of rows. A query that is to use one
-writes the state as a literal, as its WHERE here does.
+Three rules give their form. Rows with statements or documents are only added (append-only), what
+changes stands in narrow rows beside them. Keys grow with time (rowids, UUIDv7), so that inserting
+touches the end of an index. Waiting work is found by partial indexes, which stay small; a query
+that is to use one writes the state as a literal, as its WHERE here does.
 
 Ids of documents and messages are the 16 bytes of a UUIDv7, digests 32 bytes, proofs hashes of 32
 bytes one after another, moments whole milliseconds. ``leaf``, ``proof`` and ``seal_id`` beside a
@@ -12,14 +11,22 @@ statement prove it: its place in the tree of that seal.
 """
 
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, Table, text
+from sqlalchemy import Column, Index, Integer, LargeBinary, MetaData, Table
 from sqlmodel import Field, SQLModel
 
-from edockit.database import UTCDateTime
-
-_ROWID = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers only INTEGER keys by itself
+from edocnode.storage.columns import (
+    ROWID,
+    byte_column,
+    key_bytes,
+    moment,
+    number,
+    optional_bytes,
+    optional_moment,
+    optional_number,
+    partial_index,
+    rowid,
+)
 
 
 class NodeTable(SQLModel):
@@ -32,43 +39,6 @@ def table_of(row: type[SQLModel]) -> Table:
     """The Core table of a row class, for statements on hot paths."""
     table: Table = row.__table__  # type: ignore[attr-defined]  # set by table=True
     return table
-
-
-def _rowid() -> Any:  # noqa: ANN401 - so SQLModel's Field does
-    return Field(default=None, sa_column=Column(_ROWID, primary_key=True))
-
-
-def _key_bytes(size: int) -> Any:  # noqa: ANN401
-    return Field(sa_column=Column(LargeBinary(size), primary_key=True))
-
-
-def _bytes(size: int | None = None) -> Any:  # noqa: ANN401
-    return Field(sa_column=Column(LargeBinary(size), nullable=False))
-
-
-def _optional_bytes(size: int | None = None) -> Any:  # noqa: ANN401
-    return Field(default=None, sa_column=Column(LargeBinary(size)))
-
-
-def _number() -> Any:  # noqa: ANN401
-    return Field(sa_column=Column(BigInteger, nullable=False))
-
-
-def _optional_number() -> Any:  # noqa: ANN401
-    return Field(default=None, sa_column=Column(BigInteger))
-
-
-def _moment() -> Any:  # noqa: ANN401
-    return Field(sa_column=Column(UTCDateTime, nullable=False))
-
-
-def _optional_moment() -> Any:  # noqa: ANN401
-    return Field(default=None, sa_column=Column(UTCDateTime))
-
-
-def _partial(name: str, *columns: str, where: str) -> Index:
-    condition = text(where)
-    return Index(name, *columns, sqlite_where=condition, postgresql_where=condition)
 
 
 # --- Sending ---------------------------------------------------------------------------------
@@ -86,20 +56,20 @@ class DocumentRow(NodeTable, table=True):
     __tablename__ = "document"
     __table_args__ = (Index("ix_document_document_id", "document_id"),)
 
-    id: int | None = _rowid()
-    document_id: bytes = _bytes(16)
+    id: int | None = rowid()
+    document_id: bytes = byte_column(16)
     request_id: str | None = Field(default=None, unique=True, max_length=200)
-    request_hash: bytes | None = _optional_bytes(32)
+    request_hash: bytes | None = optional_bytes(32)
     sender: str = Field(max_length=35)
     urgency: str = Field(max_length=16)
     operation: str = Field(max_length=16)
-    about: bytes | None = _optional_bytes(32)
-    created_at: datetime = _moment()
-    expires_at: datetime = _moment()
+    about: bytes | None = optional_bytes(32)
+    created_at: datetime = moment()
+    expires_at: datetime = moment()
     complete: int = Field(sa_column=Column(Integer, nullable=False))
-    listing: bytes = _bytes()
-    parts: bytes = _bytes()
-    inline: bytes = _bytes()
+    listing: bytes = byte_column()
+    parts: bytes = byte_column()
+    inline: bytes = byte_column()
 
 
 class DeliveryRow(NodeTable, table=True):
@@ -114,18 +84,18 @@ class DeliveryRow(NodeTable, table=True):
     __table_args__ = (
         Index("ix_delivery_document_row", "document_row"),
         Index("ix_delivery_document_id", "document_id"),
-        _partial("ix_delivery_unsealed", "lane", "id", where="state = 'unsealed'"),
-        _partial("ix_delivery_queued", "to_node", "lane", "id", where="state = 'queued'"),
-        _partial("ix_delivery_waiting", "to_node", "next_at", where="state = 'waiting'"),
-        _partial("ix_delivery_sending", "id", where="state = 'sending'"),
-        _partial("ix_delivery_expiry", "expires_at", where="state IN ('queued', 'waiting')"),
-        _partial("ix_delivery_held", "id", where="state = 'held'"),
+        partial_index("ix_delivery_unsealed", "lane", "id", where="state = 'unsealed'"),
+        partial_index("ix_delivery_queued", "to_node", "lane", "id", where="state = 'queued'"),
+        partial_index("ix_delivery_waiting", "to_node", "next_at", where="state = 'waiting'"),
+        partial_index("ix_delivery_sending", "id", where="state = 'sending'"),
+        partial_index("ix_delivery_expiry", "expires_at", where="state IN ('queued', 'waiting')"),
+        partial_index("ix_delivery_held", "id", where="state = 'held'"),
     )
 
-    id: int | None = _rowid()
+    id: int | None = rowid()
     message_id: bytes = Field(sa_column=Column(LargeBinary(16), nullable=False, unique=True))
-    document_row: int = _number()
-    document_id: bytes = _bytes(16)
+    document_row: int = number()
+    document_id: bytes = byte_column(16)
     sender: str = Field(max_length=35)
     recipient: str = Field(max_length=35)
     to_node: str = Field(max_length=35)
@@ -134,9 +104,9 @@ class DeliveryRow(NodeTable, table=True):
     envelope_rank: int
     attempts: int
     digest_failures: int
-    next_at: datetime | None = _optional_moment()
-    expires_at: datetime = _moment()
-    ended_at: datetime | None = _optional_moment()
+    next_at: datetime | None = optional_moment()
+    expires_at: datetime = moment()
+    ended_at: datetime | None = optional_moment()
     reason: str
     message: str
 
@@ -150,15 +120,15 @@ class DeliveryEnvelopeRow(NodeTable, table=True):
         Index("ix_delivery_envelope_seal", "seal_id"),
     )
 
-    message_id: bytes = _key_bytes(16)
+    message_id: bytes = key_bytes(16)
     rank: int = Field(primary_key=True, sa_type=Integer, sa_column_kwargs={"autoincrement": False})
     to_node: str = Field(max_length=35)
-    epoch: bytes = _bytes(16)
-    seq: int = _number()
-    seal_id: int = _number()
-    leaf: int = _number()
-    proof: bytes = _bytes()
-    data: bytes = _bytes()
+    epoch: bytes = byte_column(16)
+    seq: int = number()
+    seal_id: int = number()
+    leaf: int = number()
+    proof: bytes = byte_column()
+    data: bytes = byte_column()
 
 
 class ReceiptGotRow(NodeTable, table=True):
@@ -171,14 +141,14 @@ class ReceiptGotRow(NodeTable, table=True):
     __tablename__ = "receipt_got"
     __table_args__ = (Index("ix_receipt_got_seal", "seal_id"),)
 
-    message_id: bytes = _key_bytes(16)
+    message_id: bytes = key_bytes(16)
     rank: int = Field(primary_key=True, sa_type=Integer, sa_column_kwargs={"autoincrement": False})
     result: str = Field(max_length=16)
-    got_at: datetime = _moment()
-    seal_id: int = _number()
-    leaf: int = _number()
-    proof: bytes = _bytes()
-    data: bytes = _bytes()
+    got_at: datetime = moment()
+    seal_id: int = number()
+    leaf: int = number()
+    proof: bytes = byte_column()
+    data: bytes = byte_column()
 
 
 class StatusGotRow(NodeTable, table=True):
@@ -191,16 +161,16 @@ class StatusGotRow(NodeTable, table=True):
     __tablename__ = "status_got"
     __table_args__ = (Index("ix_status_got_document_id", "document_id"),)
 
-    incoming_id: int = Field(sa_column=Column(_ROWID, primary_key=True, autoincrement=False))
-    document_id: bytes = _bytes(16)
-    message_id: bytes | None = _optional_bytes(16)
+    incoming_id: int = Field(sa_column=Column(ROWID, primary_key=True, autoincrement=False))
+    document_id: bytes = byte_column(16)
+    message_id: bytes | None = optional_bytes(16)
     agency: str = Field(max_length=35)
     state: str = Field(max_length=16)
     actor: str
     time: str = Field(max_length=32)
     code: str
     reason: str
-    received_at: datetime = _moment()
+    received_at: datetime = moment()
 
 
 class SeqRow(NodeTable, table=True):
@@ -210,7 +180,7 @@ class SeqRow(NodeTable, table=True):
 
     agency: str = Field(primary_key=True, max_length=35)
     to_node: str = Field(primary_key=True, max_length=35)
-    seq: int = _number()
+    seq: int = number()
 
 
 # --- Receiving -------------------------------------------------------------------------------
@@ -232,29 +202,29 @@ class IncomingRow(NodeTable, table=True):
         Index("ix_incoming_seq", "signer", "epoch", "seq"),
     )
 
-    id: int | None = _rowid()
-    message_id: bytes = _bytes(16)
+    id: int | None = rowid()
+    message_id: bytes = byte_column(16)
     rank: int
     signer: str = Field(max_length=35)
     sender: str = Field(max_length=35)
     recipient: str = Field(max_length=35)
-    document_id: bytes = _bytes(16)
+    document_id: bytes = byte_column(16)
     lane: int
     operation: str = Field(max_length=16)
-    about: bytes | None = _optional_bytes(32)
-    epoch: bytes = _bytes(16)
-    seq: int = _number()
+    about: bytes | None = optional_bytes(32)
+    epoch: bytes = byte_column(16)
+    seq: int = number()
     result: str = Field(max_length=16)
     reason: str = Field(max_length=63)
-    kept_at: datetime = _moment()
-    digest: bytes = _bytes(32)
-    comparable: bytes = _bytes(32)
-    seal_id: int = _number()
-    leaf: int = _number()
-    proof: bytes = _bytes()
-    listing: bytes = _bytes()
-    envelope: bytes = _bytes()
-    inline: bytes = _bytes()
+    kept_at: datetime = moment()
+    digest: bytes = byte_column(32)
+    comparable: bytes = byte_column(32)
+    seal_id: int = number()
+    leaf: int = number()
+    proof: bytes = byte_column()
+    listing: bytes = byte_column()
+    envelope: bytes = byte_column()
+    inline: bytes = byte_column()
 
 
 class AwaitingReceiptRow(NodeTable, table=True):
@@ -263,7 +233,7 @@ class AwaitingReceiptRow(NodeTable, table=True):
     __tablename__ = "awaiting_receipt"
     __table_args__ = (Index("ix_awaiting_receipt", "lane", "incoming_id"),)
 
-    incoming_id: int = Field(sa_column=Column(_ROWID, primary_key=True, autoincrement=False))
+    incoming_id: int = Field(sa_column=Column(ROWID, primary_key=True, autoincrement=False))
     lane: int
 
 
@@ -273,11 +243,11 @@ class ReceiptGivenRow(NodeTable, table=True):
     __tablename__ = "receipt_given"
     __table_args__ = (Index("ix_receipt_given_seal", "seal_id"),)
 
-    incoming_id: int = Field(sa_column=Column(_ROWID, primary_key=True, autoincrement=False))
-    seal_id: int = _number()
-    leaf: int = _number()
-    proof: bytes = _bytes()
-    data: bytes = _bytes()
+    incoming_id: int = Field(sa_column=Column(ROWID, primary_key=True, autoincrement=False))
+    seal_id: int = number()
+    leaf: int = number()
+    proof: bytes = byte_column()
+    data: bytes = byte_column()
 
 
 class InboxRow(NodeTable, table=True):
@@ -293,17 +263,17 @@ class InboxRow(NodeTable, table=True):
         Index("ix_inbox_document_id", "document_id"),
     )
 
-    position: int | None = _rowid()
-    incoming_id: int = Field(sa_column=Column(_ROWID, nullable=False, unique=True))
-    message_id: bytes = _bytes(16)
-    document_id: bytes = _bytes(16)
+    position: int | None = rowid()
+    incoming_id: int = Field(sa_column=Column(ROWID, nullable=False, unique=True))
+    message_id: bytes = byte_column(16)
+    document_id: bytes = byte_column(16)
     sender: str = Field(max_length=35)
     recipient: str = Field(max_length=35)
     lane: int
     operation: str = Field(max_length=16)
-    about: bytes | None = _optional_bytes(32)
+    about: bytes | None = optional_bytes(32)
     state: str = Field(max_length=16)
-    received_at: datetime = _moment()
+    received_at: datetime = moment()
     subject: str
     number: str
     notation: str
@@ -321,10 +291,10 @@ class StageRow(NodeTable, table=True):
     __table_args__ = (Index("ix_stage_expiry", "expires_at"),)
 
     sender: str = Field(primary_key=True, max_length=35)
-    message_id: bytes = _key_bytes(16)
-    digest: bytes = _bytes(32)
-    offered_at: datetime = _moment()
-    expires_at: datetime = _moment()
+    message_id: bytes = key_bytes(16)
+    digest: bytes = byte_column(32)
+    offered_at: datetime = moment()
+    expires_at: datetime = moment()
     ended: int
 
 
@@ -334,13 +304,13 @@ class StagePartRow(NodeTable, table=True):
     __tablename__ = "stage_part"
 
     sender: str = Field(primary_key=True, max_length=35)
-    message_id: bytes = _key_bytes(16)
+    message_id: bytes = key_bytes(16)
     part_index: int = Field(
         primary_key=True, sa_type=Integer, sa_column_kwargs={"autoincrement": False}
     )
-    size: int = _number()
-    sha256: bytes = _bytes(32)
-    bytes_on_disk: int = _number()
+    size: int = number()
+    sha256: bytes = byte_column(32)
+    bytes_on_disk: int = number()
     complete: int
 
 
@@ -352,11 +322,11 @@ class BlobUseRow(NodeTable, table=True):
 
     __tablename__ = "blob_use"
 
-    sha256: bytes = _key_bytes(32)
+    sha256: bytes = key_bytes(32)
     kind: str = Field(primary_key=True, max_length=16)
-    owner: int = Field(sa_column=Column(_ROWID, primary_key=True, autoincrement=False))
+    owner: int = Field(sa_column=Column(ROWID, primary_key=True, autoincrement=False))
     agency: str = Field(max_length=35)
-    size: int = _number()
+    size: int = number()
 
 
 # --- Sealing ---------------------------------------------------------------------------------
@@ -372,15 +342,15 @@ class SealRow(NodeTable, table=True):
     __tablename__ = "seal"
     __table_args__ = (Index("uq_seal_place", "agency", "epoch", "seal_index", "rank", unique=True),)
 
-    id: int | None = _rowid()
+    id: int | None = rowid()
     agency: str = Field(max_length=35)
-    epoch: bytes = _bytes(16)
-    seal_index: int = _number()
+    epoch: bytes = byte_column(16)
+    seal_index: int = number()
     rank: int
-    sealed_at: datetime = _moment()
-    digest: bytes = _bytes(32)
-    data: bytes = _bytes()
-    signature: bytes = _bytes()
+    sealed_at: datetime = moment()
+    digest: bytes = byte_column(32)
+    data: bytes = byte_column()
+    signature: bytes = byte_column()
 
 
 class LeaseRow(NodeTable, table=True):
@@ -389,8 +359,8 @@ class LeaseRow(NodeTable, table=True):
     __tablename__ = "lease"
 
     agency: str = Field(primary_key=True, max_length=35)
-    epoch: bytes = _bytes(16)
-    taken_at: datetime = _moment()
+    epoch: bytes = byte_column(16)
+    taken_at: datetime = moment()
 
 
 class OwnStatementRow(NodeTable, table=True):
@@ -402,12 +372,12 @@ class OwnStatementRow(NodeTable, table=True):
         Index("ix_own_statement_seal", "seal_id"),
     )
 
-    id: int | None = _rowid()
+    id: int | None = rowid()
     kind: str = Field(max_length=32)
-    seal_id: int = _number()
-    leaf: int = _number()
-    proof: bytes = _bytes()
-    data: bytes = _bytes()
+    seal_id: int = number()
+    leaf: int = number()
+    proof: bytes = byte_column()
+    data: bytes = byte_column()
 
 
 class EffectRow(NodeTable, table=True):
@@ -415,16 +385,16 @@ class EffectRow(NodeTable, table=True):
 
     __tablename__ = "effect"
     __table_args__ = (
-        _partial("ix_effect_unsealed", "id", where="seal_id IS NULL"),
+        partial_index("ix_effect_unsealed", "id", where="seal_id IS NULL"),
         Index("ix_effect_seal", "seal_id"),
     )
 
-    id: int | None = _rowid()
-    seal_id: int | None = _optional_number()
-    leaf: int | None = _optional_number()
-    proof: bytes | None = _optional_bytes()
-    salt: bytes = _bytes(16)
-    data: bytes = _bytes()
+    id: int | None = rowid()
+    seal_id: int | None = optional_number()
+    leaf: int | None = optional_number()
+    proof: bytes | None = optional_bytes()
+    salt: bytes = byte_column(16)
+    data: bytes = byte_column()
 
 
 # --- Peers and people ------------------------------------------------------------------------
@@ -436,12 +406,12 @@ class PeerRow(NodeTable, table=True):
     __tablename__ = "peer"
 
     agency: str = Field(primary_key=True, max_length=35)
-    down_since: datetime | None = _optional_moment()
+    down_since: datetime | None = optional_moment()
     attempts: int
-    next_at: datetime | None = _optional_moment()
+    next_at: datetime | None = optional_moment()
     reason: str
     message: str
-    last_seen: datetime | None = _optional_moment()
+    last_seen: datetime | None = optional_moment()
 
 
 class OpeningRow(NodeTable, table=True):
@@ -450,12 +420,12 @@ class OpeningRow(NodeTable, table=True):
     __tablename__ = "opening"
 
     agency: str = Field(primary_key=True, max_length=35)
-    epoch: bytes = _bytes(16)
-    noted_at: datetime = _moment()
-    seal_id: int = _number()
-    leaf: int = _number()
-    proof: bytes = _bytes()
-    data: bytes = _bytes()
+    epoch: bytes = byte_column(16)
+    noted_at: datetime = moment()
+    seal_id: int = number()
+    leaf: int = number()
+    proof: bytes = byte_column()
+    data: bytes = byte_column()
 
 
 class EventRow(NodeTable, table=True):
@@ -469,12 +439,12 @@ class EventRow(NodeTable, table=True):
     __tablename__ = "event"
     __table_args__ = (Index("ix_event_document_id", "document_id", "position"),)
 
-    position: int | None = _rowid()
+    position: int | None = rowid()
     kind: str = Field(max_length=32)
-    document_id: bytes = _bytes(16)
-    message_id: bytes = _bytes(16)
+    document_id: bytes = byte_column(16)
+    message_id: bytes = byte_column(16)
     agency: str = Field(max_length=35)
-    at: datetime = _moment()
+    at: datetime = moment()
 
 
 class ConsumerRow(NodeTable, table=True):
@@ -483,7 +453,7 @@ class ConsumerRow(NodeTable, table=True):
     __tablename__ = "consumer"
 
     name: str = Field(primary_key=True, max_length=100)
-    position: int = _number()
+    position: int = number()
 
 
 class AlarmRow(NodeTable, table=True):
@@ -494,8 +464,8 @@ class AlarmRow(NodeTable, table=True):
     kind: str = Field(primary_key=True, max_length=63)
     subject: str = Field(primary_key=True, max_length=100)
     message: str
-    since: datetime = _moment()
-    updated_at: datetime = _moment()
+    since: datetime = moment()
+    updated_at: datetime = moment()
 
 
 class MetaRow(NodeTable, table=True):
