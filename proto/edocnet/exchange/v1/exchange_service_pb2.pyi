@@ -175,7 +175,9 @@ class TransferResponse(_message.Message):
     OFFSET_FIELD_NUMBER: _builtins.int
     COMPLETE_FIELD_NUMBER: _builtins.int
     offset: _builtins.int
-    """Bytes of the part, from its start, that are on disk. Sent first with the offset to begin at."""
+    """Bytes of the part, from its start, that are on disk. Sent first with the offset to begin at,
+    then at least every 4 MiB: the sender never runs more than 8 MiB ahead of it.
+    """
     complete: _builtins.bool
     """True once: all bytes are on disk and have the digest that the envelope states."""
     def __init__(
