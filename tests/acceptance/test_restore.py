@@ -34,7 +34,17 @@ def check_nobody_accused(*nodes: Node) -> None:
         assert node.done("journal", "verify")["seals"] > 0
 
 
-def test_data_folder_of_yesterday_is_told_as_a_lost_tail_and_repaired(network, tmp_path):
+UNSEEN = pytest.mark.xfail(
+    reason="An opening names only the epoch before it: peers do not see what an epoch that they "
+    "never met left out, so a tail lost by two starts in a row is not given back.",
+    strict=True,
+)
+
+
+@pytest.mark.parametrize("starts_unseen", [0, pytest.param(1, marks=UNSEEN)])
+def test_data_folder_of_yesterday_is_told_as_a_lost_tail_and_repaired(
+    network, tmp_path, starts_unseen
+):
     restored, peer = network[HA_TINH], network[NOI_VU]
     kept_out = delivered(restored, NOI_VU)
     kept_in = delivered(peer, HA_TINH)
@@ -46,6 +56,12 @@ def test_data_folder_of_yesterday_is_told_as_a_lost_tail_and_repaired(network, t
     restored.stop()
     given_before = seqs(restored)
     restored.restore_folder(yesterday)
+    if starts_unseen:  # the peer sees only a later epoch, which continues the unseen one
+        peer.stop()
+        restored.start()
+        waited_for(lambda: restored.status()["sealer"]["sealing"])
+        restored.stop()
+        peer.start()
     restored.start()
 
     waited_for(lambda: len(restored.received()) == 3, what="what was acknowledged and lost")
