@@ -79,9 +79,7 @@ def read_settings(path: Path) -> NodeSettings:
     Raises:
         SettingsError: A key is unknown or a value cannot be used; names it.
     """
-    return load_settings(
-        NodeSettings, path, prefix=PREFIX, not_settings=frozenset({DATA_VARIABLE})
-    )
+    return load_settings(NodeSettings, path, prefix=PREFIX, not_settings=frozenset({DATA_VARIABLE}))
 
 
 def first_settings(*, listen: str, advertise: str | None) -> NodeSettings:

@@ -148,6 +148,9 @@ class PeerLink(Protocol):
     def recover(self) -> AsyncIterator[Recovered]:
         """What the peer holds of this node's lost tail."""
 
+    async def recovered(self) -> None:
+        """Says that all that was given back is on disk here."""
+
     async def close(self) -> None:
         """Ends all connections to the peer."""
 
@@ -243,4 +246,4 @@ class ReceivingService(Protocol):
         """What a restored peer lost, as far as it is here."""
 
     async def gave_back(self, agency: str) -> None:
-        """Notes that the peer has fetched it."""
+        """Notes that the peer has it on its disk."""

@@ -32,6 +32,7 @@ from edocnode.rpc.messages import (
 
 BATCHES_AT_ONCE = 4  # of one stream; more wait, which slows the sender down
 HELLO_WAIT = timedelta(seconds=10)  # for the first message of a stream
+READ_WAIT = timedelta(seconds=60)  # for the caller to take an answer
 STEP_BYTES = 64 * 1024  # of a part, that must come each time patience begins anew
 
 Request = TypeVar("Request")
@@ -110,11 +111,13 @@ class ExchangeServicer(services.ExchangeServiceServicer):
         request: messages.RecoverRequest,
         context: grpc.aio.ServicerContext[messages.RecoverRequest, messages.RecoverResponse],
     ) -> AsyncIterator[messages.RecoverResponse]:
-        """Gives back what the caller lost."""
+        """Gives back what the caller lost, until it says that it has it on its disk."""
         agency = peer_identity(str)
+        if request.complete:
+            await self._service.gave_back(agency)
+            return
         for item in await self._service.lost_by(agency):
             yield recovered_to_message(item)
-        await self._service.gave_back(agency)
 
     async def _read(
         self,
@@ -177,13 +180,16 @@ async def _write(context: grpc.aio.ServicerContext[Any, Any], message: object) -
 
     Raises:
         PeerNotTrustedError: It is not; see ``edockit.grpc_peer``.
-        PeerUnreachableError: The caller has gone; what it was to be told, it asks for again.
+        PeerUnreachableError: The caller has gone, or does not read; it asks for it again.
     """
     check_peer_again()
     try:
-        await context.write(message)
+        async with asyncio.timeout(READ_WAIT.total_seconds()):
+            await context.write(message)
     except grpc.aio.InternalError as error:
         raise PeerUnreachableError("The caller ended the stream.") from error
+    except TimeoutError:
+        raise PeerUnreachableError("The caller does not read its answers.") from None
 
 
 class _Reader(Generic[Request]):

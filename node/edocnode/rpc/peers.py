@@ -173,6 +173,16 @@ class Link:
         except grpc.RpcError as error:
             raise self._told(error) from error
 
+    async def recovered(self) -> None:
+        """Says that what was given back is on disk here; see ``PeerLink``."""
+        stub = services.ExchangeServiceStub(self._calls)
+        request = messages.RecoverRequest(complete=True)
+        try:
+            async for _ in stub.Recover(request, timeout=HELLO_WAIT.total_seconds()):
+                pass
+        except grpc.RpcError as error:
+            raise self._told(error) from error
+
     def retire(self) -> None:
         """Ends the connections in the background; another link has taken over."""
         task = asyncio.create_task(self.close())

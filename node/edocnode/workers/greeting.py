@@ -102,6 +102,7 @@ class Greeter:
         try:
             async for item in self._links.link(agency).recover():
                 count += await self._take_back(agency, item)
+            await self._links.link(agency).recovered()
         except EdocError as error:
             log.warning("recovery.stopped", agency=agency, reason=error.reason, count=count)
             return

@@ -246,12 +246,14 @@ class Sessions:
     async def _watch_clock(self, agency: str, hello: Hello) -> None:
         now = self._clock()
         skew = abs(hello.time - now)
-        if skew > MAX_SKEW:
-            message = (
-                f"The clock of {agency} differs from this one by {int(skew.total_seconds())} s; "
-                f"one of the two is wrong. Check time synchronisation here first."
-            )
-            await self._alarms.raise_alarm(CLOCK_SKEW, agency, message, now)
+        if skew <= MAX_SKEW:
+            await self._alarms.clear_alarm(CLOCK_SKEW, agency)
+            return
+        message = (
+            f"The clock of {agency} differs from this one by {int(skew.total_seconds())} s; "
+            f"one of the two is wrong. Check time synchronisation here first."
+        )
+        await self._alarms.raise_alarm(CLOCK_SKEW, agency, message, now)
 
     async def _has_alarm(self, kind: str, subject: str) -> bool:
         return any(

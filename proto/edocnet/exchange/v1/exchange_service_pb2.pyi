@@ -200,12 +200,19 @@ class RecoverRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    COMPLETE_FIELD_NUMBER: _builtins.int
+    complete: _builtins.bool
+    """True: all that was given back is on the caller's disk; nothing is returned and the other node
+    no longer says that a tail was lost. Until then the same is given back at every call.
+    """
     def __init__(
         self,
+        *,
+        complete: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["complete", b"complete"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
