@@ -91,7 +91,7 @@ async def test_without_its_signer_a_node_keeps_answers_try_later_and_heals(
         (answer,) = await stream.exchange(scene.peer.parcel(letter))
         assert scene.told(answer) == ("try_later", "SEALER_STOPPED")
         assert (scene.node.inbox(), scene.kept()) == (100, 101)
-        assert "card" in scene.node.alarms()["SEALER_STOPPED"]
+        await until(lambda: "card" in scene.node.alarms().get("SEALER_STOPPED", ""))
         (again,) = await stream.exchange(scene.peer.parcel(letter))
         assert scene.told(again) == ("try_later", "SEALER_STOPPED")
         card.pulled = False
