@@ -19,12 +19,12 @@ SEED = int(os.environ.get("EDOC_CRASH_SEED", "1"))
 ROUND_S = 8  # at most, on a slow machine
 UP_S = (0.02, 0.8)  # between two kills
 PAUSE_S = 0.005  # an office's, between two documents
-QUIET_S = 60
+QUIET_S = 60 + ROUNDS  # large documents wait for both nodes to stay up
 
 
 @pytest.mark.slow
 @pytest.mark.stress
-@pytest.mark.timeout(120 + ROUNDS * ROUND_S)
+@pytest.mark.timeout(180 + ROUNDS * ROUND_S)
 def test_kill_of_either_node_under_load_loses_and_doubles_nothing(network):
     first, second = network[HA_TINH], network[NOI_VU]
     loads = [
