@@ -12,11 +12,6 @@ SUBJECT = ("--subject", "Thử khôi phục")
 WAIT = ("--wait", "20")
 ACCUSATIONS = {"TWO_HISTORIES", "EPOCH_SUPERSEDED", "JOURNAL_BROKEN"}
 pytestmark = pytest.mark.timeout(180)
-UNSEEN = pytest.mark.xfail(
-    reason="An opening names only the epoch before it: peers do not see what an epoch that they "
-    "never met left out, so a tail lost by two starts in a row is not given back.",
-    strict=True,
-)
 GIVEN = "SELECT message_id, epoch, seq FROM delivery_envelope"
 
 
@@ -39,7 +34,7 @@ def check_nobody_accused(*nodes: Node) -> None:
         assert node.done("journal", "verify")["seals"] > 0
 
 
-@pytest.mark.parametrize("starts_unseen", [0, pytest.param(1, marks=UNSEEN)])
+@pytest.mark.parametrize("starts_unseen", [0, 2])
 def test_data_folder_of_yesterday_is_told_as_a_lost_tail_and_repaired(
     network, tmp_path, starts_unseen
 ):

@@ -248,6 +248,7 @@ class BadPeer:
             "directory": NO_MARK,
             "time": now(),
             "tail_lost": False,
+            "earlier": (),
         }
         return Hello(**(values | changes))
 

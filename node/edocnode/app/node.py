@@ -168,7 +168,7 @@ def _workers(ground: Ground) -> Workers:
     sessions = Sessions(
         network=ground.identity.network,
         agency=ground.identity.agency,
-        peers=store,
+        journals=store,
         outbox=store,
         alarms=store,
         sealer=ground.sealing.sealer,

@@ -10,6 +10,8 @@ from edoccore.signing.statements import DirectoryMark
 from edocnode.domain.delivery import PartWanted
 from edocnode.domain.model import MessageId
 
+EARLIER_OPENINGS = 64  # shown with a hello; so many starts may go by before two nodes meet
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hello:
@@ -17,6 +19,7 @@ class Hello:
 
     Attributes:
         opening: Absent while the node cannot seal.
+        earlier: Openings of the epochs before it, the newest first; see ``EARLIER_OPENINGS``.
         known: Highest seal of the other's journal known to the speaker.
         known_opening: Opening of the other's newest epoch known to the speaker.
         time: The speaker's clock.
@@ -25,6 +28,7 @@ class Hello:
 
     agency: str
     opening: SealedStatement | None
+    earlier: tuple[SealedStatement, ...]
     known: SignedSeal | None
     known_opening: SealedStatement | None
     directory: DirectoryMark

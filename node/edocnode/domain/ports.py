@@ -207,8 +207,15 @@ class SealerStore(Protocol):
     async def own_statement(self, kind: str) -> SealedStatement | None:
         """The newest sealed statement of a kind (epoch, endpoint)."""
 
+    async def own_statements(self, kind: str, limit: int) -> Sequence[SealedStatement]:
+        """Sealed statements of a kind, the newest first."""
+
     async def receipts(self, ids: Sequence[IncomingId]) -> Mapping[IncomingId, SealedStatement]:
         """Sealed receipts of kept arrivals; those still waiting are absent."""
+
+
+class Journals(Peers, SealerStore, Protocol):
+    """What is known of the journals of all agencies, this one's own included."""
 
 
 class Alarms(Protocol):

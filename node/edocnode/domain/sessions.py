@@ -6,6 +6,7 @@ Epochs are UUIDv7, so byte order is age. Continuing below the head that peers kn
 Source: proto/README.md, section Sessions.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -43,11 +44,12 @@ class HelloVerdict:
     """What follows from a hello.
 
     Attributes:
-        tail_lost: The new epoch leaves out seals that are known here.
+        lost: The opening that leaves out seals which are known here: what its agency sealed after
+            ``previous`` and before this epoch is not continued. None: all is continued.
     """
 
     kind: HelloKind
-    tail_lost: bool
+    lost: OpenedEpoch | None
 
 
 def read_opening(
@@ -84,15 +86,21 @@ def read_opening(
     )
 
 
-def judge_hello(known: PeerJournal, opened: OpenedEpoch) -> HelloVerdict:
-    """Compares a hello with what is known of the agency's journal."""
+def judge_hello(known: PeerJournal, chain: Sequence[OpenedEpoch]) -> HelloVerdict:
+    """Compares a hello with what is known of the agency's journal.
+
+    Args:
+        known: With the highest seal below the newest epoch of the chain.
+        chain: Openings as shown, the newest first. Those that do not follow from each other are
+            not looked at.
+    """
+    newest = chain[0]
     if known.opening is None:
-        return HelloVerdict(kind=HelloKind.FIRST, tail_lost=_leaves_out(known, opened))
-    if opened.epoch == known.epoch:
-        return HelloVerdict(kind=HelloKind.SAME, tail_lost=False)
-    if opened.epoch < known.epoch:
-        return HelloVerdict(kind=HelloKind.SUPERSEDED, tail_lost=False)
-    return HelloVerdict(kind=HelloKind.NEWER, tail_lost=_leaves_out(known, opened))
+        return HelloVerdict(kind=HelloKind.FIRST, lost=_leaves_out(known, chain))
+    if newest.epoch < known.epoch:
+        return HelloVerdict(kind=HelloKind.SUPERSEDED, lost=None)
+    kind = HelloKind.SAME if newest.epoch == known.epoch else HelloKind.NEWER
+    return HelloVerdict(kind=kind, lost=_leaves_out(known, chain))
 
 
 def is_after_successor(seal: VerifiedSeal, newest: OpenedEpoch) -> bool:
@@ -100,10 +108,21 @@ def is_after_successor(seal: VerifiedSeal, newest: OpenedEpoch) -> bool:
     return uuid_bytes(seal.seal.epoch) < newest.epoch and seal.time > newest.time
 
 
-def _leaves_out(known: PeerJournal, opened: OpenedEpoch) -> bool:
+def _leaves_out(known: PeerJournal, chain: Sequence[OpenedEpoch]) -> OpenedEpoch | None:
+    """The opening that goes on from before the highest seal known, if one does.
+
+    An epoch that nobody met may lie between: only the opening that follows on an epoch at or
+    before the one known says what became of it.
+    """
     if known.highest is None:
-        return False
+        return None
+    opened = chain[0]
+    for earlier in chain[1:]:
+        before = opened.previous
+        if before is None or before.epoch <= known.highest_epoch or earlier.epoch != before.epoch:
+            break
+        opened = earlier
     if opened.previous is None:
-        return True
+        return opened
     kept = (opened.previous.epoch, opened.previous.size)
-    return (known.highest_epoch, known.highest_index) >= kept
+    return opened if (known.highest_epoch, known.highest_index) >= kept else None

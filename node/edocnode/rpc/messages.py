@@ -23,6 +23,7 @@ from edoccore.wire.sealed import (
 from edocnet.exchange.v1 import exchange_service_pb2 as messages
 from edocnode.domain.delivery import PartWanted
 from edocnode.domain.exchange import (
+    EARLIER_OPENINGS,
     Answer,
     Duplicate,
     Hello,
@@ -66,6 +67,7 @@ def hello_to_message(hello: Hello) -> messages.Hello:
         directory_version=hello.directory.version,
         directory_hash=bytes.fromhex(hello.directory.hash),
         tail_lost=hello.tail_lost,
+        earlier_openings=[sealed_to_message(item) for item in hello.earlier],
     )
     message.time.FromDatetime(hello.time.astimezone(UTC))
     if hello.opening is not None:
@@ -88,6 +90,7 @@ def hello_from_message(message: messages.Hello) -> Hello:
     return Hello(
         agency=message.agency,
         opening=sealed_from_message(message.opening) if message.HasField("opening") else None,
+        earlier=_earlier(message),
         known=seal_from_message(message.known) if message.HasField("known") else None,
         known_opening=sealed_from_message(message.known_opening)
         if message.HasField("known_opening")
@@ -273,6 +276,12 @@ def _try_later(message_id: MessageId, digest: bytes, message: messages.TryLater)
         message=message.message[:MAX_TEXT],
         after=after,
     )
+
+
+def _earlier(message: messages.Hello) -> tuple[SealedStatement, ...]:
+    if len(message.earlier_openings) > EARLIER_OPENINGS:
+        raise LimitExceededError(f"A hello shows at most {EARLIER_OPENINGS} earlier openings.")
+    return tuple(sealed_from_message(item) for item in message.earlier_openings)
 
 
 def _seals(written: Sequence[messages.Seal]) -> list[SignedSeal]:

@@ -151,7 +151,10 @@ _PLACE_EFFECT = (
     )
 )
 _NEWEST_OWN = (
-    sa.select(_OWN).where(_OWN.c.kind == sa.bindparam("kind")).order_by(_OWN.c.id.desc()).limit(1)
+    sa.select(_OWN)
+    .where(_OWN.c.kind == sa.bindparam("kind"))
+    .order_by(_OWN.c.id.desc())
+    .limit(sa.bindparam("limit"))
 )
 _RECEIPTS = sa.select(_GIVEN).where(among(_GIVEN.c.incoming_id))
 
@@ -208,10 +211,14 @@ class SqlSealerStore:
 
     async def own_statement(self, kind: str) -> SealedStatement | None:
         """The newest sealed statement of a kind (epoch, endpoint)."""
+        return next(iter(await self.own_statements(kind, 1)), None)
 
-        def read(connection: Connection) -> SealedStatement | None:
-            rows = connection.execute(_NEWEST_OWN, {"kind": kind}).all()
-            return next(iter(sealed_statements(connection, rows)), None)
+    async def own_statements(self, kind: str, limit: int) -> Sequence[SealedStatement]:
+        """Sealed statements of a kind, the newest first."""
+
+        def read(connection: Connection) -> list[SealedStatement]:
+            rows = connection.execute(_NEWEST_OWN, {"kind": kind, "limit": limit}).all()
+            return sealed_statements(connection, rows)
 
         return await self._database.aread(read)
 

@@ -5,7 +5,7 @@ answer. What was decided is committed before the hello counts.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -22,8 +22,8 @@ from edoccore.signing.seal import (
     open_seal,
 )
 from edoccore.signing.statements import EpochOpening, uuid_text
-from edocnode.domain.exchange import Hello
-from edocnode.domain.ports import Alarms, Outbox, Peers
+from edocnode.domain.exchange import EARLIER_OPENINGS, Hello
+from edocnode.domain.ports import Alarms, Journals, Outbox
 from edocnode.domain.sessions import (
     HelloKind,
     OpenedEpoch,
@@ -66,7 +66,7 @@ class Sessions:
         *,
         network: str,
         agency: str,
-        peers: Peers,
+        journals: Journals,
         outbox: Outbox,
         alarms: Alarms,
         sealer: Sealer,
@@ -76,7 +76,7 @@ class Sessions:
         """Joins the parts."""
         self._network = network
         self._agency = agency
-        self._peers = peers
+        self._journals = journals
         self._outbox = outbox
         self._alarms = alarms
         self._sealer = sealer
@@ -104,10 +104,12 @@ class Sessions:
 
     async def hello_to(self, agency: str, *, tail_lost: bool = False) -> Hello:
         """What this node says to a peer."""
-        known = await self._peers.journal_of(agency)
+        known = await self._journals.journal_of(agency)
+        openings = await self._journals.own_statements("epoch", EARLIER_OPENINGS + 1)
         return Hello(
             agency=self._agency,
             opening=self._sealer.opening,
+            earlier=tuple(openings[1:]),
             known=known.highest,
             known_opening=known.opening,
             directory=self._directory().mark,
@@ -133,7 +135,7 @@ class Sessions:
         await self._hear_of_self(agency, hello)
         async with self._locks.setdefault(agency, asyncio.Lock()):
             meeting = await self._judge(agency, hello)
-        await self._peers.peer_answered(agency, self._clock())
+        await self._journals.peer_answered(agency, self._clock())
         await self._watch_clock(agency, hello)
         for listener in self._on_met:
             listener(agency)
@@ -193,23 +195,24 @@ class Sessions:
     async def _judge(self, agency: str, hello: Hello) -> Meeting:
         if hello.opening is None:
             return Meeting(agency=agency, epoch=b"", superseded=False, tail_lost=False)
-        opened = await asyncio.to_thread(self._read_opening, agency, hello.opening)
+        chain = await asyncio.to_thread(self._read_chain, agency, hello.opening, hello.earlier)
+        opened = chain[0]
         # Receipts may have come under the new epoch before its opening did: they lose nothing.
-        known = await self._peers.journal_of(agency, opened.epoch)
-        verdict = judge_hello(known, opened)
+        known = await self._journals.journal_of(agency, opened.epoch)
+        verdict = judge_hello(known, chain)
         if verdict.kind is HelloKind.SUPERSEDED:
             self._epochs[agency] = known.epoch
             return Meeting(agency=agency, epoch=opened.epoch, superseded=True, tail_lost=False)
-        if verdict.tail_lost:
-            await self._note_lost_tail(agency, opened)
+        if verdict.lost is not None and verdict.kind is not HelloKind.SAME:
+            await self._note_lost_tail(agency, verdict.lost)
         if known.opening is None or known.opening.seal.data != hello.opening.seal.data:
-            rival = await self._peers.note_seal(agency, hello.opening.seal, self._clock())
+            rival = await self._journals.note_seal(agency, hello.opening.seal, self._clock())
             if rival is not None:
                 await self._two_histories(agency, rival, hello.opening.seal)
         if verdict.kind is not HelloKind.SAME:
-            await self._peers.note_opening(agency, hello.opening, self._clock())
-        elif agency not in self._lost and await self._has_alarm(TAIL_LOST, agency):
-            self._lost[agency] = opened  # this node was restarted before all was fetched
+            await self._journals.note_opening(agency, hello.opening, self._clock())
+        elif verdict.lost is not None and await self._has_alarm(TAIL_LOST, agency):
+            self._lost[agency] = verdict.lost  # perhaps restarted before all was fetched
         self._epochs[agency] = opened.epoch
         self._openings[agency] = opened
         return Meeting(
@@ -259,6 +262,11 @@ class Sessions:
         return any(
             alarm.kind == kind and alarm.subject == subject for alarm in await self._alarms.alarms()
         )
+
+    def _read_chain(
+        self, agency: str, opening: SealedStatement, earlier: Sequence[SealedStatement]
+    ) -> list[OpenedEpoch]:
+        return [self._read_opening(agency, statement) for statement in (opening, *earlier)]
 
     def _read_opening(self, agency: str, statement: SealedStatement) -> OpenedEpoch:
         seal = open_seal(statement.seal, self._directory(), network=self._network, at=self._clock())

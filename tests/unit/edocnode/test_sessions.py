@@ -35,28 +35,44 @@ def known(epoch: int | None, highest: tuple[int, int] | None) -> PeerJournal:
 
 
 @pytest.mark.parametrize(
-    ("journal", "hello", "kind", "tail_lost"),
+    ("journal", "chain", "kind", "lost"),
     [
-        (known(None, None), opened(0, None), HelloKind.FIRST, False),
-        (known(0, (0, 5)), opened(0, None), HelloKind.SAME, False),
+        (known(None, None), [(0, None)], HelloKind.FIRST, None),
+        # The highest seal is asked for below the epoch of the hello.
+        (known(0, None), [(0, None)], HelloKind.SAME, None),
         # A restart: the new epoch continues all that is known, or more.
-        (known(0, (0, 5)), opened(1, (0, 6)), HelloKind.NEWER, False),
-        (known(0, (0, 5)), opened(1, (0, 9)), HelloKind.NEWER, False),
+        (known(0, (0, 5)), [(1, (0, 6))], HelloKind.NEWER, None),
+        (known(0, (0, 5)), [(1, (0, 9))], HelloKind.NEWER, None),
         # A restart that nobody saw lies between.
-        (known(0, (0, 5)), opened(2, (1, 1)), HelloKind.NEWER, False),
+        (known(0, (0, 5)), [(2, (1, 1)), (1, (0, 6))], HelloKind.NEWER, None),
+        (known(0, (0, 5)), [(2, (1, 1))], HelloKind.NEWER, None),
         # Yesterday's backup: seals 3 to 5 are known here and not continued.
-        (known(0, (0, 5)), opened(1, (0, 3)), HelloKind.NEWER, True),
-        (known(0, (0, 5)), opened(1, (0, 5)), HelloKind.NEWER, True),
+        (known(0, (0, 5)), [(1, (0, 3))], HelloKind.NEWER, 1),
+        (known(0, (0, 5)), [(1, (0, 5))], HelloKind.NEWER, 1),
+        # Yesterday's backup, started more than once before anybody was met.
+        (known(0, (0, 5)), [(2, (1, 1)), (1, (0, 3))], HelloKind.NEWER, 1),
+        (known(0, (0, 5)), [(3, (2, 1)), (2, (1, 1)), (1, (0, 3))], HelloKind.NEWER, 1),
+        (known(1, (1, 4)), [(3, (2, 1)), (2, (0, 9))], HelloKind.NEWER, 2),
+        # Openings that do not follow from each other say nothing about what lies between.
+        (known(0, (0, 5)), [(3, (2, 1)), (1, (0, 3))], HelloKind.NEWER, None),
         # A backup from before a clean restart: the whole later epoch is left out.
-        (known(1, (1, 0)), opened(2, (0, 9)), HelloKind.NEWER, True),
+        (known(1, (1, 0)), [(2, (0, 9))], HelloKind.NEWER, 2),
         # A database that begins anew.
-        (known(0, (0, 5)), opened(1, None), HelloKind.NEWER, True),
+        (known(0, (0, 5)), [(1, None)], HelloKind.NEWER, 1),
+        (known(0, (0, 5)), [(2, (1, 1)), (1, None)], HelloKind.NEWER, 1),
         # Another copy: older than the newest seen.
-        (known(2, (2, 0)), opened(1, (0, 9)), HelloKind.SUPERSEDED, False),
+        (known(2, (2, 0)), [(1, (0, 9))], HelloKind.SUPERSEDED, None),
     ],
 )
 def test_a_hello_is_judged_by_what_is_known(
-    journal: PeerJournal, hello: OpenedEpoch, kind: HelloKind, tail_lost: bool
+    journal: PeerJournal,
+    chain: list[tuple[int, tuple[int, int] | None]],
+    kind: HelloKind,
+    lost: int | None,
 ) -> None:
-    verdict = judge_hello(journal, hello)
-    assert (verdict.kind, verdict.tail_lost) == (kind, tail_lost)
+    openings = [opened(epoch, previous) for epoch, previous in chain]
+    verdict = judge_hello(journal, openings)
+    assert verdict.kind is kind
+    assert (verdict.lost.epoch if verdict.lost else None) == (
+        None if lost is None else EPOCHS[lost]
+    )

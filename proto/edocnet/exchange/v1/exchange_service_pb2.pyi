@@ -266,6 +266,7 @@ class Hello(_message.Message):
     DIRECTORY_HASH_FIELD_NUMBER: _builtins.int
     TIME_FIELD_NUMBER: _builtins.int
     TAIL_LOST_FIELD_NUMBER: _builtins.int
+    EARLIER_OPENINGS_FIELD_NUMBER: _builtins.int
     agency: _builtins.str
     """Code of the owning agency of the node; must be the owner of the TLS certificate."""
     directory_version: _builtins.int
@@ -294,6 +295,12 @@ class Hello(_message.Message):
     def time(self) -> _timestamp_pb2.Timestamp:
         """Clock of the speaker, to tell a wrong clock from a wrong peer."""
 
+    @_builtins.property
+    def earlier_openings(self) -> _containers.RepeatedCompositeFieldContainer[Global___SealedStatement]:
+        """Openings of the epochs before the one in force, the newest first, at most 64. They show what
+        a start left out that the other node never met.
+        """
+
     def __init__(
         self,
         *,
@@ -305,10 +312,11 @@ class Hello(_message.Message):
         directory_hash: _builtins.bytes = ...,
         time: _timestamp_pb2.Timestamp | None = ...,
         tail_lost: _builtins.bool = ...,
+        earlier_openings: _abc.Iterable[Global___SealedStatement] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["known", b"known", "known_opening", b"known_opening", "opening", b"opening", "time", b"time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agency", b"agency", "directory_hash", b"directory_hash", "directory_version", b"directory_version", "known", b"known", "known_opening", b"known_opening", "opening", b"opening", "tail_lost", b"tail_lost", "time", b"time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agency", b"agency", "directory_hash", b"directory_hash", "directory_version", b"directory_version", "earlier_openings", b"earlier_openings", "known", b"known", "known_opening", b"known_opening", "opening", b"opening", "tail_lost", b"tail_lost", "time", b"time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
