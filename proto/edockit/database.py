@@ -325,9 +325,14 @@ def _set_up_sqlite(engine: Engine, pragmas: tuple[str, ...], begin: str) -> None
     event.listen(engine, "begin", on_begin)
 
 
+_POSTGRES_CONNECT = {"connect_timeout": 10}  # seconds; without it a dying server is waited for
+
+
 def _postgres_engines(url: URL) -> tuple[Engine, Engine]:
     try:
-        writing = sqlalchemy.create_engine(url, poolclass=NullPool, hide_parameters=True)
+        writing = sqlalchemy.create_engine(
+            url, poolclass=NullPool, connect_args=_POSTGRES_CONNECT, hide_parameters=True
+        )
     except ModuleNotFoundError as error:
         raise SettingsError(
             "the driver of PostgreSQL is not installed", hint="pip install 'edocnode[postgres]'"
@@ -338,6 +343,7 @@ def _postgres_engines(url: URL) -> tuple[Engine, Engine]:
         max_overflow=0,
         pool_timeout=READER_WAIT_S,
         pool_pre_ping=True,
+        connect_args=_POSTGRES_CONNECT,
         isolation_level="REPEATABLE READ",  # one snapshot per read, as SQLite gives
         hide_parameters=True,
     )
