@@ -41,7 +41,7 @@ def _run(command: list[str], folder: Path, path: str) -> subprocess.CompletedPro
     return subprocess.run(
         command,
         cwd=folder,
-        env=environment | {"PATH": path, "MAKEFLAGS": ""},
+        env=environment | {"PATH": path, "MAKEFLAGS": "", "MAKELEVEL": "0"},
         check=False,
         capture_output=True,
         stdin=subprocess.DEVNULL,
