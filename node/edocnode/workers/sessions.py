@@ -102,7 +102,7 @@ class Sessions:
         """Calls ``listener(agency, version)`` when a peer holds a newer directory."""
         self._on_newer_directory.append(listener)
 
-    async def hello_to(self, agency: str, *, tail_lost: bool = False) -> Hello:
+    async def hello_to(self, agency: str) -> Hello:
         """What this node says to a peer."""
         known = await self._journals.journal_of(agency)
         openings = await self._journals.own_statements("epoch", EARLIER_OPENINGS + 1)
@@ -114,7 +114,7 @@ class Sessions:
             known_opening=known.opening,
             directory=self._directory().mark,
             time=self._clock(),
-            tail_lost=tail_lost or agency in self._lost,
+            tail_lost=agency in self._lost,
         )
 
     async def meet(self, agency: str, hello: Hello) -> Meeting:
