@@ -123,10 +123,14 @@ class GroupWriter:
 
     def _wait(self) -> _Job | None:
         """Blocks for the next job; None when the writer is closed and its queue is empty."""
-        with self._wakeup:
-            while not self._queue and not self._closing:
-                self._wakeup.wait()
-        return self._next()
+        while True:
+            with self._wakeup:
+                while not self._queue and not self._closing:
+                    self._wakeup.wait()
+                closing = self._closing
+            job = self._next()
+            if job is not None or closing:  # a queue of cancelled jobs alone ends nothing
+                return job
 
     def _next(self) -> _Job | None:
         """Takes the next job whose caller has not cancelled it."""

@@ -99,6 +99,14 @@ def test_a_future_resolves_only_after_the_commit(database: Database) -> None:
     assert not any(seen_at_commit)
 
 
+def test_a_queue_of_cancelled_writes_alone_does_not_end_the_writer(database: Database) -> None:
+    with database._writer._wakeup:  # the writer sleeps, and wakes when the write is cancelled
+        assert database.write(add(1)).cancel()
+    threading.Event().wait(0.05)
+    database.write(add(2)).result(10)
+    assert ids(database) == [2]
+
+
 def test_a_write_cancelled_in_the_queue_is_not_run(database: Database) -> None:
     release = hold_writer(database)
     cancelled = database.write(add(1))
