@@ -46,8 +46,6 @@ from edoccore.signing.statements import (
 
 MAX_SKEW = timedelta(minutes=5)  # a later "created" means that one of the clocks is wrong
 MAX_LIFE = timedelta(days=90)  # between created and expires
-NO_EPOCH = "00000000-0000-7000-8000-000000000000"
-NO_TIME = "1970-01-01T00:00:00.000Z"
 
 
 class Addressing(Protocol):
@@ -181,14 +179,12 @@ def read_record(envelope: Envelope, record: bytes) -> Mapping[str, str]:
     return _status_listing(value)
 
 
-def comparable(envelope: Envelope) -> bytes:
-    """Digest of what an envelope states besides epoch, seq and created.
+def is_same_document(one: Envelope, other: Envelope) -> bool:
+    """Whether two envelopes of one message id differ in nothing but epoch, seq and created.
 
-    Two envelopes of one message id with equal values carry the same document, sealed anew after a
-    restore or with a newer key.
+    Then they carry the same document, sealed anew after a restore or with a newer key.
     """
-    bare = msgspec.structs.replace(envelope, epoch=NO_EPOCH, seq=1, created=NO_TIME)
-    return sha256(canonical.encode(bare)).digest()
+    return one == msgspec.structs.replace(other, epoch=one.epoch, seq=one.seq, created=one.created)
 
 
 def document_listing(record: DocumentRecord) -> dict[str, str]:

@@ -120,6 +120,8 @@ class QueuedDelivery:
     """
 
     message_id: MessageId
+    sender: str
+    recipient: str
     to_node: str
     lane: Lane
     envelope: SealedStatement
@@ -198,8 +200,6 @@ class Arrival:
         signer: Agency that sealed it.
         sender: The envelope's ``from``; with ``message_id`` the key of deduplication.
         recipient: The envelope's ``to``.
-        comparable: SHA-256 of the envelope with epoch, seq and created left out; two envelopes of
-            one message id with equal values state the same document (see DUPLICATE).
         inline: As in ``Submission``; empty when rejected.
         result: RECEIVED, or REJECTED with ``reason``.
         kept_at: When it was verified; the receipt's time.
@@ -215,7 +215,6 @@ class Arrival:
     about: bytes | None
     envelope: SealedStatement
     envelope_digest: bytes
-    comparable: bytes
     epoch: bytes
     seq: int
     seal_index: int
@@ -248,7 +247,6 @@ class KnownMessage:
     incoming_id: IncomingId
     envelope: SealedStatement
     envelope_digest: bytes
-    comparable: bytes
     receipt: SealedStatement | None
 
 
@@ -307,13 +305,23 @@ class EnvelopeDraft:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReceiptDraft:
-    """A kept arrival that waits for its receipt."""
+    """A kept arrival that waits for its receipt, and what offices see of it from then on.
+
+    Attributes:
+        listing: As in ``Arrival``.
+    """
 
     incoming_id: IncomingId
+    signer: str
     sender: str
     recipient: str
     message_id: MessageId
+    document_id: DocumentId
+    lane: Lane
+    operation: Operation
+    about: bytes | None
     envelope_digest: bytes
+    listing: Mapping[str, str]
     result: Result
     reason: str
     kept_at: datetime
@@ -353,7 +361,7 @@ class SealedEnvelope:
 class SealedReceipt:
     """A receipt with its place in the seal."""
 
-    incoming_id: IncomingId
+    draft: ReceiptDraft
     data: bytes
     leaf: int
     proof: tuple[bytes, ...]

@@ -1,6 +1,6 @@
 """What becomes of one parcel: kept, rejected under seal, refused, or asked to come again."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from hashlib import sha256
@@ -22,7 +22,6 @@ from edocnode.domain.checks import (
     Standing,
     check_content,
     check_envelope,
-    comparable,
     is_sealed_answer,
     read_record,
     split_parts,
@@ -33,9 +32,12 @@ from edocnode.domain.model import (
     INLINE_PART_BYTES,
     Arrival,
     DocumentId,
+    IncomingId,
     KeepKind,
     KnownMessage,
+    Lane,
     MessageId,
+    ReceiptDraft,
 )
 
 AFTER_SEALER = timedelta(seconds=5)
@@ -50,6 +52,16 @@ class Offered:
     envelope: Envelope
 
 
+@dataclass(frozen=True, slots=True)
+class _Content:
+    """What is kept of the parts of an arrival; see ``Arrival``."""
+
+    listing: Mapping[str, str]
+    inline: bytes
+
+
+_NO_CONTENT = _Content({}, b"")
+
 Judged = Arrival | Offered | Refused | TryLater
 
 
@@ -62,17 +74,17 @@ def judge_parcel(parcel: Parcel, seal: VerifiedSeal, standing: Standing) -> Arri
     sealed = parcel.envelope
     check_membership(seal.seal, sealed.statement, sealed.leaf, sealed.proof)  # check 5
     envelope = check_envelope(sealed.statement, seal.seal, standing)
-    bare = _arrival(sealed, envelope, seal, standing)
     try:
         check_content(envelope, standing)
         if parcel.offer:
+            bare = _arrival(sealed, envelope, seal, standing, _NO_CONTENT)
             return Offered(arrival=bare, envelope=envelope)
         _check_inline(parcel, envelope)
         pieces = split_parts(envelope.parts, parcel.parts, envelope.message_id)  # check 10
-        return with_parts(bare, envelope, pieces)
+        return _arrival(sealed, envelope, seal, standing, _content(envelope, pieces))
     except EdocError as error:
         if is_sealed_answer(error):
-            return rejected(bare, error)
+            return rejected(_arrival(sealed, envelope, seal, standing, _NO_CONTENT), error)
         raise
 
 
@@ -82,13 +94,8 @@ def with_parts(arrival: Arrival, envelope: Envelope, pieces: Sequence[bytes]) ->
     Raises:
         RecordInvalidError: Check 11.
     """
-    listing = read_record(envelope, pieces[0])
-    inline = b"".join(
-        piece
-        for part, piece in zip(envelope.parts, pieces, strict=True)
-        if part.size <= INLINE_PART_BYTES
-    )
-    return replace(arrival, listing=listing, inline=inline)
+    content = _content(envelope, pieces)
+    return replace(arrival, listing=content.listing, inline=content.inline)
 
 
 def large_pieces(arrival: Arrival, joined: bytes) -> list[tuple[str, bytes]]:
@@ -118,6 +125,26 @@ def certificate_error(
         f"{error.message} {seal.signer} holds directory {seal.directory.version}, this node "
         f"{standing.directory.mark.version}; it is being fetched.",
         agency=seal.signer,
+    )
+
+
+def receipt_draft(arrival: Arrival, incoming_id: IncomingId) -> ReceiptDraft:
+    """What the sealer needs of an arrival that was kept as it is."""
+    return ReceiptDraft(
+        incoming_id=incoming_id,
+        signer=arrival.signer,
+        sender=arrival.sender,
+        recipient=arrival.recipient,
+        message_id=arrival.message_id,
+        document_id=arrival.document_id,
+        lane=Lane.of(arrival.urgency),
+        operation=arrival.operation,
+        about=arrival.about,
+        envelope_digest=arrival.envelope_digest,
+        listing=arrival.listing,
+        result=arrival.result,
+        reason=arrival.reason,
+        kept_at=arrival.kept_at,
     )
 
 
@@ -172,6 +199,16 @@ def final_answer(
     )
 
 
+def _content(envelope: Envelope, pieces: Sequence[bytes]) -> _Content:
+    """Runs check 11 on the record, and joins the parts that go into the database."""
+    inline = [
+        piece
+        for part, piece in zip(envelope.parts, pieces, strict=True)
+        if part.size <= INLINE_PART_BYTES
+    ]
+    return _Content(read_record(envelope, pieces[0]), b"".join(inline))
+
+
 def _check_inline(parcel: Parcel, envelope: Envelope) -> None:
     if len(parcel.parts) > INLINE_PARCEL_BYTES:
         raise LimitExceededError(
@@ -182,7 +219,11 @@ def _check_inline(parcel: Parcel, envelope: Envelope) -> None:
 
 
 def _arrival(
-    sealed: SealedStatement, envelope: Envelope, seal: VerifiedSeal, standing: Standing
+    sealed: SealedStatement,
+    envelope: Envelope,
+    seal: VerifiedSeal,
+    standing: Standing,
+    content: _Content,
 ) -> Arrival:
     return Arrival(
         signer=seal.seal.signer,
@@ -195,14 +236,13 @@ def _arrival(
         about=None if envelope.about is UNSET else bytes.fromhex(envelope.about),
         envelope=sealed,
         envelope_digest=sha256(sealed.statement).digest(),
-        comparable=comparable(envelope),
         epoch=uuid_bytes(envelope.epoch),
         seq=envelope.seq,
         seal_index=seal.seal.index,
         seal_time=seal.time,
         parts=envelope.parts,
-        inline=b"",
-        listing={},
+        inline=content.inline,
+        listing=content.listing,
         result=Result.RECEIVED,
         reason="",
         kept_at=standing.now,

@@ -190,7 +190,7 @@ def commit_of(group: SealGroup, state: EpochState, key: SealingKey, signature: b
             for leaf, own in enumerate(group.owns)
         ),
         receipts=tuple(
-            SealedReceipt(incoming_id=item.incoming_id, data=data, leaf=leaf, proof=proofs[leaf])
+            SealedReceipt(draft=item, data=data, leaf=leaf, proof=proofs[leaf])
             for leaf, (item, data) in enumerate(group.receipts, receipts_from)
         ),
         envelopes=tuple(

@@ -7,15 +7,17 @@ anew, or a rival, which is kept too, as rejected under seal.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from edoccore.errors import MessageConflictError
 from edoccore.signing import canonical
-from edoccore.signing.seal import SealedStatement, SignedSeal
+from edoccore.signing.seal import SealedStatement
 from edoccore.signing.statements import Envelope, Result, uuid_text
 from edockit.database import Database
+from edocnode.domain.checks import is_same_document
 from edocnode.domain.model import (
     INLINE_PART_BYTES,
     Arrival,
@@ -32,13 +34,12 @@ from edocnode.storage.journals import lost_seals
 from edocnode.storage.listing import encode_listing, large_parts
 from edocnode.storage.sealing import receipts_of
 from edocnode.storage.seals import (
-    StoredSeal,
     load_seals,
     statement_values,
     store_seals,
     unpack_proof,
 )
-from edocnode.storage.sql import Row, among, change_by, insert_missing, select_by
+from edocnode.storage.sql import Row, among, change_by, insert_missing, insert_rows, select_by
 from edocnode.storage.staging import SqlStaging
 from edocnode.storage.tables import (
     AwaitingReceiptRow,
@@ -52,26 +53,31 @@ _AWAITING = table_of(AwaitingReceiptRow)
 _BLOB_USE = table_of(BlobUseRow)
 _INCOMING = table_of(IncomingRow)
 _STAGE = table_of(StageRow)
-_TRIES = 10  # other workers may take the rank that was free a moment ago
+_TRIES = 10  # other workers may keep the same messages at the same moment
 
-_OF_MESSAGES = (
+_FIRST_OF = sa.select(_INCOMING.c.id, _INCOMING.c.message_id, _INCOMING.c.sender).where(
+    among(_INCOMING.c.message_id), _INCOMING.c.rank == 0
+)
+_TO_COMPARE = (
     sa.select(
         _INCOMING.c.id,
         _INCOMING.c.message_id,
         _INCOMING.c.sender,
-        _INCOMING.c.rank,
         _INCOMING.c.digest,
-        _INCOMING.c.comparable,
+        _INCOMING.c.envelope,
     )
     .where(among(_INCOMING.c.message_id))
     .order_by(_INCOMING.c.rank)
+)
+_NEWEST_ID = sa.select(sa.func.max(_INCOMING.c.id))
+_NEXT_IDS = sa.text(
+    "SELECT nextval(pg_get_serial_sequence('incoming', 'id')) FROM generate_series(1, :count)"
 )
 _STORED = sa.select(
     _INCOMING.c.id,
     _INCOMING.c.message_id,
     _INCOMING.c.sender,
     _INCOMING.c.digest,
-    _INCOMING.c.comparable,
     _INCOMING.c.seal_id,
     _INCOMING.c.leaf,
     _INCOMING.c.proof,
@@ -82,6 +88,7 @@ _LOST = (
     .where(among(_INCOMING.c.seal_id), _INCOMING.c.rank == 0)
     .order_by(_INCOMING.c.id)
 )
+_ANY_STAGE = sa.select(_STAGE.c.ended).where(_STAGE.c.sender == sa.bindparam("of_sender")).limit(1)
 _END_STAGES = (
     sa.update(_STAGE)
     .where(_STAGE.c.sender == sa.bindparam("of_sender"), among(_STAGE.c.message_id))
@@ -91,21 +98,25 @@ _END_STAGES = (
 Key = tuple[str, MessageId]
 
 
-@dataclass(slots=True)
+class _OthersKeptError(Exception):
+    """Something under the same keys is there: compare before keeping. Nothing was kept."""
+
+
+@dataclass(frozen=True, slots=True)
 class _Stored:
-    """A row under a key, as far as comparing needs it; ``incoming_id`` 0: about to be added."""
+    """A row under a key, as far as comparing needs it."""
 
     incoming_id: int
-    rank: int
     digest: bytes
-    comparable: bytes
+    envelope: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class _Verdict:
-    """What an arrival is, by what is stored; ``rank`` is for a row to be added."""
+    """What an arrival is, and the row that answers it; ``rank`` is for a row to be added."""
 
     kind: KeepKind
+    incoming_id: IncomingId
     rank: int | None
 
 
@@ -126,7 +137,15 @@ class SqlInbox(SqlStaging):
         The stage of (signer, message_id) ends with it; parts over ``INLINE_PART_BYTES`` are then
         in the blob folder and counted as used by it. Seals are stored as ``note_seal`` does.
         """
-        return await self._database.awrite(lambda connection: _keep(connection, arrivals))
+        if not arrivals:
+            return []
+        for attempt in range(_TRIES):
+            try:
+                keep = partial(_keep, arrivals=arrivals, new=attempt == 0)
+                return await self._database.awrite(keep)
+            except _OthersKeptError:
+                continue
+        raise RuntimeError(f"{len(arrivals)} messages could not be kept in {_TRIES} tries")
 
     async def lost_envelopes(
         self, agency: str, *, kept: EpochHead | None, epoch: bytes
@@ -145,8 +164,8 @@ def _known(connection: Connection, keys: Sequence[Key]) -> dict[Key, KnownMessag
     wanted = set(keys)
     ids = [
         row.id
-        for row in select_by(connection, _OF_MESSAGES, _ids(keys))
-        if row.rank == 0 and (row.sender, row.message_id) in wanted
+        for row in select_by(connection, _FIRST_OF, _ids(keys))
+        if (row.sender, row.message_id) in wanted
     ]
     return {(key[0], MessageId(key[1])): message for key, message in _load(connection, ids)}
 
@@ -170,7 +189,6 @@ def _load(
                     row.envelope, row.leaf, unpack_proof(row.proof), seals[row.seal_id]
                 ),
                 envelope_digest=row.digest,
-                comparable=row.comparable,
                 receipt=receipts.get(IncomingId(row.id)),
             ),
         )
@@ -178,64 +196,71 @@ def _load(
     ]
 
 
-def _keep(connection: Connection, arrivals: Sequence[Arrival]) -> list[KeepOutcome]:
-    if not arrivals:
-        return []
+def _keep(connection: Connection, arrivals: Sequence[Arrival], *, new: bool) -> list[KeepOutcome]:
+    """Keeps arrivals in a transaction of their own.
+
+    Args:
+        new: They are taken for new without a look, as nearly all are; the keys tell.
+
+    Raises:
+        _OthersKeptError: Some are not new, or another worker was faster.
+    """
     seals = store_seals(connection, [item.envelope.seal for item in arrivals], arrivals[0].kept_at)
-    stored = _stored(connection, arrivals)
-    verdicts = [_judge(arrival, stored) for arrival in arrivals]
-    for _ in range(_TRIES):
-        _insert(connection, arrivals, verdicts, seals)
-        stored = _stored(connection, arrivals)
-        beaten = [
-            at for at, item in enumerate(arrivals) if _place(item, verdicts[at], stored) is None
-        ]
-        if not beaten:
-            break
-        for at in beaten:  # another worker was faster: compare with what it kept
-            verdicts[at] = _judge(arrivals[at], stored)
-    places = [
-        _found(item, verdict, stored) for item, verdict in zip(arrivals, verdicts, strict=True)
-    ]
-    _after_keeping(connection, arrivals, verdicts, places)
-    return _outcomes(connection, arrivals, verdicts, places)
-
-
-def _stored(connection: Connection, arrivals: Sequence[Arrival]) -> dict[Key, list[_Stored]]:
-    """What is stored under the keys of arrivals, by rank; the lists may be extended."""
-    found: dict[Key, list[_Stored]] = {(item.sender, item.message_id): [] for item in arrivals}
-    for row in select_by(connection, _OF_MESSAGES, _ids(found)):
-        rows = found.get((row.sender, row.message_id))
-        if rows is not None:
-            rows.append(_Stored(row.id, row.rank, row.digest, row.comparable))
-    return found
-
-
-def _judge(arrival: Arrival, stored: Mapping[Key, list[_Stored]]) -> _Verdict:
-    """Compares an arrival with what is stored and with those before it in the same batch."""
-    rows = stored[arrival.sender, arrival.message_id]
-    for row in rows:
-        if row.digest == arrival.envelope_digest:
-            return _Verdict(KeepKind.CONFLICT if row.rank else KeepKind.SAME, None)
-    if rows and rows[0].comparable == arrival.comparable:
-        return _Verdict(KeepKind.EQUAL, None)
-    rank = len(rows)
-    rows.append(_Stored(0, rank, arrival.envelope_digest, arrival.comparable))
-    return _Verdict(KeepKind.CONFLICT if rank else KeepKind.NEW, rank)
-
-
-def _insert(
-    connection: Connection,
-    arrivals: Sequence[Arrival],
-    verdicts: Sequence[_Verdict],
-    seals: Mapping[SignedSeal, StoredSeal],
-) -> None:
-    rows = [
-        _values(arrival, verdict, seals[arrival.envelope.seal].seal_id)
+    ids = _new_ids(connection, len(arrivals))
+    verdicts = _all_new(ids) if new else _compare(connection, arrivals, ids)
+    added = [
+        (arrival, verdict)
         for arrival, verdict in zip(arrivals, verdicts, strict=True)
         if verdict.rank is not None
     ]
-    insert_missing(connection, _INCOMING, rows)
+    rows = [_values(each, verdict, seals[each.envelope.seal].seal_id) for each, verdict in added]
+    if insert_missing(connection, _INCOMING, rows) != len(rows):
+        raise _OthersKeptError
+    _after_keeping(connection, arrivals, added)
+    return _outcomes(connection, arrivals, verdicts)
+
+
+def _new_ids(connection: Connection, count: int) -> list[IncomingId]:
+    """The keys of rows to be added, in growing order; those not used are left out for ever."""
+    if connection.dialect.name == "postgresql":
+        return [IncomingId(row[0]) for row in connection.execute(_NEXT_IDS, {"count": count})]
+    newest = connection.execute(_NEWEST_ID).scalar() or 0  # SQLite has one writer
+    return [IncomingId(newest + step) for step in range(1, count + 1)]
+
+
+def _all_new(ids: Sequence[IncomingId]) -> list[_Verdict]:
+    return [_Verdict(KeepKind.NEW, incoming_id, 0) for incoming_id in ids]
+
+
+def _compare(
+    connection: Connection, arrivals: Sequence[Arrival], ids: Sequence[IncomingId]
+) -> list[_Verdict]:
+    """Compares arrivals with what is stored, and with those before them in the same batch."""
+    stored: dict[Key, list[_Stored]] = {(item.sender, item.message_id): [] for item in arrivals}
+    for row in select_by(connection, _TO_COMPARE, _ids(stored)):
+        if (rows := stored.get((row.sender, row.message_id))) is not None:
+            rows.append(_Stored(row.id, row.digest, row.envelope))
+    return [
+        _judge(arrival, incoming_id, stored[arrival.sender, arrival.message_id])
+        for arrival, incoming_id in zip(arrivals, ids, strict=True)
+    ]
+
+
+def _judge(arrival: Arrival, incoming_id: IncomingId, rows: list[_Stored]) -> _Verdict:
+    """Compares an arrival with the rows under its key, by rank; adds it to them when it is new."""
+    for rank, row in enumerate(rows):
+        if row.digest == arrival.envelope_digest:
+            kind = KeepKind.CONFLICT if rank else KeepKind.SAME
+            return _Verdict(kind, IncomingId(row.incoming_id), None)
+    if rows and _same_document(rows[0].envelope, arrival.envelope.statement):
+        return _Verdict(KeepKind.EQUAL, IncomingId(rows[0].incoming_id), None)
+    rank = len(rows)
+    rows.append(_Stored(incoming_id, arrival.envelope_digest, arrival.envelope.statement))
+    return _Verdict(KeepKind.CONFLICT if rank else KeepKind.NEW, incoming_id, rank)
+
+
+def _same_document(one: bytes, other: bytes) -> bool:
+    return is_same_document(canonical.decode(one, Envelope), canonical.decode(other, Envelope))
 
 
 def _values(arrival: Arrival, verdict: _Verdict, seal_id: int) -> Row:
@@ -243,6 +268,7 @@ def _values(arrival: Arrival, verdict: _Verdict, seal_id: int) -> Row:
     proven = statement_values(kept.envelope, seal_id)
     proven["envelope"] = proven.pop("data")
     return {
+        "id": verdict.incoming_id,
         "message_id": kept.message_id,
         "rank": verdict.rank,
         "signer": kept.signer,
@@ -258,7 +284,6 @@ def _values(arrival: Arrival, verdict: _Verdict, seal_id: int) -> Row:
         "reason": kept.reason,
         "kept_at": kept.kept_at,
         "digest": kept.envelope_digest,
-        "comparable": kept.comparable,
         "listing": encode_listing(kept.listing),
         "inline": kept.inline,
         **proven,
@@ -273,58 +298,31 @@ def _as_kept(arrival: Arrival, verdict: _Verdict) -> Arrival:
     return replace(arrival, result=Result.REJECTED, reason=reason, inline=b"", listing={})
 
 
-def _place(
-    arrival: Arrival, verdict: _Verdict, stored: Mapping[Key, list[_Stored]]
-) -> _Stored | None:
-    """The row that answers an arrival; None when it is not as the verdict says."""
-    rows = stored[arrival.sender, arrival.message_id]
-    if verdict.kind is KeepKind.EQUAL:
-        return rows[0]
-    mine = next((row for row in rows if row.digest == arrival.envelope_digest), None)
-    if mine is None or (mine.rank == 0) != (verdict.kind is not KeepKind.CONFLICT):
-        return None
-    return mine
-
-
-def _found(arrival: Arrival, verdict: _Verdict, stored: Mapping[Key, list[_Stored]]) -> _Stored:
-    row = _place(arrival, verdict, stored)
-    if row is None:
-        raise RuntimeError(
-            f"message {arrival.message_id.hex()} could not be kept in {_TRIES} tries"
-        )
-    return row
-
-
 def _after_keeping(
     connection: Connection,
     arrivals: Sequence[Arrival],
-    verdicts: Sequence[_Verdict],
-    places: Sequence[_Stored],
+    added: Sequence[tuple[Arrival, _Verdict]],
 ) -> None:
     """Makes what was added wait for the sealer, counts its large parts, ends its stages."""
-    added = [
-        (arrival, place.incoming_id, verdict)
-        for arrival, verdict, place in zip(arrivals, verdicts, places, strict=True)
-        if verdict.rank is not None
-    ]
     waiting = [
-        {"incoming_id": incoming_id, "lane": Lane.of(arrival.urgency).value}
-        for arrival, incoming_id, _ in added
+        {"incoming_id": verdict.incoming_id, "lane": Lane.of(arrival.urgency).value}
+        for arrival, verdict in added
     ]
-    insert_missing(connection, _AWAITING, waiting)
+    insert_rows(connection, _AWAITING, waiting)
     uses = [
-        _use(arrival, incoming_id, part.sha256, part.size)
-        for arrival, incoming_id, verdict in added
+        _use(arrival, verdict.incoming_id, part.sha256, part.size)
+        for arrival, verdict in added
         if _as_kept(arrival, verdict).result is Result.RECEIVED
         for part in large_parts(arrival.parts)
     ]
     insert_missing(connection, _BLOB_USE, uses)
-    for arrival, _, verdict in added:
+    for arrival, verdict in added:
         if verdict.kind is KeepKind.CONFLICT:
             _alarm(connection, arrival)
     for signer in {item.signer for item in arrivals}:
-        ids = [item.message_id for item in arrivals if item.signer == signer]
-        change_by(connection, _END_STAGES, ids, of_sender=signer, at=arrivals[0].kept_at)
+        if connection.execute(_ANY_STAGE, {"of_sender": signer}).first() is not None:
+            ids = [item.message_id for item in arrivals if item.signer == signer]
+            change_by(connection, _END_STAGES, ids, of_sender=signer, at=arrivals[0].kept_at)
 
 
 def _alarm(connection: Connection, arrival: Arrival) -> None:
@@ -353,33 +351,25 @@ def _use(arrival: Arrival, incoming_id: int, digest: str, size: int) -> Row:
 
 
 def _outcomes(
-    connection: Connection,
-    arrivals: Sequence[Arrival],
-    verdicts: Sequence[_Verdict],
-    places: Sequence[_Stored],
+    connection: Connection, arrivals: Sequence[Arrival], verdicts: Sequence[_Verdict]
 ) -> list[KeepOutcome]:
     """Answers from memory for what was added now, from the tables for what was there."""
-    old = {
-        place.incoming_id
-        for place, verdict in zip(places, verdicts, strict=True)
-        if verdict.rank is None
-    }
+    old = {verdict.incoming_id for verdict in verdicts if verdict.rank is None}
     loaded = {known.incoming_id: known for _, known in _load(connection, sorted(old))}
     return [
         KeepOutcome(
             kind=verdict.kind,
-            known=loaded.get(IncomingId(place.incoming_id)) or _new(arrival, place),
+            known=loaded.get(verdict.incoming_id) or _new(arrival, verdict.incoming_id),
         )
-        for arrival, verdict, place in zip(arrivals, verdicts, places, strict=True)
+        for arrival, verdict in zip(arrivals, verdicts, strict=True)
     ]
 
 
-def _new(arrival: Arrival, place: _Stored) -> KnownMessage:
+def _new(arrival: Arrival, incoming_id: IncomingId) -> KnownMessage:
     return KnownMessage(
-        incoming_id=IncomingId(place.incoming_id),
+        incoming_id=incoming_id,
         envelope=arrival.envelope,
         envelope_digest=arrival.envelope_digest,
-        comparable=arrival.comparable,
         receipt=None,
     )
 

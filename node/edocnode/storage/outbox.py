@@ -74,6 +74,8 @@ DUE = (
     sa.select(
         _DELIVERY.c.id,
         _DELIVERY.c.message_id,
+        _DELIVERY.c.sender,
+        _DELIVERY.c.recipient,
         _DELIVERY.c.to_node,
         _DELIVERY.c.lane,
         _DELIVERY.c.expires_at,
@@ -344,6 +346,8 @@ def _due(connection: Connection, to_node: str, now: datetime, limit: int) -> lis
 def _queued(row: AnyRow, envelope: SealedStatement) -> QueuedDelivery:
     return QueuedDelivery(
         message_id=MessageId(row.message_id),
+        sender=row.sender,
+        recipient=row.recipient,
         to_node=row.to_node,
         lane=Lane(row.lane),
         envelope=envelope,

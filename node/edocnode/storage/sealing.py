@@ -23,13 +23,14 @@ from edocnode.domain.model import (
     EnvelopeDraft,
     EpochHead,
     IncomingId,
+    Lane,
     MessageId,
     ReceiptDraft,
     SealCommit,
     SealedEnvelope,
     Unsealed,
 )
-from edocnode.storage.listing import decode_parts
+from edocnode.storage.listing import decode_listing, decode_parts
 from edocnode.storage.seals import pack_proof, seal_values, sealed_statements
 from edocnode.storage.sql import (
     AnyRow,
@@ -113,10 +114,16 @@ _UNSEALED_ENVELOPES = (
 _UNSEALED_RECEIPTS = (
     sa.select(
         _INCOMING.c.id,
+        _INCOMING.c.signer,
         _INCOMING.c.sender,
         _INCOMING.c.recipient,
         _INCOMING.c.message_id,
+        _INCOMING.c.document_id,
+        _INCOMING.c.lane,
+        _INCOMING.c.operation,
+        _INCOMING.c.about,
         _INCOMING.c.digest,
+        _INCOMING.c.listing,
         _INCOMING.c.result,
         _INCOMING.c.reason,
         _INCOMING.c.kept_at,
@@ -315,10 +322,16 @@ def _envelope_draft(row: AnyRow) -> EnvelopeDraft:
 def _receipt_draft(row: AnyRow) -> ReceiptDraft:
     return ReceiptDraft(
         incoming_id=IncomingId(row.id),
+        signer=row.signer,
         sender=row.sender,
         recipient=row.recipient,
         message_id=MessageId(row.message_id),
+        document_id=DocumentId(row.document_id),
+        lane=Lane(row.lane),
+        operation=Operation(row.operation),
+        about=row.about,
         envelope_digest=row.digest,
+        listing=decode_listing(row.listing),
         result=Result(row.result),
         reason=row.reason,
         kept_at=row.kept_at,
@@ -432,8 +445,12 @@ def note_seqs(connection: Connection, agency: str, seqs: Mapping[str, int]) -> N
 def _commit_receipts(connection: Connection, commit: SealCommit, seal_id: int) -> None:
     if not commit.receipts:
         return
-    rows = [{"incoming_id": item.incoming_id, **_proven(item, seal_id)} for item in commit.receipts]
+    drafts = [item.draft for item in commit.receipts]
+    rows = [
+        {"incoming_id": item.draft.incoming_id, **_proven(item, seal_id)}
+        for item in commit.receipts
+    ]
     insert_rows(connection, _GIVEN, rows)
-    ids = [item.incoming_id for item in commit.receipts]
-    change_by(connection, _ANSWERED, ids)
-    make_visible(connection, ids)
+    if change_by(connection, _ANSWERED, [item.incoming_id for item in drafts]) != len(drafts):
+        raise RuntimeError("a receipt was worded for an arrival that does not wait for one")
+    make_visible(connection, drafts)

@@ -37,9 +37,9 @@ def insert_rows(connection: Connection, table: sa.Table, rows: Sequence[Row]) ->
     _insert(connection, table, "plain", rows)
 
 
-def insert_missing(connection: Connection, table: sa.Table, rows: Sequence[Row]) -> None:
-    """Adds the rows whose keys are not there yet."""
-    _insert(connection, table, "missing", rows)
+def insert_missing(connection: Connection, table: sa.Table, rows: Sequence[Row]) -> int:
+    """Adds the rows whose keys are not there yet; returns how many that were."""
+    return _insert(connection, table, "missing", rows)
 
 
 def insert_returning(connection: Connection, table: sa.Table, row: Row) -> int | None:
@@ -108,10 +108,11 @@ def _moment(value: datetime | None) -> int | None:
     return _MOMENT.process_bind_param(value, _NAMED)
 
 
-def _insert(connection: Connection, table: sa.Table, kind: str, rows: Sequence[Row]) -> None:
-    if rows:
-        prepared = _prepare(table, connection.dialect.name, kind, tuple(rows[0]))
-        connection.exec_driver_sql(prepared.text, prepared.values(rows))
+def _insert(connection: Connection, table: sa.Table, kind: str, rows: Sequence[Row]) -> int:
+    if not rows:
+        return 0
+    prepared = _prepare(table, connection.dialect.name, kind, tuple(rows[0]))
+    return connection.exec_driver_sql(prepared.text, prepared.values(rows)).rowcount
 
 
 @cache

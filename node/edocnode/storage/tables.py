@@ -218,7 +218,6 @@ class IncomingRow(NodeTable, table=True):
     reason: str = Field(max_length=63)
     kept_at: datetime = moment()
     digest: bytes = byte_column(32)
-    comparable: bytes = byte_column(32)
     seal_id: int = number()
     leaf: int = number()
     proof: bytes = byte_column()

@@ -14,7 +14,7 @@ from edoccore.errors import EdocError, SealInvalidError
 from edoccore.signing import canonical
 from edoccore.signing.seal import SealedStatement, VerifiedSeal, check_membership, open_seal
 from edoccore.signing.statements import Envelope, Receipt
-from edocnode.domain.checks import comparable
+from edocnode.domain.checks import is_same_document
 from edocnode.domain.delivery import on_receipt, on_refused, on_try_later
 from edocnode.domain.exchange import Answer, Duplicate, Need, Received, Refused, TryLater
 from edocnode.domain.model import DeliveryOutcome, QueuedDelivery
@@ -68,14 +68,10 @@ class AnswerReader:
     ) -> DeliveryOutcome:
         self._check_seal(item.to_node, receipt, seals)
         statement = canonical.decode(receipt.statement, Receipt)
-        stated = canonical.decode(envelope.statement, Envelope)
-        if (statement.network, statement.from_, statement.to) != (
-            self._network,
-            stated.to,
-            stated.from_,
-        ):
+        stated = (statement.network, statement.from_, statement.to)
+        if stated != (self._network, item.recipient, item.sender):
             raise SealInvalidError(
-                f"{item.to_node} answered message {stated.message_id} with a receipt of "
+                f"{item.to_node} answered message {statement.message_id} with a receipt of "
                 f"{statement.from_} for {statement.to}.",
                 agency=item.to_node,
             )
@@ -90,7 +86,7 @@ class AnswerReader:
         self._check_seal(self._agency, stored, seals)
         ours = canonical.decode(item.envelope.statement, Envelope)
         theirs = canonical.decode(stored.statement, Envelope)
-        if comparable(ours) != comparable(theirs):
+        if not is_same_document(ours, theirs):
             raise SealInvalidError(
                 f"{item.to_node} called message {ours.message_id} a duplicate of another document.",
                 agency=item.to_node,

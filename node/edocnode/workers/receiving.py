@@ -24,7 +24,7 @@ from edoccore.signing.seal import SignedSeal, VerifiedSeal, open_seal
 from edoccore.signing.statements import Result
 from edocnode.domain.checks import Standing, is_sealed_answer
 from edocnode.domain.exchange import Answer, Need, Parcel, Refused, TryLater
-from edocnode.domain.model import Arrival, KeepOutcome
+from edocnode.domain.model import Arrival, KeepKind, KeepOutcome
 from edocnode.domain.ports import Inbox
 from edocnode.domain.receiving import (
     Judged,
@@ -34,6 +34,7 @@ from edocnode.domain.receiving import (
     final_answer,
     judge_parcel,
     parcel_answer,
+    receipt_draft,
     rejected,
 )
 from edocnode.workers.sealer import Sealer
@@ -148,8 +149,15 @@ class ReceivingDesk:
         if not arrivals:
             return []
         kept, answers = await self._keep_what_can_be(arrivals)
-        self._sealer.wake()
+        self._hand_over(kept)
         return answers + await self._answers(kept)
+
+    def _hand_over(self, kept: Sequence[tuple[Arrival, KeepOutcome]]) -> None:
+        """Gives the sealer what was kept now; the rest that waits it finds in the database."""
+        new = [pair for pair in kept if pair[1].kind is KeepKind.NEW]
+        self._sealer.kept([receipt_draft(item, outcome.known.incoming_id) for item, outcome in new])
+        if len(new) < len(kept):
+            self._sealer.wake()
 
     async def _keep_what_can_be(
         self, arrivals: Sequence[Arrival]

@@ -16,6 +16,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
+from operator import attrgetter
 
 import structlog
 
@@ -29,7 +30,7 @@ from edoccore.errors import (
 from edoccore.identity.keys import Signer
 from edoccore.signing.seal import SealedStatement
 from edoccore.signing.statements import DirectoryMark, uuid_bytes, uuid_text
-from edocnode.domain.model import IncomingId, SealCommit, SealedOwn, Unsealed
+from edocnode.domain.model import IncomingId, ReceiptDraft, SealCommit, SealedOwn, Unsealed
 from edocnode.domain.ports import Alarms, SealerStore
 from edocnode.domain.sealing import (
     EpochState,
@@ -43,6 +44,7 @@ from edocnode.domain.sealing import (
 )
 
 GROUP = 400  # statements under one seal; more wait for the next
+KEPT = 10_000  # arrivals held in memory until they are sealed
 RECENT = 20_000  # sealed receipts remembered for answers that are being written
 RETRY = timedelta(seconds=1)  # after a signer or disk failed
 NOTHING = Unsealed(envelopes=(), receipts=(), effects=())
@@ -88,6 +90,8 @@ class Sealer:
         self._owns: list[tuple[OwnStatement, asyncio.Future[SealedStatement]]] = []
         self._waiting: dict[IncomingId, list[asyncio.Future[SealedStatement]]] = {}
         self._recent: OrderedDict[IncomingId, SealedStatement] = OrderedDict()
+        self._kept: dict[IncomingId, ReceiptDraft] = {}  # handed over, not sealed yet
+        self._look = True  # something may wait in the database that was not handed over
         self._listeners: list[Callable[[SealCommit], None]] = []
         self._opened = asyncio.Event()
         self._highest_known = b""
@@ -109,7 +113,16 @@ class Sealer:
         self._listeners.append(listener)
 
     def wake(self) -> None:
-        """Tells that something was kept."""
+        """Tells that something was kept, to be found in the database."""
+        self._look = True
+        self._wake.set()
+
+    def kept(self, drafts: Sequence[ReceiptDraft]) -> None:
+        """Hands over arrivals that were kept a moment ago, so that nobody reads them again."""
+        self._kept.update((x.incoming_id, x) for x in drafts if x.incoming_id not in self._recent)
+        if len(self._kept) > KEPT:  # the signer is away; the database has them all
+            self._kept.clear()
+            self._look = True
         self._wake.set()
 
     async def opened(self) -> None:
@@ -141,7 +154,6 @@ class Sealer:
             futures[incoming_id] = future
         if not futures:
             return found
-        self.wake()
         try:
             if self.state in (SealerState.STARTING, SealerState.SEALING):
                 await asyncio.wait(futures.values(), timeout=within.total_seconds())
@@ -253,7 +265,7 @@ class Sealer:
     async def _seal_next(self) -> bool:
         """Seals what waits. Returns False when nothing did."""
         self._wake.clear()
-        waiting = await self._store.unsealed(GROUP)
+        waiting = await self._next_group()
         if self.state is SealerState.SUPERSEDED:
             return False
         owns, self._owns = self._owns, []
@@ -264,6 +276,7 @@ class Sealer:
             commit = await self._seal(self._epoch, waiting, [own for own, _ in owns])
         except BaseException:
             self._owns = owns + self._owns
+            self._look = True
             raise
         for (_, future), own in zip(owns, commit.owns, strict=True):
             if not future.done():
@@ -273,6 +286,17 @@ class Sealer:
             self.state = SealerState.SEALING
             await self._healed()
         return True
+
+    async def _next_group(self) -> Unsealed:
+        """What to seal next: from the database after a start or a fault, else what was kept."""
+        if self._look:
+            self._look = False
+            waiting = await self._store.unsealed(GROUP)
+            full = len(waiting.envelopes) + len(waiting.receipts) >= GROUP
+            self._look = self._look or full or len(waiting.effects) >= GROUP
+            return waiting
+        receipts = sorted(self._kept.values(), key=attrgetter("lane"))[:GROUP]
+        return Unsealed(envelopes=(), receipts=tuple(receipts), effects=())
 
     def _is_superseded(self) -> bool:
         """Asks anew: the state may have changed during any wait."""
@@ -298,8 +322,10 @@ class Sealer:
     def _tell(self, commit: SealCommit) -> None:
         for receipt in commit.receipts:
             sealed = SealedStatement(receipt.data, receipt.leaf, receipt.proof, commit.seal)
-            self._recent[receipt.incoming_id] = sealed
-            for future in self._waiting.pop(receipt.incoming_id, ()):
+            incoming_id = receipt.draft.incoming_id
+            self._recent[incoming_id] = sealed
+            self._kept.pop(incoming_id, None)
+            for future in self._waiting.pop(incoming_id, ()):
                 if not future.done():
                     future.set_result(sealed)
         while len(self._recent) > RECENT:

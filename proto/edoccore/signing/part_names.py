@@ -11,12 +11,16 @@ This module judges; it never repairs a name, because then two nodes could disagr
 import re
 import unicodedata
 from collections.abc import Sequence
+from functools import lru_cache
 
 from edoccore.errors import PartNameError
 from edoccore.signing.canonical import text_fault
 
 MAX_NAME_BYTES = 255  # UTF-8; the longest file name of usual file systems
+_REMEMBERED = 4_096  # names; offices use the same few again and again
 
+# Letters, digits and the marks of every day: nothing to look up for each of them.
+_EVERYDAY = re.compile(r"[\w .,;()\[\]{}&+=@~'!#$%^`-]+")
 _RESERVED_CHARACTERS = frozenset('/\\<>:"|?*')
 _DEVICES = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|clock\$|(com|lpt)[0-9¹²³])( *\..*)?")
 _INVISIBLE = {
@@ -41,16 +45,24 @@ def check_part_names(names: Sequence[str]) -> None:
     """
     seen: dict[str, str] = {}
     for name in names:
-        reason = _why_unsafe(name)
+        reason, folded = _judged(name) if len(name) <= MAX_NAME_BYTES else _judge(name)
         if reason:
             raise PartNameError(
                 f"The part name {_shown(name)} is refused: {reason}.", name=_shown(name)
             )
-        twin = seen.setdefault(_folded(name), name)
-        if twin is not name:
+        if (twin := seen.get(folded)) is not None:
             raise PartNameError(
                 f"Two parts are named alike: {_shown(twin)} and {_shown(name)}.", name=_shown(name)
             )
+        seen[folded] = name
+
+
+def _judge(name: str) -> tuple[str | None, str]:
+    """What is wrong with a name, and the form in which twins are equal."""
+    return _why_unsafe(name), _folded(name)
+
+
+_judged = lru_cache(_REMEMBERED)(_judge)
 
 
 def _why_unsafe(name: str) -> str | None:
@@ -65,7 +77,8 @@ def _why_unsafe(name: str) -> str | None:
 
 
 def _why_unsafe_spelling(name: str) -> str | None:
-    for character in name:
+    everyday = _EVERYDAY.fullmatch(name) and not _UNSEEN.search(name)
+    for character in "" if everyday else name:
         category = unicodedata.category(character)
         if category in _INVISIBLE:
             return f"U+{ord(character):04X} in it is {_INVISIBLE[category]}"

@@ -11,7 +11,6 @@ Source: proto/README.md, section Statements.
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated
-from uuid import UUID
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
@@ -274,8 +273,7 @@ def time_text(moment: datetime) -> str:
     """
     if moment.tzinfo is None:
         raise ValueError(f"moment without time zone: {moment!r}")
-    utc = moment.astimezone(UTC)
-    return utc.strftime("%Y-%m-%dT%H:%M:%S.") + f"{utc.microsecond // 1000:03d}Z"
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
 
 
 def parse_time(text: str) -> datetime:
@@ -288,13 +286,14 @@ def parse_time(text: str) -> datetime:
 
 
 def uuid_bytes(text: str) -> bytes:
-    """The 16 bytes of an id, as tables and messages carry it."""
-    return UUID(text).bytes
+    """The 16 bytes of an id in the form of ``Uuid``, as tables and messages carry it."""
+    return bytes.fromhex(text.replace("-", ""))
 
 
 def uuid_text(data: bytes) -> str:
-    """The text of an id, as statements carry it."""
-    return str(UUID(bytes=data))
+    """The text of an id of 16 bytes, as statements carry it."""
+    text = data.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 AnyStatement = Envelope | Receipt | EpochOpening | Endpoint | Effect

@@ -26,7 +26,7 @@ from edoccore.signing.statements import (
     uuid_bytes,
     uuid_text,
 )
-from edocnode.domain.checks import comparable, read_record
+from edocnode.domain.checks import read_record
 from edocnode.domain.model import (
     Arrival,
     DeliveryOutcome,
@@ -156,9 +156,15 @@ class Office:
             drafts.append(
                 ReceiptDraft(
                     incoming_id=0,
+                    signer=envelope.from_,
                     sender=envelope.from_,
                     recipient=envelope.to,
                     message_id=item.message_id,
+                    document_id=DocumentId(uuid_bytes(envelope.document_id)),
+                    lane=item.lane,
+                    operation=envelope.operation,
+                    about=None,
+                    listing={},
                     envelope_digest=sha256(item.envelope.statement).digest(),
                     result=result,
                     reason=reason,
@@ -321,7 +327,6 @@ def arrival(
         about=None if stated.about is UNSET else bytes.fromhex(stated.about),
         envelope=envelope,
         envelope_digest=sha256(envelope.statement).digest(),
-        comparable=comparable(stated),
         epoch=uuid_bytes(stated.epoch),
         seq=stated.seq,
         seal_index=seal.index,

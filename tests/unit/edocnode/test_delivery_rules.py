@@ -33,6 +33,8 @@ def queued(size: int = 4096, *, digest_failures: int = 0, attempts: int = 0) -> 
     )
     return QueuedDelivery(
         message_id=MessageId(uuid_bytes(new_uuid7(NOW))),
+        sender="H29",
+        recipient="G01",
         to_node="G01",
         lane=Lane.NORMAL,
         envelope=SealedStatement(b"e" * 900, 0, (), SignedSeal(b"s" * 900, b"")),

@@ -26,6 +26,7 @@ from edocnode.domain.model import (
     EnvelopeDraft,
     EpochHead,
     IncomingId,
+    Lane,
     MessageId,
     ReceiptDraft,
     SealCommit,
@@ -64,9 +65,15 @@ def envelope_draft(post: Post, to_node: str = "G01") -> EnvelopeDraft:
 def receipt_draft() -> ReceiptDraft:
     return ReceiptDraft(
         incoming_id=IncomingId(7),
+        signer="G01",
         sender="G01",
         recipient="H29",
         message_id=MessageId(uuid_bytes(new_uuid7(NOW))),
+        document_id=DocumentId(uuid_bytes(new_uuid7(NOW))),
+        lane=Lane.NORMAL,
+        operation=Operation.NEW,
+        about=None,
+        listing={},
         envelope_digest=b"\x01" * 32,
         result=Result.REJECTED,
         reason="PART_NAME_UNSAFE",

@@ -174,7 +174,6 @@ def _create_incoming() -> None:
         sa.Column("reason", sa.String(63), nullable=False),
         sa.Column("kept_at", sa.BigInteger(), nullable=False),
         sa.Column("digest", sa.LargeBinary(32), nullable=False),
-        sa.Column("comparable", sa.LargeBinary(32), nullable=False),
         sa.Column("seal_id", sa.BigInteger(), nullable=False),
         sa.Column("leaf", sa.BigInteger(), nullable=False),
         sa.Column("proof", sa.LargeBinary(), nullable=False),
