@@ -40,7 +40,7 @@ proto: ## generate the Python code of the schema
 lock: develop ## lock the requirements of pyproject.toml anew
 	@deploy/requirements/lock
 
-bench: develop ## documents per second, beside the raw gRPC echo of the same bytes
+bench: develop ## how fast, how small; beside raw floors and other ways
 	@for name in $(basename $(notdir $(wildcard tests/benchmarks/bench_*.py))); do \
 	    echo "== $$name"; .venv/bin/python -u -m "tests.benchmarks.$$name" || exit 1; done
 

@@ -1,113 +1,96 @@
-"""Small documents between two node processes, beside the raw gRPC echo of the same bytes.
+"""Small documents between two node processes, from a filled outbox, beside raw gRPC echo.
 
-Run: python -m tests.benchmarks.bench_exchange [DOCUMENTS] [BYTES]. They are handed in while
-the recipient is down, so that what is timed is the exchange: seal checked, kept on disk, receipt
-sealed, sent back, checked and kept. Prints documents per second and CPU per document; fails when a
-document is lost, doubled or left without its receipt.
+    .venv/bin/python -m tests.benchmarks.bench_exchange [--documents N] [--bytes N] [--rounds N]
+        [--quick] [--profile FOLDER [--native]]
+
+The outbox is full before the sender starts, so what is timed is the exchange alone. Three ways:
+sealing while the peer is down; delivery of what is sealed already (checked, kept on disk, receipt
+sealed, sent back, checked, kept); both at once. Prints documents per second, processor time per
+document on each side, and both as ratios to the echo of the same bytes in the same round. Fails
+when a document is lost, doubled or left without its receipt.
+
+``--profile`` also writes where the processor time of each side went (see ``profiling``; once
+before: ``tests/benchmarks/peers/make``). That slows the nodes, so its rates are no figures.
 """
 
+import argparse
 import os
-import sys
-import tempfile
-import time
-from concurrent.futures import ThreadPoolExecutor
-from itertools import repeat
+from functools import partial
 from pathlib import Path
 
-from edocnet.office.v1 import office_service_pb2 as messages
-from edocnode.rpc.office_client import OfficeClient, open_office
-from tests.benchmarks.raw_echo import cpu_seconds, echo
-from tests.support.load import office_of
-from tests.support.network import AGENCIES, HA_TINH, NOI_VU, Network, waited_for
+from tests.benchmarks.exchanging import Load, both_at_once, sealing_then_delivery
+from tests.benchmarks.figures import Figures, show
+from tests.benchmarks.profiling import Profiling
+from tests.benchmarks.raw_echo import echo
 
-DOCUMENTS = 10_000
+DOCUMENTS, QUICK_DOCUMENTS = 10_000, 1_000
 BYTES = 4 * 1024
-THREADS = 16  # offices that hand in at once
-IN_BATCH = 128  # documents in one message between nodes, about
-LOOK_EVERY_S = 0.05
-PATIENCE_S = 300
+ROUNDS = 3
+IN_BATCH = 200  # documents in one message of the batched echo
+ECHOES = 10_000
+DELIVERY, BOTH, ALONE = "delivery of sealed documents", "sealing and delivery", "sealing alone"
+ECHO, BATCHED = "raw gRPC echo, one each", f"raw gRPC echo, {IN_BATCH} in a message"
 
 
 def main() -> None:
     """Measures and prints."""
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else DOCUMENTS
-    size = int(sys.argv[2]) if len(sys.argv) > 2 else BYTES
-    print(f"exchange of {count} documents of {size} bytes, {os.cpu_count()} CPUs")
-    with tempfile.TemporaryDirectory() as folder:
-        network = Network(Path(folder))
-        try:
-            network.found()
-            network.join(AGENCIES)
-            network.start()
-            seconds = measure(network, count, size)
-        finally:
-            for program in (*network.nodes.values(), network.registry):
-                program.kill()
-    for name, message_bytes, messages_sent in (
-        ("raw echo, one message each", size, count),
-        (f"raw echo, {IN_BATCH} in a message", IN_BATCH * size, count // IN_BATCH),
-    ):
-        took, client, server = echo(message_bytes, messages_sent)
-        documents = messages_sent * message_bytes // size
-        show(name, took, documents, client, server)
-        print(f"{'':<32}exchange takes {seconds / count / (took / documents):.1f} times as long")
+    chosen = arguments()
+    profile = Profiling(chosen.profile, chosen.native) if chosen.profile else None
+    load = Load(count=chosen.documents, size=chosen.bytes, profile=profile)
+    print(f"exchange of {load.count} documents of {load.size} bytes, {os.cpu_count()} CPUs")
+    figures = Figures().interleaved(
+        chosen.rounds,
+        partial(one_round, load),
+        partial(floors, load.size, min(load.count, ECHOES)),
+    )
+    tell(figures)
 
 
-def measure(network: Network, count: int, size: int) -> float:
-    """Hands in, lets the recipient return, and times until the last receipt; returns seconds."""
-    sender, recipient = network[HA_TINH], network[NOI_VU]
-    recipient.stop()
-    with office_of(sender) as office:
-        first, cpu = time.perf_counter(), cpu_seconds(sender.process.pid)
-        with ThreadPoolExecutor(THREADS) as threads:
-            list(threads.map(hand_in, repeat(office, count), repeat(size)))
-        took = time.perf_counter() - first
-        show("hand in, until durably kept", took, count, cpu_seconds(sender.process.pid) - cpu)
-    recipient.start()
-    both = [sender.process.pid, recipient.process.pid]
-    with open_office(sender.socket) as office:
-        before = [time.perf_counter(), *map(cpu_seconds, both)]
-        deadline = time.monotonic() + PATIENCE_S
-        while has(office, "queued") or has(office, "sending"):
-            assert time.monotonic() < deadline, "documents still wait"
-            if not has(office, "delivered"):  # nothing has moved yet
-                before = [time.perf_counter(), *map(cpu_seconds, both)]
-            time.sleep(LOOK_EVERY_S)
-        after = [time.perf_counter(), *map(cpu_seconds, both)]
-    took, *used = (new - old for new, old in zip(after, before, strict=True))
-    show("exchange, until receipt is kept", took, count, *used)
-    check(network, count)
-    return took
+def arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--documents", type=int)
+    parser.add_argument("--bytes", type=int, default=BYTES)
+    parser.add_argument("--rounds", type=int)
+    parser.add_argument("--quick", action="store_true", help="few documents, one round")
+    parser.add_argument("--profile", type=Path, metavar="FOLDER")
+    parser.add_argument("--native", action="store_true", help="C functions in the profile")
+    chosen = parser.parse_args()
+    chosen.documents = chosen.documents or (QUICK_DOCUMENTS if chosen.quick else DOCUMENTS)
+    chosen.rounds = chosen.rounds or (1 if chosen.quick else ROUNDS)
+    if chosen.profile is not None:
+        chosen.profile.mkdir(parents=True, exist_ok=True)
+    return chosen
 
 
-def has(office: OfficeClient, state: str) -> bool:
-    """Whether a delivery is in a state."""
-    return bool(office.outbox(agency="", state=state, limit=1, after="")["documents"])
+def one_round(load: Load) -> dict[str, float]:
+    """All three ways once."""
+    sealing, delivery = sealing_then_delivery(load)
+    found = sealing.figures(ALONE) | delivery.figures(DELIVERY)
+    for side, peak in zip(("sender", "recipient"), delivery.peak_mib, strict=True):
+        found[f"{DELIVERY}: peak MiB, {side}"] = peak
+    return found | both_at_once(load).figures(BOTH)
 
 
-def hand_in(office, size: int) -> None:
-    """Hands in one document with content of its own."""
-    office.submit(os.urandom(size), to=[NOI_VU], request_id=os.urandom(16).hex())
+def floors(size: int, count: int) -> dict[str, float]:
+    """Echo of the same bytes, unbatched and batched."""
+    found = {}
+    for name, in_one in ((ECHO, 1), (BATCHED, IN_BATCH)):
+        messages = max(count // in_one, 20)
+        seconds, client, server = echo(size * in_one, messages)
+        found[f"{name}: documents/s"] = messages * in_one / seconds
+        found[f"{name}: CPU us"] = (client + server) / (messages * in_one) * 1e6
+    return found
 
 
-def check(network: Network, count: int) -> None:
-    """Every document arrived once and has its receipt."""
-    with office_of(network[NOI_VU]) as office:
-        arrived = [item.document_id for item in office.inbox()]
-    with office_of(network[HA_TINH]) as office:
-        waited_for(office.is_idle, within_s=PATIENCE_S, what="all receipts")
-        delivered = {i.document_id for i in office.outbox(messages.DELIVERY_STATE_DELIVERED)}
-    assert len(arrived) == len(set(arrived)) == count, (len(arrived), len(set(arrived)))
-    assert set(arrived) == delivered
-    print(f"{'':<32}all {count} arrived once, each with its receipt")
-
-
-def show(name: str, seconds: float, count: int, sender_s: float, recipient_s: float = 0) -> None:
-    """Prints one line."""
-    cpu = f"{sender_s / count * 1e6:7.0f} us sender"
-    if recipient_s:
-        cpu += f" {recipient_s / count * 1e6:7.0f} us recipient"
-    print(f"{name:<32}{count / seconds:8.0f}/s   CPU per document: {cpu}")
+def tell(figures: Figures) -> None:
+    """Prints the table."""
+    for name in figures.values:
+        show(name, figures.spread(name))
+    for way in (DELIVERY, BOTH):
+        for floor in (ECHO, BATCHED):
+            ratio = figures.ratio(f"{way}: documents/s", f"{floor}: documents/s")
+            show(f"{way}, by {floor}", ratio, "times")
 
 
 if __name__ == "__main__":

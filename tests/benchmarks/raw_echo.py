@@ -8,13 +8,13 @@ import json
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import grpc
 
 from edockit.grpc_client import peer_channel
 from edockit.grpc_server import bind
 from edockit.grpc_tls import TlsMaterial, TlsProvider
+from tests.benchmarks.observing import cpu_seconds
 from tests.integration.edockit.echo import STREAM, handler
 from tests.support.pki import Leaf, dns_name, tls_leaf
 
@@ -44,12 +44,6 @@ def echo(message_bytes: int, count: int) -> tuple[float, float, float]:
     finally:
         process.stdin.close()
         process.wait(10)
-
-
-def cpu_seconds(process_id: int) -> float:
-    """User and system time of a process so far."""
-    fields = Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / 100  # USER_HZ
 
 
 async def _client(port, server: Leaf, client: Leaf, server_process, message_bytes, count):

@@ -1,0 +1,151 @@
+"""What is timed of an exchange: sealing alone, delivering what is sealed, and both at once."""
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from tests.benchmarks.filling import fill
+from tests.benchmarks.observing import Mark, Progress, mark, memory_mib, wait_until
+from tests.benchmarks.pair import RECIPIENT, SENDER, BenchNode, Pair, pair
+from tests.benchmarks.profiling import Profiling
+
+PATIENCE_S = 900
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """What is exchanged, and how the nodes run.
+
+    Attributes:
+        databases: URLs of sender and recipient, made anew by each call; empty: SQLite.
+        profile: Where profiles of the nodes go; none: nobody looks.
+    """
+
+    count: int
+    size: int
+    options: Mapping[str, str] = field(default_factory=dict)
+    databases: Callable[[], tuple[str, str]] = lambda: ("", "")
+    profile: Profiling | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """What happened between two looks."""
+
+    seconds: float
+    cpu: tuple[float, ...]
+    documents: int
+    peak_mib: tuple[float, ...] = ()
+
+    @property
+    def rate(self) -> float:
+        """Documents per second."""
+        return self.documents / self.seconds
+
+    @property
+    def cpu_us(self) -> tuple[float, ...]:
+        """Microseconds of processor time per document, each process."""
+        return tuple(used / self.documents * 1e6 for used in self.cpu)
+
+    def figures(self, name: str) -> dict[str, float]:
+        """Rate and processor time, named for a table."""
+        found = {f"{name}: documents/s": self.rate, f"{name}: CPU us": sum(self.cpu_us)}
+        sides = ("sender", "recipient")[: len(self.cpu)]
+        for side, used in zip(sides, self.cpu_us, strict=True):
+            found[f"{name}: CPU us, {side}"] = used
+        return found
+
+
+def sealing_then_delivery(load: Load) -> tuple[Span, Span]:
+    """The sender seals a full outbox while its peer is down, then the peer starts.
+
+    Raises:
+        AssertionError: A document was lost, doubled or left without its receipt.
+    """
+    with pair(load.options, load.databases()) as nodes:
+        _fill(nodes, load)
+        sealing = _sealing(nodes.sender, load)
+        nodes.recipient.start()
+        return sealing, _until_all_are_here(nodes, load, "delivery")
+
+
+def both_at_once(load: Load) -> Span:
+    """The sender starts with a full outbox of which nothing is sealed; its peer waits for it."""
+    with pair(load.options, load.databases()) as nodes:
+        _fill(nodes, load)
+        nodes.recipient.start()
+        nodes.sender.start()
+        return _until_all_are_here(nodes, load, "sealing-and-delivery")
+
+
+def _fill(nodes: Pair, load: Load) -> None:
+    fill(
+        nodes.sender.database,
+        nodes.nation.directory(),
+        sender=SENDER,
+        recipient=RECIPIENT,
+        count=load.count,
+        size=load.size,
+    )
+
+
+def _sealing(sender: BenchNode, load: Load) -> Span:
+    sender.start()
+    progress = sender.progress()
+    try:
+        wait_until(lambda: progress.sealed_rows() > 1, within_s=PATIENCE_S, what="the first seal")
+        with _profiled(load, "sealing", sender):
+            left = progress.unsealed()
+            before = mark([sender.pid])
+            wait_until(progress.is_sealed, within_s=PATIENCE_S, what="all are sealed")
+            after = mark([sender.pid])
+        return _span(before, after, left, sender)
+    finally:
+        progress.close()
+
+
+def _until_all_are_here(nodes: Pair, load: Load, name: str) -> Span:
+    outbox, inbox = nodes.sender.progress(), nodes.recipient.progress()
+    both = (nodes.sender, nodes.recipient)
+    try:
+        wait_until(inbox.received, within_s=PATIENCE_S, what="the first document")
+        with _profiled(load, name, *both):
+            before = mark(nodes.process_ids, inbox.received())
+            wait_until(
+                lambda: inbox.received() >= load.count and outbox.is_done(),
+                within_s=PATIENCE_S,
+                what="all receipts",
+            )
+            after = mark(nodes.process_ids)
+        check(outbox, inbox, load.count)
+        return _span(before, after, load.count - before.documents, *both)
+    finally:
+        outbox.close()
+        inbox.close()
+
+
+def check(outbox: Progress, inbox: Progress, count: int) -> None:
+    """Every document arrived once and has its receipt.
+
+    Raises:
+        AssertionError: Not so.
+    """
+    found = (inbox.in_inbox(), inbox.distinct_received(), outbox.delivered())
+    assert found == (count, count, count), f"inbox, different, receipts: {found} of {count}"
+
+
+def _span(before: Mark, after: Mark, documents: int, *nodes: BenchNode) -> Span:
+    used = tuple(new - old for new, old in zip(after.cpu, before.cpu, strict=True))
+    peak = tuple(memory_mib(node.pid, "VmHWM") for node in nodes)
+    return Span(after.at - before.at, used, documents, peak)
+
+
+@contextlib.contextmanager
+def _profiled(load: Load, name: str, *nodes: BenchNode) -> Iterator[None]:
+    """Profiles nodes in a block, if that is wanted."""
+    if load.profile is None:
+        yield
+        return
+    profiles = load.profile.begin({node.code: node.pid for node in nodes})
+    yield
+    load.profile.end(profiles, name, load.count)
