@@ -42,6 +42,8 @@ READERS = 4  # connections and threads that read at the same time
 READER_WAIT_S = 30  # seconds a reader waits for a free connection
 BUSY_TIMEOUT_MS = 5_000  # another process (a backup) may hold the SQLite file this long
 WRITER_CACHE_KIB = 16_384
+PAGE_BYTES = 8_192  # a document of 4 KiB and its envelope fit into one
+CHECKPOINT_PAGES = 4_096  # 32 MiB of WAL; each checkpoint costs two fsyncs
 READER_CACHE_KIB = 4_096
 WAL_SIZE_LIMIT_BYTES = 64 * 1024 * 1024  # the WAL shrinks to this after a burst
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -290,8 +292,10 @@ _SQLITE_CONNECT = {
 }
 _MEMORY_PRAGMAS = ("foreign_keys=ON", "temp_store=MEMORY")
 _WRITER_PRAGMAS = (
+    f"page_size={PAGE_BYTES}",
     "journal_mode=WAL",
     "synchronous=FULL",
+    f"wal_autocheckpoint={CHECKPOINT_PAGES}",
     "foreign_keys=ON",
     "temp_store=MEMORY",
     f"cache_size=-{WRITER_CACHE_KIB}",

@@ -94,6 +94,8 @@ def on_receipt(
     received = receipt.result == Result.RECEIVED
     return DeliveryOutcome(
         message_id=delivery.message_id,
+        document_id=delivery.document_id,
+        recipient=delivery.recipient,
         state=DeliveryState.DELIVERED if received else DeliveryState.REJECTED,
         receipt=sealed,
         reason="" if received else str(receipt.reason),
@@ -105,6 +107,8 @@ def on_refused(delivery: QueuedDelivery, reason: str, message: str) -> DeliveryO
     """Quarantines a message that the recipient refused for good."""
     return DeliveryOutcome(
         message_id=delivery.message_id,
+        document_id=delivery.document_id,
+        recipient=delivery.recipient,
         state=DeliveryState.HELD,
         reason=reason,
         message=message,
@@ -129,6 +133,8 @@ def on_try_later(
     wait = max(after or timedelta(), backoff(delivery.attempts + 1, jitter=jitter))
     return DeliveryOutcome(
         message_id=delivery.message_id,
+        document_id=delivery.document_id,
+        recipient=delivery.recipient,
         state=DeliveryState.QUEUED,
         reason=reason,
         message=message,

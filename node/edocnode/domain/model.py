@@ -120,6 +120,7 @@ class QueuedDelivery:
     """
 
     message_id: MessageId
+    document_id: DocumentId
     sender: str
     recipient: str
     to_node: str
@@ -137,6 +138,7 @@ class DeliveryOutcome:
     """What became of one offer; recorded before anything else is done.
 
     Attributes:
+        document_id: The document, and ``recipient`` its recipient, for the event.
         state: DELIVERED, REJECTED, HELD, or QUEUED for another attempt.
         receipt: With DELIVERED and REJECTED.
         reason: Reason code of the table, with every state but DELIVERED.
@@ -146,6 +148,8 @@ class DeliveryOutcome:
     """
 
     message_id: MessageId
+    document_id: DocumentId
+    recipient: str
     state: DeliveryState
     receipt: SealedStatement | None = None
     reason: str = ""

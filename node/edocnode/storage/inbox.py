@@ -39,7 +39,15 @@ from edocnode.storage.seals import (
     store_seals,
     unpack_proof,
 )
-from edocnode.storage.sql import Row, among, change_by, insert_missing, insert_rows, select_by
+from edocnode.storage.sql import (
+    NotPlainError,
+    Row,
+    among,
+    change_each,
+    insert_missing,
+    insert_rows,
+    select_by,
+)
 from edocnode.storage.staging import SqlStaging
 from edocnode.storage.tables import (
     AwaitingReceiptRow,
@@ -91,15 +99,14 @@ _LOST = (
 _ANY_STAGE = sa.select(_STAGE.c.ended).where(_STAGE.c.sender == sa.bindparam("of_sender")).limit(1)
 _END_STAGES = (
     sa.update(_STAGE)
-    .where(_STAGE.c.sender == sa.bindparam("of_sender"), among(_STAGE.c.message_id))
+    .where(
+        _STAGE.c.sender == sa.bindparam("of_sender"),
+        _STAGE.c.message_id == sa.bindparam("of_message"),
+    )
     .values(ended=1, expires_at=sa.bindparam("at", type_=_STAGE.c.expires_at.type))
 )
 
 Key = tuple[str, MessageId]
-
-
-class _OthersKeptError(Exception):
-    """Something under the same keys is there: compare before keeping. Nothing was kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +150,7 @@ class SqlInbox(SqlStaging):
             try:
                 keep = partial(_keep, arrivals=arrivals, new=attempt == 0)
                 return await self._database.awrite(keep)
-            except _OthersKeptError:
+            except NotPlainError:
                 continue
         raise RuntimeError(f"{len(arrivals)} messages could not be kept in {_TRIES} tries")
 
@@ -203,7 +210,7 @@ def _keep(connection: Connection, arrivals: Sequence[Arrival], *, new: bool) -> 
         new: They are taken for new without a look, as nearly all are; the keys tell.
 
     Raises:
-        _OthersKeptError: Some are not new, or another worker was faster.
+        NotPlainError: Some are not new, or another worker was faster.
     """
     seals = store_seals(connection, [item.envelope.seal for item in arrivals], arrivals[0].kept_at)
     ids = _new_ids(connection, len(arrivals))
@@ -215,7 +222,7 @@ def _keep(connection: Connection, arrivals: Sequence[Arrival], *, new: bool) -> 
     ]
     rows = [_values(each, verdict, seals[each.envelope.seal].seal_id) for each, verdict in added]
     if insert_missing(connection, _INCOMING, rows) != len(rows):
-        raise _OthersKeptError
+        raise NotPlainError
     _after_keeping(connection, arrivals, added)
     return _outcomes(connection, arrivals, verdicts)
 
@@ -321,8 +328,12 @@ def _after_keeping(
             _alarm(connection, arrival)
     for signer in {item.signer for item in arrivals}:
         if connection.execute(_ANY_STAGE, {"of_sender": signer}).first() is not None:
-            ids = [item.message_id for item in arrivals if item.signer == signer]
-            change_by(connection, _END_STAGES, ids, of_sender=signer, at=arrivals[0].kept_at)
+            ended = [
+                {"of_sender": signer, "of_message": item.message_id, "at": item.kept_at}
+                for item in arrivals
+                if item.signer == signer
+            ]
+            change_each(connection, _END_STAGES, ended)
 
 
 def _alarm(connection: Connection, arrival: Arrival) -> None:

@@ -27,10 +27,17 @@ from edocnode.domain.model import (
     SubmissionResult,
 )
 from edocnode.storage.listing import decode_parts, encode_listing, encode_parts, large_parts
-from edocnode.storage.recording import expire, record
+from edocnode.storage.recording import expire, record, record_plain
 from edocnode.storage.repair import adopt, requeue_lost
 from edocnode.storage.seals import load_seals, sealed_statement
-from edocnode.storage.sql import AnyRow, Row, among, change_by, insert_returning, insert_rows
+from edocnode.storage.sql import (
+    AnyRow,
+    NotPlainError,
+    Row,
+    change_each,
+    insert_returning,
+    insert_rows,
+)
 from edocnode.storage.tables import (
     BlobUseRow,
     DeliveryEnvelopeRow,
@@ -74,6 +81,7 @@ DUE = (
     sa.select(
         _DELIVERY.c.id,
         _DELIVERY.c.message_id,
+        _DELIVERY.c.document_id,
         _DELIVERY.c.sender,
         _DELIVERY.c.recipient,
         _DELIVERY.c.to_node,
@@ -106,10 +114,10 @@ DUE = (
     .limit(sa.bindparam("limit"))
     .with_for_update(of=_DELIVERY, skip_locked=True)  # SQLite has one writer and leaves it out
 )
-_SEND = sa.update(_DELIVERY).where(among(_DELIVERY.c.id)).values(state="sending")
+_SEND = sa.update(_DELIVERY).where(_DELIVERY.c.id == sa.bindparam("of")).values(state="sending")
 _GIVE_BACK = (
     sa.update(_DELIVERY)
-    .where(among(_DELIVERY.c.message_id), _DELIVERY.c.state == "sending")
+    .where(_DELIVERY.c.message_id == sa.bindparam("of"), sa.text("state = 'sending'"))
     .values(state="queued")
 )
 _GIVE_BACK_ALL = sa.update(_DELIVERY).where(sa.text("state = 'sending'")).values(state="queued")
@@ -179,7 +187,9 @@ class SqlOutbox:
         """Makes SENDING deliveries QUEUED again, unanswered: the stream broke."""
         if message_ids:
             await self._database.awrite(
-                lambda connection: change_by(connection, _GIVE_BACK, message_ids)
+                lambda connection: change_each(
+                    connection, _GIVE_BACK, [{"of": item} for item in message_ids]
+                )
             )
 
     async def give_back_all(self) -> int:
@@ -193,7 +203,11 @@ class SqlOutbox:
 
         A receipt wins over every other state, EXPIRED included; nothing wins over a receipt.
         """
-        if outcomes:
+        if not outcomes:
+            return
+        try:
+            await self._database.awrite(lambda connection: record_plain(connection, outcomes, at))
+        except NotPlainError:
             await self._database.awrite(lambda connection: record(connection, outcomes, at))
 
     async def queues(self) -> Sequence[PeerQueue]:
@@ -338,7 +352,7 @@ def _due(connection: Connection, to_node: str, now: datetime, limit: int) -> lis
     rows = connection.execute(DUE, place | {"limit": limit}).all()
     if not rows:
         return []
-    change_by(connection, _SEND, [row.id for row in rows])
+    change_each(connection, _SEND, [{"of": row.id} for row in rows])
     seals = load_seals(connection, {row.seal_id for row in rows})
     return [_queued(row, sealed_statement(row, seals)) for row in rows]
 
@@ -346,6 +360,7 @@ def _due(connection: Connection, to_node: str, now: datetime, limit: int) -> lis
 def _queued(row: AnyRow, envelope: SealedStatement) -> QueuedDelivery:
     return QueuedDelivery(
         message_id=MessageId(row.message_id),
+        document_id=DocumentId(row.document_id),
         sender=row.sender,
         recipient=row.recipient,
         to_node=row.to_node,

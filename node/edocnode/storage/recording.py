@@ -11,15 +11,17 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from edoccore.signing import canonical
+from edoccore.signing.seal import SealedStatement
 from edoccore.signing.statements import Envelope, uuid_bytes
 from edocnode.domain.model import DeliveryOutcome, DeliveryState
 from edocnode.storage.events import EventKind, event_values, tell
 from edocnode.storage.seals import statement_values, store_seals
 from edocnode.storage.sql import (
     AnyRow,
+    NotPlainError,
     Row,
     among,
-    change_by,
+    change_each,
     insert_missing,
     select_by,
     without_nul,
@@ -37,18 +39,17 @@ _MOMENT = _DELIVERY.c.expires_at.type
 
 _OF_MESSAGES = sa.select(
     _DELIVERY.c.message_id,
-    _DELIVERY.c.document_id,
-    _DELIVERY.c.recipient,
-    _DELIVERY.c.to_node,
     _DELIVERY.c.state,
-    _DELIVERY.c.envelope_rank,
 ).where(among(_DELIVERY.c.message_id))
 _RECEIPTS_OF = sa.select(
     _RECEIPT.c.message_id, _RECEIPT.c.rank, _RECEIPT.c.seal_id, _RECEIPT.c.data
 ).where(among(_RECEIPT.c.message_id))
 _DELIVERED = (
     sa.update(_DELIVERY)
-    .where(among(_DELIVERY.c.message_id))
+    .where(
+        _DELIVERY.c.message_id == sa.bindparam("of"),
+        sa.text("state NOT IN ('delivered', 'rejected')"),
+    )
     .values(
         state="delivered",
         reason="",
@@ -98,7 +99,7 @@ _RESULTS_OF = sa.select(_RECEIPT.c.message_id, _RECEIPT.c.result).where(
 )
 _END = (
     sa.update(_DELIVERY)
-    .where(among(_DELIVERY.c.message_id))
+    .where(_DELIVERY.c.message_id == sa.bindparam("of"))
     .values(
         state=sa.bindparam("to_state"),
         next_at=None,
@@ -113,6 +114,29 @@ _EVENTS = {
 }
 
 
+def record_plain(connection: Connection, outcomes: Sequence[DeliveryOutcome], at: datetime) -> None:
+    """Records what nearly all outcomes are: the first receipt of a message that was offered.
+
+    Raises:
+        NotPlainError: Something else is among them; ``record`` looks before it writes.
+    """
+    if any(item.state is not DeliveryState.DELIVERED or item.adopted for item in outcomes):
+        raise NotPlainError
+    receipts = [(item.message_id, item.receipt) for item in outcomes if item.receipt is not None]
+    seals = store_seals(connection, [receipt.seal for _, receipt in receipts], at)
+    rows = [
+        _receipt_row(
+            message_id, 0, receipt, "delivered", seal_id=seals[receipt.seal].seal_id, at=at
+        )
+        for message_id, receipt in receipts
+    ]
+    first = insert_missing(connection, _RECEIPT, rows)
+    ended = _end_delivered(connection, outcomes, at)
+    if not first == ended == len(outcomes):
+        raise NotPlainError
+    tell(connection, [_event(DeliveryState.DELIVERED, item, at) for item in outcomes])
+
+
 def record(connection: Connection, outcomes: Sequence[DeliveryOutcome], at: datetime) -> None:
     """Records what became of offers; of several for one message a receipt counts first."""
     ordered = {item.message_id: item for item in outcomes if item.state not in ANSWERED}
@@ -122,18 +146,15 @@ def record(connection: Connection, outcomes: Sequence[DeliveryOutcome], at: date
     changed = [item for item in here if _counts(item, rows[item.message_id].state)]
     _keep_receipts(connection, here, at)
     adopt_envelopes(connection, [item for item in changed if item.adopted is not None], at)
-    delivered = [item.message_id for item in changed if item.state is DeliveryState.DELIVERED]
-    change_by(connection, _DELIVERED, delivered, at=at)
+    _end_delivered(
+        connection, [item for item in changed if item.state is DeliveryState.DELIVERED], at
+    )
     others = [_outcome(item, at) for item in changed if item.state is not DeliveryState.DELIVERED]
     if others:
         connection.execute(_OUTCOME, others)
     tell(
         connection,
-        [
-            _event(item.state, rows[item.message_id], at)
-            for item in changed
-            if item.state in _EVENTS
-        ],
+        [_event(item.state, item, at) for item in changed if item.state in _EVENTS],
     )
 
 
@@ -160,10 +181,15 @@ def _outcome(item: DeliveryOutcome, at: datetime) -> Row:
     }
 
 
-def _event(state: DeliveryState, row: AnyRow, at: datetime) -> Row:
-    return event_values(
-        _EVENTS[state], row.document_id, row.message_id, agency=row.recipient, at=at
-    )
+def _event(state: DeliveryState, of: DeliveryOutcome | AnyRow, at: datetime) -> Row:
+    return event_values(_EVENTS[state], of.document_id, of.message_id, agency=of.recipient, at=at)
+
+
+def _end_delivered(
+    connection: Connection, outcomes: Sequence[DeliveryOutcome], at: datetime
+) -> int:
+    ended = [{"of": item.message_id, "at": at} for item in outcomes]
+    return change_each(connection, _DELIVERED, ended)
 
 
 def _keep_receipts(
@@ -185,15 +211,27 @@ def _keep_receipts(
         seal_id = seals[receipt.seal].seal_id
         if (receipt.statement, seal_id) not in there:
             rows.append(
-                {
-                    "message_id": message_id,
-                    "rank": len(there),
-                    "result": state.value,
-                    "got_at": at,
-                    **statement_values(receipt, seal_id),
-                }
+                _receipt_row(message_id, len(there), receipt, state.value, seal_id=seal_id, at=at)
             )
     insert_missing(connection, _RECEIPT, rows)
+
+
+def _receipt_row(
+    message_id: bytes,
+    rank: int,
+    receipt: SealedStatement,
+    result: str,
+    *,
+    seal_id: int,
+    at: datetime,
+) -> Row:
+    return {
+        "message_id": message_id,
+        "rank": rank,
+        "result": result,
+        "got_at": at,
+        **statement_values(receipt, seal_id),
+    }
 
 
 def adopt_envelopes(
@@ -229,6 +267,10 @@ def adopt_envelopes(
     connection.execute(_ADOPT, ranks)
 
 
+def _end(connection: Connection, ids: Sequence[bytes], state: str, at: datetime) -> None:
+    change_each(connection, _END, [{"of": item, "to_state": state, "at": at} for item in ids])
+
+
 def expire(connection: Connection, now: datetime) -> int:
     """Ends what nobody answered in time; what was answered before a restore is answered again."""
     rows = connection.execute(EXPIRING, {"now": now}).all()
@@ -236,8 +278,8 @@ def expire(connection: Connection, now: datetime) -> int:
     answered = {row.message_id: row.result for row in select_by(connection, _RESULTS_OF, ids)}
     for result in sorted(set(answered.values())):
         of_result = [message_id for message_id in answered if answered[message_id] == result]
-        change_by(connection, _END, of_result, to_state=result, at=now)
+        _end(connection, of_result, result, now)
     expired = [row for row in rows if row.message_id not in answered]
-    change_by(connection, _END, [row.message_id for row in expired], to_state="expired", at=now)
+    _end(connection, [row.message_id for row in expired], "expired", now)
     tell(connection, [_event(DeliveryState.EXPIRED, row, now) for row in expired])
     return len(expired)

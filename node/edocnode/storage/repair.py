@@ -12,13 +12,20 @@ from edoccore.signing import canonical
 from edoccore.signing.seal import SealedStatement
 from edoccore.signing.statements import Envelope, Receipt, Result, Seal, parse_time, uuid_bytes
 from edocnode.domain.checks import read_record
-from edocnode.domain.model import DeliveryOutcome, DeliveryState, EpochHead, Lane, MessageId
+from edocnode.domain.model import (
+    DeliveryOutcome,
+    DeliveryState,
+    DocumentId,
+    EpochHead,
+    Lane,
+    MessageId,
+)
 from edocnode.storage import recording
 from edocnode.storage.journals import lost_seals
 from edocnode.storage.listing import encode_listing, encode_parts
 from edocnode.storage.recording import ANSWERED, adopt_envelopes
 from edocnode.storage.sealing import note_seqs
-from edocnode.storage.sql import among, change_by, insert_returning, insert_rows, select_by
+from edocnode.storage.sql import among, change_each, insert_returning, insert_rows, select_by
 from edocnode.storage.tables import (
     DeliveryRow,
     DocumentRow,
@@ -36,8 +43,8 @@ _ACKNOWLEDGED = sa.select(_RECEIPT.c.message_id).where(among(_RECEIPT.c.seal_id)
 _OFFER_AGAIN = (
     sa.update(_DELIVERY)
     .where(
-        among(_DELIVERY.c.message_id),
-        _DELIVERY.c.state.in_(ANSWERED),
+        _DELIVERY.c.message_id == sa.bindparam("of"),
+        sa.text("state IN ('delivered', 'rejected')"),
         # Of what came back after an own restore only the record is here: nothing to offer.
         sa.exists().where(_DOCUMENT.c.id == _DELIVERY.c.document_row, _DOCUMENT.c.complete == 1),
     )
@@ -69,8 +76,8 @@ def requeue_lost(
     The receipts stay: they still prove what was acknowledged.
     """
     seal_ids = lost_seals(connection, agency, kept, epoch)
-    messages = [row.message_id for row in select_by(connection, _ACKNOWLEDGED, seal_ids)]
-    return change_by(connection, _OFFER_AGAIN, messages)
+    messages = [{"of": row.message_id} for row in select_by(connection, _ACKNOWLEDGED, seal_ids)]
+    return change_each(connection, _OFFER_AGAIN, messages)
 
 
 def adopt(
@@ -98,6 +105,8 @@ def adopt(
         return False
     adopted = DeliveryOutcome(
         message_id=message_id,
+        document_id=DocumentId(uuid_bytes(stated.document_id)),
+        recipient=stated.to,
         state=DeliveryState.QUEUED if receipt is None else _answer(receipt),
         receipt=receipt,
         reason=_reason(receipt),

@@ -35,7 +35,7 @@ from edocnode.storage.seals import pack_proof, seal_values, sealed_statements
 from edocnode.storage.sql import (
     AnyRow,
     among,
-    change_by,
+    change_each,
     insert_missing,
     insert_returning,
     insert_rows,
@@ -141,7 +141,7 @@ _UNSEALED_EFFECTS = (
 _SEQS_OF = sa.select(_SEQ.c.to_node, _SEQ.c.seq).where(_SEQ.c.agency == sa.bindparam("agency"))
 _QUEUE = (
     sa.update(_DELIVERY)
-    .where(among(_DELIVERY.c.message_id), _DELIVERY.c.state == "unsealed")
+    .where(_DELIVERY.c.message_id == sa.bindparam("of"), sa.text("state = 'unsealed'"))
     .values(state="queued")
 )
 _SEALED_ALREADY = (
@@ -149,7 +149,7 @@ _SEALED_ALREADY = (
     .where(among(_ENVELOPE.c.message_id))
     .group_by(_ENVELOPE.c.message_id)
 )
-_ANSWERED = sa.delete(_AWAITING).where(among(_AWAITING.c.incoming_id))
+_ANSWERED = sa.delete(_AWAITING).where(_AWAITING.c.incoming_id == sa.bindparam("of"))
 _PLACE_EFFECT = (
     sa.update(_EFFECT)
     .where(_EFFECT.c.id == sa.bindparam("effect_id"))
@@ -398,7 +398,7 @@ def _commit_envelopes(connection: Connection, commit: SealCommit, seal_id: int) 
         return
     ids = [item.message_id for item in commit.envelopes]
     ranks = dict.fromkeys(ids, 0)
-    if change_by(connection, _QUEUE, ids) != len(ids):
+    if change_each(connection, _QUEUE, [{"of": item} for item in ids]) != len(ids):
         # Some were given back by a peer meanwhile: their envelopes stand, these stay beside them.
         ranks |= {
             MessageId(row.message_id): row.rank + 1
@@ -451,6 +451,7 @@ def _commit_receipts(connection: Connection, commit: SealCommit, seal_id: int) -
         for item in commit.receipts
     ]
     insert_rows(connection, _GIVEN, rows)
-    if change_by(connection, _ANSWERED, [item.incoming_id for item in drafts]) != len(drafts):
+    waited = change_each(connection, _ANSWERED, [{"of": item.incoming_id} for item in drafts])
+    if waited != len(drafts):
         raise RuntimeError("a receipt was worded for an arrival that does not wait for one")
     make_visible(connection, drafts)

@@ -178,7 +178,11 @@ class Office:
         """Outcomes with a receipt each."""
         return [
             DeliveryOutcome(
-                message_id=item.message_id, state=DeliveryState.DELIVERED, receipt=receipt
+                message_id=item.message_id,
+                document_id=item.document_id,
+                recipient=item.recipient,
+                state=DeliveryState.DELIVERED,
+                receipt=receipt,
             )
             for item, receipt in zip(queued, self.receipts(queued), strict=True)
         ]

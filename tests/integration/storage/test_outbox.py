@@ -40,7 +40,13 @@ async def state_of(store: NodeStore, made: Any) -> DeliveryState:
 
 
 def outcome(item: QueuedDelivery, state: DeliveryState, **more: Any) -> DeliveryOutcome:
-    return DeliveryOutcome(message_id=item.message_id, state=state, **more)
+    return DeliveryOutcome(
+        message_id=item.message_id,
+        document_id=item.document_id,
+        recipient=item.recipient,
+        state=state,
+        **more,
+    )
 
 
 async def test_a_document_goes_from_submission_to_receipt(

@@ -22,7 +22,7 @@ from edocnode.domain.delivery import (
     on_receipt,
     on_try_later,
 )
-from edocnode.domain.model import DeliveryState, Lane, MessageId, QueuedDelivery
+from edocnode.domain.model import DeliveryState, DocumentId, Lane, MessageId, QueuedDelivery
 from tests.support.nation import new_uuid7
 from tests.unit.edocnode.conftest import NOW, Post
 
@@ -33,6 +33,7 @@ def queued(size: int = 4096, *, digest_failures: int = 0, attempts: int = 0) -> 
     )
     return QueuedDelivery(
         message_id=MessageId(uuid_bytes(new_uuid7(NOW))),
+        document_id=DocumentId(uuid_bytes(new_uuid7(NOW))),
         sender="H29",
         recipient="G01",
         to_node="G01",
