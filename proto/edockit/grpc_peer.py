@@ -16,6 +16,7 @@ import inspect
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextvars import ContextVar
+from functools import lru_cache
 from typing import Any, NoReturn, TypeAlias, TypeVar, cast
 
 import grpc
@@ -34,6 +35,7 @@ Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 Behaviour: TypeAlias = Any  # four shapes of function, told apart when they are wrapped
 
 TLS_VERSION_KEY = "ssl_tls_version"
+KNOWN_CERTIFICATES = 8_192  # of callers, looked at once each; a nation has some thousands
 CERTIFICATE_KEY = "x509_pem_cert"
 TLS13 = b"TLSv1.3"
 _TLS_USAGES = {ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH}
@@ -67,6 +69,7 @@ def peer_certificate(auth_context: AuthContext) -> bytes:
     return ssl.PEM_cert_to_DER_cert(certificates[0].decode("ascii"))
 
 
+@lru_cache(KNOWN_CERTIFICATES)
 def is_tls_certificate(certificate: bytes) -> bool:
     """Tells whether a certificate (DER) is meant for TLS clients and for no document signing.
 

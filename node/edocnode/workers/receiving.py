@@ -24,7 +24,7 @@ from edoccore.signing.seal import SignedSeal, VerifiedSeal, open_seal
 from edoccore.signing.statements import Result
 from edocnode.domain.checks import Standing, is_sealed_answer
 from edocnode.domain.exchange import Answer, Need, Parcel, Refused, TryLater
-from edocnode.domain.model import Arrival, KeepKind, KeepOutcome
+from edocnode.domain.model import INLINE_PART_BYTES, Arrival, KeepKind, KeepOutcome
 from edocnode.domain.ports import Inbox
 from edocnode.domain.receiving import (
     Judged,
@@ -90,7 +90,9 @@ class ReceivingDesk:
         arrivals = []
         for parcel, item in zip(parcels, judged, strict=True):
             if isinstance(item, Arrival):
-                failed = await self._store_large(item, parcel.parts)
+                failed = None
+                if len(parcel.parts) > INLINE_PART_BYTES:  # none of the parts is larger otherwise
+                    failed = await self._store_large(item, parcel.parts)
                 arrivals += [item] if failed is None else []
                 answers += [] if failed is None else [failed]
         offers = [item for item in judged if isinstance(item, Offered)]

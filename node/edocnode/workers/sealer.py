@@ -13,7 +13,7 @@ only by ``takeover``.
 import asyncio
 import secrets
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 from operator import attrgetter
@@ -62,6 +62,24 @@ class SealerState(StrEnum):
     STOPPED = "stopped"
 
 
+class _Waiter:
+    """Somebody who waits for receipts."""
+
+    def __init__(self, missing: set[IncomingId], found: dict[IncomingId, SealedStatement]) -> None:
+        """Takes what is waited for, and where receipts are put; both change as they come."""
+        self.done = asyncio.Event()
+        self._missing = missing
+        self._found = found
+
+    def take(self, sealed: Mapping[IncomingId, SealedStatement]) -> None:
+        """Takes what is among receipts just sealed."""
+        here = self._missing & sealed.keys()
+        self._found.update((item, sealed[item]) for item in here)
+        self._missing -= here
+        if not self._missing:
+            self.done.set()
+
+
 class Sealer:
     """Seals what is kept, group by group, in one epoch at a time."""
 
@@ -88,7 +106,7 @@ class Sealer:
         self._wake = asyncio.Event()
         self._turn = asyncio.Lock()  # a takeover waits for the group under way
         self._owns: list[tuple[OwnStatement, asyncio.Future[SealedStatement]]] = []
-        self._waiting: dict[IncomingId, list[asyncio.Future[SealedStatement]]] = {}
+        self._waiting: list[_Waiter] = []
         self._recent: OrderedDict[IncomingId, SealedStatement] = OrderedDict()
         self._kept: dict[IncomingId, ReceiptDraft] = {}  # handed over, not sealed yet
         self._look = True  # something may wait in the database that was not handed over
@@ -143,27 +161,21 @@ class Sealer:
 
         Nobody waits while this node cannot seal.
         """
-        found: dict[IncomingId, SealedStatement] = {}
-        futures: dict[IncomingId, asyncio.Future[SealedStatement]] = {}
-        for incoming_id in ids:
-            if (recent := self._recent.get(incoming_id)) is not None:
-                found[incoming_id] = recent
-                continue
-            future: asyncio.Future[SealedStatement] = asyncio.get_running_loop().create_future()
-            self._waiting.setdefault(incoming_id, []).append(future)
-            futures[incoming_id] = future
-        if not futures:
-            return found
-        try:
-            if self.state in (SealerState.STARTING, SealerState.SEALING):
-                await asyncio.wait(futures.values(), timeout=within.total_seconds())
-        finally:
-            self._forget(futures)
-        done = {item: future.result() for item, future in futures.items() if _is_sealed(future)}
-        missing = [item for item in futures if item not in done]
+        found = {item: self._recent[item] for item in ids if item in self._recent}
+        missing = {item for item in ids if item not in found}
+        if missing and self.state in (SealerState.STARTING, SealerState.SEALING):
+            waiter = _Waiter(missing, found)
+            self._waiting.append(waiter)
+            try:
+                async with asyncio.timeout(within.total_seconds()):
+                    await waiter.done.wait()
+            except TimeoutError:
+                pass  # those without a receipt are left out
+            finally:
+                self._waiting.remove(waiter)
         if missing:  # another worker may have sealed them
-            done.update(await self._store.receipts(missing))
-        return found | done
+            found.update(await self._store.receipts(list(missing)))
+        return found
 
     async def superseded(self, epoch: bytes, by: str) -> None:
         """Stops sealing: ``by`` showed the opening of a newer epoch of this agency."""
@@ -320,31 +332,24 @@ class Sealer:
         return commit_of(group, state, self._key, signature), group
 
     def _tell(self, commit: SealCommit) -> None:
-        for receipt in commit.receipts:
-            sealed = SealedStatement(receipt.data, receipt.leaf, receipt.proof, commit.seal)
-            incoming_id = receipt.draft.incoming_id
-            self._recent[incoming_id] = sealed
+        sealed = {
+            item.draft.incoming_id: SealedStatement(item.data, item.leaf, item.proof, commit.seal)
+            for item in commit.receipts
+        }
+        self._recent.update(sealed)
+        for incoming_id in sealed:
             self._kept.pop(incoming_id, None)
-            for future in self._waiting.pop(incoming_id, ()):
-                if not future.done():
-                    future.set_result(sealed)
+        for waiter in self._waiting:
+            waiter.take(sealed)
         while len(self._recent) > RECENT:
             self._recent.popitem(last=False)
         for listener in self._listeners:
             listener(commit)
 
-    def _forget(self, futures: dict[IncomingId, asyncio.Future[SealedStatement]]) -> None:
-        for incoming_id, future in futures.items():
-            queue = self._waiting.get(incoming_id)
-            if queue and future in queue:
-                queue.remove(future)
-                if not queue:
-                    del self._waiting[incoming_id]
-
     def _release(self) -> None:
         """Lets go who waits for receipts: there will be none for a while."""
-        for future in [item for queue in self._waiting.values() for item in queue]:
-            future.cancel()
+        for waiter in self._waiting:
+            waiter.done.set()
 
     async def _lost_lease(self, error: EdocError) -> None:
         self._epoch = None
@@ -381,10 +386,6 @@ class Sealer:
     async def _sleep(self) -> None:
         await self._wake.wait()
         self._wake.clear()
-
-
-def _is_sealed(future: asyncio.Future[SealedStatement]) -> bool:
-    return future.done() and not future.cancelled()
 
 
 def _sealed(commit: SealCommit, own: SealedOwn) -> SealedStatement:
