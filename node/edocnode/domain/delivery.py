@@ -47,7 +47,7 @@ def batches(deliveries: Sequence[QueuedDelivery]) -> Iterator[list[QueuedDeliver
     batch: list[QueuedDelivery] = []
     size = 0
     for delivery in deliveries:
-        weight = _weight(delivery)
+        weight = parcel_bytes(delivery)
         if batch and (len(batch) == BATCH_PARCELS or size + weight > BATCH_BYTES):
             yield batch
             batch, size = [], 0
@@ -55,6 +55,17 @@ def batches(deliveries: Sequence[QueuedDelivery]) -> Iterator[list[QueuedDeliver
         size += weight
     if batch:
         yield batch
+
+
+def parcel_bytes(delivery: QueuedDelivery) -> int:
+    """Bytes of a delivery in a batch, about."""
+    inline = 0 if is_offer(delivery) else sum(part.size for part in delivery.parts)
+    return (
+        len(delivery.envelope.statement)
+        + len(delivery.envelope.seal.data)
+        + inline
+        + PARCEL_OVERHEAD
+    )
 
 
 def backoff(attempts: int, *, jitter: float) -> timedelta:
@@ -140,14 +151,4 @@ def on_try_later(
         message=message,
         next_at=now + wait,
         digest_failed=damaged,
-    )
-
-
-def _weight(delivery: QueuedDelivery) -> int:
-    inline = 0 if is_offer(delivery) else sum(part.size for part in delivery.parts)
-    return (
-        len(delivery.envelope.statement)
-        + len(delivery.envelope.seal.data)
-        + inline
-        + PARCEL_OVERHEAD
     )

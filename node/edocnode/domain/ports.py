@@ -47,6 +47,7 @@ class Outbox(Protocol):
     async def due(self, to_node: str, now: datetime, limit: int) -> Sequence[QueuedDelivery]:
         """Takes sealed deliveries of one peer that may be offered, urgent lanes first, then oldest.
 
+        Urgent ones that would fill the batch leave a share to the lanes below (``domain.lanes``).
         They are SENDING afterwards, so that no other worker takes them.
         """
 

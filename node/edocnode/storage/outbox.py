@@ -14,6 +14,7 @@ from sqlalchemy.engine import Connection
 from edoccore.errors import RequestConflictError
 from edoccore.signing.seal import SealedStatement
 from edockit.database import Database
+from edocnode.domain.lanes import shared
 from edocnode.domain.model import (
     DeliveryOutcome,
     DeliveryState,
@@ -108,6 +109,7 @@ DUE = (
     .where(
         sa.text("delivery.state = 'queued'"),
         _DELIVERY.c.to_node == sa.bindparam("agency"),
+        _DELIVERY.c.lane > sa.bindparam("above"),
         _DELIVERY.c.expires_at > sa.bindparam("now", type_=_MOMENT),
     )
     .order_by(_DELIVERY.c.lane, _DELIVERY.c.id)
@@ -349,9 +351,14 @@ def _due(connection: Connection, to_node: str, now: datetime, limit: int) -> lis
         return []
     place = {"agency": to_node, "now": now}
     connection.execute(_COME_DUE, place)
-    rows = connection.execute(DUE, place | {"limit": limit}).all()
+
+    def queued(above: int, count: int) -> Sequence[AnyRow]:
+        return connection.execute(DUE, place | {"above": above, "limit": count}).all()
+
+    rows = queued(-1, limit)
     if not rows:
         return []
+    rows = shared(rows, limit, queued, last=Lane(rows[-1].lane))
     change_each(connection, _SEND, [{"of": row.id} for row in rows])
     seals = load_seals(connection, {row.seal_id for row in rows})
     return [_queued(row, sealed_statement(row, seals)) for row in rows]

@@ -17,6 +17,7 @@ from edoccore.signing.merkle import Frontier, leaf_hash
 from edoccore.signing.seal import SealedStatement
 from edoccore.signing.statements import Operation, Result, Urgency, uuid_text
 from edockit.database import Database
+from edocnode.domain.lanes import shared
 from edocnode.domain.model import (
     DocumentId,
     EffectDraft,
@@ -97,6 +98,7 @@ _UNSEALED_ENVELOPES = (
         _DELIVERY.c.message_id,
         _DELIVERY.c.recipient,
         _DELIVERY.c.to_node,
+        _DELIVERY.c.lane,
         _DOCUMENT.c.document_id,
         _DOCUMENT.c.sender,
         _DOCUMENT.c.urgency,
@@ -107,7 +109,7 @@ _UNSEALED_ENVELOPES = (
         _DOCUMENT.c.parts,
     )
     .select_from(_DELIVERY.join(_DOCUMENT, _DOCUMENT.c.id == _DELIVERY.c.document_row))
-    .where(sa.text("delivery.state = 'unsealed'"))
+    .where(sa.text("delivery.state = 'unsealed'"), _DELIVERY.c.lane > sa.bindparam("above"))
     .order_by(_DELIVERY.c.lane, _DELIVERY.c.id)
     .limit(sa.bindparam("limit"))
 )
@@ -129,6 +131,7 @@ _UNSEALED_RECEIPTS = (
         _INCOMING.c.kept_at,
     )
     .select_from(_AWAITING.join(_INCOMING, _INCOMING.c.id == _AWAITING.c.incoming_id))
+    .where(_AWAITING.c.lane > sa.bindparam("above"))
     .order_by(_AWAITING.c.lane, _AWAITING.c.incoming_id)
     .limit(sa.bindparam("limit"))
 )
@@ -290,8 +293,8 @@ def _superseded(agency: str, held: bytes | None) -> EpochSupersededError:
 
 
 def _unsealed(connection: Connection, limit: int) -> Unsealed:
-    envelopes = connection.execute(_UNSEALED_ENVELOPES, {"limit": limit}).all()
-    receipts = connection.execute(_UNSEALED_RECEIPTS, {"limit": limit}).all()
+    envelopes = _by_lane(connection, _UNSEALED_ENVELOPES, limit)
+    receipts = _by_lane(connection, _UNSEALED_RECEIPTS, limit)
     effects = connection.execute(_UNSEALED_EFFECTS, {"limit": limit}).all()
     room = min(len(receipts), max(limit // 2, limit - len(envelopes)))
     return Unsealed(
@@ -301,6 +304,16 @@ def _unsealed(connection: Connection, limit: int) -> Unsealed:
             EffectDraft(effect_id=row.id, salt=row.salt, data=row.data) for row in effects
         ),
     )
+
+
+def _by_lane(connection: Connection, statement: sa.Select[Any], limit: int) -> Sequence[AnyRow]:
+    """What waits, urgent lanes first, with a share for those below."""
+
+    def found(above: int, count: int) -> Sequence[AnyRow]:
+        return connection.execute(statement, {"above": above, "limit": count}).all()
+
+    rows = found(-1, limit)
+    return shared(rows, limit, found, last=Lane(rows[-1].lane)) if rows else rows
 
 
 def _envelope_draft(row: AnyRow) -> EnvelopeDraft:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
+from operator import attrgetter
 
 import structlog
 
@@ -18,22 +19,31 @@ from edoccore.errors import (
     EdocError,
     PartDigestError,
     PeerUnreachableError,
+    QuotaError,
     StorageDamagedError,
 )
 from edoccore.signing.statements import uuid_text
-from edocnode.domain.delivery import BATCH_PARCELS, batches, is_offer, on_refused, on_try_later
+from edocnode.domain.delivery import (
+    BATCH_PARCELS,
+    batches,
+    is_offer,
+    on_refused,
+    on_try_later,
+    parcel_bytes,
+)
 from edocnode.domain.exchange import Answer, DeliveryStream, Need, Parcel, PeerLinks
-from edocnode.domain.model import DeliveryOutcome, QueuedDelivery
+from edocnode.domain.lanes import TRANSFERS, WAITING_TRANSFERS
+from edocnode.domain.model import DeliveryOutcome, Lane, QueuedDelivery
 from edocnode.domain.ports import Outbox
+from edocnode.domain.window import Mark, Window
 from edocnode.workers.answers import AnswerReader
 from edocnode.workers.parts import PartShelf
 from edocnode.workers.room import when_there_is_room
 from edocnode.workers.sessions import Sessions
 
-WINDOW_PARCELS = 4 * BATCH_PARCELS
 IDLE = timedelta(seconds=20)  # an unused stream is closed after it
 ANSWER_WAIT = timedelta(seconds=60)  # without any answer the peer counts as gone
-TRANSFERS = 2  # documents whose parts travel at the same time
+PUT_OFF = timedelta(seconds=5)  # a large document for whose parts there is no place yet
 
 log = structlog.get_logger(__name__)
 
@@ -64,16 +74,24 @@ class Courier:
         self._clock = parts.clock
         self._wake = asyncio.Event()
         self._wake.set()
+        self._leaving = False
         # All by digest of the envelope: what an answer names even when it cannot read the rest.
         self._held: dict[bytes, QueuedDelivery] = {}  # taken from the queue, not yet recorded
-        self._open: set[bytes] = set()  # offered, answer outstanding
-        self._moving: set[bytes] = set()  # parts travel
+        self._open: dict[bytes, tuple[Mark, int]] = {}  # offered, answer outstanding; with bytes
+        self._moving: dict[bytes, Lane] = {}  # parts travel, or wait for their place
         self._again: list[bytes] = []  # parts have arrived, to be offered again
         self._answered = 0.0  # by the loop's clock: the last answer, or the first offer after none
-        self._transfers = asyncio.Semaphore(TRANSFERS)
+        self._transfers = {lane: asyncio.Semaphore(count) for lane, count in TRANSFERS.items()}
+        self._window = Window(hello_s=0)
+        self._open_bytes = 0
 
     def wake(self) -> None:
         """Something may be due."""
+        self._wake.set()
+
+    def leave(self) -> None:
+        """Asks to end now if nothing is under way: others wait for a place."""
+        self._leaving = True
         self._wake.set()
 
     async def run(self) -> None:
@@ -105,15 +123,18 @@ class Courier:
 
     async def _connect(self) -> DeliveryStream:
         link = self._links.link(self._agency)
-        stream = await link.deliver(await self._sessions.hello_to(self._agency))
+        mine = await self._sessions.hello_to(self._agency)
+        before = asyncio.get_running_loop().time()
+        stream = await link.deliver(mine)
+        self._window = Window(asyncio.get_running_loop().time() - before)
         meeting = await self._sessions.meet(self._agency, stream.hello)
         self._sessions.check_epoch(meeting)
         return stream
 
     async def _take(self) -> list[bytes]:
         """Takes what is due, as far as the window has room."""
-        limit = min(BATCH_PARCELS, WINDOW_PARCELS - len(self._held))
-        if limit <= 0:
+        limit = min(BATCH_PARCELS, self._window.room(len(self._open), self._open_bytes))
+        if limit <= len(self._open) // 4:  # a fifth of the window is worth a look at the queue
             return []
         taking = asyncio.ensure_future(self._take_due(limit))
         try:
@@ -128,6 +149,8 @@ class Courier:
             for item in await self._outbox.due(self._agency, self._clock(), limit)
         }
         self._held.update(taken)
+        if taken:
+            self._window.weighed(sum(map(parcel_bytes, taken.values())) / len(taken))
         return list(taken)
 
     async def _carry(self, stream: DeliveryStream, waiting: list[bytes]) -> None:
@@ -136,7 +159,9 @@ class Courier:
             again, self._again = self._again, []
             await self._send(stream, waiting + again)
             waiting = await self._take()
-            if not (waiting or self._again or await self._woken()):
+            if waiting or self._again:
+                continue
+            if (self._leaving and not self._held) or not await self._woken():
                 return
 
     async def _woken(self) -> bool:
@@ -168,10 +193,34 @@ class Courier:
             await self._set_aside(damaged)
             if not parcels:
                 continue
-            if not self._open:
-                self._answered = asyncio.get_running_loop().time()
-            self._open.update(sha256(item.envelope.statement).digest() for item in parcels)
+            self._note_offered(parcels)
             await stream.send(parcels)
+
+    def _note_offered(self, parcels: Sequence[Parcel]) -> None:
+        now = asyncio.get_running_loop().time()
+        if not self._open:
+            self._answered = now
+        mark = self._window.offered(len(self._open) + len(parcels), at=now)
+        for parcel in parcels:
+            digest = sha256(parcel.envelope.statement).digest()
+            size = parcel_bytes(self._held[digest])
+            self._open[digest] = mark, size
+            self._open_bytes += size
+
+    def _note_answered(self, answers: Sequence[Answer]) -> list[tuple[QueuedDelivery, Answer]]:
+        """Pairs answers with what they answer; what was not offered or is answered twice is not."""
+        marks, pairs = [], []
+        for answer in answers:
+            offered = self._open.pop(answer.envelope_digest, None)
+            if offered is not None:
+                marks.append(offered[0])
+                self._open_bytes -= offered[1]
+                pairs.append((self._held[answer.envelope_digest], answer))
+        self._answered = asyncio.get_running_loop().time()
+        if marks:
+            newest = max(marks, key=attrgetter("at"))
+            self._window.answered(newest, len(marks), at=self._answered)
+        return pairs
 
     def _pack(
         self, batch: Sequence[QueuedDelivery]
@@ -197,17 +246,12 @@ class Courier:
 
     async def _read(self, stream: DeliveryStream, tasks: asyncio.TaskGroup) -> None:
         async for answers in stream.answers():
-            pairs = []
-            for answer in answers:
-                if answer.envelope_digest in self._open:  # and not answered twice
-                    self._open.discard(answer.envelope_digest)
-                    pairs.append((self._held[answer.envelope_digest], answer))
+            pairs = self._note_answered(answers)
+            self._wake.set()  # the window has room
             await self._record([pair for pair in pairs if not isinstance(pair[1], Need)])
             for item, answer in pairs:
                 if isinstance(answer, Need):
-                    self._moving.add(answer.envelope_digest)
-                    tasks.create_task(self._move(item, answer))
-            self._answered = asyncio.get_running_loop().time()
+                    await self._begin_move(item, answer, tasks)
             self._wake.set()
         raise PeerUnreachableError(
             f"The node of {self._agency} ended the stream.", agency=self._agency
@@ -221,17 +265,36 @@ class Courier:
         for _, answer in pairs:
             del self._held[answer.envelope_digest]
 
+    async def _begin_move(self, item: QueuedDelivery, need: Need, tasks: asyncio.TaskGroup) -> None:
+        """Lets parts travel, or puts them off when enough of their lane wait already."""
+        of_lane = sum(lane is item.lane for lane in self._moving.values())
+        if of_lane < TRANSFERS[item.lane] + WAITING_TRANSFERS:
+            self._moving[need.envelope_digest] = item.lane
+            tasks.create_task(self._move(item, need))
+            return
+        jitter = random.random()  # noqa: S311 - spreads load
+        outcome = on_try_later(
+            item,
+            QuotaError.reason,
+            f"Other large documents to {self._agency} go first.",
+            after=PUT_OFF,
+            now=self._clock(),
+            jitter=jitter,
+        )
+        await self._outbox.record([outcome], self._clock())
+        del self._held[need.envelope_digest]
+
     async def _move(self, item: QueuedDelivery, need: Need) -> None:
         """Carries the parts that were asked for, then lets the envelope be offered again."""
         digest = need.envelope_digest
         try:
-            async with self._transfers:
+            async with self._transfers[item.lane]:
                 for part in need.parts:
                     await self._move_part(item, part.index, part.offset)
             self._again.append(digest)
         except (PartDigestError, StorageDamagedError) as error:
             await self._set_aside([(item, error)])
-        self._moving.discard(digest)
+        self._moving.pop(digest, None)
         self._wake.set()
 
     async def _move_part(self, item: QueuedDelivery, index: int, offset: int) -> None:

@@ -20,6 +20,7 @@ from edocnode.workers.courier import Courier, CourierParts
 from edocnode.workers.room import when_there_is_room
 
 LOOK_AGAIN = timedelta(seconds=1)  # for deliveries whose next attempt is due
+AT_ONCE = 128  # peers that are served at the same time
 EXPIRE_EVERY = timedelta(seconds=30)
 
 log = structlog.get_logger(__name__)
@@ -48,6 +49,7 @@ class Dispatcher:
         self._clock = clock
         self._can_send = can_send
         self._couriers: dict[str, tuple[Courier, asyncio.Task[None]]] = {}
+        self._waiting: dict[str, None] = {}  # peers without a place, in the order they asked
         self._failures: dict[str, int] = {}
         self._stopping = False
         self._begun = False  # what an earlier run was sending is queued again
@@ -66,9 +68,29 @@ class Dispatcher:
         if running is not None:
             running[0].wake()
             return
+        if not self._has_place(agency):
+            self._waiting[agency] = None
+            for idle, _ in self._couriers.values():
+                idle.leave()
+            return
+        self._waiting.pop(agency, None)
         courier = Courier(agency, self._parts)
         task = asyncio.create_task(self._run(agency, courier), name=f"courier-{agency}")
         self._couriers[agency] = (courier, task)
+
+    def _has_place(self, agency: str) -> bool:
+        """Whether one more peer may be served; those that fail leave half of the places free."""
+        if len(self._couriers) >= AT_ONCE:
+            return False
+        failing = sum(peer in self._failures for peer in self._couriers)
+        return agency not in self._failures or failing < AT_ONCE // 2
+
+    def _fill_places(self) -> None:
+        for agency in list(self._waiting):
+            if len(self._couriers) >= AT_ONCE:
+                return
+            if self._has_place(agency):
+                self.wake(agency)
 
     async def run(self) -> None:
         """Looks for due deliveries until cancelled.
@@ -122,6 +144,7 @@ class Dispatcher:
             await self._note_failure(agency, PeerUnreachableError())
         finally:
             self._couriers.pop(agency, None)
+            self._fill_places()
 
     async def _note_failure(self, agency: str, error: EdocError) -> None:
         attempts = self._failures.get(agency, 0) + 1

@@ -30,7 +30,8 @@ from edoccore.errors import (
 from edoccore.identity.keys import Signer
 from edoccore.signing.seal import SealedStatement
 from edoccore.signing.statements import DirectoryMark, uuid_bytes, uuid_text
-from edocnode.domain.model import IncomingId, ReceiptDraft, SealCommit, SealedOwn, Unsealed
+from edocnode.domain.lanes import shared
+from edocnode.domain.model import IncomingId, Lane, ReceiptDraft, SealCommit, SealedOwn, Unsealed
 from edocnode.domain.ports import Alarms, SealerStore
 from edocnode.domain.sealing import (
     EpochState,
@@ -307,8 +308,17 @@ class Sealer:
             full = len(waiting.envelopes) + len(waiting.receipts) >= GROUP
             self._look = self._look or full or len(waiting.effects) >= GROUP
             return waiting
-        receipts = sorted(self._kept.values(), key=attrgetter("lane"))[:GROUP]
-        return Unsealed(envelopes=(), receipts=tuple(receipts), effects=())
+        return Unsealed(envelopes=(), receipts=tuple(self._kept_first()), effects=())
+
+    def _kept_first(self) -> list[ReceiptDraft]:
+        ordered = sorted(self._kept.values(), key=attrgetter("lane"))
+        if len(ordered) <= GROUP:
+            return ordered
+
+        def below(lane: Lane, count: int) -> list[ReceiptDraft]:
+            return [item for item in ordered if item.lane > lane][:count]
+
+        return shared(ordered[:GROUP], GROUP, below, last=ordered[GROUP - 1].lane)
 
     def _is_superseded(self) -> bool:
         """Asks anew: the state may have changed during any wait."""

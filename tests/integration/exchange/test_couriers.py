@@ -9,10 +9,11 @@ import pytest
 
 from edoccore.errors import DiskFullError
 from edocnet.exchange.v1 import exchange_service_pb2 as messages
+from edocnode.domain.model import Lane
 from edocnode.rpc.messages import hello_to_message
 from edocnode.storage.outbox import SqlOutbox
 from edocnode.storage.peers import SqlPeers
-from edocnode.workers import courier
+from edocnode.workers import courier, delivery
 from tests.integration.exchange.conftest import make_nation
 from tests.support.bad_peer import BadRecipient
 from tests.support.nodes import TestNode, free_port, make_node, make_pair, running, until
@@ -106,3 +107,37 @@ async def test_what_a_courier_held_is_queued_again_once_a_full_disk_has_room(
         await until(lambda: node.state(sent.message_id) == "queued")
         assert node.running is not None
         assert not node.running.done()
+
+
+async def test_large_documents_for_which_there_is_no_place_come_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(courier, "TRANSFERS", dict.fromkeys(Lane, 1))
+    monkeypatch.setattr(courier, "WAITING_TRANSFERS", 0)
+    monkeypatch.setattr(courier, "PUT_OFF", timedelta(milliseconds=1))
+    _, first, second = make_pair(tmp_path)
+    async with running(first):
+        large = [await first.send(b"%d" % number * 400_000, to=["G01"]) for number in range(4)]
+        async with running(second):
+            await first.delivered(*large, within_s=40)
+            assert second.inbox() == 4
+
+
+async def test_more_peers_than_places_are_all_served_since_an_idle_courier_leaves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery, "AT_ONCE", 1)
+    nation = make_nation(free_port())
+    ports = {code: free_port() for code in ("G01", "H29", "H30")}
+    for code, port in ports.items():
+        nation.set_address(code, f"127.0.0.1:{port}")
+    nation.directory()
+    first, *others = (
+        make_node(nation, nation.agencies[code], tmp_path / code, port=port)
+        for code, port in ports.items()
+    )
+    async with running(first, *others):
+        both = await first.send(b"to two", to=["H29", "H30"])
+        idle_s = courier.IDLE.total_seconds()
+        await until(lambda: all(node.inbox() == 1 for node in others), within_s=idle_s / 2)
+        await first.delivered(both)

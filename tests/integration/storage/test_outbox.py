@@ -117,6 +117,26 @@ async def test_urgent_lanes_come_first_then_the_oldest(store: NodeStore, office:
     assert order == [1, 4, 2, 0, 3]
 
 
+async def test_normal_documents_are_sealed_and_offered_while_urgent_ones_never_end(
+    store: NodeStore, office: Office
+) -> None:
+    made = [submission(urgency=Urgency.HOA_TOC) for _ in range(30)]
+    made += [submission(urgency=Urgency.NORMAL) for _ in range(5)]
+    await office.open()
+    for each in made:
+        await store.submit(each)
+    waiting = await store.unsealed(16)
+    assert [item.urgency for item in waiting.envelopes] == (
+        [Urgency.HOA_TOC] * 14 + [Urgency.NORMAL] * 2
+    )
+    while (waiting := await store.unsealed(16)).envelopes:
+        await store.commit_seal(office.seal(waiting))
+    offered = await store.due("G01", NOW, 16)
+    assert [item.lane for item in offered] == [Lane.HOA_TOC] * 14 + [Lane.NORMAL] * 2
+    rest = await store.due("G01", NOW, 100)
+    assert len(offered) + len(rest) == len(made)
+
+
 async def test_what_is_being_sent_is_not_taken_twice_and_can_be_given_back(
     store: NodeStore, office: Office
 ) -> None:

@@ -1,0 +1,52 @@
+"""Urgent work goes first, and never all of it."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edocnode.domain.lanes import SHARE, TRANSFERS, shared
+from edocnode.domain.model import Lane
+
+
+def batch(waiting: list[Lane], limit: int) -> list[Lane]:
+    """A batch out of what waits, as the tables give it."""
+    ordered = sorted(waiting)
+
+    def below(lane: Lane, count: int) -> list[Lane]:
+        return [item for item in ordered if item > lane][:count]
+
+    first = ordered[:limit]
+    return shared(first, limit, below, last=first[-1]) if first else []
+
+
+def test_the_most_urgent_fill_the_batch_but_for_a_share() -> None:
+    taken = batch([Lane.HOA_TOC] * 1_000 + [Lane.NORMAL] * 1_000, 400)
+    assert taken.count(Lane.NORMAL) == 400 // SHARE
+    assert taken == sorted(taken)
+    assert len(taken) == 400
+
+
+def test_the_share_of_lanes_that_want_none_is_used_by_the_urgent() -> None:
+    assert batch([Lane.HOA_TOC] * 1_000, 400) == [Lane.HOA_TOC] * 400
+    taken = batch([Lane.HOA_TOC] * 1_000 + [Lane.KHAN], 400)
+    assert taken == [Lane.HOA_TOC] * 399 + [Lane.KHAN]
+
+
+@given(st.lists(st.sampled_from(Lane), max_size=60), st.integers(1, 20))
+def test_nothing_waits_for_ever_and_places_stay_empty_only_when_nothing_waits(
+    waiting: list[Lane], limit: int
+) -> None:
+    rounds = 0
+    while waiting:
+        taken = batch(waiting, limit)
+        assert 0 < len(taken) == min(limit, len(waiting))
+        if limit > 1 and max(waiting) is not min(waiting) and len(waiting) > limit:
+            assert len({*taken}) > 1 or taken[0] is max(waiting)
+        for item in taken:
+            waiting.remove(item)
+        rounds += 1
+    assert rounds <= 60
+
+
+def test_no_lane_waits_for_the_large_documents_of_another() -> None:
+    assert set(TRANSFERS) == set(Lane)
+    assert min(TRANSFERS.values()) > 0
