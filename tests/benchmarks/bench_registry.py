@@ -1,4 +1,4 @@
-"""How long the registry of a whole nation takes: 3,500 agencies, each with seal and endpoint.
+"""What the registry of a whole nation costs: 3,500 agencies, each with seal and endpoint.
 
 Run: python -m tests.benchmarks.bench_registry [AGENCIES]. Prints medians; asserts nothing.
 """
@@ -12,6 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from edoccore.directory.layout import AgencyState
+from edoccore.directory.packing import pack
 from edoccore.identity.certificate import certificate_digest
 from edockit import certificates
 from edockit.logs import set_up_logs
@@ -36,11 +37,13 @@ def main() -> None:
         registry = found_registry(Path(folder) / "registry", clock)
         nodes = fill(registry, clock, count)
         show(f"sign and write everything, {count} agencies", [seconds(registry.publish_due)])
-        size = sum(len(data) for data in registry.folder.directory.bundle().values())
-        print(f"{'bytes of the directory':<52}{size:>12,}")
+        show_download("the directory", {}, registry.folder.directory.bundle())
         show("verify it as a reader does", [seconds(registry.directory)])
         show("a turn in which nothing is due", repeat(registry.publish_due))
-        show("one endpoint, server at work", [change(registry, node, clock) for node in nodes[:7]])
+        before = registry.folder.directory.bundle()
+        show("one endpoint, server at work", [change(registry, nodes[0], clock)])
+        show_download("one changed endpoint", before, registry.folder.directory.bundle())
+        show("six more", [change(registry, node, clock) for node in nodes[1:7]])
         many = [node.endpoint("10.0.0.3:7443", time=clock.now) for node in nodes[20:120]]
         begun = time.perf_counter()
         with ThreadPoolExecutor(CALLERS) as pool:
@@ -126,6 +129,13 @@ def join(registry, clock, number):
 def cold(registry, node, clock):
     """The same by a process that has read nothing yet."""
     return change(Registry(DataFolder(registry.folder.path), registry.settings, clock), node, clock)
+
+
+def show_download(what, known, files):
+    """Prints what a reader fetches that has the files ``known``, on disk and on the wire."""
+    new = [data for name, data in files.items() if known.get(name) != data]
+    plain, packed = sum(map(len, new)), sum(len(pack(data)) for data in new)
+    print(f"{f'{what}: {len(new)} files, {plain:,} bytes, packed':<52}{packed:>12,} bytes")
 
 
 def seconds(act):

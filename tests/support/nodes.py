@@ -20,7 +20,7 @@ from uuid import UUID
 
 import grpc
 
-from edoccore.errors import FileUnknownError
+from edoccore.directory.packing import pieces
 from edoccore.signing import canonical
 from edoccore.signing.statements import Endpoint
 from edoccore.wire.sealed import sealed_from_message
@@ -308,15 +308,14 @@ class _Registry(
         self._nation = nation
         self._files = files
 
-    async def GetFile(  # noqa: N802
-        self, request: directory_messages.GetFileRequest, context: Context
-    ) -> AsyncIterator[directory_messages.GetFileResponse]:
+    async def GetFiles(  # noqa: N802
+        self, request: directory_messages.GetFilesRequest, context: Context
+    ) -> AsyncIterator[directory_messages.GetFilesResponse]:
         files = self._nation.files if self._files is None else self._files
-        data = files.get(request.path)
-        if data is None:
-            raise FileUnknownError(path=request.path)
-        for start in range(0, len(data), CHUNK_BYTES):
-            yield directory_messages.GetFileResponse(chunk=data[start : start + CHUNK_BYTES])
+        for index, path in enumerate(request.paths):
+            data = files.get(path, b"")
+            for chunk in pieces(data):
+                yield directory_messages.GetFilesResponse(index=index, size=len(data), chunk=chunk)
 
     async def PublishEndpoint(  # noqa: N802
         self, request: enrolment_messages.PublishEndpointRequest, context: Context

@@ -3,7 +3,7 @@
 The rules only: ``workers.directory`` runs them, ``rpc.directory`` fetches, ``storage`` keeps.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -12,6 +12,7 @@ from typing import Protocol
 from edoccore.directory.collecting import collect
 from edoccore.directory.floor import Floor
 from edoccore.directory.layout import REFRESH_EVERY
+from edoccore.directory.packing import FileWanted
 from edoccore.directory.state import DirectoryState, Freshness
 from edoccore.directory.view import Directory
 
@@ -28,18 +29,17 @@ OWN_ENTRY = "OWN_ENTRY_CHANGED"
 class DirectorySource(Protocol):
     """Whoever serves directory files: the registry or a peer."""
 
-    async def fetch(self, name: str, limit: int) -> bytes | None:
-        """Fetches one file.
+    async def fetch(self, wanted: Sequence[FileWanted]) -> Sequence[bytes | None]:
+        """Fetches files by one question.
 
         Args:
-            name: As served.
-            limit: Reading stops beyond so many bytes.
+            wanted: What ``collect`` asks for together.
 
         Returns:
-            None when the source has no file of that name.
+            Their bytes in the same order; None for a file that the source does not have.
 
         Raises:
-            DirectoryInvalidError: The file is longer than ``limit``.
+            DirectoryInvalidError: A file is longer than its limit, or the answer does not fit.
             RegistryUnreachableError, PeerUnreachableError: No answer.
         """
 
@@ -100,7 +100,7 @@ async def fetch_files(
     try:
         wanted = next(steps)
         while True:
-            wanted = steps.send(await source.fetch(wanted.name, wanted.limit))
+            wanted = steps.send(await source.fetch(wanted))
     except StopIteration as end:
         files: dict[str, bytes] = end.value
         return files

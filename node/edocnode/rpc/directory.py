@@ -6,18 +6,17 @@ was fetched is verified before anybody uses it, so a source need not be trusted.
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 
 import grpc
 
 from edoccore.directory.endpoints import Endpoint
+from edoccore.directory.packing import MAX_BATCH_FILES, FileWanted, Unpacking, pack, pieces
 from edoccore.directory.view import Directory
 from edoccore.errors import (
-    DirectoryInvalidError,
     EdocError,
-    FileUnknownError,
     PeerUnreachableError,
     RegistryUnreachableError,
     RequestInvalidError,
@@ -31,8 +30,7 @@ from edocnet.directory.v1 import directory_service_pb2_grpc as services
 from edocnode.domain.directory import DirectorySource
 
 CONNECT_TIMEOUT_S = 5.0  # before the next address of the same node is tried
-CHUNK_BYTES = 960 * 1024
-FILE_TIMEOUT_S = 60.0  # for one file; whoever drips bytes is cut off
+FILES_TIMEOUT_S = 60.0  # for one question; whoever drips bytes is cut off
 _NAME = re.compile(r"(timestamp|[0-9]{1,20}\.[a-z0-9-]{1,60})\.json")
 
 Context = grpc.aio.ServicerContext[object, object]
@@ -51,26 +49,19 @@ class GrpcSource:
         self._stub = services.DirectoryServiceStub(channel)
         self._unreachable = unreachable
 
-    async def fetch(self, name: str, limit: int) -> bytes | None:
-        """Fetches one file; see ``DirectorySource.fetch``."""
-        call = self._stub.GetFile(messages.GetFileRequest(path=name), timeout=FILE_TIMEOUT_S)
-        data = bytearray()
+    async def fetch(self, wanted: Sequence[FileWanted]) -> list[bytes | None]:
+        """Fetches files; see ``DirectorySource.fetch``."""
+        request = messages.GetFilesRequest(paths=[item.name for item in wanted])
+        call = self._stub.GetFiles(request, timeout=FILES_TIMEOUT_S)
+        unpacking = Unpacking(wanted)
         try:
             async for answer in call:
-                data += answer.chunk
-                if len(data) > limit:
-                    call.cancel()
-                    raise DirectoryInvalidError(
-                        f"The file {name} of the directory is longer than {limit} bytes, so its "
-                        "reading was stopped.",
-                        file=name,
-                    )
+                unpacking.take(answer.index, answer.size, answer.chunk)
         except grpc.aio.AioRpcError as error:
-            told = raise_for_other(error, unreachable=self._unreachable)
-            if isinstance(told, FileUnknownError):
-                return None
-            raise told from error
-        return bytes(data)
+            raise raise_for_other(error, unreachable=self._unreachable) from error
+        finally:
+            call.cancel()  # an answer that does not fit is not read to its end
+        return unpacking.files()
 
 
 class GrpcSources:
@@ -163,26 +154,26 @@ class DirectoryServicer(services.DirectoryServiceServicer):
         """Takes where the directory in force is found."""
         self._directory = directory
 
-    async def GetFile(
+    async def GetFiles(
         self,
-        request: messages.GetFileRequest,
+        request: messages.GetFilesRequest,
         context: Context,
-    ) -> AsyncIterator[messages.GetFileResponse]:
-        """Sends one file in chunks.
+    ) -> AsyncIterator[messages.GetFilesResponse]:
+        """Sends files, compressed, in chunks.
 
         Raises:
-            RequestInvalidError: The path is no name of a directory file.
-            FileUnknownError: The file is not in hand.
+            RequestInvalidError: A path is no name of a directory file, or there are too many.
         """
-        if not _NAME.fullmatch(request.path):
-            raise RequestInvalidError("The path is no name of a directory file.")
-        data = self._directory().files.get(request.path)
-        if data is None:
-            raise FileUnknownError(
-                f"This node has no directory file {request.path}.", path=request.path
-            )
-        for start in range(0, len(data), CHUNK_BYTES):
-            yield messages.GetFileResponse(chunk=data[start : start + CHUNK_BYTES])
+        if not 1 <= len(request.paths) <= MAX_BATCH_FILES:
+            raise RequestInvalidError(f"Between 1 and {MAX_BATCH_FILES} files may be asked for.")
+        if not all(map(_NAME.fullmatch, request.paths)):
+            raise RequestInvalidError("A path is no name of a directory file.")
+        files = self._directory().files
+        for index, path in enumerate(request.paths):
+            data = files.get(path, b"")
+            await asyncio.to_thread(pack, data)  # remembered; a large one would hold up the others
+            for chunk in pieces(data):
+                yield messages.GetFilesResponse(index=index, size=len(data), chunk=chunk)
 
     async def GetMark(
         self,

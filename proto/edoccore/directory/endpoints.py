@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
 
+import msgspec
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.x509.oid import NameOID
 
-from edoccore.directory.layout import EndpointEntry, from_base64, to_base64
+from edoccore.directory.layout import EndpointEntry, from_base64, json_bytes, to_base64
 from edoccore.directory.seals import ListedSeal
 from edoccore.errors import (
     DirectoryInvalidError,
@@ -67,12 +68,12 @@ class Endpoint:
 
 
 def to_entry(sealed: SealedStatement) -> EndpointEntry:
-    """Puts a sealed endpoint statement into its directory entry."""
+    """Puts a sealed endpoint statement, which was checked, into its directory entry."""
     return EndpointEntry(
-        statement=to_base64(sealed.statement),
+        statement=msgspec.json.decode(sealed.statement),
         leaf=sealed.leaf,
         proof=tuple(item.hex() for item in sealed.proof),
-        seal=to_base64(sealed.seal.data),
+        seal=msgspec.json.decode(sealed.seal.data),
         signature=to_base64(sealed.seal.signature),
     )
 
@@ -84,10 +85,10 @@ def from_entry(entry: EndpointEntry) -> SealedStatement:
         DirectoryInvalidError: The entry is damaged.
     """
     return SealedStatement(
-        statement=from_base64(entry.statement),
+        statement=json_bytes(entry.statement),
         leaf=entry.leaf,
         proof=tuple(bytes.fromhex(item) for item in entry.proof),
-        seal=SignedSeal(from_base64(entry.seal), from_base64(entry.signature)),
+        seal=SignedSeal(json_bytes(entry.seal), from_base64(entry.signature)),
     )
 
 

@@ -5,9 +5,9 @@ file but ``timestamp.json`` has its version in its name):
 
 - ``root`` signs for ``timestamp``, ``snapshot`` and ``targets``;
 - ``targets`` holds one target, ``network``, and delegates to three roles:
-  ``identity`` (paths ``identity/*``) and ``endpoints`` (``endpoints/*``), each of which delegates
-  everything to 32 hash bins (``identity-00`` to ``identity-1f``), and ``revocations``, which holds
-  one target, ``revocations/list``.
+  ``identity`` (paths ``identity/*``) and ``endpoints`` (``endpoints/*``), which delegate everything
+  to 64 and 128 hash bins (``identity-00`` to ``identity-3f``), and ``revocations``, which holds one
+  target, ``revocations/list``.
 
 The data rides inside the target, as ``custom``, so that fetching the metadata fetches everything;
 length and hash of a target are those of the canonical JSON of its data. Readers ignore members
@@ -37,8 +37,7 @@ from edoccore.signing.statements import Code, Count, Network, Sha256, Text, Time
 ROOT, TIMESTAMP, SNAPSHOT, TARGETS = "root", "timestamp", "snapshot", "targets"
 IDENTITY, ENDPOINTS, REVOCATIONS = "identity", "endpoints", "revocations"
 BINNED_ROLES = (IDENTITY, ENDPOINTS)
-BIN_BITS = 5
-BIN_COUNT = 1 << BIN_BITS
+BIN_BITS = {IDENTITY: 6, ENDPOINTS: 7}  # endpoints change most; each bin costs the snapshot a line
 
 # Targets.
 NETWORK_PATH = "network"
@@ -148,18 +147,21 @@ class IdentityEntry(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class EndpointEntry(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The target ``endpoints/<CODE>``: an ``edoc.endpoint/v1`` as its agency sealed it.
 
+    Statement and seal stand there as JSON, not as base64 of it. They are canonical, so their exact
+    bytes are those that ``json_bytes`` gives; if they were not, the signature would not fit.
+
     Attributes:
-        statement: Base64 of the exact bytes.
+        statement: The statement.
         leaf: Place of the statement in the seal's tree.
         proof: Hex of the inclusion proof, 32 bytes each.
-        seal: Base64 of the exact bytes of the seal.
-        signature: Base64 of the signature over them.
+        seal: The seal.
+        signature: Base64 of the signature over the seal's bytes.
     """
 
-    statement: Base64
-    leaf: Count
-    proof: Annotated[tuple[Sha256, ...], Meta(max_length=64)]
-    seal: Base64
+    statement: dict[str, object]
+    leaf: Count = 0
+    proof: Annotated[tuple[Sha256, ...], Meta(max_length=64)] = ()
+    seal: dict[str, object]
     signature: Base64
 
 
@@ -211,13 +213,13 @@ def endpoint_path(code: str) -> str:
 
 
 def bin_names(role: str) -> list[str]:
-    """Names of the 32 bins of ``identity`` or ``endpoints``."""
-    return [f"{role}-{number:02x}" for number in range(BIN_COUNT)]
+    """Names of the bins of ``identity`` or ``endpoints``."""
+    return list(_bins(role, [], threshold=1).get_roles())
 
 
 def bin_of(role: str, code: str) -> str:
     """Name of the bin that holds an agency's target in ``identity`` or ``endpoints``."""
-    return SuccinctRoles([], 1, BIN_BITS, role).get_role_for_target(f"{role}/{code}")
+    return _bins(role, [], threshold=1).get_role_for_target(f"{role}/{code}")
 
 
 def probe_paths(role: str) -> list[str]:
@@ -226,14 +228,15 @@ def probe_paths(role: str) -> list[str]:
     A client of the ``tuf`` library loads a bin by asking for a target in it; these targets need
     not exist.
     """
-    succinct = SuccinctRoles([], 1, BIN_BITS, role)
+    names = bin_names(role)
+    succinct = _bins(role, [], threshold=1)
     found: dict[str, str] = {}
     number = 0
-    while len(found) < BIN_COUNT:
+    while len(found) < len(names):
         path = f"{role}/probe-{number}"
         found.setdefault(succinct.get_role_for_target(path), path)
         number += 1
-    return [found[name] for name in bin_names(role)]
+    return [found[name] for name in names]
 
 
 def role_names() -> Iterator[str]:
@@ -270,7 +273,7 @@ def top_delegations(identity: list[Key], online: list[Key], *, threshold: int) -
 
 def bin_delegations(role: str, keys: list[Key], *, threshold: int) -> Delegations:
     """The delegations of ``identity`` or ``endpoints`` to its bins."""
-    succinct = SuccinctRoles([key.keyid for key in keys], threshold, BIN_BITS, role)
+    succinct = _bins(role, [key.keyid for key in keys], threshold=threshold)
     return Delegations({key.keyid: key for key in keys}, None, succinct)
 
 
@@ -289,12 +292,24 @@ def read_target(target: TargetFile, kind: type[T]) -> T:
         DirectoryInvalidError: The data is not of that kind, or length and hash are not its own.
     """
     try:
-        target.verify_length_and_hashes(_ENCODER.encode(target.custom))
+        target.verify_length_and_hashes(json_bytes(target.custom))
         return msgspec.convert(target.custom, kind)
     except (LengthOrHashMismatchError, msgspec.ValidationError) as error:
         raise DirectoryInvalidError(
             f"The target {target.path} of the directory cannot be read: {error}.", path=target.path
         ) from error
+
+
+def json_bytes(data: object) -> bytes:
+    """The JSON of parsed data with sorted keys; of a statement or seal its exact bytes.
+
+    Raises:
+        DirectoryInvalidError: The data cannot come from a statement or an entry.
+    """
+    try:
+        return _ENCODER.encode(data)
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
+        raise DirectoryInvalidError(f"An entry of the directory has no JSON: {error}.") from error
 
 
 def to_base64(data: bytes) -> str:
@@ -312,3 +327,7 @@ def from_base64(text: str) -> bytes:
         return base64.b64decode(text, validate=True)
     except binascii.Error as error:
         raise DirectoryInvalidError(f"The directory holds damaged base64: {error}.") from error
+
+
+def _bins(role: str, keyids: list[str], *, threshold: int) -> SuccinctRoles:
+    return SuccinctRoles(keyids, threshold, BIN_BITS[role], role)

@@ -185,8 +185,8 @@ def bins_of(role: str, targets: Targets) -> SuccinctRoles:
         DirectoryInvalidError: It delegates in another way.
     """
     bins = targets.delegations.succinct_roles if targets.delegations else None
-    if bins is None or bins.bit_length != layout.BIN_BITS or bins.name_prefix != role:
-        raise invalid(role, f"it does not delegate to {layout.BIN_COUNT} hash bins.")
+    if bins is None or bins.bit_length != layout.BIN_BITS[role] or bins.name_prefix != role:
+        raise invalid(role, f"it does not delegate to {1 << layout.BIN_BITS[role]} hash bins.")
     return bins
 
 

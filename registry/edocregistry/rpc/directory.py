@@ -5,10 +5,10 @@ from typing import Protocol
 
 import grpc
 
+from edoccore.directory.packing import MAX_BATCH_FILES, pieces
+from edoccore.errors import FileUnknownError, RequestInvalidError
 from edocnet.directory.v1 import directory_service_pb2 as messages
 from edocnet.directory.v1 import directory_service_pb2_grpc as services
-
-CHUNK_BYTES = 960 * 1024
 
 
 class PublishedFiles(Protocol):
@@ -36,15 +36,22 @@ class DirectoryServicer(services.DirectoryServiceServicer):
     def __init__(self, files: PublishedFiles) -> None:
         self._files = files
 
-    def GetFile(
+    def GetFiles(
         self,
-        request: messages.GetFileRequest,
+        request: messages.GetFilesRequest,
         context: grpc.ServicerContext,
-    ) -> Iterator[messages.GetFileResponse]:
-        """Sends one file in chunks."""
-        data = self._files.read(request.path)
-        for start in range(0, len(data), CHUNK_BYTES):
-            yield messages.GetFileResponse(chunk=data[start : start + CHUNK_BYTES])
+    ) -> Iterator[messages.GetFilesResponse]:
+        """Sends files, compressed, in chunks.
+
+        Raises:
+            RequestInvalidError: A path is no name of a directory file, or there are too many.
+        """
+        if not 1 <= len(request.paths) <= MAX_BATCH_FILES:
+            raise RequestInvalidError(f"Between 1 and {MAX_BATCH_FILES} files may be asked for.")
+        for index, path in enumerate(request.paths):
+            data = self._read(path)
+            for chunk in pieces(data):
+                yield messages.GetFilesResponse(index=index, size=len(data), chunk=chunk)
 
     def GetMark(
         self,
@@ -54,3 +61,9 @@ class DirectoryServicer(services.DirectoryServiceServicer):
         """Tells which version is in hand."""
         version, digest = self._files.mark()
         return messages.GetMarkResponse(version=version, hash=digest)
+
+    def _read(self, path: str) -> bytes:
+        try:
+            return self._files.read(path)
+        except FileUnknownError:
+            return b""

@@ -7,7 +7,8 @@ from pathlib import Path
 import grpc
 import pytest
 
-from edoccore.errors import FileUnknownError, TokenRefusedError
+from edoccore.directory.packing import pieces
+from edoccore.errors import TokenRefusedError
 from edoccore.wire.sealed import sealed_from_message
 from edockit.grpc_peer import CallInterceptor
 from edockit.grpc_server import bind
@@ -52,15 +53,14 @@ class RegistryServer(
         self.nation = nation
         self.served = served
 
-    async def GetFile(  # noqa: N802
-        self, request: directory_messages.GetFileRequest, context: Context
-    ) -> AsyncIterator[directory_messages.GetFileResponse]:
-        self.served.asked.append(request.path)
-        data = self.served.lie(request.path, self.nation.files.get(request.path))
-        if data is None:
-            raise FileUnknownError(path=request.path)
-        for start in range(0, len(data), 1 << 19):
-            yield directory_messages.GetFileResponse(chunk=data[start : start + (1 << 19)])
+    async def GetFiles(  # noqa: N802
+        self, request: directory_messages.GetFilesRequest, context: Context
+    ) -> AsyncIterator[directory_messages.GetFilesResponse]:
+        for index, path in enumerate(request.paths):
+            self.served.asked.append(path)
+            data = self.served.lie(path, self.nation.files.get(path)) or b""
+            for chunk in pieces(data):
+                yield directory_messages.GetFilesResponse(index=index, size=len(data), chunk=chunk)
 
     async def Enrol(  # noqa: N802
         self, request: enrolment_messages.EnrolRequest, context: Context

@@ -11,6 +11,7 @@ from tuf.api.exceptions import DownloadHTTPError
 from tuf.ngclient import FetcherInterface, Updater
 
 from edoccore.directory import layout
+from edoccore.directory.packing import MAX_BATCH_FILES, FileWanted
 from edoccore.directory.state import Freshness, judge
 from edoccore.directory.view import Directory
 from edoccore.errors import (
@@ -413,13 +414,14 @@ async def test_a_node_serves_its_files_and_nothing_else(
     assert endpoint is not None
     async with open_channel(endpoint) as channel:
         stub = services.DirectoryServiceStub(channel)
-        for path in ("", "../x", "timestamp.json/..", "1.root.json\n", "x" * 200):
+        named = [["timestamp.json", bad] for bad in ("", "../x", "timestamp.json/..", "x" * 200)]
+        for paths in (*named, ["1.root.json\n"], [], ["1.root.json"] * (MAX_BATCH_FILES + 1)):
             with pytest.raises(grpc.aio.AioRpcError) as refused:
-                [_ async for _ in stub.GetFile(messages.GetFileRequest(path=path))]
+                [_ async for _ in stub.GetFiles(messages.GetFilesRequest(paths=paths))]
             assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
-        with pytest.raises(grpc.aio.AioRpcError) as unknown:
-            [_ async for _ in stub.GetFile(messages.GetFileRequest(path="9.root.json"))]
-        assert unknown.value.code() is grpc.StatusCode.NOT_FOUND
+        request = messages.GetFilesRequest(paths=["9.root.json", "1.root.json"])
+        sizes = [answer.size async for answer in stub.GetFiles(request)]
+        assert sizes == [0, len(peer[0].files["1.root.json"])]
         mark = await stub.GetMark(messages.GetMarkRequest())
         assert (mark.version, mark.hash.hex()) == (peer[0].mark.version, peer[0].mark.hash)
 
@@ -433,7 +435,7 @@ async def test_a_registry_at_its_second_address_is_found(
     registry.nation.publish()
     await keeper.refresh()
     async with GrpcSources(lambda: (b"", b""), lambda: now).registry(keeper.current) as source:
-        assert await source.fetch("timestamp.json", 1 << 20) is not None
+        assert await source.fetch([FileWanted("timestamp.json", 1 << 20)]) != [None]
 
 
 # --- The reference client -----------------------------------------------------------------------

@@ -9,10 +9,16 @@ from edoccore.directory import loading
 from edoccore.errors import DiskFullError
 from edocregistry.app.registry import Registry
 from edocregistry.storage.folder import DataFolder
-from tests.support.disks import fill, small_disk
+from tests.support.disks import fill, small_disk_of
 from tests.support.registry import OFFICER
 
-__all__ = ["small_disk"]
+DISK_BYTES = 2 * 1024 * 1024  # room for the 199 files of a directory
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    with small_disk_of(tmp_path / "small-disk", DISK_BYTES) as point:
+        yield point
 
 
 def published(registry):

@@ -13,9 +13,9 @@ import pytest
 from edoccore.directory import loading
 from edoccore.directory.collecting import collect
 from edoccore.directory.layout import RevocationKind
+from edoccore.directory.packing import FileWanted, Unpacking
 from edoccore.errors import (
     AddressInUseError,
-    FileUnknownError,
     FolderInUseError,
     RegistryUnreachableError,
     RequestInvalidError,
@@ -91,20 +91,20 @@ def read_directory(running, known=None):
         wanted = next(steps)
         while True:
             try:
-                wanted = steps.send(read_file(stub, wanted.name))
+                wanted = steps.send(read_files(stub, wanted))
             except StopIteration as finished:
                 return loading.load(finished.value, anchor)
 
 
-def read_file(stub, name):
-    request = directory_service_pb2.GetFileRequest(path=name)
+def read_files(stub, wanted):
+    request = directory_service_pb2.GetFilesRequest(paths=[item.name for item in wanted])
+    unpacking = Unpacking(wanted)
     try:
-        return b"".join(item.chunk for item in stub.GetFile(request, timeout=TIMEOUT_S))
+        for answer in stub.GetFiles(request, timeout=TIMEOUT_S):
+            unpacking.take(answer.index, answer.size, answer.chunk)
     except grpc.RpcError as error:
-        known = raise_for(error)
-        if isinstance(known, FileUnknownError):
-            return None
-        raise known from error
+        raise raise_for(error) from error
+    return unpacking.files()
 
 
 def enrol(channel, token, key):
@@ -173,7 +173,7 @@ def test_mark_names_the_directory_that_is_served(running, channel):
 def test_nothing_but_directory_files_is_served(channel, name):
     stub = directory_service_pb2_grpc.DirectoryServiceStub(channel)
     with pytest.raises(RequestInvalidError):
-        read_file(stub, name)
+        read_files(stub, [FileWanted(name, 1)])
 
 
 def test_change_by_a_command_is_served_at_once(running, clock):

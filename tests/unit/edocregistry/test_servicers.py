@@ -1,6 +1,7 @@
 """What the services answer, by grpcio-testing: bytes, limits, status and reason."""
 
 import contextlib
+import random
 from datetime import UTC, datetime
 
 import grpc
@@ -8,6 +9,7 @@ import grpc_testing
 import pytest
 from google.rpc import error_details_pb2, status_pb2
 
+from edoccore.directory.packing import CHUNK_BYTES, FileWanted, Unpacking
 from edoccore.errors import FileUnknownError, TokenRefusedError
 from edoccore.signing.seal import SealedStatement, SignedSeal
 from edoccore.wire.sealed import sealed_to_message
@@ -16,13 +18,14 @@ from edocnet.directory.v1 import directory_service_pb2 as directory_messages
 from edocnet.enrolment.v1 import enrolment_service_pb2 as enrolment_messages
 from edocregistry.domain.enrolment import Enrolled
 from edocregistry.domain.model import SealCertificate
-from edocregistry.rpc.directory import CHUNK_BYTES, DirectoryServicer
+from edocregistry.rpc.directory import DirectoryServicer
 from edocregistry.rpc.enrolment import EnrolmentServicer
 
 DIRECTORY = directory_messages.DESCRIPTOR.services_by_name["DirectoryService"]
 ENROLMENT = enrolment_messages.DESCRIPTOR.services_by_name["EnrolmentService"]
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
-BIG = bytes(range(256)) * 8192  # 2 MiB
+BIG = random.Random(1).randbytes(2 * 1024 * 1024)
+PIECES = 4  # of one file that is not there and of BIG
 
 
 class Files:
@@ -145,26 +148,30 @@ def reason_in(trailing) -> str:
     return ""
 
 
-def read_file(server, path):
-    method = DIRECTORY.methods_by_name["GetFile"]
-    call = server.invoke_unary_stream(method, (), directory_messages.GetFileRequest(path=path), 5)
+def read_files(server, *paths):
+    method = DIRECTORY.methods_by_name["GetFiles"]
+    request = directory_messages.GetFilesRequest(paths=paths)
+    call = server.invoke_unary_stream(method, (), request, 5)
+    answers = [call.take_response() for _ in range(PIECES if "12.root.json" in paths else 0)]
     trailing, code, _ = call.termination()
-    chunks = []
-    while code is grpc.StatusCode.OK and sum(map(len, chunks)) < len(BIG):
-        chunks.append(call.take_response().chunk)
-    return chunks, code, reason_in(trailing)
+    return answers, code, reason_in(trailing)
 
 
-def test_file_comes_in_chunks_of_at_most_960_kib_and_is_the_same_bytes(server):
-    chunks, code, _ = read_file(server, "12.root.json")
+def test_files_come_packed_in_chunks_of_at_most_960_kib_and_are_the_same_bytes(server):
+    answers, code, _ = read_files(server, "13.root.json", "12.root.json")
     assert code is grpc.StatusCode.OK
-    assert b"".join(chunks) == BIG
-    assert max(map(len, chunks)) == CHUNK_BYTES == 983040
+    assert [(item.index, item.size) for item in answers] == [(0, 0), *[(1, len(BIG))] * 3]
+    assert max(len(item.chunk) for item in answers) == CHUNK_BYTES == 983040
+    unpacking = Unpacking([FileWanted("13.root.json", 1), FileWanted("12.root.json", len(BIG))])
+    for item in answers:
+        unpacking.take(item.index, item.size, item.chunk)
+    assert unpacking.files() == [None, BIG]
 
 
-def test_missing_file_is_not_found_with_its_reason(server):
-    _, code, reason = read_file(server, "13.root.json")
-    assert (code, reason) == (grpc.StatusCode.NOT_FOUND, "FILE_UNKNOWN")
+def test_no_files_and_too_many_are_refused(server):
+    for paths in ([], ["13.root.json"] * 65):
+        _, code, reason = read_files(server, *paths)
+        assert (code, reason) == (grpc.StatusCode.INVALID_ARGUMENT, "REQUEST_INVALID")
 
 
 def test_mark_is_version_and_hash_of_the_snapshot(server):

@@ -24,21 +24,21 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,edocnet/directory/v1/directory_service.proto\x12\x14\x65\x64ocnet.directory.v1\"\x1e\n\x0eGetFileRequest\x12\x0c\n\x04path\x18\x01 \x01(\t\" \n\x0fGetFileResponse\x12\r\n\x05\x63hunk\x18\x01 \x01(\x0c\"\x10\n\x0eGetMarkRequest\"0\n\x0fGetMarkResponse\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12\x0c\n\x04hash\x18\x02 \x01(\x0c\x32\xc4\x01\n\x10\x44irectoryService\x12X\n\x07GetFile\x12$.edocnet.directory.v1.GetFileRequest\x1a%.edocnet.directory.v1.GetFileResponse0\x01\x12V\n\x07GetMark\x12$.edocnet.directory.v1.GetMarkRequest\x1a%.edocnet.directory.v1.GetMarkResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,edocnet/directory/v1/directory_service.proto\x12\x14\x65\x64ocnet.directory.v1\" \n\x0fGetFilesRequest\x12\r\n\x05paths\x18\x01 \x03(\t\">\n\x10GetFilesResponse\x12\r\n\x05index\x18\x01 \x01(\r\x12\x0c\n\x04size\x18\x02 \x01(\x04\x12\r\n\x05\x63hunk\x18\x03 \x01(\x0c\"\x10\n\x0eGetMarkRequest\"0\n\x0fGetMarkResponse\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12\x0c\n\x04hash\x18\x02 \x01(\x0c\x32\xc7\x01\n\x10\x44irectoryService\x12[\n\x08GetFiles\x12%.edocnet.directory.v1.GetFilesRequest\x1a&.edocnet.directory.v1.GetFilesResponse0\x01\x12V\n\x07GetMark\x12$.edocnet.directory.v1.GetMarkRequest\x1a%.edocnet.directory.v1.GetMarkResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'edocnet.directory.v1.directory_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_GETFILEREQUEST']._serialized_start=70
-  _globals['_GETFILEREQUEST']._serialized_end=100
-  _globals['_GETFILERESPONSE']._serialized_start=102
-  _globals['_GETFILERESPONSE']._serialized_end=134
-  _globals['_GETMARKREQUEST']._serialized_start=136
-  _globals['_GETMARKREQUEST']._serialized_end=152
-  _globals['_GETMARKRESPONSE']._serialized_start=154
-  _globals['_GETMARKRESPONSE']._serialized_end=202
-  _globals['_DIRECTORYSERVICE']._serialized_start=205
-  _globals['_DIRECTORYSERVICE']._serialized_end=401
+  _globals['_GETFILESREQUEST']._serialized_start=70
+  _globals['_GETFILESREQUEST']._serialized_end=102
+  _globals['_GETFILESRESPONSE']._serialized_start=104
+  _globals['_GETFILESRESPONSE']._serialized_end=166
+  _globals['_GETMARKREQUEST']._serialized_start=168
+  _globals['_GETMARKREQUEST']._serialized_end=184
+  _globals['_GETMARKRESPONSE']._serialized_start=186
+  _globals['_GETMARKRESPONSE']._serialized_end=234
+  _globals['_DIRECTORYSERVICE']._serialized_start=237
+  _globals['_DIRECTORYSERVICE']._serialized_end=436
 # @@protoc_insertion_point(module_scope)

@@ -5,8 +5,10 @@ Hands out the signed directory of the network. The registry offers this service,
 every node, because a file of the directory proves itself: its signatures count, not who sent it.
 """
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf.internal import containers as _containers
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -19,51 +21,68 @@ else:
 DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
-class GetFileRequest(_message.Message):
-    """Names one file of the directory."""
+class GetFilesRequest(_message.Message):
+    """Names files of the directory."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    PATH_FIELD_NUMBER: _builtins.int
-    path: _builtins.str
-    """Name as TUF forms it with consistent snapshots: `timestamp.json`, otherwise
-    `<version>.<role>.json` such as `12.root.json` or `1732330000.identity-1f.json`. 1 to 100
-    characters, without folders. Set by the caller.
+    PATHS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def paths(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Names as TUF forms them with consistent snapshots: `timestamp.json`, otherwise
+        `<version>.<role>.json` such as `12.root.json` or `1732330000.identity-1f.json`. Each 1 to 100
+        characters, without folders. 1 to 64 names, set by the caller.
+        """
+
+    def __init__(
+        self,
+        *,
+        paths: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["paths", b"paths"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetFilesRequest: _TypeAlias = GetFilesRequest  # noqa: Y015
+
+@_typing.final
+class GetFilesResponse(_message.Message):
+    """Carries one piece of a file. The pieces of a file follow each other, the files come in the order
+    of the request, and each has at least one piece, also when it is not in hand.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INDEX_FIELD_NUMBER: _builtins.int
+    SIZE_FIELD_NUMBER: _builtins.int
+    CHUNK_FIELD_NUMBER: _builtins.int
+    index: _builtins.int
+    """Place of the file in `paths`, from 0."""
+    size: _builtins.int
+    """Size of the file before compression, at most 5000000; the same in each of its pieces. 0 when
+    the file is not in hand. A reader compares it with what it expects before it inflates a byte,
+    and inflates no byte beyond it.
+    """
+    chunk: _builtins.bytes
+    """Next bytes of the file in the form of zlib (RFC 1950), 1 to 983040 (960 KiB); empty when the
+    file is not in hand. The packed file is at most a thousandth and 64 bytes longer than `size`.
     """
     def __init__(
         self,
         *,
-        path: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["path", b"path"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___GetFileRequest: _TypeAlias = GetFileRequest  # noqa: Y015
-
-@_typing.final
-class GetFileResponse(_message.Message):
-    """Carries one piece of a file; the pieces in order of arrival are the file."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    CHUNK_FIELD_NUMBER: _builtins.int
-    chunk: _builtins.bytes
-    """Next bytes of the file, 1 to 983040 (960 KiB). The whole file is at most 8 MiB."""
-    def __init__(
-        self,
-        *,
+        index: _builtins.int = ...,
+        size: _builtins.int = ...,
         chunk: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunk", b"chunk"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunk", b"chunk", "index", b"index", "size", b"size"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___GetFileResponse: _TypeAlias = GetFileResponse  # noqa: Y015
+Global___GetFilesResponse: _TypeAlias = GetFilesResponse  # noqa: Y015
 
 @_typing.final
 class GetMarkRequest(_message.Message):

@@ -37,10 +37,10 @@ class DirectoryServiceStub(object):
         Args:
             channel: A grpc.Channel.
         """
-        self.GetFile = channel.unary_stream(
-                '/edocnet.directory.v1.DirectoryService/GetFile',
-                request_serializer=edocnet_dot_directory_dot_v1_dot_directory__service__pb2.GetFileRequest.SerializeToString,
-                response_deserializer=edocnet_dot_directory_dot_v1_dot_directory__service__pb2.GetFileResponse.FromString,
+        self.GetFiles = channel.unary_stream(
+                '/edocnet.directory.v1.DirectoryService/GetFiles',
+                request_serializer=edocnet_dot_directory_dot_v1_dot_directory__service__pb2.GetFilesRequest.SerializeToString,
+                response_deserializer=edocnet_dot_directory_dot_v1_dot_directory__service__pb2.GetFilesResponse.FromString,
                 _registered_method=True)
         self.GetMark = channel.unary_unary(
                 '/edocnet.directory.v1.DirectoryService/GetMark',
@@ -55,11 +55,11 @@ class DirectoryServiceServicer(object):
     may be repeated freely.
     """
 
-    def GetFile(self, request, context):
-        """Sends one file of the directory in chunks. Idempotent: a file with a version in its name never
-        changes; `timestamp.json` is the newest one in hand. Fails with NOT_FOUND and the reason
-        FILE_UNKNOWN when the file is not in hand, with INVALID_ARGUMENT and the reason
-        REQUEST_INVALID when the path is no name of a directory file.
+    def GetFiles(self, request, context):
+        """Sends files of the directory, each compressed by itself, in the order asked for. Idempotent: a
+        file with a version in its name never changes; `timestamp.json` is the newest one in hand. Fails
+        with INVALID_ARGUMENT and the reason REQUEST_INVALID when a path is no name of a directory file,
+        or there are none or too many.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -76,10 +76,10 @@ class DirectoryServiceServicer(object):
 
 def add_DirectoryServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
-            'GetFile': grpc.unary_stream_rpc_method_handler(
-                    servicer.GetFile,
-                    request_deserializer=edocnet_dot_directory_dot_v1_dot_directory__service__pb2.GetFileRequest.FromString,
-                    response_serializer=edocnet_dot_directory_dot_v1_dot_directory__service__pb2.GetFileResponse.SerializeToString,
+            'GetFiles': grpc.unary_stream_rpc_method_handler(
+                    servicer.GetFiles,
+                    request_deserializer=edocnet_dot_directory_dot_v1_dot_directory__service__pb2.GetFilesRequest.FromString,
+                    response_serializer=edocnet_dot_directory_dot_v1_dot_directory__service__pb2.GetFilesResponse.SerializeToString,
             ),
             'GetMark': grpc.unary_unary_rpc_method_handler(
                     servicer.GetMark,
@@ -101,7 +101,7 @@ class DirectoryService(object):
     """
 
     @staticmethod
-    def GetFile(request,
+    def GetFiles(request,
             target,
             options=(),
             channel_credentials=None,
@@ -114,9 +114,9 @@ class DirectoryService(object):
         return grpc.experimental.unary_stream(
             request,
             target,
-            '/edocnet.directory.v1.DirectoryService/GetFile',
-            edocnet_dot_directory_dot_v1_dot_directory__service__pb2.GetFileRequest.SerializeToString,
-            edocnet_dot_directory_dot_v1_dot_directory__service__pb2.GetFileResponse.FromString,
+            '/edocnet.directory.v1.DirectoryService/GetFiles',
+            edocnet_dot_directory_dot_v1_dot_directory__service__pb2.GetFilesRequest.SerializeToString,
+            edocnet_dot_directory_dot_v1_dot_directory__service__pb2.GetFilesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -38,11 +38,11 @@ class DirectoryServiceStub:
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> DirectoryServiceAsyncStub: ...
-    GetFile: _grpc.UnaryStreamMultiCallable[_directory_service_pb2.GetFileRequest, _directory_service_pb2.GetFileResponse]
-    """Sends one file of the directory in chunks. Idempotent: a file with a version in its name never
-    changes; `timestamp.json` is the newest one in hand. Fails with NOT_FOUND and the reason
-    FILE_UNKNOWN when the file is not in hand, with INVALID_ARGUMENT and the reason
-    REQUEST_INVALID when the path is no name of a directory file.
+    GetFiles: _grpc.UnaryStreamMultiCallable[_directory_service_pb2.GetFilesRequest, _directory_service_pb2.GetFilesResponse]
+    """Sends files of the directory, each compressed by itself, in the order asked for. Idempotent: a
+    file with a version in its name never changes; `timestamp.json` is the newest one in hand. Fails
+    with INVALID_ARGUMENT and the reason REQUEST_INVALID when a path is no name of a directory file,
+    or there are none or too many.
     """
     GetMark: _grpc.UnaryUnaryMultiCallable[_directory_service_pb2.GetMarkRequest, _directory_service_pb2.GetMarkResponse]
     """Tells which version of the directory is in hand, without sending it. A claim, not a proof: a
@@ -57,11 +57,11 @@ class DirectoryServiceAsyncStub(DirectoryServiceStub):
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
-    GetFile: _aio.UnaryStreamMultiCallable[_directory_service_pb2.GetFileRequest, _directory_service_pb2.GetFileResponse]  # type: ignore[assignment]
-    """Sends one file of the directory in chunks. Idempotent: a file with a version in its name never
-    changes; `timestamp.json` is the newest one in hand. Fails with NOT_FOUND and the reason
-    FILE_UNKNOWN when the file is not in hand, with INVALID_ARGUMENT and the reason
-    REQUEST_INVALID when the path is no name of a directory file.
+    GetFiles: _aio.UnaryStreamMultiCallable[_directory_service_pb2.GetFilesRequest, _directory_service_pb2.GetFilesResponse]  # type: ignore[assignment]
+    """Sends files of the directory, each compressed by itself, in the order asked for. Idempotent: a
+    file with a version in its name never changes; `timestamp.json` is the newest one in hand. Fails
+    with INVALID_ARGUMENT and the reason REQUEST_INVALID when a path is no name of a directory file,
+    or there are none or too many.
     """
     GetMark: _aio.UnaryUnaryMultiCallable[_directory_service_pb2.GetMarkRequest, _directory_service_pb2.GetMarkResponse]  # type: ignore[assignment]
     """Tells which version of the directory is in hand, without sending it. A claim, not a proof: a
@@ -75,15 +75,15 @@ class DirectoryServiceServicer(metaclass=_abc_1.ABCMeta):
     """
 
     @_abc_1.abstractmethod
-    def GetFile(
+    def GetFiles(
         self,
-        request: _directory_service_pb2.GetFileRequest,
+        request: _directory_service_pb2.GetFilesRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_abc.Iterator[_directory_service_pb2.GetFileResponse], _abc.AsyncIterator[_directory_service_pb2.GetFileResponse]]:
-        """Sends one file of the directory in chunks. Idempotent: a file with a version in its name never
-        changes; `timestamp.json` is the newest one in hand. Fails with NOT_FOUND and the reason
-        FILE_UNKNOWN when the file is not in hand, with INVALID_ARGUMENT and the reason
-        REQUEST_INVALID when the path is no name of a directory file.
+    ) -> _typing.Union[_abc.Iterator[_directory_service_pb2.GetFilesResponse], _abc.AsyncIterator[_directory_service_pb2.GetFilesResponse]]:
+        """Sends files of the directory, each compressed by itself, in the order asked for. Idempotent: a
+        file with a version in its name never changes; `timestamp.json` is the newest one in hand. Fails
+        with INVALID_ARGUMENT and the reason REQUEST_INVALID when a path is no name of a directory file,
+        or there are none or too many.
         """
 
     @_abc_1.abstractmethod

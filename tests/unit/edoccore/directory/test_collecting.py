@@ -6,8 +6,9 @@ import pytest
 from tuf.api.metadata import Metadata, Root
 
 from edoccore.directory import layout
-from edoccore.directory.collecting import FileWanted, collect
+from edoccore.directory.collecting import collect
 from edoccore.directory.loading import load
+from edoccore.directory.packing import FileWanted
 from edoccore.errors import DirectoryInvalidError
 from tests.support.nation import Nation
 from tests.unit.edoccore.directory.conftest import NOW
@@ -20,12 +21,14 @@ def run(known: dict[str, bytes], anchor: str, serve: Serve) -> tuple[dict[str, b
     asked: list[str] = []
     steps = collect(known, anchor)
     try:
-        wanted = next(steps)
+        question = next(steps)
         while True:
-            asked.append(wanted.name)
-            data = serve(wanted)
-            assert data is None or len(data) <= wanted.limit
-            wanted = steps.send(data)
+            answer = []
+            for wanted in question:
+                asked.append(wanted.name)
+                answer.append(serve(wanted))
+                assert len(answer[-1] or b"") <= wanted.limit
+            question = steps.send(answer)
     except StopIteration as end:
         return end.value, asked
 

@@ -52,13 +52,21 @@ def test_there_is_one_probe_for_each_bin(role: str) -> None:
     paths = layout.probe_paths(role)
     found = [layout.bin_of(role, path.removeprefix(f"{role}/")) for path in paths]
     assert found == layout.bin_names(role)
-    assert len(found) == 32
-    assert (found[0], found[-1]) == (f"{role}-00", f"{role}-1f")
+    assert len(found) == {"identity": 64, "endpoints": 128}[role]
+    assert (found[0], found[-1]) == (f"{role}-00", f"{role}-{len(found) - 1:02x}")
 
 
 @given(st.text(st.characters(codec="ascii", categories=("Lu", "Nd")), min_size=1, max_size=35))
 def test_every_code_has_a_bin(code: str) -> None:
     assert layout.bin_of("identity", code) in layout.bin_names("identity")
+
+
+@pytest.mark.parametrize("member", ["\ud800", 1 << 70, float("nan")])
+def test_data_without_json_spoils_its_entry_and_nothing_else(member: object) -> None:
+    target = layout.make_target("identity/H29", ENTRY)
+    target.unrecognized_fields["custom"] = {**target.custom, "later": member}
+    with pytest.raises(DirectoryInvalidError):
+        layout.read_target(target, IdentityEntry)
 
 
 def test_only_the_timestamp_has_no_version_in_its_name() -> None:
