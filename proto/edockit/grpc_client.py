@@ -16,6 +16,7 @@ import grpc
 from cryptography import x509
 
 from edoccore.errors import PeerNotTrustedError, PeerUnreachableError
+from edoccore.identity.certificate import UNREADABLE
 from edockit.grpc_server import (
     IDENTITY_COMPRESSION_ONLY,
     KEEPALIVE_TIME_MS,
@@ -197,7 +198,7 @@ def _dns_name(certificate: bytes) -> str:
         loaded = x509.load_der_x509_certificate(certificate)
         names = loaded.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         found = names.get_values_for_type(x509.DNSName)
-    except (ValueError, x509.ExtensionNotFound):
+    except (x509.ExtensionNotFound, *UNREADABLE):
         found = []
     if not found:
         raise PeerNotTrustedError("the server's certificate carries no name")

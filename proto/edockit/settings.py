@@ -19,7 +19,7 @@ from edoccore.errors import SettingsError
 from edockit.logs import redacted
 
 NESTING = "__"  # EDOCNODE_TLS__PORT is the key "port" of the table "tls"
-MAX_FILE_BYTES = 1024 * 1024
+MAX_FILE_BYTES = 64 * 1024
 
 Settings = TypeVar("Settings", bound="ProgramSettings")
 
@@ -91,8 +91,7 @@ def settings_table(settings: BaseModel) -> dict[str, Any]:
 def _read_toml(file: Path) -> dict[str, Any]:
     try:
         with file.open("rb") as opened:
-            content = opened.read(MAX_FILE_BYTES)
-        return tomllib.loads(content.decode("utf-8"))
+            content = opened.read(MAX_FILE_BYTES + 1)
     except FileNotFoundError:
         return {}
     except OSError as error:
@@ -101,7 +100,15 @@ def _read_toml(file: Path) -> dict[str, Any]:
             hint="check who owns the file",
             file=str(file),
         ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    if len(content) > MAX_FILE_BYTES:
+        raise SettingsError(
+            f"the settings in {file} have more than {MAX_FILE_BYTES} bytes",
+            hint="this is hardly a file of settings; look at what was written to it",
+            file=str(file),
+        )
+    try:
+        return tomllib.loads(content.decode("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise SettingsError(
             f"the settings in {file} are not valid TOML: {error}",
             hint="correct that line; texts need quotes",

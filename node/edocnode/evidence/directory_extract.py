@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from tuf.api.metadata import Key, Metadata, Root, Snapshot, TargetFile, Targets
-from tuf.api.serialization import DeserializationError
+from tuf.api.serialization import DeserializationError, SerializationError
 
 from edoccore.directory import layout, roles
 from edoccore.directory.layout import IdentityEntry, NetworkInfo, RevocationList
@@ -24,6 +23,7 @@ from edoccore.directory.revocations import Revocations, from_crl, from_entries
 from edoccore.directory.seals import SealBook
 from edoccore.directory.view import Directory
 from edoccore.errors import EvidenceInvalidError
+from edoccore.identity.certificate import UNREADABLE, read_certificate
 from edoccore.signing.statements import DirectoryMark
 
 ROOT_PREFIX = "root-"
@@ -182,15 +182,14 @@ def _all_revocations(listed: RevocationList, info: NetworkInfo) -> Revocations:
     try:
         known = from_entries(listed.entries)
         authorities = [
-            x509.load_der_x509_certificate(layout.from_base64(text))
-            for text in info.issuing_authorities
+            read_certificate(layout.from_base64(text)) for text in info.issuing_authorities
         ]
         for text in listed.crls:
             crl = x509.load_der_x509_crl(layout.from_base64(text))
             for authority in authorities:
                 if crl.issuer == authority.subject and _is_signed_by(crl, authority):
                     known = known.union(from_crl(crl, authority))
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+    except UNREADABLE as error:
         raise roles.invalid(layout.REVOCATIONS_PATH, f"{error}.") from error
     return known
 
@@ -211,9 +210,11 @@ def _revocation_list(files: RoleFiles) -> RevocationList:
 
 def _open(role: str, data: bytes) -> Metadata[Root]:
     try:
-        return Metadata[Root].from_bytes(data)
-    except DeserializationError as error:
+        opened = Metadata[Root].from_bytes(data)
+        opened.signed_bytes  # noqa: B018 - made when read
+    except (DeserializationError, SerializationError) as error:
         raise EvidenceInvalidError(f"roles/{role}/file.json is not a TUF role file.") from error
+    return opened
 
 
 def _delegated_keys(signed: object) -> Mapping[str, Key]:

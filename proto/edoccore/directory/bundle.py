@@ -31,7 +31,7 @@ def decode_bundle(data: bytes) -> dict[str, bytes]:
     """
     try:
         return msgspec.msgpack.decode(_unwrap(_BUNDLE, data), type=dict[str, bytes])
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise _damaged(_BUNDLE) from error
 
 

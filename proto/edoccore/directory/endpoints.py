@@ -9,7 +9,6 @@ from datetime import datetime
 from functools import lru_cache
 
 import msgspec
-from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.x509.oid import NameOID
 
@@ -22,7 +21,12 @@ from edoccore.errors import (
     SealInvalidError,
     WrongNetworkError,
 )
-from edoccore.identity.certificate import certificate_digest, check_tls_certificate
+from edoccore.identity.certificate import (
+    UNREADABLE,
+    certificate_digest,
+    check_tls_certificate,
+    read_certificate,
+)
 from edoccore.identity.keys import verify_signature
 from edoccore.signing import canonical, statements
 from edoccore.signing.seal import SealedStatement, SignedSeal, check_membership
@@ -169,9 +173,9 @@ def _pin(agency: str, text: str) -> TlsPin:
     """
     try:
         data = from_base64(text)
-        certificate = x509.load_der_x509_certificate(data)
+        certificate = read_certificate(data)
         certificate.verify_directly_issued_by(certificate)
-    except (DirectoryInvalidError, ValueError, TypeError, InvalidSignature) as error:
+    except (DirectoryInvalidError, InvalidSignature, *UNREADABLE) as error:
         raise PeerNotTrustedError(
             f"A TLS certificate of {agency} is unreadable or not self-signed.", agency=agency
         ) from error

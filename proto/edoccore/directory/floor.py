@@ -77,7 +77,7 @@ def decode_floor(data: bytes) -> Floor:
     try:
         floor = msgspec.json.decode(data, type=Floor)
         floor.revocations()
-    except (msgspec.DecodeError, ValueError) as error:
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise DirectoryInvalidError(
             f"The file of the highest directory versions is damaged: {error}.",
             hint="Restore it from a backup, or join again with a new join string.",

@@ -14,7 +14,6 @@ from hashlib import sha256
 from typing import TypeVar
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from tuf.api.metadata import Root, Signed, Snapshot, TargetFile, Targets
 
@@ -30,6 +29,7 @@ from edoccore.directory.roles import RootChain
 from edoccore.directory.seals import SealBook
 from edoccore.directory.view import Directory
 from edoccore.errors import DirectoryInvalidError, EdocError
+from edoccore.identity.certificate import UNREADABLE, read_certificate
 from edoccore.signing.statements import DirectoryMark, parse_time
 
 _Data = TypeVar("_Data", NetworkInfo, RevocationList)
@@ -191,7 +191,7 @@ def _read_crl(
         for authority in authorities:
             if crl.issuer == authority.subject and _is_signed_by(crl, authority):
                 return revocations.from_crl(crl, authority)
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+    except UNREADABLE as error:
         raise roles.invalid(layout.REVOCATIONS_PATH, f"a CRL in it is damaged: {error}.") from error
     problems.append("A CRL in the directory is not signed by an authority of the network.")
     return Revocations()
@@ -206,7 +206,7 @@ def _is_signed_by(crl: x509.CertificateRevocationList, authority: x509.Certifica
 
 def _load_certificate(text: str) -> x509.Certificate:
     try:
-        return x509.load_der_x509_certificate(layout.from_base64(text))
+        return read_certificate(layout.from_base64(text))
     except ValueError as error:
         raise roles.invalid(layout.NETWORK_PATH, f"an authority is unreadable: {error}.") from error
 

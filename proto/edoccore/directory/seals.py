@@ -21,7 +21,11 @@ from edoccore.directory.layout import IdentityEntry, SealListing, from_base64
 from edoccore.directory.ownership import Agency
 from edoccore.directory.revocations import Revocation, Revocations, Serial, key_digest
 from edoccore.errors import AgencyUnknownError, DirectoryInvalidError, SealCertificateError
-from edoccore.identity.certificate import certificate_digest, check_seal_certificate
+from edoccore.identity.certificate import (
+    certificate_digest,
+    check_seal_certificate,
+    read_certificate,
+)
 from edoccore.identity.chain import verify_chain
 from edoccore.identity.keys import PublicKey
 from edoccore.identity.suites import known_key
@@ -268,7 +272,7 @@ def _listed(agency: str, chain: tuple[x509.Certificate, ...]) -> ListedSeal:
 
 
 def _load(text: str) -> x509.Certificate:
-    return x509.load_der_x509_certificate(from_base64(text))
+    return read_certificate(from_base64(text))
 
 
 def _time_of(seal: Seal) -> datetime:

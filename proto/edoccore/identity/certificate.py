@@ -14,6 +14,7 @@ from hashlib import sha256
 from typing import TypeVar
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, ObjectIdentifier
@@ -34,6 +35,16 @@ DOCUMENT_USAGES = frozenset(
 TLS_USAGES = frozenset({ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH})
 ANY_USAGE = ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE
 
+# What the library raises at damaged DER, at once or when a field is read.
+UNREADABLE = (
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+)
+
 _WEAK_HASHES = frozenset({"md5", "sha1"})
 _UNDERSTOOD_WHEN_CRITICAL = frozenset(
     {
@@ -45,6 +56,16 @@ _UNDERSTOOD_WHEN_CRITICAL = frozenset(
     }
 )
 
+_PARSED_LATE = (
+    "extensions",
+    "issuer",
+    "not_valid_after_utc",
+    "not_valid_before_utc",
+    "signature_hash_algorithm",
+    "subject",
+    "version",
+)
+
 E = TypeVar("E", bound=x509.ExtensionType)
 Refuse = Callable[[str], EdocError]
 
@@ -52,6 +73,25 @@ Refuse = Callable[[str], EdocError]
 def certificate_digest(certificate: bytes) -> str:
     """Returns the name of a certificate in statements and directory: SHA-256 of its DER, hex."""
     return sha256(certificate).hexdigest()
+
+
+def read_certificate(data: bytes) -> x509.Certificate:
+    """Reads a certificate with all its fields, which the library would parse only when asked for.
+
+    Args:
+        data: DER.
+
+    Raises:
+        ValueError: It is damaged, or has something that the library does not know.
+    """
+    try:
+        certificate = x509.load_der_x509_certificate(data)
+        certificate.public_key()
+        for field in _PARSED_LATE:
+            getattr(certificate, field)
+    except UNREADABLE as error:
+        raise ValueError(f"the certificate is unreadable: {error}") from error
+    return certificate
 
 
 def check_seal_certificate(certificate: x509.Certificate, at: datetime) -> None:

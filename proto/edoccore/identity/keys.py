@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import (
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from edoccore.errors import KeyUnusableError, SealCertificateError, SealInvalidError
-from edoccore.identity.certificate import certificate_digest
+from edoccore.identity.certificate import certificate_digest, read_certificate
 from edoccore.identity.suites import PublicKey, Suite, known_key, suite_of
 
 __all__ = [
@@ -169,6 +169,6 @@ def _load_public_key(digest: str, certificate: bytes) -> PublicKey:
     if certificate_digest(certificate) != digest:
         raise SealCertificateError(f"This is not the certificate {digest[:16]}….")
     try:
-        return known_key(x509.load_der_x509_certificate(certificate).public_key())
+        return known_key(read_certificate(certificate).public_key())
     except ValueError as error:
         raise SealCertificateError(f"Certificate {digest[:16]}… is unreadable: {error}.") from error

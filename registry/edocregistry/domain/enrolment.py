@@ -14,14 +14,13 @@ from datetime import datetime, timedelta
 from hashlib import sha256
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
 
 from edoccore.directory.layout import AgencyState
 from edoccore.errors import QuotaError, RequestInvalidError, TokenRefusedError
-from edoccore.identity.certificate import certificate_digest
+from edoccore.identity.certificate import UNREADABLE, certificate_digest
 from edocregistry.domain.agencies import active_agency, check_has_node
 from edocregistry.domain.model import REGISTRY_CODE, Invite, SealCertificate
 from edocregistry.domain.ports import IssuingAuthority, Records
@@ -154,7 +153,7 @@ def requested_key(request: bytes) -> bytes:
         signed_by_itself = csr.is_signature_valid
         asks_for_more = len(list(csr.attributes)) > 0  # extensions such as a SAN are attributes
         names = [attribute.oid for attribute in csr.subject]
-    except (ValueError, UnsupportedAlgorithm):
+    except UNREADABLE:
         raise _request_invalid("it cannot be read") from None
     if not signed_by_itself:
         raise _request_invalid("it is not signed with its own key")

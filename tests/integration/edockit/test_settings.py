@@ -98,3 +98,17 @@ def test_secrets_are_in_no_message_and_not_shown(tmp_path: Path) -> None:
     assert shown["console_token"] == "[redacted]"
     assert shown["database_url"] == "postgresql+psycopg://[redacted]@h/edoc"
     assert shown["limits"] == {"open_streams": 8, "hosts": []}
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [("x = " + "[" * 20_000, "not valid TOML"), ("#" * 65_537, "more than 65536 bytes")],
+)
+def test_a_file_that_no_person_wrote_is_told(tmp_path: Path, text: str, what: str) -> None:
+    with pytest.raises(SettingsError, match=what):
+        load(tmp_path, text)
+
+
+def test_the_largest_file_is_read_to_its_end(tmp_path: Path) -> None:
+    line = '\nlisten = "0.0.0.0:9"'
+    assert load(tmp_path, "#" * (65_536 - len(line)) + line).listen == "0.0.0.0:9"

@@ -167,7 +167,10 @@ def test_request_with_another_kind_of_key_is_refused(invited, authority, key):
         use(invited, authority, csr=request(key))
 
 
-@pytest.mark.parametrize("csr", [b"", b"\x30\x00", b"x" * 5000, request() + b"\0"])
+OF_NO_VERSION = request().replace(bytes.fromhex("020100"), bytes.fromhex("020109"), 1)
+
+
+@pytest.mark.parametrize("csr", [b"", b"\x30\x00", b"x" * 5000, request() + b"\0", OF_NO_VERSION])
 def test_damaged_request_is_refused(invited, authority, csr):
     with pytest.raises(RequestInvalidError):
         use(invited, authority, csr=csr)

@@ -82,6 +82,23 @@ def test_an_endpoint_ends_with_the_seal_it_was_made_under(nation: Nation) -> Non
     assert nation.directory().endpoint("H29", NOW) is None
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("2a8648ce3d040302", "2a8648ce3d04037f"), ("a003020102", "a003020105")],
+)
+def test_a_damaged_tls_certificate_ends_the_endpoint_of_its_agency_alone(
+    nation: Nation, old: str, new: str
+) -> None:
+    agency = nation.agencies["H29"]
+    damaged = agency.tls_certificate.replace(bytes.fromhex(old), bytes.fromhex(new))
+    assert damaged != agency.tls_certificate
+    nation.put_endpoint("H29", agency.endpoint("h:1", time=NOW, tls_certificates=(damaged,)))
+    directory = nation.directory()
+    assert any("unreadable" in problem for problem in directory.problems)
+    assert directory.endpoint("H29", NOW) is None
+    assert directory.endpoint("G01", NOW) is not None
+
+
 def by_another_agency(nation: Nation) -> SealedStatement:
     """G01 seals a statement that speaks for H29."""
     thief, victim = nation.agencies["G01"], nation.agencies["H29"]

@@ -258,6 +258,14 @@ def test_a_revocation_list_that_cannot_be_read_spoils_the_directory(nation: Nati
         load(nation.files, nation.anchor)
 
 
+def test_an_unreadable_authority_spoils_the_directory(nation: Nation) -> None:
+    nation.publish()
+    name = f"Issuing CA of {nation.network}".encode()
+    nation.ca_certificate = nation.ca_certificate.replace(name, b"\xff" * len(name))
+    with pytest.raises(DirectoryInvalidError, match="unreadable"):
+        nation.directory()
+
+
 def test_expired_files_load_because_age_is_judged_elsewhere(nation: Nation) -> None:
     nation.now = NOW - timedelta(days=400)
     directory = nation.directory()

@@ -120,6 +120,30 @@ def test_t05_a_tls_certificate_listed_as_seal_is_left_out(nation: Nation) -> Non
         directory.seals.listed("H29", agency.tls_sha256)
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("2a8648ce3d040302", "2a8648ce3d04037f"),  # a signature algorithm that nobody knows
+        ("a003020102", "a003020105"),  # a version that does not exist
+        ("0c03483239", "0c0348ff39"),  # a name that is no UTF-8
+        ("0603551d0f", "0603551d0e"),  # one extension twice
+    ],
+)
+def test_a_damaged_certificate_is_left_out_and_stops_no_other_agency(
+    nation: Nation, old: str, new: str
+) -> None:
+    der = nation.agencies["H29"].seal_certificate
+    assert bytes.fromhex(old) in der
+    damaged = der.replace(bytes.fromhex(old), bytes.fromhex(new))
+    entry = nation.entries["H29"]
+    listing = replace(entry.seals[0], certificate=to_base64(damaged))
+    nation.entries["H29"] = replace(entry, seals=(*entry.seals, listing))
+    directory = nation.directory()
+    assert any("unreadable" in problem for problem in directory.problems)
+    assert directory.endpoint("H29", NOW) is not None
+    assert directory.endpoint("G01", NOW) is not None
+
+
 def test_a_seal_certificate_of_another_authority_is_left_out(nation: Nation) -> None:
     stranger = Nation.create(NOW)
     agency = nation.agencies["H29"]
