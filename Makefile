@@ -41,8 +41,7 @@ lock: develop ## lock the requirements of pyproject.toml anew
 	@deploy/requirements/lock
 
 bench: develop ## how fast, how small; beside raw floors and other ways
-	@for name in $(basename $(notdir $(wildcard tests/benchmarks/bench_*.py))); do \
-	    echo "== $$name"; .venv/bin/python -u -m "tests.benchmarks.$$name" || exit 1; done
+	@.venv/bin/python -u -m tests.benchmarks $(BENCH)
 
 clean: ## remove what was made, but no data folder
 	@rm -rf .venv .tools dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,69 +1,73 @@
-"""Small documents between two node processes, from a filled outbox, beside raw gRPC echo.
+"""Small documents between two node processes, beside raw gRPC echo of the same bytes.
 
     .venv/bin/python -m tests.benchmarks.bench_exchange [--documents N] [--bytes N] [--rounds N]
         [--quick] [--profile FOLDER [--native]]
 
-The outbox is full before the sender starts, so what is timed is the exchange alone. Three ways:
-sealing while the peer is down; delivery of what is sealed already (checked, kept on disk, receipt
-sealed, sent back, checked, kept); both at once. Prints documents per second, processor time per
-document on each side, and both as ratios to the echo of the same bytes in the same round. Fails
-when a document is lost, doubled or left without its receipt.
+From a filled outbox what is timed is the exchange alone, in three ways: sealing while the peer is
+down; delivery of what is sealed already (checked, kept on disk, receipt sealed, sent back,
+checked, kept); both at once. With 1 and with 64 in flight an office hands in the next document when
+a receipt is there. Fails when a document is lost, doubled or left without its receipt.
 
 ``--profile`` also writes where the processor time of each side went (see ``profiling``; once
 before: ``tests/benchmarks/peers/make``). That slows the nodes, so its rates are no figures.
 """
 
 import argparse
-import os
+from collections.abc import Mapping
 from functools import partial
-from pathlib import Path
 
 from tests.benchmarks.exchanging import Load, both_at_once, sealing_then_delivery
-from tests.benchmarks.figures import Figures, show
+from tests.benchmarks.figures import Figures
+from tests.benchmarks.floors import ECDSA, GROUP_COMMIT, ecdsa, group_commit
+from tests.benchmarks.office_load import in_flight
+from tests.benchmarks.pair import pair
 from tests.benchmarks.profiling import Profiling
 from tests.benchmarks.raw_echo import echo
+from tests.benchmarks.report import (
+    Report,
+    Scale,
+    chosen_profile,
+    chosen_scale,
+    profile_options,
+    scale_options,
+)
 
-DOCUMENTS, QUICK_DOCUMENTS = 10_000, 1_000
 BYTES = 4 * 1024
-ROUNDS = 3
 IN_BATCH = 200  # documents in one message of the batched echo
 ECHOES = 10_000
 DELIVERY, BOTH, ALONE = "delivery of sealed documents", "sealing and delivery", "sealing alone"
 ECHO, BATCHED = "raw gRPC echo, one each", f"raw gRPC echo, {IN_BATCH} in a message"
+FLIGHTS = {1: (20, 500), 64: (200, 4_000)}  # in flight -> documents, quick and normal
+HOW = (
+    "Two node programs on this machine, mutual TLS, SQLite FULL; the outbox is full before the "
+    "sender starts; processor time is that of the node programs alone."
+)
+GOAL = (
+    "from a filled outbox at least 6,000/s, 0.8 of the unbatched echo, and under 330 us of "
+    "processor time over both sides"
+)
 
 
-def main() -> None:
-    """Measures and prints."""
-    chosen = arguments()
-    profile = Profiling(chosen.profile, chosen.native) if chosen.profile else None
-    load = Load(count=chosen.documents, size=chosen.bytes, profile=profile)
-    print(f"exchange of {load.count} documents of {load.size} bytes, {os.cpu_count()} CPUs")
+def run(
+    scale: Scale, profile: Profiling | None = None, *, size: int = BYTES, count: int = 0
+) -> Report:
+    """Measures all ways and their floors, interleaved."""
+    count = count or scale.pick(2_000, 10_000, 500_000)
+    load = Load(count=count, size=size, profile=profile)
     figures = Figures().interleaved(
-        chosen.rounds,
-        partial(one_round, load),
-        partial(floors, load.size, min(load.count, ECHOES)),
+        scale.rounds,
+        partial(filled_outbox, load),
+        partial(floors, size, min(count, ECHOES)),
+        partial(flights, size, {number: scale.pick(*each) for number, each in FLIGHTS.items()}),
     )
-    tell(figures)
+    report = Report(f"exchange of {count:,} documents of {size:,} bytes", HOW, GOAL)
+    for name in figures.values:
+        report.row_of(figures, name)
+    ratios(report, figures)
+    return report
 
 
-def arguments() -> argparse.Namespace:
-    """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--documents", type=int)
-    parser.add_argument("--bytes", type=int, default=BYTES)
-    parser.add_argument("--rounds", type=int)
-    parser.add_argument("--quick", action="store_true", help="few documents, one round")
-    parser.add_argument("--profile", type=Path, metavar="FOLDER")
-    parser.add_argument("--native", action="store_true", help="C functions in the profile")
-    chosen = parser.parse_args()
-    chosen.documents = chosen.documents or (QUICK_DOCUMENTS if chosen.quick else DOCUMENTS)
-    chosen.rounds = chosen.rounds or (1 if chosen.quick else ROUNDS)
-    if chosen.profile is not None:
-        chosen.profile.mkdir(parents=True, exist_ok=True)
-    return chosen
-
-
-def one_round(load: Load) -> dict[str, float]:
+def filled_outbox(load: Load) -> dict[str, float]:
     """All three ways once."""
     sealing, delivery = sealing_then_delivery(load)
     found = sealing.figures(ALONE) | delivery.figures(DELIVERY)
@@ -72,25 +76,57 @@ def one_round(load: Load) -> dict[str, float]:
     return found | both_at_once(load).figures(BOTH)
 
 
+def flights(size: int, counts: Mapping[int, int]) -> dict[str, float]:
+    """So many documents in flight, from ``Submit`` to the receipt."""
+    found: dict[str, float] = {}
+    with pair() as nodes:
+        nodes.sender.start()
+        nodes.recipient.start()
+        for number, count in counts.items():
+            span = in_flight(nodes, in_flight=number, count=count, size=size)
+            found |= span.figures(f"{number} in flight")
+    return found
+
+
 def floors(size: int, count: int) -> dict[str, float]:
-    """Echo of the same bytes, unbatched and batched."""
+    """What no exchange can be cheaper than."""
     found = {}
     for name, in_one in ((ECHO, 1), (BATCHED, IN_BATCH)):
         messages = max(count // in_one, 20)
         seconds, client, server = echo(size * in_one, messages)
         found[f"{name}: documents/s"] = messages * in_one / seconds
         found[f"{name}: CPU us"] = (client + server) / (messages * in_one) * 1e6
-    return found
+    return found | group_commit(size, count) | ecdsa(count // 4)
 
 
-def tell(figures: Figures) -> None:
-    """Prints the table."""
-    for name in figures.values:
-        show(name, figures.spread(name))
-    for way in (DELIVERY, BOTH):
-        for floor in (ECHO, BATCHED):
+def ratios(report: Report, figures: Figures) -> None:
+    """Each way by each floor, and a chart."""
+    shown = []
+    for way in (DELIVERY, BOTH, "64 in flight", "1 in flight"):
+        for floor in (ECHO, BATCHED, GROUP_COMMIT, ECDSA):
             ratio = figures.ratio(f"{way}: documents/s", f"{floor}: documents/s")
-            show(f"{way}, by {floor}", ratio, "times")
+            report.row(f"{way} / {floor}", ratio, "times")
+            if floor == ECHO:
+                shown.append((way, ratio))
+    report.bars("Documents per second by the raw unbatched gRPC echo", "times", shown)
+    sides = [
+        (f"{way}, {side}", figures.spread(f"{way}: CPU us, {side}"))
+        for way in (DELIVERY, BOTH, "64 in flight", "1 in flight")
+        for side in ("sender", "recipient")
+    ]
+    report.bars("Processor time per document", "microseconds", sides)
+
+
+def main() -> None:
+    """Measures and prints."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--documents", type=int, default=0)
+    parser.add_argument("--bytes", type=int, default=BYTES)
+    scale_options(parser)
+    profile_options(parser)
+    chosen = parser.parse_args()
+    scale, profile = chosen_scale(chosen), chosen_profile(chosen)
+    print(run(scale, profile, size=chosen.bytes, count=chosen.documents).text())
 
 
 if __name__ == "__main__":

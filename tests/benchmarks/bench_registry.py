@@ -1,10 +1,11 @@
 """What the registry of a whole nation costs: 3,500 agencies, each with seal and endpoint.
 
-Run: python -m tests.benchmarks.bench_registry [AGENCIES]. Prints medians; asserts nothing.
+    .venv/bin/python -m tests.benchmarks.bench_registry [--quick]
+
+In this process, on real files and keys; nothing is asserted.
 """
 
-import statistics
-import sys
+import os
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -20,40 +21,59 @@ from edocregistry.app.registry import Registry
 from edocregistry.domain.enrolment import requested_key
 from edocregistry.domain.model import Agency, Endpoint, SealCertificate
 from edocregistry.storage.folder import DataFolder
+from tests.benchmarks.figures import Spread
+from tests.benchmarks.pair import FOLDER_VARIABLE
+from tests.benchmarks.report import Report, Scale, run_alone
 from tests.support.registry import Clock, found_registry, new_token, node_of
 
-AGENCIES = 3_500
 ROUNDS = 7
 CALLERS = 16
 CALLER = "ipv4:10.0.0.1"
+HOW = "In one process, with real keys and files; spread over several calls, not over rounds."
 
 
-def main() -> None:
+def run(scale: Scale) -> Report:
     """Fills a registry and measures what happens every day."""
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else AGENCIES
+    count = scale.pick(20, 3_500)
     clock = Clock()
     set_up_logs(level="WARNING")
-    with tempfile.TemporaryDirectory() as folder:
+    report = Report(f"registry of {count:,} agencies", HOW)
+    with tempfile.TemporaryDirectory(dir=os.environ.get(FOLDER_VARIABLE)) as folder:
         registry = found_registry(Path(folder) / "registry", clock)
         nodes = fill(registry, clock, count)
-        show(f"sign and write everything, {count} agencies", [seconds(registry.publish_due)])
-        show_download("the directory", {}, registry.folder.directory.bundle())
-        show("verify it as a reader does", [seconds(registry.directory)])
-        show("a turn in which nothing is due", repeat(registry.publish_due))
+        show(report, "sign and write everything", [seconds(registry.publish_due)])
+        downloads(report, "the whole directory", {}, registry.folder.directory.bundle())
+        show(report, "verify it as a reader does", [seconds(registry.directory)])
+        show(report, "a turn in which nothing is due", repeat(registry.publish_due))
         before = registry.folder.directory.bundle()
-        show("one endpoint, server at work", [change(registry, nodes[0], clock)])
-        show_download("one changed endpoint", before, registry.folder.directory.bundle())
-        show("six more", [change(registry, node, clock) for node in nodes[1:7]])
-        many = [node.endpoint("10.0.0.3:7443", time=clock.now) for node in nodes[20:120]]
-        begun = time.perf_counter()
+        changes = [change(registry, nodes[0], clock)]
+        downloads(report, "one changed endpoint", before, registry.folder.directory.bundle())
+        changes += [change(registry, node, clock) for node in nodes[1:7]]
+        show(report, "one endpoint, server at work", changes)
+        show(report, f"one endpoint, {CALLERS} callers at once", [at_once(registry, nodes, clock)])
+        joins = [join(registry, clock, number) for number in range(5)]
+        show(report, "one node joins: enrolment and endpoint", joins)
+        colds = [cold(registry, nodes[8], clock)]
+        show(report, "one endpoint, process just started", colds)
+        clock.move(timedelta(days=15))
+        show(report, "sign and write everything again", [seconds(registry.publish_due)])
+    report.bars(
+        "Registry",
+        "milliseconds",
+        [(row.what, row.spread) for row in report.rows if row.unit == "ms"],
+    )
+    return report
+
+
+def at_once(registry, nodes, clock):
+    """Seconds for each of many endpoint statements that come together."""
+    many = [node.endpoint("10.0.0.3:7443", time=clock.now) for node in nodes[-100:]]
+
+    def publish_all():
         with ThreadPoolExecutor(CALLERS) as pool:
             list(pool.map(lambda sealed: registry.publish_endpoint(CALLER, sealed), many))
-        each = (time.perf_counter() - begun) / len(many)
-        show(f"one endpoint, {CALLERS} callers at once", [each])
-        show("one node joins: enrolment and endpoint", [join(registry, clock, n) for n in range(5)])
-        show("one endpoint, process just started", [cold(registry, nodes[8], clock)])
-        clock.move(timedelta(days=15))
-        show("sign and write everything again", [seconds(registry.publish_due)])
+
+    return seconds(publish_all) / len(many)
 
 
 def fill(registry, clock, count):
@@ -131,11 +151,12 @@ def cold(registry, node, clock):
     return change(Registry(DataFolder(registry.folder.path), registry.settings, clock), node, clock)
 
 
-def show_download(what, known, files):
-    """Prints what a reader fetches that has the files ``known``, on disk and on the wire."""
+def downloads(report, what, known, files):
+    """Adds what a reader fetches that has the files ``known``."""
     new = [data for name, data in files.items() if known.get(name) != data]
-    plain, packed = sum(map(len, new)), sum(len(pack(data)) for data in new)
-    print(f"{f'{what}: {len(new)} files, {plain:,} bytes, packed':<52}{packed:>12,} bytes")
+    packed = sum(len(pack(data)) for data in new)
+    report.row(f"{what}, {len(new)} files, on the wire", Spread.of([packed / 1e6]), "MB")
+    report.row(f"{what}, on disk", Spread.of([sum(map(len, new)) / 1e6]), "MB")
 
 
 def seconds(act):
@@ -150,10 +171,10 @@ def repeat(act):
     return [seconds(act) for _ in range(ROUNDS)]
 
 
-def show(what, took):
-    """Prints the median in milliseconds."""
-    print(f"{what:<52}{statistics.median(took) * 1000:>12,.1f} ms")
+def show(report, what, took):
+    """Adds seconds as a row of milliseconds."""
+    report.row(what, Spread.of([second * 1000 for second in took]), "ms")
 
 
 if __name__ == "__main__":
-    main()
+    run_alone(run)

@@ -1,6 +1,6 @@
 """What the storage of a node costs, beside bare sqlite3 writing the same bytes.
 
-    .venv/bin/python -m tests.benchmarks.bench_storage [ROUNDS] [DATABASE_URL]
+    .venv/bin/python -m tests.benchmarks.bench_storage [--quick] [--rounds N]
 
 Documents of 4 KiB in batches of 200, SQLite with synchronous=FULL. Rows are documents carried
 through a whole step; processor time counts every thread of this process. Only the storage is
@@ -12,19 +12,31 @@ import asyncio
 import os
 import resource
 import sqlite3
-import sys
 import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from edocnode.storage.store import NodeStore, open_store
+from tests.benchmarks.figures import Figures
+from tests.benchmarks.pair import FOLDER_VARIABLE
+from tests.benchmarks.report import Report, Scale, run_alone
 from tests.integration.storage.offices import NOW, Office, arrival, submission
 
 BATCH = 200
 INLINE = os.urandom(4096 - 400)  # the record makes up the rest
+# Sizes of document, envelope, receipt and proofs of 8 hashes, as the rows of the node hold them.
+BARE = {"sending": (4096, 900, 700, 512), "receiving": (4096, 900, 500, 512)}
+STEPS = {
+    "sending": ("submit", "unsealed (sending)", "commit_seal (sending)", "due", "record"),
+    "receiving": ("keep", "unsealed (receiving)", "commit_seal (receiving)"),
+}
+HOW = (
+    f"In one process, batches of {BATCH} documents of 4 KiB, SQLite FULL; statements worded before."
+)
 
 
 class Clock:
@@ -113,43 +125,39 @@ def bare(path: Path, clock: Clock, rounds: int, *, name: str, sizes: tuple[int, 
     connection.close()
 
 
-def tell(clock: Clock, rounds: int) -> None:
-    """Prints rows/s and processor time per row."""
-    rows = rounds * BATCH
-    for name, wall in clock.wall.items():
-        print(f"{name:28}{rows / wall:12,.0f} rows/s {clock.processor[name] / rows * 1e6:8.1f} us")
+def run(scale: Scale) -> Report:
+    """Runs all steps and the bare floor in each round."""
+    batches = scale.pick(2, 50)
+    report = Report("storage of a node", HOW)
+    figures = Figures().interleaved(scale.rounds, partial(measured, batches))
+    for name in figures.values:
+        report.row_of(figures, name)
+    shown = []
+    for way, steps in STEPS.items():
+        figures.values[f"{way}: CPU us"] = [
+            sum(each)
+            for each in zip(*(figures.values[f"{step}: CPU us"] for step in steps), strict=True)
+        ]
+        ratio = figures.ratio(f"{way}: CPU us", f"bare ({way}): CPU us")
+        report.row(f"{way}: processor time / bare SQLite", ratio, "times")
+        shown.append((way, ratio))
+    report.bars("Processor time of the storage by bare SQLite", "times", shown)
+    return report
 
 
-def main() -> None:
-    """Runs all steps and prints them beside the floor."""
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 50
+def measured(batches: int) -> dict[str, float]:
+    """Processor time per document of each step, and of the floor."""
     clock = Clock()
-    with tempfile.TemporaryDirectory(dir=os.environ.get("EDOC_BENCH_FOLDER")) as folder:
+    with tempfile.TemporaryDirectory(dir=os.environ.get(FOLDER_VARIABLE)) as folder:
         for step in (sending, receiving):
-            url = sys.argv[2] if len(sys.argv) > 2 else f"sqlite:///{folder}/{step.__name__}.db"
-            database = open_store(url)
-            asyncio.run(step(NodeStore(database), clock, rounds))
+            database = open_store(f"sqlite:///{folder}/{step.__name__}.db")
+            asyncio.run(step(NodeStore(database), clock, batches))
             database.close()
-        # Document, envelope, receipt, proofs of 8 hashes, as the rows above hold them.
-        bare(Path(folder) / "a", clock, rounds, name="bare (sending)", sizes=(4096, 900, 700, 512))
-        bare(
-            Path(folder) / "b", clock, rounds, name="bare (receiving)", sizes=(4096, 900, 500, 512)
-        )
-    tell(clock, rounds)
-    for way in ("sending", "receiving"):
-        steps = {
-            "sending": ("submit", "unsealed (sending)", "commit_seal (sending)", "due", "record"),
-            "receiving": ("keep", "unsealed (receiving)", "commit_seal (receiving)"),
-        }[way]
-        used = sum(clock.processor[step] for step in steps)
-        took = sum(clock.wall[step] for step in steps)
-        rows = rounds * BATCH
-        print(
-            f"{way}: {rows / took:,.0f} documents/s, {used / rows * 1e6:.1f} us each; "
-            f"{used / clock.processor[f'bare ({way})']:.1f} times the processor time of bare "
-            f"sqlite3, {took / clock.wall[f'bare ({way})']:.1f} times its duration"
-        )
+        for way, sizes in BARE.items():
+            bare(Path(folder) / way, clock, batches, name=f"bare ({way})", sizes=sizes)
+    rows = batches * BATCH
+    return {f"{name}: CPU us": used / rows * 1e6 for name, used in clock.processor.items()}
 
 
 if __name__ == "__main__":
-    main()
+    run_alone(run)

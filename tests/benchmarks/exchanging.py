@@ -1,7 +1,7 @@
 """What is timed of an exchange: sealing alone, delivering what is sealed, and both at once."""
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from tests.benchmarks.filling import fill
@@ -135,17 +135,14 @@ def check(outbox: Progress, inbox: Progress, count: int) -> None:
 
 
 def _span(before: Mark, after: Mark, documents: int, *nodes: BenchNode) -> Span:
+    assert documents > 0, "all was over before the first look: take more documents"
     used = tuple(new - old for new, old in zip(after.cpu, before.cpu, strict=True))
     peak = tuple(memory_mib(node.pid, "VmHWM") for node in nodes)
     return Span(after.at - before.at, used, documents, peak)
 
 
-@contextlib.contextmanager
-def _profiled(load: Load, name: str, *nodes: BenchNode) -> Iterator[None]:
+def _profiled(load: Load, name: str, *nodes: BenchNode) -> contextlib.AbstractContextManager[None]:
     """Profiles nodes in a block, if that is wanted."""
     if load.profile is None:
-        yield
-        return
-    profiles = load.profile.begin({node.code: node.pid for node in nodes})
-    yield
-    load.profile.end(profiles, name, load.count)
+        return contextlib.nullcontext()
+    return load.profile.of(name, {node.code: node.pid for node in nodes}, load.count)

@@ -23,7 +23,7 @@ class Spread:
 
     def text(self) -> str:
         """Median, and in brackets the lowest and highest."""
-        return f"{_short(self.median):>8} [{_short(self.low)} - {_short(self.high)}]"
+        return f"{short(self.median):>8} [{short(self.low)} - {short(self.high)}]"
 
 
 @dataclass
@@ -50,12 +50,8 @@ class Figures:
         return Spread.of([value / other for value, other in pairs])
 
 
-def show(what: str, spread: Spread, unit: str = "") -> None:
-    """Prints one line of a table."""
-    print(f"  {what:<58}{spread.text():<34}{unit}", flush=True)
-
-
-def _short(value: float) -> str:
+def short(value: float) -> str:
+    """A number as a person reads it."""
     if abs(value) >= 100:
         return f"{value:,.0f}"
     return f"{value:.2f}" if abs(value) < 10 else f"{value:.1f}"

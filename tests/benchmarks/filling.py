@@ -8,7 +8,7 @@ from hashlib import sha256
 
 from edoccore.directory.view import Directory
 from edoccore.signing.statements import Urgency
-from edocnode.domain.model import Submission
+from edocnode.domain.model import DocumentId, MessageId, Submission
 from edocnode.domain.office import (
     Admitted,
     DeclaredPart,
@@ -69,7 +69,8 @@ async def _fill(url: str, admitted: Admitted, network: str, count: int) -> None:
 
 
 def _submission(admitted: Admitted, network: str) -> Submission:
-    document_id, message_id = (new_id(datetime.now(UTC), os.urandom(10)) for _ in range(2))
+    document_id = DocumentId(new_id(datetime.now(UTC), os.urandom(10)))
+    message_id = MessageId(new_id(datetime.now(UTC), os.urandom(10)))
     record = build_record(admitted, FIELDS, network=network, document_id=document_id)
     content = os.urandom(admitted.parts[0].size)
     made = build_submission(

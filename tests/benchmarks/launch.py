@@ -2,21 +2,31 @@
 
 BENCH_SYNCHRONOUS=NORMAL  SQLite does not wait for the disk at each commit. That loses acknowledged
                           documents in a power cut, so there is no such setting.
+BENCH_COMMIT_ALONE=1      Each write has a commit of its own, each statement a seal of its own.
 """
 
 import os
+from types import ModuleType
 
-from edockit import database
+from edockit import database, group_writer
 from edocnode.cli.main import main
+from edocnode.workers import sealer
 
 
 def apply_options() -> None:
     """Applies what the environment wants."""
     if mode := os.environ.get("BENCH_SYNCHRONOUS"):
-        database._WRITER_PRAGMAS = tuple(
-            f"synchronous={mode}" if item.startswith("synchronous=") else item
-            for item in database._WRITER_PRAGMAS
-        )
+        assert "synchronous=FULL" in database._WRITER_PRAGMAS
+        database._WRITER_PRAGMAS = (*database._WRITER_PRAGMAS, f"synchronous={mode}")  # type: ignore[assignment]
+    if os.environ.get("BENCH_COMMIT_ALONE"):
+        _set(group_writer, "MAX_GROUP_WRITES", 1)
+        _set(sealer, "GROUP", 1)
+
+
+def _set(module: ModuleType, name: str, value: int) -> None:
+    """Sets a constant that must be there, or the figure would say nothing."""
+    assert isinstance(getattr(module, name), int)
+    setattr(module, name, value)
 
 
 if __name__ == "__main__":

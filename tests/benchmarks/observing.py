@@ -17,7 +17,7 @@ import psycopg
 
 TICKS = os.sysconf("SC_CLK_TCK")
 OPEN_STATES = ("unsealed", "waiting", "queued", "sending")
-LOOK_EVERY_S = 0.02
+LOOK_EVERY_S = 0.005
 MEMORY_EVERY_S = 0.02
 
 
@@ -25,6 +25,12 @@ def cpu_seconds(process_id: int) -> float:
     """User and system time of a process so far, all its threads; a tick is 10 ms."""
     fields = Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / TICKS
+
+
+def tree_cpu_seconds(process_id: int) -> float:
+    """The same for a process and its children that live."""
+    children = Path(f"/proc/{process_id}/task/{process_id}/children").read_text().split()
+    return cpu_seconds(process_id) + sum(cpu_seconds(int(child)) for child in children)
 
 
 def memory_mib(process_id: int, field: str = "VmRSS") -> float:
@@ -87,6 +93,27 @@ class Progress:
     def in_inbox(self) -> int:
         """Rows of the inbox; reads them all."""
         return self._number("SELECT count(*) FROM inbox")
+
+    def newest_event(self) -> int:
+        """Position of the newest event."""
+        return self._number("SELECT max(position) FROM event")
+
+    def receipts_after(self, position: int) -> list[tuple[int, bytes]]:
+        """Position and message of the deliveries that ended since."""
+        query = (
+            f"SELECT position, message_id FROM event WHERE position > {position} "
+            "AND kind = 'delivery.delivered' ORDER BY position LIMIT 1000"
+        )
+        return [(int(row[0]), bytes(row[1])) for row in self._connection.execute(query)]
+
+    def state_of(self, request_id: str) -> str:
+        """State of the first delivery of a request; empty while it is not committed."""
+        query = (
+            "SELECT delivery.state FROM document JOIN delivery ON document_row = document.id "
+            f"WHERE request_id = '{request_id}'"
+        )
+        row = self._connection.execute(query).fetchone()
+        return str(row[0]) if row else ""
 
     def close(self) -> None:
         """Ends the connection."""

@@ -6,11 +6,15 @@ from the kernel's counters, and is spread over the functions in which that threa
 work. Looking costs some time itself: take figures without it.
 """
 
+import contextlib
 import shutil
 import signal
 import subprocess
+import sys
+import tempfile
+import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +34,13 @@ class Profiling:
 
     folder: Path
     native: bool = False
+
+    @contextlib.contextmanager
+    def of(self, what: str, processes: Mapping[str, int], documents: int) -> Iterator[None]:
+        """Looks at processes, given by name, during a block; see ``end``."""
+        profiles = self.begin(processes)
+        yield
+        self.end(profiles, what, documents)
 
     def begin(self, processes: Mapping[str, int]) -> "list[Profile]":
         """Begins to look at processes, given by name."""
@@ -111,9 +122,9 @@ def table(stacks: Iterable[str], used: Mapping[int, float], documents: int) -> s
         stack, _, count = line.rpartition(" ")
         thread = int(stack.partition("(")[2].partition(")")[0])
         seen[thread][stack.partition(": ")[2]] += int(count)
-    threads: Counter[str] = Counter()
-    functions: Counter[str] = Counter()
-    lines: Counter[str] = Counter()
+    threads: dict[str, float] = defaultdict(float)
+    functions: dict[str, float] = defaultdict(float)
+    lines: dict[str, float] = defaultdict(float)
     for thread, seconds in used.items():
         stack_shares = _working(seen.get(thread, Counter({NO_PYTHON: 1})))
         for stack, share in stack_shares.items():
@@ -146,3 +157,16 @@ def _section(title: str, found: Mapping[str, float], documents: int) -> str:
     ordered = sorted(found.items(), key=lambda item: -item[1])[:TOP]
     lines += [f"{seconds / documents * 1e6:12.1f}  {name}" for name, seconds in ordered]
     return "\n".join([*lines, ""])
+
+
+def main() -> None:
+    """Profiles a running process for a while and prints the table, per second of the clock."""
+    process_id, seconds = int(sys.argv[1]), float(sys.argv[2])
+    with tempfile.TemporaryDirectory() as folder:
+        profile = Profile(process_id, Path(folder) / "stacks", native="--native" in sys.argv)
+        time.sleep(seconds)
+        print(profile.end(max(round(seconds), 1)).replace("us/document", "us/second"))
+
+
+if __name__ == "__main__":
+    main()

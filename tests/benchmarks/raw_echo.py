@@ -8,6 +8,7 @@ import json
 import subprocess
 import sys
 import time
+from typing import Any
 
 import grpc
 
@@ -36,6 +37,8 @@ def echo(message_bytes: int, count: int) -> tuple[float, float, float]:
         stdout=subprocess.PIPE,
         text=True,
     )
+    assert process.stdin is not None
+    assert process.stdout is not None
     try:
         process.stdin.write(json.dumps(told) + "\n")
         process.stdin.flush()
@@ -46,7 +49,9 @@ def echo(message_bytes: int, count: int) -> tuple[float, float, float]:
         process.wait(10)
 
 
-async def _client(port, server: Leaf, client: Leaf, server_process, message_bytes, count):
+async def _client(
+    port: int, server: Leaf, client: Leaf, server_process: int, message_bytes: int, count: int
+) -> tuple[float, float, float]:
     channel = peer_channel(
         f"127.0.0.1:{port}",
         own_chain=client.certificate_pem,
@@ -55,14 +60,14 @@ async def _client(port, server: Leaf, client: Leaf, server_process, message_byte
         server_name=dns_name(SERVER),
     )
     async with channel:
-        call = channel.stream_stream(STREAM)()
+        call: Any = channel.stream_stream(STREAM)()
         await call.write(b"x")
         await call.read()
         message = bytes(message_bytes)
         free = asyncio.Semaphore(IN_FLIGHT)
         before = (time.perf_counter(), time.process_time(), cpu_seconds(server_process))
 
-        async def send():
+        async def send() -> None:
             for _ in range(count):
                 await free.acquire()
                 await call.write(message)
@@ -74,10 +79,11 @@ async def _client(port, server: Leaf, client: Leaf, server_process, message_byte
         await sending
         after = (time.perf_counter(), time.process_time(), cpu_seconds(server_process))
         await call.done_writing()
-    return tuple(new - old for new, old in zip(after, before, strict=True))
+    seconds, own, other = (new - old for new, old in zip(after, before, strict=True))
+    return seconds, own, other
 
 
-async def _serve(told):
+async def _serve(told: dict[str, str]) -> None:
     server = grpc.aio.server()
     server.add_generic_rpc_handlers([handler()])
     material = TlsMaterial(told["chain"].encode(), told["key"].encode(), [told["pin"].encode()])

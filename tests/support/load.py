@@ -64,7 +64,12 @@ class Office:
         self._stub = services.OfficeServiceStub(self._channel)
 
     def submit(
-        self, *contents: bytes, to: Sequence[str], request_id: str, subject: str = "Thử tải"
+        self,
+        *contents: bytes,
+        to: Sequence[str],
+        request_id: str,
+        subject: str = "Thử tải",
+        urgency: int = messages.URGENCY_UNSPECIFIED,
     ) -> Acknowledged:
         """Hands in a document.
 
@@ -75,6 +80,7 @@ class Office:
         header = messages.SubmitHeader(
             request_id=request_id,
             recipients=to,
+            urgency=urgency,
             record_size=len(fields),
             parts=[
                 messages.PartDeclaration(name=f"Văn bản {number}.bin", size=len(content))

@@ -6,6 +6,7 @@ never meet. Run as root it starts PostgreSQL as an unprivileged user, which it i
 Without the PostgreSQL programs tests are skipped with the reason, or fail when ``CI=true``.
 """
 
+import contextlib
 import itertools
 import os
 import pwd
@@ -14,7 +15,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,6 +23,7 @@ import psycopg
 import pytest
 
 START_TIMEOUT_S = 30
+MISSING = "PostgreSQL is not installed (apt-get install postgresql)"
 _USER = "edoc"
 _OPTIONS = {
     "listen_addresses": "",
@@ -37,6 +39,7 @@ class PostgresServer:
 
     socket_folder: Path
     process: subprocess.Popen[bytes]
+    options: Mapping[str, str]
     _numbers: Iterator[int] = field(default_factory=itertools.count)
 
     def url(self, database: str = "postgres") -> str:
@@ -83,7 +86,8 @@ class PostgresServer:
         """Starts it after a crash; it recovers what was committed."""
         programs = _program_folder()
         assert programs is not None
-        self.process = _launch(programs, self.socket_folder, _unprivileged_user())
+        user = _unprivileged_user()
+        self.process = _launch(programs, self.socket_folder, user, self.options)
         self.await_ready()
 
     def drop_database(self, name: str) -> None:
@@ -129,8 +133,10 @@ def _initialise(programs: Path, data: Path, user: str | None) -> None:
     )
 
 
-def _launch(programs: Path, folder: Path, user: str | None) -> subprocess.Popen[bytes]:
-    options = [f"--{name}={value}" for name, value in _OPTIONS.items()]
+def _launch(
+    programs: Path, folder: Path, user: str | None, chosen: Mapping[str, str]
+) -> subprocess.Popen[bytes]:
+    options = [f"--{name}={value}" for name, value in chosen.items()]
     with (folder / "log").open("ab") as log:
         return subprocess.Popen(
             [programs / "postgres", "-D", folder / "data", "-k", folder, *options],
@@ -141,22 +147,24 @@ def _launch(programs: Path, folder: Path, user: str | None) -> subprocess.Popen[
         )
 
 
-@pytest.fixture(scope="session")
-def postgres_server() -> Iterator[PostgresServer]:
-    """Runs a PostgreSQL server for the tests of this process."""
+@contextlib.contextmanager
+def running_server(**options: str) -> Iterator[PostgresServer]:
+    """Runs a server with these options besides its own.
+
+    Raises:
+        FileNotFoundError: PostgreSQL is not installed.
+    """
     programs = _program_folder()
     if programs is None:
-        reason = "PostgreSQL is not installed (apt-get install postgresql)"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
+        raise FileNotFoundError(MISSING)
     # Not tmp_path: its parents are closed to other users, and socket paths must stay short.
     with tempfile.TemporaryDirectory(prefix="edoc-pg-") as name:
         folder, user = Path(name), _unprivileged_user()
         if user is not None:
             shutil.chown(folder, user)
         _initialise(programs, folder / "data", user)
-        server = PostgresServer(folder, _launch(programs, folder, user))
+        chosen = _OPTIONS | options
+        server = PostgresServer(folder, _launch(programs, folder, user, chosen), chosen)
         try:
             server.await_ready()
             yield server
@@ -167,6 +175,17 @@ def postgres_server() -> Iterator[PostgresServer]:
             except subprocess.TimeoutExpired:
                 server.process.kill()
                 server.process.wait()
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """Runs a PostgreSQL server for the tests of this process."""
+    if _program_folder() is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail(MISSING)
+        pytest.skip(MISSING)
+    with running_server() as server:
+        yield server
 
 
 @pytest.fixture

@@ -1,0 +1,111 @@
+"""All benchmarks, or those named: prints their tables, saves figures and charts.
+
+    .venv/bin/python -m tests.benchmarks [NAME ...] [--quick | --long] [--rounds N] [--save FOLDER]
+
+What each measures is said in its module and in ``tests/README.md``. Asserts nothing about time: a
+machine is as fast as it is. Fails when a document is lost, doubled or left without its receipt.
+"""
+
+import argparse
+import importlib
+import json
+import os
+import platform
+import time
+from pathlib import Path
+
+from tests.benchmarks.report import Report, Scale, chosen_scale, scale_options
+
+NAMES = (
+    "exchange",
+    "submit",
+    "lone",
+    "urgent",
+    "peers",
+    "growth",
+    "attachment",
+    "resume",
+    "start",
+    "database",
+    "storage",
+    "registry",
+    "others",
+)
+SUMMARY = """# What was measured
+
+Written by `make bench` on {}. Median, and in brackets the lowest and the highest of the
+interleaved rounds. What each figure means: [../README.md](../README.md)."""
+SAVED = Path(__file__).parent / "saved"
+
+
+def main() -> None:
+    """Runs, prints, saves."""
+    chosen = arguments()
+    scale = chosen_scale(chosen)
+    print(f"{machine()}; {scale.rounds} rounds")
+    reports: dict[str, Report] = {}
+    for name in chosen.names or NAMES:
+        began = time.monotonic()
+        reports[name] = measured(name, scale)
+        print(f"{reports[name].text()}\n   ({time.monotonic() - began:.0f} s)\n", flush=True)
+    folder = chosen.save or (None if scale.quick else SAVED)
+    if folder is not None:
+        save(reports, folder)
+
+
+def arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="tests.benchmarks", description="Runs benchmarks.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of: {', '.join(NAMES)}")
+    parser.add_argument("--save", type=Path, metavar="FOLDER", help="for figures and charts")
+    scale_options(parser)
+    chosen = parser.parse_args()
+    if unknown := [name for name in chosen.names if name not in NAMES]:
+        parser.error(f"there is no benchmark {unknown[0]}; there are: {', '.join(NAMES)}")
+    return chosen
+
+
+def measured(name: str, scale: Scale) -> Report:
+    """Runs one benchmark."""
+    module = importlib.import_module(f"tests.benchmarks.bench_{name}")
+    report: Report = module.run(scale)
+    return report
+
+
+def save(reports: dict[str, Report], folder: Path) -> None:
+    """Writes a JSON file of figures and the charts of each benchmark."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, report in reports.items():
+        text = json.dumps(report.as_json(), ensure_ascii=False, indent=1)
+        (folder / f"{name}.json").write_text(f"{text}\n")
+        for number, chart in enumerate(report.charts, start=1):
+            (folder / chart_file(name, number)).write_text(chart.svg())
+    summary = [SUMMARY.format(machine()), *(markdown(*each) for each in reports.items())]
+    (folder / "README.md").write_text("\n".join(summary) + "\n")
+    print(f"saved in {folder}")
+
+
+def machine() -> str:
+    """Where the figures come from."""
+    return f"{os.cpu_count()} CPUs, {platform.system()}, Python {platform.python_version()}"
+
+
+def markdown(name: str, report: Report) -> str:
+    """One benchmark as a section with its table and charts."""
+    lines = ["", f"## {report.title[:1].upper()}{report.title[1:]}", "", report.how, ""]
+    lines += [f"Goal: {report.goal}.", ""] if report.goal else []
+    lines += ["| figure | median [lowest - highest] | |", "|---|---|---|"]
+    lines += [f"| {row.what} | {row.spread.text().strip()} | {row.unit} |" for row in report.rows]
+    lines += ["", *(f"Not measured: {why}" for why in report.skipped)]
+    for number, chart in enumerate(report.charts, start=1):
+        lines += ["", f"![{chart.title}]({chart_file(name, number)})"]
+    return "\n".join(lines)
+
+
+def chart_file(name: str, number: int) -> str:
+    """Where a chart is saved."""
+    return f"{name}-{number}.svg"
+
+
+if __name__ == "__main__":
+    main()

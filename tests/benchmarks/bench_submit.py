@@ -1,0 +1,64 @@
+"""The whole way of a document: from ``Submit`` of an office to the receipt.
+
+    .venv/bin/python -m tests.benchmarks.bench_submit [--quick] [--rounds N]
+        [--profile FOLDER [--native]]
+
+An office, a process of its own in Python, keeps 256 documents in flight; it takes a good part of
+the processors itself, as offices do not in an agency. Beside it: ``Submit`` alone until the
+document is durably kept, while the recipient is down; and the bare commit of the same bytes.
+"""
+
+import contextlib
+from functools import partial
+
+from tests.benchmarks.figures import Figures
+from tests.benchmarks.floors import GROUP_COMMIT, group_commit
+from tests.benchmarks.office_load import in_flight
+from tests.benchmarks.pair import pair
+from tests.benchmarks.profiling import Profiling
+from tests.benchmarks.report import Report, Scale, run_alone
+
+IN_FLIGHT = 256
+SIZE = 4 * 1024
+WHOLE, KEPT = "Submit to receipt", "Submit alone, durably kept"
+HOW = f"{IN_FLIGHT} documents of 4 KiB in flight at one node, for one recipient."
+GOAL = "at least 3,000 documents a second, Submit to receipt"
+
+
+def run(scale: Scale, profile: Profiling | None = None) -> Report:
+    """Measures both, and the floor, in each round."""
+    count = scale.pick(500, 10_000)
+    figures = Figures().interleaved(
+        scale.rounds,
+        partial(measured, count, profile),
+        partial(group_commit, SIZE, count),
+    )
+    report = Report("documents handed in by an office", HOW, GOAL)
+    for name in figures.values:
+        report.row_of(figures, name)
+    shown = []
+    for way in (WHOLE, KEPT):
+        ratio = figures.ratio(f"{way}: documents/s", f"{GROUP_COMMIT}: documents/s")
+        report.row(f"{way} / {GROUP_COMMIT}", ratio, "times")
+        shown.append((way, figures.spread(f"{way}: documents/s")))
+    report.bars(f"{IN_FLIGHT} documents in flight", "documents per second", shown)
+    return report
+
+
+def measured(count: int, profile: Profiling | None) -> dict[str, float]:
+    """Until the receipt; then, with the recipient stopped, until ``Submit`` answers."""
+    look = profile.of if profile else lambda *_: contextlib.nullcontext()
+    with pair() as nodes:
+        nodes.sender.start()
+        nodes.recipient.start()
+        both = {node.code: node.pid for node in (nodes.sender, nodes.recipient)}
+        with look("submit-to-receipt", both, count):
+            span = in_flight(nodes, in_flight=IN_FLIGHT, count=count, size=SIZE)
+        nodes.recipient.stop()
+        with look("submit-alone", {nodes.sender.code: nodes.sender.pid}, count):
+            kept = in_flight(nodes, in_flight=IN_FLIGHT, count=count, size=SIZE, receipts=False)
+        return span.figures(WHOLE) | kept.figures(KEPT)
+
+
+if __name__ == "__main__":
+    run_alone(run, profiles=True)
