@@ -11,6 +11,8 @@ Invariants:
  3. A COMMIT whose durability is in doubt is never asked again: all its futures fail, the writer
     stops for good, and only a new process, reading what is there, may go on.
  4. A full disk is not a failure: the group is rolled back and may be tried again.
+ 5. Every future is settled, whoever cancels and whatever fails: the thread ends only when the
+    database is closed, or by a fault of its own, which fails all that wait and all that come.
 """
 
 import collections
@@ -118,8 +120,15 @@ class GroupWriter:
 
     def _run(self) -> None:
         while (job := self._wait()) is not None:
-            with self._guard:
-                self._run_group(job)
+            done: list[_Job] = []
+            try:
+                with self._guard:
+                    self._run_group(job, done)
+            except BaseException as error:
+                failure = storage_errors.writer_fault(error)
+                self._stop(failure)
+                _fail([job, *done], failure)
+                raise
 
     def _wait(self) -> _Job | None:
         """Blocks for the next job; None when the writer is closed and its queue is empty."""
@@ -127,13 +136,13 @@ class GroupWriter:
             with self._wakeup:
                 while not self._queue and not self._closing:
                     self._wakeup.wait()
-                closing = self._closing
-            job = self._next()
-            if job is not None or closing:  # a queue of cancelled jobs alone ends nothing
+                if not self._queue:
+                    return None
+            if (job := self._next()) is not None:  # else all that waited was cancelled
                 return job
 
     def _next(self) -> _Job | None:
-        """Takes the next job whose caller has not cancelled it."""
+        """Takes the next job whose caller has not cancelled it; None when there is none now."""
         while True:
             try:
                 job = self._queue.popleft()
@@ -142,8 +151,12 @@ class GroupWriter:
             if job.future.set_running_or_notify_cancel():
                 return job
 
-    def _run_group(self, first: _Job) -> None:
-        """Runs one transaction, beginning with ``first``; settles every job it took."""
+    def _run_group(self, first: _Job, done: list[_Job]) -> None:
+        """Runs one transaction, beginning with ``first``; settles every job it took.
+
+        Args:
+            done: Filled with the jobs whose work is in the transaction.
+        """
         try:
             connection = self._open_connection()
             transaction = connection.begin()
@@ -151,7 +164,6 @@ class GroupWriter:
             self._discard_connection()
             _fail([first], self._judge(error))
             return
-        done: list[_Job] = []
         undone_by = self._run_jobs(connection, first, done)
         if undone_by is None:
             self._commit(transaction, done)
@@ -287,5 +299,7 @@ class GroupWriter:
 
 
 def _fail(jobs: list[_Job], error: BaseException) -> None:
+    """Fails what is not settled yet."""
     for job in jobs:
-        job.future.set_exception(error)
+        if not job.future.done():
+            job.future.set_exception(error)

@@ -69,6 +69,14 @@ def commit_unknown(error: BaseException) -> StorageFailedError:
     )
 
 
+def writer_fault(error: BaseException) -> StorageFailedError:
+    """Returns the error for a fault of the program itself while it wrote."""
+    return StorageFailedError(
+        f"writing to the database ended by a fault of this program: {error!r}",
+        hint="start again, and report the traceback in the log",
+    )
+
+
 def _from_sqlite(error: sqlite3.Error) -> EdocError | None:
     code = getattr(error, "sqlite_errorcode", None)
     if code is None:

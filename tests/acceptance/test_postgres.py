@@ -3,6 +3,7 @@
 import contextlib
 import os
 import random
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ import pytest
 
 from tests.acceptance.test_crash import check_arrived, kill_at_random, wait_until_quiet
 from tests.support.audit import check_both_agree, check_nothing_twice
+from tests.support.documents import DECISION
 from tests.support.load import Load
 from tests.support.network import (
     AGENCIES,
@@ -19,6 +21,7 @@ from tests.support.network import (
     SETTINGS,
     Network,
     Node,
+    waited_for,
 )
 from tests.support.postgres import PostgresServer, postgres_server, postgres_url
 
@@ -26,7 +29,9 @@ __all__ = ["postgres_server", "postgres_url"]
 
 ROUNDS = int(os.environ.get("EDOC_CRASH_ROUNDS", "15")) // 5
 PAUSE_S = 0.02
-CRASHES = int(os.environ.get("EDOC_DATABASE_CRASHES", "0"))
+CRASHES = int(os.environ.get("EDOC_DATABASE_CRASHES", "3"))
+STOP_AT_LATEST_S = 20
+LOOK_AT_QUEUES_S = 3
 UP_S = 2.5
 DOWN_S = 1.0
 LOOK_EVERY_S = 0.1
@@ -109,7 +114,6 @@ class ServiceManager:
                     self._node.start()
 
 
-@pytest.mark.skipif(CRASHES == 0, reason="a campaign of its own: EDOC_DATABASE_CRASHES=3")
 def test_database_server_that_crashes_under_load_costs_nothing_acknowledged(
     mixed_network, postgres_server: PostgresServer
 ):
@@ -124,3 +128,19 @@ def test_database_server_that_crashes_under_load_costs_nothing_acknowledged(
         time.sleep(UP_S)
     check_all(mixed_network, loads)
     assert mixed_network[NOI_VU].status()["sealer"]["sealing"]
+
+
+def test_node_whose_database_server_hangs_ends_all_the_same(
+    mixed_network, postgres_server: PostgresServer
+):
+    node = mixed_network[NOI_VU]
+    document = node.done("send", DECISION, "--to", HA_TINH, "--subject", "Thử")["document_id"]
+    waited_for(lambda: node.delivery(document)["state"] == "delivered")
+    with postgres_server.frozen():
+        assert node.process is not None
+        time.sleep(LOOK_AT_QUEUES_S)  # it has asked and waits for the answer
+        node.process.send_signal(signal.SIGTERM)
+        assert node.process.wait(STOP_AT_LATEST_S + 10) == 1
+    assert node.events("stop.forced")
+    node.start()
+    assert node.delivery(document)["state"] == "delivered"

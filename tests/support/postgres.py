@@ -82,6 +82,19 @@ class PostgresServer:
         self.process.send_signal(signal.SIGQUIT)
         self.process.wait(START_TIMEOUT_S)
 
+    @contextlib.contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Lets it and its children do nothing for a block, as a disk that hangs would."""
+        family = [self.process.pid, *_children(self.process.pid)]
+        try:
+            for process in family:
+                os.kill(process, signal.SIGSTOP)
+            yield
+        finally:
+            for process in family:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(process, signal.SIGCONT)
+
     def start_again(self) -> None:
         """Starts it after a crash; it recovers what was committed."""
         programs = _program_folder()
@@ -94,6 +107,12 @@ class PostgresServer:
         """Removes a database even when connections to it were left open."""
         with self.connect() as connection:
             connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+
+def _children(process: int) -> list[int]:
+    return [
+        int(pid) for pid in Path(f"/proc/{process}/task/{process}/children").read_text().split()
+    ]
 
 
 def _program_folder() -> Path | None:

@@ -18,10 +18,11 @@ import structlog
 
 from edoccore.directory.state import Freshness
 from edoccore.directory.view import Directory
-from edoccore.errors import PeerNotTrustedError, StorageFailedError
+from edoccore.errors import EdocError, PeerNotTrustedError, StorageFailedError
 from edoccore.identity.certificate import certificate_digest
 from edockit.blobs import BlobFolder
 from edockit.certificates import certificate_pem
+from edockit.database import Database
 from edockit.files import lock_folder
 from edockit.grpc_peer import AuthContext, is_tls_certificate, peer_certificate, require_tls13
 from edockit.grpc_server import HANDSHAKE_TIMEOUT_MS, bind, office_server, peer_server
@@ -107,11 +108,13 @@ async def serve(
     clock: Callable[[], datetime],
     stop: asyncio.Event,
     ready: Callable[[Ready], None],
+    stopping: Callable[[], None] = lambda: None,
 ) -> None:
     """Runs a node until ``stop`` is set.
 
     Args:
         ready: Called once, when both servers answer.
+        stopping: Called once, when it begins to stop, for whatever reason.
 
     Raises:
         FolderInUseError, DataFolderError, KeyUnusableError: The data folder cannot be used.
@@ -125,9 +128,11 @@ async def serve(
             ground = await stack.enter_async_context(_ground(settings, folder, identity, clock))
             workers = _workers(ground)
             failing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            _watch(ground.sealing.database, failing)
             servers = _servers(ground, workers, lambda error: _fail(failing, error))
             where = await stack.enter_async_context(servers)
             stack.push_async_callback(_stop, workers)
+            stack.callback(stopping)
             running = _start(ground, workers, where)
             ready(where)
             # The sealer goes on until the servers have answered what is under way.
@@ -344,7 +349,17 @@ async def _sweep(staging: Staging) -> None:
         await asyncio.sleep(SWEEP_EVERY.total_seconds())
 
 
-def _fail(failing: asyncio.Future[None], error: StorageFailedError) -> None:
+def _watch(database: Database, failing: asyncio.Future[None]) -> None:
+    """Hears of the end of all writing also when nobody waits for a write."""
+    loop = asyncio.get_running_loop()
+
+    def tell(error: EdocError) -> None:  # in the writing thread
+        loop.call_soon_threadsafe(_fail, failing, error)
+
+    database.on_failure = tell
+
+
+def _fail(failing: asyncio.Future[None], error: EdocError) -> None:
     if not failing.done():
         failing.set_exception(error)
 

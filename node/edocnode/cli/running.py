@@ -3,13 +3,16 @@
 import asyncio
 import gc
 import json
+import os
 import signal
 import sys
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from edoccore.errors import ExitCode
 from edocnode.cli.context import CommandContext, now
 
 if TYPE_CHECKING:
@@ -22,6 +25,7 @@ INIT_SCHEMA = "edoc.init/v1"
 GC_AFTER_OBJECTS = 20_000  # more than one batch of documents makes
 SWITCH_S = 0.001  # a thread at work lets the event loop in after it; Python's own is 5 ms
 READY_SCHEMA = "edoc.ready/v1"
+STOP_AT_LATEST_S = 20  # twice what an orderly stop may take
 
 
 def init(
@@ -86,7 +90,27 @@ async def _serve(data: Path, settings: "NodeSettings") -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    await serve_node(data, settings, clock=now, stop=stop, ready=_announce)
+    await serve_node(
+        data, settings, clock=now, stop=stop, ready=_announce, stopping=_stop_at_latest
+    )
+
+
+def _stop_at_latest() -> None:
+    """Ends the process when stopping in order takes too long, as with a database that hangs.
+
+    A service manager starts again only what has ended, and nothing that was acknowledged needs
+    an orderly end.
+    """
+    timer = threading.Timer(STOP_AT_LATEST_S, _end_now)
+    timer.daemon = True
+    timer.start()
+
+
+def _end_now() -> None:
+    import structlog
+
+    structlog.get_logger(__name__).error("stop.forced", after_s=STOP_AT_LATEST_S)
+    os._exit(ExitCode.FAILED.value)
 
 
 def _set_up_interpreter() -> None:

@@ -133,18 +133,25 @@ class Dispatcher:
 
     async def _run(self, agency: str, courier: Courier) -> None:
         try:
-            await courier.run()
+            await self._carry(agency, courier)
         except StorageFailedError as error:
             if self._failed is not None and not self._failed.done():
                 self._failed.set_exception(error)
+        finally:
+            self._couriers.pop(agency, None)
+            self._fill_places()
+
+    async def _carry(self, agency: str, courier: Courier) -> None:
+        """Lets a courier run and notes how it failed."""
+        try:
+            await courier.run()
+        except StorageFailedError:
+            raise
         except EdocError as error:
             await self._note_failure(agency, error)
         except Exception:
             log.exception("courier.failed", agency=agency)
             await self._note_failure(agency, PeerUnreachableError())
-        finally:
-            self._couriers.pop(agency, None)
-            self._fill_places()
 
     async def _note_failure(self, agency: str, error: EdocError) -> None:
         attempts = self._failures.get(agency, 0) + 1

@@ -2,13 +2,14 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 import sqlalchemy as sa
 
-from edoccore.errors import SettingsError
+from edoccore.errors import EdocError, SettingsError, StorageFailedError
 from edockit.database import Database, UTCDateTime
 
 METADATA = sa.MetaData()
@@ -61,6 +62,57 @@ def test_a_failing_write_leaves_the_others_of_its_group(database: Database) -> N
     assert ids(database) == [0, 1, 2, 7]
 
 
+def test_writing_goes_on_when_all_that_waited_behind_a_commit_was_cancelled(
+    database: Database,
+) -> None:
+    entered, queued, committed = threading.Event(), threading.Event(), threading.Event()
+
+    def wait(_connection: sa.Connection) -> None:
+        entered.set()
+        queued.wait(10)
+
+    first = database.write(wait)
+    entered.wait(10)
+    # Told in the writing thread, after the COMMIT and before it looks for the next write.
+    first.add_done_callback(lambda _: committed.wait(10))
+    queued.set()
+    first.result(10)
+    assert database.write(add(1)).cancel()
+    committed.set()
+    while database._writer._queue:  # nothing else waits when it looks
+        time.sleep(0.001)
+    database.write(add(2)).result(10)
+    assert ids(database) == [2]
+
+
+async def test_a_caller_that_leaves_never_stops_the_writing_of_others(database: Database) -> None:
+    for number in range(300):
+        leaving = asyncio.create_task(database.awrite(add(number)))
+        await asyncio.sleep(0)
+        leaving.cancel()
+        await asyncio.gather(leaving, return_exceptions=True)
+    await asyncio.wait_for(database.awrite(add(1000)), 10)
+
+
+def test_a_fault_of_the_writer_itself_leaves_nobody_waiting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told: list[EdocError] = []
+    monkeypatch.setattr(threading, "excepthook", lambda _: None)
+    database = Database.open("sqlite://", metadata=METADATA, on_failure=told.append)
+    release = hold_writer(database)
+    before = database.write(add(1))
+    broken = database.write(lambda connection: connection.close())  # which no write may do
+    waiting = database.write(add(2))
+    release.set()
+    for future in (before, broken, waiting):
+        assert future.exception(10) is not None
+    later = database.write(add(3)).exception(10)
+    assert isinstance(later, StorageFailedError)
+    assert told == [later]
+    database.close()
+
+
 def test_everything_a_failing_write_did_before_is_undone(database: Database) -> None:
     def two_then_fail(connection: sa.Connection) -> None:
         add(10)(connection)
@@ -97,14 +149,6 @@ def test_a_future_resolves_only_after_the_commit(database: Database) -> None:
     future.result(10)
     assert seen_at_commit
     assert not any(seen_at_commit)
-
-
-def test_a_queue_of_cancelled_writes_alone_does_not_end_the_writer(database: Database) -> None:
-    with database._writer._wakeup:  # the writer sleeps, and wakes when the write is cancelled
-        assert database.write(add(1)).cancel()
-    threading.Event().wait(0.05)
-    database.write(add(2)).result(10)
-    assert ids(database) == [2]
 
 
 def test_a_write_cancelled_in_the_queue_is_not_run(database: Database) -> None:
