@@ -14,6 +14,7 @@ from typing import Any
 
 import grpc
 from cryptography import x509
+from msgspec import UNSET, UnsetType
 
 from edoccore.errors import EdocError
 from edoccore.identity.keys import Signer, SoftwareSigner
@@ -25,6 +26,7 @@ from edoccore.signing.statements import (
     RECORD_NAME,
     Envelope,
     EpochOpening,
+    Head,
     Operation,
     Part,
     Urgency,
@@ -123,7 +125,9 @@ class BadPeer:
         self.key = self.key or self.agency.tls_key_pem
         self.open_epoch()
 
-    def open_epoch(self, *, at: datetime | None = None) -> SealedStatement:
+    def open_epoch(
+        self, *, at: datetime | None = None, previous: Head | UnsetType = UNSET
+    ) -> SealedStatement:
         """Opens a new epoch; hellos show it from now on."""
         moment = at or now()
         self.agency.epoch, self.agency.index = new_uuid7(moment), 0
@@ -131,6 +135,7 @@ class BadPeer:
             network=self.nation.network,
             agency=self.agency.code,
             epoch=self.agency.epoch,
+            previous=previous,
             reason="start",
         )
         self.opening = self.seal(canonical.encode(statement), time=moment)[0]
@@ -325,15 +330,21 @@ class Connection:
         finally:
             stream.call.cancel()
 
-    async def transfer(self, letter: Letter, index: int, *chunks: bytes) -> int:
+    async def transfer(
+        self, letter: Letter, index: int, *chunks: bytes, epoch: bytes | None = None
+    ) -> int:
         """Sends the bytes of a part, whatever they are; returns the bytes that are on disk.
+
+        Args:
+            epoch: From which it says it speaks; None: the newest.
 
         Raises:
             Ended: The node refused.
         """
         stream = Stream(self.call("Transfer"))
         try:
-            await stream.write(place(letter, index))
+            spoken = uuid_bytes(self.peer.agency.epoch) if epoch is None else epoch
+            await stream.write(place(letter, index, epoch=spoken))
             await stream.read()
             for chunk in chunks:
                 await stream.write(messages.TransferRequest(chunk=chunk))
@@ -436,10 +447,12 @@ def _stated(size: int | None) -> dict[str, object]:
     return {} if size is None else {"size": size}
 
 
-def place(letter: Letter, index: int, *, offset: int = 0) -> messages.TransferRequest:
+def place(
+    letter: Letter, index: int, *, offset: int = 0, epoch: bytes = b""
+) -> messages.TransferRequest:
     """The first message of a transfer."""
     message_id = bytes.fromhex(letter.message_id.replace("-", ""))
-    where = messages.PartPlace(message_id=message_id, index=index, offset=offset)
+    where = messages.PartPlace(message_id=message_id, index=index, offset=offset, epoch=epoch)
     return messages.TransferRequest(place=where)
 
 
@@ -457,12 +470,14 @@ class BadRecipient(services.ExchangeServiceServicer):
 
     Attributes:
         transfer_error: Ends each transfer after its last byte; None: the part is taken.
+        transfer_epochs: From which the node said it spoke.
     """
 
     def __init__(self, nation: Nation, agency: Agency, port: int) -> None:
         self.peer = BadPeer(nation, agency, agency, f"127.0.0.1:{port}")
         self.transfer_error: type[EdocError] | None = None
         self.transfers = 0
+        self.transfer_epochs: list[bytes] = []
 
     @contextlib.asynccontextmanager
     async def serve(self) -> AsyncIterator[None]:
@@ -502,6 +517,7 @@ class BadRecipient(services.ExchangeServiceServicer):
         size = 0
         async for request in request_iterator:
             if request.WhichOneof("kind") == "place":
+                self.transfer_epochs.append(request.place.epoch)
                 yield messages.TransferResponse(offset=0)
             size += len(request.chunk)
         if self.transfer_error is not None:

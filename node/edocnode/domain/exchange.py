@@ -145,9 +145,13 @@ class PeerLink(Protocol):
         """Opens a stream of parcels; its first messages are hellos."""
 
     async def transfer(
-        self, message_id: MessageId, index: int, offset: int, source: "PartSource"
+        self, message_id: MessageId, index: int, *, offset: int, source: "PartSource", epoch: bytes
     ) -> None:
-        """Carries one part from ``offset``; returns when the peer has it whole on disk."""
+        """Carries one part from ``offset``; returns when the peer has it whole on disk.
+
+        Args:
+            epoch: Of this node, 16 bytes; empty while it cannot seal.
+        """
 
     def recover(self) -> AsyncIterator[Recovered]:
         """What the peer holds of this node's lost tail."""
@@ -239,11 +243,24 @@ class ReceivingService(Protocol):
     async def answer(self, agency: str, parcels: Sequence[Parcel]) -> Sequence[Answer]:
         """Answers parcels."""
 
-    async def receive_part(self, agency: str, message_id: MessageId, index: int) -> IncomingPart:
+    async def receive_part(
+        self, agency: str, message_id: MessageId, index: int, *, epoch: bytes
+    ) -> IncomingPart:
         """Opens a part of an offer for its bytes.
+
+        Args:
+            epoch: From which the peer says it speaks, 16 bytes; empty while it cannot seal.
 
         Raises:
             DocumentUnknownError: No such offer of this agency.
+            EpochSupersededError: A newer start of the peer is known.
+        """
+
+    def check_epoch(self, agency: str, epoch: bytes) -> None:
+        """Lets a transfer go on.
+
+        Raises:
+            EpochSupersededError: A newer start of the peer is known.
         """
 
     async def lost_by(self, agency: str) -> Sequence[Recovered]:

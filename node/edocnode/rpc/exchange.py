@@ -20,10 +20,11 @@ from edoccore.errors import (
 from edockit.grpc_peer import check_peer_again, peer_identity
 from edocnet.exchange.v1 import exchange_service_pb2 as messages
 from edocnet.exchange.v1 import exchange_service_pb2_grpc as services
-from edocnode.domain.exchange import IncomingPart, ReceivingService, Session
+from edocnode.domain.exchange import ReceivingService, Session
 from edocnode.rpc.messages import (
     answers_to_messages,
     batch_from_message,
+    epoch_from,
     hello_from_message,
     hello_to_message,
     message_id_from,
@@ -95,11 +96,17 @@ class ExchangeServicer(services.ExchangeServiceServicer):
         first = await reader.next(min(self._patience, HELLO_WAIT))
         if first is None or first.WhichOneof("kind") != "place":
             raise RequestInvalidError("A transfer begins with the place of its part.")
-        message_id = message_id_from(first.place.message_id)
-        incoming = await self._service.receive_part(agency, message_id, first.place.index)
+        message_id, epoch = message_id_from(first.place.message_id), epoch_from(first.place.epoch)
+        incoming = await self._service.receive_part(
+            agency, message_id, first.place.index, epoch=epoch
+        )
         try:
             await _write(context, messages.TransferResponse(offset=incoming.offset))
-            await self._take_chunks(reader, incoming, context)
+            async for chunk in self._chunks(reader):
+                self._service.check_epoch(agency, epoch)
+                await incoming.write(chunk)
+                await _write(context, messages.TransferResponse(offset=incoming.offset))
+            self._service.check_epoch(agency, epoch)
             if not incoming.complete:
                 await incoming.finish()
             await _write(context, messages.TransferResponse(offset=incoming.offset, complete=True))
@@ -136,13 +143,8 @@ class ExchangeServicer(services.ExchangeServiceServicer):
             task = tasks.create_task(self._work(request.batch, session, context, writing))
             task.add_done_callback(lambda _: places.release())
 
-    async def _take_chunks(
-        self,
-        reader: "_Reader[messages.TransferRequest]",
-        incoming: IncomingPart,
-        context: TransferContext,
-    ) -> None:
-        """Takes chunks to the end; whoever sends them byte by byte is cut off.
+    async def _chunks(self, reader: "_Reader[messages.TransferRequest]") -> AsyncIterator[bytes]:
+        """Reads chunks to the end; whoever sends them byte by byte is cut off.
 
         Raises:
             PeerUnreachableError: This node stops; the transfer goes on when it is back.
@@ -154,8 +156,7 @@ class ExchangeServicer(services.ExchangeServiceServicer):
             came, left = came + len(request.chunk), left - reader.waited
             if came >= STEP_BYTES:
                 came, left = 0, self._patience
-            await incoming.write(request.chunk)
-            await _write(context, messages.TransferResponse(offset=incoming.offset))
+            yield request.chunk
         if self._stopping.is_set():
             raise PeerUnreachableError("This node is stopping; the part goes on when it is back.")
 

@@ -202,6 +202,17 @@ def message_id_from(data: bytes) -> MessageId:
     return MessageId(data)
 
 
+def epoch_from(data: bytes) -> bytes:
+    """Reads the epoch of a caller; empty when it has none.
+
+    Raises:
+        RequestInvalidError: It has neither 0 nor 16 bytes.
+    """
+    if len(data) not in (0, ID_BYTES):
+        raise RequestInvalidError(f"An epoch has {ID_BYTES} bytes, not {len(data)}.")
+    return data
+
+
 def _answer_to_message(answer: Answer, table: _SealTable) -> messages.Answer:
     message = messages.Answer(message_id=answer.message_id, envelope_digest=answer.envelope_digest)
     match answer:

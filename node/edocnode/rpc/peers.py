@@ -6,8 +6,9 @@ one never delays a batch. Every wait has a deadline.
 """
 
 import asyncio
+import contextlib
 import ssl
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -127,7 +128,8 @@ class Link:
         stub = services.ExchangeServiceStub(self._calls)
         request = messages.HelloRequest(hello=hello_to_message(mine))
         try:
-            response = await stub.Hello(request, timeout=HELLO_WAIT.total_seconds())
+            with _replaced():
+                response = await stub.Hello(request, timeout=HELLO_WAIT.total_seconds())
         except grpc.RpcError as error:
             raise self._told(error) from error
         return hello_from_message(response.hello)
@@ -140,20 +142,21 @@ class Link:
         return stream
 
     async def transfer(
-        self, message_id: MessageId, index: int, offset: int, source: PartSource
+        self, message_id: MessageId, index: int, *, offset: int, source: PartSource, epoch: bytes
     ) -> None:
         """Carries one part; see ``PeerLink``."""
         call = services.ExchangeServiceStub(self._parts).Transfer()
-        place = messages.PartPlace(message_id=message_id, index=index, offset=offset)
+        place = messages.PartPlace(message_id=message_id, index=index, offset=offset, epoch=epoch)
         try:
-            async with asyncio.timeout(HELLO_WAIT.total_seconds()):
-                await call.write(messages.TransferRequest(place=place))
-                start = await _progress(call)
-            window = _Window(start.offset)
-            await _both(
-                _send_chunks(call, source, start.offset, window=window),
-                _until_complete(call, window),
-            )
+            with _replaced():
+                async with asyncio.timeout(HELLO_WAIT.total_seconds()):
+                    await call.write(messages.TransferRequest(place=place))
+                    start = await _progress(call)
+                window = _Window(start.offset)
+                await _both(
+                    _send_chunks(call, source, start.offset, window=window),
+                    _until_complete(call, window),
+                )
         except grpc.RpcError as error:
             raise self._told(await _peers_word(call, error)) from error
         except (TimeoutError, asyncio.InvalidStateError) as error:
@@ -167,8 +170,13 @@ class Link:
         """What the peer holds of this node's lost tail; see ``PeerLink``."""
         stub = services.ExchangeServiceStub(self._calls)
         request = messages.RecoverRequest()
+        calls = stub.Recover(request, timeout=RECOVER_WAIT.total_seconds())
         try:
-            async for item in stub.Recover(request, timeout=RECOVER_WAIT.total_seconds()):
+            while True:
+                with _replaced():
+                    item = await calls.read()
+                if not isinstance(item, messages.RecoverResponse):
+                    return
                 yield recovered_from_message(item)
         except grpc.RpcError as error:
             raise self._told(error) from error
@@ -178,8 +186,9 @@ class Link:
         stub = services.ExchangeServiceStub(self._calls)
         request = messages.RecoverRequest(complete=True)
         try:
-            async for _ in stub.Recover(request, timeout=HELLO_WAIT.total_seconds()):
-                pass
+            with _replaced():
+                async for _ in stub.Recover(request, timeout=HELLO_WAIT.total_seconds()):
+                    pass
         except grpc.RpcError as error:
             raise self._told(error) from error
 
@@ -238,9 +247,10 @@ class Stream:
             EdocError: No answer, or not a hello.
         """
         try:
-            async with asyncio.timeout(HELLO_WAIT.total_seconds()):
-                await self._call.write(messages.DeliverRequest(hello=hello_to_message(mine)))
-                first = await self._call.read()
+            with _replaced():
+                async with asyncio.timeout(HELLO_WAIT.total_seconds()):
+                    await self._call.write(messages.DeliverRequest(hello=hello_to_message(mine)))
+                    first = await self._call.read()
         except TimeoutError:
             self._call.cancel()
             raise PeerUnreachableError("The peer did not answer the hello in time.") from None
@@ -256,7 +266,8 @@ class Stream:
         """Writes a batch."""
         message = await asyncio.to_thread(batch_to_message, parcels)
         try:
-            await self._call.write(messages.DeliverRequest(batch=message))
+            with _replaced():
+                await self._call.write(messages.DeliverRequest(batch=message))
         except grpc.RpcError as error:
             raise self._told(await _peers_word(self._call, error)) from error
         except asyncio.InvalidStateError as error:
@@ -265,21 +276,38 @@ class Stream:
     async def answers(self) -> AsyncIterator[Sequence[Answer]]:
         """Answers as they come."""
         try:
-            while isinstance(response := await self._call.read(), messages.DeliverResponse):
+            while isinstance(response := await self._next(), messages.DeliverResponse):
                 if response.WhichOneof("kind") != "answers":
                     raise RequestInvalidError("The peer said hello twice; update its node.")
                 yield await asyncio.to_thread(answers_from_message, response.answers)
         except grpc.RpcError as error:
             raise self._told(await _peers_word(self._call, error)) from error
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
-                raise
-            raise PeerUnreachableError("The connection was replaced by a newer one.") from None
 
     async def close(self) -> None:
         """Ends the stream."""
         self._call.cancel()
+
+    async def _next(self) -> object:
+        with _replaced():
+            return await self._call.read()
+
+
+@contextlib.contextmanager
+def _replaced() -> Iterator[None]:
+    """Tells a call that ended with its channel from a task that was cancelled.
+
+    gRPC raises CancelledError for both; the first would end a worker that nobody asked to end.
+
+    Raises:
+        PeerUnreachableError: The link was retired while the call was under way.
+    """
+    try:
+        yield
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        raise PeerUnreachableError("The connection was replaced by a newer one.") from None
 
 
 async def _peers_word(call: Call, error: grpc.RpcError) -> grpc.RpcError:

@@ -128,7 +128,7 @@ class Courier:
         stream = await link.deliver(mine)
         self._window = Window(asyncio.get_running_loop().time() - before)
         meeting = await self._sessions.meet(self._agency, stream.hello)
-        self._sessions.check_epoch(meeting)
+        self._sessions.check_epoch(meeting.agency, meeting.epoch)
         return stream
 
     async def _take(self) -> list[bytes]:
@@ -304,7 +304,9 @@ class Courier:
         source = self._shelf.source(item, index)
         link = self._links.link(self._agency)
         try:
-            await link.transfer(item.message_id, index, offset, source)
+            await link.transfer(
+                item.message_id, index, offset=offset, source=source, epoch=self._sessions.own_epoch
+            )
         finally:
             log.info("transfer.ended", message_id=message_id, part=index, sent=source.sent)
 

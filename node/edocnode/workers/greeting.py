@@ -110,6 +110,7 @@ class Greeter:
             log.exception("recovery.failed", agency=agency, count=count)
             return
         log.info("recovery.done", agency=agency, count=count)
+        await self._greet_many([agency])  # the alarm ends with a hello that tells of no loss
 
     async def _take_back(self, agency: str, item: Recovered) -> bool:
         """Adopts what holds; what does not is left out and keeps nothing else from coming back."""

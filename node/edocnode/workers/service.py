@@ -30,7 +30,7 @@ class OpenSession:
         Raises:
             EpochSupersededError: A newer start of the peer is known.
         """
-        self.sessions.check_epoch(self.meeting)
+        self.sessions.check_epoch(self.agency, self.meeting.epoch)
 
 
 class NodeService:
@@ -60,13 +60,26 @@ class NodeService:
         """Answers parcels."""
         return await self._desk.answer(agency, parcels)
 
-    async def receive_part(self, agency: str, message_id: MessageId, index: int) -> Incoming:
+    async def receive_part(
+        self, agency: str, message_id: MessageId, index: int, *, epoch: bytes
+    ) -> Incoming:
         """Opens a part of an offer for its bytes.
 
         Raises:
             DocumentUnknownError: No such offer of this agency.
+            EpochSupersededError: A newer start of the peer is known.
         """
+        await self._sessions.remember_epoch(agency)
+        self._sessions.check_epoch(agency, epoch)
         return await self._staging.receive(agency, message_id, index)
+
+    def check_epoch(self, agency: str, epoch: bytes) -> None:
+        """Lets a transfer go on.
+
+        Raises:
+            EpochSupersededError: A newer start of the peer is known.
+        """
+        self._sessions.check_epoch(agency, epoch)
 
     async def lost_by(self, agency: str) -> Sequence[Recovered]:
         """What a restored peer lost, as far as it is here."""

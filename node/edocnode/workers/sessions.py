@@ -48,13 +48,11 @@ class Meeting:
 
     Attributes:
         epoch: The peer's epoch, 16 bytes; empty while it cannot seal.
-        superseded: The peer speaks from an epoch older than one known here.
         tail_lost: The peer was restored and has not fetched what it lost yet.
     """
 
     agency: str
     epoch: bytes
-    superseded: bool
     tail_lost: bool
 
 
@@ -102,6 +100,11 @@ class Sessions:
         """Calls ``listener(agency, version)`` when a peer holds a newer directory."""
         self._on_newer_directory.append(listener)
 
+    @property
+    def own_epoch(self) -> bytes:
+        """The epoch from which this node speaks, 16 bytes; empty before the first."""
+        return self._sealer.epoch
+
     async def hello_to(self, agency: str) -> Hello:
         """What this node says to a peer."""
         known = await self._journals.journal_of(agency)
@@ -114,7 +117,7 @@ class Sessions:
             known_opening=known.opening,
             directory=self._directory().mark,
             time=self._clock(),
-            tail_lost=agency in self._lost,
+            tail_lost=agency in self._lost or await self._lost_before_start(agency),
         )
 
     async def meet(self, agency: str, hello: Hello) -> Meeting:
@@ -144,19 +147,27 @@ class Sessions:
                 newer(agency, hello.directory.version)
         return meeting
 
-    def check_epoch(self, meeting: Meeting) -> None:
-        """Lets a stream go on only while its epoch is the newest of its agency.
+    async def remember_epoch(self, agency: str) -> None:
+        """Recalls an agency's newest epoch when it said no hello since this node started."""
+        if agency not in self._epochs:
+            known = await self._journals.journal_of(agency)
+            self._epochs.setdefault(agency, known.epoch)
+
+    def check_epoch(self, agency: str, epoch: bytes) -> None:
+        """Lets a call go on only while its epoch is the newest of its agency.
+
+        Args:
+            epoch: 16 bytes; empty while the agency cannot seal, which is let through.
 
         Raises:
-            EpochSupersededError: A newer start of the agency said hello since.
+            EpochSupersededError: A newer start of the agency is known.
         """
-        newest = self._epochs.get(meeting.agency, b"")
-        if meeting.superseded or (meeting.epoch and newest > meeting.epoch):
+        newest = self._epochs.get(agency, b"")
+        if epoch and newest > epoch:
             raise EpochSupersededError(
-                f"A newer start of the node of {meeting.agency} is known: epoch "
-                f"{uuid_text(newest)}.",
+                f"A newer start of the node of {agency} is known: epoch {uuid_text(newest)}.",
                 hint="Stop the other copy, then run: edocnode takeover --yes",
-                agency=meeting.agency,
+                agency=agency,
                 epoch=uuid_text(newest),
             )
 
@@ -194,7 +205,7 @@ class Sessions:
 
     async def _judge(self, agency: str, hello: Hello) -> Meeting:
         if hello.opening is None:
-            return Meeting(agency=agency, epoch=b"", superseded=False, tail_lost=False)
+            return Meeting(agency=agency, epoch=b"", tail_lost=False)
         chain = await asyncio.to_thread(self._read_chain, agency, hello.opening, hello.earlier)
         opened = chain[0]
         # Receipts may have come under the new epoch before its opening did: they lose nothing.
@@ -202,7 +213,7 @@ class Sessions:
         verdict = judge_hello(known, chain)
         if verdict.kind is HelloKind.SUPERSEDED:
             self._epochs[agency] = known.epoch
-            return Meeting(agency=agency, epoch=opened.epoch, superseded=True, tail_lost=False)
+            return Meeting(agency=agency, epoch=opened.epoch, tail_lost=False)
         if verdict.lost is not None and verdict.kind is not HelloKind.SAME:
             await self._note_lost_tail(agency, verdict.lost)
         if known.opening is None or known.opening.seal.data != hello.opening.seal.data:
@@ -211,13 +222,11 @@ class Sessions:
                 await self._two_histories(agency, rival, hello.opening.seal)
         if verdict.kind is not HelloKind.SAME:
             await self._journals.note_opening(agency, hello.opening, self._clock())
-        elif verdict.lost is not None and await self._has_alarm(TAIL_LOST, agency):
-            self._lost[agency] = verdict.lost  # perhaps restarted before all was fetched
+        if agency not in self._lost and await self._has_alarm(TAIL_LOST, agency):
+            await self._recall_lost_tail(agency, chain)
         self._epochs[agency] = opened.epoch
         self._openings[agency] = opened
-        return Meeting(
-            agency=agency, epoch=opened.epoch, superseded=False, tail_lost=agency in self._lost
-        )
+        return Meeting(agency=agency, epoch=opened.epoch, tail_lost=agency in self._lost)
 
     async def _note_lost_tail(self, agency: str, opened: OpenedEpoch) -> None:
         """A restored peer: what it acknowledged and lost is offered again, before all else."""
@@ -231,20 +240,36 @@ class Sessions:
         await self._alarms.raise_alarm(TAIL_LOST, agency, message, self._clock())
         log.warning("peer.tail_lost", agency=agency, again=again)
 
+    async def _recall_lost_tail(self, agency: str, chain: Sequence[OpenedEpoch]) -> None:
+        """After a restart here: finds again which opening left seals out, to give them back."""
+        for place, opened in enumerate(chain):
+            known = await self._journals.journal_of(agency, opened.epoch)
+            lost = judge_hello(known, chain[place:]).lost
+            if lost is not None:
+                self._lost[agency] = lost
+                return
+
+    async def _lost_before_start(self, agency: str) -> bool:
+        """Whether a peer that was not met since this start had not fetched what it lost."""
+        return agency not in self._openings and await self._has_alarm(TAIL_LOST, agency)
+
     async def _hear_of_self(self, agency: str, hello: Hello) -> None:
         """What the peer knows of this node: a newer copy of it, or a tail it has lost."""
         if hello.known_opening is not None:
             opened = await asyncio.to_thread(self._read_opening, self._agency, hello.known_opening)
             if self._sealer.epoch and opened.epoch > self._sealer.epoch:
                 await self._sealer.superseded(opened.epoch, agency)
-        if hello.tail_lost:
-            message = (
-                f"Tail lost at restore: {agency} knows seals of this node that its journal does "
-                f"not continue. What {agency} holds is being given back."
-            )
-            await self._alarms.raise_alarm(OWN_TAIL_LOST, agency, message, self._clock())
-            for listener in self._on_own_loss:
-                listener(agency)
+        if not hello.tail_lost:
+            await self._alarms.clear_alarm(OWN_TAIL_LOST, agency)
+            return
+        message = (
+            f"Tail lost at restore: {agency} knows seals of this node that its journal does "
+            f"not continue. What {agency} holds is being given back."
+        )
+        await self._alarms.raise_alarm(OWN_TAIL_LOST, agency, message, self._clock())
+        log.warning("own.tail_lost", told_by=agency)
+        for listener in self._on_own_loss:
+            listener(agency)
 
     async def _watch_clock(self, agency: str, hello: Hello) -> None:
         now = self._clock()

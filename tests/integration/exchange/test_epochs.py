@@ -7,13 +7,17 @@ from pathlib import Path
 
 import pytest
 
+from edoccore.signing.statements import Head, uuid_bytes
 from edockit.grpc_client import unix_channel
 from edocnet.admin.v1 import admin_service_pb2 as admin_messages
 from edocnet.admin.v1 import admin_service_pb2_grpc as admin_services
 from edocnet.exchange.v1 import exchange_service_pb2 as messages
 from edocnet.office.v1 import office_service_pb2 as offices
+from edocnode.domain.exchange import Need
 from edocnode.rpc.messages import batch_to_message
 from tests.integration.exchange.conftest import Card, Scene
+from tests.integration.exchange.test_parts import LARGE
+from tests.support.bad_peer import Ended, Stream, place
 from tests.support.nodes import TestNode, free_port, make_pair, running, until
 
 SEQS = "SELECT epoch, to_node, count(*), count(DISTINCT seq) FROM delivery_envelope GROUP BY 1, 2"
@@ -89,6 +93,40 @@ async def test_an_older_start_is_refused_streams_and_shown_the_newer_opening(sce
     assert scene.node.inbox() == 200
 
 
+async def test_an_older_start_pushes_no_bytes_of_a_part(scene: Scene) -> None:
+    peer, letter = scene.peer, scene.peer.letter(LARGE)
+    older = uuid_bytes(peer.agency.epoch)
+    async with peer.connect() as connection, connection.stream() as stream:
+        await stream.exchange(peer.offer(letter))
+        under_way = Stream(connection.call("Transfer"))
+        await under_way.write(place(letter, 1, epoch=older))
+        await under_way.read()
+        await under_way.write(messages.TransferRequest(chunk=LARGE[:1000]))
+        await under_way.read()
+        peer.open_epoch()
+        await connection.say_hello()
+        ended = await under_way.refused(messages.TransferRequest(chunk=LARGE[1000:]))
+        assert ended.reason == "EPOCH_SUPERSEDED"
+        with pytest.raises(Ended, match="EPOCH_SUPERSEDED"):
+            await connection.transfer(letter, 0, letter.parts[0], epoch=older)
+        with pytest.raises(Ended, match="REQUEST_INVALID"):
+            await connection.transfer(letter, 0, letter.parts[0], epoch=older + b"x")
+    await scene.node.stop()
+    await scene.node.start()  # which must not forget the newer start
+    peer.address = scene.node.address
+    async with peer.connect() as connection:
+        with pytest.raises(Ended, match="EPOCH_SUPERSEDED"):
+            await connection.transfer(letter, 1, LARGE[1000:], epoch=older)
+        async with connection.stream() as stream:
+            (need,) = await stream.exchange(peer.offer(letter))
+            assert isinstance(need, Need)
+            assert [(item.index, item.offset) for item in need.parts] == [(0, 0), (1, 1000)]
+            await connection.transfer(letter, 0, letter.parts[0])
+            await connection.transfer(letter, 1, LARGE[1000:])
+            (answer,) = await stream.exchange(peer.offer(letter))
+            assert scene.told(answer) == ("received", "")
+
+
 async def test_a_restored_folder_is_told_as_lost_tail_and_gets_back_what_it_lost(
     tmp_path: Path,
 ) -> None:
@@ -111,13 +149,13 @@ async def test_a_restored_folder_is_told_as_lost_tail_and_gets_back_what_it_lost
         marks = ",".join("?" * len(lost))
         query = f"SELECT count(*) FROM delivery WHERE message_id IN ({marks}) AND state = ?"
         await until(lambda: second.count(query, *lost, "delivered") == 15, within_s=30)
-        assert "OWN_TAIL_LOST" in second.alarms()
         async with second.office() as office:
             shown = await office.ListOutbox(offices.ListOutboxRequest(limit=100))
         assert {item.message_id for item in back} <= {
             delivery.message_id for item in shown.documents for delivery in item.deliveries
         }
         await until(lambda: "TAIL_LOST" not in first.alarms())
+        await until(lambda: "OWN_TAIL_LOST" not in second.alarms())
         news = [await second.send(b"new", to=["H29"]) for _ in range(5)]
         await second.delivered(*news)
         await first.delivered(*[await first.send(b"new", to=["G01"]) for _ in range(5)])
@@ -125,6 +163,24 @@ async def test_a_restored_folder_is_told_as_lost_tail_and_gets_back_what_it_lost
         assert "TWO_HISTORIES" not in first.alarms() | second.alarms()
         for node in (first, second):
             assert all(count == distinct for _, _, count, distinct in node.rows(SEQS))
+
+
+async def test_a_lost_tail_is_still_told_when_both_sides_start_again_before_it_is_given_back(
+    scene: Scene,
+) -> None:
+    peer = scene.peer
+    async with peer.stream() as stream:
+        await scene.good(stream, 1)
+    restored = peer.open_epoch()  # goes on from nothing
+    async with peer.connect() as connection:
+        assert (await connection.say_hello()).tail_lost
+    peer.open_epoch(previous=Head(epoch=peer.agency.epoch, size=1, root="0" * 64))
+    await scene.node.stop()
+    await scene.node.start()
+    peer.address = scene.node.address
+    async with peer.connect() as connection:
+        assert (await connection.say_hello(earlier=(restored,))).tail_lost
+    assert "TAIL_LOST" in scene.node.alarms()
 
 
 async def test_what_a_restored_folder_lost_is_told_while_it_is_given_back(tmp_path: Path) -> None:

@@ -14,21 +14,39 @@ from edoccore.signing.seal import SealedStatement
 from edoccore.signing.statements import Receipt, Result, time_text, uuid_bytes
 from edocnet.exchange.v1 import exchange_service_pb2 as messages
 from edocnode.domain.exchange import Recovered
-from edocnode.rpc.messages import recovered_to_message
+from edocnode.rpc.messages import hello_to_message, recovered_to_message
 from tests.integration.exchange.conftest import make_nation
 from tests.support.bad_peer import BadPeer, BadRecipient, Letter, now
 from tests.support.nodes import TestNode, free_port, make_node, running, until
 
 
 class BadGiver(BadRecipient):
-    """Gives back whatever a test wants."""
+    """Gives back whatever a test wants.
+
+    Attributes:
+        tail_lost: What its hellos say; ends when the node has all that is given.
+        stays: It goes on saying so nevertheless.
+    """
 
     given: list[Recovered]
+    tail_lost = True
+    stays = False
+
+    async def Hello(  # noqa: N802
+        self, request: messages.HelloRequest, context: object
+    ) -> messages.HelloResponse:
+        """Says hello."""
+        return messages.HelloResponse(
+            hello=hello_to_message(self.peer.hello(tail_lost=self.tail_lost))
+        )
 
     async def Recover(  # noqa: N802
         self, request: messages.RecoverRequest, context: object
     ) -> AsyncIterator[messages.RecoverResponse]:
         """Gives it back."""
+        if request.complete:
+            self.tail_lost = self.stays
+            return
         for item in self.given:
             yield recovered_to_message(item)
 
@@ -117,3 +135,41 @@ async def test_what_does_not_hold_is_left_out_and_the_rest_comes_back(
         await until(lambda: states(scene.node))
         await asyncio.sleep(0.2)
         assert states(scene.node) == wanted
+
+
+def lost_by(node: TestNode) -> set[str]:
+    """Agencies for which the node alarms that its own tail was lost."""
+    found = node.rows("SELECT subject FROM alarm WHERE kind = 'OWN_TAIL_LOST'")
+    return {subject for (subject,) in found}
+
+
+async def test_the_alarm_about_the_own_tail_ends_once_each_peer_has_given_back(
+    tmp_path: Path,
+) -> None:
+    scene = Scene(tmp_path)
+    scene.giver.stays = True
+    letter = scene.owner.letter()
+    async with scene.restored(scene.item(letter)):
+        await until(lambda: states(scene.node))
+        nation = scene.giver.peer.nation
+        other = BadPeer(nation, nation.agencies["H30"], scene.node.agency, scene.node.address)
+        async with other.connect() as connection:
+            await connection.say_hello(tail_lost=True)
+            await asyncio.sleep(0.2)
+            assert lost_by(scene.node) == {"H29", "H30"}
+            scene.giver.stays = scene.giver.tail_lost = False
+            again = BadPeer(nation, scene.giver.peer.agency, scene.node.agency, scene.node.address)
+            async with again.connect() as connection_again:
+                await connection_again.say_hello()
+            assert lost_by(scene.node) == {"H30"}
+            await connection.say_hello()
+        assert lost_by(scene.node) == set()
+
+
+async def test_the_alarm_about_the_own_tail_ends_when_all_is_back_without_waiting_for_a_call(
+    tmp_path: Path,
+) -> None:
+    scene = Scene(tmp_path)
+    async with scene.restored(scene.item(scene.owner.letter())):
+        await until(lambda: states(scene.node))
+        await until(lambda: not lost_by(scene.node))

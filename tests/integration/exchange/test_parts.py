@@ -217,6 +217,10 @@ async def test_t12_after_three_damaged_transfers_a_message_is_held(
         delivery = await node.delivery(held)
     assert delivery.reason == "PART_DIGEST_MISMATCH"
     assert recipient.transfers == 3
+    opened = node.count("SELECT count(*) FROM seal WHERE agency = 'G01' AND seal_index = 0")
+    assert opened == 1
+    (epoch,) = node.rows("SELECT DISTINCT epoch FROM delivery_envelope")
+    assert set(recipient.transfer_epochs) == {bytes(epoch[0])}
 
 
 async def test_t12_a_part_damaged_on_the_sender_s_disk_is_held_and_never_delivered(

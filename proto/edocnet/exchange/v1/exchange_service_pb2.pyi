@@ -729,22 +729,28 @@ class PartPlace(_message.Message):
     MESSAGE_ID_FIELD_NUMBER: _builtins.int
     INDEX_FIELD_NUMBER: _builtins.int
     OFFSET_FIELD_NUMBER: _builtins.int
+    EPOCH_FIELD_NUMBER: _builtins.int
     message_id: _builtins.bytes
     """Message id of the offered envelope, 16 bytes."""
     index: _builtins.int
     """Index of the part."""
     offset: _builtins.int
     """First byte that will be sent; the answer may name a lower or higher one, which then holds."""
+    epoch: _builtins.bytes
+    """The sender's epoch as in its hello, 16 bytes; empty while it cannot seal. When a newer one of
+    that agency is known, or becomes known on the way, the transfer ends with EPOCH_SUPERSEDED.
+    """
     def __init__(
         self,
         *,
         message_id: _builtins.bytes = ...,
         index: _builtins.int = ...,
         offset: _builtins.int = ...,
+        epoch: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["index", b"index", "message_id", b"message_id", "offset", b"offset"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "index", b"index", "message_id", b"message_id", "offset", b"offset"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
