@@ -96,11 +96,11 @@ def judge_hello(known: PeerJournal, chain: Sequence[OpenedEpoch]) -> HelloVerdic
     """
     newest = chain[0]
     if known.opening is None:
-        return HelloVerdict(kind=HelloKind.FIRST, lost=_leaves_out(known, chain))
+        return HelloVerdict(kind=HelloKind.FIRST, lost=left_out(known, chain))
     if newest.epoch < known.epoch:
         return HelloVerdict(kind=HelloKind.SUPERSEDED, lost=None)
     kind = HelloKind.SAME if newest.epoch == known.epoch else HelloKind.NEWER
-    return HelloVerdict(kind=kind, lost=_leaves_out(known, chain))
+    return HelloVerdict(kind=kind, lost=left_out(known, chain))
 
 
 def is_after_successor(seal: VerifiedSeal, newest: OpenedEpoch) -> bool:
@@ -108,11 +108,15 @@ def is_after_successor(seal: VerifiedSeal, newest: OpenedEpoch) -> bool:
     return uuid_bytes(seal.seal.epoch) < newest.epoch and seal.time > newest.time
 
 
-def _leaves_out(known: PeerJournal, chain: Sequence[OpenedEpoch]) -> OpenedEpoch | None:
+def left_out(known: PeerJournal, chain: Sequence[OpenedEpoch]) -> OpenedEpoch | None:
     """The opening that goes on from before the highest seal known, if one does.
 
     An epoch that nobody met may lie between: only the opening that follows on an epoch at or
     before the one known says what became of it.
+
+    Args:
+        known: As for ``judge_hello``.
+        chain: As for ``judge_hello``.
     """
     if known.highest is None:
         return None

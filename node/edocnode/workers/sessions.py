@@ -29,6 +29,7 @@ from edocnode.domain.sessions import (
     OpenedEpoch,
     is_after_successor,
     judge_hello,
+    left_out,
     read_opening,
 )
 from edocnode.workers.sealer import Sealer
@@ -244,7 +245,7 @@ class Sessions:
         """After a restart here: finds again which opening left seals out, to give them back."""
         for place, opened in enumerate(chain):
             known = await self._journals.journal_of(agency, opened.epoch)
-            lost = judge_hello(known, chain[place:]).lost
+            lost = left_out(known, chain[place:])
             if lost is not None:
                 self._lost[agency] = lost
                 return
