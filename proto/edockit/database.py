@@ -4,9 +4,10 @@ The same code runs on SQLite in a file (``sqlite:///path``), SQLite in memory (`
 tests) and PostgreSQL (``postgresql+psycopg://...``). It knows nothing of any table.
 
 SQLite is opened for durability first: WAL with ``synchronous=FULL`` (with NORMAL a power cut
-loses acknowledged commits), BEGIN IMMEDIATE for writes (a deferred transaction that reads before
-it writes fails under concurrency), and only the writing connection checkpoints, which keeps clear
-of the WAL-reset fault of SQLite before 3.51.3.
+loses acknowledged commits), the names of its files synced before the first write, BEGIN IMMEDIATE
+for writes (a deferred transaction that reads before it writes fails under concurrency), and only
+the writing connection checkpoints, which keeps clear of the WAL-reset fault of SQLite before
+3.51.3.
 
 On PostgreSQL a connection lost before COMMIT fails the writes of that group only, and the next
 group connects again. A connection lost during COMMIT leaves an outcome nobody knows: those
@@ -23,6 +24,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import sqlalchemy
@@ -31,8 +33,8 @@ from sqlalchemy.engine import URL, Connection, Dialect, Engine, make_url
 from sqlalchemy.pool import NullPool, QueuePool, StaticPool
 from sqlalchemy.types import BigInteger, TypeDecorator
 
-from edoccore.errors import DataFolderError, EdocError, SettingsError
-from edockit import storage_errors
+from edoccore.errors import DataFolderError, EdocError, SettingsError, StorageFailedError
+from edockit import files, storage_errors
 from edockit.group_writer import GroupWriter
 
 if TYPE_CHECKING:
@@ -314,13 +316,35 @@ def _sqlite_engine(url: URL, pool: type[sqlalchemy.Pool], *, writing: tuple[str,
         url, poolclass=pool, connect_args=_SQLITE_CONNECT, hide_parameters=True
     )
     _set_up_sqlite(engine, writing, "BEGIN IMMEDIATE")
+    if url.database is not None:
+        path = Path(url.database)
+        event.listen(engine, "connect", lambda driver, _record: _make_names_durable(driver, path))
     return engine
+
+
+def _make_names_durable(driver: sqlite3.Connection, path: Path) -> None:
+    """Has the names of the database and of its WAL on the disk before anything is written.
+
+    SQLite syncs the folder too, and goes on when that fails; then a power cut would take the WAL
+    with all that was acknowledged.
+
+    Raises:
+        StorageFailedError: The disk failed, or it cannot hold a WAL.
+    """
+    mode = driver.execute("PRAGMA journal_mode").fetchone()[0]
+    if mode != "wal":
+        raise StorageFailedError(
+            f"the database {path} cannot be opened with a write-ahead log (mode {mode!r})",
+            hint="check the disk (dmesg, smartctl); the data folder must lie on a local disk",
+        )
+    driver.execute("SELECT count(*) FROM sqlite_schema").fetchall()  # which makes the WAL
+    files.fsync_folder(path.parent)
 
 
 def _set_up_sqlite(engine: Engine, pragmas: tuple[str, ...], begin: str) -> None:
     def on_connect(driver: sqlite3.Connection, _record: object) -> None:
         for pragma in pragmas:
-            driver.execute(f"PRAGMA {pragma}")
+            driver.execute(f"PRAGMA {pragma}").fetchall()  # some fail only at their last row
 
     def on_begin(connection: Connection) -> None:
         connection.exec_driver_sql(begin)
@@ -369,6 +393,7 @@ def _make_file(path: str) -> None:
             hint="check that the folder exists and belongs to this user",
             path=path,
         ) from error
+    files.fsync_folder(Path(path).absolute().parent)
     if os.stat(path).st_mode & 0o077:
         raise DataFolderError(
             f"others may read the database file {path}",

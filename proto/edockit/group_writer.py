@@ -238,6 +238,8 @@ class GroupWriter:
     def _judge(self, error: BaseException) -> BaseException:
         """Names what a write raised, and stops the writer when the disk cannot be trusted."""
         verdict = storage_errors.from_database(error)
+        if isinstance(error, StorageFailedError):  # of a file beside the database
+            self._stop(error)
         if verdict is None:
             return error
         verdict.__cause__ = error

@@ -13,7 +13,7 @@ import pytest
 SMALL_DISK_BYTES = 1024 * 1024
 
 
-def _unavailable(reason: str) -> None:
+def unavailable(reason: str) -> None:
     if os.environ.get("CI") == "true":
         pytest.fail(reason)
     pytest.skip(reason)
@@ -34,7 +34,7 @@ def small_disk_of(point: Path, size_bytes: int) -> Iterator[Path]:
     command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(point)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        _unavailable(f"a small disk cannot be mounted here: {done.stderr.strip()}")
+        unavailable(f"a small disk cannot be mounted here: {done.stderr.strip()}")
     try:
         yield point
     finally:
@@ -62,7 +62,7 @@ def run_with_failing_fsync(
     """
     strace = shutil.which("strace")
     if strace is None:
-        _unavailable("strace is not installed (apt-get install strace)")
+        unavailable("strace is not installed (apt-get install strace)")
     fault = f"inject=fsync,fdatasync:error=EIO:when={when}"
     command = [str(strace), "-f", "-q", "-o", "/dev/null", "-P", str(path)]
     command += ["-e", "trace=fsync,fdatasync", "-e", fault, sys.executable, "-c", script]

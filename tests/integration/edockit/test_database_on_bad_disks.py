@@ -4,6 +4,7 @@ import contextlib
 import os
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -12,7 +13,8 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from edoccore.errors import DiskFullError
+from edoccore.errors import DiskFullError, StorageFailedError
+from edockit import database
 from edockit.database import Database
 from tests.support.disks import fill, run_with_failing_fsync
 
@@ -184,3 +186,11 @@ def test_two_hundred_rows_a_commit_are_fast_enough(tmp_path: Path) -> None:
     used = time.process_time() - start
     with contextlib.closing(database):
         assert used / 2_000 < 200e-6  # seconds of CPU a row; 15 to 25 microseconds measured
+
+
+def test_disk_that_cannot_hold_a_write_ahead_log_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "node.db"
+    with contextlib.closing(sqlite3.connect(path)) as driver:
+        assert driver.execute("PRAGMA journal_mode").fetchone() == ("delete",)
+        with pytest.raises(StorageFailedError, match="write-ahead log"):
+            database._make_names_durable(driver, path)
