@@ -7,12 +7,18 @@ decision is one transaction: state, journal leaf, status for the sender, event.
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from hashlib import sha256
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from edoccore.errors import DocumentUnknownError, IdAmbiguousError, RequestInvalidError
+from edoccore.errors import (
+    DocumentUnknownError,
+    IdAmbiguousError,
+    RequestInvalidError,
+    StorageDamagedError,
+)
 from edoccore.signing.records import DocumentState
 from edoccore.signing.statements import uuid_text
 from edockit.database import Database
@@ -277,6 +283,13 @@ def _inline_part(connection: Connection, found: Found, index: int) -> bytes | No
         raise DocumentUnknownError(
             f"Part {index} of document {uuid_text(document.document_id)} is no longer here.",
             part=str(index),
+        )
+    if sha256(piece).hexdigest() != part.sha256:
+        raise StorageDamagedError(
+            f"Part {index} of document {uuid_text(document.document_id)} has other bytes in the "
+            f"database than were sealed.",
+            hint="Restore the last backup; peers give back what is newer.",
+            sha256=part.sha256,
         )
     return piece
 

@@ -4,8 +4,11 @@ import os
 from pathlib import Path
 from uuid import UUID
 
+import grpc
 import pytest
 
+from edoccore.errors import StorageDamagedError
+from edoccore.wire.status import raise_for
 from edocnet.office.v1 import office_service_pb2 as offices
 from edocnode.domain.model import INLINE_PARCEL_BYTES, INLINE_PART_BYTES
 from tests.integration.exchange.conftest import Scene
@@ -38,6 +41,28 @@ async def test_parts_of_every_size_are_read_at_the_recipient(
         await first.delivered(sent)
         for index, content in enumerate(contents, 1):
             assert await part_of(second, sent.document_id, index) == content
+
+
+@pytest.mark.parametrize("size", [1_000, INLINE_PART_BYTES + 1])
+async def test_t31_a_part_that_rotted_on_the_disk_is_never_read_as_sound(
+    tmp_path: Path, size: int
+) -> None:
+    _, first, second = make_pair(tmp_path)
+    async with running(first, second):
+        sent = await first.send(os.urandom(size), to=["G01"])
+        await first.delivered(sent)
+        for node, table in ((first, "document"), (second, "incoming")):
+            for blob in (node.data / "blobs").glob("??/*"):
+                content = bytearray(blob.read_bytes())
+                content[size // 2] ^= 1
+                blob.write_bytes(content)
+            ((inline,),) = node.rows(f"SELECT inline FROM {table}")
+            rotten = bytearray(inline)
+            rotten[-1] ^= 1
+            node.write(f"UPDATE {table} SET inline = x'{rotten.hex()}'")
+            with pytest.raises(grpc.aio.AioRpcError) as failed:
+                await part_of(node, sent.document_id, 1)
+            assert isinstance(raise_for(failed.value), StorageDamagedError)
 
 
 async def test_more_than_may_ride_inline_must_be_offered(scene: Scene) -> None:
