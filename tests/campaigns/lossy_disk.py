@@ -115,6 +115,18 @@ class _Open:
     position: int = 0
 
 
+def _load(folder: _Folder, path: Path) -> None:
+    for entry in path.iterdir():
+        if entry.is_dir():
+            below = _Folder()
+            _load(below, entry)
+            folder.durable[entry.name] = below
+        elif entry.is_file():
+            content = entry.read_bytes()
+            folder.durable[entry.name] = _File(bytearray(content), size=len(content))
+    folder.now |= folder.durable
+
+
 class LossyDisk:
     """The disk of one process under one folder, which was empty at its start."""
 
@@ -124,6 +136,10 @@ class LossyDisk:
         self._top = _Folder()
         self._open: dict[int, _Open] = {}
         self._syncing: dict[int, int] = {}  # by thread: what was pending when its fsync began
+
+    def preload(self) -> None:
+        """Takes what the folder holds already; it has been there for long, so it is durable."""
+        _load(self._top, self._root)
 
     def apply(self, call: Call) -> None:
         """Follows a call.

@@ -30,12 +30,14 @@ LARGE_SHARE = 0.02
 PATIENCE_S = 60
 RETRY_S = 0.05
 # Not acknowledged, not refused either: the node died, or its database did.
-UNANSWERED = {
-    grpc.StatusCode.UNAVAILABLE,
-    grpc.StatusCode.CANCELLED,
-    grpc.StatusCode.UNKNOWN,
-    grpc.StatusCode.INTERNAL,
-}
+UNANSWERED = frozenset(
+    {
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.CANCELLED,
+        grpc.StatusCode.UNKNOWN,
+        grpc.StatusCode.INTERNAL,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +151,7 @@ class Load:
     threads: int = 2
     seed: int = 0
     pause_s: float = 0.0
+    patient_with: frozenset[grpc.StatusCode] = UNANSWERED
     acknowledged: list[Acknowledged] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
     _stop: threading.Event = field(default_factory=threading.Event)
@@ -189,7 +192,7 @@ class Load:
             try:
                 return office.submit(content, to=[self.to], request_id=request_id)
             except grpc.RpcError as error:
-                if error.code() not in UNANSWERED or time.monotonic() > deadline:
+                if error.code() not in self.patient_with or time.monotonic() > deadline:
                     raise
                 time.sleep(RETRY_S)
             finally:

@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+import threading
+from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass, field
+from typing import Any
 
 PIECE_BYTES = 64 * 1024
 
@@ -14,28 +16,62 @@ class Proxy:
 
     Attributes:
         target: Port on this machine.
-        port: Where it listens.
+        host: Address of the target, and where it listens.
+        port: Where it listens; 0: a free one.
         to_target: Bytes passed on towards the target, over all connections.
         delay_s: Waited before each piece is passed on.
+        rate_bytes_s: Passed on at most, in each direction of each connection; 0: no bound.
         blackhole: Nothing is passed on, in either direction, and nobody is told.
+        refuse: New connections are reset.
         on_bytes: Called after each piece with ``to_target``.
     """
 
     target: int
+    host: str = "127.0.0.1"
     port: int = 0
     to_target: int = 0
     connections: int = 0
     delay_s: float = 0
+    rate_bytes_s: int = 0
     blackhole: bool = False
     refuse: bool = False
     on_bytes: Callable[[int], None] = lambda _: None
     _server: asyncio.Server | None = None
     _writers: set[asyncio.StreamWriter] = field(default_factory=set)
+    _targets: set[asyncio.StreamWriter] = field(default_factory=set)
+    _abandoned: bool = False
+    _healed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def open(self) -> None:
+        """Listens from now on."""
+        self._server = await asyncio.start_server(self._serve, self.host, self.port)
+        self.port = int(self._server.sockets[0].getsockname()[1])
+
+    async def close(self) -> None:
+        """Ends it and every connection."""
+        assert self._server is not None
+        self._server.close()
+        self.heal()
+        await self._server.wait_closed()
 
     def cut(self) -> None:
         """Resets every open connection."""
         for writer in list(self._writers):
             writer.transport.abort()
+
+    def abandon(self) -> None:
+        """Leaves callers with connections of which the other end is gone and never says so."""
+        self._abandoned = True
+        self._healed.clear()
+        for writer in list(self._targets):
+            writer.transport.abort()
+
+    def heal(self) -> None:
+        """Spoils nothing any more; what was spoilt is reset."""
+        self.delay_s, self.rate_bytes_s, self.blackhole, self.refuse = 0, 0, False, False
+        self._abandoned = False
+        self._healed.set()
+        self.cut()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self.refuse:
@@ -43,20 +79,24 @@ class Proxy:
             return
         self.connections += 1
         try:
-            there, back = await asyncio.open_connection("127.0.0.1", self.target)
+            there, back = await asyncio.open_connection(self.host, self.target)
         except OSError:
             writer.transport.abort()
             return
         both = {writer, back}
         self._writers |= both
+        self._targets.add(back)
         try:
             await asyncio.gather(self._pass(reader, back, counted=True), self._pass(there, writer))
         except OSError:
             pass  # the connection was cut, which is what this is for
         finally:
+            back.transport.abort()
+            self._targets.discard(back)
+            if self._abandoned:
+                await self._healed.wait()
             self._writers -= both
-            for end in both:
-                end.transport.abort()
+            writer.transport.abort()
 
     async def _pass(
         self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, *, counted: bool = False
@@ -64,6 +104,8 @@ class Proxy:
         while piece := await source.read(PIECE_BYTES):
             if self.delay_s:
                 await asyncio.sleep(self.delay_s)
+            if self.rate_bytes_s:
+                await asyncio.sleep(len(piece) / self.rate_bytes_s)
             if self.blackhole:
                 continue
             sink.write(piece)
@@ -79,11 +121,38 @@ class Proxy:
 async def proxy(target: int) -> AsyncIterator[Proxy]:
     """Runs a proxy to a port for a block."""
     made = Proxy(target)
-    made._server = await asyncio.start_server(made._serve, "127.0.0.1", 0)
-    made.port = int(made._server.sockets[0].getsockname()[1])
+    await made.open()
     try:
         yield made
     finally:
-        made._server.close()
-        made.cut()
-        await made._server.wait_closed()
+        await made.close()
+
+
+class ThreadedProxy:
+    """A proxy beside tests that run no event loop: in a thread of its own."""
+
+    def __init__(self, host: str, target: int) -> None:
+        """Takes the target; listens at once, on a free port of the same address."""
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+        self.proxy = Proxy(target, host)
+        self._await(self.proxy.open())
+
+    def call(self, change: Callable[[Proxy], object]) -> None:
+        """Changes the proxy."""
+
+        async def apply() -> None:
+            change(self.proxy)
+
+        self._await(apply())
+
+    def close(self) -> None:
+        """Ends it."""
+        self._await(self.proxy.close())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def _await(self, work: Coroutine[Any, Any, object]) -> None:
+        asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
