@@ -24,6 +24,7 @@ LOCKS = {
     "postgres": RUNTIME + POSTGRES,
     "build": GROUPS["build"],
     "dev": RUNTIME + POSTGRES + GROUPS["build"] + GROUPS["dev"],
+    "fuzz": GROUPS["fuzz"],
     "proto": [
         line
         for line in (FOLDER / "proto.in").read_text(encoding="utf-8").splitlines()

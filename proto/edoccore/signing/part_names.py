@@ -69,9 +69,9 @@ def _why_unsafe(name: str) -> str | None:
     """Returns what is wrong with the name itself or with what it looks like; None if nothing."""
     if not name:
         return "it is empty"
-    if fault := text_fault(name):
+    if len(name) <= MAX_NAME_BYTES and (fault := text_fault(name)):
         return fault
-    if len(name.encode()) > MAX_NAME_BYTES:
+    if len(name) > MAX_NAME_BYTES or len(name.encode()) > MAX_NAME_BYTES:
         return f"it has more than {MAX_NAME_BYTES} bytes in UTF-8"
     return _why_unsafe_spelling(name) or _why_unsafe_spelling(_folded(name))
 

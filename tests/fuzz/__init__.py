@@ -1,0 +1,1 @@
+"""Bytes from outside against every parser: see tests/README.md, Fuzzing."""
