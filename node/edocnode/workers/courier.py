@@ -33,8 +33,9 @@ from edocnode.domain.delivery import (
 )
 from edocnode.domain.exchange import Answer, DeliveryStream, Need, Parcel, PeerLinks
 from edocnode.domain.lanes import TRANSFERS, WAITING_TRANSFERS
-from edocnode.domain.model import DeliveryOutcome, Lane, QueuedDelivery
+from edocnode.domain.model import DeliveryOutcome, DeliveryState, Lane, QueuedDelivery
 from edocnode.domain.ports import Outbox
+from edocnode.domain.sharing import OneAhead
 from edocnode.domain.window import Mark, Window
 from edocnode.workers.answers import AnswerReader
 from edocnode.workers.parts import PartShelf
@@ -80,6 +81,7 @@ class Courier:
         self._open: dict[bytes, tuple[Mark, int]] = {}  # offered, answer outstanding; with bytes
         self._moving: dict[bytes, Lane] = {}  # parts travel, or wait for their place
         self._again: list[bytes] = []  # parts have arrived, to be offered again
+        self._one_ahead = OneAhead()
         self._answered = 0.0  # by the loop's clock: the last answer, or the first offer after none
         self._transfers = {lane: asyncio.Semaphore(count) for lane, count in TRANSFERS.items()}
         self._window = Window(hello_s=0)
@@ -188,7 +190,8 @@ class Courier:
         return asyncio.get_running_loop().time() + IDLE.total_seconds()
 
     async def _send(self, stream: DeliveryStream, digests: Sequence[bytes]) -> None:
-        for batch in batches([self._held[digest] for digest in digests]):
+        now = [item for item in digests if self._one_ahead.may_go(item, self._held[item])]
+        for batch in batches([self._held[digest] for digest in now]):
             parcels, damaged = await asyncio.to_thread(self._pack, batch)
             await self._set_aside(damaged)
             if not parcels:
@@ -242,7 +245,7 @@ class Courier:
         outcomes = [self._not_moved(item, error) for item, error in damaged]
         await self._outbox.record(outcomes, self._clock())
         for item, _ in damaged:
-            del self._held[_digest(item)]
+            self._let_go(_digest(item), delivered=False)
 
     async def _read(self, stream: DeliveryStream, tasks: asyncio.TaskGroup) -> None:
         async for answers in stream.answers():
@@ -262,8 +265,16 @@ class Courier:
             return
         outcomes = await asyncio.to_thread(self._reader.read, pairs)
         await self._outbox.record(outcomes, self._clock())
-        for _, answer in pairs:
-            del self._held[answer.envelope_digest]
+        delivered = {
+            outcome.message_id for outcome in outcomes if outcome.state is DeliveryState.DELIVERED
+        }
+        for item, answer in pairs:
+            self._let_go(answer.envelope_digest, delivered=item.message_id in delivered)
+
+    def _let_go(self, digest: bytes, *, delivered: bool) -> None:
+        """Forgets what was recorded; what waited for its parts to be there is offered."""
+        item = self._held.pop(digest)
+        self._again += self._one_ahead.ended(digest, item, delivered=delivered)
 
     async def _begin_move(self, item: QueuedDelivery, need: Need, tasks: asyncio.TaskGroup) -> None:
         """Lets parts travel, or puts them off when enough of their lane wait already."""
@@ -282,7 +293,7 @@ class Courier:
             jitter=jitter,
         )
         await self._outbox.record([outcome], self._clock())
-        del self._held[need.envelope_digest]
+        self._let_go(need.envelope_digest, delivered=False)
 
     async def _move(self, item: QueuedDelivery, need: Need) -> None:
         """Carries the parts that were asked for, then lets the envelope be offered again."""
