@@ -48,6 +48,7 @@ from edocnode.workers.greeting import Greeter
 from edocnode.workers.parts import PartShelf
 from edocnode.workers.receiving import ReceivingDesk
 from edocnode.workers.room import when_there_is_room
+from edocnode.workers.scheduling import Scheduler
 from edocnode.workers.sealer import SealerState
 from edocnode.workers.service import NodeService
 from edocnode.workers.sessions import Sessions
@@ -99,6 +100,7 @@ class Workers:
     staging: Staging
     service: NodeService
     blobs: BlobFolder
+    scheduler: Scheduler
 
 
 async def serve(
@@ -187,7 +189,8 @@ def _workers(ground: Ground) -> Workers:
     greeter = _greeter(ground, sessions, links)
     _connect(ground, sessions, desk, dispatcher, greeter)
     service = NodeService(sessions=sessions, desk=desk, staging=staging, inbox=store)
-    return Workers(sessions, dispatcher, greeter, links, staging, service, blobs)
+    scheduler = Scheduler(schedule=store, sealer=ground.sealing.sealer, clock=ground.clock)
+    return Workers(sessions, dispatcher, greeter, links, staging, service, blobs, scheduler)
 
 
 def _desk(ground: Ground, sessions: Sessions, staging: Staging) -> ReceivingDesk:
@@ -303,6 +306,7 @@ def _local_parts(ground: Ground, workers: Workers) -> LocalParts:
         store=ground.sealing.store,
         office=SqlOffice(ground.sealing.database),
         sealer=ground.sealing.sealer,
+        scheduler=workers.scheduler,
         directory=ground.keeper,
         greeter=workers.greeter,
         evidence=_evidence_desk(ground, workers),
@@ -329,6 +333,7 @@ def _start(ground: Ground, workers: Workers, where: Ready) -> list[asyncio.Task[
     jobs: list[Coroutine[Any, Any, None]] = [
         ground.keeper.run(),
         workers.dispatcher.run(),
+        workers.scheduler.run(),
         _announce(ground, workers, address),
         _sweep(workers.staging),
     ]

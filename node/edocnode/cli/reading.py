@@ -8,6 +8,7 @@ import typer
 
 from edocnode.cli.context import CommandContext
 from edocnode.cli.wording import (
+    SHOWN,
     URGENCY,
     clock,
     day,
@@ -15,8 +16,10 @@ from edocnode.cli.wording import (
     files,
     official_number,
     plain,
+    several,
     short_ids,
     size,
+    state_counts,
 )
 
 Limit = Annotated[int, typer.Option("--limit", min=1, max=1000, help="At most this many.")]
@@ -58,15 +61,26 @@ def outbox(
     options: CommandContext = context.obj
     with options.office() as office:
         found = office.outbox(agency=agency, state=state, limit=limit, after=after)
-    options.console.data(found, _outbox_text(found["documents"]))
+    options.console.data(found, _outbox_text(found["documents"], state))
     _tell_of_more(options, found, "outbox")
 
 
-def show(context: typer.Context, document: Id) -> None:
+def show(
+    context: typer.Context,
+    document: Id,
+    *,
+    state: Annotated[str, typer.Option("--state", help="Only deliveries in this state.")] = "",
+    limit: Annotated[
+        int, typer.Option("--limit", min=1, max=5000, help="At most this many deliveries.")
+    ] = SHOWN,
+) -> None:
     """Shows all that is known here of one document."""
     options: CommandContext = context.obj
     with options.office() as office:
         found = office.document(document)
+        if found["sent"] is not None:
+            listed = office.deliveries(document, state=state, limit=limit)
+            found["sent"]["deliveries"] = listed["deliveries"]
         record = json.loads(b"".join(office.part(document, 0)))
     options.console.data({**found, "record": record}, _show_text(found, record))
 
@@ -100,7 +114,7 @@ def _inbox_text(documents: list[dict[str, Any]]) -> str:
     return table(*_without_empty(headings, rows))
 
 
-def _outbox_text(documents: list[dict[str, Any]]) -> str:
+def _outbox_text(documents: list[dict[str, Any]], state: str) -> str:
     from edockit.console import table
 
     if not documents:
@@ -113,18 +127,31 @@ def _outbox_text(documents: list[dict[str, Any]]) -> str:
             URGENCY[item["urgency"]],
             plain(official_number(item)),
             plain(item["subject"]),
-            delivery["recipient"],
-            delivery["state"],
-            clock(delivery["since"]),
-            delivery_trouble(delivery),
+            *columns,
         )
         for item in documents
-        for delivery in item["deliveries"]
+        for columns in _delivery_columns(item, state)
     ]
     headings = (
         "id", "sent", "urgency", "number", "subject", "to", "state", "since", "remark"
     )  # fmt: skip
     return table(*_without_empty(headings, rows))
+
+
+def _delivery_columns(item: dict[str, Any], state: str) -> list[tuple[str, str, str, str]]:
+    """Recipient, state, since, remark of deliveries; of many the counts and what was asked for."""
+    deliveries = item["deliveries"]
+    total = sum(item["counts"].values())
+    lines = []
+    if total > len(deliveries):
+        later = f"to be sent {clock(item['send_at'])}" if item["send_at"] else ""
+        counts = ", ".join(f"{number} {name}" for name, number in item["counts"].items())
+        lines = [(f"{total} agencies", counts, clock(item["created_at"]), later)]
+        deliveries = [each for each in deliveries if each["state"] == state]
+    return lines + [
+        (each["recipient"], each["state"], clock(each["since"]), delivery_trouble(each))
+        for each in deliveries
+    ]
 
 
 def _without_empty(
@@ -149,7 +176,7 @@ def _show_text(found: dict[str, Any], record: dict[str, Any]) -> str:
             ("due", day(document["due_date"])),
             ("code", document["document_code"]),
             ("issuer", record["issuer"].get("name", record["issuer"]["code"])),
-            ("to", ", ".join(record.get("recipients", []))),
+            ("to", several(record.get("recipients", []))),
             ("in reply to", _replies(record)),
         ]
     )
@@ -158,8 +185,11 @@ def _show_text(found: dict[str, Any], record: dict[str, Any]) -> str:
         at = clock(entry["received_at"])
         lines += _fields([("message id", entry["message_id"]), ("received", at)])
     if found["sent"] is not None:
-        lines += ["", "Deliveries"]
-        lines += [_delivery_line(item) for item in found["sent"]["deliveries"]]
+        sent = found["sent"]
+        lines += ["", f"Deliveries, {state_counts(sent['counts'])}"]
+        lines += [_delivery_line(item) for item in sent["deliveries"]]
+        if sum(sent["counts"].values()) > len(sent["deliveries"]):
+            lines += ["  ... for others: --state STATE, --limit NUMBER"]
     lines += ["", "Files"]
     lines += [
         f"  {part['index']}. {plain(part['name'])}  {size(part['size_bytes'])}"

@@ -1,7 +1,7 @@
 """How values read on a terminal: times, sizes, short ids, troubles. The same words everywhere."""
 
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -11,6 +11,8 @@ URGENCY = {
     "thuong_khan": "THƯỢNG KHẨN",
     "hoa_toc": "HỎA TỐC",
 }  # Decree 30/2020, Appendix I, 7
+SCHEDULED = "SCHEDULED"  # reason of a delivery that is to be sent later
+SHOWN = 20  # deliveries of one document; of more the text has counts
 _ID_LENGTHS = (13, 18, 23, 36)  # whole groups of an id; 13 are its time to the millisecond
 _BRIEF = 80  # characters of a remark in a table
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
@@ -78,6 +80,18 @@ def brief(text: str) -> str:
     return f"{text[:_BRIEF].rpartition(' ')[0].rstrip('.,;:')} …"
 
 
+def state_counts(counts: Mapping[str, int]) -> str:
+    """How many deliveries are in each state: ``3000: 2950 delivered, 50 queued``."""
+    total = sum(counts.values())
+    return f"{total}: " + ", ".join(f"{number} {state}" for state, number in counts.items())
+
+
+def several(items: Sequence[str]) -> str:
+    """The first of many, and how many more there are."""
+    more = f" and {len(items) - SHOWN} more" if len(items) > SHOWN else ""
+    return ", ".join(items[:SHOWN]) + more
+
+
 def peer_trouble(peer: dict[str, Any]) -> str:
     """Since when and why a peer does not answer, and when it is tried next; empty when it does."""
     if not peer["down_since"]:
@@ -94,6 +108,8 @@ def delivery_trouble(delivery: dict[str, Any]) -> str:
         return f"{delivery['recipient_state']} there{reason}" if delivery["recipient_state"] else ""
     if delivery["peer_down_since"]:
         return peer_trouble({**delivery, "down_since": delivery["peer_down_since"]})
+    if delivery["reason"] == SCHEDULED:
+        return f"to be sent {clock(delivery['next_attempt_at'])}"
     if not delivery["reason"]:
         return ""
     following = (

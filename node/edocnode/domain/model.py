@@ -79,6 +79,8 @@ class Submission:
         inline: The bytes of all parts up to ``INLINE_PART_BYTES``, joined in order of index;
             larger parts are in the blob folder under their digest, on disk.
         listing: What lists show (subject, number, ...), taken from the record.
+        created: When it was handed in.
+        send_at: Not sealed before this moment; None: at once.
     """
 
     request_id: str
@@ -94,6 +96,7 @@ class Submission:
     created: datetime
     expires: datetime
     deliveries: tuple[NewDelivery, ...]
+    send_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,11 +106,13 @@ class SubmissionResult:
     Attributes:
         repeated: The request was known already; nothing new was kept.
         deliveries: Message id, recipient and state now, in the order they were submitted.
+        position: Of the newest event then; every later change of the deliveries follows it.
     """
 
     document_id: DocumentId
     deliveries: tuple[tuple[MessageId, str, DeliveryState], ...]
     repeated: bool
+    position: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

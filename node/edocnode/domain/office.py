@@ -7,13 +7,11 @@ on received documents are in ``decisions``; storing is elsewhere.
 Source: proto/README.md, section Records; Decision 28/2018/QD-TTg, Article 10.
 """
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
-from pathlib import PurePath
 
 import msgspec
 
@@ -28,7 +26,7 @@ from edoccore.errors import (
 )
 from edoccore.signing import canonical
 from edoccore.signing.part_names import check_part_names
-from edoccore.signing.records import DocumentRecord
+from edoccore.signing.records import MAX_RECIPIENTS, DocumentRecord
 from edoccore.signing.statements import (
     DOCUMENT_MEDIA_TYPE,
     MAX_PART_BYTES,
@@ -41,6 +39,7 @@ from edoccore.signing.statements import (
     uuid_text,
 )
 from edocnode.domain.checks import document_listing
+from edocnode.domain.media_types import media_type_of
 from edocnode.domain.model import (
     INLINE_PART_BYTES,
     DocumentId,
@@ -49,40 +48,8 @@ from edocnode.domain.model import (
     Submission,
 )
 
-MAX_RECIPIENTS = 1000
 DEFAULT_LIFETIME = timedelta(days=30)
 MAX_LIFETIME = timedelta(days=90)
-PLAIN_BYTES = "application/octet-stream"
-MEDIA_TYPES = {
-    ".csv": "text/csv",
-    ".doc": "application/msword",
-    ".docx": "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
-    ".gif": "image/gif",
-    ".htm": "text/html",
-    ".html": "text/html",
-    ".jpeg": "image/jpeg",
-    ".jpg": "image/jpeg",
-    ".json": "application/json",
-    ".mp3": "audio/mpeg",
-    ".mp4": "video/mp4",
-    ".odp": "application/vnd.oasis.opendocument.presentation",
-    ".ods": "application/vnd.oasis.opendocument.spreadsheet",
-    ".odt": "application/vnd.oasis.opendocument.text",
-    ".p7s": "application/pkcs7-signature",
-    ".pdf": "application/pdf",
-    ".png": "image/png",
-    ".ppt": "application/vnd.ms-powerpoint",
-    ".pptx": "application/vnd.openxmlformats-officedocument.presentationml.presentation",
-    ".rtf": "application/rtf",
-    ".tif": "image/tiff",
-    ".tiff": "image/tiff",
-    ".txt": "text/plain",
-    ".xls": "application/vnd.ms-excel",
-    ".xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
-    ".xml": "application/xml",
-    ".zip": "application/zip",
-}
-
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _MEDIA_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]{1,63}/[a-z0-9!#$&^_.+-]{1,63}")
 _FILLED_IN = frozenset({"type", "network", "document_id", "recipients"})
@@ -104,6 +71,8 @@ class SubmitHeader:
     Attributes:
         sender: Empty: the node's own agency.
         record_size: Bytes of the record's fields, which come before the parts.
+        lifetime: How long delivery is tried, from ``send_at`` on; None: 30 days.
+        send_at: Not sent before this moment; None: at once.
     """
 
     request_id: str
@@ -113,6 +82,11 @@ class SubmitHeader:
     record_size: int
     parts: tuple[DeclaredPart, ...]
     lifetime: timedelta | None
+    send_at: datetime | None = None
+
+
+class SendTimePastError(RequestInvalidError):
+    """The moment at which the document is to be sent is past."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,6 +153,8 @@ def admit(header: SubmitHeader, directory: Directory, agency: str, *, now: datet
         agency: That owns this node.
 
     Raises:
+        SendTimePastError: The moment to send it is not in the future. A request that is repeated
+            is judged as of the moment at which it first came.
         RequestInvalidError: Something is missing or contradicts itself.
         AgencyUnknownError: A recipient is not in the directory; nothing is sent to the others.
         AgencyInactiveError: A recipient is suspended, closed or has no node yet.
@@ -278,17 +254,13 @@ def build_submission(
         created=admitted.created,
         expires=admitted.expires,
         deliveries=tuple(deliveries),
+        send_at=header.send_at,
     )
 
 
 def is_inline(size: int) -> bool:
     """Whether a part of so many bytes lies with its document instead of in the blob folder."""
     return size <= INLINE_PART_BYTES
-
-
-def media_type_of(name: str) -> str:
-    """The media type that the ending of a file name stands for."""
-    return MEDIA_TYPES.get(PurePath(name).suffix.lower(), PLAIN_BYTES)
 
 
 def _check_form(header: SubmitHeader) -> None:
@@ -355,7 +327,23 @@ def _typed(part: DeclaredPart) -> DeclaredPart:
 
 
 def _expiry(header: SubmitHeader, now: datetime) -> datetime:
-    expires = now + (DEFAULT_LIFETIME if header.lifetime is None else header.lifetime)
+    """When delivery is given up: counted from the moment it begins, bounded from now on.
+
+    Source: proto/README.md, check 8: an envelope expires within 90 days of its creation.
+    """
+    lifetime = DEFAULT_LIFETIME if header.lifetime is None else header.lifetime
+    if header.send_at is not None and header.send_at <= now:
+        raise SendTimePastError(
+            f"The document is to be sent at {time_text(header.send_at)}, which is past.",
+            hint="Leave out --send-at to send it now.",
+        )
+    expires = (header.send_at or now) + lifetime
+    if header.send_at is not None and expires > now + MAX_LIFETIME:
+        raise RequestInvalidError(
+            f"Sent at {time_text(header.send_at)}, the document would be delivered until "
+            f"{time_text(expires)}; that is more than {MAX_LIFETIME.days} days from now.",
+            hint=f"Let it be sent by {time_text(now + MAX_LIFETIME - lifetime)}.",
+        )
     if not now < expires <= now + MAX_LIFETIME:
         raise RequestInvalidError(
             f"Delivery would be given up at {time_text(expires)}; it must be in the future and "
@@ -396,15 +384,16 @@ def _record_too_large(size: int) -> LimitExceededError:
 def _request_hash(admitted: Admitted, digests: Sequence[bytes], fields_digest: bytes) -> bytes:
     """Digest over everything that the office chose; the same request has the same."""
     header = admitted.header
-    request = {
-        "sender": admitted.sender,
-        "recipients": [recipient.code for recipient in admitted.recipients],
-        "urgency": header.urgency,
-        "fields": fields_digest.hex(),
-        "lifetime_s": -1 if header.lifetime is None else int(header.lifetime.total_seconds()),
-        "parts": [
-            [part.name, part.media_type, part.size, digest.hex()]
+    request = (
+        admitted.sender,
+        [recipient.code for recipient in admitted.recipients],
+        header.urgency,
+        fields_digest.hex(),
+        -1 if header.lifetime is None else int(header.lifetime.total_seconds()),
+        "" if header.send_at is None else time_text(header.send_at),
+        [
+            (part.name, part.media_type, part.size, digest.hex())
             for part, digest in zip(admitted.parts, digests, strict=True)
         ],
-    }
-    return sha256(json.dumps(request, sort_keys=True).encode()).digest()
+    )
+    return sha256(msgspec.json.encode(request)).digest()

@@ -65,6 +65,7 @@ class DeliveryView:
         since: Since when it waits, or when it was answered or given up.
         reason: Reason code, why it is not delivered; with ``message`` for a person.
         next_at: Next offer; None when there is none, or at once.
+        position: Place among all deliveries; later ones are higher.
         peer_down_since: Since when the recipient's node does not answer; None while it does.
         recipient_state: What the recipient told of it; None: nothing yet.
     """
@@ -81,16 +82,27 @@ class DeliveryView:
     peer_down_since: datetime | None
     recipient_state: DocumentState | None
     recipient_reason: str
+    position: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutboxEntry:
-    """A document handed in here, with its deliveries in the order of the request."""
+    """A document handed in here.
+
+    Attributes:
+        send_at: When it is to be sent; None when it was, or is sent at once.
+        deliveries: In the order of the request; of many only some.
+        counts: Of all deliveries, by state; only states that occur.
+        position: Place in the outbox; later ones are higher.
+    """
 
     document: DocumentView
     created: datetime
     expires: datetime
+    send_at: datetime | None
     deliveries: tuple[DeliveryView, ...]
+    counts: Mapping[DeliveryState, int]
+    position: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,6 +152,14 @@ class OutboxPage:
     """A page of the outbox; ``next`` is empty on the last one."""
 
     entries: tuple[OutboxEntry, ...]
+    next: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveriesPage:
+    """A page of the deliveries of a document; ``next`` is empty on the last one."""
+
+    entries: tuple[DeliveryView, ...]
     next: str
 
 
@@ -203,7 +223,14 @@ class OfficeStore(Protocol):
         """
 
     async def outbox(self, page: PageRequest) -> OutboxPage:
-        """Documents handed in here.
+        """Documents handed in here, each with some of its deliveries.
+
+        Raises:
+            RequestInvalidError: ``after`` is no cursor.
+        """
+
+    async def deliveries(self, sent: OutboxEntry, page: PageRequest) -> DeliveriesPage:
+        """Deliveries of a document handed in here, oldest first; ``page.agency`` is a recipient.
 
         Raises:
             RequestInvalidError: ``after`` is no cursor.

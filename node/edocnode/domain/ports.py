@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
+from edoccore.errors import RequestConflictError
 from edoccore.signing.seal import SealedStatement, SignedSeal
 from edocnode.domain.model import (
     ABOVE_ALL_EPOCHS,
@@ -32,17 +33,46 @@ from edocnode.domain.model import (
 )
 
 
-class Outbox(Protocol):
-    """Documents on their way out."""
+class Submissions(Protocol):
+    """Where documents of the office begin."""
 
     async def submit(self, submission: Submission) -> SubmissionResult:
-        """Keeps a document and its deliveries; they wait for the sealer.
+        """Keeps a document and its deliveries; they wait for the sealer, or for their moment.
 
-        The same request id and hash again keeps nothing and returns what was kept.
+        All recipients or none, however many they are. The same request id and hash again keeps
+        nothing and returns what was kept.
 
         Raises:
             RequestConflictError: The request id stands for another request.
         """
+
+    async def submit_many(
+        self, submissions: Sequence[Submission]
+    ) -> Sequence[SubmissionResult | RequestConflictError]:
+        """Keeps documents of at most 500 recipients each, as ``submit`` would keep one by one.
+
+        What is wrong with one is returned in its place and spoils no other.
+        """
+
+    async def handed_in(self, request_id: str) -> datetime | None:
+        """When a request was first handed in; None when it is not known."""
+
+
+class Schedule(Protocol):
+    """Kept deliveries that are not for the sealer yet."""
+
+    async def next_due(self) -> datetime | None:
+        """When the next are for the sealer; None when there are none."""
+
+    async def release(self, now: datetime) -> int:
+        """Gives the sealer what is due, a bounded piece, urgent lanes first; returns how many."""
+
+    async def forget_cut_off(self, before: datetime) -> int:
+        """Forgets a bounded piece of a submission to many that was cut off; returns how many."""
+
+
+class Outbox(Protocol):
+    """Documents on their way out."""
 
     async def due(self, to_node: str, now: datetime, limit: int) -> Sequence[QueuedDelivery]:
         """Takes sealed deliveries of one peer that may be offered, urgent lanes first, then oldest.

@@ -14,7 +14,7 @@ from edockit.blobs import BlobFolder
 from edocnet.admin.v1 import admin_service_pb2_grpc as admin_services
 from edocnet.office.v1 import office_service_pb2_grpc as office_services
 from edocnode.domain.office_model import OfficeStore
-from edocnode.domain.ports import Outbox
+from edocnode.domain.ports import Submissions
 from edocnode.rpc.admin import (
     AdminParts,
     AdminServicer,
@@ -25,11 +25,12 @@ from edocnode.rpc.admin import (
     Place,
     SealerView,
 )
-from edocnode.rpc.office import OfficeParts, OfficeServicer
+from edocnode.rpc.office import OfficeServicer
+from edocnode.rpc.office_admission import OfficeParts, Wakes
 from edocnode.rpc.submissions import discard_leftovers
 
 
-class LocalStore(Outbox, AdminStore, Protocol):
+class LocalStore(Submissions, AdminStore, Protocol):
     """What both services need of storage, besides what the office reads."""
 
 
@@ -48,6 +49,7 @@ class LocalParts:
     store: LocalStore
     office: OfficeStore
     sealer: SealerView
+    scheduler: Wakes
     directory: DirectoryView
     greeter: Greets
     evidence: Evidence
@@ -67,9 +69,10 @@ def register_local(server: grpc.aio.Server, parts: LocalParts) -> Place:
         OfficeParts(
             agency=parts.agency,
             office=parts.office,
-            outbox=parts.store,
+            submissions=parts.store,
             blobs=parts.blobs,
             sealer=parts.sealer,
+            scheduler=parts.scheduler,
             directory=parts.directory,
             clock=parts.clock,
         )

@@ -7,42 +7,36 @@ Translates, keeps the order of steps, and decides nothing: rules are in ``domain
 import asyncio
 import re
 import secrets
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Protocol
+from collections.abc import AsyncIterator
 
 import grpc
 
-from edoccore.directory.view import Directory
 from edoccore.errors import (
-    AgencyInactiveError,
-    AgencyUnknownError,
     DecisionConflictError,
-    DirectoryInvalidError,
     DocumentUnknownError,
-    RegistryUnreachableError,
     RequestInvalidError,
 )
 from edoccore.signing.seal import SALT_BYTES
-from edockit.blobs import BlobFolder
 from edocnet.office.v1 import office_service_pb2 as messages
 from edocnet.office.v1 import office_service_pb2_grpc as services
 from edocnode.domain.decisions import check_decision, is_repeated, plan_decision
 from edocnode.domain.model import DocumentId, MessageId
-from edocnode.domain.office import Admitted, SubmitHeader, admit, new_id
-from edocnode.domain.office_model import Decision, Found, InboxEntry, OfficeStore
-from edocnode.domain.ports import Outbox
+from edocnode.domain.office_model import Decision, Found, InboxEntry, OfficeStore, PageRequest
+from edocnode.rpc.office_admission import OfficeParts, admitted
+from edocnode.rpc.office_batches import BatchDesk
 from edocnode.rpc.office_messages import (
     decision_from_message,
-    delivery_state,
+    deliveries_request,
+    delivery_to_message,
     event_to_message,
+    fitting,
     header_from_message,
     inbox_request,
     inbox_to_message,
     limit_from,
     outbox_request,
     outbox_to_message,
+    submission_to_message,
 )
 from edocnode.rpc.submissions import take_in
 
@@ -50,51 +44,9 @@ CHUNK_BYTES = 960 * 1024
 HISTORY = 1000
 EVENTS_AT_ONCE = 500
 WATCH_EVERY_S = 0.2  # between two looks for new events while somebody watches
-ID_RANDOM_BYTES = 10
-REFRESH_WAIT_S = 10.0  # for the registry, when a recipient is not known
 
 _CONSUMER = re.compile(r"[a-z0-9.-]{1,64}")
 _TRIES = 5  # of a decision, when others decide at the same moment
-
-
-class Wakes(Protocol):
-    """Whoever must hear that something was kept."""
-
-    def wake(self) -> None:
-        """Tells it."""
-
-
-class DirectoryInForce(Protocol):
-    """The directory, and how to get a newer one."""
-
-    @property
-    def current(self) -> Directory:
-        """The directory in force."""
-
-    async def refresh(self) -> bool:
-        """Fetches what the registry has that is newer; whether the directory changed."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OfficeParts:
-    """What the office's service works with.
-
-    Attributes:
-        agency: That owns the node.
-        sealer: Woken when something was kept.
-    """
-
-    agency: str
-    office: OfficeStore
-    outbox: Outbox
-    blobs: BlobFolder
-    sealer: Wakes
-    directory: DirectoryInForce
-    clock: Callable[[], datetime]
-
-    def fresh_id(self) -> bytes:
-        """A new UUIDv7."""
-        return new_id(self.clock(), secrets.token_bytes(ID_RANDOM_BYTES))
 
 
 class OfficeServicer(services.OfficeServiceServicer):
@@ -103,6 +55,7 @@ class OfficeServicer(services.OfficeServiceServicer):
     def __init__(self, parts: OfficeParts) -> None:
         """Takes what it works with."""
         self._parts = parts
+        self._batches = BatchDesk(parts)
 
     async def Submit(
         self,
@@ -114,30 +67,27 @@ class OfficeServicer(services.OfficeServiceServicer):
         first = await anext(request_iterator, None)
         if first is None or first.WhichOneof("kind") != "header":
             raise RequestInvalidError("A submission begins with its header.")
-        header = header_from_message(first.header)
-        admitted = await self._admit(header)
+        header = await admitted(parts, header_from_message(first.header))
+        document_id, message_ids = parts.fresh_ids(len(header.recipients))
         submission = await take_in(
-            admitted,
+            header,
             request_iterator,
             parts.blobs,
             network=parts.directory.current.network,
-            document_id=DocumentId(parts.fresh_id()),
-            message_ids=[MessageId(parts.fresh_id()) for _ in admitted.recipients],
+            document_id=document_id,
+            message_ids=message_ids,
         )
-        position = await parts.office.position()
-        kept = await parts.outbox.submit(submission)
-        parts.sealer.wake()
-        return messages.SubmitResponse(
-            document_id=kept.document_id,
-            deliveries=[
-                messages.Delivery(
-                    message_id=message_id, recipient=recipient, state=delivery_state(state)
-                )
-                for message_id, recipient, state in kept.deliveries
-            ],
-            repeated_request=kept.repeated,
-            position=position,
-        )
+        kept = await parts.submissions.submit(submission)
+        parts.wake()
+        return submission_to_message(kept)
+
+    async def SubmitMany(  # type: ignore[override]  # grpc.aio also runs coroutines that write
+        self,
+        request_iterator: AsyncIterator[messages.SubmitManyRequest],
+        context: grpc.aio.ServicerContext[messages.SubmitManyRequest, messages.SubmitManyResponse],
+    ) -> None:
+        """Takes many small documents in; see ``office_batches``."""
+        await self._batches.serve(request_iterator, context)
 
     async def ListInbox(
         self,
@@ -146,9 +96,10 @@ class OfficeServicer(services.OfficeServiceServicer):
     ) -> messages.ListInboxResponse:
         """Lists received documents."""
         page = await self._parts.office.inbox(inbox_request(request))
-        return messages.ListInboxResponse(
-            documents=[inbox_to_message(entry) for entry in page.entries], next=page.next
+        shown, rest = fitting(
+            [(inbox_to_message(entry), entry.position) for entry in page.entries], page.next
         )
+        return messages.ListInboxResponse(documents=shown, next=rest)
 
     async def ListOutbox(
         self,
@@ -157,8 +108,32 @@ class OfficeServicer(services.OfficeServiceServicer):
     ) -> messages.ListOutboxResponse:
         """Lists documents handed in here."""
         page = await self._parts.office.outbox(outbox_request(request))
-        return messages.ListOutboxResponse(
-            documents=[outbox_to_message(entry) for entry in page.entries], next=page.next
+        shown, rest = fitting(
+            [(outbox_to_message(entry), entry.position) for entry in page.entries], page.next
+        )
+        return messages.ListOutboxResponse(documents=shown, next=rest)
+
+    async def ListDeliveries(
+        self,
+        request: messages.ListDeliveriesRequest,
+        context: grpc.aio.ServicerContext[
+            messages.ListDeliveriesRequest, messages.ListDeliveriesResponse
+        ],
+    ) -> messages.ListDeliveriesResponse:
+        """Lists the deliveries of one document."""
+        found = await self._parts.office.find(request.id)
+        if found.sent is None:
+            raise DocumentUnknownError(
+                "This document was received here; only a sent one has deliveries.",
+                hint="See: edocnode outbox",
+                id=request.id,
+            )
+        page = await self._parts.office.deliveries(found.sent, deliveries_request(request))
+        shown, rest = fitting(
+            [(delivery_to_message(entry), entry.position) for entry in page.entries], page.next
+        )
+        return messages.ListDeliveriesResponse(
+            document_id=found.sent.document.document_id, deliveries=shown, next=rest
         )
 
     async def GetDocument(
@@ -250,20 +225,6 @@ class OfficeServicer(services.OfficeServiceServicer):
             else:
                 await asyncio.sleep(WATCH_EVERY_S)
 
-    async def _admit(self, header: SubmitHeader) -> Admitted:
-        """Judges a header; asks the registry once when a recipient may have joined just now."""
-        parts = self._parts
-        try:
-            return admit(header, parts.directory.current, parts.agency, now=parts.clock())
-        except (AgencyUnknownError, AgencyInactiveError) as error:
-            try:
-                changed = await asyncio.wait_for(parts.directory.refresh(), REFRESH_WAIT_S)
-            except (RegistryUnreachableError, DirectoryInvalidError, TimeoutError):
-                raise error from None  # the directory in hand decides
-            if not changed:
-                raise
-        return admit(header, parts.directory.current, parts.agency, now=parts.clock())
-
     async def _decide(self, entry: InboxEntry, decision: Decision) -> bool:
         plan = plan_decision(
             entry,
@@ -278,7 +239,7 @@ class OfficeServicer(services.OfficeServiceServicer):
         return kept
 
 
-def sent_message(found: Found, recipient: str) -> MessageId:
+async def sent_message(office: OfficeStore, found: Found, recipient: str) -> MessageId:
     """The message that an id and, if need be, a recipient name.
 
     Raises:
@@ -289,18 +250,17 @@ def sent_message(found: Found, recipient: str) -> MessageId:
         return found.message_id
     if found.sent is None:
         return _only_received(found, "").message_id
-    deliveries = [
-        item for item in found.sent.deliveries if not recipient or item.recipient == recipient
-    ]
-    if not deliveries:
+    page = await office.deliveries(found.sent, PageRequest(agency=recipient, limit=2))
+    if not page.entries:
         raise DocumentUnknownError(
             f"The document was not sent to {recipient}.", hint="See: edocnode show ID"
         )
-    if len(deliveries) > 1:
+    if len(page.entries) > 1:
         raise RequestInvalidError(
-            f"The document was sent to {len(deliveries)} agencies.", hint="Add --to CODE."
+            f"The document was sent to {sum(found.sent.counts.values())} agencies.",
+            hint="Add --to CODE.",
         )
-    return deliveries[0].message_id
+    return page.entries[0].message_id
 
 
 def _consumer(name: str) -> str:

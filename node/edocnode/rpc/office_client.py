@@ -7,6 +7,7 @@ Nam's zone), so that no message leaves this module.
 import contextlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from edockit.console import local_time
 from edockit.grpc_client import unix_channel_sync
 from edocnet.office.v1 import office_service_pb2 as messages
 from edocnet.office.v1 import office_service_pb2_grpc as services
-from edocnode.rpc.office_messages import moment_from
+from edocnode.rpc.office_messages import moment_from, optional_timestamp
 
 SEND_SCHEMA = "edoc.send/v1"
 INBOX_SCHEMA = "edoc.inbox/v1"
@@ -28,6 +29,8 @@ SHOW_SCHEMA = "edoc.show/v1"
 DECISION_SCHEMA = "edoc.decision/v1"
 CALL_TIMEOUT_S = 30.0
 CHUNK_BYTES = 960 * 1024
+PAGE = 1000  # deliveries asked for at once
+MOST = 5000  # deliveries of one document
 
 Json = dict[str, Any]  # as json.dumps takes it
 
@@ -39,6 +42,7 @@ class Outgoing:
     Attributes:
         fields: Of the record, JSON.
         files: Name and size of each, in order; their bytes come separately.
+        send_at: Not sent before this moment; None: at once.
     """
 
     request_id: str
@@ -47,6 +51,7 @@ class Outgoing:
     urgency: Urgency
     fields: bytes
     files: tuple[tuple[str, int], ...]
+    send_at: datetime | None = None
 
 
 class OfficeClient:
@@ -70,19 +75,7 @@ class OfficeClient:
         """
         with _errors():
             answer = self._stub.Submit(_requests(outgoing, content))
-        deliveries = [
-            {
-                "recipient": item.recipient,
-                "message_id": uuid_text(item.message_id),
-                "state": _delivery_state(item.state),
-            }
-            for item in answer.deliveries
-        ]
-        document_id = uuid_text(answer.document_id)
-        return (
-            {"schema": SEND_SCHEMA, "document_id": document_id, "deliveries": deliveries},
-            answer.position,
-        )
+        return _kept(answer), answer.position
 
     def inbox(self, *, agency: str, state: str, limit: int, after: str) -> Json:
         """A page of the inbox, ``edoc.inbox/v1``.
@@ -126,8 +119,34 @@ class OfficeClient:
             "next": answer.next,
         }
 
+    def deliveries(self, text: str, *, state: str = "", limit: int = MOST) -> Json:
+        """Deliveries of a document sent from here: ``document_id`` and ``deliveries``.
+
+        Args:
+            text: Id of the document or of one of its messages.
+            state: Only in this state; empty: all.
+            limit: At most this many.
+
+        Raises:
+            DocumentUnknownError, IdAmbiguousError: The id names no sent document, or several.
+            RequestInvalidError: There is no such state.
+        """
+        wanted = _number(messages.DeliveryState, "DELIVERY_STATE", state)
+        found: list[Json] = []
+        after = ""
+        while True:
+            request = messages.ListDeliveriesRequest(
+                id=text, state=wanted, limit=min(limit - len(found), PAGE), after=after
+            )
+            with _errors():
+                answer = self._stub.ListDeliveries(request, timeout=CALL_TIMEOUT_S)
+            found += map(_delivery, answer.deliveries)
+            after = answer.next
+            if not after or len(found) >= limit:
+                return {"document_id": uuid_text(answer.document_id), "deliveries": found}
+
     def document(self, text: str) -> Json:
-        """All that is known of a document, ``edoc.show/v1``.
+        """All that is known of a document, ``edoc.show/v1``; of many deliveries some.
 
         Raises:
             DocumentUnknownError, IdAmbiguousError: The id names none or several.
@@ -170,8 +189,13 @@ class OfficeClient:
         rejection = messages.Reject(code=code, reason=reason)
         return self._decide(messages.DecideRequest(id=text, actor=actor, reject=rejection))
 
-    def changes(self, document_id: str, after: int, timeout_s: float) -> Iterator[str]:
-        """The kinds of what happens to a document, as it happens; ends when the time is over.
+    def changes(self, document_id: str, after: int, timeout_s: float) -> Iterator[tuple[str, str]]:
+        """Deliveries of a document that reach another state, as it happens.
+
+        Ends when the time is over.
+
+        Yields:
+            Message id and state.
 
         Raises:
             EdocError: As the node says.
@@ -179,7 +203,11 @@ class OfficeClient:
         request = messages.WatchRequest(after=after, document_id=_id_bytes(document_id))
         try:
             for answer in self._stub.Watch(request, timeout=timeout_s):
-                yield from (_name(messages.EventKind, "EVENT_KIND", e.kind) for e in answer.events)
+                yield from (
+                    (uuid_text(event.message_id), event.state)
+                    for event in answer.events
+                    if event.kind == messages.EVENT_KIND_DELIVERY_CHANGED
+                )
         except grpc.RpcError as error:
             if error.code() is not grpc.StatusCode.DEADLINE_EXCEEDED:
                 raise raise_for(error, unreachable=NodeNotRunningError) from error
@@ -219,12 +247,26 @@ def _requests(outgoing: Outgoing, content: Iterable[bytes]) -> Iterator[messages
         urgency=messages.Urgency.Value(f"URGENCY_{outgoing.urgency.name}"),
         record_size=len(outgoing.fields),
         parts=[messages.PartDeclaration(name=name, size=size) for name, size in outgoing.files],
+        send_time=optional_timestamp(outgoing.send_at),
     )
     yield messages.SubmitRequest(header=header)
     for start in range(0, len(outgoing.fields), CHUNK_BYTES):
         yield messages.SubmitRequest(chunk=outgoing.fields[start : start + CHUNK_BYTES])
     for chunk in content:
         yield messages.SubmitRequest(chunk=chunk)
+
+
+def _kept(answer: messages.SubmitResponse) -> Json:
+    deliveries = [
+        {
+            "recipient": item.recipient,
+            "message_id": uuid_text(item.message_id),
+            "state": _delivery_state(item.state),
+        }
+        for item in answer.deliveries
+    ]
+    document_id = uuid_text(answer.document_id)
+    return {"schema": SEND_SCHEMA, "document_id": document_id, "deliveries": deliveries}
 
 
 def _received(item: messages.InboxDocument) -> Json:
@@ -247,6 +289,8 @@ def _sent(item: messages.OutboxDocument) -> Json:
         **_listing(item.document),
         "created_at": local_time(moment_from(item.create_time)),
         "expires_at": local_time(moment_from(item.expire_time)),
+        "send_at": _optional_time(item, "send_time"),
+        "counts": {_delivery_state(count.state): count.count for count in item.counts},
         "deliveries": [_delivery(delivery) for delivery in item.deliveries],
         "parts": _parts(item.document),
     }
@@ -306,7 +350,7 @@ def _event(item: messages.Event) -> Json:
     }
 
 
-def _optional_time(item: messages.Delivery, name: str) -> str | None:
+def _optional_time(item: messages.Delivery | messages.OutboxDocument, name: str) -> str | None:
     if not item.HasField(name):  # type: ignore[arg-type]  # generated stubs list literal names
         return None
     return local_time(moment_from(getattr(item, name)))

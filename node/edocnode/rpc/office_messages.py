@@ -5,13 +5,14 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Protocol, TypeVar
 
+from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from edoccore.errors import RequestInvalidError
 from edoccore.signing.records import DocumentState
 from edoccore.signing.statements import Urgency
 from edocnet.office.v1 import office_service_pb2 as messages
-from edocnode.domain.model import DeliveryState
+from edocnode.domain.model import DeliveryState, SubmissionResult
 from edocnode.domain.office import DeclaredPart, SubmitHeader
 from edocnode.domain.office_model import (
     Decision,
@@ -25,8 +26,10 @@ from edocnode.domain.office_model import (
 
 DEFAULT_LIMIT = 100
 MAX_LIMIT = 1000
+PAGE_BYTES = 900 * 1024  # of a list; a message is at most 1 MiB
 
 Choice = TypeVar("Choice", bound=StrEnum)
+Listed = TypeVar("Listed", bound=Message)
 
 
 class EnumOfMessages(Protocol):
@@ -44,6 +47,10 @@ _EVENT_KINDS = {
     "document": messages.EVENT_KIND_DOCUMENT_DECIDED,
     "delivery": messages.EVENT_KIND_DELIVERY_CHANGED,
     "status": messages.EVENT_KIND_STATUS_RECEIVED,
+}
+
+_DELIVERY_STATES = {
+    state: messages.DeliveryState.Value(f"DELIVERY_STATE_{state.name}") for state in DeliveryState
 }
 
 
@@ -68,7 +75,7 @@ def header_from_message(message: messages.SubmitHeader) -> SubmitHeader:
     """The header of a submission.
 
     Raises:
-        RequestInvalidError: The lifetime is out of range.
+        RequestInvalidError: The lifetime or the time to send is out of range.
     """
     return SubmitHeader(
         request_id=message.request_id,
@@ -81,6 +88,22 @@ def header_from_message(message: messages.SubmitHeader) -> SubmitHeader:
             for part in message.parts
         ),
         lifetime=_lifetime(message),
+        send_at=_send_time(message),
+    )
+
+
+def submission_to_message(kept: SubmissionResult) -> messages.SubmitResponse:
+    """What was kept for a submission."""
+    return messages.SubmitResponse(
+        document_id=kept.document_id,
+        deliveries=[
+            messages.Delivery(
+                message_id=message_id, recipient=recipient, state=_DELIVERY_STATES[state]
+            )
+            for message_id, recipient, state in kept.deliveries
+        ],
+        repeated_request=kept.repeated,
+        position=kept.position,
     )
 
 
@@ -125,6 +148,27 @@ def outbox_request(message: messages.ListOutboxRequest) -> PageRequest:
     )
 
 
+def deliveries_request(message: messages.ListDeliveriesRequest) -> PageRequest:
+    """Which page of the deliveries of a document."""
+    state = _choice(messages.DeliveryState, DeliveryState, message.state)
+    return PageRequest(state=state or "", limit=limit_from(message.limit), after=message.after)
+
+
+def fitting(items: Sequence[tuple[Listed, int]], rest: str) -> tuple[list[Listed], str]:
+    """The first messages of a page that fit into one, and the cursor of what follows.
+
+    Args:
+        items: Each with its place, which is its cursor.
+        rest: Cursor of the page after all of them.
+    """
+    total = 0
+    for number, (item, _) in enumerate(items):
+        total += item.ByteSize()
+        if total > PAGE_BYTES and number:
+            return [item for item, _ in items[:number]], str(items[number - 1][1])
+    return [item for item, _ in items], rest
+
+
 def limit_from(asked: int) -> int:
     """How many of a list are given: what was asked, in bounds."""
     return min(asked or DEFAULT_LIMIT, MAX_LIMIT)
@@ -148,7 +192,33 @@ def outbox_to_message(entry: OutboxEntry) -> messages.OutboxDocument:
         document=_document(entry.document),
         create_time=timestamp(entry.created),
         expire_time=timestamp(entry.expires),
-        deliveries=[_delivery(delivery) for delivery in entry.deliveries],
+        send_time=optional_timestamp(entry.send_at),
+        deliveries=[delivery_to_message(delivery) for delivery in entry.deliveries],
+        counts=[
+            messages.DeliveryCount(state=delivery_state(state), count=entry.counts[state])
+            for state in DeliveryState
+            if state in entry.counts
+        ],
+    )
+
+
+def delivery_to_message(view: DeliveryView) -> messages.Delivery:
+    """A document on its way to one recipient."""
+    state = view.recipient_state
+    return messages.Delivery(
+        message_id=view.message_id,
+        recipient=view.recipient,
+        state=delivery_state(view.state),
+        state_time=timestamp(view.since),
+        attempts=view.attempts,
+        reason=view.reason,
+        message=view.message,
+        next_attempt_time=optional_timestamp(view.next_at),
+        peer_down_time=optional_timestamp(view.peer_down_since),
+        recipient_state=messages.DOCUMENT_STATE_UNSPECIFIED
+        if state is None
+        else document_state(state),
+        recipient_reason=view.recipient_reason,
     )
 
 
@@ -173,7 +243,7 @@ def document_state(state: DocumentState) -> "messages.DocumentState.ValueType":
 
 def delivery_state(state: DeliveryState) -> "messages.DeliveryState.ValueType":
     """A state as messages name it."""
-    return messages.DeliveryState.Value(f"DELIVERY_STATE_{state.name}")
+    return _DELIVERY_STATES[state]
 
 
 def _document(view: DocumentView) -> messages.Document:
@@ -196,25 +266,6 @@ def _document(view: DocumentView) -> messages.Document:
     )
 
 
-def _delivery(view: DeliveryView) -> messages.Delivery:
-    state = view.recipient_state
-    return messages.Delivery(
-        message_id=view.message_id,
-        recipient=view.recipient,
-        state=delivery_state(view.state),
-        state_time=timestamp(view.since),
-        attempts=view.attempts,
-        reason=view.reason,
-        message=view.message,
-        next_attempt_time=optional_timestamp(view.next_at),
-        peer_down_time=optional_timestamp(view.peer_down_since),
-        recipient_state=messages.DOCUMENT_STATE_UNSPECIFIED
-        if state is None
-        else document_state(state),
-        recipient_reason=view.recipient_reason,
-    )
-
-
 def _lifetime(message: messages.SubmitHeader) -> timedelta | None:
     if not message.HasField("lifetime"):
         return None
@@ -222,6 +273,15 @@ def _lifetime(message: messages.SubmitHeader) -> timedelta | None:
     if not 0 < seconds <= timedelta(days=365).total_seconds():
         raise RequestInvalidError(f"A lifetime of {seconds} seconds is out of range.")
     return timedelta(seconds=seconds)
+
+
+def _send_time(message: messages.SubmitHeader) -> datetime | None:
+    if not message.HasField("send_time"):
+        return None
+    try:
+        return moment_from(message.send_time)
+    except (ValueError, OverflowError) as error:
+        raise RequestInvalidError("The time to send is no moment.") from error
 
 
 def _choice(kind: EnumOfMessages, choices: type[Choice], number: int) -> Choice | None:

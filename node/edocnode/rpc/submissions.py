@@ -100,7 +100,8 @@ async def take_in(
     header = admitted.header
     content = Content(requests)
     large = [part.size for part in admitted.parts if not is_inline(part.size)]
-    await asyncio.to_thread(blobs.reserve, sum(large))
+    if large:
+        await asyncio.to_thread(blobs.reserve, sum(large))
     fields = await content.joined(header.record_size)
     record = build_record(admitted, fields, network=network, document_id=document_id)
     taken = [await _keep_record(record.data, blobs, document_id)]

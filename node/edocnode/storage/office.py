@@ -26,10 +26,12 @@ from edocnode.domain.model import INLINE_PART_BYTES, DeliveryState, DocumentId, 
 from edocnode.domain.office_model import (
     MIN_PREFIX,
     DecisionPlan,
+    DeliveriesPage,
     Event,
     Found,
     InboxEntry,
     InboxPage,
+    OutboxEntry,
     OutboxPage,
     PageRequest,
 )
@@ -42,14 +44,18 @@ from edocnode.storage.office_views import (
     INBOX_ENTRIES,
     INCOMING,
     QUEUED_STATES,
+    SHOWN_ALONE,
+    SHOWN_IN_LISTS,
+    WAITING_STATES,
+    delivery_views,
     event_of,
     inbox_entries,
     inline_piece,
     outbox_entries,
 )
-from edocnode.storage.outbox import keep_submission
 from edocnode.storage.sealing import add_effect
 from edocnode.storage.sql import among, insert_missing, select_by
+from edocnode.storage.submitting import keep_submission
 from edocnode.storage.tables import (
     AwaitingReceiptRow,
     ConsumerRow,
@@ -86,6 +92,10 @@ class SqlOffice:
     async def outbox(self, page: PageRequest) -> OutboxPage:
         """Documents handed in here."""
         return await self._database.aread(lambda connection: _outbox_page(connection, page))
+
+    async def deliveries(self, sent: OutboxEntry, page: PageRequest) -> DeliveriesPage:
+        """Deliveries of a document handed in here, oldest first."""
+        return await self._database.aread(lambda connection: _deliveries(connection, sent, page))
 
     async def find(self, text: str) -> Found:
         """Looks up a document by document id, message id, or a unique beginning of one."""
@@ -163,9 +173,8 @@ def _outbox_page(connection: Connection, page: PageRequest) -> OutboxPage:
     wanted = DOCUMENTS
     if page.agency:
         wanted = wanted.where(DOCUMENT.c.sender == page.agency)
-    if page.state:
-        queued = page.state == DeliveryState.QUEUED
-        states = QUEUED_STATES if queued else (page.state,)
+    states = _states(page)
+    if states:
         wanted = wanted.where(
             sa.exists().where(
                 DELIVERY.c.document_row == DOCUMENT.c.id, DELIVERY.c.state.in_(states)
@@ -176,7 +185,30 @@ def _outbox_page(connection: Connection, page: PageRequest) -> OutboxPage:
     rows = connection.execute(wanted.order_by(DOCUMENT.c.id.desc()).limit(page.limit + 1)).all()
     shown = rows[: page.limit]
     rest = str(shown[-1].id) if len(rows) > page.limit else ""
-    return OutboxPage(entries=outbox_entries(connection, shown), next=rest)
+    entries = outbox_entries(connection, shown, shown=SHOWN_IN_LISTS, states=states)
+    return OutboxPage(entries=entries, next=rest)
+
+
+def _deliveries(connection: Connection, sent: OutboxEntry, page: PageRequest) -> DeliveriesPage:
+    wanted = sa.select(DELIVERY).where(DELIVERY.c.document_row == sent.position)
+    if page.agency:
+        wanted = wanted.where(DELIVERY.c.recipient == page.agency)
+    if states := _states(page):
+        wanted = wanted.where(DELIVERY.c.state.in_(states))
+    if page.after:
+        wanted = wanted.where(DELIVERY.c.id > _cursor(page.after))
+    rows = connection.execute(wanted.order_by(DELIVERY.c.id).limit(page.limit + 1)).all()
+    shown = rows[: page.limit]
+    document = connection.execute(DOCUMENTS.where(DOCUMENT.c.id == sent.position)).one()
+    rest = str(shown[-1].id) if len(rows) > page.limit else ""
+    return DeliveriesPage(entries=delivery_views(connection, document, shown), next=rest)
+
+
+def _states(page: PageRequest) -> tuple[str, ...]:
+    """The states of rows that a page asks for; empty: all."""
+    if page.state == DeliveryState.QUEUED:
+        return QUEUED_STATES
+    return (page.state,) if page.state else ()
 
 
 def _cursor(text: str) -> int:
@@ -254,7 +286,7 @@ def _load(connection: Connection, document_id: bytes, messages: set[bytes]) -> F
             f"Id {uuid_text(document_id)} is of a status, not of a document.",
             id=uuid_text(document_id),
         )
-    outgoing = outbox_entries(connection, sent)
+    outgoing = outbox_entries(connection, sent, shown=SHOWN_ALONE)
     return Found(
         received=inbox_entries(connection, named),
         sent=outgoing[0] if outgoing else None,
@@ -339,7 +371,7 @@ def _place(consumer: str) -> sa.Select[Any]:
 
 def _oldest_undelivered(connection: Connection) -> Mapping[str, datetime]:
     oldest: dict[str, int] = {}
-    for state in (*QUEUED_STATES, DeliveryState.SENDING.value):  # each has a partial index
+    for state in (*WAITING_STATES, DeliveryState.SENDING.value):  # each has a partial index
         wanted = (
             sa.select(DELIVERY.c.to_node, sa.func.min(DELIVERY.c.document_row).label("row"))
             .where(DELIVERY.c.state == sa.literal_column(f"'{state}'"))

@@ -3,6 +3,7 @@
 Queries and mapping only, inside a connection that the caller holds; ``office`` has the port.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -23,22 +24,30 @@ from edocnode.domain.model import (
 from edocnode.domain.office_model import DeliveryView, DocumentView, Event, InboxEntry, OutboxEntry
 from edocnode.storage.listing import LISTED, decode_listing, decode_parts
 from edocnode.storage.sql import among, select_by
+from edocnode.storage.submitting import shown_state
 from edocnode.storage.tables import (
     DeliveryRow,
     DocumentRow,
     InboxRow,
     IncomingRow,
     PeerRow,
+    ScheduleRow,
     StatusGotRow,
     table_of,
 )
 
 INBOX, INCOMING = table_of(InboxRow), table_of(IncomingRow)
 DOCUMENT, DELIVERY = table_of(DocumentRow), table_of(DeliveryRow)
-_STATUS, _PEER = table_of(StatusGotRow), table_of(PeerRow)
+_STATUS, _PEER, _SCHEDULE = table_of(StatusGotRow), table_of(PeerRow), table_of(ScheduleRow)
 
-# States of rows that people see as queued.
-QUEUED_STATES = ("unsealed", "queued", "waiting")
+SCHEDULED = "SCHEDULED"  # reason of a delivery that is to be sent later
+_SCHEDULED = "The office wants it sent at this moment."
+
+SHOWN_IN_LISTS = 20  # deliveries of one document
+SHOWN_ALONE = 100
+
+WAITING_STATES = ("unsealed", "queued", "waiting")
+QUEUED_STATES = ("scheduled", *WAITING_STATES)  # what people see as queued
 
 INBOX_ENTRIES = (
     sa.select(INBOX, INCOMING.c.signer, INCOMING.c.digest, INCOMING.c.envelope)
@@ -47,8 +56,22 @@ INBOX_ENTRIES = (
 )
 DOCUMENTS = sa.select(
     *(column for column in DOCUMENT.c if column.name not in ("inline", "request_hash"))
-).where(DOCUMENT.c.operation != Operation.STATUS.value)
+).where(
+    DOCUMENT.c.operation != Operation.STATUS.value,
+    # Of a document to many not all deliveries may be here yet: then nobody was answered.
+    ~sa.exists().where(_SCHEDULE.c.document_row == DOCUMENT.c.id, _SCHEDULE.c.due_at.is_(None)),
+)
 _DELIVERIES = sa.select(DELIVERY).where(among(DELIVERY.c.document_row)).order_by(DELIVERY.c.id)
+_COUNTS = (
+    sa.select(
+        DELIVERY.c.document_row,
+        DELIVERY.c.state,
+        sa.func.count().label("number"),
+        sa.func.min(DELIVERY.c.next_at, type_=DELIVERY.c.next_at.type).label("next_at"),
+    )
+    .where(among(DELIVERY.c.document_row))
+    .group_by(DELIVERY.c.document_row, DELIVERY.c.state)
+)
 _STATUSES = (
     sa.select(_STATUS.c.message_id, _STATUS.c.state, _STATUS.c.reason)
     .where(among(_STATUS.c.document_id))
@@ -64,30 +87,32 @@ def inbox_entries(connection: Connection, rows: Sequence[sa.Row[Any]]) -> tuple[
     return tuple(_inbox_entry(row, decisions.get(row.message_id)) for row in rows)
 
 
-def outbox_entries(connection: Connection, rows: Sequence[sa.Row[Any]]) -> tuple[OutboxEntry, ...]:
-    """Entries of rows of ``DOCUMENTS``, in their order."""
-    deliveries = list(select_by(connection, _DELIVERIES, [row.id for row in rows]))
-    document_ids = sorted({row.document_id for row in rows})
-    statuses = {row.message_id: row for row in select_by(connection, _STATUSES, document_ids)}
-    nodes = sorted({row.to_node for row in deliveries})
-    peers = {row.agency: row for row in select_by(connection, _PEERS, nodes)}
-    by_document: dict[int, list[sa.Row[Any]]] = {}
-    for delivery in deliveries:
-        by_document.setdefault(delivery.document_row, []).append(delivery)
-    return tuple(
-        OutboxEntry(
-            document=_document(
-                row, row.sender, decode_listing(row.listing), decode_parts(row.parts)
-            ),
-            created=row.created_at,
-            expires=row.expires_at,
-            deliveries=tuple(
-                _delivery(item, row, statuses.get(item.message_id), peers.get(item.to_node))
-                for item in by_document.get(row.id, ())
-            ),
-        )
-        for row in rows
-    )
+def outbox_entries(
+    connection: Connection, rows: Sequence[sa.Row[Any]], *, shown: int, states: Sequence[str] = ()
+) -> tuple[OutboxEntry, ...]:
+    """Entries of rows of ``DOCUMENTS``, in their order.
+
+    Args:
+        shown: Deliveries of each at most, those in ``states`` first.
+    """
+    counts: dict[int, list[sa.Row[Any]]] = {}
+    for count in select_by(connection, _COUNTS, [row.id for row in rows]):
+        counts.setdefault(count.document_row, []).append(count)
+    few = [row.id for row in rows if _total(counts.get(row.id, ())) <= shown]
+    deliveries = list(select_by(connection, _DELIVERIES, few))
+    for row in rows:
+        if _total(counts.get(row.id, ())) > shown:
+            deliveries += connection.execute(_first_of(row.id, shown, states))
+    views = _views(connection, deliveries, {row.id: row for row in rows})
+    return tuple(_outbox_entry(row, views.get(row.id, ()), counts.get(row.id, ())) for row in rows)
+
+
+def delivery_views(
+    connection: Connection, document: sa.Row[Any], deliveries: Sequence[sa.Row[Any]]
+) -> tuple[DeliveryView, ...]:
+    """Views of some deliveries of a row of ``DOCUMENTS``, in their order."""
+    views = _views(connection, deliveries, {document.id: document})
+    return tuple(views.get(document.id, ()))
 
 
 def event_of(row: sa.Row[Any]) -> Event:
@@ -127,6 +152,57 @@ def _inbox_entry(row: sa.Row[Any], decision: StatusRecord | None) -> InboxEntry:
     )
 
 
+def _first_of(document_row: int, shown: int, states: Sequence[str]) -> sa.Select[Any]:
+    wanted = sa.select(DELIVERY).where(DELIVERY.c.document_row == document_row)
+    if states:
+        wanted = wanted.order_by(DELIVERY.c.state.in_(states).desc())
+    return wanted.order_by(DELIVERY.c.id).limit(shown)
+
+
+def _total(counts: Sequence[sa.Row[Any]]) -> int:
+    return sum(count.number for count in counts)
+
+
+def _views(
+    connection: Connection,
+    deliveries: Sequence[sa.Row[Any]],
+    documents: Mapping[int, sa.Row[Any]],
+) -> dict[int, list[DeliveryView]]:
+    """Views of deliveries by the row of their document."""
+    ids = sorted({row.document_id for row in documents.values()})
+    statuses = {row.message_id: row for row in select_by(connection, _STATUSES, ids)}
+    nodes = sorted({row.to_node for row in deliveries})
+    peers = {row.agency: row for row in select_by(connection, _PEERS, nodes)}
+    views: dict[int, list[DeliveryView]] = {}
+    for item in deliveries:
+        view = _delivery(
+            item,
+            documents[item.document_row],
+            statuses.get(item.message_id),
+            peers.get(item.to_node),
+        )
+        views.setdefault(item.document_row, []).append(view)
+    return views
+
+
+def _outbox_entry(
+    row: sa.Row[Any], deliveries: Sequence[DeliveryView], counts: Sequence[sa.Row[Any]]
+) -> OutboxEntry:
+    by_state: Counter[DeliveryState] = Counter()
+    for count in counts:
+        by_state[shown_state(count.state)] += count.number
+    later = [count.next_at for count in counts if count.state == "scheduled"]
+    return OutboxEntry(
+        document=_document(row, row.sender, decode_listing(row.listing), decode_parts(row.parts)),
+        created=row.created_at,
+        expires=row.expires_at,
+        send_at=later[0] if later else None,
+        deliveries=tuple(deliveries),
+        counts=by_state,
+        position=row.id,
+    )
+
+
 def _document(
     row: sa.Row[Any],
     sender: str,
@@ -151,22 +227,25 @@ def _delivery(
     status: sa.Row[Any] | None,
     peer: sa.Row[Any] | None,
 ) -> DeliveryView:
-    queued = row.state in QUEUED_STATES
-    down = peer if queued and peer is not None and peer.down_since is not None else None
-    moments = [row.next_at if row.state == "waiting" else None, down.next_at if down else None]
+    waits = row.state in WAITING_STATES
+    scheduled = row.next_at if row.state == "scheduled" else None
+    down = peer if waits and peer is not None and peer.down_since is not None else None
+    moments = [scheduled, row.next_at if row.state == "waiting" else None]
+    moments += [down.next_at] if down else []
     return DeliveryView(
         message_id=MessageId(row.message_id),
         recipient=row.recipient,
         to_node=row.to_node,
-        state=DeliveryState.QUEUED if queued else DeliveryState(row.state),
+        state=shown_state(row.state),
         since=row.ended_at or document.created_at,
         attempts=row.attempts,
-        reason=row.reason or (down.reason if down else ""),
-        message=row.message or (down.message if down else ""),
+        reason=SCHEDULED if scheduled else row.reason or (down.reason if down else ""),
+        message=_SCHEDULED if scheduled else row.message or (down.message if down else ""),
         next_at=max((moment for moment in moments if moment is not None), default=None),
         peer_down_since=down.down_since if down else None,
         recipient_state=None if status is None else DocumentState(status.state),
         recipient_reason="" if status is None else status.reason,
+        position=row.id,
     )
 
 

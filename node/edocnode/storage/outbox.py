@@ -1,8 +1,8 @@
 """Documents on their way out: see ``domain.ports.Outbox``.
 
 A delivery is found by what it waits for, never by looking at all of them: each state that waits
-has its own partial index. Answers are recorded in ``recording``, repair after a restore is in
-``repair``.
+has its own partial index. How documents come here is in ``submitting`` and ``schedule``, answers
+are recorded in ``recording``, repair after a restore is in ``repair``.
 """
 
 from collections.abc import Sequence
@@ -11,36 +11,28 @@ from datetime import UTC, datetime
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from edoccore.errors import RequestConflictError
 from edoccore.signing.seal import SealedStatement
 from edockit.database import Database
 from edocnode.domain.lanes import shared
 from edocnode.domain.model import (
     DeliveryOutcome,
-    DeliveryState,
     DocumentId,
     EpochHead,
     Lane,
     MessageId,
     PeerQueue,
     QueuedDelivery,
-    Submission,
-    SubmissionResult,
 )
-from edocnode.storage.listing import decode_parts, encode_listing, encode_parts, large_parts
+from edocnode.storage.listing import decode_parts
 from edocnode.storage.recording import expire, record, record_plain
 from edocnode.storage.repair import adopt, requeue_lost
 from edocnode.storage.seals import load_seals, sealed_statement
 from edocnode.storage.sql import (
     AnyRow,
     NotPlainError,
-    Row,
     change_each,
-    insert_returning,
-    insert_rows,
 )
 from edocnode.storage.tables import (
-    BlobUseRow,
     DeliveryEnvelopeRow,
     DeliveryRow,
     DocumentRow,
@@ -50,23 +42,13 @@ from edocnode.storage.tables import (
 
 COUNTED = 1_000  # a queue is counted up to this
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
-_SHOWN = {"unsealed": DeliveryState.QUEUED, "waiting": DeliveryState.QUEUED}
 
-_BLOB_USE = table_of(BlobUseRow)
 _DELIVERY = table_of(DeliveryRow)
 _DOCUMENT = table_of(DocumentRow)
 _ENVELOPE = table_of(DeliveryEnvelopeRow)
 _PEER = table_of(PeerRow)
 _MOMENT = _DELIVERY.c.expires_at.type
 
-_OF_REQUEST = sa.select(_DOCUMENT.c.id, _DOCUMENT.c.document_id, _DOCUMENT.c.request_hash).where(
-    _DOCUMENT.c.request_id == sa.bindparam("request_id")
-)
-_DELIVERIES_OF = (
-    sa.select(_DELIVERY.c.message_id, _DELIVERY.c.recipient, _DELIVERY.c.state)
-    .where(_DELIVERY.c.document_row == sa.bindparam("document_row"))
-    .order_by(_DELIVERY.c.id)
-)
 _PEER_WAITS = sa.select(_PEER.c.next_at).where(_PEER.c.agency == sa.bindparam("agency"))
 _ALL_PEERS_WAIT = sa.select(_PEER.c.agency, _PEER.c.next_at).where(_PEER.c.next_at.is_not(None))
 _COME_DUE = (
@@ -165,18 +147,6 @@ class SqlOutbox:
         """Takes the database."""
         self._database = database
 
-    async def submit(self, submission: Submission) -> SubmissionResult:
-        """Keeps a document and its deliveries; they wait for the sealer.
-
-        The same request id and hash again keeps nothing and returns what was kept.
-
-        Raises:
-            RequestConflictError: The request id stands for another request.
-        """
-        return await self._database.awrite(
-            lambda connection: keep_submission(connection, submission)
-        )
-
     async def due(self, to_node: str, now: datetime, limit: int) -> Sequence[QueuedDelivery]:
         """Takes sealed deliveries of one peer that may be offered, urgent lanes first, then oldest.
 
@@ -249,100 +219,6 @@ class SqlOutbox:
         return await self._database.awrite(
             lambda connection: adopt(connection, envelope, receipt, record=record, at=at)
         )
-
-
-def keep_submission(connection: Connection, submission: Submission) -> SubmissionResult:
-    """Keeps a document and its deliveries inside another change; see ``SqlOutbox.submit``.
-
-    Raises:
-        RequestConflictError: The request id stands for another request.
-    """
-    document_row = insert_returning(connection, _DOCUMENT, _document(submission))
-    if document_row is None:
-        return _known(connection, submission)
-    insert_rows(
-        connection,
-        _DELIVERY,
-        [_delivery(submission, each, document_row) for each in range(len(submission.deliveries))],
-    )
-    uses = [
-        {
-            "sha256": bytes.fromhex(part.sha256),
-            "kind": "document",
-            "owner": document_row,
-            "agency": "",
-            "size": part.size,
-        }
-        for part in {part.sha256: part for part in large_parts(submission.parts)}.values()
-    ]
-    insert_rows(connection, _BLOB_USE, uses)
-    return SubmissionResult(
-        document_id=submission.document_id,
-        deliveries=tuple(
-            (item.message_id, item.recipient, DeliveryState.QUEUED)
-            for item in submission.deliveries
-        ),
-        repeated=False,
-    )
-
-
-def shown_state(state: str) -> DeliveryState:
-    """The state of a delivery as people see it."""
-    return _SHOWN.get(state) or DeliveryState(state)
-
-
-def _known(connection: Connection, submission: Submission) -> SubmissionResult:
-    row = connection.execute(_OF_REQUEST, {"request_id": submission.request_id}).one()
-    if row.request_hash != submission.request_hash:
-        raise RequestConflictError(request_id=submission.request_id)
-    deliveries = connection.execute(_DELIVERIES_OF, {"document_row": row.id})
-    return SubmissionResult(
-        document_id=DocumentId(row.document_id),
-        deliveries=tuple(
-            (MessageId(each.message_id), each.recipient, shown_state(each.state))
-            for each in deliveries
-        ),
-        repeated=True,
-    )
-
-
-def _document(submission: Submission) -> Row:
-    return {
-        "document_id": submission.document_id,
-        "request_id": submission.request_id,
-        "request_hash": submission.request_hash,
-        "sender": submission.sender,
-        "urgency": submission.urgency.value,
-        "operation": submission.operation.value,
-        "about": submission.about,
-        "created_at": submission.created,
-        "expires_at": submission.expires,
-        "complete": 1,
-        "listing": encode_listing(submission.listing),
-        "parts": encode_parts(submission.parts),
-        "inline": submission.inline,
-    }
-
-
-def _delivery(submission: Submission, place: int, document_row: int) -> Row:
-    item = submission.deliveries[place]
-    return {
-        "message_id": item.message_id,
-        "document_row": document_row,
-        "document_id": submission.document_id,
-        "sender": submission.sender,
-        "recipient": item.recipient,
-        "to_node": item.to_node,
-        "lane": Lane.of(submission.urgency).value,
-        "state": "unsealed",
-        "envelope_rank": 0,
-        "attempts": 0,
-        "digest_failures": 0,
-        "next_at": None,
-        "expires_at": submission.expires,
-        "reason": "",
-        "message": "",
-    }
 
 
 def _due(connection: Connection, to_node: str, now: datetime, limit: int) -> list[QueuedDelivery]:

@@ -35,6 +35,8 @@ from edocnode.storage.tables import (
 
 PARTS_LOST = "PARTS_LOST"  # reason of a delivery that came back without its parts or receipt
 
+_NOT_SEALED = ("scheduled", "unsealed")  # as far as this database knows
+
 _DELIVERY = table_of(DeliveryRow)
 _DOCUMENT = table_of(DocumentRow)
 _RECEIPT = table_of(ReceiptGotRow)
@@ -101,7 +103,7 @@ def adopt(
     state = connection.execute(_STATE_OF, {"of": message_id}).scalar_one_or_none()
     if state is None:
         _add(connection, stated, record)
-    elif state in ANSWERED or (receipt is None and state != "unsealed"):
+    elif state in ANSWERED or (receipt is None and state not in _NOT_SEALED):
         return False
     adopted = DeliveryOutcome(
         message_id=message_id,
@@ -124,7 +126,7 @@ def _take(
         recording.record(connection, [adopted], at)
         return
     adopt_envelopes(connection, [adopted], at)
-    if known_as == "unsealed":  # it was sealed before: that envelope goes on
+    if known_as in _NOT_SEALED:  # it was sealed before: that envelope goes on
         connection.execute(_SET_STATE, {"of": adopted.message_id, "to_state": "queued"})
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -14,6 +14,7 @@ from sqlalchemy.engine import Connection
 
 from edockit.database import UTCDateTime
 
+ROWS_AT_ONCE = 100  # in one statement that returns ids
 CHUNK = 500  # values of one IN list; SQLite before 3.32 refuses more than 999 in a statement
 # Parameters by name, as rows have them.
 _NAMED = SQLiteDialect_pysqlite(paramstyle="named")
@@ -48,6 +49,26 @@ def insert_returning(connection: Connection, table: sa.Table, row: Row) -> int |
     found = connection.exec_driver_sql(prepared.text, prepared.values([row])[0])
     row_id: int | None = found.scalar_one_or_none()
     return row_id
+
+
+def insert_new(
+    connection: Connection, table: sa.Table, rows: Sequence[Row], *, key: str
+) -> dict[Any, int]:
+    """Adds the rows whose keys are not there yet, all with the same columns.
+
+    For many rows a fifth of the cost of ``insert_returning`` each.
+
+    Returns:
+        The ``id`` of each row that was added, by its value of the column ``key``.
+    """
+    added: dict[Any, int] = {}
+    for piece in chunks(rows, ROWS_AT_ONCE):
+        columns = tuple(piece[0])
+        text = _many(table, connection.dialect, columns, len(piece), key)
+        prepared = _Prepared(text, _moments(table, columns), {})
+        flat = tuple(row[name] for row in prepared.values(piece) for name in columns)
+        added.update((row[0], row[1]) for row in connection.exec_driver_sql(text, flat))
+    return added
 
 
 def upsert(connection: Connection, table: sa.Table, rows: Sequence[Row]) -> None:
@@ -135,8 +156,7 @@ def _prepare(table: sa.Table, dialect: str, kind: str, columns: tuple[str, ...])
             statement = insert.inline()
     driver = _POSTGRES if dialect == "postgresql" else _NAMED
     text = str(statement.compile(dialect=driver, column_keys=list(columns)))
-    moments = tuple(name for name in columns if isinstance(table.c[name].type, UTCDateTime))
-    return _Prepared(text, moments, {})
+    return _Prepared(text, _moments(table, columns), {})
 
 
 @cache
@@ -146,6 +166,26 @@ def _prepare_change(statement: sa.Update | sa.Delete, dialect: str) -> _Prepared
     fixed = {name: value for name, value in compiled.params.items() if not binds[name].required}
     moments = [name for name in binds if isinstance(binds[name].type, UTCDateTime)]
     return _Prepared(str(compiled), tuple(name for name in moments if name not in fixed), fixed)
+
+
+@lru_cache(maxsize=ROWS_AT_ONCE)
+def _many(
+    table: sa.Table, dialect: sa.Dialect, columns: tuple[str, ...], count: int, key: str
+) -> str:
+    """An insert of so many rows in one statement, with parameters by position."""
+    name_of = dialect.identifier_preparer.quote
+    mark = "%s" if dialect.name == "postgresql" else "?"
+    row = f"({', '.join([mark] * len(columns))})"
+    return (
+        f"INSERT INTO {name_of(table.name)} ({', '.join(map(name_of, columns))}) "  # noqa: S608
+        f"VALUES {', '.join([row] * count)} ON CONFLICT DO NOTHING "
+        f"RETURNING {name_of(key)}, id"
+    )
+
+
+@cache
+def _moments(table: sa.Table, columns: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(name for name in columns if isinstance(table.c[name].type, UTCDateTime))
 
 
 def _replacing(

@@ -7,11 +7,15 @@ from edocnode.storage.inbox import SqlInbox
 from edocnode.storage.migrations import SCRIPTS
 from edocnode.storage.outbox import SqlOutbox
 from edocnode.storage.peers import SqlPeers
+from edocnode.storage.schedule import SqlSchedule
 from edocnode.storage.sealing import SqlSealerStore
+from edocnode.storage.submitting import SqlSubmissions
 
 
-class NodeStore(SqlOutbox, SqlInbox, SqlPeers, SqlSealerStore, SqlAlarms):
-    """Implements ``Outbox``, ``Inbox``, ``Peers``, ``SealerStore`` and ``Alarms``."""
+class NodeStore(
+    SqlSubmissions, SqlSchedule, SqlOutbox, SqlInbox, SqlPeers, SqlSealerStore, SqlAlarms
+):
+    """Implements every port but ``OfficeStore``, each by the class that bears its name."""
 
     def __init__(self, database: Database) -> None:
         """Takes a database whose tables are up to date; see ``open_store``."""

@@ -47,7 +47,8 @@ def table_of(row: type[SQLModel]) -> Table:
 class DocumentRow(NodeTable, table=True):
     """One submission: a document, or a status, and its content. Append-only.
 
-    ``request_id`` is empty only for what a peer gave back after a restore. ``document_id`` is not
+    ``request_id`` is empty for what a peer gave back after a restore, and while the deliveries of a
+    document to many are still being added (see ``schedule``). ``document_id`` is not
     unique: a status carries the id of the document it is about. ``parts`` is the JSON list of
     ``Part``; ``inline`` the bytes of all parts up to 64 KiB, joined. With ``complete`` 0 only the
     record is here (given back after a restore). ``listing`` is JSON: subject, number, ...
@@ -75,15 +76,17 @@ class DocumentRow(NodeTable, table=True):
 class DeliveryRow(NodeTable, table=True):
     """Where a document stands on its way to one recipient. Narrow; its states change.
 
-    ``state`` is a ``DeliveryState``, with two more that people see as ``queued``: ``unsealed``
-    (waits for the sealer) and ``waiting`` (waits until ``next_at``). ``envelope_rank`` says which
-    envelope of the message is in force. ``ended_at``: when the recipient answered or nobody did.
+    ``state`` is a ``DeliveryState``, with three more that people see as ``queued``: ``scheduled``
+    (not for the sealer yet, see ``schedule``), ``unsealed`` (waits for the sealer) and ``waiting``
+    (waits until ``next_at``). ``envelope_rank`` says which envelope of the message is in force.
+    ``ended_at``: when the recipient answered or nobody did.
     """
 
     __tablename__ = "delivery"
     __table_args__ = (
         Index("ix_delivery_document_row", "document_row"),
         Index("ix_delivery_document_id", "document_id"),
+        partial_index("ix_delivery_scheduled", "document_row", "id", where="state = 'scheduled'"),
         partial_index("ix_delivery_unsealed", "lane", "id", where="state = 'unsealed'"),
         partial_index("ix_delivery_queued", "to_node", "lane", "id", where="state = 'queued'"),
         partial_index("ix_delivery_waiting", "to_node", "next_at", where="state = 'waiting'"),
@@ -109,6 +112,22 @@ class DeliveryRow(NodeTable, table=True):
     ended_at: datetime | None = optional_moment()
     reason: str
     message: str
+
+
+class ScheduleRow(NodeTable, table=True):
+    """A document whose deliveries are ``scheduled``; gone when the sealer has them all.
+
+    ``due_at`` is when they are for the sealer. Empty: not all of them are here yet, so nobody was
+    answered and nobody sees the document (see ``fanout``).
+    """
+
+    __tablename__ = "schedule"
+    __table_args__ = (Index("ix_schedule_due_at", "due_at"),)
+
+    document_row: int = Field(sa_column=Column(ROWID, primary_key=True, autoincrement=False))
+    lane: int
+    kept_at: datetime = moment()
+    due_at: datetime | None = optional_moment()
 
 
 class DeliveryEnvelopeRow(NodeTable, table=True):

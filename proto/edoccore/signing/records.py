@@ -23,6 +23,8 @@ from edoccore.signing.statements import (
     Uuid,
 )
 
+MAX_RECIPIENTS = 5000  # of one document; all agencies of the country are about 3,500
+
 Name = Annotated[str, Meta(min_length=1, max_length=200)]
 Short = Annotated[str, Meta(min_length=1, max_length=100)]
 Long = Annotated[str, Meta(min_length=1, max_length=500)]
@@ -108,7 +110,9 @@ class DocumentRecord(Statement, frozen=True, kw_only=True, tag="edoc.document/v1
     description: Long | UnsetType = UNSET
     page_count: Count | UnsetType = UNSET
     issued_count: Count | UnsetType = UNSET
-    recipients: Annotated[tuple[Code, ...], Meta(min_length=1, max_length=1000)] | UnsetType = UNSET
+    recipients: (
+        Annotated[tuple[Code, ...], Meta(min_length=1, max_length=MAX_RECIPIENTS)] | UnsetType
+    ) = UNSET
     to_places: Annotated[tuple[Name, ...], Meta(min_length=1, max_length=1000)] | UnsetType = UNSET
     appendices: Annotated[tuple[Long, ...], Meta(min_length=1, max_length=1000)] | UnsetType = UNSET
     in_reply_to: (

@@ -203,8 +203,8 @@ async def test_a_long_queue_is_counted_only_as_far_as_it_matters(
     store: NodeStore, office: Office
 ) -> None:
     await office.open()
-    for _ in range(2):
-        await store.submit(submission(to=["G01"] * (COUNTED - 300)))
+    for _ in range(3):
+        await store.submit(submission(to=["G01"] * 400))
     await office.seal_all()
     assert [queue.waiting for queue in await store.queues()] == [COUNTED]
 

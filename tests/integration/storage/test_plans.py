@@ -1,6 +1,8 @@
 """Hot statements reach their rows by an index, however many rows a table holds."""
 
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +14,13 @@ from edockit.database import Database
 from edocnode.domain.model import EpochHead
 from edocnode.storage.migrations import HEAD, SCRIPTS
 from edocnode.storage.store import NodeStore, open_store
+from edocnode.storage.submitting import FANOUT_PIECE, _begin
 from edocnode.storage.tables import NodeTable
 from tests.integration.storage.offices import NOW, Office, arrival, submission
 
 SMALL = {"nodes", "queued", "waiting", "q", "w", "peer", "alarm"}
 OF_WHAT_WAITS = {
+    "ix_delivery_scheduled",
     "ix_delivery_unsealed",
     "ix_delivery_queued",
     "ix_delivery_waiting",
@@ -82,6 +86,15 @@ async def use_every_port(store: NodeStore, peer: Office) -> None:
     made = submission(to=["G01", "H30"], large=100_000)
     await store.submit(made)
     await store.submit(made)
+    await store.submit_many([made, replace(submission(), send_at=NOW)])
+    await store.submit(submission(to=["G01"] * (FANOUT_PIECE + 1)))
+    await store.handed_in(made.request_id)
+    await store.next_due()
+    while await store.release(NOW):
+        pass
+    cut_off = submission(large=200_000)
+    await store._database.awrite(lambda connection: _begin(connection, cut_off))
+    assert await store.forget_cut_off(NOW + timedelta(seconds=1)) == 1
     back = submission("G01", ["H29"], large=100_000)
     item = arrival(peer.envelope(back), back.inline)
     await store.keep([item])

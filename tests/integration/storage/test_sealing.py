@@ -164,7 +164,8 @@ async def test_a_seal_of_a_thousand_statements_is_committed_whole(
     store: NodeStore, office: Office, peer: Office
 ) -> None:
     await office.open()
-    await store.submit(submission(to=["G01"] * 700))
+    for _ in range(2):
+        await store.submit(submission(to=["G01"] * 350))
     batch = []
     for _ in range(600):
         item = submission("G01", ["H29"])

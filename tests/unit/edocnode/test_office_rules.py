@@ -23,14 +23,15 @@ from edoccore.errors import (
 from edoccore.signing import canonical
 from edoccore.signing.records import DocumentRecord
 from edoccore.signing.statements import Operation, Urgency
+from edocnode.domain.media_types import media_type_of
 from edocnode.domain.model import DocumentId, MessageId, Submission
 from edocnode.domain.office import (
     DeclaredPart,
+    SendTimePastError,
     SubmitHeader,
     admit,
     build_record,
     build_submission,
-    media_type_of,
     new_id,
 )
 from tests.support.nation import Nation
@@ -118,7 +119,7 @@ def test_old_code_is_written_as_the_present_one(directory: Directory) -> None:
         ({"recipients": ("G01", "000.00.00.G01")}, RequestInvalidError),
         ({"recipients": ("G09",)}, AgencyInactiveError),
         ({"recipients": ("G10",)}, AgencyInactiveError),
-        ({"recipients": ("G01",) * 1001}, LimitExceededError),
+        ({"recipients": ("G01",) * 5001}, LimitExceededError),
         ({"sender": "G01"}, FromNotOwnedError),
         ({"sender": "X99"}, AgencyUnknownError),
         ({"request_id": ""}, RequestInvalidError),
@@ -216,3 +217,41 @@ def test_ids_are_uuids_of_version_7_in_order_of_time() -> None:
     first, second = new_id(NOW, b"\xff" * 10), new_id(NOW + timedelta(milliseconds=1), b"\0" * 10)
     assert first < second
     assert (first[6] >> 4, first[8] >> 6) == (7, 2)
+
+
+DAY = timedelta(days=1)
+
+
+def test_delivery_is_tried_for_its_whole_lifetime_from_the_moment_of_sending_on(
+    directory: Directory,
+) -> None:
+    made = submission(directory, send_at=NOW + 10 * DAY)
+    assert (made.created, made.send_at) == (NOW, NOW + 10 * DAY)
+    assert made.expires == NOW + 40 * DAY
+    last = submission(directory, send_at=NOW + 60 * DAY)
+    assert last.expires == NOW + 90 * DAY
+    short = submission(directory, send_at=NOW + 89 * DAY, lifetime=DAY)
+    assert short.expires == NOW + 90 * DAY
+
+
+@pytest.mark.parametrize("moment", [NOW, NOW - DAY])
+def test_document_is_not_sent_in_the_past(directory: Directory, moment: datetime) -> None:
+    with pytest.raises(SendTimePastError, match="past"):
+        admit(header(send_at=moment), directory, "H29", now=NOW)
+
+
+def test_document_is_not_sent_so_late_that_its_envelope_would_live_too_long(
+    directory: Directory,
+) -> None:
+    late = NOW + 60 * DAY + timedelta(milliseconds=1)
+    with pytest.raises(RequestInvalidError, match="90 days") as refused:
+        admit(header(send_at=late), directory, "H29", now=NOW)
+    assert "2027-01-22T03:00:00.000Z" in refused.value.hint
+
+
+def test_request_for_another_time_is_another_request(directory: Directory) -> None:
+    hashes = {
+        submission(directory, send_at=moment).request_hash
+        for moment in (None, NOW + DAY, NOW + 2 * DAY)
+    }
+    assert len(hashes) == 3

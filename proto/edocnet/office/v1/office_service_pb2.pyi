@@ -281,6 +281,148 @@ class SubmitResponse(_message.Message):
 Global___SubmitResponse: _TypeAlias = SubmitResponse  # noqa: Y015
 
 @_typing.final
+class SubmitManyRequest(_message.Message):
+    """Many documents, together at most 1 MiB."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBMISSIONS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def submissions(self) -> _containers.RepeatedCompositeFieldContainer[Global___WholeSubmission]:
+        """1 to 500, together to at most 5000 recipients."""
+
+    def __init__(
+        self,
+        *,
+        submissions: _abc.Iterable[Global___WholeSubmission] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["submissions", b"submissions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SubmitManyRequest: _TypeAlias = SubmitManyRequest  # noqa: Y015
+
+@_typing.final
+class WholeSubmission(_message.Message):
+    """A document with all its content."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HEADER_FIELD_NUMBER: _builtins.int
+    CONTENT_FIELD_NUMBER: _builtins.int
+    content: _builtins.bytes
+    """The fields of the record, then the parts in the order of the header, all joined."""
+    @_builtins.property
+    def header(self) -> Global___SubmitHeader:
+        """As of Submit; at most 500 recipients."""
+
+    def __init__(
+        self,
+        *,
+        header: Global___SubmitHeader | None = ...,
+        content: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["header", b"header"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "header", b"header"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WholeSubmission: _TypeAlias = WholeSubmission  # noqa: Y015
+
+@_typing.final
+class SubmitManyResponse(_message.Message):
+    """What became of the documents of one message."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ANSWERS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def answers(self) -> _containers.RepeatedCompositeFieldContainer[Global___SubmissionAnswer]:
+        """One for each, in the order of the message."""
+
+    def __init__(
+        self,
+        *,
+        answers: _abc.Iterable[Global___SubmissionAnswer] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answers", b"answers"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SubmitManyResponse: _TypeAlias = SubmitManyResponse  # noqa: Y015
+
+@_typing.final
+class SubmissionAnswer(_message.Message):
+    """What became of one document."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    KEPT_FIELD_NUMBER: _builtins.int
+    REFUSED_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """As in its header, also when it is refused for its form."""
+    @_builtins.property
+    def kept(self) -> Global___SubmitResponse:
+        """It is on disk and will be delivered."""
+
+    @_builtins.property
+    def refused(self) -> Global___SubmissionRefusal:
+        """Nothing of it was kept."""
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        kept: Global___SubmitResponse | None = ...,
+        refused: Global___SubmissionRefusal | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "kept", b"kept", "refused", b"refused"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "kept", b"kept", "refused", b"refused", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_answer: _TypeAlias = _typing.Literal["kept", "refused"]  # noqa: Y015
+    _WhichOneofArgType_answer: _TypeAlias = _typing.Literal["answer", b"answer"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_answer) -> _WhichOneofReturnType_answer | None: ...
+
+Global___SubmissionAnswer: _TypeAlias = SubmissionAnswer  # noqa: Y015
+
+@_typing.final
+class SubmissionRefusal(_message.Message):
+    """Why a document was not kept."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REASON_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    HINT_FIELD_NUMBER: _builtins.int
+    reason: _builtins.str
+    """Reason of the table in proto/README.md, which says whether repeating can help."""
+    message: _builtins.str
+    """The same for a person; at most 300 characters."""
+    hint: _builtins.str
+    """What to do next, for a person; at most 200 characters, may be empty."""
+    def __init__(
+        self,
+        *,
+        reason: _builtins.str = ...,
+        message: _builtins.str = ...,
+        hint: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["hint", b"hint", "message", b"message", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SubmissionRefusal: _TypeAlias = SubmissionRefusal  # noqa: Y015
+
+@_typing.final
 class ListInboxRequest(_message.Message):
     """Asks for a page of the inbox."""
 
@@ -326,7 +468,7 @@ class ListInboxResponse(_message.Message):
     """Cursor of the next page; empty when there is none."""
     @_builtins.property
     def documents(self) -> _containers.RepeatedCompositeFieldContainer[Global___InboxDocument]:
-        """The documents, newest first."""
+        """The documents, newest first; fewer than asked for when more do not fit into a message."""
 
     def __init__(
         self,
@@ -388,7 +530,9 @@ class ListOutboxResponse(_message.Message):
     """Cursor of the next page; empty when there is none."""
     @_builtins.property
     def documents(self) -> _containers.RepeatedCompositeFieldContainer[Global___OutboxDocument]:
-        """The documents, newest first."""
+        """The documents, newest first; fewer than asked for when more do not fit into a message. Of each
+        at most 20 deliveries, those in the state asked for first; ListDeliveries has them all.
+        """
 
     def __init__(
         self,
@@ -441,7 +585,7 @@ class GetDocumentResponse(_message.Message):
 
     @_builtins.property
     def sent(self) -> Global___OutboxDocument:
-        """The document as sent from here; absent when it was not."""
+        """The document as sent from here, with at most 100 deliveries; absent when it was not."""
 
     @_builtins.property
     def history(self) -> _containers.RepeatedCompositeFieldContainer[Global___Event]:
@@ -461,6 +605,72 @@ class GetDocumentResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetDocumentResponse: _TypeAlias = GetDocumentResponse  # noqa: Y015
+
+@_typing.final
+class ListDeliveriesRequest(_message.Message):
+    """Asks for a page of the deliveries of a document."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    AFTER_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """As in GetDocumentRequest."""
+    state: Global___DeliveryState.ValueType
+    """Only deliveries in this state; unspecified: all."""
+    limit: _builtins.int
+    """At most this many, 1 to 1000; 0: 100."""
+    after: _builtins.str
+    """`next` of the page before; empty: the first page."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        state: Global___DeliveryState.ValueType = ...,
+        limit: _builtins.int = ...,
+        after: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "id", b"id", "limit", b"limit", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListDeliveriesRequest: _TypeAlias = ListDeliveriesRequest  # noqa: Y015
+
+@_typing.final
+class ListDeliveriesResponse(_message.Message):
+    """A page of deliveries."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DOCUMENT_ID_FIELD_NUMBER: _builtins.int
+    DELIVERIES_FIELD_NUMBER: _builtins.int
+    NEXT_FIELD_NUMBER: _builtins.int
+    document_id: _builtins.bytes
+    """The document, 16 bytes."""
+    next: _builtins.str
+    """Cursor of the next page; empty when there is none."""
+    @_builtins.property
+    def deliveries(self) -> _containers.RepeatedCompositeFieldContainer[Global___Delivery]:
+        """In the order of the recipients; fewer than asked for when more do not fit into a message."""
+
+    def __init__(
+        self,
+        *,
+        document_id: _builtins.bytes = ...,
+        deliveries: _abc.Iterable[Global___Delivery] | None = ...,
+        next: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deliveries", b"deliveries", "document_id", b"document_id", "next", b"next"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListDeliveriesResponse: _TypeAlias = ListDeliveriesResponse  # noqa: Y015
 
 @_typing.final
 class GetPartRequest(_message.Message):
@@ -782,6 +992,7 @@ class SubmitHeader(_message.Message):
     RECORD_SIZE_FIELD_NUMBER: _builtins.int
     PARTS_FIELD_NUMBER: _builtins.int
     LIFETIME_FIELD_NUMBER: _builtins.int
+    SEND_TIME_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """The caller's own name for this request: 1 to 64 of A-Z, a-z, 0-9, dot, hyphen, underscore."""
     sender: _builtins.str
@@ -796,7 +1007,7 @@ class SubmitHeader(_message.Message):
     """
     @_builtins.property
     def recipients(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Codes of the recipients, each once, 1 to 1000."""
+        """Codes of the recipients, each once, 1 to 5000."""
 
     @_builtins.property
     def parts(self) -> _containers.RepeatedCompositeFieldContainer[Global___PartDeclaration]:
@@ -804,7 +1015,16 @@ class SubmitHeader(_message.Message):
 
     @_builtins.property
     def lifetime(self) -> _duration_pb2.Duration:
-        """How long delivery is tried, at most 90 days; absent: 30 days."""
+        """How long delivery is tried, from the moment of sending on; absent: 30 days. It ends at most 90
+        days after the document was handed in.
+        """
+
+    @_builtins.property
+    def send_time(self) -> _timestamp_pb2.Timestamp:
+        """The document is kept now, but sealed and sent no sooner than this, and within about a second
+        of it; must be in the future. Absent: at once. The envelope's `created` stays the moment of
+        handing in.
+        """
 
     def __init__(
         self,
@@ -816,10 +1036,11 @@ class SubmitHeader(_message.Message):
         record_size: _builtins.int = ...,
         parts: _abc.Iterable[Global___PartDeclaration] | None = ...,
         lifetime: _duration_pb2.Duration | None = ...,
+        send_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["lifetime", b"lifetime"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["lifetime", b"lifetime", "send_time", b"send_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["lifetime", b"lifetime", "parts", b"parts", "recipients", b"recipients", "record_size", b"record_size", "request_id", b"request_id", "sender", b"sender", "urgency", b"urgency"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["lifetime", b"lifetime", "parts", b"parts", "recipients", b"recipients", "record_size", b"record_size", "request_id", b"request_id", "send_time", b"send_time", "sender", b"sender", "urgency", b"urgency"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1017,6 +1238,8 @@ class OutboxDocument(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     DELIVERIES_FIELD_NUMBER: _builtins.int
+    COUNTS_FIELD_NUMBER: _builtins.int
+    SEND_TIME_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def document(self) -> Global___Document:
         """What it is."""
@@ -1031,7 +1254,15 @@ class OutboxDocument(_message.Message):
 
     @_builtins.property
     def deliveries(self) -> _containers.RepeatedCompositeFieldContainer[Global___Delivery]:
-        """One for each recipient."""
+        """The deliveries, in the order of the recipients; not all when there are many."""
+
+    @_builtins.property
+    def counts(self) -> _containers.RepeatedCompositeFieldContainer[Global___DeliveryCount]:
+        """How many deliveries there are in each state, also of those not shown."""
+
+    @_builtins.property
+    def send_time(self) -> _timestamp_pb2.Timestamp:
+        """When it is to be sent; absent when it was, or is sent at once."""
 
     def __init__(
         self,
@@ -1040,14 +1271,42 @@ class OutboxDocument(_message.Message):
         create_time: _timestamp_pb2.Timestamp | None = ...,
         expire_time: _timestamp_pb2.Timestamp | None = ...,
         deliveries: _abc.Iterable[Global___Delivery] | None = ...,
+        counts: _abc.Iterable[Global___DeliveryCount] | None = ...,
+        send_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "document", b"document", "expire_time", b"expire_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "document", b"document", "expire_time", b"expire_time", "send_time", b"send_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "deliveries", b"deliveries", "document", b"document", "expire_time", b"expire_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "create_time", b"create_time", "deliveries", b"deliveries", "document", b"document", "expire_time", b"expire_time", "send_time", b"send_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___OutboxDocument: _TypeAlias = OutboxDocument  # noqa: Y015
+
+@_typing.final
+class DeliveryCount(_message.Message):
+    """How many deliveries of a document are in a state."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATE_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    state: Global___DeliveryState.ValueType
+    """The state."""
+    count: _builtins.int
+    """At least 1."""
+    def __init__(
+        self,
+        *,
+        state: Global___DeliveryState.ValueType = ...,
+        count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeliveryCount: _TypeAlias = DeliveryCount  # noqa: Y015
 
 @_typing.final
 class Delivery(_message.Message):
@@ -1075,7 +1334,9 @@ class Delivery(_message.Message):
     attempts: _builtins.int
     """Offers made so far."""
     reason: _builtins.str
-    """Reason of the table in proto/README.md: why it is not delivered; empty when nothing is wrong."""
+    """Reason of the table in proto/README.md: why it is not delivered; empty when nothing is wrong.
+    SCHEDULED, which is not in the table: it is to be sent at `next_attempt_time`.
+    """
     message: _builtins.str
     """The same for a person."""
     recipient_state: Global___DocumentState.ValueType

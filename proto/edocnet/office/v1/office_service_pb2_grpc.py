@@ -40,6 +40,11 @@ class OfficeServiceStub(object):
                 request_serializer=edocnet_dot_office_dot_v1_dot_office__service__pb2.SubmitRequest.SerializeToString,
                 response_deserializer=edocnet_dot_office_dot_v1_dot_office__service__pb2.SubmitResponse.FromString,
                 _registered_method=True)
+        self.SubmitMany = channel.stream_stream(
+                '/edocnet.office.v1.OfficeService/SubmitMany',
+                request_serializer=edocnet_dot_office_dot_v1_dot_office__service__pb2.SubmitManyRequest.SerializeToString,
+                response_deserializer=edocnet_dot_office_dot_v1_dot_office__service__pb2.SubmitManyResponse.FromString,
+                _registered_method=True)
         self.ListInbox = channel.unary_unary(
                 '/edocnet.office.v1.OfficeService/ListInbox',
                 request_serializer=edocnet_dot_office_dot_v1_dot_office__service__pb2.ListInboxRequest.SerializeToString,
@@ -54,6 +59,11 @@ class OfficeServiceStub(object):
                 '/edocnet.office.v1.OfficeService/GetDocument',
                 request_serializer=edocnet_dot_office_dot_v1_dot_office__service__pb2.GetDocumentRequest.SerializeToString,
                 response_deserializer=edocnet_dot_office_dot_v1_dot_office__service__pb2.GetDocumentResponse.FromString,
+                _registered_method=True)
+        self.ListDeliveries = channel.unary_unary(
+                '/edocnet.office.v1.OfficeService/ListDeliveries',
+                request_serializer=edocnet_dot_office_dot_v1_dot_office__service__pb2.ListDeliveriesRequest.SerializeToString,
+                response_deserializer=edocnet_dot_office_dot_v1_dot_office__service__pb2.ListDeliveriesResponse.FromString,
                 _registered_method=True)
         self.GetPart = channel.unary_stream(
                 '/edocnet.office.v1.OfficeService/GetPart',
@@ -90,9 +100,23 @@ class OfficeServiceServicer(object):
         """Hands in a document with its parts; answered when it is on disk and will be delivered.
 
         The first message is the header, every later one a piece of the content: the fields of the
-        record, then the parts in the order in which the header declares them, all joined. Idempotent by request id: the same request again keeps nothing
-        and is answered with what was kept; another request under the id fails with REQUEST_CONFLICT.
-        One unknown recipient fails the whole with AGENCY_UNKNOWN, and nothing is sent.
+        record, then the parts in the order in which the header declares them, all joined. Idempotent
+        by request id: the same request again keeps nothing and is answered with what was kept;
+        another request under the id fails with REQUEST_CONFLICT. All recipients or none: one that is
+        unknown fails the whole with AGENCY_UNKNOWN, and nothing is sent.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SubmitMany(self, request_iterator, context):
+        """Hands in many small documents: a message carries as many as fit, whole.
+
+        Each message is answered by one, in order, when all of it that can be kept is on disk. Each
+        document stands for itself, as if handed in by Submit: what is wrong with one is told in its
+        place and spoils no other, and each is idempotent by its own request id. A few messages of a
+        stream are worked on at once; more wait. A caller that got no answer repeats the message.
+        A message over its limits ends the stream with LIMIT_EXCEEDED, and nothing of it is kept.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -106,7 +130,7 @@ class OfficeServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListOutbox(self, request, context):
-        """Lists documents handed in here, newest first, with where each delivery stands. Read-only.
+        """Lists documents handed in here, newest first, with where their deliveries stand. Read-only.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -115,6 +139,14 @@ class OfficeServiceServicer(object):
     def GetDocument(self, request, context):
         """Shows all that is known here of one document. Read-only. Fails with DOCUMENT_UNKNOWN, or with
         IDENTIFIER_AMBIGUOUS when several documents begin like this.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListDeliveries(self, request, context):
+        """Lists the deliveries of one document handed in here, in the order of its recipients. Read-only.
+        Fails as GetDocument does.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -173,6 +205,11 @@ def add_OfficeServiceServicer_to_server(servicer, server):
                     request_deserializer=edocnet_dot_office_dot_v1_dot_office__service__pb2.SubmitRequest.FromString,
                     response_serializer=edocnet_dot_office_dot_v1_dot_office__service__pb2.SubmitResponse.SerializeToString,
             ),
+            'SubmitMany': grpc.stream_stream_rpc_method_handler(
+                    servicer.SubmitMany,
+                    request_deserializer=edocnet_dot_office_dot_v1_dot_office__service__pb2.SubmitManyRequest.FromString,
+                    response_serializer=edocnet_dot_office_dot_v1_dot_office__service__pb2.SubmitManyResponse.SerializeToString,
+            ),
             'ListInbox': grpc.unary_unary_rpc_method_handler(
                     servicer.ListInbox,
                     request_deserializer=edocnet_dot_office_dot_v1_dot_office__service__pb2.ListInboxRequest.FromString,
@@ -187,6 +224,11 @@ def add_OfficeServiceServicer_to_server(servicer, server):
                     servicer.GetDocument,
                     request_deserializer=edocnet_dot_office_dot_v1_dot_office__service__pb2.GetDocumentRequest.FromString,
                     response_serializer=edocnet_dot_office_dot_v1_dot_office__service__pb2.GetDocumentResponse.SerializeToString,
+            ),
+            'ListDeliveries': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListDeliveries,
+                    request_deserializer=edocnet_dot_office_dot_v1_dot_office__service__pb2.ListDeliveriesRequest.FromString,
+                    response_serializer=edocnet_dot_office_dot_v1_dot_office__service__pb2.ListDeliveriesResponse.SerializeToString,
             ),
             'GetPart': grpc.unary_stream_rpc_method_handler(
                     servicer.GetPart,
@@ -242,6 +284,33 @@ class OfficeService(object):
             '/edocnet.office.v1.OfficeService/Submit',
             edocnet_dot_office_dot_v1_dot_office__service__pb2.SubmitRequest.SerializeToString,
             edocnet_dot_office_dot_v1_dot_office__service__pb2.SubmitResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SubmitMany(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/edocnet.office.v1.OfficeService/SubmitMany',
+            edocnet_dot_office_dot_v1_dot_office__service__pb2.SubmitManyRequest.SerializeToString,
+            edocnet_dot_office_dot_v1_dot_office__service__pb2.SubmitManyResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -323,6 +392,33 @@ class OfficeService(object):
             '/edocnet.office.v1.OfficeService/GetDocument',
             edocnet_dot_office_dot_v1_dot_office__service__pb2.GetDocumentRequest.SerializeToString,
             edocnet_dot_office_dot_v1_dot_office__service__pb2.GetDocumentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListDeliveries(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/edocnet.office.v1.OfficeService/ListDeliveries',
+            edocnet_dot_office_dot_v1_dot_office__service__pb2.ListDeliveriesRequest.SerializeToString,
+            edocnet_dot_office_dot_v1_dot_office__service__pb2.ListDeliveriesResponse.FromString,
             options,
             channel_credentials,
             insecure,

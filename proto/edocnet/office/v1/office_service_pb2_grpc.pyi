@@ -42,17 +42,31 @@ class OfficeServiceStub:
     """Hands in a document with its parts; answered when it is on disk and will be delivered.
 
     The first message is the header, every later one a piece of the content: the fields of the
-    record, then the parts in the order in which the header declares them, all joined. Idempotent by request id: the same request again keeps nothing
-    and is answered with what was kept; another request under the id fails with REQUEST_CONFLICT.
-    One unknown recipient fails the whole with AGENCY_UNKNOWN, and nothing is sent.
+    record, then the parts in the order in which the header declares them, all joined. Idempotent
+    by request id: the same request again keeps nothing and is answered with what was kept;
+    another request under the id fails with REQUEST_CONFLICT. All recipients or none: one that is
+    unknown fails the whole with AGENCY_UNKNOWN, and nothing is sent.
+    """
+    SubmitMany: _grpc.StreamStreamMultiCallable[_office_service_pb2.SubmitManyRequest, _office_service_pb2.SubmitManyResponse]
+    """Hands in many small documents: a message carries as many as fit, whole.
+
+    Each message is answered by one, in order, when all of it that can be kept is on disk. Each
+    document stands for itself, as if handed in by Submit: what is wrong with one is told in its
+    place and spoils no other, and each is idempotent by its own request id. A few messages of a
+    stream are worked on at once; more wait. A caller that got no answer repeats the message.
+    A message over its limits ends the stream with LIMIT_EXCEEDED, and nothing of it is kept.
     """
     ListInbox: _grpc.UnaryUnaryMultiCallable[_office_service_pb2.ListInboxRequest, _office_service_pb2.ListInboxResponse]
     """Lists received documents, newest first. Read-only."""
     ListOutbox: _grpc.UnaryUnaryMultiCallable[_office_service_pb2.ListOutboxRequest, _office_service_pb2.ListOutboxResponse]
-    """Lists documents handed in here, newest first, with where each delivery stands. Read-only."""
+    """Lists documents handed in here, newest first, with where their deliveries stand. Read-only."""
     GetDocument: _grpc.UnaryUnaryMultiCallable[_office_service_pb2.GetDocumentRequest, _office_service_pb2.GetDocumentResponse]
     """Shows all that is known here of one document. Read-only. Fails with DOCUMENT_UNKNOWN, or with
     IDENTIFIER_AMBIGUOUS when several documents begin like this.
+    """
+    ListDeliveries: _grpc.UnaryUnaryMultiCallable[_office_service_pb2.ListDeliveriesRequest, _office_service_pb2.ListDeliveriesResponse]
+    """Lists the deliveries of one document handed in here, in the order of its recipients. Read-only.
+    Fails as GetDocument does.
     """
     GetPart: _grpc.UnaryStreamMultiCallable[_office_service_pb2.GetPartRequest, _office_service_pb2.GetPartResponse]
     """Sends the bytes of one part. Read-only. The bytes are checked against the sealed digest while
@@ -88,17 +102,31 @@ class OfficeServiceAsyncStub(OfficeServiceStub):
     """Hands in a document with its parts; answered when it is on disk and will be delivered.
 
     The first message is the header, every later one a piece of the content: the fields of the
-    record, then the parts in the order in which the header declares them, all joined. Idempotent by request id: the same request again keeps nothing
-    and is answered with what was kept; another request under the id fails with REQUEST_CONFLICT.
-    One unknown recipient fails the whole with AGENCY_UNKNOWN, and nothing is sent.
+    record, then the parts in the order in which the header declares them, all joined. Idempotent
+    by request id: the same request again keeps nothing and is answered with what was kept;
+    another request under the id fails with REQUEST_CONFLICT. All recipients or none: one that is
+    unknown fails the whole with AGENCY_UNKNOWN, and nothing is sent.
+    """
+    SubmitMany: _aio.StreamStreamMultiCallable[_office_service_pb2.SubmitManyRequest, _office_service_pb2.SubmitManyResponse]  # type: ignore[assignment]
+    """Hands in many small documents: a message carries as many as fit, whole.
+
+    Each message is answered by one, in order, when all of it that can be kept is on disk. Each
+    document stands for itself, as if handed in by Submit: what is wrong with one is told in its
+    place and spoils no other, and each is idempotent by its own request id. A few messages of a
+    stream are worked on at once; more wait. A caller that got no answer repeats the message.
+    A message over its limits ends the stream with LIMIT_EXCEEDED, and nothing of it is kept.
     """
     ListInbox: _aio.UnaryUnaryMultiCallable[_office_service_pb2.ListInboxRequest, _office_service_pb2.ListInboxResponse]  # type: ignore[assignment]
     """Lists received documents, newest first. Read-only."""
     ListOutbox: _aio.UnaryUnaryMultiCallable[_office_service_pb2.ListOutboxRequest, _office_service_pb2.ListOutboxResponse]  # type: ignore[assignment]
-    """Lists documents handed in here, newest first, with where each delivery stands. Read-only."""
+    """Lists documents handed in here, newest first, with where their deliveries stand. Read-only."""
     GetDocument: _aio.UnaryUnaryMultiCallable[_office_service_pb2.GetDocumentRequest, _office_service_pb2.GetDocumentResponse]  # type: ignore[assignment]
     """Shows all that is known here of one document. Read-only. Fails with DOCUMENT_UNKNOWN, or with
     IDENTIFIER_AMBIGUOUS when several documents begin like this.
+    """
+    ListDeliveries: _aio.UnaryUnaryMultiCallable[_office_service_pb2.ListDeliveriesRequest, _office_service_pb2.ListDeliveriesResponse]  # type: ignore[assignment]
+    """Lists the deliveries of one document handed in here, in the order of its recipients. Read-only.
+    Fails as GetDocument does.
     """
     GetPart: _aio.UnaryStreamMultiCallable[_office_service_pb2.GetPartRequest, _office_service_pb2.GetPartResponse]  # type: ignore[assignment]
     """Sends the bytes of one part. Read-only. The bytes are checked against the sealed digest while
@@ -137,9 +165,25 @@ class OfficeServiceServicer(metaclass=_abc_1.ABCMeta):
         """Hands in a document with its parts; answered when it is on disk and will be delivered.
 
         The first message is the header, every later one a piece of the content: the fields of the
-        record, then the parts in the order in which the header declares them, all joined. Idempotent by request id: the same request again keeps nothing
-        and is answered with what was kept; another request under the id fails with REQUEST_CONFLICT.
-        One unknown recipient fails the whole with AGENCY_UNKNOWN, and nothing is sent.
+        record, then the parts in the order in which the header declares them, all joined. Idempotent
+        by request id: the same request again keeps nothing and is answered with what was kept;
+        another request under the id fails with REQUEST_CONFLICT. All recipients or none: one that is
+        unknown fails the whole with AGENCY_UNKNOWN, and nothing is sent.
+        """
+
+    @_abc_1.abstractmethod
+    def SubmitMany(
+        self,
+        request_iterator: _MaybeAsyncIterator[_office_service_pb2.SubmitManyRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_office_service_pb2.SubmitManyResponse], _abc.AsyncIterator[_office_service_pb2.SubmitManyResponse]]:
+        """Hands in many small documents: a message carries as many as fit, whole.
+
+        Each message is answered by one, in order, when all of it that can be kept is on disk. Each
+        document stands for itself, as if handed in by Submit: what is wrong with one is told in its
+        place and spoils no other, and each is idempotent by its own request id. A few messages of a
+        stream are worked on at once; more wait. A caller that got no answer repeats the message.
+        A message over its limits ends the stream with LIMIT_EXCEEDED, and nothing of it is kept.
         """
 
     @_abc_1.abstractmethod
@@ -156,7 +200,7 @@ class OfficeServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _office_service_pb2.ListOutboxRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_office_service_pb2.ListOutboxResponse, _abc.Awaitable[_office_service_pb2.ListOutboxResponse]]:
-        """Lists documents handed in here, newest first, with where each delivery stands. Read-only."""
+        """Lists documents handed in here, newest first, with where their deliveries stand. Read-only."""
 
     @_abc_1.abstractmethod
     def GetDocument(
@@ -166,6 +210,16 @@ class OfficeServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_office_service_pb2.GetDocumentResponse, _abc.Awaitable[_office_service_pb2.GetDocumentResponse]]:
         """Shows all that is known here of one document. Read-only. Fails with DOCUMENT_UNKNOWN, or with
         IDENTIFIER_AMBIGUOUS when several documents begin like this.
+        """
+
+    @_abc_1.abstractmethod
+    def ListDeliveries(
+        self,
+        request: _office_service_pb2.ListDeliveriesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_office_service_pb2.ListDeliveriesResponse, _abc.Awaitable[_office_service_pb2.ListDeliveriesResponse]]:
+        """Lists the deliveries of one document handed in here, in the order of its recipients. Read-only.
+        Fails as GetDocument does.
         """
 
     @_abc_1.abstractmethod

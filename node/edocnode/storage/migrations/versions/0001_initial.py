@@ -14,6 +14,7 @@ ROWID = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 def upgrade() -> None:
     _create_document()
     _create_delivery()
+    _create_schedule()
     _create_delivery_envelope()
     _create_receipt_got()
     _create_status_got()
@@ -88,9 +89,22 @@ def _create_delivery() -> None:
     _partial("ix_delivery_expiry", "delivery", ["expires_at"], "state IN ('queued', 'waiting')")
     _partial("ix_delivery_held", "delivery", ["id"], "state = 'held'")
     _partial("ix_delivery_queued", "delivery", ["to_node", "lane", "id"], "state = 'queued'")
+    _partial("ix_delivery_scheduled", "delivery", ["document_row", "id"], "state = 'scheduled'")
     _partial("ix_delivery_sending", "delivery", ["id"], "state = 'sending'")
     _partial("ix_delivery_unsealed", "delivery", ["lane", "id"], "state = 'unsealed'")
     _partial("ix_delivery_waiting", "delivery", ["to_node", "next_at"], "state = 'waiting'")
+
+
+def _create_schedule() -> None:
+    op.create_table(
+        "schedule",
+        sa.Column("document_row", ROWID, autoincrement=False, nullable=False),
+        sa.Column("lane", sa.Integer(), nullable=False),
+        sa.Column("kept_at", sa.BigInteger(), nullable=False),
+        sa.Column("due_at", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("document_row"),
+    )
+    op.create_index("ix_schedule_due_at", "schedule", ["due_at"])
 
 
 def _create_delivery_envelope() -> None:

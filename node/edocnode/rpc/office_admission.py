@@ -1,0 +1,107 @@
+"""What the office's services work with, and how a header is judged.
+
+A header may be refused for reasons that end by themselves: a recipient may have joined a moment
+ago, a repeated request may name a moment that has passed since. Both are looked at once more.
+"""
+
+import asyncio
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from edoccore.directory.view import Directory
+from edoccore.errors import (
+    AgencyInactiveError,
+    AgencyUnknownError,
+    DirectoryInvalidError,
+    RegistryUnreachableError,
+)
+from edockit.blobs import BlobFolder
+from edocnode.domain.model import DocumentId, MessageId
+from edocnode.domain.office import Admitted, SendTimePastError, SubmitHeader, admit, new_id
+from edocnode.domain.office_model import OfficeStore
+from edocnode.domain.ports import Submissions
+
+ID_RANDOM_BYTES = 10
+REFRESH_WAIT_S = 10.0  # for the registry, when a recipient is not known
+
+
+class Wakes(Protocol):
+    """Whoever must hear that something was kept."""
+
+    def wake(self) -> None:
+        """Tells it."""
+
+
+class DirectoryInForce(Protocol):
+    """The directory, and how to get a newer one."""
+
+    @property
+    def current(self) -> Directory:
+        """The directory in force."""
+
+    async def refresh(self) -> bool:
+        """Fetches what the registry has that is newer; whether the directory changed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfficeParts:
+    """What the office's service works with.
+
+    Attributes:
+        agency: That owns the node.
+        sealer: Woken when something was kept for it.
+        scheduler: Woken when something was kept that is for the sealer later.
+    """
+
+    agency: str
+    office: OfficeStore
+    submissions: Submissions
+    blobs: BlobFolder
+    sealer: Wakes
+    scheduler: Wakes
+    directory: DirectoryInForce
+    clock: Callable[[], datetime]
+
+    def fresh_id(self) -> bytes:
+        """A new UUIDv7."""
+        return new_id(self.clock(), secrets.token_bytes(ID_RANDOM_BYTES))
+
+    def fresh_ids(self, recipients: int) -> tuple[DocumentId, list[MessageId]]:
+        """Ids of a new document and of its deliveries."""
+        return DocumentId(self.fresh_id()), [MessageId(self.fresh_id()) for _ in range(recipients)]
+
+    def wake(self) -> None:
+        """Tells sealer and scheduler that something was kept."""
+        self.sealer.wake()
+        self.scheduler.wake()
+
+
+async def admitted(parts: OfficeParts, header: SubmitHeader) -> Admitted:
+    """Judges a header, if need be by a newer directory or as of an earlier moment.
+
+    Raises:
+        EdocError: As ``domain.office.admit``.
+    """
+    try:
+        return admit(header, parts.directory.current, parts.agency, now=parts.clock())
+    except (AgencyUnknownError, AgencyInactiveError):
+        if not await has_newer_directory(parts):
+            raise
+        now = parts.clock()
+    except SendTimePastError:
+        made = await parts.submissions.handed_in(header.request_id)
+        if made is None:
+            raise
+        now = made
+    return admit(header, parts.directory.current, parts.agency, now=now)
+
+
+async def has_newer_directory(parts: OfficeParts) -> bool:
+    """Asks the registry for a newer directory; False when there is none, or no answer."""
+    try:
+        return await asyncio.wait_for(parts.directory.refresh(), REFRESH_WAIT_S)
+    except (RegistryUnreachableError, DirectoryInvalidError, TimeoutError):
+        return False  # the directory in hand decides

@@ -1,0 +1,243 @@
+"""Takes many small documents in at once: office/v1 SubmitMany.
+
+A message is worked on as a whole, so that what a document costs is its own work: one thread judges
+and builds all of it, the database keeps it in one transaction shared with other messages. What is
+wrong with one document is told in its place; only a failing disk ends the stream.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import datetime
+from hashlib import sha256
+
+import grpc
+
+from edoccore.errors import (
+    AgencyInactiveError,
+    AgencyUnknownError,
+    EdocError,
+    LimitExceededError,
+    PeerUnreachableError,
+    RequestInvalidError,
+    StorageFailedError,
+)
+from edoccore.wire.status import MAX_FIELD_LENGTH, MAX_MESSAGE_LENGTH
+from edocnet.office.v1 import office_service_pb2 as messages
+from edocnode.domain.model import Submission, SubmissionResult
+from edocnode.domain.office import (
+    Admitted,
+    SendTimePastError,
+    admit,
+    build_record,
+    build_submission,
+    is_inline,
+)
+from edocnode.rpc.office_admission import OfficeParts, has_newer_directory
+from edocnode.rpc.office_messages import header_from_message, submission_to_message
+
+MAX_SUBMISSIONS = 500  # of one message
+MAX_RECIPIENTS_TOGETHER = 5000  # of one message: its answer must fit into one too
+MAX_RECIPIENTS_EACH = 500
+MESSAGES_AT_ONCE = 4  # of one stream; more wait, which slows the caller down
+REFRESH_PAUSE_S = 10.0  # between two questions to the registry about unknown recipients
+
+Prepared = Submission | EdocError
+Outcome = SubmissionResult | EdocError
+Wholes = Sequence[messages.WholeSubmission]
+Context = grpc.aio.ServicerContext[messages.SubmitManyRequest, messages.SubmitManyResponse]
+
+
+class BatchDesk:
+    """Keeps the documents of messages."""
+
+    def __init__(self, parts: OfficeParts) -> None:
+        """Takes what it works with."""
+        self._parts = parts
+        self._ask_again_at = 0.0  # on the loop's clock
+
+    async def serve(
+        self, requests: AsyncIterator[messages.SubmitManyRequest], context: Context
+    ) -> None:
+        """Answers the messages of a stream in their order; a few are worked on at once.
+
+        Raises:
+            LimitExceededError: A message is over its limits.
+            StorageFailedError: The disk failed; the node must stop.
+        """
+        answers: asyncio.Queue[asyncio.Task[messages.SubmitManyResponse] | None]
+        answers = asyncio.Queue(MESSAGES_AT_ONCE - 1)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(_write(answers, context))
+                async for request in requests:
+                    await answers.put(tasks.create_task(self.answer(request.submissions)))
+                await answers.put(None)
+        except ExceptionGroup as group:
+            raise group.exceptions[0] from group
+
+    async def answer(self, wholes: Wholes) -> messages.SubmitManyResponse:
+        """Keeps what can be kept of a message.
+
+        Raises:
+            LimitExceededError: The message is over its limits; nothing was kept.
+            StorageFailedError: The disk failed; the node must stop.
+        """
+        _check_limits(wholes)
+        moments = [self._parts.clock()] * len(wholes)
+        outcomes = await self._keep(await asyncio.to_thread(self._prepare, wholes, moments))
+        again = await self._second_look(wholes, outcomes)
+        for place, outcome in again.items():
+            outcomes[place] = outcome
+        return messages.SubmitManyResponse(
+            answers=[
+                _answer(whole.header.request_id, outcome)
+                for whole, outcome in zip(wholes, outcomes, strict=True)
+            ]
+        )
+
+    def _prepare(self, wholes: Wholes, moments: Sequence[datetime]) -> list[Prepared]:
+        """Judges and builds documents, each as of its moment."""
+        return [self._prepared(*each) for each in zip(wholes, moments, strict=True)]
+
+    def _prepared(self, whole: messages.WholeSubmission, now: datetime) -> Prepared:
+        parts = self._parts
+        try:
+            header = header_from_message(whole.header)
+            if len(header.recipients) > MAX_RECIPIENTS_EACH:
+                raise LimitExceededError(
+                    f"A document to more than {MAX_RECIPIENTS_EACH} recipients is handed in alone.",
+                    hint="Use Submit for it.",
+                )
+            admitted = admit(header, parts.directory.current, parts.agency, now=now)
+            return self._built(admitted, whole.content)
+        except StorageFailedError:
+            raise
+        except EdocError as error:
+            return error
+
+    def _built(self, admitted: Admitted, content: bytes) -> Submission:
+        header = admitted.header
+        sizes = [header.record_size, *(part.size for part in admitted.parts)]
+        if len(content) != sum(sizes):
+            raise RequestInvalidError(
+                f"{len(content)} bytes of content came; the header declares {sum(sizes)}."
+            )
+        fields, *bodies = _cut(content, sizes)
+        document_id, message_ids = self._parts.fresh_ids(len(admitted.recipients))
+        record = build_record(
+            admitted,
+            fields,
+            network=self._parts.directory.current.network,
+            document_id=document_id,
+        )
+        digests = [sha256(body).digest() for body in bodies]
+        return build_submission(
+            admitted,
+            record,
+            digests,
+            fields_digest=sha256(fields).digest(),
+            document_id=document_id,
+            message_ids=message_ids,
+            inline=self._inline([record.data, *bodies], [sha256(record.data).digest(), *digests]),
+        )
+
+    def _inline(self, bodies: Sequence[bytes], digests: Sequence[bytes]) -> bytes:
+        """The small parts joined; the others are on disk when this returns."""
+        for body, digest in zip(bodies, digests, strict=True):
+            if not is_inline(len(body)):
+                self._parts.blobs.put(body, digest.hex())
+        return b"".join(body for body in bodies if is_inline(len(body)))
+
+    async def _keep(self, prepared: Sequence[Prepared]) -> list[Outcome]:
+        submissions = [item for item in prepared if isinstance(item, Submission)]
+        if not submissions:
+            return [item for item in prepared if isinstance(item, EdocError)]
+        try:
+            kept = iter(await self._parts.submissions.submit_many(submissions))
+        except StorageFailedError:
+            raise
+        except EdocError as error:  # a full disk: nothing of them was kept
+            return [item if isinstance(item, EdocError) else error for item in prepared]
+        self._parts.wake()
+        return [item if isinstance(item, EdocError) else next(kept) for item in prepared]
+
+    async def _second_look(
+        self, wholes: Wholes, outcomes: Sequence[Outcome]
+    ) -> Mapping[int, Outcome]:
+        """What was refused for a reason that may have ended: see ``office_admission``."""
+        places = [
+            place
+            for place, outcome in enumerate(outcomes)
+            if isinstance(outcome, AgencyUnknownError | AgencyInactiveError)
+        ]
+        places = places if places and await self._has_newer_directory() else []
+        moments: dict[int, datetime] = {place: self._parts.clock() for place in places}
+        for place, outcome in enumerate(outcomes):
+            if isinstance(outcome, SendTimePastError):
+                request_id = wholes[place].header.request_id
+                if (made := await self._parts.submissions.handed_in(request_id)) is not None:
+                    moments[place] = made
+        if not moments:
+            return {}
+        order = sorted(moments)
+        prepared = await asyncio.to_thread(
+            self._prepare,
+            [wholes[place] for place in order],
+            [moments[place] for place in order],
+        )
+        return dict(zip(order, await self._keep(prepared), strict=True))
+
+    async def _has_newer_directory(self) -> bool:
+        """Asks the registry, but not for every message of a caller who names unknown agencies."""
+        clock = asyncio.get_running_loop().time
+        if clock() < self._ask_again_at:
+            return False
+        try:
+            return await has_newer_directory(self._parts)
+        finally:
+            self._ask_again_at = clock() + REFRESH_PAUSE_S
+
+
+async def _write(
+    answers: asyncio.Queue[asyncio.Task[messages.SubmitManyResponse] | None], context: Context
+) -> None:
+    while (task := await answers.get()) is not None:
+        answer = await task
+        try:
+            await context.write(answer)
+        except grpc.aio.InternalError as error:
+            raise PeerUnreachableError("The caller ended the stream.") from error
+
+
+def _check_limits(wholes: Wholes) -> None:
+    recipients = sum(len(whole.header.recipients) for whole in wholes)
+    if not 1 <= len(wholes) <= MAX_SUBMISSIONS or recipients > MAX_RECIPIENTS_TOGETHER:
+        raise LimitExceededError(
+            f"The message has {len(wholes)} documents to {recipients} recipients; 1 to "
+            f"{MAX_SUBMISSIONS} documents to at most {MAX_RECIPIENTS_TOGETHER} are allowed.",
+            hint="Cut it into several messages.",
+        )
+
+
+def _cut(content: bytes, sizes: Sequence[int]) -> list[bytes]:
+    pieces, start = [], 0
+    for size in sizes:
+        pieces.append(content[start : start + size])
+        start += size
+    return pieces
+
+
+def _answer(request_id: str, outcome: Outcome) -> messages.SubmissionAnswer:
+    if isinstance(outcome, SubmissionResult):
+        return messages.SubmissionAnswer(request_id=request_id, kept=submission_to_message(outcome))
+    refusal = messages.SubmissionRefusal(
+        reason=outcome.reason,
+        message=_shown(outcome.message, MAX_MESSAGE_LENGTH),
+        hint=_shown(outcome.hint, MAX_FIELD_LENGTH),
+    )
+    return messages.SubmissionAnswer(request_id=request_id, refused=refusal)
+
+
+def _shown(text: str, length: int) -> str:
+    """Shortens a text; half a character becomes a question mark."""
+    return text[:length].encode("utf-8", "replace").decode("utf-8")
