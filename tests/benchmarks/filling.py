@@ -63,7 +63,7 @@ async def _fill(url: str, admitted: Admitted, network: str, count: int) -> None:
         store = NodeStore(database)
         for start in range(0, count, AT_ONCE):
             made = [_submission(admitted, network) for _ in range(min(AT_ONCE, count - start))]
-            await asyncio.gather(*map(store.submit, made))
+            await store.submit_many(made)
     finally:
         database.close()
 
