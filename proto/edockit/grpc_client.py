@@ -29,6 +29,7 @@ from edockit.grpc_server import (
 
 MIN_RECONNECT_MS = 250
 MAX_RECONNECT_MS = 4_000  # a peer that returns is found within five seconds
+CONNECTION_IDLE_MS = 25_000  # without a call: no half-open connection waits for the next one
 READ_CERTIFICATE_TIMEOUT_S = 10.0
 
 _OPTIONS: tuple[tuple[str, int], ...] = (
@@ -48,6 +49,7 @@ _KEEPALIVE: tuple[tuple[str, int], ...] = (
     ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),
     ("grpc.http2.ping_timeout_ms", PING_TIMEOUT_MS),
     ("grpc.http2.max_pings_without_data", 0),
+    ("grpc.client_idle_timeout_ms", CONNECTION_IDLE_MS),
 )
 
 

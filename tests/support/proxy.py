@@ -10,6 +10,14 @@ from typing import Any
 PIECE_BYTES = 64 * 1024
 
 
+@dataclass(eq=False)
+class _Way:
+    """One direction of one connection."""
+
+    to_target: bool
+    is_dark: bool = False
+
+
 @dataclass
 class Proxy:
     """Passes TCP connections on to a port.
@@ -54,6 +62,13 @@ class Proxy:
         self.heal()
         await self._server.wait_closed()
 
+    _ways: set[_Way] = field(default_factory=set)
+
+    @property
+    def open_connections(self) -> int:
+        """Connections that neither side has closed."""
+        return len(self._writers) // 2
+
     def cut(self) -> None:
         """Resets every open connection."""
         for writer in list(self._writers):
@@ -73,6 +88,14 @@ class Proxy:
         self._healed.set()
         self.cut()
 
+    def darken(self, *, to_target: bool = True, back: bool = True) -> None:
+        """Swallows what the connections open now carry, one way or both; later ones are sound.
+
+        Nobody is told, as when a firewall forgets a connection.
+        """
+        for way in self._ways:
+            way.is_dark = way.is_dark or (to_target if way.to_target else back)
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self.refuse:
             writer.transport.abort()
@@ -87,7 +110,10 @@ class Proxy:
         self._writers |= both
         self._targets.add(back)
         try:
-            await asyncio.gather(self._pass(reader, back, counted=True), self._pass(there, writer))
+            await asyncio.gather(
+                self._pass(reader, back, _Way(to_target=True)),
+                self._pass(there, writer, _Way(to_target=False)),
+            )
         except OSError:
             pass  # the connection was cut, which is what this is for
         finally:
@@ -99,20 +125,24 @@ class Proxy:
             writer.transport.abort()
 
     async def _pass(
-        self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, *, counted: bool = False
+        self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, way: _Way
     ) -> None:
-        while piece := await source.read(PIECE_BYTES):
-            if self.delay_s:
-                await asyncio.sleep(self.delay_s)
-            if self.rate_bytes_s:
-                await asyncio.sleep(len(piece) / self.rate_bytes_s)
-            if self.blackhole:
-                continue
-            sink.write(piece)
-            await sink.drain()
-            if counted:
-                self.to_target += len(piece)
-                self.on_bytes(self.to_target)
+        self._ways.add(way)
+        try:
+            while piece := await source.read(PIECE_BYTES):
+                if self.delay_s:
+                    await asyncio.sleep(self.delay_s)
+                if self.rate_bytes_s:
+                    await asyncio.sleep(len(piece) / self.rate_bytes_s)
+                if self.blackhole or way.is_dark:
+                    continue
+                sink.write(piece)
+                await sink.drain()
+                if way.to_target:
+                    self.to_target += len(piece)
+                    self.on_bytes(self.to_target)
+        finally:
+            self._ways.discard(way)
         with contextlib.suppress(OSError, RuntimeError):
             sink.write_eof()
 
