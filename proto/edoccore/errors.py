@@ -173,6 +173,7 @@ class EnvelopeExpiredError(EdocError):
     status = "FAILED_PRECONDITION"
     may_retry = True
     answer = AnswerKind.TRY_LATER
+    exit_code = ExitCode.REFUSED
 
 
 class ClockSkewError(EdocError):

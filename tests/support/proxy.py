@@ -49,6 +49,7 @@ class Proxy:
     _targets: set[asyncio.StreamWriter] = field(default_factory=set)
     _abandoned: bool = False
     _healed: asyncio.Event = field(default_factory=asyncio.Event)
+    _ways: set[_Way] = field(default_factory=set)
 
     async def open(self) -> None:
         """Listens from now on."""
@@ -61,8 +62,6 @@ class Proxy:
         self._server.close()
         self.heal()
         await self._server.wait_closed()
-
-    _ways: set[_Way] = field(default_factory=set)
 
     @property
     def open_connections(self) -> int:

@@ -14,6 +14,7 @@ from edocnode.cli import (
     operating,
     proving,
     reading,
+    retrying,
     running,
     saving,
     sending,
@@ -35,6 +36,7 @@ def build_app() -> typer.Typer:
     app.command()(reading.outbox)
     app.command()(reading.show)
     app.command()(saving.save)
+    app.command()(retrying.retry)
     app.command()(deciding.accept)
     app.command()(deciding.reject)
     app.command()(operating.peers)

@@ -101,6 +101,11 @@ def peer_trouble(peer: dict[str, Any]) -> str:
     return f"no answer since {clock(peer['down_since'])}: {why} ({peer['reason']}){following}"
 
 
+def advice(delivery: dict[str, Any]) -> str:
+    """What a person can do about a delivery, after what is wrong with it; empty when nothing."""
+    return f"; {delivery['advice']}" if delivery["advice"] else ""
+
+
 def delivery_trouble(delivery: dict[str, Any]) -> str:
     """Why a delivery is not done and when it goes on; what the recipient did when it is."""
     if delivery["state"] == "delivered":
@@ -111,9 +116,9 @@ def delivery_trouble(delivery: dict[str, Any]) -> str:
     if delivery["reason"] == SCHEDULED:
         return f"to be sent {clock(delivery['next_attempt_at'])}"
     if not delivery["reason"]:
-        return ""
+        return advice(delivery).removeprefix("; ")
     following = (
         f", next try {clock(delivery['next_attempt_at'])}" if delivery["next_attempt_at"] else ""
     )
     why = brief(plain(delivery["message"] or delivery["reason"]))
-    return f"{why} ({delivery['reason']}){following}"
+    return f"{why} ({delivery['reason']}){following}{advice(delivery)}"

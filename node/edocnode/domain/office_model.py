@@ -11,6 +11,7 @@ from typing import Protocol
 
 from edoccore.signing.records import DocumentState
 from edoccore.signing.statements import Operation, Part, Urgency
+from edocnode.domain.dead_letters import HeldDelivery, RetryPlan
 from edocnode.domain.model import DeliveryState, DocumentId, IncomingId, MessageId, Submission
 
 MIN_PREFIX = 8  # characters of an id, without hyphens
@@ -63,7 +64,8 @@ class DeliveryView:
 
     Attributes:
         since: Since when it waits, or when it was answered or given up.
-        reason: Reason code, why it is not delivered; with ``message`` for a person.
+        reason: Reason code, why it is not delivered; with ``message`` for a person, and
+            ``advice`` what a person can do.
         next_at: Next offer; None when there is none, or at once.
         position: Place among all deliveries; later ones are higher.
         peer_down_since: Since when the recipient's node does not answer; None while it does.
@@ -78,6 +80,7 @@ class DeliveryView:
     attempts: int
     reason: str
     message: str
+    advice: str
     next_at: datetime | None
     peer_down_since: datetime | None
     recipient_state: DocumentState | None
@@ -257,6 +260,25 @@ class OfficeStore(Protocol):
 
         Returns:
             False when the document is no longer in the expected state; nothing was kept.
+        """
+
+    async def deliveries_of(self, message_ids: Sequence[MessageId]) -> Sequence[HeldDelivery]:
+        """Where deliveries stand, as far as queueing them again needs it."""
+
+    async def held_for(self, code: str, after: int, limit: int) -> Sequence[HeldDelivery]:
+        """Held deliveries to an agency, or to a node with all that it serves, oldest first.
+
+        Args:
+            after: ``place`` of the last one of the page before; 0: from the first.
+        """
+
+    async def queue_again(
+        self, plans: Sequence[RetryPlan], salts: Sequence[bytes], at: datetime
+    ) -> int:
+        """Queues held deliveries again with their effects; returns how many were held.
+
+        Args:
+            salts: 16 random bytes for each.
         """
 
     async def fetch(self, consumer: str, limit: int) -> Sequence[InboxEntry]:

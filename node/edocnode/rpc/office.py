@@ -38,6 +38,7 @@ from edocnode.rpc.office_messages import (
     outbox_to_message,
     submission_to_message,
 )
+from edocnode.rpc.retrying import RetryDesk, check_actor
 from edocnode.rpc.submissions import take_in
 
 CHUNK_BYTES = 960 * 1024
@@ -186,6 +187,32 @@ class OfficeServicer(services.OfficeServiceServicer):
                     document=inbox_to_message(now), repeated_request=repeated
                 )
         raise DecisionConflictError("The document is being decided by others at this moment.")
+
+    async def Retry(
+        self,
+        request: messages.RetryRequest,
+        context: grpc.aio.ServicerContext[messages.RetryRequest, messages.RetryResponse],
+    ) -> messages.RetryResponse:
+        """Queues held deliveries again."""
+        check_actor(request.actor)
+        if bool(request.id) == bool(request.all_of):
+            raise RequestInvalidError("Name either a document or an agency, not both.")
+        parts = self._parts
+        desk = RetryDesk(
+            office=parts.office,
+            network=parts.directory.current.network,
+            agency=parts.agency,
+            actor=request.actor,
+            clock=parts.clock,
+        )
+        if request.all_of:
+            queued, left = await desk.all_of(parts.directory.current.agency(request.all_of).code)
+        else:
+            found = await parts.office.find(request.id)
+            message_id = await sent_message(parts.office, found, request.recipient)
+            queued, left = await desk.one(message_id), 0
+        parts.sealer.wake()
+        return messages.RetryResponse(queued=queued, left=left)
 
     async def FetchInbox(
         self,

@@ -26,8 +26,10 @@ SEND_SCHEMA = "edoc.send/v1"
 INBOX_SCHEMA = "edoc.inbox/v1"
 OUTBOX_SCHEMA = "edoc.outbox/v1"
 SHOW_SCHEMA = "edoc.show/v1"
+RETRY_SCHEMA = "edoc.retry/v1"
 DECISION_SCHEMA = "edoc.decision/v1"
 CALL_TIMEOUT_S = 30.0
+RETRY_TIMEOUT_S = 600.0  # of all that is held for an agency
 CHUNK_BYTES = 960 * 1024
 PAGE = 1000  # deliveries asked for at once
 MOST = 5000  # deliveries of one document
@@ -189,6 +191,19 @@ class OfficeClient:
         rejection = messages.Reject(code=code, reason=reason)
         return self._decide(messages.DecideRequest(id=text, actor=actor, reject=rejection))
 
+    def retry(self, text: str, recipient: str, *, all_of: str, actor: str) -> Json:
+        """Queues held deliveries again, ``edoc.retry/v1``.
+
+        Raises:
+            DocumentUnknownError, IdAmbiguousError: The id names none or several.
+            DecisionConflictError: The delivery has ended.
+            EnvelopeExpiredError, StorageDamagedError: It cannot be offered any more.
+        """
+        request = messages.RetryRequest(id=text, recipient=recipient, all_of=all_of, actor=actor)
+        with _errors():
+            answer = self._stub.Retry(request, timeout=RETRY_TIMEOUT_S)
+        return {"schema": RETRY_SCHEMA, "queued": answer.queued, "left": answer.left}
+
     def changes(self, document_id: str, after: int, timeout_s: float) -> Iterator[tuple[str, str]]:
         """Deliveries of a document that reach another state, as it happens.
 
@@ -332,6 +347,7 @@ def _delivery(item: messages.Delivery) -> Json:
         "attempts": item.attempts,
         "reason": item.reason,
         "message": item.message,
+        "advice": item.advice,
         "next_attempt_at": _optional_time(item, "next_attempt_time"),
         "peer_down_since": _optional_time(item, "peer_down_time"),
         "recipient_state": _name(messages.DocumentState, "DOCUMENT_STATE", told) if told else "",

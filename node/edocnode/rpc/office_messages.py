@@ -213,6 +213,7 @@ def delivery_to_message(view: DeliveryView) -> messages.Delivery:
         attempts=view.attempts,
         reason=view.reason,
         message=view.message,
+        advice=view.advice,
         next_attempt_time=optional_timestamp(view.next_at),
         peer_down_time=optional_timestamp(view.peer_down_since),
         recipient_state=messages.DOCUMENT_STATE_UNSPECIFIED

@@ -16,6 +16,7 @@ class EventKind(StrEnum):
     """What happened."""
 
     DOCUMENT_RECEIVED = "document.received"
+    DELIVERY_QUEUED = "delivery.queued"  # again, by a person
     DELIVERY_DELIVERED = "delivery.delivered"
     DELIVERY_REJECTED = "delivery.rejected"
     DELIVERY_HELD = "delivery.held"

@@ -22,6 +22,7 @@ from edoccore.errors import (
 from edoccore.signing.records import DocumentState
 from edoccore.signing.statements import uuid_text
 from edockit.database import Database
+from edocnode.domain.dead_letters import HeldDelivery, RetryPlan
 from edocnode.domain.model import INLINE_PART_BYTES, DeliveryState, DocumentId, MessageId
 from edocnode.domain.office_model import (
     MIN_PREFIX,
@@ -35,6 +36,7 @@ from edocnode.domain.office_model import (
     OutboxPage,
     PageRequest,
 )
+from edocnode.storage.dead_letters import deliveries_of, held_for, queue_again
 from edocnode.storage.events import EventKind, event_values, tell
 from edocnode.storage.office_views import (
     DELIVERY,
@@ -109,6 +111,24 @@ class SqlOffice:
         """Keeps a decision with its effect, status and event."""
         return await self._database.awrite(lambda connection: _decide(connection, plan, salt))
 
+    async def deliveries_of(self, message_ids: Sequence[MessageId]) -> Sequence[HeldDelivery]:
+        """Where deliveries stand, as far as queueing them again needs it."""
+        return await self._database.aread(lambda connection: deliveries_of(connection, message_ids))
+
+    async def held_for(self, code: str, after: int, limit: int) -> Sequence[HeldDelivery]:
+        """Held deliveries to an agency, or to a node with all that it serves, oldest first."""
+        return await self._database.aread(
+            lambda connection: held_for(connection, code, after, limit)
+        )
+
+    async def queue_again(
+        self, plans: Sequence[RetryPlan], salts: Sequence[bytes], at: datetime
+    ) -> int:
+        """Queues held deliveries again with their effects; returns how many were held."""
+        return await self._database.awrite(
+            lambda connection: queue_again(connection, plans, salts, at)
+        )
+
     async def fetch(self, consumer: str, limit: int) -> Sequence[InboxEntry]:
         """Received documents that a consumer has not acknowledged, oldest first."""
         return await self._database.aread(lambda connection: _fetch(connection, consumer, limit))
@@ -180,6 +200,9 @@ def _outbox_page(connection: Connection, page: PageRequest) -> OutboxPage:
                 DELIVERY.c.document_row == DOCUMENT.c.id, DELIVERY.c.state.in_(states)
             )
         )
+        if page.state == DeliveryState.HELD:  # few among many: found by their own index
+            held = sa.select(DELIVERY.c.document_row).where(sa.text("state = 'held'"))
+            wanted = wanted.where(DOCUMENT.c.id.in_(held))
     if page.after:
         wanted = wanted.where(DOCUMENT.c.id < _cursor(page.after))
     rows = connection.execute(wanted.order_by(DOCUMENT.c.id.desc()).limit(page.limit + 1)).all()

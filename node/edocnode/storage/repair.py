@@ -12,6 +12,7 @@ from edoccore.signing import canonical
 from edoccore.signing.seal import SealedStatement
 from edoccore.signing.statements import Envelope, Receipt, Result, Seal, parse_time, uuid_bytes
 from edocnode.domain.checks import read_record
+from edocnode.domain.dead_letters import PARTS_LOST
 from edocnode.domain.model import (
     DeliveryOutcome,
     DeliveryState,
@@ -32,8 +33,6 @@ from edocnode.storage.tables import (
     ReceiptGotRow,
     table_of,
 )
-
-PARTS_LOST = "PARTS_LOST"  # reason of a delivery that came back without its parts or receipt
 
 _NOT_SEALED = ("scheduled", "unsealed")  # as far as this database knows
 

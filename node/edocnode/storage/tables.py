@@ -449,9 +449,8 @@ class OpeningRow(NodeTable, table=True):
 class EventRow(NodeTable, table=True):
     """Something an office may want to know, in the order in which it happened.
 
-    Written in the transaction of what it tells. ``kind``: document.received, delivery.delivered,
-    delivery.rejected, delivery.held, delivery.expired, status.received, document.accepted,
-    document.rejected. ``agency`` is the other side.
+    Written in the transaction of what it tells. ``kind``: an ``EventKind`` such as
+    document.received or delivery.delivered. ``agency`` is the other side.
     """
 
     __tablename__ = "event"

@@ -832,6 +832,68 @@ class DecideResponse(_message.Message):
 Global___DecideResponse: _TypeAlias = DecideResponse  # noqa: Y015
 
 @_typing.final
+class RetryRequest(_message.Message):
+    """Names held deliveries."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    RECIPIENT_FIELD_NUMBER: _builtins.int
+    ALL_OF_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """Document id or message id as text, or a unique beginning of one, at least 8 characters; empty
+    with all_of.
+    """
+    recipient: _builtins.str
+    """Recipient, when the id names a document sent to several; empty otherwise."""
+    all_of: _builtins.str
+    """Code of a recipient, or of the agency that owns a node: all that is held for it. Empty with id."""
+    actor: _builtins.str
+    """Who decided it, as the office names people; 1 to 200 characters. Goes into the journal."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        recipient: _builtins.str = ...,
+        all_of: _builtins.str = ...,
+        actor: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "all_of", b"all_of", "id", b"id", "recipient", b"recipient"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RetryRequest: _TypeAlias = RetryRequest  # noqa: Y015
+
+@_typing.final
+class RetryResponse(_message.Message):
+    """What became of held deliveries."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    QUEUED_FIELD_NUMBER: _builtins.int
+    LEFT_FIELD_NUMBER: _builtins.int
+    queued: _builtins.int
+    """Deliveries that are queued again."""
+    left: _builtins.int
+    """Deliveries that stay held: their envelope has ended, or their parts are not here."""
+    def __init__(
+        self,
+        *,
+        queued: _builtins.int = ...,
+        left: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["left", b"left", "queued", b"queued"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RetryResponse: _TypeAlias = RetryResponse  # noqa: Y015
+
+@_typing.final
 class FetchInboxRequest(_message.Message):
     """Asks for what a consumer has not acknowledged."""
 
@@ -1325,6 +1387,7 @@ class Delivery(_message.Message):
     PEER_DOWN_TIME_FIELD_NUMBER: _builtins.int
     RECIPIENT_STATE_FIELD_NUMBER: _builtins.int
     RECIPIENT_REASON_FIELD_NUMBER: _builtins.int
+    ADVICE_FIELD_NUMBER: _builtins.int
     message_id: _builtins.bytes
     """This delivery, 16 bytes."""
     recipient: _builtins.str
@@ -1343,6 +1406,10 @@ class Delivery(_message.Message):
     """What the recipient did with the document, as far as it told; unspecified: nothing yet."""
     recipient_reason: _builtins.str
     """With a recipient that rejected the document: the reason it gave."""
+    advice: _builtins.str
+    """What a person can do about a delivery that was held, rejected or given up: a clause without
+    capital letter and full stop; empty otherwise.
+    """
     @_builtins.property
     def state_time(self) -> _timestamp_pb2.Timestamp:
         """Since when it waits, or when it was answered or given up."""
@@ -1369,10 +1436,11 @@ class Delivery(_message.Message):
         peer_down_time: _timestamp_pb2.Timestamp | None = ...,
         recipient_state: Global___DocumentState.ValueType = ...,
         recipient_reason: _builtins.str = ...,
+        advice: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["next_attempt_time", b"next_attempt_time", "peer_down_time", b"peer_down_time", "state_time", b"state_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "message", b"message", "message_id", b"message_id", "next_attempt_time", b"next_attempt_time", "peer_down_time", b"peer_down_time", "reason", b"reason", "recipient", b"recipient", "recipient_reason", b"recipient_reason", "recipient_state", b"recipient_state", "state", b"state", "state_time", b"state_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["advice", b"advice", "attempts", b"attempts", "message", b"message", "message_id", b"message_id", "next_attempt_time", b"next_attempt_time", "peer_down_time", b"peer_down_time", "reason", b"reason", "recipient", b"recipient", "recipient_reason", b"recipient_reason", "recipient_state", b"recipient_state", "state", b"state", "state_time", b"state_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

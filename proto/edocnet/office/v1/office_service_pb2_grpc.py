@@ -75,6 +75,11 @@ class OfficeServiceStub(object):
                 request_serializer=edocnet_dot_office_dot_v1_dot_office__service__pb2.DecideRequest.SerializeToString,
                 response_deserializer=edocnet_dot_office_dot_v1_dot_office__service__pb2.DecideResponse.FromString,
                 _registered_method=True)
+        self.Retry = channel.unary_unary(
+                '/edocnet.office.v1.OfficeService/Retry',
+                request_serializer=edocnet_dot_office_dot_v1_dot_office__service__pb2.RetryRequest.SerializeToString,
+                response_deserializer=edocnet_dot_office_dot_v1_dot_office__service__pb2.RetryResponse.FromString,
+                _registered_method=True)
         self.FetchInbox = channel.unary_unary(
                 '/edocnet.office.v1.OfficeService/FetchInbox',
                 request_serializer=edocnet_dot_office_dot_v1_dot_office__service__pb2.FetchInboxRequest.SerializeToString,
@@ -170,6 +175,18 @@ class OfficeServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Retry(self, request, context):
+        """Queues held deliveries again, under the same message ids and with the same envelopes.
+
+        State and journal entry are one transaction for each delivery. Idempotent: what waits or is
+        offered already is left as it is. One delivery that has ended fails with DECISION_CONFLICT, one
+        whose envelope has ended with ENVELOPE_EXPIRED, one without its parts with STORAGE_DAMAGED; of
+        all of an agency those are left as they are and counted.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def FetchInbox(self, request, context):
         """Gives a consumer the received documents it has not acknowledged, oldest first.
 
@@ -239,6 +256,11 @@ def add_OfficeServiceServicer_to_server(servicer, server):
                     servicer.Decide,
                     request_deserializer=edocnet_dot_office_dot_v1_dot_office__service__pb2.DecideRequest.FromString,
                     response_serializer=edocnet_dot_office_dot_v1_dot_office__service__pb2.DecideResponse.SerializeToString,
+            ),
+            'Retry': grpc.unary_unary_rpc_method_handler(
+                    servicer.Retry,
+                    request_deserializer=edocnet_dot_office_dot_v1_dot_office__service__pb2.RetryRequest.FromString,
+                    response_serializer=edocnet_dot_office_dot_v1_dot_office__service__pb2.RetryResponse.SerializeToString,
             ),
             'FetchInbox': grpc.unary_unary_rpc_method_handler(
                     servicer.FetchInbox,
@@ -473,6 +495,33 @@ class OfficeService(object):
             '/edocnet.office.v1.OfficeService/Decide',
             edocnet_dot_office_dot_v1_dot_office__service__pb2.DecideRequest.SerializeToString,
             edocnet_dot_office_dot_v1_dot_office__service__pb2.DecideResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Retry(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/edocnet.office.v1.OfficeService/Retry',
+            edocnet_dot_office_dot_v1_dot_office__service__pb2.RetryRequest.SerializeToString,
+            edocnet_dot_office_dot_v1_dot_office__service__pb2.RetryResponse.FromString,
             options,
             channel_credentials,
             insecure,

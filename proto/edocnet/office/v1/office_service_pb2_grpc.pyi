@@ -78,6 +78,14 @@ class OfficeServiceStub:
     State, journal entry and the status for the sender are one transaction. Idempotent: the same
     decision again changes nothing; another one fails with DECISION_CONFLICT.
     """
+    Retry: _grpc.UnaryUnaryMultiCallable[_office_service_pb2.RetryRequest, _office_service_pb2.RetryResponse]
+    """Queues held deliveries again, under the same message ids and with the same envelopes.
+
+    State and journal entry are one transaction for each delivery. Idempotent: what waits or is
+    offered already is left as it is. One delivery that has ended fails with DECISION_CONFLICT, one
+    whose envelope has ended with ENVELOPE_EXPIRED, one without its parts with STORAGE_DAMAGED; of
+    all of an agency those are left as they are and counted.
+    """
     FetchInbox: _grpc.UnaryUnaryMultiCallable[_office_service_pb2.FetchInboxRequest, _office_service_pb2.FetchInboxResponse]
     """Gives a consumer the received documents it has not acknowledged, oldest first.
 
@@ -137,6 +145,14 @@ class OfficeServiceAsyncStub(OfficeServiceStub):
 
     State, journal entry and the status for the sender are one transaction. Idempotent: the same
     decision again changes nothing; another one fails with DECISION_CONFLICT.
+    """
+    Retry: _aio.UnaryUnaryMultiCallable[_office_service_pb2.RetryRequest, _office_service_pb2.RetryResponse]  # type: ignore[assignment]
+    """Queues held deliveries again, under the same message ids and with the same envelopes.
+
+    State and journal entry are one transaction for each delivery. Idempotent: what waits or is
+    offered already is left as it is. One delivery that has ended fails with DECISION_CONFLICT, one
+    whose envelope has ended with ENVELOPE_EXPIRED, one without its parts with STORAGE_DAMAGED; of
+    all of an agency those are left as they are and counted.
     """
     FetchInbox: _aio.UnaryUnaryMultiCallable[_office_service_pb2.FetchInboxRequest, _office_service_pb2.FetchInboxResponse]  # type: ignore[assignment]
     """Gives a consumer the received documents it has not acknowledged, oldest first.
@@ -242,6 +258,20 @@ class OfficeServiceServicer(metaclass=_abc_1.ABCMeta):
 
         State, journal entry and the status for the sender are one transaction. Idempotent: the same
         decision again changes nothing; another one fails with DECISION_CONFLICT.
+        """
+
+    @_abc_1.abstractmethod
+    def Retry(
+        self,
+        request: _office_service_pb2.RetryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_office_service_pb2.RetryResponse, _abc.Awaitable[_office_service_pb2.RetryResponse]]:
+        """Queues held deliveries again, under the same message ids and with the same envelopes.
+
+        State and journal entry are one transaction for each delivery. Idempotent: what waits or is
+        offered already is left as it is. One delivery that has ended fails with DECISION_CONFLICT, one
+        whose envelope has ended with ENVELOPE_EXPIRED, one without its parts with STORAGE_DAMAGED; of
+        all of an agency those are left as they are and counted.
         """
 
     @_abc_1.abstractmethod

@@ -1,0 +1,37 @@
+"""The command that queues held deliveries again: retry."""
+
+from typing import Annotated
+
+import typer
+
+from edoccore.errors import RequestInvalidError
+from edocnode.cli.context import CommandContext, operating_system_user
+
+
+def retry(
+    context: typer.Context,
+    document: Annotated[
+        str,
+        typer.Argument(metavar="[ID]", help="Document id, message id, or its first 8 characters."),
+    ] = "",
+    to: Annotated[str, typer.Option("--to", help="Recipient, when the document has several.")] = "",
+    all_of: Annotated[
+        str, typer.Option("--all-of", help="All that is held for this agency or node.")
+    ] = "",
+    actor: Annotated[str, typer.Option("--actor", help="Who decides it; default: you.")] = "",
+) -> None:
+    """Queues held deliveries again.
+
+    Message id and envelope stay the same, so nothing arrives twice. What is held, since when and
+    why: edocnode outbox --state held
+    """
+    if bool(document) == bool(all_of):
+        raise RequestInvalidError(
+            "Name either a document or, with --all-of, an agency.",
+            hint="See: edocnode outbox --state held",
+        )
+    options: CommandContext = context.obj
+    with options.office() as office:
+        found = office.retry(document, to, all_of=all_of, actor=actor or operating_system_user())
+    left = f" {found['left']} stay held; see: edocnode outbox --state held" if found["left"] else ""
+    options.console.data(found, f"Queued again: {found['queued']}.{left}")
