@@ -40,6 +40,7 @@ class NodeSettings(ProgramSettings):
     database: Annotated[str, Field(max_length=1000)] = ""
     directory_refresh_s: Annotated[float, Field(ge=1, le=3600)] = 60
     patience_s: Annotated[float, Field(ge=0.1, le=3600)] = 60
+    scrub_mib_s: Annotated[float, Field(ge=0.1, le=10_000)] = 4
     staging_quota_gib: Annotated[int, Field(ge=1, le=100_000)] = 64
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["text", "json"] = "text"
@@ -63,6 +64,11 @@ class NodeSettings(ProgramSettings):
     def staging_quota_bytes(self) -> int:
         """Bytes of unfinished documents that one agency may have here."""
         return self.staging_quota_gib * (1 << 30)
+
+    @property
+    def scrub_bytes_per_second(self) -> int:
+        """Bytes of stored parts that are read to find damage, in a second."""
+        return int(self.scrub_mib_s * (1 << 20))
 
     def database_url(self, sqlite_file: Path) -> str:
         """The database to open.

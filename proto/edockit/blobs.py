@@ -10,6 +10,7 @@ Invariants:
  1. A file under its digest is whole and durable; a damaged one is noticed when it is read to the
     end, and never handed out as sound.
  2. The offset ``sync`` returns is on the disk; bytes after it may be lost with the power.
+ 3. What was set aside as damaged is never handed out again, and never removed here.
 """
 
 import hashlib
@@ -26,6 +27,7 @@ from edoccore.errors import DiskFullError, PartDigestError, StorageDamagedError
 from edockit import files
 
 STAGING_NAME = "staging"
+QUARANTINE_NAME = "quarantine"
 READ_BYTES = 1024 * 1024  # one read of the disk
 MIN_RESERVE_BYTES = 64 * 1024 * 1024  # kept free for receipts, the database and the operator
 MAX_RESERVE_BYTES = 1024 * 1024 * 1024
@@ -234,6 +236,7 @@ class BlobFolder:
         """
         self._root = path
         self._staging = path / STAGING_NAME
+        self._quarantine = path / QUARANTINE_NAME
         self._reserve_bytes = reserve_bytes
         files.make_private_folder(self._staging)
 
@@ -339,6 +342,33 @@ class BlobFolder:
                 path.unlink(missing_ok=True)
             files.fsync_folder(path.parent)
 
+    def set_aside(self, sha256: str) -> Path | None:
+        """Moves a damaged part to the quarantine, durably; None when there is none to move.
+
+        Raises:
+            StorageFailedError: The disk failed.
+        """
+        path = self.path(sha256)
+        files.make_private_folder(self._quarantine)
+        with files.disk_errors(path):
+            number = 1 + sum(1 for _ in self._quarantine.glob(f"{sha256}.*"))
+            target = self._quarantine / f"{sha256}.{number}"
+            try:
+                os.replace(path, target)
+            except FileNotFoundError:
+                return None
+        files.fsync_folder(self._quarantine)
+        files.fsync_folder(path.parent)
+        return target
+
+    def staged_bytes(self, key: str) -> int:
+        """Size of a growing part, durable or not; 0 when there is none."""
+        with files.disk_errors(self._staging):
+            try:
+                return self._staged(key).stat().st_size
+            except FileNotFoundError:
+                return 0
+
     def discard(self, key: str) -> None:
         """Removes a growing part; one that is not there is no error.
 
@@ -386,6 +416,6 @@ class BlobFolder:
 def _damaged(sha256: str, what: str) -> StorageDamagedError:
     return StorageDamagedError(
         f"the stored part {sha256} {what}",
-        hint="restore it from a backup or ask its sender for it again",
+        hint="it is asked for again from a node that has had it; see: edocnode status",
         sha256=sha256,
     )

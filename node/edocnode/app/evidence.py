@@ -16,7 +16,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from edoccore.directory.view import Directory
-from edoccore.errors import DocumentUnknownError
+from edoccore.errors import DocumentUnknownError, StorageDamagedError
 from edoccore.identity.keys import SoftwareSigner
 from edoccore.signing.statements import uuid_text
 from edockit.blobs import BlobFolder
@@ -39,6 +39,7 @@ class EvidenceDesk:
     Attributes:
         scratch: Folder for the file while it is written; needs room for all parts.
         directory: The one in force.
+        on_damage: Told the digest of a part that is not what was stored.
     """
 
     agency: str
@@ -46,6 +47,7 @@ class EvidenceDesk:
     database: Database
     blobs: BlobFolder
     scratch: Path
+    on_damage: Callable[[str], None]
     signer: SoftwareSigner
     directory: Callable[[], Directory]
     clock: Callable[[], datetime]
@@ -87,7 +89,12 @@ class EvidenceDesk:
                 raise
             return file
 
-        return await asyncio.to_thread(write)
+        try:
+            return await asyncio.to_thread(write)
+        except StorageDamagedError as error:
+            if "sha256" in error.fields:
+                self.on_damage(error.fields["sha256"])
+            raise
 
     async def verify_journal(self) -> JournalReport:
         """Verifies this node's own journal; read-only."""

@@ -31,6 +31,7 @@ from edockit.unix_socket import bind_unix, remove_socket
 from edocnode.app.announcing import announce
 from edocnode.app.evidence import EvidenceDesk, seal_signer
 from edocnode.app.parts import SealingContext, SealingParts, open_sealing
+from edocnode.app.repair import Repair, build_repair
 from edocnode.rpc.directory import GrpcSources
 from edocnode.rpc.joining import load_or_fetch
 from edocnode.rpc.local import LocalParts, register_local
@@ -101,6 +102,7 @@ class Workers:
     service: NodeService
     blobs: BlobFolder
     scheduler: Scheduler
+    repair: Repair
 
 
 async def serve(
@@ -172,6 +174,8 @@ def _workers(ground: Ground) -> Workers:
     store, own = ground.sealing.store, ground.tls()
     blobs = BlobFolder(ground.folder.blobs)
     links = Links(directory=ground.directory, own=lambda: own, clock=ground.clock)
+    repair = build_repair(store, blobs, links, settings=ground.settings, clock=ground.clock)
+    shelf = PartShelf(blobs, repair.repairer.suspect)
     sessions = Sessions(
         network=ground.identity.network,
         agency=ground.identity.agency,
@@ -185,12 +189,14 @@ def _workers(ground: Ground) -> Workers:
     quota = ground.settings.staging_quota_bytes
     staging = Staging(inbox=store, blobs=blobs, quota_bytes=quota, clock=ground.clock)
     desk = _desk(ground, sessions, staging)
-    dispatcher = _dispatcher(ground, sessions, links, blobs)
+    dispatcher = _dispatcher(ground, sessions, links, shelf)
     greeter = _greeter(ground, sessions, links)
     _connect(ground, sessions, desk, dispatcher, greeter)
-    service = NodeService(sessions=sessions, desk=desk, staging=staging, inbox=store)
+    service = NodeService(
+        sessions=sessions, desk=desk, staging=staging, inbox=store, repair=store, shelf=shelf
+    )
     scheduler = Scheduler(schedule=store, sealer=ground.sealing.sealer, clock=ground.clock)
-    return Workers(sessions, dispatcher, greeter, links, staging, service, blobs, scheduler)
+    return Workers(sessions, dispatcher, greeter, links, staging, service, blobs, scheduler, repair)
 
 
 def _desk(ground: Ground, sessions: Sessions, staging: Staging) -> ReceivingDesk:
@@ -206,7 +212,7 @@ def _desk(ground: Ground, sessions: Sessions, staging: Staging) -> ReceivingDesk
     )
 
 
-def _dispatcher(ground: Ground, sessions: Sessions, links: Links, blobs: BlobFolder) -> Dispatcher:
+def _dispatcher(ground: Ground, sessions: Sessions, links: Links, shelf: PartShelf) -> Dispatcher:
     store = ground.sealing.store
     reader = AnswerReader(
         network=ground.identity.network,
@@ -218,7 +224,7 @@ def _dispatcher(ground: Ground, sessions: Sessions, links: Links, blobs: BlobFol
         outbox=store,
         links=links,
         sessions=sessions,
-        shelf=PartShelf(blobs),
+        shelf=shelf,
         reader=reader,
         clock=ground.clock,
     )
@@ -311,6 +317,7 @@ def _local_parts(ground: Ground, workers: Workers) -> LocalParts:
         greeter=workers.greeter,
         evidence=_evidence_desk(ground, workers),
         blobs=workers.blobs,
+        on_damage=workers.repair.repairer.suspect,
         clock=ground.clock,
     )
 
@@ -322,6 +329,7 @@ def _evidence_desk(ground: Ground, workers: Workers) -> EvidenceDesk:
         database=ground.sealing.database,
         blobs=workers.blobs,
         scratch=ground.folder.path,
+        on_damage=workers.repair.repairer.suspect,
         signer=seal_signer(ground.folder),
         directory=ground.directory,
         clock=ground.clock,
@@ -336,6 +344,7 @@ def _start(ground: Ground, workers: Workers, where: Ready) -> list[asyncio.Task[
         workers.scheduler.run(),
         _announce(ground, workers, address),
         _sweep(workers.staging),
+        *workers.repair.jobs(),
     ]
     return [asyncio.create_task(job) for job in jobs]
 

@@ -9,6 +9,7 @@ from edoccore.signing.seal import SealedStatement, SignedSeal
 from edoccore.signing.statements import DirectoryMark
 from edocnode.domain.delivery import PartWanted
 from edocnode.domain.model import MessageId
+from edocnode.domain.repair import PartName
 
 EARLIER_OPENINGS = 64  # shown with a hello; so many starts may go by before two nodes meet
 
@@ -159,6 +160,9 @@ class PeerLink(Protocol):
     async def recovered(self) -> None:
         """Says that all that was given back is on disk here."""
 
+    def fetch(self, name: PartName, offset: int) -> AsyncIterator[bytes]:
+        """The bytes of a part that the peer has had, from ``offset`` to its end."""
+
     async def close(self) -> None:
         """Ends all connections to the peer."""
 
@@ -268,3 +272,10 @@ class ReceivingService(Protocol):
 
     async def gave_back(self, agency: str) -> None:
         """Notes that the peer has it on its disk."""
+
+    async def part_for(self, agency: str, name: PartName) -> "PartSource":
+        """A part that a peer has had and may have back.
+
+        Raises:
+            DocumentUnknownError: It is not here, or not for this peer.
+        """

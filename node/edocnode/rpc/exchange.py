@@ -28,6 +28,7 @@ from edocnode.rpc.messages import (
     hello_from_message,
     hello_to_message,
     message_id_from,
+    part_name_from,
     recovered_to_message,
 )
 
@@ -125,6 +126,17 @@ class ExchangeServicer(services.ExchangeServiceServicer):
             return
         for item in await self._service.lost_by(agency):
             yield recovered_to_message(item)
+
+    async def Fetch(  # type: ignore[override]  # as Deliver
+        self,
+        request: messages.FetchRequest,
+        context: grpc.aio.ServicerContext[messages.FetchRequest, messages.FetchResponse],
+    ) -> None:
+        """Gives back the bytes of a part that the caller has had."""
+        agency = peer_identity(str)
+        source = await self._service.part_for(agency, part_name_from(request))
+        async for chunk in source.chunks(request.offset):
+            await _write(context, messages.FetchResponse(chunk=chunk))
 
     async def _read(
         self,

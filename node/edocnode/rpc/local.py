@@ -41,6 +41,7 @@ class LocalParts:
     Attributes:
         agency: That owns the node.
         version: Of the program.
+        on_damage: Told the digest of a part that is not what was stored.
     """
 
     agency: str
@@ -54,6 +55,7 @@ class LocalParts:
     greeter: Greets
     evidence: Evidence
     blobs: BlobFolder
+    on_damage: Callable[[str], None]
     clock: Callable[[], datetime]
 
 
@@ -71,6 +73,7 @@ def register_local(server: grpc.aio.Server, parts: LocalParts) -> Place:
             office=parts.office,
             submissions=parts.store,
             blobs=parts.blobs,
+            on_damage=parts.on_damage,
             sealer=parts.sealer,
             scheduler=parts.scheduler,
             directory=parts.directory,

@@ -35,6 +35,7 @@ from edocnode.domain.exchange import (
     TryLater,
 )
 from edocnode.domain.model import MessageId
+from edocnode.domain.repair import PartName
 
 MAX_ITEMS = 256  # parcels, seals or answers in one message
 ANSWERS_BYTES = 512 * 1024  # of answers and seals, then another message; one has at most 256 KiB
@@ -188,6 +189,31 @@ def recovered_from_message(message: messages.RecoverResponse) -> Recovered:
         envelope=sealed_from_message(message.envelope),
         receipt=sealed_from_message(message.receipt) if message.HasField("receipt") else None,
         record=message.record,
+    )
+
+
+def part_name_to_message(name: PartName, offset: int) -> messages.FetchRequest:
+    """Writes which bytes of a part are wanted."""
+    return messages.FetchRequest(
+        message_id=name.message_id,
+        envelope_digest=name.envelope_digest,
+        index=name.index,
+        offset=offset,
+    )
+
+
+def part_name_from(message: messages.FetchRequest) -> PartName:
+    """Reads the name of a part.
+
+    Raises:
+        RequestInvalidError: A field has an impossible size.
+    """
+    if len(message.envelope_digest) != DIGEST_BYTES:
+        raise RequestInvalidError("The request names no SHA-256 of an envelope.")
+    return PartName(
+        message_id=message_id_from(message.message_id),
+        envelope_digest=message.envelope_digest,
+        index=message.index,
     )
 
 

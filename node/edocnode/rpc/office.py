@@ -15,6 +15,7 @@ from edoccore.errors import (
     DecisionConflictError,
     DocumentUnknownError,
     RequestInvalidError,
+    StorageDamagedError,
 )
 from edoccore.signing.seal import SALT_BYTES
 from edocnet.office.v1 import office_service_pb2 as messages
@@ -165,10 +166,14 @@ class OfficeServicer(services.OfficeServiceServicer):
             yield messages.GetPartResponse(chunk=inline)
             return
         part = found.document.parts[request.index]
-        reader = await asyncio.to_thread(self._parts.blobs.open, part.sha256)
-        with reader:
-            while chunk := await asyncio.to_thread(reader.read, CHUNK_BYTES):
-                yield messages.GetPartResponse(chunk=chunk)
+        try:
+            reader = await asyncio.to_thread(self._parts.blobs.open, part.sha256)
+            with reader:
+                while chunk := await asyncio.to_thread(reader.read, CHUNK_BYTES):
+                    yield messages.GetPartResponse(chunk=chunk)
+        except StorageDamagedError:
+            self._parts.on_damage(part.sha256)
+            raise
 
     async def Decide(
         self,

@@ -52,6 +52,7 @@ class OfficeParts:
 
     Attributes:
         agency: That owns the node.
+        on_damage: Told the digest of a part that is not what was stored.
         sealer: Woken when something was kept for it.
         scheduler: Woken when something was kept that is for the sealer later.
     """
@@ -60,6 +61,7 @@ class OfficeParts:
     office: OfficeStore
     submissions: Submissions
     blobs: BlobFolder
+    on_damage: Callable[[str], None]
     sealer: Wakes
     scheduler: Wakes
     directory: DirectoryInForce

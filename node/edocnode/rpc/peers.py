@@ -23,11 +23,13 @@ from edocnet.exchange.v1 import exchange_service_pb2 as messages
 from edocnet.exchange.v1 import exchange_service_pb2_grpc as services
 from edocnode.domain.exchange import Answer, Hello, Parcel, PartSource, Recovered
 from edocnode.domain.model import MessageId
+from edocnode.domain.repair import PartName
 from edocnode.rpc.messages import (
     answers_from_message,
     batch_to_message,
     hello_from_message,
     hello_to_message,
+    part_name_to_message,
     recovered_from_message,
 )
 
@@ -191,6 +193,25 @@ class Link:
                     pass
         except grpc.RpcError as error:
             raise self._told(error) from error
+
+    async def fetch(self, name: PartName, offset: int) -> AsyncIterator[bytes]:
+        """The bytes of a part that the peer has had; see ``PeerLink``."""
+        call = services.ExchangeServiceStub(self._parts).Fetch(part_name_to_message(name, offset))
+        try:
+            while True:
+                async with asyncio.timeout(PROGRESS_WAIT.total_seconds()):
+                    answer = await call.read()
+                if not isinstance(answer, messages.FetchResponse):
+                    return
+                yield answer.chunk
+        except grpc.RpcError as error:
+            raise self._told(error) from error
+        except TimeoutError:
+            raise PeerUnreachableError(
+                f"The node of {self._agency} stopped giving a part back.", agency=self._agency
+            ) from None
+        finally:
+            call.cancel()
 
     def retire(self) -> None:
         """Ends the connections in the background; another link has taken over."""

@@ -29,6 +29,11 @@ def put_alarm(
     connection.execute(_UPDATE.values(changed), {"of_kind": kind, "of": subject})
 
 
+def drop_alarm(connection: Connection, kind: str, subject: str) -> None:
+    """Ends an alarm inside another change."""
+    connection.execute(_DELETE, {"of_kind": kind, "of": subject})
+
+
 class SqlAlarms:
     """See ``domain.ports.Alarms``."""
 
@@ -44,9 +49,7 @@ class SqlAlarms:
 
     async def clear_alarm(self, kind: str, subject: str) -> None:
         """Ends an alarm."""
-        await self._database.awrite(
-            lambda connection: connection.execute(_DELETE, {"of_kind": kind, "of": subject})
-        )
+        await self._database.awrite(lambda connection: drop_alarm(connection, kind, subject))
 
     async def alarms(self) -> Sequence[Alarm]:
         """The alarms that have not ended, oldest first."""

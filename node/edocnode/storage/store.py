@@ -6,6 +6,7 @@ from edocnode.storage.alarms import SqlAlarms
 from edocnode.storage.inbox import SqlInbox
 from edocnode.storage.migrations import SCRIPTS
 from edocnode.storage.outbox import SqlOutbox
+from edocnode.storage.part_repair import SqlRepair
 from edocnode.storage.peers import SqlPeers
 from edocnode.storage.schedule import SqlSchedule
 from edocnode.storage.sealing import SqlSealerStore
@@ -13,7 +14,14 @@ from edocnode.storage.submitting import SqlSubmissions
 
 
 class NodeStore(
-    SqlSubmissions, SqlSchedule, SqlOutbox, SqlInbox, SqlPeers, SqlSealerStore, SqlAlarms
+    SqlSubmissions,
+    SqlSchedule,
+    SqlOutbox,
+    SqlInbox,
+    SqlPeers,
+    SqlSealerStore,
+    SqlAlarms,
+    SqlRepair,
 ):
     """Implements every port but ``OfficeStore``, each by the class that bears its name."""
 

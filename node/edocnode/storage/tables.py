@@ -55,7 +55,10 @@ class DocumentRow(NodeTable, table=True):
     """
 
     __tablename__ = "document"
-    __table_args__ = (Index("ix_document_document_id", "document_id"),)
+    __table_args__ = (
+        Index("ix_document_document_id", "document_id"),
+        partial_index("ix_document_incomplete", "id", where="complete = 0"),
+    )
 
     id: int | None = rowid()
     document_id: bytes = byte_column(16)

@@ -61,8 +61,12 @@ class Greeter:
             EdocError: It cannot be reached, or its hello does not hold.
         """
         link = self._links.link(agency)
-        theirs = await link.hello(await self._sessions.hello_to(agency))
-        await self._sessions.meet(agency, theirs)
+        mine = await self._sessions.hello_to(agency)
+        theirs = await link.hello(mine)
+        meeting = await self._sessions.meet(agency, theirs)
+        if meeting.tail_lost and not mine.tail_lost:
+            # It cannot know yet, and may have no cause to call soon.
+            await link.hello(await self._sessions.hello_to(agency))
         return theirs
 
     async def greet_all(self) -> None:

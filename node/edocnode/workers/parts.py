@@ -1,12 +1,13 @@
-"""The bytes of parts at the sender: from the row of the document or from the blob folder."""
+"""The bytes of parts that are stored here: from the row of a document or from the blob folder."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 from edoccore.errors import StorageDamagedError
 from edoccore.signing.statements import Part, uuid_text
 from edockit.blobs import BlobFolder
 from edocnode.domain.model import INLINE_PART_BYTES, QueuedDelivery
+from edocnode.domain.repair import StoredPart
 
 CHUNK_BYTES = 960 * 1024  # a message is at most 1 MiB
 
@@ -14,9 +15,14 @@ CHUNK_BYTES = 960 * 1024  # a message is at most 1 MiB
 class PartShelf:
     """Finds the bytes of a delivery's parts."""
 
-    def __init__(self, blobs: BlobFolder) -> None:
-        """Takes the folder of the large ones."""
+    def __init__(self, blobs: BlobFolder, on_damage: Callable[[str], None]) -> None:
+        """Takes the folder of the large ones.
+
+        Args:
+            on_damage: Told the digest of a part that is not what was stored; from any thread.
+        """
         self._blobs = blobs
+        self._on_damage = on_damage
 
     def joined(self, delivery: QueuedDelivery) -> bytes:
         """All parts, joined in order; for documents that ride with their envelope.
@@ -40,13 +46,21 @@ class PartShelf:
             )
         part = delivery.parts[index]
         inline = self._inline(delivery, part) if part.size <= INLINE_PART_BYTES else None
-        return ShelfSource(part, inline, self._blobs)
+        return ShelfSource(part, inline, self._blobs, self._on_damage)
+
+    def stored(self, part: StoredPart) -> "ShelfSource":
+        """A stored part as a source of chunks."""
+        return ShelfSource(part.part, part.inline, self._blobs, self._on_damage)
 
     def _whole(self, delivery: QueuedDelivery, part: Part) -> bytes:
         if part.size <= INLINE_PART_BYTES:
             return self._inline(delivery, part)
-        with self._blobs.open(part.sha256) as reader:
-            return b"".join(reader)
+        try:
+            with self._blobs.open(part.sha256) as reader:
+                return b"".join(reader)
+        except StorageDamagedError:
+            self._on_damage(part.sha256)
+            raise
 
     def _inline(self, delivery: QueuedDelivery, wanted: Part) -> bytes:
         offset = sum(
@@ -58,9 +72,16 @@ class PartShelf:
 class ShelfSource:
     """The bytes of one part; see ``PartSource``."""
 
-    def __init__(self, part: Part, inline: bytes | None, blobs: BlobFolder) -> None:
-        """Takes the part and where it lies."""
+    def __init__(
+        self,
+        part: Part,
+        inline: bytes | None,
+        blobs: BlobFolder,
+        on_damage: Callable[[str], None],
+    ) -> None:
+        """Takes the part and where it lies; ``on_damage`` as in ``PartShelf``."""
         self._part = part
+        self._on_damage = on_damage
         self._inline = inline
         self._blobs = blobs
         self.sent = 0  # bytes handed out
@@ -71,12 +92,16 @@ class ShelfSource:
             for start in range(offset, len(self._inline), CHUNK_BYTES):
                 yield self._count(self._inline[start : start + CHUNK_BYTES])
             return
-        file = await asyncio.to_thread(self._blobs.open, self._part.sha256, offset)
         try:
-            while chunk := await asyncio.to_thread(file.read, CHUNK_BYTES):
-                yield self._count(chunk)
-        finally:
-            await asyncio.to_thread(file.close)
+            file = await asyncio.to_thread(self._blobs.open, self._part.sha256, offset)
+            try:
+                while chunk := await asyncio.to_thread(file.read, CHUNK_BYTES):
+                    yield self._count(chunk)
+            finally:
+                await asyncio.to_thread(file.close)
+        except StorageDamagedError:
+            self._on_damage(self._part.sha256)
+            raise
 
     def _count(self, chunk: bytes) -> bytes:
         self.sent += len(chunk)

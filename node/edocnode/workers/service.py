@@ -3,9 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from edoccore.errors import DocumentUnknownError
+from edoccore.signing.statements import uuid_text
 from edocnode.domain.exchange import Answer, Hello, Parcel, Recovered
 from edocnode.domain.model import MessageId
 from edocnode.domain.ports import Inbox
+from edocnode.domain.repair import PartName, RepairStore
+from edocnode.workers.parts import PartShelf, ShelfSource
 from edocnode.workers.receiving import ReceivingDesk
 from edocnode.workers.sessions import Meeting, Sessions
 from edocnode.workers.staging import Incoming, Staging
@@ -37,9 +41,18 @@ class NodeService:
     """Joins what callers need; see ``ReceivingService``."""
 
     def __init__(
-        self, *, sessions: Sessions, desk: ReceivingDesk, staging: Staging, inbox: Inbox
+        self,
+        *,
+        sessions: Sessions,
+        desk: ReceivingDesk,
+        staging: Staging,
+        inbox: Inbox,
+        repair: RepairStore,
+        shelf: PartShelf,
     ) -> None:
         """Takes the parts."""
+        self._repair = repair
+        self._shelf = shelf
         self._sessions = sessions
         self._desk = desk
         self._staging = staging
@@ -95,6 +108,22 @@ class NodeService:
             )
             for envelope, receipt, record in lost
         ]
+
+    async def part_for(self, agency: str, name: PartName) -> ShelfSource:
+        """A part that a peer has had and may have back.
+
+        Raises:
+            DocumentUnknownError: It is not here, or not for this peer.
+        """
+        found = await self._repair.stored_part(agency, name)
+        if found is None:
+            raise DocumentUnknownError(
+                f"Part {name.index} of message {uuid_text(name.message_id)} is not here for "
+                f"{agency}.",
+                message_id=uuid_text(name.message_id),
+                agency=agency,
+            )
+        return self._shelf.stored(found)
 
     async def gave_back(self, agency: str) -> None:
         """Notes that the peer has fetched what it lost."""

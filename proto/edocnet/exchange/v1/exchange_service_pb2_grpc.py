@@ -55,6 +55,11 @@ class ExchangeServiceStub(object):
                 request_serializer=edocnet_dot_exchange_dot_v1_dot_exchange__service__pb2.RecoverRequest.SerializeToString,
                 response_deserializer=edocnet_dot_exchange_dot_v1_dot_exchange__service__pb2.RecoverResponse.FromString,
                 _registered_method=True)
+        self.Fetch = channel.unary_stream(
+                '/edocnet.exchange.v1.ExchangeService/Fetch',
+                request_serializer=edocnet_dot_exchange_dot_v1_dot_exchange__service__pb2.FetchRequest.SerializeToString,
+                response_deserializer=edocnet_dot_exchange_dot_v1_dot_exchange__service__pb2.FetchResponse.FromString,
+                _registered_method=True)
 
 
 class ExchangeServiceServicer(object):
@@ -103,6 +108,17 @@ class ExchangeServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Fetch(self, request, context):
+        """Gives back the bytes of one part of an envelope, from an offset to the end of the part.
+
+        Only to the two agencies that have had them: the one whose node the envelope was sent to, once
+        it has acknowledged it, and the one that sealed it. For parts that a disk damaged or a restore
+        lost. Read-only. The caller believes the digest in the envelope, not the bytes.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ExchangeServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -125,6 +141,11 @@ def add_ExchangeServiceServicer_to_server(servicer, server):
                     servicer.Recover,
                     request_deserializer=edocnet_dot_exchange_dot_v1_dot_exchange__service__pb2.RecoverRequest.FromString,
                     response_serializer=edocnet_dot_exchange_dot_v1_dot_exchange__service__pb2.RecoverResponse.SerializeToString,
+            ),
+            'Fetch': grpc.unary_stream_rpc_method_handler(
+                    servicer.Fetch,
+                    request_deserializer=edocnet_dot_exchange_dot_v1_dot_exchange__service__pb2.FetchRequest.FromString,
+                    response_serializer=edocnet_dot_exchange_dot_v1_dot_exchange__service__pb2.FetchResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -236,6 +257,33 @@ class ExchangeService(object):
             '/edocnet.exchange.v1.ExchangeService/Recover',
             edocnet_dot_exchange_dot_v1_dot_exchange__service__pb2.RecoverRequest.SerializeToString,
             edocnet_dot_exchange_dot_v1_dot_exchange__service__pb2.RecoverResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Fetch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/edocnet.exchange.v1.ExchangeService/Fetch',
+            edocnet_dot_exchange_dot_v1_dot_exchange__service__pb2.FetchRequest.SerializeToString,
+            edocnet_dot_exchange_dot_v1_dot_exchange__service__pb2.FetchResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -63,6 +63,13 @@ class ExchangeServiceStub:
     Returns the envelopes of the caller's agency that this node received in seals which the
     caller's journal does not continue, oldest first, with the receipts given for them.
     """
+    Fetch: _grpc.UnaryStreamMultiCallable[_exchange_service_pb2.FetchRequest, _exchange_service_pb2.FetchResponse]
+    """Gives back the bytes of one part of an envelope, from an offset to the end of the part.
+
+    Only to the two agencies that have had them: the one whose node the envelope was sent to, once
+    it has acknowledged it, and the one that sealed it. For parts that a disk damaged or a restore
+    lost. Read-only. The caller believes the digest in the envelope, not the bytes.
+    """
 
 @_typing.type_check_only
 class ExchangeServiceAsyncStub(ExchangeServiceStub):
@@ -94,6 +101,13 @@ class ExchangeServiceAsyncStub(ExchangeServiceStub):
 
     Returns the envelopes of the caller's agency that this node received in seals which the
     caller's journal does not continue, oldest first, with the receipts given for them.
+    """
+    Fetch: _aio.UnaryStreamMultiCallable[_exchange_service_pb2.FetchRequest, _exchange_service_pb2.FetchResponse]  # type: ignore[assignment]
+    """Gives back the bytes of one part of an envelope, from an offset to the end of the part.
+
+    Only to the two agencies that have had them: the one whose node the envelope was sent to, once
+    it has acknowledged it, and the one that sealed it. For parts that a disk damaged or a restore
+    lost. Read-only. The caller believes the digest in the envelope, not the bytes.
     """
 
 class ExchangeServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -147,6 +161,19 @@ class ExchangeServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Returns the envelopes of the caller's agency that this node received in seals which the
         caller's journal does not continue, oldest first, with the receipts given for them.
+        """
+
+    @_abc_1.abstractmethod
+    def Fetch(
+        self,
+        request: _exchange_service_pb2.FetchRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_exchange_service_pb2.FetchResponse], _abc.AsyncIterator[_exchange_service_pb2.FetchResponse]]:
+        """Gives back the bytes of one part of an envelope, from an offset to the end of the part.
+
+        Only to the two agencies that have had them: the one whose node the envelope was sent to, once
+        it has acknowledged it, and the one that sealed it. For parts that a disk damaged or a restore
+        lost. Read-only. The caller believes the digest in the envelope, not the bytes.
         """
 
 def add_ExchangeServiceServicer_to_server(servicer: ExchangeServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -26,6 +26,10 @@ def upgrade() -> None:
     _create_stage()
     _create_stage_part()
     _create_blob_use()
+    _create_damaged_part()
+    _create_settled()
+    _create_accounted()
+    _create_explained()
     _create_seal()
     _create_lease()
     _create_own_statement()
@@ -59,6 +63,7 @@ def _create_document() -> None:
         sa.UniqueConstraint("request_id"),
     )
     op.create_index("ix_document_document_id", "document", ["document_id"])
+    _partial("ix_document_incomplete", "document", ["id"], "complete = 0")
 
 
 def _create_delivery() -> None:
@@ -292,6 +297,53 @@ def _create_blob_use() -> None:
         sa.Column("agency", sa.String(35), nullable=False),
         sa.Column("size", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("sha256", "kind", "owner"),
+    )
+
+
+def _create_damaged_part() -> None:
+    op.create_table(
+        "damaged_part",
+        sa.Column("sha256", sa.LargeBinary(32), nullable=False),
+        sa.Column("size", sa.BigInteger(), nullable=False),
+        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("found_at", sa.BigInteger(), nullable=False),
+        sa.Column("next_at", sa.BigInteger(), nullable=False),
+        sa.Column("message", sa.String(), nullable=False),
+        sa.PrimaryKeyConstraint("sha256"),
+    )
+
+
+def _create_settled() -> None:
+    op.create_table(
+        "settled",
+        sa.Column("to_node", sa.String(35), nullable=False),
+        sa.Column("epoch", sa.LargeBinary(16), nullable=False),
+        sa.Column("first", sa.BigInteger(), nullable=False),
+        sa.Column("last", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("to_node", "epoch"),
+    )
+
+
+def _create_accounted() -> None:
+    op.create_table(
+        "accounted",
+        sa.Column("agency", sa.String(35), nullable=False),
+        sa.Column("epoch", sa.LargeBinary(16), nullable=False),
+        sa.Column("seq", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("agency", "epoch"),
+    )
+
+
+def _create_explained() -> None:
+    op.create_table(
+        "explained",
+        sa.Column("agency", sa.String(35), nullable=False),
+        sa.Column("epoch", sa.LargeBinary(16), nullable=False),
+        sa.Column("seq", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("state", sa.String(16), nullable=False),
+        sa.Column("message_id", sa.LargeBinary(), nullable=False),
+        sa.Column("noted_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("agency", "epoch", "seq"),
     )
 
 

@@ -1,0 +1,348 @@
+"""Parts that a disk damaged or a restore lost: see ``domain.repair.RepairStore``."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from hashlib import sha256
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from edoccore.signing import canonical
+from edoccore.signing.statements import Envelope, Part, Result
+from edockit.database import Database
+from edocnode.domain.dead_letters import PARTS_LOST
+from edocnode.domain.model import INLINE_PART_BYTES, MessageId
+from edocnode.domain.repair import (
+    PART_DAMAGED,
+    SOURCES,
+    DamagedPart,
+    IncompleteDocument,
+    PartName,
+    PartSourceAt,
+    StoredPart,
+)
+from edocnode.storage.alarms import drop_alarm, put_alarm
+from edocnode.storage.listing import decode_parts, large_parts
+from edocnode.storage.office_views import inline_piece
+from edocnode.storage.repair_tables import DamagedPartRow
+from edocnode.storage.sql import insert_missing, upsert
+from edocnode.storage.tables import (
+    BlobUseRow,
+    DeliveryEnvelopeRow,
+    DeliveryRow,
+    DocumentRow,
+    IncomingRow,
+    MetaRow,
+    table_of,
+)
+
+_SCRUBBED = "scrubbed_up_to"  # name of the value in ``meta``
+_DAMAGED_REASON = "STORAGE_DAMAGED"
+
+_BLOB_USE = table_of(BlobUseRow)
+_DAMAGED = table_of(DamagedPartRow)
+_DELIVERY = table_of(DeliveryRow)
+_DOCUMENT = table_of(DocumentRow)
+_ENVELOPE = table_of(DeliveryEnvelopeRow)
+_INCOMING = table_of(IncomingRow)
+_META = table_of(MetaRow)
+
+_OF_MESSAGE: sa.BindParameter[bytes] = sa.bindparam("message_id")
+_OF_DIGEST: sa.BindParameter[bytes] = sa.bindparam("digest")
+_SENT = (
+    sa.select(_ENVELOPE.c.data, _DOCUMENT.c.inline)
+    .select_from(
+        _ENVELOPE.join(_DELIVERY, _DELIVERY.c.message_id == _ENVELOPE.c.message_id).join(
+            _DOCUMENT, _DOCUMENT.c.id == _DELIVERY.c.document_row
+        )
+    )
+    .where(
+        _ENVELOPE.c.message_id == _OF_MESSAGE,
+        _ENVELOPE.c.to_node == sa.bindparam("agency"),
+        _DELIVERY.c.state == "delivered",
+    )
+)
+_RECEIVED = sa.select(_INCOMING.c.envelope.label("data"), _INCOMING.c.inline).where(
+    _INCOMING.c.message_id == _OF_MESSAGE,
+    _INCOMING.c.digest == _OF_DIGEST,
+    _INCOMING.c.signer == sa.bindparam("agency"),
+    _INCOMING.c.result == Result.RECEIVED.value,
+)
+_USED = sa.select(_BLOB_USE.c.size).where(_BLOB_USE.c.sha256 == _OF_DIGEST).limit(1)
+_USED_AFTER = (
+    sa.select(_BLOB_USE.c.sha256, sa.func.max(_BLOB_USE.c.size).label("size"))
+    .where(_BLOB_USE.c.sha256 > sa.bindparam("after"))
+    .group_by(_BLOB_USE.c.sha256)
+    .order_by(_BLOB_USE.c.sha256)
+    .limit(sa.bindparam("limit"))
+)
+_DUE = (
+    sa.select(_DAMAGED)
+    .where(_DAMAGED.c.next_at <= sa.bindparam("now", type_=_DAMAGED.c.next_at.type))
+    .order_by(_DAMAGED.c.found_at)
+    .limit(sa.bindparam("limit"))
+)
+_RECEIVED_WITH = (
+    sa.select(_INCOMING.c.signer, _INCOMING.c.message_id, _INCOMING.c.digest, _INCOMING.c.envelope)
+    .select_from(_BLOB_USE.join(_INCOMING, _INCOMING.c.id == _BLOB_USE.c.owner))
+    .where(_BLOB_USE.c.sha256 == _OF_DIGEST, _BLOB_USE.c.kind == "incoming")
+    .order_by(_INCOMING.c.id.desc())
+    .limit(SOURCES)
+)
+_DELIVERED = sa.select(_DELIVERY.c.to_node, _DELIVERY.c.message_id, _ENVELOPE.c.data).select_from(
+    _DELIVERY.join(
+        _ENVELOPE,
+        sa.and_(
+            _ENVELOPE.c.message_id == _DELIVERY.c.message_id,
+            _ENVELOPE.c.rank == _DELIVERY.c.envelope_rank,
+        ),
+    )
+)
+_SENT_WITH = (
+    _DELIVERED.join(
+        _BLOB_USE,
+        sa.and_(_BLOB_USE.c.kind == "document", _BLOB_USE.c.owner == _DELIVERY.c.document_row),
+    )
+    .where(_BLOB_USE.c.sha256 == _OF_DIGEST, _DELIVERY.c.state == "delivered")
+    .order_by(_DELIVERY.c.id)
+    .limit(SOURCES)
+)
+_SENT_OF = (
+    _DELIVERED.where(
+        _DELIVERY.c.document_row == sa.bindparam("row"), _DELIVERY.c.state == "delivered"
+    )
+    .order_by(_DELIVERY.c.id)
+    .limit(SOURCES)
+)
+_NOT_REPAIRED = (
+    sa.update(_DAMAGED)
+    .where(_DAMAGED.c.sha256 == sa.bindparam("of"))
+    .values(
+        attempts=_DAMAGED.c.attempts + 1,
+        message=sa.bindparam("said"),
+        next_at=sa.bindparam("again_at", type_=_DAMAGED.c.next_at.type),
+    )
+)
+_END_DAMAGE = sa.delete(_DAMAGED).where(_DAMAGED.c.sha256 == _OF_DIGEST)
+_QUEUE_HELD = (
+    sa.update(_DELIVERY)
+    .where(
+        sa.text("state = 'held'"),
+        _DELIVERY.c.reason == sa.bindparam("why"),
+        _DELIVERY.c.document_row.in_(
+            sa.select(_BLOB_USE.c.owner).where(
+                _BLOB_USE.c.sha256 == _OF_DIGEST, _BLOB_USE.c.kind == "document"
+            )
+        ),
+    )
+    .values(state="queued", reason="", message="", ended_at=None, next_at=None)
+)
+_QUEUE_LOST = (
+    sa.update(_DELIVERY)
+    .where(
+        _DELIVERY.c.document_row == sa.bindparam("row"),
+        _DELIVERY.c.state == "held",
+        _DELIVERY.c.reason == PARTS_LOST,
+    )
+    .values(state="queued", reason="", message="", ended_at=None, next_at=None)
+)
+_INCOMPLETE = (
+    sa.select(_DOCUMENT.c.id, _DOCUMENT.c.parts, _DOCUMENT.c.inline)
+    .where(sa.text("complete = 0"), _DOCUMENT.c.id > sa.bindparam("after"))
+    .order_by(_DOCUMENT.c.id)
+    .limit(sa.bindparam("limit"))
+)
+_COMPLETE = (
+    sa.update(_DOCUMENT)
+    .where(_DOCUMENT.c.id == sa.bindparam("row"))
+    .values(complete=1, inline=sa.bindparam("bytes"))
+)
+_PARTS_OF = sa.select(_DOCUMENT.c.parts).where(_DOCUMENT.c.id == sa.bindparam("row"))
+
+
+class SqlRepair:
+    """See ``domain.repair.RepairStore``."""
+
+    def __init__(self, database: Database) -> None:
+        """Takes the database."""
+        self._database = database
+
+    async def stored_part(self, agency: str, name: PartName) -> StoredPart | None:
+        """A part that this agency may have back; None when it is not here or not for it."""
+        return await self._database.aread(lambda connection: _stored(connection, agency, name))
+
+    async def blob_size(self, sha256: str) -> int | None:
+        """Size of a part of the blob folder that a document uses; None when none does."""
+        place = {"digest": bytes.fromhex(sha256)}
+        return await self._database.aread(
+            lambda connection: connection.execute(_USED, place).scalar_one_or_none()
+        )
+
+    async def blobs_after(self, sha256: str, limit: int) -> Sequence[tuple[str, int]]:
+        """Digest and size of used parts of the blob folder, in order of digest, after one."""
+        place = {"after": bytes.fromhex(sha256), "limit": limit}
+        rows = await self._database.aread(
+            lambda connection: connection.execute(_USED_AFTER, place).all()
+        )
+        return [(row.sha256.hex(), int(row.size)) for row in rows]
+
+    async def note_damage(self, sha256: str, size: int, message: str, at: datetime) -> bool:
+        """Notes that a part must be fetched, with an alarm. Returns False when it was noted."""
+        return await self._database.awrite(
+            lambda connection: _note_damage(connection, sha256, size, message, at)
+        )
+
+    async def damaged_parts(self, now: datetime, limit: int) -> Sequence[DamagedPart]:
+        """Damaged parts whose next attempt is due, the longest damaged first."""
+        place = {"now": now, "limit": limit}
+        rows = await self._database.aread(lambda connection: connection.execute(_DUE, place).all())
+        return [
+            DamagedPart(sha256=row.sha256.hex(), size=row.size, attempts=row.attempts)
+            for row in rows
+        ]
+
+    async def part_sources(self, sha256: str) -> Sequence[PartSourceAt]:
+        """Who can give a part of the blob folder back; at most ``SOURCES``."""
+        return await self._database.aread(lambda connection: _sources(connection, sha256))
+
+    async def not_repaired(self, sha256: str, message: str, next_at: datetime) -> None:
+        """Notes that nobody could give a part back."""
+        values = {"of": bytes.fromhex(sha256), "said": message, "again_at": next_at}
+        await self._database.awrite(lambda connection: connection.execute(_NOT_REPAIRED, values))
+
+    async def repaired(self, sha256: str) -> int:
+        """Ends a damage and its alarm; deliveries held for it are queued again: how many."""
+        return await self._database.awrite(lambda connection: _repaired(connection, sha256))
+
+    async def incomplete_documents(self, after: int, limit: int) -> Sequence[IncompleteDocument]:
+        """Sent documents without all their parts, by row, after one."""
+        return await self._database.aread(lambda connection: _incomplete(connection, after, limit))
+
+    async def complete_document(self, row: int, inline: bytes) -> int:
+        """Notes that all parts are here; deliveries held for it are queued again: how many."""
+        return await self._database.awrite(lambda connection: _complete(connection, row, inline))
+
+    async def scrubbed_up_to(self) -> str:
+        """Digest of the last part that the scrubber has read; empty at the beginning."""
+        value = sa.select(_META.c.value).where(_META.c.name == _SCRUBBED)
+        return await self._database.aread(lambda connection: connection.scalar(value) or "")
+
+    async def note_scrubbed(self, sha256: str) -> None:
+        """Remembers how far the scrubber has come; empty: it begins anew."""
+        row = {"name": _SCRUBBED, "value": sha256}
+        await self._database.awrite(lambda connection: upsert(connection, _META, [row]))
+
+
+def _stored(connection: Connection, agency: str, name: PartName) -> StoredPart | None:
+    place = {"message_id": name.message_id, "digest": name.envelope_digest, "agency": agency}
+    rows = [*connection.execute(_SENT, place), *connection.execute(_RECEIVED, place)]
+    for row in rows:
+        if sha256(row.data).digest() != name.envelope_digest:
+            continue
+        parts = canonical.decode(row.data, Envelope).parts
+        if name.index >= len(parts):
+            return None
+        part = parts[name.index]
+        if part.size > INLINE_PART_BYTES:
+            return StoredPart(part=part, inline=None)
+        piece = inline_piece(parts, row.inline, name.index)
+        return StoredPart(part=part, inline=piece) if _is_part(part, piece) else None
+    return None
+
+
+def _is_part(part: Part, piece: bytes) -> bool:
+    return sha256(piece).hexdigest() == part.sha256
+
+
+def _note_damage(
+    connection: Connection, digest: str, size: int, message: str, at: datetime
+) -> bool:
+    row = {
+        "sha256": bytes.fromhex(digest),
+        "size": size,
+        "attempts": 0,
+        "found_at": at,
+        "next_at": at,
+        "message": "",
+    }
+    known = sa.select(_DAMAGED.c.sha256).where(_DAMAGED.c.sha256 == row["sha256"])
+    if connection.execute(known).one_or_none() is not None:
+        return False
+    insert_missing(connection, _DAMAGED, [row])
+    put_alarm(connection, PART_DAMAGED, digest, message=message, at=at)
+    return True
+
+
+def _sources(connection: Connection, digest: str) -> list[PartSourceAt]:
+    place = {"digest": bytes.fromhex(digest)}
+    received = [
+        _source(row.signer, row.message_id, row.envelope, digest)
+        for row in connection.execute(_RECEIVED_WITH, place)
+    ]
+    sent = [
+        _source(row.to_node, row.message_id, row.data, digest)
+        for row in connection.execute(_SENT_WITH, place)
+    ]
+    return [item for item in (*received, *sent) if item is not None][:SOURCES]
+
+
+def _source(agency: str, message_id: bytes, envelope: bytes, digest: str) -> PartSourceAt | None:
+    parts = canonical.decode(envelope, Envelope).parts
+    index = next((part.index for part in parts if part.sha256 == digest), None)
+    if index is None:
+        return None
+    name = PartName(
+        message_id=MessageId(message_id),
+        envelope_digest=sha256(envelope).digest(),
+        index=index,
+    )
+    return PartSourceAt(agency=agency, name=name)
+
+
+def _repaired(connection: Connection, digest: str) -> int:
+    place = {"digest": bytes.fromhex(digest)}
+    connection.execute(_END_DAMAGE, place)
+    drop_alarm(connection, PART_DAMAGED, digest)
+    return connection.execute(_QUEUE_HELD, place | {"why": _DAMAGED_REASON}).rowcount
+
+
+def _incomplete(connection: Connection, after: int, limit: int) -> list[IncompleteDocument]:
+    found = []
+    for row in connection.execute(_INCOMPLETE, {"after": after, "limit": limit}).all():
+        sources = [
+            PartSourceAt(
+                agency=each.to_node,
+                name=PartName(
+                    message_id=MessageId(each.message_id),
+                    envelope_digest=sha256(each.data).digest(),
+                    index=0,
+                ),
+            )
+            for each in connection.execute(_SENT_OF, {"row": row.id})
+        ]
+        found.append(
+            IncompleteDocument(
+                row=row.id,
+                parts=decode_parts(row.parts),
+                inline=row.inline,
+                sources=tuple(sources),
+            )
+        )
+    return found
+
+
+def _complete(connection: Connection, row: int, inline: bytes) -> int:
+    parts = decode_parts(connection.execute(_PARTS_OF, {"row": row}).scalar_one())
+    connection.execute(_COMPLETE, {"row": row, "bytes": inline})
+    uses = [
+        {
+            "sha256": bytes.fromhex(part.sha256),
+            "kind": "document",
+            "owner": row,
+            "agency": "",
+            "size": part.size,
+        }
+        for part in {part.sha256: part for part in large_parts(parts)}.values()
+    ]
+    insert_missing(connection, _BLOB_USE, uses)
+    return connection.execute(_QUEUE_LOST, {"row": row}).rowcount

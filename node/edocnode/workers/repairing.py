@@ -1,0 +1,246 @@
+"""Repair: what the disk damaged or a restore lost is set aside and fetched again.
+
+Whoever reads a part that is not what was stored tells ``suspect``. The file is looked at once more,
+moved to the quarantine, and an alarm says so until the part is back: fetched from a node that has
+had it, checked by its digest, put in its place. Nothing that failed its digest is ever served.
+"""
+
+import asyncio
+import random
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from hashlib import sha256
+
+import structlog
+
+from edoccore.errors import (
+    EdocError,
+    PartDigestError,
+    PeerUnreachableError,
+    StorageDamagedError,
+    StorageFailedError,
+)
+from edoccore.signing.statements import Part
+from edockit.blobs import BlobFolder, StagingFile
+from edocnode.domain.exchange import PeerLinks
+from edocnode.domain.model import INLINE_PART_BYTES
+from edocnode.domain.repair import (
+    DamagedPart,
+    IncompleteDocument,
+    PartSourceAt,
+    RepairStore,
+    wait_after,
+)
+from edocnode.workers.room import when_there_is_room
+
+LOOK_AGAIN = timedelta(seconds=1)
+AT_ONCE = 20  # damaged parts looked at in one turn; they are fetched one after another
+DOCUMENTS_EVERY = timedelta(seconds=5)  # between two looks for documents without parts
+AFTER_FAILURE = timedelta(minutes=1)
+SYNC_BYTES = 4 * 1024 * 1024  # fetched again at most, after a break
+READ_BYTES = 1024 * 1024
+
+log = structlog.get_logger(__name__)
+
+
+class Repairer:
+    """Sets damaged parts aside and fetches them again."""
+
+    def __init__(
+        self,
+        *,
+        store: RepairStore,
+        blobs: BlobFolder,
+        links: PeerLinks,
+        clock: Callable[[], datetime],
+    ) -> None:
+        """Joins the parts; nothing happens before ``run``."""
+        self._store = store
+        self._blobs = blobs
+        self._links = links
+        self._clock = clock
+        self._suspects: deque[str] = deque()
+        self._last_document = 0  # row that was looked at last
+        self._documents_at: datetime | None = None
+
+    def suspect(self, digest: str) -> None:
+        """Has a part looked at; may be called from any thread."""
+        if digest not in self._suspects:
+            self._suspects.append(digest)
+
+    async def run(self) -> None:
+        """Repairs until cancelled.
+
+        Raises:
+            StorageFailedError: The disk failed; the node must stop.
+        """
+        while True:
+            await when_there_is_room("repair", self._work)
+            await asyncio.sleep(LOOK_AGAIN.total_seconds())
+
+    async def look_at(self, digest: str) -> bool:
+        """Sets a part aside if it is damaged; returns whether it is sound."""
+        size = await self._store.blob_size(digest)
+        if size is None or await asyncio.to_thread(is_sound, self._blobs, digest, size):
+            return True
+        there = await asyncio.to_thread(self._blobs.set_aside, digest)
+        what = "is missing" if there is None else "was damaged; the damaged file lies in quarantine"
+        message = (
+            f"Part {digest} {what}. It is not served, and is asked for again from a node that "
+            f"has had it. Look at the disk."
+        )
+        if await self._store.note_damage(digest, size, message, self._clock()):
+            log.error("part.damaged", sha256=digest, missing=there is None)
+        return False
+
+    async def _work(self) -> None:
+        while self._suspects:
+            await self.look_at(self._suspects[0])
+            self._suspects.popleft()
+        for part in await self._store.damaged_parts(self._clock(), AT_ONCE):
+            await self._repair(part)
+        if self._documents_at is None or self._documents_at <= self._clock():
+            all_done = await self._complete_documents()
+            self._documents_at = self._clock() + (DOCUMENTS_EVERY if all_done else AFTER_FAILURE)
+
+    async def _repair(self, part: DamagedPart) -> None:
+        """Fetches a part from the first source that has it."""
+        if not await asyncio.to_thread(is_sound, self._blobs, part.sha256, part.size):
+            sources = await self._store.part_sources(part.sha256)
+            told = await self._from_any(part, sources)
+            if told:
+                wait = wait_after(part.attempts + 1, jitter=random.random())  # noqa: S311 - spreads load
+                await self._store.not_repaired(part.sha256, told, self._clock() + wait)
+                return
+        again = await self._store.repaired(part.sha256)
+        log.info("part.repaired", sha256=part.sha256, queued_again=again)
+
+    async def _from_any(self, part: DamagedPart, sources: Sequence[PartSourceAt]) -> str:
+        """Tries sources in order; returns why none could give the part back, or nothing."""
+        told = "no node that has had it is known"
+        for source in sources:
+            try:
+                await self._fetch(source, part.sha256, part.size)
+            except StorageFailedError:
+                raise
+            except EdocError as error:
+                told = f"{source.agency}: {error.message}"
+                log.info("part.not_given", sha256=part.sha256, agency=source.agency, why=told)
+                continue
+            return ""
+        return told
+
+    async def _fetch(self, source: PartSourceAt, digest: str, size: int) -> None:
+        """Fetches a large part to its place, going on after what is there of it.
+
+        Raises:
+            PartDigestError: The source sent other bytes; nothing is kept.
+            EdocError: The source does not answer, or does not have it.
+        """
+        key = f"repair-{digest}"
+        await asyncio.to_thread(self._blobs.reserve, size)
+        offset = min(await asyncio.to_thread(self._blobs.staged_bytes, key), size)
+        file = await asyncio.to_thread(self._blobs.open_staging, key, offset)
+        try:
+            await self._take(self._chunks(source, offset), file, size)
+            await asyncio.to_thread(self._blobs.finish, file, digest, size_bytes=size)
+        except PartDigestError:
+            await asyncio.to_thread(file.close)
+            await asyncio.to_thread(self._blobs.discard, key)
+            raise
+        finally:
+            await asyncio.to_thread(file.close)
+
+    async def _take(self, chunks: AsyncIterator[bytes], file: StagingFile, size: int) -> None:
+        unsynced = 0
+        async for chunk in chunks:
+            if file.size_bytes + len(chunk) > size:
+                raise PartDigestError("The part has more bytes than its envelope states.")
+            await asyncio.to_thread(file.append, chunk)
+            unsynced += len(chunk)
+            if unsynced >= SYNC_BYTES:
+                await asyncio.to_thread(file.sync)
+                unsynced = 0
+        if file.size_bytes < size:
+            await asyncio.to_thread(file.sync)
+            raise PeerUnreachableError("The part ended before its last byte.")
+
+    def _chunks(self, source: PartSourceAt, offset: int) -> AsyncIterator[bytes]:
+        return self._links.link(source.agency).fetch(source.name, offset)
+
+    async def _complete_documents(self) -> bool:
+        """Gets the parts of a few sent documents back of which a restore left only the record.
+
+        Returns:
+            False when nobody could give one of them back.
+        """
+        found = await self._store.incomplete_documents(self._last_document, AT_ONCE)
+        self._last_document = found[-1].row if len(found) == AT_ONCE else 0
+        return all([await self._complete(document) for document in found])
+
+    async def _complete(self, document: IncompleteDocument) -> bool:
+        for source in document.sources:
+            try:
+                inline = await self._parts_of(document, source)
+            except StorageFailedError:
+                raise
+            except EdocError as error:
+                log.info("document.not_given", agency=source.agency, why=error.message)
+                continue
+            again = await self._store.complete_document(document.row, inline)
+            log.info("document.completed", agency=source.agency, queued_again=again)
+            return True
+        return False
+
+    async def _parts_of(self, document: IncompleteDocument, source: PartSourceAt) -> bytes:
+        """Fetches all parts of a document; returns the small ones, joined.
+
+        Raises:
+            EdocError: The source cannot give one of them.
+        """
+        pieces, start = [], 0
+        for part in document.parts:
+            if part.size > INLINE_PART_BYTES:
+                if not await asyncio.to_thread(is_sound, self._blobs, part.sha256, part.size):
+                    await self._fetch(_at(source, part), part.sha256, part.size)
+                continue
+            piece = document.inline[start : start + part.size]
+            if sha256(piece).hexdigest() != part.sha256:
+                piece = await self._small(_at(source, part), part)
+            else:
+                start += part.size
+            pieces.append(piece)
+        return b"".join(pieces)
+
+    async def _small(self, source: PartSourceAt, part: Part) -> bytes:
+        piece = bytearray()
+        async for chunk in self._chunks(source, 0):
+            piece += chunk
+            if len(piece) > part.size:
+                break
+        if sha256(piece).hexdigest() != part.sha256:
+            raise PartDigestError(f"{source.agency} gave back other bytes of part {part.index}.")
+        return bytes(piece)
+
+
+def is_sound(blobs: BlobFolder, digest: str, size: int) -> bool:
+    """Whether a part is there and has its size and digest; reads all of it.
+
+    Raises:
+        StorageFailedError: The disk failed.
+    """
+    if not blobs.holds(digest, size):
+        return False
+    try:
+        with blobs.open(digest) as reader:
+            while reader.read(READ_BYTES):
+                pass
+    except StorageDamagedError:
+        return False
+    return True
+
+
+def _at(source: PartSourceAt, part: Part) -> PartSourceAt:
+    return replace(source, name=replace(source.name, index=part.index))
