@@ -254,6 +254,7 @@ class BadPeer:
             "time": now(),
             "tail_lost": False,
             "earlier": (),
+            "settled": (),
         }
         return Hello(**(values | changes))
 

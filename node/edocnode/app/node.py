@@ -31,7 +31,7 @@ from edockit.unix_socket import bind_unix, remove_socket
 from edocnode.app.announcing import announce
 from edocnode.app.evidence import EvidenceDesk, seal_signer
 from edocnode.app.parts import SealingContext, SealingParts, open_sealing
-from edocnode.app.repair import Repair, build_repair
+from edocnode.app.repair import Reckoning, Repair, build_reckoning, build_repair
 from edocnode.rpc.directory import GrpcSources
 from edocnode.rpc.joining import load_or_fetch
 from edocnode.rpc.local import LocalParts, register_local
@@ -103,6 +103,7 @@ class Workers:
     blobs: BlobFolder
     scheduler: Scheduler
     repair: Repair
+    reckoning: Reckoning
 
 
 async def serve(
@@ -191,12 +192,32 @@ def _workers(ground: Ground) -> Workers:
     desk = _desk(ground, sessions, staging)
     dispatcher = _dispatcher(ground, sessions, links, shelf)
     greeter = _greeter(ground, sessions, links)
+    reckoning = build_reckoning(store, links, greeter, clock=ground.clock)
     _connect(ground, sessions, desk, dispatcher, greeter)
+    reckoning.connect(sessions, ground.sealing.sealer)
     service = NodeService(
-        sessions=sessions, desk=desk, staging=staging, inbox=store, repair=store, shelf=shelf
+        sessions=sessions,
+        desk=desk,
+        staging=staging,
+        inbox=store,
+        repair=store,
+        shelf=shelf,
+        numbers=store,
+        clock=ground.clock,
     )
     scheduler = Scheduler(schedule=store, sealer=ground.sealing.sealer, clock=ground.clock)
-    return Workers(sessions, dispatcher, greeter, links, staging, service, blobs, scheduler, repair)
+    return Workers(
+        sessions,
+        dispatcher,
+        greeter,
+        links,
+        staging,
+        service,
+        blobs,
+        scheduler,
+        repair,
+        reckoning,
+    )
 
 
 def _desk(ground: Ground, sessions: Sessions, staging: Staging) -> ReceivingDesk:
@@ -345,6 +366,7 @@ def _start(ground: Ground, workers: Workers, where: Ready) -> list[asyncio.Task[
         _announce(ground, workers, address),
         _sweep(workers.staging),
         *workers.repair.jobs(),
+        *workers.reckoning.jobs(),
     ]
     return [asyncio.create_task(job) for job in jobs]
 
@@ -405,6 +427,7 @@ async def _until_stopped(
 
 async def _stop(workers: Workers) -> None:
     await workers.greeter.stop()
+    await workers.reckoning.reckoner.stop()
     await workers.dispatcher.stop()
     await workers.links.close()
 

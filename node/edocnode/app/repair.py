@@ -1,4 +1,4 @@
-"""Joins what keeps stored documents whole: repair, scrubber."""
+"""Joins what keeps documents whole and complete: repair, scrubber, reckoning with peers."""
 
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
@@ -9,8 +9,12 @@ from edockit.blobs import BlobFolder
 from edocnode.domain.exchange import PeerLinks
 from edocnode.settings import NodeSettings
 from edocnode.storage.store import NodeStore
+from edocnode.workers.greeting import Greeter
+from edocnode.workers.reckoning import Reckoner, Settler
 from edocnode.workers.repairing import Repairer
 from edocnode.workers.scrubbing import Scrubber
+from edocnode.workers.sealer import Sealer
+from edocnode.workers.sessions import Sessions
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,3 +46,30 @@ def build_repair(
         bytes_per_second=settings.scrub_bytes_per_second,
     )
     return Repair(repairer, scrubber)
+
+
+@dataclass(frozen=True, slots=True)
+class Reckoning:
+    """The workers that compare with peers what was sent and what arrived."""
+
+    settler: Settler
+    reckoner: Reckoner
+
+    def connect(self, sessions: Sessions, sealer: Sealer) -> None:
+        """Lets them hear what they work on."""
+        sessions.on_settled(self.reckoner.heard)
+        sealer.on_sealed(self.settler.on_sealed)
+
+    def jobs(self) -> list[Coroutine[Any, Any, None]]:
+        """What runs beside the exchange, until it is cancelled."""
+        return [self.settler.run()]
+
+
+def build_reckoning(
+    store: NodeStore, links: PeerLinks, greeter: Greeter, *, clock: Callable[[], datetime]
+) -> Reckoning:
+    """Builds the workers of reckoning."""
+    return Reckoning(
+        Settler(store=store, greeter=greeter),
+        Reckoner(store=store, alarms=store, links=links, clock=clock),
+    )

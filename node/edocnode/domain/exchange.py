@@ -9,6 +9,7 @@ from edoccore.signing.seal import SealedStatement, SignedSeal
 from edoccore.signing.statements import DirectoryMark
 from edocnode.domain.delivery import PartWanted
 from edocnode.domain.model import MessageId
+from edocnode.domain.numbers import NumberAnswer, Range, Settled
 from edocnode.domain.repair import PartName
 
 EARLIER_OPENINGS = 64  # shown with a hello; so many starts may go by before two nodes meet
@@ -25,6 +26,7 @@ class Hello:
         known_opening: Opening of the other's newest epoch known to the speaker.
         time: The speaker's clock.
         tail_lost: The other's journal leaves out seals that the speaker knows.
+        settled: Of the speaker's envelopes to the other; a hint, see ``domain.numbers``.
     """
 
     agency: str
@@ -35,6 +37,7 @@ class Hello:
     directory: DirectoryMark
     time: datetime
     tail_lost: bool
+    settled: tuple[Settled, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,6 +166,9 @@ class PeerLink(Protocol):
     def fetch(self, name: PartName, offset: int) -> AsyncIterator[bytes]:
         """The bytes of a part that the peer has had, from ``offset`` to its end."""
 
+    async def reconcile(self, epoch: bytes, ranges: Sequence[Range]) -> Sequence[NumberAnswer]:
+        """Asks what became of numbers that never arrived."""
+
     async def close(self) -> None:
         """Ends all connections to the peer."""
 
@@ -272,6 +278,15 @@ class ReceivingService(Protocol):
 
     async def gave_back(self, agency: str) -> None:
         """Notes that the peer has it on its disk."""
+
+    async def answer_numbers(
+        self, agency: str, epoch: bytes, ranges: Sequence[Range]
+    ) -> Sequence[NumberAnswer]:
+        """What became of numbers of this node's envelopes to a peer.
+
+        Raises:
+            RequestInvalidError, LimitExceededError: It asks for nothing, or too much.
+        """
 
     async def part_for(self, agency: str, name: PartName) -> "PartSource":
         """A part that a peer has had and may have back.

@@ -28,7 +28,9 @@ from edocnode.rpc.messages import (
     hello_from_message,
     hello_to_message,
     message_id_from,
+    numbers_to_message,
     part_name_from,
+    ranges_from,
     recovered_to_message,
 )
 
@@ -137,6 +139,16 @@ class ExchangeServicer(services.ExchangeServiceServicer):
         source = await self._service.part_for(agency, part_name_from(request))
         async for chunk in source.chunks(request.offset):
             await _write(context, messages.FetchResponse(chunk=chunk))
+
+    async def Reconcile(
+        self,
+        request: messages.ReconcileRequest,
+        context: grpc.aio.ServicerContext[messages.ReconcileRequest, messages.ReconcileResponse],
+    ) -> messages.ReconcileResponse:
+        """Says what became of numbers that never arrived at the caller."""
+        agency = peer_identity(str)
+        ranges = ranges_from(request)
+        return numbers_to_message(await self._service.answer_numbers(agency, request.epoch, ranges))
 
     async def _read(
         self,

@@ -35,6 +35,7 @@ from edocnode.domain.exchange import (
     TryLater,
 )
 from edocnode.domain.model import MessageId
+from edocnode.domain.numbers import NumberAnswer, NumberState, Range, Settled
 from edocnode.domain.repair import PartName
 
 MAX_ITEMS = 256  # parcels, seals or answers in one message
@@ -69,6 +70,10 @@ def hello_to_message(hello: Hello) -> messages.Hello:
         directory_hash=bytes.fromhex(hello.directory.hash),
         tail_lost=hello.tail_lost,
         earlier_openings=[sealed_to_message(item) for item in hello.earlier],
+        settled=[
+            messages.Settled(epoch=mark.epoch, first=mark.first, last=mark.last)
+            for mark in hello.settled
+        ],
     )
     message.time.FromDatetime(hello.time.astimezone(UTC))
     if hello.opening is not None:
@@ -101,6 +106,7 @@ def hello_from_message(message: messages.Hello) -> Hello:
         ),
         time=_moment(message.time),
         tail_lost=message.tail_lost,
+        settled=_settled(message),
     )
 
 
@@ -217,6 +223,52 @@ def part_name_from(message: messages.FetchRequest) -> PartName:
     )
 
 
+def question_to_message(epoch: bytes, ranges: Sequence[Range]) -> messages.ReconcileRequest:
+    """Writes which numbers never arrived."""
+    return messages.ReconcileRequest(
+        epoch=epoch,
+        ranges=[messages.NumberRange(first=first, last=last) for first, last in ranges],
+    )
+
+
+def ranges_from(message: messages.ReconcileRequest) -> list[Range]:
+    """Reads which numbers are asked about."""
+    return [(item.first, item.last) for item in message.ranges]
+
+
+def numbers_to_message(answers: Iterable[NumberAnswer]) -> messages.ReconcileResponse:
+    """Writes what became of numbers."""
+    return messages.ReconcileResponse(
+        numbers=[
+            messages.NumberAnswer(
+                seq=answer.seq,
+                state=messages.NumberState.Value(f"NUMBER_STATE_{answer.state.name}"),
+                message_id=answer.message_id,
+            )
+            for answer in answers
+        ]
+    )
+
+
+def numbers_from_message(message: messages.ReconcileResponse) -> list[NumberAnswer]:
+    """Reads what became of numbers; a state of a later version counts as COMING."""
+    return [
+        NumberAnswer(
+            seq=item.seq,
+            state=_number_state(item.state),
+            message_id=item.message_id[:ID_BYTES],
+        )
+        for item in message.numbers
+    ]
+
+
+def _number_state(number: int) -> NumberState:
+    if not number or number not in messages.NumberState.values():
+        return NumberState.COMING
+    name = messages.NumberState.Name(messages.NumberState.ValueType(number))
+    return NumberState[name.removeprefix("NUMBER_STATE_")]
+
+
 def message_id_from(data: bytes) -> MessageId:
     """Reads a message id.
 
@@ -319,6 +371,14 @@ def _earlier(message: messages.Hello) -> tuple[SealedStatement, ...]:
     if len(message.earlier_openings) > EARLIER_OPENINGS:
         raise LimitExceededError(f"A hello shows at most {EARLIER_OPENINGS} earlier openings.")
     return tuple(sealed_from_message(item) for item in message.earlier_openings)
+
+
+def _settled(message: messages.Hello) -> tuple[Settled, ...]:
+    if len(message.settled) > EARLIER_OPENINGS + 1:
+        raise LimitExceededError(f"A hello has at most {EARLIER_OPENINGS + 1} settled epochs.")
+    return tuple(
+        Settled(epoch=mark.epoch, first=mark.first, last=mark.last) for mark in message.settled
+    )
 
 
 def _seals(written: Sequence[messages.Seal]) -> list[SignedSeal]:

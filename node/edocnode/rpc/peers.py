@@ -23,13 +23,16 @@ from edocnet.exchange.v1 import exchange_service_pb2 as messages
 from edocnet.exchange.v1 import exchange_service_pb2_grpc as services
 from edocnode.domain.exchange import Answer, Hello, Parcel, PartSource, Recovered
 from edocnode.domain.model import MessageId
+from edocnode.domain.numbers import NumberAnswer, Range
 from edocnode.domain.repair import PartName
 from edocnode.rpc.messages import (
     answers_from_message,
     batch_to_message,
     hello_from_message,
     hello_to_message,
+    numbers_from_message,
     part_name_to_message,
+    question_to_message,
     recovered_from_message,
 )
 
@@ -37,6 +40,7 @@ HELLO_WAIT = timedelta(seconds=10)
 PROGRESS_WAIT = timedelta(seconds=90)  # for the recipient's word on a chunk of 960 KiB
 STATUS_WAIT = timedelta(seconds=2)  # for the status of a call that has ended
 WRITE_FAILED = "Internal error from Core"  # gRPC's own words
+ASK_WAIT = timedelta(seconds=30)  # for an answer that the peer looks up
 RECOVER_WAIT = timedelta(minutes=30)
 AHEAD_BYTES = 8 * 1024 * 1024  # of a part, over what the recipient has on disk
 
@@ -193,6 +197,16 @@ class Link:
                     pass
         except grpc.RpcError as error:
             raise self._told(error) from error
+
+    async def reconcile(self, epoch: bytes, ranges: Sequence[Range]) -> Sequence[NumberAnswer]:
+        """Asks what became of numbers that never arrived; see ``PeerLink``."""
+        stub = services.ExchangeServiceStub(self._calls)
+        request = question_to_message(epoch, ranges)
+        try:
+            response = await stub.Reconcile(request, timeout=ASK_WAIT.total_seconds())
+        except grpc.RpcError as error:
+            raise self._told(error) from error
+        return numbers_from_message(response)
 
     async def fetch(self, name: PartName, offset: int) -> AsyncIterator[bytes]:
         """The bytes of a part that the peer has had; see ``PeerLink``."""

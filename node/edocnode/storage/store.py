@@ -5,6 +5,7 @@ from edockit.database import Database
 from edocnode.storage.alarms import SqlAlarms
 from edocnode.storage.inbox import SqlInbox
 from edocnode.storage.migrations import SCRIPTS
+from edocnode.storage.numbers import SqlNumbers
 from edocnode.storage.outbox import SqlOutbox
 from edocnode.storage.part_repair import SqlRepair
 from edocnode.storage.peers import SqlPeers
@@ -22,6 +23,7 @@ class NodeStore(
     SqlSealerStore,
     SqlAlarms,
     SqlRepair,
+    SqlNumbers,
 ):
     """Implements every port but ``OfficeStore``, each by the class that bears its name."""
 

@@ -1,18 +1,30 @@
 """What this node does for the nodes that call it: sessions, the receiving desk, staged parts."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+
+import structlog
 
 from edoccore.errors import DocumentUnknownError
 from edoccore.signing.statements import uuid_text
 from edocnode.domain.exchange import Answer, Hello, Parcel, Recovered
 from edocnode.domain.model import MessageId
+from edocnode.domain.numbers import (
+    NumberAnswer,
+    NumberStore,
+    Range,
+    check_question,
+    ranges_text,
+)
 from edocnode.domain.ports import Inbox
 from edocnode.domain.repair import PartName, RepairStore
 from edocnode.workers.parts import PartShelf, ShelfSource
 from edocnode.workers.receiving import ReceivingDesk
 from edocnode.workers.sessions import Meeting, Sessions
 from edocnode.workers.staging import Incoming, Staging
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +61,14 @@ class NodeService:
         inbox: Inbox,
         repair: RepairStore,
         shelf: PartShelf,
+        numbers: NumberStore,
+        clock: Callable[[], datetime],
     ) -> None:
         """Takes the parts."""
         self._repair = repair
         self._shelf = shelf
+        self._numbers = numbers
+        self._clock = clock
         self._sessions = sessions
         self._desk = desk
         self._staging = staging
@@ -108,6 +124,19 @@ class NodeService:
             )
             for envelope, receipt, record in lost
         ]
+
+    async def answer_numbers(
+        self, agency: str, epoch: bytes, ranges: Sequence[Range]
+    ) -> Sequence[NumberAnswer]:
+        """What became of numbers of this node's envelopes to a peer.
+
+        Raises:
+            RequestInvalidError, LimitExceededError: It asks for nothing, or too much.
+        """
+        check_question(epoch, ranges)
+        answers = await self._numbers.answer_numbers(agency, epoch, ranges, self._clock())
+        log.warning("numbers.asked", agency=agency, numbers=ranges_text(ranges))
+        return answers
 
     async def part_for(self, agency: str, name: PartName) -> ShelfSource:
         """A part that a peer has had and may have back.

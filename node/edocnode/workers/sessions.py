@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Protocol
 
 import structlog
 
@@ -23,6 +24,7 @@ from edoccore.signing.seal import (
 )
 from edoccore.signing.statements import EpochOpening, uuid_text
 from edocnode.domain.exchange import EARLIER_OPENINGS, Hello
+from edocnode.domain.numbers import NumberStore, Settled
 from edocnode.domain.ports import Alarms, Journals, Outbox
 from edocnode.domain.sessions import (
     HelloKind,
@@ -41,6 +43,10 @@ CLOCK_SKEW = "CLOCK_SKEW"
 TWO_HISTORIES = "TWO_HISTORIES"
 
 log = structlog.get_logger(__name__)
+
+
+class SessionStore(Journals, NumberStore, Protocol):
+    """What is known of the journals of all agencies, and what is settled with each."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +71,7 @@ class Sessions:
         *,
         network: str,
         agency: str,
-        journals: Journals,
+        journals: SessionStore,
         outbox: Outbox,
         alarms: Alarms,
         sealer: Sealer,
@@ -86,6 +92,7 @@ class Sessions:
         self._lost: dict[str, OpenedEpoch] = {}
         self._locks: dict[str, asyncio.Lock] = {}
         self._on_met: list[Callable[[str], None]] = []
+        self._on_settled: list[Callable[[str, Sequence[Settled]], None]] = []
         self._on_own_loss: list[Callable[[str], None]] = []
         self._on_newer_directory: list[Callable[[str, int], None]] = []
 
@@ -96,6 +103,13 @@ class Sessions:
     def on_own_loss(self, listener: Callable[[str], None]) -> None:
         """Calls ``listener(agency)`` when a peer says that this node's tail was lost."""
         self._on_own_loss.append(listener)
+
+    def on_settled(self, listener: Callable[[str, Sequence[Settled]], None]) -> None:
+        """Calls ``listener(agency, marks)`` when a peer says what is settled.
+
+        Only with epochs whose sealed openings were shown: nobody can make up others.
+        """
+        self._on_settled.append(listener)
 
     def on_newer_directory(self, listener: Callable[[str, int], None]) -> None:
         """Calls ``listener(agency, version)`` when a peer holds a newer directory."""
@@ -119,6 +133,7 @@ class Sessions:
             directory=self._directory().mark,
             time=self._clock(),
             tail_lost=agency in self._lost or await self._lost_before_start(agency),
+            settled=tuple(await self._journals.settled(agency)),
         )
 
     async def meet(self, agency: str, hello: Hello) -> Meeting:
@@ -227,7 +242,13 @@ class Sessions:
             await self._recall_lost_tail(agency, chain)
         self._epochs[agency] = opened.epoch
         self._openings[agency] = opened
+        self._tell_settled(agency, hello, {each.epoch for each in chain})
         return Meeting(agency=agency, epoch=opened.epoch, tail_lost=agency in self._lost)
+
+    def _tell_settled(self, agency: str, hello: Hello, shown: set[bytes]) -> None:
+        marks = [mark for mark in hello.settled if mark.epoch in shown and mark.first <= mark.last]
+        for listener in self._on_settled if marks else ():
+            listener(agency, marks)
 
     async def _note_lost_tail(self, agency: str, opened: OpenedEpoch) -> None:
         """A restored peer: what it acknowledged and lost is offered again, before all else."""

@@ -13,6 +13,7 @@ from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -23,6 +24,42 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _NumberState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _NumberStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_NumberState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    NUMBER_STATE_UNSPECIFIED: _NumberState.ValueType  # 0
+    """Not said."""
+    NUMBER_STATE_COMING: _NumberState.ValueType  # 1
+    """Its envelope waits, is offered, or is offered again."""
+    NUMBER_STATE_VOID: _NumberState.ValueType  # 2
+    """No envelope has it: it was in a tail that a restore lost, or was never given."""
+    NUMBER_STATE_EXPIRED: _NumberState.ValueType  # 3
+    """Its envelope was given up without a receipt."""
+    NUMBER_STATE_ELSEWHERE: _NumberState.ValueType  # 4
+    """Its message arrived, or will, in an envelope with another number."""
+    NUMBER_STATE_GONE: _NumberState.ValueType  # 5
+    """It was acknowledged, but can be offered no more: its envelope has ended, or its parts are gone."""
+
+class NumberState(_NumberState, metaclass=_NumberStateEnumTypeWrapper):
+    """What became of a number, at the sender."""
+
+NUMBER_STATE_UNSPECIFIED: NumberState.ValueType  # 0
+"""Not said."""
+NUMBER_STATE_COMING: NumberState.ValueType  # 1
+"""Its envelope waits, is offered, or is offered again."""
+NUMBER_STATE_VOID: NumberState.ValueType  # 2
+"""No envelope has it: it was in a tail that a restore lost, or was never given."""
+NUMBER_STATE_EXPIRED: NumberState.ValueType  # 3
+"""Its envelope was given up without a receipt."""
+NUMBER_STATE_ELSEWHERE: NumberState.ValueType  # 4
+"""Its message arrived, or will, in an envelope with another number."""
+NUMBER_STATE_GONE: NumberState.ValueType  # 5
+"""It was acknowledged, but can be offered no more: its envelope has ended, or its parts are gone."""
+Global___NumberState: _TypeAlias = NumberState  # noqa: Y015
 
 @_typing.final
 class HelloRequest(_message.Message):
@@ -309,6 +346,146 @@ class FetchResponse(_message.Message):
 Global___FetchResponse: _TypeAlias = FetchResponse  # noqa: Y015
 
 @_typing.final
+class ReconcileRequest(_message.Message):
+    """Numbers that never arrived."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EPOCH_FIELD_NUMBER: _builtins.int
+    RANGES_FIELD_NUMBER: _builtins.int
+    epoch: _builtins.bytes
+    """Epoch in which they were given, 16 bytes."""
+    @_builtins.property
+    def ranges(self) -> _containers.RepeatedCompositeFieldContainer[Global___NumberRange]:
+        """At most 64 ranges with at most 1,000 numbers together."""
+
+    def __init__(
+        self,
+        *,
+        epoch: _builtins.bytes = ...,
+        ranges: _abc.Iterable[Global___NumberRange] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "ranges", b"ranges"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReconcileRequest: _TypeAlias = ReconcileRequest  # noqa: Y015
+
+@_typing.final
+class ReconcileResponse(_message.Message):
+    """What became of them."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NUMBERS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def numbers(self) -> _containers.RepeatedCompositeFieldContainer[Global___NumberAnswer]:
+        """One for each number that was asked about."""
+
+    def __init__(
+        self,
+        *,
+        numbers: _abc.Iterable[Global___NumberAnswer] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["numbers", b"numbers"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReconcileResponse: _TypeAlias = ReconcileResponse  # noqa: Y015
+
+@_typing.final
+class NumberRange(_message.Message):
+    """Numbers from the first to the last, both included."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FIRST_FIELD_NUMBER: _builtins.int
+    LAST_FIELD_NUMBER: _builtins.int
+    first: _builtins.int
+    """First number."""
+    last: _builtins.int
+    """Last number, not lower."""
+    def __init__(
+        self,
+        *,
+        first: _builtins.int = ...,
+        last: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["first", b"first", "last", b"last"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NumberRange: _TypeAlias = NumberRange  # noqa: Y015
+
+@_typing.final
+class NumberAnswer(_message.Message):
+    """What became of one number."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEQ_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    MESSAGE_ID_FIELD_NUMBER: _builtins.int
+    seq: _builtins.int
+    """The number."""
+    state: Global___NumberState.ValueType
+    """What became of it."""
+    message_id: _builtins.bytes
+    """Message that had the number, 16 bytes; empty with void and unknown."""
+    def __init__(
+        self,
+        *,
+        seq: _builtins.int = ...,
+        state: Global___NumberState.ValueType = ...,
+        message_id: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["message_id", b"message_id", "seq", b"seq", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NumberAnswer: _TypeAlias = NumberAnswer  # noqa: Y015
+
+@_typing.final
+class Settled(_message.Message):
+    """Numbers of one epoch of the speaker for which the other node need not wait any more: each has
+    been answered, given up, or was never used.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EPOCH_FIELD_NUMBER: _builtins.int
+    FIRST_FIELD_NUMBER: _builtins.int
+    LAST_FIELD_NUMBER: _builtins.int
+    epoch: _builtins.bytes
+    """The epoch, 16 bytes."""
+    first: _builtins.int
+    """First number that was given in it to the other node."""
+    last: _builtins.int
+    """All numbers from first to this one are settled."""
+    def __init__(
+        self,
+        *,
+        epoch: _builtins.bytes = ...,
+        first: _builtins.int = ...,
+        last: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "first", b"first", "last", b"last"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Settled: _TypeAlias = Settled  # noqa: Y015
+
+@_typing.final
 class Hello(_message.Message):
     """Who a node is, from which start it speaks, and what it knows of the other."""
 
@@ -323,6 +500,7 @@ class Hello(_message.Message):
     TIME_FIELD_NUMBER: _builtins.int
     TAIL_LOST_FIELD_NUMBER: _builtins.int
     EARLIER_OPENINGS_FIELD_NUMBER: _builtins.int
+    SETTLED_FIELD_NUMBER: _builtins.int
     agency: _builtins.str
     """Code of the owning agency of the node; must be the owner of the TLS certificate."""
     directory_version: _builtins.int
@@ -357,6 +535,12 @@ class Hello(_message.Message):
         a start left out that the other node never met.
         """
 
+    @_builtins.property
+    def settled(self) -> _containers.RepeatedCompositeFieldContainer[Global___Settled]:
+        """What is settled of the envelopes to the other node, for epochs whose openings are shown here;
+        at most 65. A hint: what is missing below it is asked for by Reconcile.
+        """
+
     def __init__(
         self,
         *,
@@ -369,10 +553,11 @@ class Hello(_message.Message):
         time: _timestamp_pb2.Timestamp | None = ...,
         tail_lost: _builtins.bool = ...,
         earlier_openings: _abc.Iterable[Global___SealedStatement] | None = ...,
+        settled: _abc.Iterable[Global___Settled] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["known", b"known", "known_opening", b"known_opening", "opening", b"opening", "time", b"time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agency", b"agency", "directory_hash", b"directory_hash", "directory_version", b"directory_version", "earlier_openings", b"earlier_openings", "known", b"known", "known_opening", b"known_opening", "opening", b"opening", "tail_lost", b"tail_lost", "time", b"time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agency", b"agency", "directory_hash", b"directory_hash", "directory_version", b"directory_version", "earlier_openings", b"earlier_openings", "known", b"known", "known_opening", b"known_opening", "opening", b"opening", "settled", b"settled", "tail_lost", b"tail_lost", "time", b"time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -60,6 +60,11 @@ class ExchangeServiceStub(object):
                 request_serializer=edocnet_dot_exchange_dot_v1_dot_exchange__service__pb2.FetchRequest.SerializeToString,
                 response_deserializer=edocnet_dot_exchange_dot_v1_dot_exchange__service__pb2.FetchResponse.FromString,
                 _registered_method=True)
+        self.Reconcile = channel.unary_unary(
+                '/edocnet.exchange.v1.ExchangeService/Reconcile',
+                request_serializer=edocnet_dot_exchange_dot_v1_dot_exchange__service__pb2.ReconcileRequest.SerializeToString,
+                response_deserializer=edocnet_dot_exchange_dot_v1_dot_exchange__service__pb2.ReconcileResponse.FromString,
+                _registered_method=True)
 
 
 class ExchangeServiceServicer(object):
@@ -119,6 +124,16 @@ class ExchangeServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Reconcile(self, request, context):
+        """Asks the sender what became of numbers of its envelopes that never arrived.
+
+        Idempotent. What the caller had acknowledged and lost is offered again; the answer says so.
+        At most once a minute.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ExchangeServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -146,6 +161,11 @@ def add_ExchangeServiceServicer_to_server(servicer, server):
                     servicer.Fetch,
                     request_deserializer=edocnet_dot_exchange_dot_v1_dot_exchange__service__pb2.FetchRequest.FromString,
                     response_serializer=edocnet_dot_exchange_dot_v1_dot_exchange__service__pb2.FetchResponse.SerializeToString,
+            ),
+            'Reconcile': grpc.unary_unary_rpc_method_handler(
+                    servicer.Reconcile,
+                    request_deserializer=edocnet_dot_exchange_dot_v1_dot_exchange__service__pb2.ReconcileRequest.FromString,
+                    response_serializer=edocnet_dot_exchange_dot_v1_dot_exchange__service__pb2.ReconcileResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -284,6 +304,33 @@ class ExchangeService(object):
             '/edocnet.exchange.v1.ExchangeService/Fetch',
             edocnet_dot_exchange_dot_v1_dot_exchange__service__pb2.FetchRequest.SerializeToString,
             edocnet_dot_exchange_dot_v1_dot_exchange__service__pb2.FetchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Reconcile(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/edocnet.exchange.v1.ExchangeService/Reconcile',
+            edocnet_dot_exchange_dot_v1_dot_exchange__service__pb2.ReconcileRequest.SerializeToString,
+            edocnet_dot_exchange_dot_v1_dot_exchange__service__pb2.ReconcileResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -70,6 +70,12 @@ class ExchangeServiceStub:
     it has acknowledged it, and the one that sealed it. For parts that a disk damaged or a restore
     lost. Read-only. The caller believes the digest in the envelope, not the bytes.
     """
+    Reconcile: _grpc.UnaryUnaryMultiCallable[_exchange_service_pb2.ReconcileRequest, _exchange_service_pb2.ReconcileResponse]
+    """Asks the sender what became of numbers of its envelopes that never arrived.
+
+    Idempotent. What the caller had acknowledged and lost is offered again; the answer says so.
+    At most once a minute.
+    """
 
 @_typing.type_check_only
 class ExchangeServiceAsyncStub(ExchangeServiceStub):
@@ -108,6 +114,12 @@ class ExchangeServiceAsyncStub(ExchangeServiceStub):
     Only to the two agencies that have had them: the one whose node the envelope was sent to, once
     it has acknowledged it, and the one that sealed it. For parts that a disk damaged or a restore
     lost. Read-only. The caller believes the digest in the envelope, not the bytes.
+    """
+    Reconcile: _aio.UnaryUnaryMultiCallable[_exchange_service_pb2.ReconcileRequest, _exchange_service_pb2.ReconcileResponse]  # type: ignore[assignment]
+    """Asks the sender what became of numbers of its envelopes that never arrived.
+
+    Idempotent. What the caller had acknowledged and lost is offered again; the answer says so.
+    At most once a minute.
     """
 
 class ExchangeServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -174,6 +186,18 @@ class ExchangeServiceServicer(metaclass=_abc_1.ABCMeta):
         Only to the two agencies that have had them: the one whose node the envelope was sent to, once
         it has acknowledged it, and the one that sealed it. For parts that a disk damaged or a restore
         lost. Read-only. The caller believes the digest in the envelope, not the bytes.
+        """
+
+    @_abc_1.abstractmethod
+    def Reconcile(
+        self,
+        request: _exchange_service_pb2.ReconcileRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_exchange_service_pb2.ReconcileResponse, _abc.Awaitable[_exchange_service_pb2.ReconcileResponse]]:
+        """Asks the sender what became of numbers of its envelopes that never arrived.
+
+        Idempotent. What the caller had acknowledged and lost is offered again; the answer says so.
+        At most once a minute.
         """
 
 def add_ExchangeServiceServicer_to_server(servicer: ExchangeServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
