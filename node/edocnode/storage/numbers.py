@@ -25,10 +25,9 @@ from edocnode.domain.numbers import (
     missing_ranges,
     settled_up_to,
 )
-from edocnode.storage.outbox import shown_state
-from edocnode.storage.recording import ANSWERED
 from edocnode.storage.repair_tables import AccountedRow, ExplainedRow, SettledRow
-from edocnode.storage.sql import AnyRow, among, change_by, insert_missing, select_by, upsert
+from edocnode.storage.sql import AnyRow, among, change_each, insert_missing, select_by, upsert
+from edocnode.storage.submitting import shown_state
 from edocnode.storage.tables import (
     DeliveryEnvelopeRow,
     DeliveryRow,
@@ -81,7 +80,10 @@ _NUMBERED = (
 )
 _OFFER_AGAIN = (
     sa.update(_DELIVERY)
-    .where(among(_DELIVERY.c.message_id), _DELIVERY.c.state.in_(ANSWERED))
+    .where(
+        _DELIVERY.c.message_id == sa.bindparam("of"),
+        sa.text("state IN ('delivered', 'rejected')"),
+    )
     .values(state="queued", next_at=None, ended_at=None)
 )
 _ACCOUNTED_UP_TO = sa.select(_ACCOUNTED.c.seq).where(
@@ -250,7 +252,7 @@ def _answer(
             answers.append(answer_number(item))
             if answers[-1].state is NumberState.COMING and item.state in _ANSWERED_STATES:
                 again.append(item.message_id)
-    change_by(connection, _OFFER_AGAIN, again)
+    change_each(connection, _OFFER_AGAIN, [{"of": item} for item in again])
     return answers
 
 
