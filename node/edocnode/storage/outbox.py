@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from edoccore.signing.seal import SealedStatement
+from edoccore.signing.statements import Part
 from edockit.database import Database
 from edocnode.domain.lanes import shared
 from edocnode.domain.model import (
@@ -41,6 +42,7 @@ from edocnode.storage.tables import (
 )
 
 COUNTED = 1_000  # a queue is counted up to this
+Content = tuple[tuple[Part, ...], bytes]  # parts of a document, and the bytes of the small ones
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 _DELIVERY = table_of(DeliveryRow)
@@ -237,10 +239,16 @@ def _due(connection: Connection, to_node: str, now: datetime, limit: int) -> lis
     rows = shared(rows, limit, queued, last=Lane(rows[-1].lane))
     change_each(connection, _SEND, [{"of": row.id} for row in rows])
     seals = load_seals(connection, {row.seal_id for row in rows})
-    return [_queued(row, sealed_statement(row, seals)) for row in rows]
+    contents: dict[bytes, Content] = {}
+    return [_queued(row, sealed_statement(row, seals), contents) for row in rows]
 
 
-def _queued(row: AnyRow, envelope: SealedStatement) -> QueuedDelivery:
+def _queued(
+    row: AnyRow, envelope: SealedStatement, contents: dict[bytes, Content]
+) -> QueuedDelivery:
+    """A delivery of its row; deliveries of one document share its content in memory."""
+    parts, inline = contents.get(row.parts) or (decode_parts(row.parts), row.inline)
+    contents[row.parts] = parts, inline
     return QueuedDelivery(
         message_id=MessageId(row.message_id),
         document_id=DocumentId(row.document_id),
@@ -249,8 +257,8 @@ def _queued(row: AnyRow, envelope: SealedStatement) -> QueuedDelivery:
         to_node=row.to_node,
         lane=Lane(row.lane),
         envelope=envelope,
-        parts=decode_parts(row.parts),
-        inline=row.inline,
+        parts=parts,
+        inline=inline,
         expires=row.expires_at,
         attempts=row.attempts,
         digest_failures=row.digest_failures,

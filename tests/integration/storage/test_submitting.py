@@ -222,3 +222,15 @@ async def test_lists_show_some_of_many_deliveries_and_count_them_all(
     assert one.message_id == made.deliveries[77].message_id
     [one] = (await offices.deliveries(many, PageRequest(state="delivered"))).entries
     assert one.recipient == "G02"
+
+
+async def test_deliveries_of_one_document_share_its_content_in_memory(
+    store: NodeStore, office: Office
+) -> None:
+    await store.submit(submission(to=["G01"] * 50))
+    await store.submit(other := submission(content=b"other"))
+    await office.open()
+    await office.seal_all()
+    queued = await store.due("G01", NOW, 100)
+    assert len({id(item.inline) for item in queued}) == 2
+    assert queued[-1].inline == other.inline
