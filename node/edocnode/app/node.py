@@ -190,9 +190,17 @@ def _workers(ground: Ground) -> Workers:
     quota = ground.settings.staging_quota_bytes
     staging = Staging(inbox=store, blobs=blobs, quota_bytes=quota, clock=ground.clock)
     desk = _desk(ground, sessions, staging)
-    dispatcher = _dispatcher(ground, sessions, links, shelf)
+    reader = _reader(ground)
+    dispatcher = _dispatcher(ground, sessions, links, shelf, reader)
     greeter = _greeter(ground, sessions, links)
-    reckoning = build_reckoning(store, links, greeter, clock=ground.clock)
+    reckoning = build_reckoning(
+        ground.identity.agency,
+        ground.sealing,
+        links,
+        greeter,
+        reader=reader,
+        clock=ground.clock,
+    )
     _connect(ground, sessions, desk, dispatcher, greeter)
     reckoning.connect(sessions, ground.sealing.sealer)
     service = NodeService(
@@ -233,14 +241,19 @@ def _desk(ground: Ground, sessions: Sessions, staging: Staging) -> ReceivingDesk
     )
 
 
-def _dispatcher(ground: Ground, sessions: Sessions, links: Links, shelf: PartShelf) -> Dispatcher:
-    store = ground.sealing.store
-    reader = AnswerReader(
+def _reader(ground: Ground) -> AnswerReader:
+    return AnswerReader(
         network=ground.identity.network,
         agency=ground.identity.agency,
         directory=ground.directory,
         clock=ground.clock,
     )
+
+
+def _dispatcher(
+    ground: Ground, sessions: Sessions, links: Links, shelf: PartShelf, reader: AnswerReader
+) -> Dispatcher:
+    store = ground.sealing.store
     parts = CourierParts(
         outbox=store,
         links=links,

@@ -6,9 +6,12 @@ from datetime import datetime
 from typing import Any
 
 from edockit.blobs import BlobFolder
+from edocnode.app.parts import SealingParts
 from edocnode.domain.exchange import PeerLinks
 from edocnode.settings import NodeSettings
 from edocnode.storage.store import NodeStore
+from edocnode.workers.answers import AnswerReader
+from edocnode.workers.expiring import Expirer
 from edocnode.workers.greeting import Greeter
 from edocnode.workers.reckoning import Reckoner, Settler
 from edocnode.workers.repairing import Repairer
@@ -54,22 +57,40 @@ class Reckoning:
 
     settler: Settler
     reckoner: Reckoner
+    expirer: Expirer
 
     def connect(self, sessions: Sessions, sealer: Sealer) -> None:
         """Lets them hear what they work on."""
         sessions.on_settled(self.reckoner.heard)
+        sessions.on_met(self.expirer.peer_met)
         sealer.on_sealed(self.settler.on_sealed)
 
     def jobs(self) -> list[Coroutine[Any, Any, None]]:
         """What runs beside the exchange, until it is cancelled."""
-        return [self.settler.run()]
+        return [self.settler.run(), self.expirer.run()]
 
 
 def build_reckoning(
-    store: NodeStore, links: PeerLinks, greeter: Greeter, *, clock: Callable[[], datetime]
+    agency: str,
+    sealing: SealingParts,
+    links: PeerLinks,
+    greeter: Greeter,
+    *,
+    reader: AnswerReader,
+    clock: Callable[[], datetime],
 ) -> Reckoning:
-    """Builds the workers of reckoning."""
+    """Builds the workers of reckoning of an agency's node."""
+    store = sealing.store
     return Reckoning(
         Settler(store=store, greeter=greeter),
         Reckoner(store=store, alarms=store, links=links, clock=clock),
+        Expirer(
+            agency=agency,
+            store=store,
+            outbox=store,
+            links=links,
+            reader=reader,
+            wake_sealer=sealing.sealer.wake,
+            clock=clock,
+        ),
     )

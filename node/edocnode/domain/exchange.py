@@ -110,6 +110,15 @@ class Recovered:
     record: bytes
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inquiry:
+    """A message that was never answered, as its sender names it to the recipient."""
+
+    message_id: MessageId
+    envelope_digest: bytes
+    sender: str
+
+
 class DeliveryStream(Protocol):
     """One open stream of parcels to a peer."""
 
@@ -168,6 +177,9 @@ class PeerLink(Protocol):
 
     async def reconcile(self, epoch: bytes, ranges: Sequence[Range]) -> Sequence[NumberAnswer]:
         """Asks what became of numbers that never arrived."""
+
+    async def inquire(self, inquiries: Sequence[Inquiry]) -> Sequence[Answer]:
+        """Asks about messages that the peer never answered; only those it holds are answered."""
 
     async def close(self) -> None:
         """Ends all connections to the peer."""
@@ -286,6 +298,13 @@ class ReceivingService(Protocol):
 
         Raises:
             RequestInvalidError, LimitExceededError: It asks for nothing, or too much.
+        """
+
+    async def answer_inquiries(self, agency: str, inquiries: Sequence[Inquiry]) -> Sequence[Answer]:
+        """Answers those of a peer's messages that are held here.
+
+        Raises:
+            LimitExceededError: It asks about too many.
         """
 
     async def part_for(self, agency: str, name: PartName) -> "PartSource":

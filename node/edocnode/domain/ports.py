@@ -96,9 +96,6 @@ class Outbox(Protocol):
     async def queues(self) -> Sequence[PeerQueue]:
         """What waits, by peer."""
 
-    async def expire(self, now: datetime) -> int:
-        """Ends sealed deliveries whose envelope expired. Returns how many."""
-
     async def requeue_lost(self, agency: str, *, kept: EpochHead | None, epoch: bytes) -> int:
         """Queues again what ``agency`` acknowledged in seals that its journal left out.
 

@@ -27,6 +27,7 @@ from edocnode.rpc.messages import (
     epoch_from,
     hello_from_message,
     hello_to_message,
+    inquiries_from,
     message_id_from,
     numbers_to_message,
     part_name_from,
@@ -149,6 +150,17 @@ class ExchangeServicer(services.ExchangeServiceServicer):
         agency = peer_identity(str)
         ranges = ranges_from(request)
         return numbers_to_message(await self._service.answer_numbers(agency, request.epoch, ranges))
+
+    async def Inquire(  # type: ignore[override]  # as Deliver
+        self,
+        request: messages.InquireRequest,
+        context: grpc.aio.ServicerContext[messages.InquireRequest, messages.InquireResponse],
+    ) -> None:
+        """Answers messages of the caller that are held here."""
+        agency = peer_identity(str)
+        answers = await self._service.answer_inquiries(agency, inquiries_from(request))
+        for message in await asyncio.to_thread(answers_to_messages, answers):
+            await _write(context, messages.InquireResponse(answers=message))
 
     async def _read(
         self,

@@ -27,6 +27,7 @@ from edocnode.domain.exchange import (
     Answer,
     Duplicate,
     Hello,
+    Inquiry,
     Need,
     Parcel,
     Received,
@@ -267,6 +268,38 @@ def _number_state(number: int) -> NumberState:
         return NumberState.COMING
     name = messages.NumberState.Name(messages.NumberState.ValueType(number))
     return NumberState[name.removeprefix("NUMBER_STATE_")]
+
+
+def inquiries_to_message(inquiries: Iterable[Inquiry]) -> messages.InquireRequest:
+    """Writes which messages are asked about."""
+    return messages.InquireRequest(
+        messages=[
+            messages.Inquiry(
+                message_id=item.message_id,
+                envelope_digest=item.envelope_digest,
+                sender=item.sender,
+            )
+            for item in inquiries
+        ]
+    )
+
+
+def inquiries_from(message: messages.InquireRequest) -> list[Inquiry]:
+    """Reads which messages are asked about.
+
+    Raises:
+        LimitExceededError: Too many.
+        RequestInvalidError: A message id has an impossible size.
+    """
+    _check_count(len(message.messages))
+    return [
+        Inquiry(
+            message_id=message_id_from(item.message_id),
+            envelope_digest=item.envelope_digest,
+            sender=item.sender,
+        )
+        for item in message.messages
+    ]
 
 
 def message_id_from(data: bytes) -> MessageId:

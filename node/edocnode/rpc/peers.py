@@ -21,7 +21,7 @@ from edoccore.wire.status import raise_for_other
 from edockit.grpc_client import peer_channel
 from edocnet.exchange.v1 import exchange_service_pb2 as messages
 from edocnet.exchange.v1 import exchange_service_pb2_grpc as services
-from edocnode.domain.exchange import Answer, Hello, Parcel, PartSource, Recovered
+from edocnode.domain.exchange import Answer, Hello, Inquiry, Parcel, PartSource, Recovered
 from edocnode.domain.model import MessageId
 from edocnode.domain.numbers import NumberAnswer, Range
 from edocnode.domain.repair import PartName
@@ -30,6 +30,7 @@ from edocnode.rpc.messages import (
     batch_to_message,
     hello_from_message,
     hello_to_message,
+    inquiries_to_message,
     numbers_from_message,
     part_name_to_message,
     question_to_message,
@@ -207,6 +208,18 @@ class Link:
         except grpc.RpcError as error:
             raise self._told(error) from error
         return numbers_from_message(response)
+
+    async def inquire(self, inquiries: Sequence[Inquiry]) -> Sequence[Answer]:
+        """Asks about messages that the peer never answered; see ``PeerLink``."""
+        stub = services.ExchangeServiceStub(self._calls)
+        call = stub.Inquire(inquiries_to_message(inquiries), timeout=ASK_WAIT.total_seconds())
+        found: list[Answer] = []
+        try:
+            async for response in call:
+                found += await asyncio.to_thread(answers_from_message, response.answers)
+        except grpc.RpcError as error:
+            raise self._told(error) from error
+        return found
 
     async def fetch(self, name: PartName, offset: int) -> AsyncIterator[bytes]:
         """The bytes of a part that the peer has had; see ``PeerLink``."""

@@ -165,7 +165,10 @@ class SqlNumbers:
             }
             for answer in answers
         ]
-        await self._database.awrite(lambda connection: insert_missing(connection, _EXPLAINED, rows))
+        if rows:
+            await self._database.awrite(
+                lambda connection: insert_missing(connection, _EXPLAINED, rows)
+            )
 
     async def messages_held(self, agency: str, message_ids: Sequence[bytes]) -> set[bytes]:
         """Which messages of an agency were received here."""

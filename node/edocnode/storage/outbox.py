@@ -25,7 +25,7 @@ from edocnode.domain.model import (
     QueuedDelivery,
 )
 from edocnode.storage.listing import decode_parts
-from edocnode.storage.recording import expire, record, record_plain
+from edocnode.storage.recording import record, record_plain
 from edocnode.storage.repair import adopt, requeue_lost
 from edocnode.storage.seals import load_seals, sealed_statement
 from edocnode.storage.sql import (
@@ -62,35 +62,34 @@ _COME_DUE = (
     )
     .values(state="queued")
 )
+DELIVERY_WITH_ENVELOPE = sa.select(
+    _DELIVERY.c.id,
+    _DELIVERY.c.message_id,
+    _DELIVERY.c.document_id,
+    _DELIVERY.c.sender,
+    _DELIVERY.c.recipient,
+    _DELIVERY.c.to_node,
+    _DELIVERY.c.lane,
+    _DELIVERY.c.expires_at,
+    _DELIVERY.c.attempts,
+    _DELIVERY.c.digest_failures,
+    _ENVELOPE.c.data,
+    _ENVELOPE.c.leaf,
+    _ENVELOPE.c.proof,
+    _ENVELOPE.c.seal_id,
+    _DOCUMENT.c.parts,
+    _DOCUMENT.c.inline,
+).select_from(
+    _DELIVERY.join(
+        _ENVELOPE,
+        sa.and_(
+            _ENVELOPE.c.message_id == _DELIVERY.c.message_id,
+            _ENVELOPE.c.rank == _DELIVERY.c.envelope_rank,
+        ),
+    ).join(_DOCUMENT, _DOCUMENT.c.id == _DELIVERY.c.document_row)
+)
 DUE = (
-    sa.select(
-        _DELIVERY.c.id,
-        _DELIVERY.c.message_id,
-        _DELIVERY.c.document_id,
-        _DELIVERY.c.sender,
-        _DELIVERY.c.recipient,
-        _DELIVERY.c.to_node,
-        _DELIVERY.c.lane,
-        _DELIVERY.c.expires_at,
-        _DELIVERY.c.attempts,
-        _DELIVERY.c.digest_failures,
-        _ENVELOPE.c.data,
-        _ENVELOPE.c.leaf,
-        _ENVELOPE.c.proof,
-        _ENVELOPE.c.seal_id,
-        _DOCUMENT.c.parts,
-        _DOCUMENT.c.inline,
-    )
-    .select_from(
-        _DELIVERY.join(
-            _ENVELOPE,
-            sa.and_(
-                _ENVELOPE.c.message_id == _DELIVERY.c.message_id,
-                _ENVELOPE.c.rank == _DELIVERY.c.envelope_rank,
-            ),
-        ).join(_DOCUMENT, _DOCUMENT.c.id == _DELIVERY.c.document_row)
-    )
-    .where(
+    DELIVERY_WITH_ENVELOPE.where(
         sa.text("delivery.state = 'queued'"),
         _DELIVERY.c.to_node == sa.bindparam("agency"),
         _DELIVERY.c.lane > sa.bindparam("above"),
@@ -188,10 +187,6 @@ class SqlOutbox:
         """What waits, by peer; ``waiting`` is counted up to 1,000 each for now and for later."""
         return await self._database.aread(_queues)
 
-    async def expire(self, now: datetime) -> int:
-        """Ends sealed deliveries whose envelope expired. Returns how many."""
-        return await self._database.awrite(lambda connection: expire(connection, now))
-
     async def requeue_lost(self, agency: str, *, kept: EpochHead | None, epoch: bytes) -> int:
         """Queues again what ``agency`` acknowledged in seals that its journal left out.
 
@@ -238,6 +233,11 @@ def _due(connection: Connection, to_node: str, now: datetime, limit: int) -> lis
         return []
     rows = shared(rows, limit, queued, last=Lane(rows[-1].lane))
     change_each(connection, _SEND, [{"of": row.id} for row in rows])
+    return queued_deliveries(connection, rows)
+
+
+def queued_deliveries(connection: Connection, rows: Sequence[AnyRow]) -> list[QueuedDelivery]:
+    """Deliveries of rows of ``DELIVERY_WITH_ENVELOPE``, with their seals."""
     seals = load_seals(connection, {row.seal_id for row in rows})
     contents: dict[bytes, Content] = {}
     return [_queued(row, sealed_statement(row, seals), contents) for row in rows]

@@ -30,7 +30,6 @@ from edocnode.storage.tables import DeliveryEnvelopeRow, DeliveryRow, ReceiptGot
 
 ANSWERED = (DeliveryState.DELIVERED, DeliveryState.REJECTED)
 _MESSAGE_CHARACTERS = 2_000  # of what a peer said
-_EXPIRE_AT_ONCE = 5_000
 
 _DELIVERY = table_of(DeliveryRow)
 _ENVELOPE = table_of(DeliveryEnvelopeRow)
@@ -79,38 +78,10 @@ _ADOPT = (
 _ENVELOPES_OF = sa.select(_ENVELOPE.c.message_id, _ENVELOPE.c.rank, _ENVELOPE.c.data).where(
     among(_ENVELOPE.c.message_id)
 )
-EXPIRING = (
-    sa.select(
-        _DELIVERY.c.message_id,
-        _DELIVERY.c.document_id,
-        _DELIVERY.c.recipient,
-        _DELIVERY.c.to_node,
-        _DELIVERY.c.state,
-    )
-    .where(
-        sa.text("state IN ('queued', 'waiting')"),
-        _DELIVERY.c.expires_at <= sa.bindparam("now", type_=_MOMENT),
-    )
-    .order_by(_DELIVERY.c.expires_at)
-    .limit(_EXPIRE_AT_ONCE)
-)
-_RESULTS_OF = sa.select(_RECEIPT.c.message_id, _RECEIPT.c.result).where(
-    among(_RECEIPT.c.message_id), _RECEIPT.c.rank == 0
-)
-_END = (
-    sa.update(_DELIVERY)
-    .where(_DELIVERY.c.message_id == sa.bindparam("of"))
-    .values(
-        state=sa.bindparam("to_state"),
-        next_at=None,
-        ended_at=sa.bindparam("at", type_=_MOMENT),
-    )
-)
 _EVENTS = {
     DeliveryState.DELIVERED: EventKind.DELIVERY_DELIVERED,
     DeliveryState.REJECTED: EventKind.DELIVERY_REJECTED,
     DeliveryState.HELD: EventKind.DELIVERY_HELD,
-    DeliveryState.EXPIRED: EventKind.DELIVERY_EXPIRED,
 }
 
 
@@ -265,21 +236,3 @@ def adopt_envelopes(
             )
     insert_missing(connection, _ENVELOPE, rows)
     connection.execute(_ADOPT, ranks)
-
-
-def _end(connection: Connection, ids: Sequence[bytes], state: str, at: datetime) -> None:
-    change_each(connection, _END, [{"of": item, "to_state": state, "at": at} for item in ids])
-
-
-def expire(connection: Connection, now: datetime) -> int:
-    """Ends what nobody answered in time; what was answered before a restore is answered again."""
-    rows = connection.execute(EXPIRING, {"now": now}).all()
-    ids = [row.message_id for row in rows]
-    answered = {row.message_id: row.result for row in select_by(connection, _RESULTS_OF, ids)}
-    for result in sorted(set(answered.values())):
-        of_result = [message_id for message_id in answered if answered[message_id] == result]
-        _end(connection, of_result, result, now)
-    expired = [row for row in rows if row.message_id not in answered]
-    _end(connection, [row.message_id for row in expired], "expired", now)
-    tell(connection, [_event(DeliveryState.EXPIRED, row, now) for row in expired])
-    return len(expired)

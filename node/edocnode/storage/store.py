@@ -3,6 +3,7 @@
 from edockit import migrations
 from edockit.database import Database
 from edocnode.storage.alarms import SqlAlarms
+from edocnode.storage.expiring import SqlExpiry
 from edocnode.storage.inbox import SqlInbox
 from edocnode.storage.migrations import SCRIPTS
 from edocnode.storage.numbers import SqlNumbers
@@ -24,6 +25,7 @@ class NodeStore(
     SqlAlarms,
     SqlRepair,
     SqlNumbers,
+    SqlExpiry,
 ):
     """Implements every port but ``OfficeStore``, each by the class that bears its name."""
 

@@ -96,6 +96,12 @@ class DeliveryRow(NodeTable, table=True):
         partial_index("ix_delivery_sending", "id", where="state = 'sending'"),
         partial_index("ix_delivery_expiry", "expires_at", where="state IN ('queued', 'waiting')"),
         partial_index("ix_delivery_held", "id", where="state = 'held'"),
+        partial_index(
+            "ix_delivery_never_asked",
+            "to_node",
+            "id",
+            where="state = 'expired' AND reason = 'PEER_UNREACHABLE'",
+        ),
     )
 
     id: int | None = rowid()

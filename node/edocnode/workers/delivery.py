@@ -21,7 +21,6 @@ from edocnode.workers.room import when_there_is_room
 
 LOOK_AGAIN = timedelta(seconds=1)  # for deliveries whose next attempt is due
 AT_ONCE = 128  # peers that are served at the same time
-EXPIRE_EVERY = timedelta(seconds=30)
 
 log = structlog.get_logger(__name__)
 
@@ -105,12 +104,8 @@ class Dispatcher:
         }
         await when_there_is_room("start", self._outbox.give_back_all)
         self._begun = True
-        next_expiry = self._clock()
         while True:
             now = self._clock()
-            if now >= next_expiry:
-                await when_there_is_room("expiry", lambda: self._outbox.expire(self._clock()))
-                next_expiry = now + EXPIRE_EVERY
             for queue in await self._outbox.queues():
                 if queue.due_at <= now:
                     self.wake(queue.to_node)

@@ -8,7 +8,8 @@ import structlog
 
 from edoccore.errors import DocumentUnknownError
 from edoccore.signing.statements import uuid_text
-from edocnode.domain.exchange import Answer, Hello, Parcel, Recovered
+from edocnode.domain.exchange import Answer, Hello, Inquiry, Parcel, Recovered
+from edocnode.domain.expiring import answer_inquiry
 from edocnode.domain.model import MessageId
 from edocnode.domain.numbers import (
     NumberAnswer,
@@ -137,6 +138,16 @@ class NodeService:
         answers = await self._numbers.answer_numbers(agency, epoch, ranges, self._clock())
         log.warning("numbers.asked", agency=agency, numbers=ranges_text(ranges))
         return answers
+
+    async def answer_inquiries(self, agency: str, inquiries: Sequence[Inquiry]) -> Sequence[Answer]:
+        """Answers those of a peer's messages that are held here."""
+        keys = [(item.sender, item.message_id) for item in inquiries]
+        known = await self._inbox.known(keys)
+        answers = [
+            answer_inquiry(agency, item, known.get((item.sender, item.message_id)))
+            for item in inquiries
+        ]
+        return [answer for answer in answers if answer is not None]
 
     async def part_for(self, agency: str, name: PartName) -> ShelfSource:
         """A part that a peer has had and may have back.

@@ -11,6 +11,7 @@ from edoccore.errors import DiskFullError
 from edocnet.exchange.v1 import exchange_service_pb2 as messages
 from edocnode.domain.model import Lane
 from edocnode.rpc.messages import hello_to_message
+from edocnode.storage.expiring import SqlExpiry
 from edocnode.storage.outbox import SqlOutbox
 from edocnode.storage.peers import SqlPeers
 from edocnode.workers import courier, delivery
@@ -96,7 +97,7 @@ async def test_what_a_courier_held_is_queued_again_once_a_full_disk_has_room(
         with monkeypatch.context() as disk:
             for store, method in (
                 (SqlOutbox, "give_back"),
-                (SqlOutbox, "expire"),
+                (SqlExpiry, "ending"),
                 (SqlPeers, "peer_failed"),
             ):
                 disk.setattr(store, method, full)

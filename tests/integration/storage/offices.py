@@ -27,6 +27,7 @@ from edoccore.signing.statements import (
     uuid_text,
 )
 from edocnode.domain.checks import read_record
+from edocnode.domain.expiring import last_word
 from edocnode.domain.model import (
     Arrival,
     DeliveryOutcome,
@@ -385,3 +386,12 @@ def text(message_id: bytes) -> str:
 def receipt_of(statement: SealedStatement) -> Receipt:
     """The receipt in a sealed statement."""
     return canonical.decode(statement.statement, Receipt)
+
+
+async def given_up(store: NodeStore, now: datetime) -> int:
+    """Gives up what has ended; returns how many deliveries that were."""
+    words = [
+        last_word(item, trouble="", agency="H29", salt=bytes(16), now=now)
+        for item in await store.ending(now, 100)
+    ]
+    return await store.give_up(words, now)

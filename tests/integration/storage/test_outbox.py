@@ -15,7 +15,7 @@ from edockit.database import Database
 from edocnode.domain.model import DeliveryOutcome, DeliveryState, Lane, QueuedDelivery
 from edocnode.storage.outbox import COUNTED
 from edocnode.storage.store import NodeStore
-from tests.integration.storage.offices import LATER, NOW, Office, submission
+from tests.integration.storage.offices import LATER, NOW, Office, given_up, submission
 
 SECOND = timedelta(seconds=1)
 
@@ -244,10 +244,11 @@ async def test_a_delivery_nobody_answered_expires_and_a_later_receipt_wins(
     made = submission(expires=NOW + 10 * SECOND)
     queued = await queued_at(store, office, made, submission())
     await store.give_back_all()
-    assert await store.expire(NOW + 9 * SECOND) == 0
-    assert await store.expire(NOW + 10 * SECOND) == 1
-    assert await store.expire(NOW + 10 * SECOND) == 0
+    assert await given_up(store, NOW + 9 * SECOND) == 0
+    assert await given_up(store, NOW + 10 * SECOND) == 1
+    assert await given_up(store, NOW + 10 * SECOND) == 0
     assert await state_of(store, made) is DeliveryState.EXPIRED
+    assert len((await store.unsealed(10)).effects) == 1
     await store.record([outcome(queued[0], DeliveryState.QUEUED, next_at=NOW)], NOW)
     assert await state_of(store, made) is DeliveryState.EXPIRED
     await store.record(peer.delivered(queued[:1]), NOW + 20 * SECOND)
@@ -258,7 +259,7 @@ async def test_a_delivery_nobody_answered_expires_and_a_later_receipt_wins(
 
 async def test_an_unsealed_document_does_not_expire(store: NodeStore) -> None:
     await store.submit(submission(expires=NOW))
-    assert await store.expire(NOW + SECOND) == 0
+    assert await given_up(store, NOW + SECOND) == 0
 
 
 async def test_an_expired_envelope_is_not_offered(store: NodeStore, office: Office) -> None:

@@ -11,14 +11,18 @@ import sqlalchemy as sa
 
 from edockit import migrations
 from edockit.database import Database
-from edocnode.domain.model import EpochHead
+from edocnode.domain.dead_letters import RetryPlan
+from edocnode.domain.model import EpochHead, MessageId
+from edocnode.domain.numbers import NumberAnswer, NumberState
+from edocnode.domain.repair import PartName
 from edocnode.storage.migrations import HEAD, SCRIPTS
+from edocnode.storage.office import SqlOffice
 from edocnode.storage.store import NodeStore, open_store
 from edocnode.storage.submitting import FANOUT_PIECE, _begin
 from edocnode.storage.tables import NodeTable
-from tests.integration.storage.offices import NOW, Office, arrival, submission
+from tests.integration.storage.offices import NOW, Office, arrival, given_up, submission
 
-SMALL = {"nodes", "queued", "waiting", "q", "w", "peer", "alarm"}
+SMALL = {"nodes", "queued", "waiting", "q", "w", "peer", "alarm", "damaged_part"}
 OF_WHAT_WAITS = {
     "ix_delivery_scheduled",
     "ix_delivery_unsealed",
@@ -26,6 +30,9 @@ OF_WHAT_WAITS = {
     "ix_delivery_waiting",
     "ix_delivery_sending",
     "ix_delivery_expiry",
+    "ix_delivery_never_asked",
+    "ix_delivery_held",
+    "ix_document_incomplete",
     "ix_effect_unsealed",
     "ix_awaiting_receipt",
 }
@@ -106,7 +113,10 @@ async def use_every_port(store: NodeStore, peer: Office) -> None:
     await store.give_back([queued[0].message_id])
     await store.give_back_all()
     await store.record(peer.delivered(queued), NOW)
-    await store.expire(NOW.replace(year=2027))
+    await given_up(store, NOW.replace(year=2027))
+    await store.never_asked("G01", 10)
+    await store.asked_now([queued[0].message_id], "")
+    await use_repair(store, item.message_id)
     epoch = peer.start(NOW.replace(hour=5))
     head = EpochHead(epoch=bytes(16), size=0, root=b"")
     for kept in (None, head):
@@ -122,6 +132,34 @@ async def use_every_port(store: NodeStore, peer: Office) -> None:
     await store.own_statement("epoch")
     await store.journal_of("G01")
     await store.receipts([1])
+
+
+async def use_repair(store: NodeStore, message_id: MessageId) -> None:
+    name = PartName(message_id=message_id, envelope_digest=bytes(32), index=0)
+    digest = "ab" * 32
+    await store.stored_part("G01", name)
+    await store.blob_size(digest)
+    await store.blobs_after("", 10)
+    await store.note_damage(digest, 1, "", NOW)
+    await store.damaged_parts(NOW, 10)
+    await store.part_sources(digest)
+    await store.not_repaired(digest, "", NOW)
+    await store.repaired(digest)
+    await store.incomplete_documents(0, 10)
+    await store.complete_document(1, b"")
+    await store.note_scrubbed(digest)
+    await store.scrubbed_up_to()
+    (mark,) = await store.settled("G01")
+    await store.missing("G01", mark)
+    await store.answer_numbers("G01", mark.epoch, [(1, 3)], NOW)
+    answer = NumberAnswer(seq=1, state=NumberState.VOID, message_id=b"")
+    await store.explain("G01", mark.epoch, [answer], NOW)
+    await store.messages_held("G01", [message_id])
+    office = SqlOffice(store._database)
+    await office.deliveries_of([message_id])
+    await office.held_for("G01", 0, 10)
+    plan = RetryPlan(message_id=message_id, effect=b"")
+    await office.queue_again([plan], [bytes(16)], NOW)
 
 
 async def test_the_steps_lead_to_the_tables_as_defined(database: Database) -> None:

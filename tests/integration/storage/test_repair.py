@@ -11,7 +11,7 @@ from edoccore.signing.statements import Result, Seal
 from edockit.database import Database
 from edocnode.domain.model import DeliveryState, EpochHead
 from edocnode.storage.store import NodeStore, open_store
-from tests.integration.storage.offices import NOW, Office, arrival, sealed, submission
+from tests.integration.storage.offices import NOW, Office, arrival, given_up, sealed, submission
 
 SECOND = timedelta(seconds=1)
 
@@ -77,7 +77,7 @@ async def test_what_was_offered_again_but_not_answered_stays_delivered(
     await office.seal_all()
     await store.record(peer.delivered(await store.due("G01", NOW, 1)), NOW)
     await store.requeue_lost("G01", kept=None, epoch=peer.start(NOW + SECOND))
-    assert await store.expire(NOW + SECOND) == 0
+    assert await given_up(store, NOW + SECOND) == 0
     assert await states(store, made) == [DeliveryState.DELIVERED]  # the receipt still proves it
 
 

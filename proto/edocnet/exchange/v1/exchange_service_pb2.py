@@ -26,15 +26,15 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*edocnet/exchange/v1/exchange_service.proto\x12\x13\x65\x64ocnet.exchange.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"9\n\x0cHelloRequest\x12)\n\x05hello\x18\x01 \x01(\x0b\x32\x1a.edocnet.exchange.v1.Hello\":\n\rHelloResponse\x12)\n\x05hello\x18\x01 \x01(\x0b\x32\x1a.edocnet.exchange.v1.Hello\"r\n\x0e\x44\x65liverRequest\x12+\n\x05hello\x18\x01 \x01(\x0b\x32\x1a.edocnet.exchange.v1.HelloH\x00\x12+\n\x05\x62\x61tch\x18\x02 \x01(\x0b\x32\x1a.edocnet.exchange.v1.BatchH\x00\x42\x06\n\x04kind\"w\n\x0f\x44\x65liverResponse\x12+\n\x05hello\x18\x01 \x01(\x0b\x32\x1a.edocnet.exchange.v1.HelloH\x00\x12/\n\x07\x61nswers\x18\x02 \x01(\x0b\x32\x1c.edocnet.exchange.v1.AnswersH\x00\x42\x06\n\x04kind\"[\n\x0fTransferRequest\x12/\n\x05place\x18\x01 \x01(\x0b\x32\x1e.edocnet.exchange.v1.PartPlaceH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04kind\"4\n\x10TransferResponse\x12\x0e\n\x06offset\x18\x01 \x01(\x04\x12\x10\n\x08\x63omplete\x18\x02 \x01(\x08\"\"\n\x0eRecoverRequest\x12\x10\n\x08\x63omplete\x18\x01 \x01(\x08\"\x90\x01\n\x0fRecoverResponse\x12\x36\n\x08\x65nvelope\x18\x01 \x01(\x0b\x32$.edocnet.exchange.v1.SealedStatement\x12\x35\n\x07receipt\x18\x02 \x01(\x0b\x32$.edocnet.exchange.v1.SealedStatement\x12\x0e\n\x06record\x18\x03 \x01(\x0c\"Z\n\x0c\x46\x65tchRequest\x12\x12\n\nmessage_id\x18\x01 \x01(\x0c\x12\x17\n\x0f\x65nvelope_digest\x18\x02 \x01(\x0c\x12\r\n\x05index\x18\x03 \x01(\r\x12\x0e\n\x06offset\x18\x04 \x01(\x04\"\x1e\n\rFetchResponse\x12\r\n\x05\x63hunk\x18\x01 \x01(\x0c\"S\n\x10ReconcileRequest\x12\r\n\x05\x65poch\x18\x01 \x01(\x0c\x12\x30\n\x06ranges\x18\x02 \x03(\x0b\x32 .edocnet.exchange.v1.NumberRange\"G\n\x11ReconcileResponse\x12\x32\n\x07numbers\x18\x01 \x03(\x0b\x32!.edocnet.exchange.v1.NumberAnswer\"*\n\x0bNumberRange\x12\r\n\x05\x66irst\x18\x01 \x01(\x04\x12\x0c\n\x04last\x18\x02 \x01(\x04\"`\n\x0cNumberAnswer\x12\x0b\n\x03seq\x18\x01 \x01(\x04\x12/\n\x05state\x18\x02 \x01(\x0e\x32 .edocnet.exchange.v1.NumberState\x12\x12\n\nmessage_id\x18\x03 \x01(\x0c\"5\n\x07Settled\x12\r\n\x05\x65poch\x18\x01 \x01(\x0c\x12\r\n\x05\x66irst\x18\x02 \x01(\x04\x12\x0c\n\x04last\x18\x03 \x01(\x04\"\x94\x03\n\x05Hello\x12\x0e\n\x06\x61gency\x18\x01 \x01(\t\x12\x35\n\x07opening\x18\x02 \x01(\x0b\x32$.edocnet.exchange.v1.SealedStatement\x12(\n\x05known\x18\x03 \x01(\x0b\x32\x19.edocnet.exchange.v1.Seal\x12;\n\rknown_opening\x18\x04 \x01(\x0b\x32$.edocnet.exchange.v1.SealedStatement\x12\x19\n\x11\x64irectory_version\x18\x05 \x01(\x04\x12\x16\n\x0e\x64irectory_hash\x18\x06 \x01(\x0c\x12(\n\x04time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\ttail_lost\x18\x08 \x01(\x08\x12>\n\x10\x65\x61rlier_openings\x18\t \x03(\x0b\x32$.edocnet.exchange.v1.SealedStatement\x12-\n\x07settled\x18\n \x03(\x0b\x32\x1c.edocnet.exchange.v1.Settled\",\n\x04Seal\x12\x11\n\tstatement\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\"j\n\x0fSealedStatement\x12\x11\n\tstatement\x18\x01 \x01(\x0c\x12\x0c\n\x04leaf\x18\x02 \x01(\x04\x12\r\n\x05proof\x18\x03 \x01(\x0c\x12\'\n\x04seal\x18\x04 \x01(\x0b\x32\x19.edocnet.exchange.v1.Seal\"_\n\x05\x42\x61tch\x12(\n\x05seals\x18\x01 \x03(\x0b\x32\x19.edocnet.exchange.v1.Seal\x12,\n\x07parcels\x18\x02 \x03(\x0b\x32\x1b.edocnet.exchange.v1.Parcel\"c\n\x06Parcel\x12\x10\n\x08\x65nvelope\x18\x01 \x01(\x0c\x12\x0c\n\x04seal\x18\x02 \x01(\r\x12\x0c\n\x04leaf\x18\x03 \x01(\x04\x12\r\n\x05proof\x18\x04 \x01(\x0c\x12\r\n\x05parts\x18\x05 \x01(\x0c\x12\r\n\x05offer\x18\x06 \x01(\x08\"a\n\x07\x41nswers\x12(\n\x05seals\x18\x01 \x03(\x0b\x32\x19.edocnet.exchange.v1.Seal\x12,\n\x07\x61nswers\x18\x02 \x03(\x0b\x32\x1b.edocnet.exchange.v1.Answer\"\xb9\x02\n\x06\x41nswer\x12\x12\n\nmessage_id\x18\x01 \x01(\x0c\x12\x17\n\x0f\x65nvelope_digest\x18\x02 \x01(\x0c\x12\x35\n\x07receipt\x18\x03 \x01(\x0b\x32\".edocnet.exchange.v1.ReceiptAnswerH\x00\x12/\n\x07refused\x18\x04 \x01(\x0b\x32\x1c.edocnet.exchange.v1.RefusedH\x00\x12\x32\n\ttry_later\x18\x05 \x01(\x0b\x32\x1d.edocnet.exchange.v1.TryLaterH\x00\x12)\n\x04need\x18\x06 \x01(\x0b\x32\x19.edocnet.exchange.v1.NeedH\x00\x12\x33\n\tduplicate\x18\x07 \x01(\x0b\x32\x1e.edocnet.exchange.v1.DuplicateH\x00\x42\x06\n\x04kind\"M\n\rReceiptAnswer\x12\x11\n\tstatement\x18\x01 \x01(\x0c\x12\x0c\n\x04seal\x18\x02 \x01(\r\x12\x0c\n\x04leaf\x18\x03 \x01(\x04\x12\r\n\x05proof\x18\x04 \x01(\x0c\"*\n\x07Refused\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\"U\n\x08TryLater\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12(\n\x05\x61\x66ter\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"4\n\x04Need\x12,\n\x05parts\x18\x01 \x03(\x0b\x32\x1d.edocnet.exchange.v1.PartNeed\")\n\x08PartNeed\x12\r\n\x05index\x18\x01 \x01(\r\x12\x0e\n\x06offset\x18\x02 \x01(\x04\"z\n\tDuplicate\x12\x36\n\x08\x65nvelope\x18\x01 \x01(\x0b\x32$.edocnet.exchange.v1.SealedStatement\x12\x35\n\x07receipt\x18\x02 \x01(\x0b\x32$.edocnet.exchange.v1.SealedStatement\"M\n\tPartPlace\x12\x12\n\nmessage_id\x18\x01 \x01(\x0c\x12\r\n\x05index\x18\x02 \x01(\r\x12\x0e\n\x06offset\x18\x03 \x01(\x04\x12\r\n\x05\x65poch\x18\x04 \x01(\x0c*\xa8\x01\n\x0bNumberState\x12\x1c\n\x18NUMBER_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13NUMBER_STATE_COMING\x10\x01\x12\x15\n\x11NUMBER_STATE_VOID\x10\x02\x12\x18\n\x14NUMBER_STATE_EXPIRED\x10\x03\x12\x1a\n\x16NUMBER_STATE_ELSEWHERE\x10\x04\x12\x15\n\x11NUMBER_STATE_GONE\x10\x05\x32\x9e\x04\n\x0f\x45xchangeService\x12N\n\x05Hello\x12!.edocnet.exchange.v1.HelloRequest\x1a\".edocnet.exchange.v1.HelloResponse\x12X\n\x07\x44\x65liver\x12#.edocnet.exchange.v1.DeliverRequest\x1a$.edocnet.exchange.v1.DeliverResponse(\x01\x30\x01\x12[\n\x08Transfer\x12$.edocnet.exchange.v1.TransferRequest\x1a%.edocnet.exchange.v1.TransferResponse(\x01\x30\x01\x12V\n\x07Recover\x12#.edocnet.exchange.v1.RecoverRequest\x1a$.edocnet.exchange.v1.RecoverResponse0\x01\x12P\n\x05\x46\x65tch\x12!.edocnet.exchange.v1.FetchRequest\x1a\".edocnet.exchange.v1.FetchResponse0\x01\x12Z\n\tReconcile\x12%.edocnet.exchange.v1.ReconcileRequest\x1a&.edocnet.exchange.v1.ReconcileResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*edocnet/exchange/v1/exchange_service.proto\x12\x13\x65\x64ocnet.exchange.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"9\n\x0cHelloRequest\x12)\n\x05hello\x18\x01 \x01(\x0b\x32\x1a.edocnet.exchange.v1.Hello\":\n\rHelloResponse\x12)\n\x05hello\x18\x01 \x01(\x0b\x32\x1a.edocnet.exchange.v1.Hello\"r\n\x0e\x44\x65liverRequest\x12+\n\x05hello\x18\x01 \x01(\x0b\x32\x1a.edocnet.exchange.v1.HelloH\x00\x12+\n\x05\x62\x61tch\x18\x02 \x01(\x0b\x32\x1a.edocnet.exchange.v1.BatchH\x00\x42\x06\n\x04kind\"w\n\x0f\x44\x65liverResponse\x12+\n\x05hello\x18\x01 \x01(\x0b\x32\x1a.edocnet.exchange.v1.HelloH\x00\x12/\n\x07\x61nswers\x18\x02 \x01(\x0b\x32\x1c.edocnet.exchange.v1.AnswersH\x00\x42\x06\n\x04kind\"[\n\x0fTransferRequest\x12/\n\x05place\x18\x01 \x01(\x0b\x32\x1e.edocnet.exchange.v1.PartPlaceH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04kind\"4\n\x10TransferResponse\x12\x0e\n\x06offset\x18\x01 \x01(\x04\x12\x10\n\x08\x63omplete\x18\x02 \x01(\x08\"\"\n\x0eRecoverRequest\x12\x10\n\x08\x63omplete\x18\x01 \x01(\x08\"\x90\x01\n\x0fRecoverResponse\x12\x36\n\x08\x65nvelope\x18\x01 \x01(\x0b\x32$.edocnet.exchange.v1.SealedStatement\x12\x35\n\x07receipt\x18\x02 \x01(\x0b\x32$.edocnet.exchange.v1.SealedStatement\x12\x0e\n\x06record\x18\x03 \x01(\x0c\"Z\n\x0c\x46\x65tchRequest\x12\x12\n\nmessage_id\x18\x01 \x01(\x0c\x12\x17\n\x0f\x65nvelope_digest\x18\x02 \x01(\x0c\x12\r\n\x05index\x18\x03 \x01(\r\x12\x0e\n\x06offset\x18\x04 \x01(\x04\"\x1e\n\rFetchResponse\x12\r\n\x05\x63hunk\x18\x01 \x01(\x0c\"S\n\x10ReconcileRequest\x12\r\n\x05\x65poch\x18\x01 \x01(\x0c\x12\x30\n\x06ranges\x18\x02 \x03(\x0b\x32 .edocnet.exchange.v1.NumberRange\"G\n\x11ReconcileResponse\x12\x32\n\x07numbers\x18\x01 \x03(\x0b\x32!.edocnet.exchange.v1.NumberAnswer\"@\n\x0eInquireRequest\x12.\n\x08messages\x18\x01 \x03(\x0b\x32\x1c.edocnet.exchange.v1.Inquiry\"@\n\x0fInquireResponse\x12-\n\x07\x61nswers\x18\x01 \x01(\x0b\x32\x1c.edocnet.exchange.v1.Answers\"*\n\x0bNumberRange\x12\r\n\x05\x66irst\x18\x01 \x01(\x04\x12\x0c\n\x04last\x18\x02 \x01(\x04\"`\n\x0cNumberAnswer\x12\x0b\n\x03seq\x18\x01 \x01(\x04\x12/\n\x05state\x18\x02 \x01(\x0e\x32 .edocnet.exchange.v1.NumberState\x12\x12\n\nmessage_id\x18\x03 \x01(\x0c\"F\n\x07Inquiry\x12\x12\n\nmessage_id\x18\x01 \x01(\x0c\x12\x17\n\x0f\x65nvelope_digest\x18\x02 \x01(\x0c\x12\x0e\n\x06sender\x18\x03 \x01(\t\"5\n\x07Settled\x12\r\n\x05\x65poch\x18\x01 \x01(\x0c\x12\r\n\x05\x66irst\x18\x02 \x01(\x04\x12\x0c\n\x04last\x18\x03 \x01(\x04\"\x94\x03\n\x05Hello\x12\x0e\n\x06\x61gency\x18\x01 \x01(\t\x12\x35\n\x07opening\x18\x02 \x01(\x0b\x32$.edocnet.exchange.v1.SealedStatement\x12(\n\x05known\x18\x03 \x01(\x0b\x32\x19.edocnet.exchange.v1.Seal\x12;\n\rknown_opening\x18\x04 \x01(\x0b\x32$.edocnet.exchange.v1.SealedStatement\x12\x19\n\x11\x64irectory_version\x18\x05 \x01(\x04\x12\x16\n\x0e\x64irectory_hash\x18\x06 \x01(\x0c\x12(\n\x04time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\ttail_lost\x18\x08 \x01(\x08\x12>\n\x10\x65\x61rlier_openings\x18\t \x03(\x0b\x32$.edocnet.exchange.v1.SealedStatement\x12-\n\x07settled\x18\n \x03(\x0b\x32\x1c.edocnet.exchange.v1.Settled\",\n\x04Seal\x12\x11\n\tstatement\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\"j\n\x0fSealedStatement\x12\x11\n\tstatement\x18\x01 \x01(\x0c\x12\x0c\n\x04leaf\x18\x02 \x01(\x04\x12\r\n\x05proof\x18\x03 \x01(\x0c\x12\'\n\x04seal\x18\x04 \x01(\x0b\x32\x19.edocnet.exchange.v1.Seal\"_\n\x05\x42\x61tch\x12(\n\x05seals\x18\x01 \x03(\x0b\x32\x19.edocnet.exchange.v1.Seal\x12,\n\x07parcels\x18\x02 \x03(\x0b\x32\x1b.edocnet.exchange.v1.Parcel\"c\n\x06Parcel\x12\x10\n\x08\x65nvelope\x18\x01 \x01(\x0c\x12\x0c\n\x04seal\x18\x02 \x01(\r\x12\x0c\n\x04leaf\x18\x03 \x01(\x04\x12\r\n\x05proof\x18\x04 \x01(\x0c\x12\r\n\x05parts\x18\x05 \x01(\x0c\x12\r\n\x05offer\x18\x06 \x01(\x08\"a\n\x07\x41nswers\x12(\n\x05seals\x18\x01 \x03(\x0b\x32\x19.edocnet.exchange.v1.Seal\x12,\n\x07\x61nswers\x18\x02 \x03(\x0b\x32\x1b.edocnet.exchange.v1.Answer\"\xb9\x02\n\x06\x41nswer\x12\x12\n\nmessage_id\x18\x01 \x01(\x0c\x12\x17\n\x0f\x65nvelope_digest\x18\x02 \x01(\x0c\x12\x35\n\x07receipt\x18\x03 \x01(\x0b\x32\".edocnet.exchange.v1.ReceiptAnswerH\x00\x12/\n\x07refused\x18\x04 \x01(\x0b\x32\x1c.edocnet.exchange.v1.RefusedH\x00\x12\x32\n\ttry_later\x18\x05 \x01(\x0b\x32\x1d.edocnet.exchange.v1.TryLaterH\x00\x12)\n\x04need\x18\x06 \x01(\x0b\x32\x19.edocnet.exchange.v1.NeedH\x00\x12\x33\n\tduplicate\x18\x07 \x01(\x0b\x32\x1e.edocnet.exchange.v1.DuplicateH\x00\x42\x06\n\x04kind\"M\n\rReceiptAnswer\x12\x11\n\tstatement\x18\x01 \x01(\x0c\x12\x0c\n\x04seal\x18\x02 \x01(\r\x12\x0c\n\x04leaf\x18\x03 \x01(\x04\x12\r\n\x05proof\x18\x04 \x01(\x0c\"*\n\x07Refused\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\"U\n\x08TryLater\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12(\n\x05\x61\x66ter\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"4\n\x04Need\x12,\n\x05parts\x18\x01 \x03(\x0b\x32\x1d.edocnet.exchange.v1.PartNeed\")\n\x08PartNeed\x12\r\n\x05index\x18\x01 \x01(\r\x12\x0e\n\x06offset\x18\x02 \x01(\x04\"z\n\tDuplicate\x12\x36\n\x08\x65nvelope\x18\x01 \x01(\x0b\x32$.edocnet.exchange.v1.SealedStatement\x12\x35\n\x07receipt\x18\x02 \x01(\x0b\x32$.edocnet.exchange.v1.SealedStatement\"M\n\tPartPlace\x12\x12\n\nmessage_id\x18\x01 \x01(\x0c\x12\r\n\x05index\x18\x02 \x01(\r\x12\x0e\n\x06offset\x18\x03 \x01(\x04\x12\r\n\x05\x65poch\x18\x04 \x01(\x0c*\xa8\x01\n\x0bNumberState\x12\x1c\n\x18NUMBER_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13NUMBER_STATE_COMING\x10\x01\x12\x15\n\x11NUMBER_STATE_VOID\x10\x02\x12\x18\n\x14NUMBER_STATE_EXPIRED\x10\x03\x12\x1a\n\x16NUMBER_STATE_ELSEWHERE\x10\x04\x12\x15\n\x11NUMBER_STATE_GONE\x10\x05\x32\xf6\x04\n\x0f\x45xchangeService\x12N\n\x05Hello\x12!.edocnet.exchange.v1.HelloRequest\x1a\".edocnet.exchange.v1.HelloResponse\x12X\n\x07\x44\x65liver\x12#.edocnet.exchange.v1.DeliverRequest\x1a$.edocnet.exchange.v1.DeliverResponse(\x01\x30\x01\x12[\n\x08Transfer\x12$.edocnet.exchange.v1.TransferRequest\x1a%.edocnet.exchange.v1.TransferResponse(\x01\x30\x01\x12V\n\x07Recover\x12#.edocnet.exchange.v1.RecoverRequest\x1a$.edocnet.exchange.v1.RecoverResponse0\x01\x12P\n\x05\x46\x65tch\x12!.edocnet.exchange.v1.FetchRequest\x1a\".edocnet.exchange.v1.FetchResponse0\x01\x12Z\n\tReconcile\x12%.edocnet.exchange.v1.ReconcileRequest\x1a&.edocnet.exchange.v1.ReconcileResponse\x12V\n\x07Inquire\x12#.edocnet.exchange.v1.InquireRequest\x1a$.edocnet.exchange.v1.InquireResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'edocnet.exchange.v1.exchange_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_NUMBERSTATE']._serialized_start=2982
-  _globals['_NUMBERSTATE']._serialized_end=3150
+  _globals['_NUMBERSTATE']._serialized_start=3186
+  _globals['_NUMBERSTATE']._serialized_end=3354
   _globals['_HELLOREQUEST']._serialized_start=132
   _globals['_HELLOREQUEST']._serialized_end=189
   _globals['_HELLORESPONSE']._serialized_start=191
@@ -59,40 +59,46 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RECONCILEREQUEST']._serialized_end=1025
   _globals['_RECONCILERESPONSE']._serialized_start=1027
   _globals['_RECONCILERESPONSE']._serialized_end=1098
-  _globals['_NUMBERRANGE']._serialized_start=1100
-  _globals['_NUMBERRANGE']._serialized_end=1142
-  _globals['_NUMBERANSWER']._serialized_start=1144
-  _globals['_NUMBERANSWER']._serialized_end=1240
-  _globals['_SETTLED']._serialized_start=1242
-  _globals['_SETTLED']._serialized_end=1295
-  _globals['_HELLO']._serialized_start=1298
-  _globals['_HELLO']._serialized_end=1702
-  _globals['_SEAL']._serialized_start=1704
-  _globals['_SEAL']._serialized_end=1748
-  _globals['_SEALEDSTATEMENT']._serialized_start=1750
-  _globals['_SEALEDSTATEMENT']._serialized_end=1856
-  _globals['_BATCH']._serialized_start=1858
-  _globals['_BATCH']._serialized_end=1953
-  _globals['_PARCEL']._serialized_start=1955
-  _globals['_PARCEL']._serialized_end=2054
-  _globals['_ANSWERS']._serialized_start=2056
-  _globals['_ANSWERS']._serialized_end=2153
-  _globals['_ANSWER']._serialized_start=2156
-  _globals['_ANSWER']._serialized_end=2469
-  _globals['_RECEIPTANSWER']._serialized_start=2471
-  _globals['_RECEIPTANSWER']._serialized_end=2548
-  _globals['_REFUSED']._serialized_start=2550
-  _globals['_REFUSED']._serialized_end=2592
-  _globals['_TRYLATER']._serialized_start=2594
-  _globals['_TRYLATER']._serialized_end=2679
-  _globals['_NEED']._serialized_start=2681
-  _globals['_NEED']._serialized_end=2733
-  _globals['_PARTNEED']._serialized_start=2735
-  _globals['_PARTNEED']._serialized_end=2776
-  _globals['_DUPLICATE']._serialized_start=2778
-  _globals['_DUPLICATE']._serialized_end=2900
-  _globals['_PARTPLACE']._serialized_start=2902
-  _globals['_PARTPLACE']._serialized_end=2979
-  _globals['_EXCHANGESERVICE']._serialized_start=3153
-  _globals['_EXCHANGESERVICE']._serialized_end=3695
+  _globals['_INQUIREREQUEST']._serialized_start=1100
+  _globals['_INQUIREREQUEST']._serialized_end=1164
+  _globals['_INQUIRERESPONSE']._serialized_start=1166
+  _globals['_INQUIRERESPONSE']._serialized_end=1230
+  _globals['_NUMBERRANGE']._serialized_start=1232
+  _globals['_NUMBERRANGE']._serialized_end=1274
+  _globals['_NUMBERANSWER']._serialized_start=1276
+  _globals['_NUMBERANSWER']._serialized_end=1372
+  _globals['_INQUIRY']._serialized_start=1374
+  _globals['_INQUIRY']._serialized_end=1444
+  _globals['_SETTLED']._serialized_start=1446
+  _globals['_SETTLED']._serialized_end=1499
+  _globals['_HELLO']._serialized_start=1502
+  _globals['_HELLO']._serialized_end=1906
+  _globals['_SEAL']._serialized_start=1908
+  _globals['_SEAL']._serialized_end=1952
+  _globals['_SEALEDSTATEMENT']._serialized_start=1954
+  _globals['_SEALEDSTATEMENT']._serialized_end=2060
+  _globals['_BATCH']._serialized_start=2062
+  _globals['_BATCH']._serialized_end=2157
+  _globals['_PARCEL']._serialized_start=2159
+  _globals['_PARCEL']._serialized_end=2258
+  _globals['_ANSWERS']._serialized_start=2260
+  _globals['_ANSWERS']._serialized_end=2357
+  _globals['_ANSWER']._serialized_start=2360
+  _globals['_ANSWER']._serialized_end=2673
+  _globals['_RECEIPTANSWER']._serialized_start=2675
+  _globals['_RECEIPTANSWER']._serialized_end=2752
+  _globals['_REFUSED']._serialized_start=2754
+  _globals['_REFUSED']._serialized_end=2796
+  _globals['_TRYLATER']._serialized_start=2798
+  _globals['_TRYLATER']._serialized_end=2883
+  _globals['_NEED']._serialized_start=2885
+  _globals['_NEED']._serialized_end=2937
+  _globals['_PARTNEED']._serialized_start=2939
+  _globals['_PARTNEED']._serialized_end=2980
+  _globals['_DUPLICATE']._serialized_start=2982
+  _globals['_DUPLICATE']._serialized_end=3104
+  _globals['_PARTPLACE']._serialized_start=3106
+  _globals['_PARTPLACE']._serialized_end=3183
+  _globals['_EXCHANGESERVICE']._serialized_start=3357
+  _globals['_EXCHANGESERVICE']._serialized_end=3987
 # @@protoc_insertion_point(module_scope)

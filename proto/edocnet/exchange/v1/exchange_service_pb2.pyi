@@ -398,6 +398,54 @@ class ReconcileResponse(_message.Message):
 Global___ReconcileResponse: _TypeAlias = ReconcileResponse  # noqa: Y015
 
 @_typing.final
+class InquireRequest(_message.Message):
+    """Asks about messages that were never answered."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MESSAGES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def messages(self) -> _containers.RepeatedCompositeFieldContainer[Global___Inquiry]:
+        """At most 256."""
+
+    def __init__(
+        self,
+        *,
+        messages: _abc.Iterable[Global___Inquiry] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["messages", b"messages"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___InquireRequest: _TypeAlias = InquireRequest  # noqa: Y015
+
+@_typing.final
+class InquireResponse(_message.Message):
+    """Receipts of messages that were asked about."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ANSWERS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def answers(self) -> Global___Answers:
+        """Only what is held; receipts and duplicates."""
+
+    def __init__(
+        self,
+        *,
+        answers: Global___Answers | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["answers", b"answers"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answers", b"answers"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___InquireResponse: _TypeAlias = InquireResponse  # noqa: Y015
+
+@_typing.final
 class NumberRange(_message.Message):
     """Numbers from the first to the last, both included."""
 
@@ -452,6 +500,36 @@ class NumberAnswer(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___NumberAnswer: _TypeAlias = NumberAnswer  # noqa: Y015
+
+@_typing.final
+class Inquiry(_message.Message):
+    """A message that was never answered."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MESSAGE_ID_FIELD_NUMBER: _builtins.int
+    ENVELOPE_DIGEST_FIELD_NUMBER: _builtins.int
+    SENDER_FIELD_NUMBER: _builtins.int
+    message_id: _builtins.bytes
+    """Message id, 16 bytes."""
+    envelope_digest: _builtins.bytes
+    """SHA-256 of the envelope that was offered, 32 bytes."""
+    sender: _builtins.str
+    """The envelope's `from`."""
+    def __init__(
+        self,
+        *,
+        message_id: _builtins.bytes = ...,
+        envelope_digest: _builtins.bytes = ...,
+        sender: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["envelope_digest", b"envelope_digest", "message_id", b"message_id", "sender", b"sender"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Inquiry: _TypeAlias = Inquiry  # noqa: Y015
 
 @_typing.final
 class Settled(_message.Message):

@@ -65,6 +65,11 @@ class ExchangeServiceStub(object):
                 request_serializer=edocnet_dot_exchange_dot_v1_dot_exchange__service__pb2.ReconcileRequest.SerializeToString,
                 response_deserializer=edocnet_dot_exchange_dot_v1_dot_exchange__service__pb2.ReconcileResponse.FromString,
                 _registered_method=True)
+        self.Inquire = channel.unary_stream(
+                '/edocnet.exchange.v1.ExchangeService/Inquire',
+                request_serializer=edocnet_dot_exchange_dot_v1_dot_exchange__service__pb2.InquireRequest.SerializeToString,
+                response_deserializer=edocnet_dot_exchange_dot_v1_dot_exchange__service__pb2.InquireResponse.FromString,
+                _registered_method=True)
 
 
 class ExchangeServiceServicer(object):
@@ -134,6 +139,15 @@ class ExchangeServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Inquire(self, request, context):
+        """Asks the recipient about envelopes that it never answered and that have ended.
+
+        Read-only. Those that it holds come back with their receipts; the others are left out.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ExchangeServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -166,6 +180,11 @@ def add_ExchangeServiceServicer_to_server(servicer, server):
                     servicer.Reconcile,
                     request_deserializer=edocnet_dot_exchange_dot_v1_dot_exchange__service__pb2.ReconcileRequest.FromString,
                     response_serializer=edocnet_dot_exchange_dot_v1_dot_exchange__service__pb2.ReconcileResponse.SerializeToString,
+            ),
+            'Inquire': grpc.unary_stream_rpc_method_handler(
+                    servicer.Inquire,
+                    request_deserializer=edocnet_dot_exchange_dot_v1_dot_exchange__service__pb2.InquireRequest.FromString,
+                    response_serializer=edocnet_dot_exchange_dot_v1_dot_exchange__service__pb2.InquireResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -331,6 +350,33 @@ class ExchangeService(object):
             '/edocnet.exchange.v1.ExchangeService/Reconcile',
             edocnet_dot_exchange_dot_v1_dot_exchange__service__pb2.ReconcileRequest.SerializeToString,
             edocnet_dot_exchange_dot_v1_dot_exchange__service__pb2.ReconcileResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Inquire(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/edocnet.exchange.v1.ExchangeService/Inquire',
+            edocnet_dot_exchange_dot_v1_dot_exchange__service__pb2.InquireRequest.SerializeToString,
+            edocnet_dot_exchange_dot_v1_dot_exchange__service__pb2.InquireResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -76,6 +76,11 @@ class ExchangeServiceStub:
     Idempotent. What the caller had acknowledged and lost is offered again; the answer says so.
     At most once a minute.
     """
+    Inquire: _grpc.UnaryStreamMultiCallable[_exchange_service_pb2.InquireRequest, _exchange_service_pb2.InquireResponse]
+    """Asks the recipient about envelopes that it never answered and that have ended.
+
+    Read-only. Those that it holds come back with their receipts; the others are left out.
+    """
 
 @_typing.type_check_only
 class ExchangeServiceAsyncStub(ExchangeServiceStub):
@@ -120,6 +125,11 @@ class ExchangeServiceAsyncStub(ExchangeServiceStub):
 
     Idempotent. What the caller had acknowledged and lost is offered again; the answer says so.
     At most once a minute.
+    """
+    Inquire: _aio.UnaryStreamMultiCallable[_exchange_service_pb2.InquireRequest, _exchange_service_pb2.InquireResponse]  # type: ignore[assignment]
+    """Asks the recipient about envelopes that it never answered and that have ended.
+
+    Read-only. Those that it holds come back with their receipts; the others are left out.
     """
 
 class ExchangeServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -198,6 +208,17 @@ class ExchangeServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Idempotent. What the caller had acknowledged and lost is offered again; the answer says so.
         At most once a minute.
+        """
+
+    @_abc_1.abstractmethod
+    def Inquire(
+        self,
+        request: _exchange_service_pb2.InquireRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_exchange_service_pb2.InquireResponse], _abc.AsyncIterator[_exchange_service_pb2.InquireResponse]]:
+        """Asks the recipient about envelopes that it never answered and that have ended.
+
+        Read-only. Those that it holds come back with their receipts; the others are left out.
         """
 
 def add_ExchangeServiceServicer_to_server(servicer: ExchangeServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

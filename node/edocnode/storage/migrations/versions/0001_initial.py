@@ -93,6 +93,12 @@ def _create_delivery() -> None:
     op.create_index("ix_delivery_document_row", "delivery", ["document_row"])
     _partial("ix_delivery_expiry", "delivery", ["expires_at"], "state IN ('queued', 'waiting')")
     _partial("ix_delivery_held", "delivery", ["id"], "state = 'held'")
+    _partial(
+        "ix_delivery_never_asked",
+        "delivery",
+        ["to_node", "id"],
+        "state = 'expired' AND reason = 'PEER_UNREACHABLE'",
+    )
     _partial("ix_delivery_queued", "delivery", ["to_node", "lane", "id"], "state = 'queued'")
     _partial("ix_delivery_scheduled", "delivery", ["document_row", "id"], "state = 'scheduled'")
     _partial("ix_delivery_sending", "delivery", ["id"], "state = 'sending'")
