@@ -177,16 +177,7 @@ def _workers(ground: Ground) -> Workers:
     links = Links(directory=ground.directory, own=lambda: own, clock=ground.clock)
     repair = build_repair(store, blobs, links, settings=ground.settings, clock=ground.clock)
     shelf = PartShelf(blobs, repair.repairer.suspect)
-    sessions = Sessions(
-        network=ground.identity.network,
-        agency=ground.identity.agency,
-        journals=store,
-        outbox=store,
-        alarms=store,
-        sealer=ground.sealing.sealer,
-        directory=ground.directory,
-        clock=ground.clock,
-    )
+    sessions = _sessions(ground)
     quota = ground.settings.staging_quota_bytes
     staging = Staging(inbox=store, blobs=blobs, quota_bytes=quota, clock=ground.clock)
     desk = _desk(ground, sessions, staging)
@@ -225,6 +216,20 @@ def _workers(ground: Ground) -> Workers:
         scheduler,
         repair,
         reckoning,
+    )
+
+
+def _sessions(ground: Ground) -> Sessions:
+    store = ground.sealing.store
+    return Sessions(
+        network=ground.identity.network,
+        agency=ground.identity.agency,
+        journals=store,
+        outbox=store,
+        alarms=store,
+        sealer=ground.sealing.sealer,
+        directory=ground.directory,
+        clock=ground.clock,
     )
 
 

@@ -8,8 +8,9 @@ from sqlalchemy.engine import Connection
 
 from edockit.database import Database
 from edocnode.domain.model import Alarm
+from edocnode.storage.people_tables import AlarmRow
 from edocnode.storage.sql import insert_missing, without_nul
-from edocnode.storage.tables import AlarmRow, table_of
+from edocnode.storage.tables import table_of
 
 _ALARM = table_of(AlarmRow)
 _OF_SUBJECT = (_ALARM.c.kind == sa.bindparam("of_kind"), _ALARM.c.subject == sa.bindparam("of"))

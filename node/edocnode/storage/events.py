@@ -6,8 +6,9 @@ from enum import StrEnum
 
 from sqlalchemy.engine import Connection
 
+from edocnode.storage.people_tables import EventRow
 from edocnode.storage.sql import Row, in_order, insert_rows
-from edocnode.storage.tables import EventRow, table_of
+from edocnode.storage.tables import table_of
 
 _EVENT = table_of(EventRow)
 

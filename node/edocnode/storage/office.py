@@ -55,16 +55,11 @@ from edocnode.storage.office_views import (
     inline_piece,
     outbox_entries,
 )
+from edocnode.storage.people_tables import ConsumerRow, EventRow
 from edocnode.storage.sealing import add_effect
 from edocnode.storage.sql import among, insert_missing, select_by
 from edocnode.storage.submitting import keep_submission
-from edocnode.storage.tables import (
-    AwaitingReceiptRow,
-    ConsumerRow,
-    EffectRow,
-    EventRow,
-    table_of,
-)
+from edocnode.storage.tables import AwaitingReceiptRow, EffectRow, table_of
 
 _ID_HEX = 32  # characters of a whole id without hyphens
 _MATCHES = 20  # more need not be read to know that an id is ambiguous

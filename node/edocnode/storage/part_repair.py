@@ -24,6 +24,7 @@ from edocnode.domain.repair import (
 from edocnode.storage.alarms import drop_alarm, put_alarm
 from edocnode.storage.listing import decode_parts, large_parts
 from edocnode.storage.office_views import inline_piece
+from edocnode.storage.people_tables import MetaRow
 from edocnode.storage.repair_tables import DamagedPartRow
 from edocnode.storage.sql import insert_missing, upsert
 from edocnode.storage.tables import (
@@ -32,7 +33,6 @@ from edocnode.storage.tables import (
     DeliveryRow,
     DocumentRow,
     IncomingRow,
-    MetaRow,
     table_of,
 )
 

@@ -58,6 +58,7 @@ def delivery(code: str, state: str, **more: object) -> dict[str, object]:
         "since": "2026-12-01T08:00:00.000+07:00",
         "reason": "",
         "message": "",
+        "advice": "",
         "peer_down_since": None,
         "next_attempt_at": None,
         "recipient_state": "",
