@@ -194,16 +194,7 @@ def _workers(ground: Ground) -> Workers:
     )
     _connect(ground, sessions, desk, dispatcher, greeter)
     reckoning.connect(sessions, ground.sealing.sealer)
-    service = NodeService(
-        sessions=sessions,
-        desk=desk,
-        staging=staging,
-        inbox=store,
-        repair=store,
-        shelf=shelf,
-        numbers=store,
-        clock=ground.clock,
-    )
+    service = _service(ground, sessions, desk, staging, shelf)
     scheduler = Scheduler(schedule=store, sealer=ground.sealing.sealer, clock=ground.clock)
     return Workers(
         sessions,
@@ -216,6 +207,22 @@ def _workers(ground: Ground) -> Workers:
         scheduler,
         repair,
         reckoning,
+    )
+
+
+def _service(
+    ground: Ground, sessions: Sessions, desk: ReceivingDesk, staging: Staging, shelf: PartShelf
+) -> NodeService:
+    store = ground.sealing.store
+    return NodeService(
+        sessions=sessions,
+        desk=desk,
+        staging=staging,
+        inbox=store,
+        repair=store,
+        shelf=shelf,
+        numbers=store,
+        clock=ground.clock,
     )
 
 

@@ -242,7 +242,7 @@ def _delivery(
         attempts=row.attempts,
         reason=SCHEDULED if scheduled else row.reason or (down.reason if down else ""),
         message=_SCHEDULED if scheduled else row.message or (down.message if down else ""),
-        advice="" if waits else what_to_do(DeliveryState(row.state), row.reason),
+        advice="" if waits else what_to_do(shown_state(row.state), row.reason),
         next_at=max((moment for moment in moments if moment is not None), default=None),
         peer_down_since=down.down_since if down else None,
         recipient_state=None if status is None else DocumentState(status.state),
