@@ -160,7 +160,9 @@ class Keeping(OnAStore):
             return KeepKind.NEW
         if item.envelope_digest == held.envelope_digest:
             return KeepKind.SAME
-        return KeepKind.EQUAL if item.comparable == held.comparable else KeepKind.CONFLICT
+        # Each content here is a document of its own.
+        same = item.document_id == held.document_id
+        return KeepKind.EQUAL if same else KeepKind.CONFLICT
 
 
 class Deliveries(OnAStore):
@@ -229,7 +231,13 @@ class Deliveries(OnAStore):
                 assert state not in {DeliveryState.DELIVERED, DeliveryState.REJECTED}
 
     def _record(self, item: QueuedDelivery, state: DeliveryState, **more: object) -> None:
-        outcome = DeliveryOutcome(message_id=item.message_id, state=state, **more)
+        outcome = DeliveryOutcome(
+            message_id=item.message_id,
+            document_id=item.document_id,
+            recipient=item.recipient,
+            state=state,
+            **more,
+        )
         self.run(self.store.record([outcome], self.now))
 
 
