@@ -8,6 +8,7 @@ from datetime import UTC
 
 from google.protobuf.message import DecodeError, Message
 
+from edoccore.signing.statements import uuid_text
 from edoccore.wire.sealed import sealed_from_message, sealed_to_message
 from edocnet.enrolment.v1 import enrolment_service_pb2 as enrolments
 from edocnet.exchange.v1 import exchange_service_pb2 as exchanges
@@ -24,6 +25,13 @@ from edocnode.domain.exchange import (
     TryLater,
 )
 from edocnode.domain.model import MessageId
+from edocnode.domain.numbers import (
+    MAX_NUMBERS,
+    NumberAnswer,
+    NumberState,
+    Settled,
+    check_question,
+)
 from edocnode.rpc import messages, office_messages
 from tests.fuzz.target import Target
 from tests.fuzz.world import NOW, world
@@ -32,6 +40,7 @@ from tests.fuzz.world import NOW, world
 def hello(message: exchanges.Hello) -> None:
     """A hello that is read is written and read the same."""
     value = messages.hello_from_message(message)
+    assert all(1 <= mark.first <= mark.last < 1 << 53 for mark in value.settled)
     assert messages.hello_from_message(messages.hello_to_message(value)) == value
 
 
@@ -52,6 +61,26 @@ def recovered(message: exchanges.RecoverResponse) -> None:
     """What is given back is written and read the same."""
     value = messages.recovered_from_message(message)
     assert messages.recovered_from_message(messages.recovered_to_message(value)) == value
+
+
+def fetch(message: exchanges.FetchRequest) -> None:
+    """A part that is asked for again."""
+    name = messages.part_name_from(message)
+    assert messages.part_name_from(messages.part_name_to_message(name, 0)) == name
+
+
+def question(message: exchanges.ReconcileRequest) -> None:
+    """A question about numbers is bounded."""
+    ranges = messages.ranges_from(message)
+    check_question(message.epoch, ranges)
+    assert sum(last - first + 1 for first, last in ranges) <= MAX_NUMBERS
+
+
+def numbers(message: exchanges.ReconcileResponse) -> None:
+    """What became of numbers can be told to a person."""
+    value = messages.numbers_from_message(message)
+    assert messages.numbers_from_message(messages.numbers_to_message(value)) == value
+    assert all(uuid_text(item.message_id) for item in value if item.state is NumberState.GONE)
 
 
 def submit(message: offices.SubmitHeader) -> None:
@@ -90,6 +119,9 @@ _KINDS: list[tuple[type[Message], Callable[..., None]]] = [
     (offices.ListInboxRequest, inbox),
     (offices.ListOutboxRequest, outbox),
     (enrolments.PublishEndpointRequest, publish),
+    (exchanges.FetchRequest, fetch),
+    (exchanges.ReconcileRequest, question),
+    (exchanges.ReconcileResponse, numbers),
 ]
 
 
@@ -122,6 +154,7 @@ def _values() -> dict[type[Message], list[Message]]:
         directory=world().directory.mark,
         time=NOW.astimezone(UTC),
         tail_lost=True,
+        settled=(Settled(epoch=bytes(16), first=1, last=9),),
     )
     ids = {"message_id": MessageId(bytes(16)), "envelope_digest": b"d" * 32}
     given = [
@@ -142,6 +175,16 @@ def _values() -> dict[type[Message], list[Message]]:
         exchanges.RecoverResponse: [
             messages.recovered_to_message(
                 Recovered(envelope=envelope, receipt=receipt, record=b"{}")
+            )
+        ],
+        exchanges.FetchRequest: [
+            exchanges.FetchRequest(message_id=bytes(16), envelope_digest=bytes(32), index=1)
+        ],
+        exchanges.ReconcileRequest: [messages.question_to_message(bytes(16), [(1, 5), (9, 9)])],
+        exchanges.ReconcileResponse: [
+            messages.numbers_to_message(
+                NumberAnswer(seq=seq, state=state, message_id=bytes(16))
+                for seq, state in enumerate(NumberState)
             )
         ],
         offices.SubmitHeader: [

@@ -44,6 +44,9 @@ ANSWERS_BYTES = 512 * 1024  # of answers and seals, then another message; one ha
 MAX_TEXT = 1000  # characters of a reason told to a peer
 ID_BYTES = 16
 DIGEST_BYTES = 32
+MAX_NUMBER = (1 << 53) - 1  # of an envelope; proto/README.md, Statements
+
+_OF_A_MESSAGE = (NumberState.EXPIRED, NumberState.ELSEWHERE, NumberState.GONE)
 
 
 class _SealTable:
@@ -252,15 +255,22 @@ def numbers_to_message(answers: Iterable[NumberAnswer]) -> messages.ReconcileRes
 
 
 def numbers_from_message(message: messages.ReconcileResponse) -> list[NumberAnswer]:
-    """Reads what became of numbers; a state of a later version counts as COMING."""
-    return [
+    """Reads what became of numbers; a state of a later version counts as COMING.
+
+    Raises:
+        RequestInvalidError: A number whose message ended does not name that message.
+    """
+    answers = [
         NumberAnswer(
             seq=item.seq,
             state=_number_state(item.state),
-            message_id=item.message_id[:ID_BYTES],
+            message_id=message_id_from(item.message_id) if item.message_id else b"",
         )
         for item in message.numbers
     ]
+    if any(answer.state in _OF_A_MESSAGE and not answer.message_id for answer in answers):
+        raise RequestInvalidError("An answer about a number does not name the message it had.")
+    return answers
 
 
 def _number_state(number: int) -> NumberState:
@@ -409,6 +419,11 @@ def _earlier(message: messages.Hello) -> tuple[SealedStatement, ...]:
 def _settled(message: messages.Hello) -> tuple[Settled, ...]:
     if len(message.settled) > EARLIER_OPENINGS + 1:
         raise LimitExceededError(f"A hello has at most {EARLIER_OPENINGS + 1} settled epochs.")
+    if any(
+        len(mark.epoch) != ID_BYTES or not 1 <= mark.first <= mark.last <= MAX_NUMBER
+        for mark in message.settled
+    ):
+        raise RequestInvalidError("The hello says of an impossible range that it is settled.")
     return tuple(
         Settled(epoch=mark.epoch, first=mark.first, last=mark.last) for mark in message.settled
     )

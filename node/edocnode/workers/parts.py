@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 
-from edoccore.errors import StorageDamagedError
+from edoccore.errors import PartDigestError, StorageDamagedError
 from edoccore.signing.statements import Part, uuid_text
 from edockit.blobs import BlobFolder
 from edocnode.domain.model import INLINE_PART_BYTES, QueuedDelivery
@@ -87,7 +87,17 @@ class ShelfSource:
         self.sent = 0  # bytes handed out
 
     async def chunks(self, offset: int) -> AsyncIterator[bytes]:
-        """Chunks of at most 960 KiB from ``offset`` to the end."""
+        """Chunks of at most 960 KiB from ``offset`` to the end.
+
+        Raises:
+            PartDigestError: The other side names an offset behind the end; this disk is sound.
+            StorageDamagedError: The part is missing or not what was stored.
+        """
+        if offset > self._part.size:
+            raise PartDigestError(
+                f"Part {self._part.index} is wanted from byte {offset}, but has only "
+                f"{self._part.size}."
+            )
         if self._inline is not None:
             for start in range(offset, len(self._inline), CHUNK_BYTES):
                 yield self._count(self._inline[start : start + CHUNK_BYTES])

@@ -7,11 +7,14 @@ from uuid import UUID
 import grpc
 import pytest
 
-from edoccore.errors import StorageDamagedError
+from edoccore.errors import PartDigestError, StorageDamagedError
 from edoccore.wire.status import raise_for
+from edockit.blobs import BlobFolder
 from edocnet.office.v1 import office_service_pb2 as offices
 from edocnode.domain.model import INLINE_PARCEL_BYTES, INLINE_PART_BYTES
+from edocnode.workers.parts import ShelfSource
 from tests.integration.exchange.conftest import Scene
+from tests.support.bad_peer import part
 from tests.support.nodes import TestNode, make_pair, running
 
 
@@ -72,3 +75,20 @@ async def test_more_than_may_ride_inline_must_be_offered(scene: Scene) -> None:
         assert scene.told(answer) == ("refused", "LIMIT_EXCEEDED")
         await scene.good(stream)
     assert scene.node.inbox() == 100
+
+
+@pytest.mark.parametrize("inline", [True, False])
+async def test_an_offset_behind_the_end_is_the_asker_s_fault_and_no_damage(
+    tmp_path: Path, inline: bool
+) -> None:
+    blobs = BlobFolder(tmp_path, reserve_bytes=0)
+    content = os.urandom(INLINE_PART_BYTES + 1)
+    stated = part(1, "a.pdf", content)
+    blobs.put(content, stated.sha256)
+    suspects: list[str] = []
+    source = ShelfSource(stated, content if inline else None, blobs, suspects.append)
+    for offset in (len(content) + 1, (1 << 64) - 1):
+        with pytest.raises(PartDigestError, match="wanted from byte"):
+            [chunk async for chunk in source.chunks(offset)]
+    assert [chunk async for chunk in source.chunks(len(content))] == []
+    assert suspects == []
