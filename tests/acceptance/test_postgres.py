@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
+from sqlalchemy.engine import make_url
 
 from tests.acceptance.test_crash import check_arrived, kill_at_random, wait_until_quiet
 from tests.support.audit import check_both_agree, check_nothing_twice
@@ -32,6 +33,7 @@ PAUSE_S = 0.02
 CRASHES = int(os.environ.get("EDOC_DATABASE_CRASHES", "3"))
 STOP_AT_LATEST_S = 20
 LOOK_AT_QUEUES_S = 3
+UNKNOWN = "error: the connection to the database was lost during COMMIT, its outcome is unknown"
 UP_S = 2.5
 DOWN_S = 1.0
 LOOK_EVERY_S = 0.1
@@ -129,6 +131,24 @@ def test_database_server_that_crashes_under_load_costs_nothing_acknowledged(
             load.stop()
     check_all(mixed_network, loads)
     assert mixed_network[NOI_VU].status()["sealer"]["sealing"]
+
+
+def test_commit_whose_outcome_a_node_never_learned_is_looked_up_and_doubles_nothing(
+    mixed_network, postgres_server: PostgresServer, postgres_url: str
+):
+    node = mixed_network[NOI_VU]
+    loads = start_loads(mixed_network)
+    with ServiceManager(node):
+        for number in range(1, max(CRASHES, 1) + 1):
+            time.sleep(UP_S / 5)
+            postgres_server.cut_off_in_commit(make_url(postgres_url).database)
+            waited_for(
+                lambda least=number: node.log.read_text().count(UNKNOWN) >= least, within_s=60
+            )
+            waited_for(lambda: node.running and node.run("peers").code == 0, within_s=60)
+        for load in loads:
+            load.stop()
+    check_all(mixed_network, loads)
 
 
 def test_node_whose_database_server_hangs_ends_all_the_same(

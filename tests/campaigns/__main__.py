@@ -14,30 +14,37 @@ from tests.campaigns.stage import Stage
 from tests.support.network import AGENCIES, Network
 
 
-def run_campaign(folder: Path, names: Sequence[str], *, seed: int, rounds: int) -> list[str]:
-    """Does faults one after another to one pair of nodes.
-
-    Returns:
-        The verdicts of those that failed; after the first one the nodes are not used any more.
-    """
-    network, stage = Network(folder / "network"), None
+def run_campaign(folder: Path, names: Sequence[str], *, seed: int, rounds: int) -> str:
+    """Founds a network and does faults to it; see ``play``."""
     (folder / "network").mkdir()
     (folder / "scratch").mkdir()
+    network = Network(folder / "network")
     try:
         network.found()
         network.join(AGENCIES)
         stage = Stage(network, folder / "scratch", random.Random(seed))
+        return play(stage, names, rounds=rounds)
+    finally:
+        network.close()
+
+
+def play(stage: Stage, names: Sequence[str], *, rounds: int) -> str:
+    """Does faults one after another to one pair of nodes, whose network is not running yet.
+
+    Returns:
+        The verdict of the first that was not stood, after which the nodes are not used any more;
+        empty when all were.
+    """
+    try:
         stage.start()
         for number in range(rounds):
             for name in names:
-                failed = _verdict(stage, name, number)
-                if failed:
-                    return [failed]
-        return []
+                if failed := _verdict(stage, name, number):
+                    return failed
+        stage.check_proofs()
+        return ""
     finally:
-        if stage is not None:
-            stage.close()
-        network.close()
+        stage.close()
 
 
 def _verdict(stage: Stage, name: str, number: int) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import grpc
 
+from edocnode.rpc.admin_client import open_admin
 from tests.acceptance.test_crash import check_arrived, wait_until_quiet
 from tests.support.audit import check_both_agree, check_nothing_twice
 from tests.support.load import UNANSWERED, Load
@@ -108,12 +109,19 @@ class Stage:
         delivered = check_both_agree(first, second) + check_both_agree(second, first)
         assert delivered == sum(len(load.acknowledged) for load in self.loads)
         check_nothing_twice(first, second)
-        with ThreadPoolExecutor(2) as threads:
-            list(threads.map(self._check_proofs, self.nodes))
+        for node in self.nodes:
+            with open_admin(node.socket) as admin:
+                assert admin.verify_journal()["verdict"] == "ok"
+            unexpected = node.alarms().keys() - EXPECTED_ALARMS
+            assert not unexpected, (node.code, unexpected)
         return delivered
 
+    def check_proofs(self) -> None:
+        """Both journals hold by the command, and the evidence of a document stands by itself."""
+        with ThreadPoolExecutor(2) as threads:
+            list(threads.map(self._check_proofs, self.nodes))
+
     def _check_proofs(self, node: Node) -> None:
-        """The journal holds, and the evidence of a document stands by itself."""
         assert node.done("journal", "verify")["seals"] > 0
         load = next(item for item in self.loads if item.node is node)
         document = self.chance.choice(load.acknowledged).document_id
@@ -122,8 +130,6 @@ class Stage:
         node.done("evidence", "export", document, "--out", file)
         verdict = node.run("evidence", "verify", file)
         assert verdict.code == 0, verdict.talk
-        for kind in node.alarms():
-            assert kind in EXPECTED_ALARMS, f"{node.code}: {kind}"
 
 
 # A clock that jumped is told until the next hello of each peer.

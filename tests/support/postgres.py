@@ -82,6 +82,24 @@ class PostgresServer:
         self.process.send_signal(signal.SIGQUIT)
         self.process.wait(START_TIMEOUT_S)
 
+    def cut_off_in_commit(self, database: str) -> None:
+        """Ends a connection whose COMMIT is done here, before the program hears of it."""
+        waiting = (
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE wait_event = 'SyncRep' AND datname = %s"
+        )
+        deadline = time.monotonic() + START_TIMEOUT_S
+        with self.connect() as connection:
+            connection.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
+            connection.execute("SELECT pg_reload_conf()")
+            try:
+                while not connection.execute(waiting, [database]).fetchall():
+                    assert time.monotonic() < deadline, "nobody commits"
+                    time.sleep(0.01)
+            finally:
+                connection.execute("ALTER SYSTEM RESET synchronous_standby_names")
+                connection.execute("SELECT pg_reload_conf()")
+
     @contextlib.contextmanager
     def frozen(self) -> Iterator[None]:
         """Lets it and its children do nothing for a block, as a disk that hangs would."""

@@ -232,9 +232,11 @@ class Sealer:
                 await self._failing(error)
 
     async def _recall(self) -> None:
-        for alarm in await self._alarms.alarms():
-            if alarm.kind == EpochSupersededError.reason:
-                self.state, self.problem = SealerState.SUPERSEDED, alarm.message
+        alarms = {alarm.kind: alarm.message for alarm in await self._alarms.alarms()}
+        self.problem = alarms.get(SealerStoppedError.reason, "")  # ends with the first seal
+        if EpochSupersededError.reason in alarms:
+            self.state = SealerState.SUPERSEDED
+            self.problem = alarms[EpochSupersededError.reason]
 
     async def _open_epoch(self) -> None:
         previous = await self._store.last_head(self._key.agency)

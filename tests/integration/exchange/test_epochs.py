@@ -265,3 +265,16 @@ async def test_restarts_of_both_sides_lose_and_double_nothing(
         await first.delivered(*sent)
     assert second.inbox() == len(sent)
     assert second.count("SELECT count(*) FROM incoming") == len(sent)
+
+
+async def test_the_alarm_about_a_missing_signer_ends_also_after_a_restart(
+    tmp_path: Path, card: type[Card]
+) -> None:
+    _, first, _ = make_pair(tmp_path)
+    async with running(first):
+        card.pulled = True
+        await first.send(b"kept, not sealed", to=["G01"])
+        await until(lambda: "SEALER_STOPPED" in first.alarms())
+    card.pulled = False
+    async with running(first):
+        await until(lambda: "SEALER_STOPPED" not in first.alarms())
