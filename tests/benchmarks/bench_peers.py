@@ -1,11 +1,12 @@
 """64 peers, each with one document at a time, beside the same with a commit for each document.
 
     .venv/bin/python -m tests.benchmarks.bench_peers [--quick] [--rounds N]
+        [--profile FOLDER [--native]]
 
 The peers are 64 agencies of the directory with keys, TLS certificates and connections of their own,
 played by this process. Their documents are sealed before the clock starts; each sends the next one
-when the receipt of the last is there. The node is a program of its own. In the other half of each
-round it commits every write alone and seals every statement alone.
+when the receipt of the last is there. The node is a program of its own. Beside it in each round:
+the same node, committing every write alone; and sealing every statement alone, too.
 """
 
 import asyncio
@@ -26,6 +27,7 @@ from tests.benchmarks.figures import Figures
 from tests.benchmarks.lone import quantiles
 from tests.benchmarks.observing import mark
 from tests.benchmarks.pair import FOLDER_VARIABLE, BenchNode, program
+from tests.benchmarks.profiling import Profiling, looked_at
 from tests.benchmarks.report import Report, Scale, run_alone
 from tests.support.bad_peer import BadPeer
 from tests.support.nation import Nation
@@ -33,7 +35,12 @@ from tests.support.nodes import free_port, make_node, utc_now
 
 PEERS, SIZE = 64, 4 * 1024
 TOGETHER, ALONE = "group commit", "a commit for each document"
-OPTIONS = {TOGETHER: {}, ALONE: {"COMMIT_ALONE": "1"}}
+SEALED_ALONE = "a commit and a seal for each document"
+OPTIONS = {
+    TOGETHER: {},
+    ALONE: {"COMMIT_ALONE": "1"},
+    SEALED_ALONE: {"COMMIT_ALONE": "1", "SEAL_ALONE": "1"},
+}
 HOW = (
     f"{PEERS} peers with mutual TLS each have one document of 4 KiB under way, from the parcel "
     "written to its receipt read; peers and node share the processors."
@@ -49,35 +56,37 @@ class Letter:
     digest: bytes
 
 
-def run(scale: Scale) -> Report:
-    """Measures both ways in each round."""
+def run(scale: Scale, profile: Profiling | None = None) -> Report:
+    """Measures all ways in each round."""
     each = scale.pick(3, 50)
-    measures = [partial(measured, name, options, each) for name, options in OPTIONS.items()]
+    measures = [partial(measured, name, each, profile) for name in OPTIONS]
     figures = Figures().interleaved(scale.rounds, *measures)
     report = Report(f"{PEERS} peers with one document each", HOW, GOAL)
     for name in figures.values:
         report.row_of(figures, name)
-    ratio = figures.ratio(f"{TOGETHER}: documents/s", f"{ALONE}: documents/s")
-    report.row(f"{TOGETHER} / {ALONE}", ratio, "times")
+    for other in (ALONE, SEALED_ALONE):
+        ratio = figures.ratio(f"{TOGETHER}: documents/s", f"{other}: documents/s")
+        report.row(f"{TOGETHER} / {other}", ratio, "times")
     names = [f"{name}: documents/s" for name in OPTIONS]
     shown = [(name, figures.spread(name)) for name in names]
     report.bars(f"{PEERS} peers, one document each", "documents per second", shown)
     return report
 
 
-def measured(name: str, options: dict[str, str], each: int) -> dict[str, float]:
+def measured(name: str, each: int, profile: Profiling | None) -> dict[str, float]:
     """One node and all its peers."""
     with tempfile.TemporaryDirectory(dir=os.environ.get(FOLDER_VARIABLE)) as folder:
         nation = Nation.create(utc_now())
         port = free_port()
         target = nation.add_agency("G01", "Bộ Nội vụ", address=f"127.0.0.1:{port}")
         agencies = [nation.add_agency(f"H{n}", f"Tỉnh {n}") for n in range(100, 100 + PEERS)]
-        node = program(make_node(nation, target, Path(folder) / "G01", port=port), options)
+        node = program(make_node(nation, target, Path(folder) / "G01", port=port), OPTIONS[name])
         peers = [BadPeer(nation, agency, target, f"127.0.0.1:{port}") for agency in agencies]
         letters = [letters_of(peer, each) for peer in peers]
         node.start()
         try:
-            span, took = asyncio.run(_exchange(node, peers, letters))
+            with looked_at(profile, name, {"node": node.pid}, PEERS * each):
+                span, took = asyncio.run(_exchange(node, peers, letters))
         finally:
             node.kill()
     found = {f"{name}: documents/s": span.rate, f"{name}: CPU us, node": span.cpu_us[0]}
@@ -122,4 +131,4 @@ async def _exchange(
 
 
 if __name__ == "__main__":
-    run_alone(run)
+    run_alone(run, profiles=True)

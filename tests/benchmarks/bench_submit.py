@@ -8,14 +8,13 @@ the processors itself, as offices do not in an agency. Beside it: ``Submit`` alo
 document is durably kept, while the recipient is down; and the bare commit of the same bytes.
 """
 
-import contextlib
 from functools import partial
 
 from tests.benchmarks.figures import Figures
 from tests.benchmarks.floors import GROUP_COMMIT, group_commit
 from tests.benchmarks.office_load import in_flight
 from tests.benchmarks.pair import pair
-from tests.benchmarks.profiling import Profiling
+from tests.benchmarks.profiling import Profiling, looked_at
 from tests.benchmarks.report import Report, Scale, run_alone
 
 IN_FLIGHT = 256
@@ -47,15 +46,15 @@ def run(scale: Scale, profile: Profiling | None = None) -> Report:
 
 def measured(count: int, profile: Profiling | None) -> dict[str, float]:
     """Until the receipt; then, with the recipient stopped, until ``Submit`` answers."""
-    look = profile.of if profile else lambda *_: contextlib.nullcontext()
     with pair() as nodes:
         nodes.sender.start()
         nodes.recipient.start()
         both = {node.code: node.pid for node in (nodes.sender, nodes.recipient)}
-        with look("submit-to-receipt", both, count):
+        with looked_at(profile, "submit-to-receipt", both, count):
             span = in_flight(nodes, in_flight=IN_FLIGHT, count=count, size=SIZE)
         nodes.recipient.stop()
-        with look("submit-alone", {nodes.sender.code: nodes.sender.pid}, count):
+        sender = {nodes.sender.code: nodes.sender.pid}
+        with looked_at(profile, "submit-alone", sender, count):
             kept = in_flight(nodes, in_flight=IN_FLIGHT, count=count, size=SIZE, receipts=False)
         return span.figures(WHOLE) | kept.figures(KEPT)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from tests.benchmarks.filling import fill
 from tests.benchmarks.observing import Mark, Progress, mark, memory_mib, wait_until
 from tests.benchmarks.pair import RECIPIENT, SENDER, BenchNode, Pair, pair
-from tests.benchmarks.profiling import Profiling
+from tests.benchmarks.profiling import Profiling, looked_at
 
 PATIENCE_S = 900
 
@@ -143,6 +143,4 @@ def _span(before: Mark, after: Mark, documents: int, *nodes: BenchNode) -> Span:
 
 def _profiled(load: Load, name: str, *nodes: BenchNode) -> contextlib.AbstractContextManager[None]:
     """Profiles nodes in a block, if that is wanted."""
-    if load.profile is None:
-        return contextlib.nullcontext()
-    return load.profile.of(name, {node.code: node.pid for node in nodes}, load.count)
+    return looked_at(load.profile, name, {node.code: node.pid for node in nodes}, load.count)

@@ -56,6 +56,13 @@ class Profiling:
             path.write_text(profile.end(documents))
 
 
+def looked_at(
+    profiling: Profiling | None, what: str, processes: Mapping[str, int], documents: int
+) -> contextlib.AbstractContextManager[None]:
+    """As ``Profiling.of`` if that is wanted; else nothing."""
+    return profiling.of(what, processes, documents) if profiling else contextlib.nullcontext()
+
+
 class Profile:
     """Samples one process from its making until ``end``."""
 

@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 from tests.benchmarks.big_file import MIB, pieces
+from tests.benchmarks.observing import cpu_seconds
 from tests.benchmarks.pair import FOLDER_VARIABLE
 from tests.support.pki import Leaf, tls_leaf
 
@@ -22,17 +23,26 @@ DIGEST_BYTES = 32
 WITHIN_S = 1800
 
 
-def seconds_for(size_mib: int) -> float:
-    """Sends so many MiB; returns the seconds until they are kept and answered."""
+def send(size_mib: int) -> tuple[float, float]:
+    """Sends so many MiB.
+
+    Returns:
+        Seconds until they are kept and answered, and processor seconds of both ends.
+    """
     with tempfile.TemporaryDirectory(dir=os.environ.get(FOLDER_VARIABLE)) as folder:
         server, client = _written(tls_leaf(SERVER), folder), _written(tls_leaf(CLIENT), folder)
         process = subprocess.Popen(
             [sys.executable, "-m", "tests.benchmarks.raw_tls", folder, server, client],
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
         try:
             assert process.stdout is not None
-            return _send(int(process.stdout.readline()), client, server, size_mib)
+            port = int(process.stdout.readline())
+            before, own = cpu_seconds(process.pid), time.process_time()
+            seconds = _send(port, client, server, size_mib)
+            own = time.process_time() - own
+            return seconds, own + cpu_seconds(process.pid) - before
         finally:
             process.kill()
             process.communicate()
@@ -70,6 +80,7 @@ def _receive(folder: str, own: str, other: str) -> None:
                 left -= size
             os.fsync(file.fileno())
         connection.sendall(digest.digest())
+    sys.stdin.read()  # until the other end has looked at the processor time
 
 
 def _context(purpose: int, own: str, other: str) -> ssl.SSLContext:
