@@ -21,7 +21,7 @@ from tests.benchmarks.figures import Figures
 from tests.benchmarks.floors import ECDSA, GROUP_COMMIT, ecdsa, group_commit
 from tests.benchmarks.office_load import in_flight
 from tests.benchmarks.pair import pair
-from tests.benchmarks.profiling import Profiling
+from tests.benchmarks.profiling import Profiling, looked_at
 from tests.benchmarks.raw_echo import echo
 from tests.benchmarks.report import (
     Report,
@@ -58,7 +58,7 @@ def run(
         scale.rounds,
         partial(filled_outbox, load),
         partial(floors, size, min(count, ECHOES)),
-        partial(flights, size, {number: scale.pick(*each) for number, each in FLIGHTS.items()}),
+        partial(flights, load, {number: scale.pick(*each) for number, each in FLIGHTS.items()}),
     )
     report = Report(f"exchange of {count:,} documents of {size:,} bytes", HOW, GOAL)
     for name in figures.values:
@@ -76,15 +76,18 @@ def filled_outbox(load: Load) -> dict[str, float]:
     return found | both_at_once(load).figures(BOTH)
 
 
-def flights(size: int, counts: Mapping[int, int]) -> dict[str, float]:
+def flights(load: Load, counts: Mapping[int, int]) -> dict[str, float]:
     """So many documents in flight, from ``Submit`` to the receipt."""
     found: dict[str, float] = {}
     with pair() as nodes:
         nodes.sender.start()
         nodes.recipient.start()
+        both = {node.code: node.pid for node in (nodes.sender, nodes.recipient)}
         for number, count in counts.items():
-            span = in_flight(nodes, in_flight=number, count=count, size=size)
-            found |= span.figures(f"{number} in flight")
+            name = f"{number} in flight"
+            with looked_at(load.profile, name, both, count):
+                span = in_flight(nodes, in_flight=number, count=count, size=load.size)
+            found |= span.figures(name)
     return found
 
 
@@ -108,6 +111,8 @@ def ratios(report: Report, figures: Figures) -> None:
             report.row(f"{way} / {floor}", ratio, "times")
             if floor == ECHO:
                 shown.append((way, ratio))
+        used = figures.ratio(f"{way}: CPU us", f"{ECHO}: CPU us")
+        report.row(f"{way}, processor time / {ECHO}", used, "times")
     report.bars("Documents per second by the raw unbatched gRPC echo", "times", shown)
     sides = [
         (f"{way}, {side}", figures.spread(f"{way}: CPU us, {side}"))
