@@ -74,7 +74,7 @@ def missing() -> str:
     except subprocess.TimeoutExpired:
         return "peers/make did not end in time"
     if done.returncode:
-        return f"peers/make failed: {done.stderr.strip().splitlines()[-1:]}"
+        return f"peers/make failed: {done.stderr.strip().rpartition(chr(10))[2]}"
     return "" if shutil.which("openssl") else "openssl is missing"
 
 

@@ -9,7 +9,7 @@ from tests.benchmarks.observing import Mark, Progress, mark, memory_mib, wait_un
 from tests.benchmarks.pair import RECIPIENT, SENDER, BenchNode, Pair, pair
 from tests.benchmarks.profiling import Profiling, looked_at
 
-PATIENCE_S = 900
+PATIENCE_S, SLOWEST = 300, 100  # so long, and as long as so many documents a second take
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +26,11 @@ class Load:
     options: Mapping[str, str] = field(default_factory=dict)
     databases: Callable[[], tuple[str, str]] = lambda: ("", "")
     profile: Profiling | None = None
+
+    @property
+    def patience_s(self) -> float:
+        """How long anything may take."""
+        return PATIENCE_S + self.count / SLOWEST
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +98,13 @@ def _sealing(sender: BenchNode, load: Load) -> Span:
     sender.start()
     progress = sender.progress()
     try:
-        wait_until(lambda: progress.sealed_rows() > 1, within_s=PATIENCE_S, what="the first seal")
+        wait_until(
+            lambda: progress.sealed_rows() > 1, within_s=load.patience_s, what="the first seal"
+        )
         with _profiled(load, "sealing", sender):
             left = progress.unsealed()
             before = mark([sender.pid])
-            wait_until(progress.is_sealed, within_s=PATIENCE_S, what="all are sealed")
+            wait_until(progress.is_sealed, within_s=load.patience_s, what="all are sealed")
             after = mark([sender.pid])
         return _span(before, after, left, sender)
     finally:
@@ -108,12 +115,12 @@ def _until_all_are_here(nodes: Pair, load: Load, name: str) -> Span:
     outbox, inbox = nodes.sender.progress(), nodes.recipient.progress()
     both = (nodes.sender, nodes.recipient)
     try:
-        wait_until(inbox.received, within_s=PATIENCE_S, what="the first document")
+        wait_until(inbox.received, within_s=load.patience_s, what="the first document")
         with _profiled(load, name, *both):
             before = mark(nodes.process_ids, inbox.received())
             wait_until(
                 lambda: inbox.received() >= load.count and outbox.is_done(),
-                within_s=PATIENCE_S,
+                within_s=load.patience_s,
                 what="all receipts",
             )
             after = mark(nodes.process_ids)
