@@ -74,7 +74,8 @@ def missing() -> str:
     except subprocess.TimeoutExpired:
         return "peers/make did not end in time"
     if done.returncode:
-        return f"peers/make failed: {done.stderr.strip().rpartition(chr(10))[2]}"
+        *_, last = done.stderr.strip().splitlines() or ["it said nothing"]
+        return f"peers/make failed: {last}"
     return "" if shutil.which("openssl") else "openssl is missing"
 
 

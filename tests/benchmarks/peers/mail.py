@@ -34,6 +34,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import pkcs7
 
 SENDERS = 8  # connections at once
+ANSWER_WITHIN_S = 60
 ALGORITHM = ec.ECDSA(hashes.SHA256())
 SIDES = ("sender", "receiver")
 
@@ -64,9 +65,9 @@ class Crypto:
         signature = parsed.get_payload()[1].get_payload(decode=True)
         (signer,) = cms.ContentInfo.load(signature)["content"]["signer_infos"]
         attributes = signer["signed_attrs"]
-        found = {item["type"].native: item["values"][0].native for item in attributes}
+        digest = next(item for item in attributes if item["type"].native == "message_digest")
         wanted = hashlib.sha256(content.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")).digest()
-        assert found["message_digest"] == wanted, "the letter was altered"
+        assert digest["values"][0].native == wanted, "the letter was altered"
         signed = b"\x31" + attributes.dump()[1:]
         self.peer_key.verify(signer["signature"].native, signed, ALGORITHM)
         return content
@@ -193,7 +194,7 @@ def exchange(crypto: Crypto, sending: Sending, answered, count: int, size: int) 
         began = time.perf_counter()
         list(threads.map(one, range(count)))
         for _ in range(count):
-            answered.acquire()
+            assert answered.acquire(timeout=ANSWER_WITHIN_S), "an answer is missing"
         return time.perf_counter() - began
 
 
