@@ -5,7 +5,7 @@ UUIDv7, digests the 32 bytes of SHA-256, moments aware and UTC.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import IntEnum, StrEnum
 from typing import NewType
@@ -412,11 +412,16 @@ class SealCommit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EpochHead:
-    """How far a journal is known: seals 0..size-1 of an epoch, with their Merkle root."""
+    """How far a journal is known: seals 0..size-1 of an epoch, with their Merkle root.
+
+    Attributes:
+        time: Of its last seal; None when only an opening tells of the head.
+    """
 
     epoch: bytes
     size: int
     root: bytes
+    time: datetime | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -64,7 +64,7 @@ class EpochState:
 
     Attributes:
         next_index: Index of the seal to come.
-        last_time: Time of the last seal; the next is not earlier.
+        last_time: Time of the last seal, of the epoch before at first; the next is not earlier.
         seqs: Highest seq given, by to_node.
     """
 

@@ -85,7 +85,7 @@ _NEWEST_EPOCH = (
     .limit(1)
 )
 _JOURNAL = (
-    sa.select(_SEAL.c.seal_index, _SEAL.c.data)
+    sa.select(_SEAL.c.seal_index, _SEAL.c.data, _SEAL.c.sealed_at)
     .where(
         _SEAL.c.agency == sa.bindparam("agency"),
         _SEAL.c.epoch == sa.bindparam("epoch"),
@@ -260,7 +260,7 @@ def _last_head(connection: Connection, agency: str) -> EpochHead | None:
     epoch = connection.execute(_NEWEST_EPOCH, {"agency": agency}).scalar_one_or_none()
     if epoch is None:
         return None
-    frontier = Frontier()
+    frontier, time = Frontier(), None
     place = {"agency": agency, "epoch": epoch}
     with connection.execute(_JOURNAL, place, execution_options=_IN_PIECES) as journal:
         for row in journal:
@@ -271,7 +271,8 @@ def _last_head(connection: Connection, agency: str) -> EpochHead | None:
                     epoch=uuid_text(epoch),
                 )
             frontier.append(leaf_hash(row.data))
-    return EpochHead(epoch=epoch, size=frontier.size, root=frontier.root())
+            time = row.sealed_at
+    return EpochHead(epoch=epoch, size=frontier.size, root=frontier.root(), time=time)
 
 
 def _take_lease(connection: Connection, agency: str, epoch: bytes, at: datetime) -> None:

@@ -93,14 +93,20 @@ class Sealer:
         key: SealingKey,
         directory: Callable[[], DirectoryMark],
         clock: Callable[[], datetime],
+        chance: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
-        """Joins the parts; nothing happens before ``run``."""
+        """Joins the parts; nothing happens before ``run``.
+
+        Args:
+            chance: So many random bytes, for the ids of epochs.
+        """
         self._store = store
         self._alarms = alarms
         self._signer = signer
         self._key = key
         self._directory = directory
         self._clock = clock
+        self._chance = chance
         self._epoch: EpochState | None = None
         self._opening: SealedStatement | None = None
         self._reason = "start"
@@ -241,7 +247,12 @@ class Sealer:
     async def _open_epoch(self) -> None:
         previous = await self._store.last_head(self._key.agency)
         epoch = await self._take_lease(previous.epoch if previous else b"")
-        state = EpochState(epoch=epoch, seqs=dict(await self._store.last_seqs(self._key.agency)))
+        state = EpochState(
+            epoch=epoch,
+            # Peers take a seal that is timed after a newer opening for another copy's.
+            last_time=previous.time if previous else None,
+            seqs=dict(await self._store.last_seqs(self._key.agency)),
+        )
         own = opening(self._key, epoch, previous, reason=self._reason)
         commit = await self._seal(state, NOTHING, [own])
         self._epoch = state
@@ -260,12 +271,12 @@ class Sealer:
         clock may have gone back since.
         """
         newest = max(previous, self._highest_known)
-        epoch = next_epoch(self._clock(), newest, random=secrets.token_bytes(10))
+        epoch = next_epoch(self._clock(), newest, random=self._chance(10))
         try:
             await self._store.open_epoch(self._key.agency, epoch, self._clock())
         except EpochSupersededError as error:
             newest = uuid_bytes(error.fields["epoch"])
-            epoch = next_epoch(self._clock(), newest, random=secrets.token_bytes(10))
+            epoch = next_epoch(self._clock(), newest, random=self._chance(10))
             await self._store.open_epoch(self._key.agency, epoch, self._clock())
         return epoch
 

@@ -8,7 +8,8 @@ from datetime import timedelta
 import pytest
 
 from edoccore.errors import SealerStoppedError
-from edoccore.signing.statements import DirectoryMark
+from edoccore.signing import canonical
+from edoccore.signing.statements import DirectoryMark, Seal
 from edocnode.domain.sealing import SealingKey, next_epoch
 from edocnode.storage.store import NodeStore, open_store
 from edocnode.workers.sealer import Sealer, SealerState
@@ -106,6 +107,19 @@ async def test_each_start_opens_a_greater_epoch_that_names_the_one_before(bench:
         epochs.append(sealer.epoch)
         await end(running)
     assert epochs == sorted(set(epochs))
+
+
+async def test_an_opening_is_not_timed_before_the_seals_it_goes_on_from(bench: Bench) -> None:
+    """Or peers would take what was sealed while the clock was ahead for another copy's."""
+    times = []
+    for minutes in (3, 0):  # the clock is wrong, then put right
+        bench.offset = timedelta(minutes=minutes)
+        sealer = bench.sealer()
+        running = await opened(sealer)
+        assert sealer.opening is not None
+        times.append(canonical.decode(sealer.opening.seal.data, Seal).time)
+        await end(running)
+    assert times[1] >= times[0]
 
 
 async def test_a_sealer_whose_lease_was_taken_seals_nothing_more(bench: Bench) -> None:
