@@ -74,11 +74,17 @@ class Links:
         directory: Callable[[], Directory],
         own: Callable[[], OwnTls],
         clock: Callable[[], datetime],
+        connect: Callable[..., grpc.aio.Channel] = peer_channel,
     ) -> None:
-        """Takes where routes and the own certificate come from."""
+        """Takes where routes and the own certificate come from.
+
+        Args:
+            connect: Makes a channel, as ``peer_channel`` does.
+        """
         self._directory = directory
         self._own = own
         self._clock = clock
+        self._connect = connect
         self._links: dict[str, Link] = {}
 
     def link(self, agency: str) -> "Link":
@@ -89,7 +95,7 @@ class Links:
         if link is None or not link.fits(route, own):
             if link is not None:
                 link.retire()
-            link = self._links[agency] = Link(agency, route, own)
+            link = self._links[agency] = Link(agency, route, own, self._connect)
         return link
 
     async def close(self) -> None:
@@ -112,11 +118,14 @@ class Links:
 class Link:
     """Two connections to one node: for calls and batches, and for parts."""
 
-    def __init__(self, agency: str, route: Route, own: OwnTls) -> None:
+    def __init__(
+        self, agency: str, route: Route, own: OwnTls, connect: Callable[..., grpc.aio.Channel]
+    ) -> None:
         """Takes the route; connects when used."""
         self._agency = agency
         self._route = route
         self._own = own
+        self._connect = connect
         self._calls = self._channel()
         self._parts = self._channel()
         self._closing: set[asyncio.Task[None]] = set()
@@ -145,7 +154,8 @@ class Link:
         """Opens a stream of parcels; see ``PeerLink``."""
         call = services.ExchangeServiceStub(self._calls).Deliver()
         stream = Stream(call, self._told)
-        await stream.open(mine)
+        with _of_its_connection():
+            await stream.open(mine)
         return stream
 
     async def transfer(
@@ -252,7 +262,7 @@ class Link:
         await self._parts.close()
 
     def _channel(self) -> grpc.aio.Channel:
-        return peer_channel(
+        return self._connect(
             self._route.address,
             own_chain=self._own.chain,
             own_key=self._own.key,

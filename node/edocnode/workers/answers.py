@@ -30,12 +30,18 @@ class AnswerReader:
         agency: str,
         directory: Callable[[], Directory],
         clock: Callable[[], datetime],
+        jitter: Callable[[], float] = random.random,
     ) -> None:
-        """Takes what seals are judged by."""
+        """Takes what seals are judged by.
+
+        Args:
+            jitter: Random, in [0, 1); spreads load.
+        """
         self._network = network
         self._agency = agency
         self._directory = directory
         self._clock = clock
+        self._jitter = jitter
 
     def read(self, pairs: Sequence[tuple[QueuedDelivery, Answer]]) -> list[DeliveryOutcome]:
         """One outcome for each answer."""
@@ -111,11 +117,11 @@ class AnswerReader:
         reason, message, after = "PROCESSING_FAILED", "", None
         if isinstance(answer, TryLater):
             reason, message, after = answer.reason, answer.message, answer.after
-        jitter = random.random()  # noqa: S311 - spreads load
+        jitter = self._jitter()
         return on_try_later(item, reason, message, after=after, now=self._clock(), jitter=jitter)
 
     def _again(self, item: QueuedDelivery, error: EdocError) -> DeliveryOutcome:
-        jitter = random.random()  # noqa: S311 - spreads load
+        jitter = self._jitter()
         return on_try_later(
             item, error.reason, error.message, after=None, now=self._clock(), jitter=jitter
         )

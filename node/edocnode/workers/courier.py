@@ -51,7 +51,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CourierParts:
-    """What every courier uses."""
+    """What every courier uses; ``jitter`` is random, in [0, 1), and spreads load."""
 
     outbox: Outbox
     links: PeerLinks
@@ -59,6 +59,7 @@ class CourierParts:
     shelf: PartShelf
     reader: AnswerReader
     clock: Callable[[], datetime]
+    jitter: Callable[[], float] = random.random
 
 
 class Courier:
@@ -73,6 +74,7 @@ class Courier:
         self._shelf = parts.shelf
         self._reader = parts.reader
         self._clock = parts.clock
+        self._jitter = parts.jitter
         self._wake = asyncio.Event()
         self._wake.set()
         self._leaving = False
@@ -324,7 +326,7 @@ class Courier:
     def _not_moved(self, item: QueuedDelivery, error: EdocError) -> DeliveryOutcome:
         if isinstance(error, StorageDamagedError):
             return on_refused(item, error.reason, error.message)
-        jitter = random.random()  # noqa: S311 - spreads load
+        jitter = self._jitter()
         return on_try_later(
             item, error.reason, error.message, after=None, now=self._clock(), jitter=jitter
         )

@@ -6,7 +6,6 @@ others nothing; its backoff is kept in the database and ends with its next hello
 """
 
 import asyncio
-import random
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
@@ -56,7 +55,7 @@ class Dispatcher:
 
     def on_sealed(self, commit: SealCommit) -> None:
         """Wakes the couriers of freshly sealed envelopes."""
-        for agency in {envelope.to_node for envelope in commit.envelopes}:
+        for agency in dict.fromkeys(envelope.to_node for envelope in commit.envelopes):
             self.wake(agency)
 
     def wake(self, agency: str) -> None:
@@ -152,7 +151,7 @@ class Dispatcher:
         attempts = self._failures.get(agency, 0) + 1
         self._failures[agency] = attempts
         now = self._clock()
-        next_at = now + backoff(attempts, jitter=random.random())  # noqa: S311 - spreads load
+        next_at = now + backoff(attempts, jitter=self._parts.jitter())
         try:
             await self._peers.peer_failed(
                 agency, now, reason=error.reason, message=error.message, next_at=next_at

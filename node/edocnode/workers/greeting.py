@@ -73,7 +73,7 @@ class Greeter:
         """Says hello to every peer that was met or tried before; to all at a first start."""
         known = await self._peers.peer_statuses()
         listed = self._directory().endpoints.keys() - {self._agency, REGISTRY_CODE}
-        await self._greet_many([code for code in known if code in listed] or listed)
+        await self._greet_many([code for code in known if code in listed] or sorted(listed))
 
     def recover(self, agency: str) -> None:
         """Fetches in the background what a peer holds of this node's lost tail."""
