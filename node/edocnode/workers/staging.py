@@ -6,6 +6,7 @@ digest is wrong is discarded and asked for again. Memory is constant: one chunk 
 """
 
 import asyncio
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -35,6 +36,7 @@ STEP_BYTES = 4 * 1024 * 1024  # sent again at most, after a break
 STAGE_LIFE = timedelta(days=7)  # an offer nobody goes on with is forgotten after it
 
 Place = tuple[str, MessageId, int]  # sender, message, index of the part
+_KEY = re.compile(r"(?P<agency>[^-]+)-(?P<message>[0-9a-f]{32})-(?P<index>[0-9]+)")
 
 log = structlog.get_logger(__name__)
 
@@ -168,9 +170,17 @@ class Staging:
             return b""
 
     async def sweep(self) -> None:
-        """Forgets offers whose lifetime ended."""
+        """Forgets offers whose lifetime ended, and removes files that no offer knows any more.
+
+        Such files are left by a node that died after an offer was forgotten, before its files were.
+        """
         for part in await self._inbox.expired_stages(self._clock()):
             await self._remove((part.sender, part.message_id, part.index))
+        for place in await asyncio.to_thread(self._places_on_disk):
+            agency, message_id, index = place
+            known = await self._inbox.staged(agency, message_id)
+            if all(part.index != index for part in known):
+                await self._remove(place)
 
     async def _staged(self, place: Place) -> StagedPart:
         agency, message_id, index = place
@@ -201,6 +211,10 @@ class Staging:
                 f"Part {part.index} of message {uuid_text(part.message_id)} is damaged on the "
                 f"recipient's disk; it is asked for again."
             ) from error
+
+    def _places_on_disk(self) -> list[Place]:
+        places = map(_place, (item.key for item in self._blobs.iter_staging()))
+        return [place for place in places if place is not None]
 
     def _whole_blob(self, digest: str) -> bytes:
         with self._blobs.open(digest) as reader:
@@ -377,3 +391,11 @@ def _are_parts_of(staged: Sequence[StagedPart], arrival: Arrival) -> bool:
 
 def _key(agency: str, message_id: MessageId, index: int) -> str:
     return f"{agency}-{message_id.hex()}-{index}"
+
+
+def _place(key: str) -> Place | None:
+    """The place that a staging file is for; None for a file of others."""
+    found = _KEY.fullmatch(key)
+    if found is None:
+        return None
+    return found["agency"], MessageId(bytes.fromhex(found["message"])), int(found["index"])

@@ -12,6 +12,7 @@ from tests.integration.exchange.conftest import Scene
 from tests.integration.exchange.test_part_bytes import part_of
 from tests.integration.exchange.test_parts import LARGE, staged_files
 from tests.support.bad_peer import Connection, Ended, Letter, Stream, place
+from tests.support.nodes import until
 
 OTHER = LARGE[::-1]
 
@@ -142,3 +143,15 @@ async def test_a_transfer_that_another_takes_over_ends_and_the_node_goes_on(scen
             await first.read()
         (answer,) = await stream.exchange(scene.peer.offer(letter))
         assert scene.told(answer) == ("received", "")
+
+
+async def test_a_file_that_no_offer_knows_any_more_is_removed_at_the_next_start(
+    scene: Scene,
+) -> None:
+    """A node may die after an offer is forgotten and before its files are gone."""
+    staging = scene.node.data / "blobs" / "staging"
+    orphan = staging / f"H29-{bytes(16).hex()}-0"
+    orphan.write_bytes(b"left over")
+    await scene.node.stop()
+    await scene.node.start()
+    await until(lambda: not orphan.exists())
