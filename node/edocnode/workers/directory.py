@@ -103,6 +103,7 @@ class DirectoryKeeper:
                 await self._alarm_about_age()
             except DiskFullError as error:  # of an alarm; the next round tells again
                 log.error("alarm_not_kept", cause=error.message)
+                self._hints.clear()  # or that round would begin at once; peers hint again
             delay = self._plan.delay(self._jitter(), self._every)
             await self._wait(delay)
 
