@@ -1,0 +1,392 @@
+"""What must hold: judged on the wire while a run goes on, and in all databases when it is quiet.
+
+By the product's own verification of seals, receipts and journals, and against what offices were
+told. The invariants:
+
+I1 nothing acknowledged is lost, I2 nothing is doubled, I3 nothing unverified is visible, I4 who is
+told "delivered" holds the receipt that the recipient stored, I5 journals are whole and no place
+has two seals, I6 no file is left over, I7 queues drain, I8 what is old or lost is told, I9 nothing
+piles up; and the order of lanes, and one message for each seq.
+"""
+
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+from edoccore.errors import EdocError
+from edoccore.signing import canonical
+from edoccore.signing.seal import SealedStatement, SignedSeal, check_membership, open_seal
+from edoccore.signing.statements import Envelope, Receipt, Seal, uuid_bytes
+from edocnode.domain.exchange import Parcel
+from edocnode.domain.journal import JournalVerdict, seal_keys, verify_journal
+from edocnode.domain.model import INLINE_PART_BYTES, Lane
+from edocnode.storage.journal import read_journal, read_openings
+from edocnode.storage.seals import unpack_proof
+
+if TYPE_CHECKING:
+    from tests.simulation.node import SimulatedNode
+    from tests.simulation.office import Request
+    from tests.simulation.world import World
+
+# Faults that the product means for programming errors: no seed may bring one about.
+NEVER_LOGGED = {
+    "arrival.keep_failed",
+    "call_failed",
+    "courier.failed",
+    "offer.processing_failed",
+    "parcel.processing_failed",
+    "recovery.failed",
+}
+TASKS_AT_REST = 12  # of one node: its loops, their waits and nothing else
+WAITING = (
+    "SELECT state, count(*) FROM delivery"
+    " WHERE state IN ('unsealed', 'queued', 'waiting', 'sending') GROUP BY state"
+)
+DELIVERIES = """
+    SELECT d.message_id, d.document_id, d.recipient, d.to_node, d.state, d.reason,
+           e.data AS envelope, r.data AS receipt, r.leaf, r.proof, r.seal_id
+    FROM delivery d
+    LEFT JOIN delivery_envelope e ON e.message_id = d.message_id AND e.rank = d.envelope_rank
+    LEFT JOIN receipt_got r ON r.message_id = d.message_id AND r.rank = 0
+"""
+RECEIVED = """
+    SELECT i.id, i.message_id, i.sender, i.recipient, i.document_id, i.digest, i.envelope, i.inline,
+           i.leaf, i.proof, i.seal_id, i.operation, b.subject, b.position,
+           g.data AS receipt, g.leaf AS receipt_leaf, g.proof AS receipt_proof,
+           g.seal_id AS receipt_seal
+    FROM incoming i LEFT JOIN inbox b ON b.incoming_id = i.id
+    LEFT JOIN receipt_given g ON g.incoming_id = i.id
+    WHERE i.rank = 0
+"""
+SEQS = """
+    SELECT s.agency, e.to_node, e.epoch, e.seq, e.message_id
+    FROM delivery_envelope e JOIN seal s ON s.id = e.seal_id
+"""
+
+
+class Wire:
+    """What was seen arriving."""
+
+    def __init__(self) -> None:
+        """Has seen nothing."""
+        self._seen: set[tuple[str, str, str]] = set()
+        self._last: dict[tuple[str, str, str, Lane], int] = {}
+        self.disorder: list[tuple[str, str]] = []
+        self.older: list[str] = []
+        self._directories: dict[str, int] = {}
+
+    def directory(self, node: str, version: int) -> None:
+        """Notes the directory that comes into force at a node."""
+        if version < self._directories.get(node, 0):
+            self.older.append(f"I8: {node} took directory {version} after a newer one")
+        self._directories[node] = max(version, self._directories.get(node, 0))
+
+    def batch(self, sender: str, target: str, parcels: Sequence[Parcel]) -> None:
+        """Judges the order of what is offered for the first time."""
+        lane_before = Lane.HOA_TOC
+        for parcel in parcels:
+            envelope = canonical.decode(parcel.envelope.statement, Envelope)
+            key = (sender, target, envelope.message_id)
+            if key in self._seen:
+                continue
+            self._seen.add(key)
+            lane = Lane.of(envelope.urgency)
+            if lane < lane_before:
+                text = f"order: {sender} sent {envelope.urgency} behind {lane_before.name}"
+                self.disorder.append((sender, text))
+            lane_before = max(lane, lane_before)
+            place = (sender, target, envelope.epoch, lane)
+            if envelope.seq <= self._last.get(place, 0):
+                text = f"order: {sender} sent seq {envelope.seq} after {self._last[place]}"
+                self.disorder.append((sender, text))
+            self._last[place] = max(envelope.seq, self._last.get(place, 0))
+
+
+def told(parcels: Sequence[Parcel]) -> str:
+    """A batch in a line of a trace."""
+    words = []
+    for parcel in parcels:
+        envelope = canonical.decode(parcel.envelope.statement, Envelope)
+        offer = "?" if parcel.offer else ""
+        words.append(f"{envelope.message_id[-6:]}/{envelope.urgency}/{envelope.seq}{offer}")
+    return " ".join(words)
+
+
+def waiting(node: "SimulatedNode") -> list[str]:
+    """What has not come to its end at a node."""
+    driver = node.place.disk.driver
+    found = [f"{node.name} {count} {state}" for state, count in driver.execute(WAITING)]
+    unsealed = driver.execute("SELECT count(*) FROM awaiting_receipt").fetchone()[0]
+    effects = driver.execute("SELECT count(*) FROM effect WHERE seal_id IS NULL").fetchone()[0]
+    if unsealed or effects:
+        found.append(f"{node.name} {unsealed} receipts and {effects} effects unsealed")
+    return found
+
+
+def judge(world: "World") -> list[str]:
+    """All that does not hold now that everything is quiet."""
+    return list(_Judge(world).all())
+
+
+class _Judge:
+    def __init__(self, world: "World") -> None:
+        self._world = world
+        self._directory = world.realm.first
+        self._network = world.realm.nation.network
+        self._now = world.nodes[0].place.clock()
+        self._nodes = {node.code: node for node in world.nodes}
+        self._bent = world.restored.keys() | world.copied
+        self._seals = {code: _seals(node) for code, node in self._nodes.items()}
+        self._received = {code: _rows(node, RECEIVED) for code, node in self._nodes.items()}
+        self._deliveries = {code: _rows(node, DELIVERIES) for code, node in self._nodes.items()}
+        self._opened: dict[SignedSeal, Any] = {}
+
+    def all(self) -> Iterator[str]:
+        yield from self._order()
+        yield from self._world.wire.older
+        for request in self._world.requests:
+            yield from self._request(request)
+        for node in self._world.nodes:
+            yield from self._inbox(node)
+            yield from self._journal(node)
+            yield from self._rest(node)
+            yield from node.unexpected
+        yield from self._outboxes()
+        yield from self._places()
+        yield from self._seqs()
+
+    def _order(self) -> Iterator[str]:
+        for sender, text in self._world.wire.disorder:
+            if sender not in self._bent:
+                yield text
+
+    # --- I1, I2
+
+    def _request(self, request: "Request") -> Iterator[str]:
+        if request.acknowledged_at is None:
+            yield f"I7: {request.request_id} was never acknowledged"
+            return
+        restored = self._world.restored.get(request.sender)
+        at_risk = restored is not None and request.acknowledged_at >= restored
+        known = {bytes(row["message_id"]): row for row in self._deliveries[request.sender]}
+        for message_id, code in zip(request.message_ids, request.recipients, strict=True):
+            here = [
+                row
+                for row in self._received[self._owner(code)]
+                if bytes(row["message_id"]) == message_id and row["position"] is not None
+            ]
+            row = known.get(message_id)
+            if at_risk and row is None and not here:
+                continue  # the only disk that had it was put back
+            yield from self._delivery(request, message_id, row, here)
+
+    def _delivery(
+        self, request: "Request", message_id: bytes, row: Any, here: list[Any]
+    ) -> Iterator[str]:
+        what = f"{request.request_id} ({message_id.hex()[-6:]})"
+        if row is None:
+            yield f"I1: {what} was acknowledged and its sender knows nothing of it"
+            return
+        if row["state"] != "delivered":
+            lost_parts = row["reason"] == "PARTS_LOST" and request.sender in self._bent
+            if not lost_parts:
+                yield f"I1: {what} ended {row['state']} {row['reason']}"
+        if len(here) != 1:
+            yield f"I1, I2: {what} is {len(here)} times in the inbox"
+        for found in here:
+            envelope = canonical.decode(found["envelope"], Envelope)
+            digests = tuple(bytes.fromhex(part.sha256) for part in envelope.parts[1:])
+            if digests != request.digests:
+                yield f"I1: {what} has other contents"
+
+    def _inbox(self, node: "SimulatedNode") -> Iterator[str]:
+        rows = [row for row in self._received[node.code] if row["position"] is not None]
+        subjects = Counter((row["sender"], row["recipient"], row["subject"]) for row in rows)
+        for (sender, _, subject), count in subjects.items():
+            if count > 1 and sender.partition(".")[0] not in self._bent:
+                yield f"I2: {subject!r} is {count} times in the inbox of {node.name}"
+        for row in self._received[node.code]:
+            yield from self._visible(node, row)
+
+    # --- I3
+
+    def _visible(self, node: "SimulatedNode", row: Any) -> Iterator[str]:
+        what = f"{node.name} {bytes(row['message_id']).hex()[-6:]}"
+        seals = self._seals[node.code]
+        try:
+            sealed = SealedStatement(
+                row["envelope"], row["leaf"], unpack_proof(row["proof"]), seals[row["seal_id"]]
+            )
+            self._verify(sealed)
+            envelope = canonical.decode(row["envelope"], Envelope)
+            if sha256(row["envelope"]).digest() != row["digest"]:
+                yield f"I3: {what} has another digest than its envelope"
+            if row["receipt"] is None:
+                yield f"I3, I4: {what} has no receipt"
+                return
+            receipt = SealedStatement(
+                row["receipt"],
+                row["receipt_leaf"],
+                unpack_proof(row["receipt_proof"]),
+                seals[row["receipt_seal"]],
+            )
+            if self._verify(receipt) != node.code:
+                yield f"I3: the receipt of {what} is sealed by another"
+        except EdocError as error:
+            yield f"I3: {what} does not verify: {error.message}"
+            return
+        yield from self._parts(node, envelope, row, what)
+
+    def _parts(
+        self, node: "SimulatedNode", envelope: Envelope, row: Any, what: str
+    ) -> Iterator[str]:
+        offset = 0
+        for part in envelope.parts:
+            if part.size <= INLINE_PART_BYTES:
+                content = row["inline"][offset : offset + part.size]
+                offset += part.size
+            else:
+                content = node.place.disk.parts.stored.get(part.sha256, b"")
+            if sha256(content).hexdigest() != part.sha256:
+                yield f"I3: part {part.index} of {what} is not what was sealed"
+
+    def _verify(self, sealed: SealedStatement) -> str:
+        """Verifies a statement; returns who sealed it."""
+        if sealed.seal not in self._opened:
+            self._opened[sealed.seal] = open_seal(
+                sealed.seal, self._directory, network=self._network, at=self._now
+            )
+        seal = self._opened[sealed.seal]
+        check_membership(seal.seal, sealed.statement, sealed.leaf, sealed.proof)
+        return str(seal.seal.signer)
+
+    # --- I4
+
+    def _outboxes(self) -> Iterator[str]:
+        for code, rows in self._deliveries.items():
+            for row in rows:
+                if row["state"] in ("delivered", "rejected"):
+                    yield from self._delivered(code, row)
+
+    def _delivered(self, code: str, row: Any) -> Iterator[str]:
+        what = f"{code} {bytes(row['message_id']).hex()[-6:]}"
+        if row["receipt"] is None:
+            yield f"I4: {what} is {row['state']} without a receipt"
+            return
+        seal = self._seals[code][row["seal_id"]]
+        try:
+            signer = self._verify(
+                SealedStatement(row["receipt"], row["leaf"], unpack_proof(row["proof"]), seal)
+            )
+        except EdocError as error:
+            yield f"I4: the receipt of {what} does not verify: {error.message}"
+            return
+        receipt = canonical.decode(row["receipt"], Receipt)
+        if receipt.envelope != sha256(row["envelope"]).hexdigest():
+            yield f"I4: the receipt of {what} is for another envelope"
+        theirs = [
+            item
+            for item in self._received[signer]
+            if item["message_id"] == row["message_id"] and item["sender"] == receipt.to
+        ]
+        if len(theirs) != 1:
+            yield f"I4: {what} has a receipt, and its recipient has {len(theirs)} of it"
+        elif signer not in self._bent and theirs[0]["receipt"] != row["receipt"]:
+            yield f"I4: the receipt of {what} is not the one that its recipient stored"
+
+    # --- I5
+
+    def _journal(self, node: "SimulatedNode") -> Iterator[str]:
+        with _reading(node) as connection:
+            report = verify_journal(
+                read_journal(connection, node.code),
+                read_openings(connection, node.code),
+                agency=node.code,
+                network=self._network,
+                keys=seal_keys(self._directory, node.code),
+            )
+        allowed = {JournalVerdict.SOUND}
+        if node.code in self._bent:
+            allowed.add(JournalVerdict.TAIL_LOST)
+        if report.verdict not in allowed:
+            found = "; ".join(f"{item.index} {item.why}" for item in report.findings[:3])
+            yield f"I5: the journal of {node.name} is {report.verdict}: {found}"
+
+    def _places(self) -> Iterator[str]:
+        """No two seals for a place, and every seal that peers hold is in its maker's journal."""
+        known: dict[tuple[str, str, int], bytes] = {}
+        own = {code: {seal.data for seal in seals.values()} for code, seals in self._seals.items()}
+        for holder, seals in self._seals.items():
+            for signed in seals.values():
+                seal = canonical.decode(signed.data, Seal)
+                place = (seal.signer, seal.epoch, seal.index)
+                if known.setdefault(place, signed.data) != signed.data:
+                    yield f"I5: {seal.signer} sealed twice at {seal.index} of {seal.epoch[-6:]}"
+                bent = seal.signer in self._bent
+                if signed.data not in own[seal.signer] and not bent:
+                    yield (
+                        f"I5: {holder} holds seal {seal.index} of {seal.epoch[-6:]} that the "
+                        f"journal of {seal.signer} has not"
+                    )
+
+    def _seqs(self) -> Iterator[str]:
+        given: dict[tuple, bytes] = {}
+        for node in self._world.nodes:
+            rows = node.place.disk.driver.execute(SEQS).fetchall()
+            for agency, to_node, epoch, seq, message_id in rows:
+                if agency == node.code:
+                    place = (agency, to_node, seq) + ((epoch,) if agency in self._bent else ())
+                    if given.setdefault(place, message_id) != message_id:
+                        yield f"seq: {agency} gave seq {seq} to {to_node} twice"
+            for row in self._received[node.code]:
+                envelope = canonical.decode(row["envelope"], Envelope)
+                agency = row["sender"].partition(".")[0]
+                epoch = (uuid_bytes(envelope.epoch),) if agency in self._bent else ()
+                place = (agency, envelope.to_node, envelope.seq, *epoch)
+                if given.setdefault(place, row["message_id"]) != row["message_id"]:
+                    yield f"seq: {node.name} got seq {envelope.seq} of {agency} twice"
+
+    # --- I6, I8, I9
+
+    def _rest(self, node: "SimulatedNode") -> Iterator[str]:
+        left = [key for key in node.place.disk.parts.staging if not key.startswith("submit-")]
+        if left:
+            yield f"I6: {node.name} has {len(left)} growing parts left: {sorted(left)[:3]}"
+        if node.life is None:
+            yield f"I7: {node.name} is down"
+            return
+        if node.life.process.tasks > TASKS_AT_REST:
+            yield f"I9: {node.name} has {node.life.process.tasks} tasks at rest"
+        calls = [
+            call.path
+            for call in self._world.network.calls()
+            if call.client == node.place.address and "Directory" not in call.path
+        ]
+        if calls:
+            yield f"I9: {node.name} has open calls at rest: {calls}"
+
+    @staticmethod
+    def _owner(code: str) -> str:
+        return code.partition(".")[0]
+
+
+def _rows(node: "SimulatedNode", query: str) -> list[sqlite3.Row]:
+    cursor = node.place.disk.driver.cursor()
+    cursor.row_factory = sqlite3.Row
+    return cursor.execute(query).fetchall()
+
+
+def _seals(node: "SimulatedNode") -> dict[int, SignedSeal]:
+    rows = node.place.disk.driver.execute("SELECT id, data, signature FROM seal").fetchall()
+    return {row[0]: SignedSeal(row[1], row[2]) for row in rows}
+
+
+@contextmanager
+def _reading(node: "SimulatedNode") -> Iterator[Any]:
+    connection = node.place.disk.connection
+    with connection.begin() as snapshot:
+        yield connection
+        snapshot.rollback()

@@ -1,0 +1,174 @@
+"""Offices: hand documents in until they are acknowledged, accept some of what they received.
+
+What they were told is the history by which a run is judged.
+"""
+
+import asyncio
+import contextvars
+import random
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Any
+
+from edoccore.errors import EdocError
+from edoccore.signing.records import DocumentState
+from edoccore.signing.statements import Urgency
+from edocnode.domain.decisions import plan_decision
+from edocnode.domain.model import DocumentId, MessageId, SubmissionResult
+from edocnode.domain.office import (
+    DeclaredPart,
+    SubmitHeader,
+    admit,
+    build_record,
+    build_submission,
+    is_inline,
+    new_id,
+)
+from edocnode.domain.office_model import Decision, PageRequest
+from tests.simulation.loop import PROCESS
+from tests.simulation.node import Life, SimulatedNode
+
+LANES = [Urgency.NORMAL] * 5 + [Urgency.KHAN, Urgency.THUONG_KHAN, Urgency.HOA_TOC]
+LARGE_SHARE = 0.08
+LARGE_BYTES = (200_000, 1_500_000)
+SMALL_BYTES = (10, 600)
+RETRY_S = 2.0
+
+
+@dataclass
+class Request:
+    """One document that an office hands in.
+
+    Attributes:
+        acknowledged_at: Seconds; None while the office waits.
+        life: Number of the node's life that acknowledged.
+        lost: The acknowledging node's disk was put back to a time before it.
+    """
+
+    sender: str
+    recipients: tuple[str, ...]
+    request_id: str
+    urgency: Urgency
+    contents: tuple[bytes, ...]
+    acknowledged_at: float | None = None
+    life: int = 0
+    document_id: bytes = b""
+    message_ids: tuple[bytes, ...] = ()
+    answers: list[bytes] = field(default_factory=list)
+    lost: bool = False
+
+    @property
+    def digests(self) -> tuple[bytes, ...]:
+        """Of its contents."""
+        return tuple(sha256(content).digest() for content in self.contents)
+
+
+def make_request(chance: random.Random, sender: str, others: list[str], number: int) -> Request:
+    """A document as a seed wants it."""
+    several = chance.random() < 0.15
+    recipients = chance.sample(others, min(len(others), 2 if several else 1))
+    size = LARGE_BYTES if chance.random() < LARGE_SHARE else SMALL_BYTES
+    contents = [chance.randbytes(chance.randint(*size)) for _ in range(chance.randint(1, 2))]
+    named = [f"{code}.1" if chance.random() < 0.1 else code for code in recipients]
+    return Request(
+        sender, tuple(named), f"{sender}-{number}", chance.choice(LANES), tuple(contents)
+    )
+
+
+async def hand_in(node: SimulatedNode, request: Request, chance: random.Random) -> None:
+    """Asks until the node acknowledges; always the same request."""
+    loop = asyncio.get_running_loop()
+    while request.acknowledged_at is None:
+        life = node.life
+        if life is not None:
+            result = await _in_life(life, _submit(life, request, chance))
+            if isinstance(result, SubmissionResult):
+                request.acknowledged_at = loop.time()
+                request.life = node.lives
+                request.document_id = result.document_id
+                request.message_ids = tuple(item[0] for item in result.deliveries)
+                request.answers.append(result.document_id)
+                return
+        await asyncio.sleep(chance.random() * RETRY_S)
+
+
+async def accept_some(node: SimulatedNode, chance: random.Random) -> None:
+    """A clerk looks at the inbox and accepts some of what is new."""
+    if (life := node.life) is not None:
+        await _in_life(life, _accept(life, chance))
+
+
+async def _submit(life: Life, request: Request, chance: random.Random) -> SubmissionResult:
+    agency, clock = life.place.agency, life.place.clock
+    header = SubmitHeader(
+        request_id=request.request_id,
+        sender="",
+        recipients=request.recipients,
+        urgency=request.urgency,
+        record_size=1,
+        parts=tuple(
+            DeclaredPart(name=f"{number}.pdf", media_type="", size=len(content))
+            for number, content in enumerate(request.contents, 1)
+        ),
+        lifetime=None,
+    )
+    admitted = admit(header, life.directory, agency.code, now=clock())
+    document_id = DocumentId(new_id(clock(), chance.randbytes(10)))
+    fields = f'{{"subject":"Thử {request.request_id}"}}'.encode()
+    record = build_record(admitted, fields, network=agency.network, document_id=document_id)
+    for number, content in enumerate(request.contents, 1):
+        if not is_inline(len(content)):
+            await asyncio.to_thread(_store, life, f"submit-{document_id.hex()}-{number}", content)
+    submission = build_submission(
+        admitted,
+        record,
+        request.digests,
+        fields_digest=sha256(fields).digest(),
+        document_id=document_id,
+        message_ids=[MessageId(new_id(clock(), chance.randbytes(10))) for _ in admitted.recipients],
+        inline=b"".join([record.data, *(item for item in request.contents if len(item) <= 65536)]),
+    )
+    kept = await life.store.submit(submission)
+    life.sealer.wake()
+    return kept
+
+
+def _store(life: Life, key: str, content: bytes) -> None:
+    staging = life.blobs.open_staging(key)
+    staging.append(content)
+    life.blobs.finish(staging, sha256(content).hexdigest(), size_bytes=len(content))
+
+
+async def _accept(life: Life, chance: random.Random) -> None:
+    page = await life.office.inbox(PageRequest(limit=20, state=DocumentState.RECEIVED.value))
+    for entry in page.entries:
+        if chance.random() > 0.3:
+            continue
+        clock = life.place.clock
+        plan = plan_decision(
+            entry,
+            Decision(state=DocumentState.ACCEPTED, actor="Văn thư"),
+            life.directory,
+            agency=life.place.agency.code,
+            message_id=MessageId(new_id(clock(), chance.randbytes(10))),
+            now=clock(),
+        )
+        await life.office.decide(plan, chance.randbytes(16))
+        life.sealer.wake()
+
+
+async def _in_life(life: Life, work: Coroutine[Any, Any, Any]) -> Any:
+    """Runs work inside a process; None when the process died or refused."""
+    context = contextvars.copy_context()
+    context.run(PROCESS.set, life.process)
+    task = asyncio.get_running_loop().create_task(work, context=context)
+    await asyncio.wait({task})
+    if task.cancelled():
+        return None
+    error = task.exception()
+    if error is None:
+        return task.result()
+    if not life.process.alive or isinstance(error, EdocError):
+        return None
+    raise error

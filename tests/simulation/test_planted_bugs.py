@@ -1,0 +1,20 @@
+"""The simulation finds each planted bug within a few seeds: so it would find the next one too."""
+
+import pytest
+
+from tests.simulation.planted import PLANTED, SEEDS
+from tests.simulation.world import Plan, simulate
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("bug", PLANTED)
+def test_planted_bug_is_found(bug: str) -> None:
+    planted = PLANTED[bug]
+    for seed in range(SEEDS):
+        report = simulate(Plan(seed=seed, kinds=planted.kinds))
+        seen = [text for text in report.violations if text.startswith(planted.seen)]
+        if seen:
+            print(f"{bug}: found by seed {seed}, the {seed + 1}. of at most {SEEDS}: {seen[0]}")
+            return
+    pytest.fail(f"{bug}: not found by {SEEDS} seeds")

@@ -1,0 +1,57 @@
+"""Seeds hold, replay identically, and a nation of a hundred nodes works in one process."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.architecture.repository import ROOT
+from tests.simulation.world import Plan, nation_plan, simulate
+
+SEEDS = int(os.environ.get("EDOC_SIMULATION_SEEDS", "24"))
+FIRST = int(os.environ.get("EDOC_SIMULATION_FIRST", "0"))
+NATION = 100
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("seed", range(FIRST, FIRST + SEEDS))
+def test_nothing_acknowledged_is_lost_doubled_or_altered_by_any_fault(seed: int) -> None:
+    report = simulate(Plan(seed=seed))
+    assert report.documents > 0
+    assert report.violations == [], _told(report.seed, report.trace)
+
+
+def test_a_seed_replays_identically_in_any_process() -> None:
+    """Each process has its own keys and its own hashes of strings: neither decides anything."""
+    here = simulate(Plan(seed=9, nodes=4)).trace
+    assert simulate(Plan(seed=9, nodes=4)).trace == here
+    command = [sys.executable, "-m", "tests.simulation", "--seed", "9", "--nodes", "4", "--trace"]
+    for hash_seed in ("1", "2"):
+        done = subprocess.run(
+            command,
+            cwd=ROOT,
+            env=os.environ | {"PYTHONHASHSEED": hash_seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert done.stdout.splitlines()[: len(here)] == here
+
+
+def test_two_seeds_differ() -> None:
+    assert simulate(Plan(seed=1)).trace != simulate(Plan(seed=2)).trace
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_nation_of_a_hundred_nodes_delivers_everything() -> None:
+    report = simulate(nation_plan(0, NATION, documents=2))
+    assert report.documents == 2 * NATION
+    assert report.violations == []
+
+
+def _told(seed: int, trace: list[str]) -> str:
+    """What a developer needs to see: the trace, and how to run it again."""
+    print("\n".join(trace))
+    return f"python -m tests.simulation --seed {seed} --trace"
