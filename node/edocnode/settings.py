@@ -4,6 +4,7 @@ Every key can be given as ``EDOCNODE_<KEY>`` in the environment. Who the node is
 keys) is no setting; it is made by ``init`` and lies in the data folder.
 """
 
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal
@@ -31,6 +32,7 @@ class NodeSettings(ProgramSettings):
         patience_s: Seconds after which a calling node is cut off that says nothing, or sends less
             than 64 KiB of a part; 0.1 to 3600.
         staging_quota_gib: GiB of unfinished documents that one agency may have here.
+        peer_weights: How many times the share of others an agency has here, by code; 1 to 100.
         log_level: Least important event that is logged.
         log_format: ``text`` for people, ``json`` for collectors.
     """
@@ -42,6 +44,7 @@ class NodeSettings(ProgramSettings):
     patience_s: Annotated[float, Field(ge=0.1, le=3600)] = 60
     scrub_mib_s: Annotated[float, Field(ge=0.1, le=10_000)] = 4
     staging_quota_gib: Annotated[int, Field(ge=1, le=100_000)] = 64
+    peer_weights: Mapping[str, Annotated[int, Field(ge=1, le=100)]] = Field(default_factory=dict)
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["text", "json"] = "text"
 
@@ -69,6 +72,10 @@ class NodeSettings(ProgramSettings):
     def scrub_bytes_per_second(self) -> int:
         """Bytes of stored parts that are read to find damage, in a second."""
         return int(self.scrub_mib_s * (1 << 20))
+
+    def weight(self, agency: str) -> int:
+        """How many times the share of others an agency has."""
+        return self.peer_weights.get(agency, 1)
 
     def database_url(self, sqlite_file: Path) -> str:
         """The database to open.

@@ -387,8 +387,12 @@ class BlobFolder:
                 status = entry.stat(follow_symlinks=False)
                 yield Staged(entry.name, status.st_size, status.st_mtime)
 
-    def reserve(self, size_bytes: int) -> None:
+    def reserve(self, size_bytes: int, *, reserves: float = 1) -> None:
         """Checks that so many bytes fit besides the reserve of this disk; takes nothing.
+
+        Args:
+            size_bytes: What is to be written.
+            reserves: How many times the reserve stays free.
 
         Raises:
             DiskFullError: They do not.
@@ -398,7 +402,7 @@ class BlobFolder:
         if reserve is None:
             share = status.f_blocks * status.f_frsize // RESERVE_SHARE
             reserve = min(max(share, MIN_RESERVE_BYTES), MAX_RESERVE_BYTES)
-        room = status.f_bavail * status.f_frsize - reserve
+        room = status.f_bavail * status.f_frsize - int(reserve * reserves)
         if size_bytes > room:
             raise DiskFullError(
                 f"{size_bytes} bytes do not fit: {max(room, 0)} are free on the disk of "

@@ -18,6 +18,7 @@ from cryptography import x509
 from edoccore.errors import PeerNotTrustedError, PeerUnreachableError
 from edoccore.identity.certificate import UNREADABLE
 from edockit.grpc_server import (
+    FLOW_CONTROL,
     IDENTITY_COMPRESSION_ONLY,
     KEEPALIVE_TIME_MS,
     KEEPALIVE_TIMEOUT_MS,
@@ -43,6 +44,7 @@ _OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.initial_reconnect_backoff_ms", MIN_RECONNECT_MS),
     ("grpc.min_reconnect_backoff_ms", MIN_RECONNECT_MS),
     ("grpc.max_reconnect_backoff_ms", MAX_RECONNECT_MS),
+    *FLOW_CONTROL,
 )
 _KEEPALIVE: tuple[tuple[str, int], ...] = (
     ("grpc.keepalive_time_ms", KEEPALIVE_TIME_MS),

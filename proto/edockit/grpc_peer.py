@@ -10,6 +10,7 @@ and answered as an internal fault without its text.
 
 from __future__ import annotations  # gRPC types are generic for the type checker only
 
+import asyncio
 import contextlib
 import functools
 import inspect
@@ -17,19 +18,51 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextvars import ContextVar
 from functools import lru_cache
-from typing import Any, NoReturn, TypeAlias, TypeVar, cast
+from typing import Any, NoReturn, Protocol, TypeAlias, TypeVar, cast
 
 import grpc
 import structlog
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from edoccore.errors import EdocError, PeerNotTrustedError, StorageFailedError
+from edoccore.errors import (
+    EdocError,
+    HelloMissingError,
+    LimitExceededError,
+    PeerNotTrustedError,
+    QuotaError,
+    RequestInvalidError,
+    StorageFailedError,
+)
 from edoccore.wire.status import abort_status
+from edockit.connections import cut_connection
 
 AuthContext = Mapping[str, Iterable[bytes]]  # as gRPC gives it: names to values
 PeerCheck = Callable[[AuthContext], object]  # returns who it is, raises PeerNotTrustedError
 Identity = TypeVar("Identity")
+
+
+class CallGate(Protocol):
+    """Decides how many calls each caller may make; knows what a caller is, this module does not."""
+
+    def enter(self, identity: object, call: str) -> None:
+        """Admits a call by its method's short name; ``leave`` follows.
+
+        Raises:
+            QuotaError: The caller may not make it now.
+        """
+
+    def leave(self, identity: object, call: str) -> None:
+        """Notes that an admitted call has ended."""
+
+    def fault(self, identity: object) -> bool:
+        """Notes a call that its caller broke off, that was wrong, or that was not admitted.
+
+        Returns:
+            True when the caller's connection shall be cut.
+        """
+
+
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"  # interceptors serve every message type
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 Behaviour: TypeAlias = Any  # four shapes of function, told apart when they are wrapped
@@ -38,6 +71,8 @@ TLS_VERSION_KEY = "ssl_tls_version"
 KNOWN_CERTIFICATES = 8_192  # of callers, looked at once each; a nation has some thousands
 CERTIFICATE_KEY = "x509_pem_cert"
 TLS13 = b"TLSv1.3"
+REQUEST_WAIT_S = 10.0  # for the one request of a call that has begun
+_FAULTS = (QuotaError, RequestInvalidError, LimitExceededError, HelloMissingError)
 _TLS_USAGES = {ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH}
 
 _log = structlog.get_logger(__name__)
@@ -113,15 +148,18 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         self,
         check: PeerCheck | None = None,
         *,
+        gate: CallGate | None = None,
         on_failure: Callable[[StorageFailedError], None] | None = None,
     ) -> None:
         """Takes the program's check; None on a socket where the system decides who may connect.
 
         Args:
             check: Run for each call and for each message that arrives or leaves on a stream.
+            gate: Asked before the first message of a call is read; only with a check.
             on_failure: Called when the disk failed in a call: the program must not go on.
         """
         self._check = check
+        self._gate = gate
         self._on_failure = on_failure
 
     async def intercept_service(
@@ -134,14 +172,19 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         if handler is None:
             return None
         behaviour = _behaviour(handler)
+        if self._gate is not None and not handler.request_streaming:
+            behaviour = _as_stream(behaviour)
+            handler = _rebuilt(handler, behaviour, always_stream=True)
+        call = handler_call_details.method.rpartition("/")[2]
         if inspect.isasyncgenfunction(behaviour):
-            return _rebuilt(handler, self._around_generator(behaviour))
-        return _rebuilt(handler, self._around_coroutine(behaviour))
+            return _rebuilt(handler, self._around_generator(behaviour, call))
+        return _rebuilt(handler, self._around_coroutine(behaviour, call))
 
-    def _around_coroutine(self, behaviour: Behaviour) -> Behaviour:
+    def _around_coroutine(self, behaviour: Behaviour, call: str) -> Behaviour:
         async def guarded(request: object, context: Context) -> object:
             try:
-                return await behaviour(self._admit(request, context), context)
+                with self._admitted(request, context, call) as checked:
+                    return await behaviour(checked, context)
             except grpc.aio.AbortError:
                 raise
             except Exception as error:  # noqa: BLE001 - top of a call
@@ -150,15 +193,15 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
         return guarded
 
-    def _around_generator(self, behaviour: Behaviour) -> Behaviour:
+    def _around_generator(self, behaviour: Behaviour, call: str) -> Behaviour:
         async def guarded(request: object, context: Context) -> AsyncIterator[object]:
             try:
-                answers = behaviour(self._admit(request, context), context)
-                async with contextlib.aclosing(answers):
-                    async for answer in answers:
-                        if self._check is not None:
-                            check_peer_again()
-                        yield answer
+                with self._admitted(request, context, call) as checked:
+                    async with contextlib.aclosing(behaviour(checked, context)) as answers:
+                        async for answer in answers:
+                            if self._check is not None:
+                                check_peer_again()
+                            yield answer
             except grpc.aio.AbortError:
                 raise
             except Exception as error:  # noqa: BLE001 - top of a call
@@ -166,16 +209,36 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 await _abort(context, error)
 
         return guarded
+
+    @contextlib.contextmanager
+    def _admitted(self, request: object, context: Context, call: str) -> Iterator[object]:
+        """Lets a caller in who is known and asks for no more than it may."""
+        if self._check is None:
+            yield request
+            return
+        checked = self._admit(request, context, self._check)
+        if self._gate is None:
+            yield checked
+            return
+        identity = _identity.get()
+        try:
+            self._gate.enter(identity, call)
+            try:
+                yield checked
+            finally:
+                self._gate.leave(identity, call)
+        except (asyncio.CancelledError, GeneratorExit, *_FAULTS):
+            if self._gate.fault(identity):
+                cut_connection(context.peer())
+            raise
 
     def _report(self, error: Exception) -> None:
         if self._on_failure is not None and isinstance(error, StorageFailedError):
             self._on_failure(error)
 
-    def _admit(self, request: object, context: Context) -> object:
+    def _admit(self, request: object, context: Context, check: PeerCheck) -> object:
         """Checks the caller; returns the request, a stream of them checked message by message."""
-        if self._check is None:
-            return request
-        recheck = functools.partial(self._check, context.auth_context())
+        recheck = functools.partial(check, context.auth_context())
         _identity.set(recheck())
         _recheck.set(recheck)
         if isinstance(request, AsyncIterator):
@@ -259,7 +322,32 @@ def _behaviour(handler: Handler) -> Behaviour:
     return next((kind for kind in kinds if kind is not None), None) or handler.stream_stream
 
 
-def _rebuilt(handler: Handler, behaviour: Behaviour) -> Handler:
+def _as_stream(behaviour: Behaviour) -> Behaviour:
+    """Gives a call of one request the form of one with many, which begins before it is read.
+
+    On the wire they are the same. So a caller is judged, and calls that it breaks off at once are
+    counted, without its request.
+    """
+
+    async def streamed(requests: AsyncIterator[object], context: Context) -> AsyncIterator[object]:
+        try:
+            async with asyncio.timeout(REQUEST_WAIT_S):
+                request = await anext(requests, None)
+        except TimeoutError:
+            raise LimitExceededError("The request did not come in time.") from None
+        if request is None:
+            raise RequestInvalidError("The call ended before its request.")
+        if not inspect.isasyncgenfunction(behaviour):
+            yield await behaviour(request, context)
+            return
+        async with contextlib.aclosing(behaviour(request, context)) as answers:
+            async for answer in answers:
+                yield answer
+
+    return streamed
+
+
+def _rebuilt(handler: Handler, behaviour: Behaviour, *, always_stream: bool = False) -> Handler:
     """Returns the same handler around another function."""
     builders = {
         (False, False): grpc.unary_unary_rpc_method_handler,
@@ -267,7 +355,8 @@ def _rebuilt(handler: Handler, behaviour: Behaviour) -> Handler:
         (True, False): grpc.stream_unary_rpc_method_handler,
         (True, True): grpc.stream_stream_rpc_method_handler,
     }
-    build: Any = builders[bool(handler.request_streaming), bool(handler.response_streaming)]
+    kind = (bool(handler.request_streaming), bool(handler.response_streaming))
+    build: Any = builders[(True, True) if always_stream else kind]
     rebuilt: Handler = build(
         behaviour,
         request_deserializer=handler.request_deserializer,

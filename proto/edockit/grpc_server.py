@@ -13,7 +13,8 @@ from typing import Any, Protocol
 import grpc
 
 from edoccore.errors import AddressInUseError, EdocError, SettingsError, StorageFailedError
-from edockit.grpc_peer import CallInterceptor, PeerCheck, SynchronousCallInterceptor
+from edockit.connections import connections_allowed
+from edockit.grpc_peer import CallGate, CallInterceptor, PeerCheck, SynchronousCallInterceptor
 from edockit.grpc_tls import TlsProvider
 
 MAX_MESSAGE_BYTES = 1024 * 1024  # either direction; over it the call ends at the 5-byte header
@@ -22,7 +23,7 @@ ABSOLUTE_MAX_METADATA_BYTES = 16_384
 # A raw HTTP/2 attacker opening 10,000 streams a second costs an honest caller 23 ms (99th
 # percentile) at 32, and 390 ms with errors at the default.
 MAX_STREAMS_PER_CONNECTION = 32
-MAX_CONNECTIONS = 4_096
+MAX_CONNECTIONS = 4_096  # fewer where the system gives fewer file descriptors
 MAX_PENDING_REQUESTS = 1_024  # accepted by the connection, not yet by a thread or task
 IDENTITY_COMPRESSION_ONLY = 1  # bit set; gzip of 512 MiB of zeros is refused, unread
 HANDSHAKE_TIMEOUT_MS = 10_000
@@ -38,11 +39,18 @@ KEEPALIVE_TIMEOUT_MS = 2_000
 PING_TIMEOUT_MS = 2_500  # without it, 60 s go by before a ping without an answer ends it
 MIN_PING_INTERVAL_MS = 1_000  # callers ping each 2 s
 MAX_PING_STRIKES = 5
+# gRPC measures the line and lets a peer run ahead by as much; on a busy machine it measured 4 GB,
+# which one flooding peer then had in memory here.
+UNREAD_BYTES = 2 * 1024 * 1024  # of one stream; 60 MB/s at a delay of 30 ms
 STOP_GRACE_S = 8.0  # for calls under way when the program ends
 REGISTRY_THREADS = 16
 
 Option = tuple[str, int]
 
+FLOW_CONTROL: tuple[Option, ...] = (
+    ("grpc.http2.bdp_probe", 0),
+    ("grpc.http2.lookahead_bytes", UNREAD_BYTES),
+)
 SERVER_OPTIONS: tuple[Option, ...] = (
     ("grpc.so_reuseport", 0),  # else a second program would share the address unnoticed
     ("grpc.max_concurrent_streams", MAX_STREAMS_PER_CONNECTION),
@@ -63,6 +71,7 @@ SERVER_OPTIONS: tuple[Option, ...] = (
     ("grpc.http2.min_ping_interval_without_data_ms", MIN_PING_INTERVAL_MS),
     ("grpc.http2.max_ping_strikes", MAX_PING_STRIKES),
     ("grpc.http2.max_pings_without_data", 0),  # 0: as many as keepalive needs
+    *FLOW_CONTROL,
 )
 # The office's programs on this machine are trusted to hold a connection as long as they like, and
 # one document-management system hands in many documents at once.
@@ -89,6 +98,7 @@ class _Server(Protocol):
 def peer_server(
     check: PeerCheck,
     *,
+    gate: CallGate | None = None,
     options: Sequence[tuple[str, Any]] = (),
     on_failure: Callable[[StorageFailedError], None] | None = None,
 ) -> grpc.aio.Server:
@@ -96,12 +106,14 @@ def peer_server(
 
     Args:
         check: Who may call, run on every call and message.
+        gate: How much each caller may call; None: no bound but those of a connection.
         options: Replace or add to ``SERVER_OPTIONS``.
         on_failure: See ``CallInterceptor``.
     """
+    room = ("grpc.max_allowed_incoming_connections", connections_allowed(MAX_CONNECTIONS))
     return grpc.aio.server(
-        interceptors=[CallInterceptor(check, on_failure=on_failure)],
-        options=_merged(SERVER_OPTIONS, options),
+        interceptors=[CallInterceptor(check, gate=gate, on_failure=on_failure)],
+        options=_merged(SERVER_OPTIONS, [room, *options]),
     )
 
 

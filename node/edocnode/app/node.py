@@ -32,6 +32,7 @@ from edocnode.app.announcing import announce
 from edocnode.app.evidence import EvidenceDesk, seal_signer
 from edocnode.app.parts import SealingContext, SealingParts, open_sealing
 from edocnode.app.repair import Reckoning, Repair, build_reckoning, build_repair
+from edocnode.domain.quotas import CallQuotas
 from edocnode.rpc.directory import GrpcSources
 from edocnode.rpc.joining import load_or_fetch
 from edocnode.rpc.local import LocalParts, register_local
@@ -45,6 +46,7 @@ from edocnode.workers.answers import AnswerReader
 from edocnode.workers.courier import CourierParts
 from edocnode.workers.delivery import Dispatcher
 from edocnode.workers.directory import DirectoryKeeper
+from edocnode.workers.fair_service import FairService
 from edocnode.workers.greeting import Greeter
 from edocnode.workers.parts import PartShelf
 from edocnode.workers.receiving import ReceivingDesk
@@ -54,6 +56,7 @@ from edocnode.workers.sealer import SealerState
 from edocnode.workers.service import NodeService
 from edocnode.workers.sessions import Sessions
 from edocnode.workers.staging import Staging
+from edocnode.workers.suspensions import Suspensions
 
 DRAIN = timedelta(seconds=5)  # calls under way may finish within it
 SWEEP_EVERY = timedelta(minutes=10)
@@ -104,6 +107,7 @@ class Workers:
     scheduler: Scheduler
     repair: Repair
     reckoning: Reckoning
+    suspensions: Suspensions
 
 
 async def serve(
@@ -196,6 +200,7 @@ def _workers(ground: Ground) -> Workers:
     reckoning.connect(sessions, ground.sealing.sealer)
     service = _service(ground, sessions, desk, staging, shelf)
     scheduler = Scheduler(schedule=store, sealer=ground.sealing.sealer, clock=ground.clock)
+    suspensions = Suspensions(CallQuotas(ground.settings.weight), store, ground.clock)
     return Workers(
         sessions,
         dispatcher,
@@ -207,6 +212,7 @@ def _workers(ground: Ground) -> Workers:
         scheduler,
         repair,
         reckoning,
+        suspensions,
     )
 
 
@@ -327,9 +333,14 @@ async def _servers(
     patience = ground.settings.patience
     handshake = ("grpc.server_handshake_timeout_ms", _handshake_ms(patience))
     peers = peer_server(
-        lambda context: _peer(ground, context), options=[handshake], on_failure=on_failure
+        lambda context: _peer(ground, context),
+        gate=workers.suspensions,
+        options=[handshake],
+        on_failure=on_failure,
     )
-    exchange = register_exchange(peers, workers.service, ground.directory, patience=patience)
+    weight = ground.settings.weight
+    service = FairService(workers.service, workers.blobs, weight=weight, on_failure=on_failure)
+    exchange = register_exchange(peers, service, ground.directory, patience=patience)
     local = office_server(on_failure)
     place = register_local(local, _local_parts(ground, workers))
     host, _, _ = ground.settings.listen.rpartition(":")
@@ -343,6 +354,7 @@ async def _servers(
     finally:
         exchange.drain()
         await asyncio.gather(peers.stop(DRAIN.total_seconds()), local.stop(DRAIN.total_seconds()))
+        await service.stop()
         remove_socket(ground.folder.path)
 
 
@@ -389,6 +401,7 @@ def _start(ground: Ground, workers: Workers, where: Ready) -> list[asyncio.Task[
         workers.dispatcher.run(),
         workers.scheduler.run(),
         _announce(ground, workers, address),
+        workers.suspensions.run(),
         _sweep(workers.staging),
         *workers.repair.jobs(),
         *workers.reckoning.jobs(),

@@ -5,9 +5,11 @@ each message; what a parcel deserves is decided elsewhere.
 """
 
 import asyncio
+import functools
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any, Generic, TypeVar
+from weakref import WeakValueDictionary
 
 import grpc
 
@@ -36,6 +38,7 @@ from edocnode.rpc.messages import (
 )
 
 BATCHES_AT_ONCE = 4  # of one stream; more wait, which slows the sender down
+BATCHES_OF_AGENCY = 8  # of all its streams; refusing more would cost this node as much
 HELLO_WAIT = timedelta(seconds=10)  # for the first message of a stream
 READ_WAIT = timedelta(seconds=60)  # for the caller to take an answer
 STEP_BYTES = 64 * 1024  # of a part, that must come each time patience begins anew
@@ -58,6 +61,7 @@ class ExchangeServicer(services.ExchangeServiceServicer):
         self._service = service
         self._patience = patience
         self._stopping = asyncio.Event()
+        self._places: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
 
     def drain(self) -> None:
         """Ends streams once the batches under way are answered; called before the server stops."""
@@ -169,6 +173,8 @@ class ExchangeServicer(services.ExchangeServiceServicer):
         context: DeliverContext,
         tasks: asyncio.TaskGroup,
     ) -> None:
+        all_places = asyncio.Semaphore(BATCHES_OF_AGENCY)
+        all_places = self._places.setdefault(session.agency, all_places)
         places = asyncio.Semaphore(BATCHES_AT_ONCE)
         writing = asyncio.Lock()
         while (request := await reader.next(self._patience)) is not None:
@@ -176,8 +182,10 @@ class ExchangeServicer(services.ExchangeServiceServicer):
             if request.WhichOneof("kind") != "batch":
                 raise RequestInvalidError("A stream has one hello, then only batches.")
             await places.acquire()
+            await all_places.acquire()
             task = tasks.create_task(self._work(request.batch, session, context, writing))
-            task.add_done_callback(lambda _: places.release())
+            for taken in (places, all_places):
+                task.add_done_callback(functools.partial(_release, taken))
 
     async def _chunks(self, reader: "_Reader[messages.TransferRequest]") -> AsyncIterator[bytes]:
         """Reads chunks to the end; whoever sends them byte by byte is cut off.
@@ -210,6 +218,10 @@ class ExchangeServicer(services.ExchangeServiceServicer):
         async with writing:
             for message in written:
                 await _write(context, messages.DeliverResponse(answers=message))
+
+
+def _release(places: asyncio.Semaphore, _ended: asyncio.Task[None]) -> None:
+    places.release()
 
 
 async def _write(context: grpc.aio.ServicerContext[Any, Any], message: object) -> None:

@@ -154,8 +154,7 @@ class Link:
         """Opens a stream of parcels; see ``PeerLink``."""
         call = services.ExchangeServiceStub(self._calls).Deliver()
         stream = Stream(call, self._told)
-        with _of_its_connection():
-            await stream.open(mine)
+        await stream.open(mine)
         return stream
 
     async def transfer(

@@ -15,6 +15,7 @@ from edoccore.errors import DiskFullError, EdocError, PeerUnreachableError, Stor
 from edocnode.domain.delivery import backoff
 from edocnode.domain.model import SealCommit
 from edocnode.domain.ports import Outbox, Peers
+from edocnode.domain.quotas import retry_after
 from edocnode.workers.courier import Courier, CourierParts
 from edocnode.workers.room import when_there_is_room
 
@@ -151,7 +152,8 @@ class Dispatcher:
         attempts = self._failures.get(agency, 0) + 1
         self._failures[agency] = attempts
         now = self._clock()
-        next_at = now + backoff(attempts, jitter=self._parts.jitter())
+        wait = backoff(attempts, jitter=self._parts.jitter())
+        next_at = now + max(wait, retry_after(error) or wait)
         try:
             await self._peers.peer_failed(
                 agency, now, reason=error.reason, message=error.message, next_at=next_at

@@ -33,6 +33,7 @@ from edocnode.domain.receiving import Offered, large_pieces, with_parts
 from edocnode.workers.parts import CHUNK_BYTES
 
 STEP_BYTES = 4 * 1024 * 1024  # sent again at most, after a break
+PEERS_RESERVES = 1.25  # of the disk stay free, so that one filled by peers serves the own office
 STAGE_LIFE = timedelta(days=7)  # an offer nobody goes on with is forgotten after it
 
 Place = tuple[str, MessageId, int]  # sender, message, index of the part
@@ -83,7 +84,7 @@ class Staging:
                 f"{self._quota}.",
                 agency=agency,
             )
-        await asyncio.to_thread(self._blobs.reserve, total)
+        await asyncio.to_thread(self._blobs.reserve, total, reserves=PEERS_RESERVES)
         parts = [
             StagedPart(
                 sender=agency,

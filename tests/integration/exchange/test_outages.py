@@ -138,7 +138,7 @@ async def _break_often(link: Proxy) -> None:
 
 @pytest.fixture
 def disk(tmp_path: Path) -> AsyncIterator[Path]:
-    """A disk of 100 MiB, of which 64 are kept free of parts."""
+    """A disk of 100 MiB, of which peers leave 80 free."""
     with small_disk_of(tmp_path / "disk", 100 * MEBIBYTE) as point:
         yield point
 
@@ -184,8 +184,8 @@ async def test_a_sender_waits_while_its_recipient_s_disk_is_full(
     first = make_node(nation, nation.agencies["H29"], tmp_path / "H29", port=ports[0])
     second = make_node(nation, nation.agencies["G01"], disk / "G01", port=ports[1])
     async with running(first, second):
-        filler = fill(disk, leave_bytes=70 * MEBIBYTE)
-        large = await first.send(bytes(20 * MEBIBYTE), to=["G01"])
+        filler = fill(disk, leave_bytes=86 * MEBIBYTE)
+        large = await first.send(bytes(10 * MEBIBYTE), to=["G01"])
         await until(lambda: _waits(first, large, "DISK_FULL"))
         await first.delivered(await first.send(b"small", to=["G01"]))
         filler.unlink()

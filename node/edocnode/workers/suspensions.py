@@ -1,0 +1,91 @@
+"""The gate for calls: counts them by agency, and tells people which agency floods this node."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime
+
+import structlog
+
+from edocnode.domain.ports import Alarms
+from edocnode.domain.quotas import SUSPENSION_S, CallQuotas
+from edocnode.workers.room import when_there_is_room
+
+PEER_SUSPENDED = "PEER_SUSPENDED"
+LOOK_EVERY_S = 1.0
+
+log = structlog.get_logger(__name__)
+
+
+class Suspensions:
+    """Admits calls by the quotas of their agency; see ``edockit.grpc_peer.CallGate``."""
+
+    def __init__(self, quotas: CallQuotas, alarms: Alarms, clock: Callable[[], datetime]) -> None:
+        """Takes the quotas and where alarms go."""
+        self._quotas = quotas
+        self._alarms = alarms
+        self._clock = clock
+        self._cut: dict[str, int] = {}  # connections cut and not reported yet, by agency
+        self._ends: dict[str, float] = {}  # of the alarms that are raised, on the loop's clock
+
+    def enter(self, identity: object, call: str) -> None:
+        """Admits a call.
+
+        Raises:
+            QuotaError: The agency asks for too much.
+        """
+        self._quotas.begin(str(identity), call, _now())
+
+    def leave(self, identity: object, call: str) -> None:
+        """Notes that an admitted call has ended."""
+        self._quotas.end(str(identity), call)
+
+    def fault(self, identity: object) -> bool:
+        """Notes a call that was broken off, wrong or not admitted. True: cut its connection."""
+        agency = str(identity)
+        if not self._quotas.fault(agency, _now()):
+            return False
+        self._cut[agency] = self._cut.get(agency, 0) + 1
+        return True
+
+    async def run(self) -> None:
+        """Raises and ends alarms until cancelled; off the path of calls, which may be many.
+
+        Raises:
+            StorageFailedError: The disk failed; the node must stop.
+        """
+        await when_there_is_room("alarms", self._forget_earlier_run)
+        while True:
+            await when_there_is_room("alarms", self.report)
+            await asyncio.sleep(LOOK_EVERY_S)
+
+    async def report(self) -> None:
+        """Tells which agencies were suspended since the last time, and which no longer are."""
+        for agency in list(self._cut):
+            if agency not in self._ends:
+                await self._alarms.raise_alarm(
+                    PEER_SUSPENDED, agency, _message(agency), self._clock()
+                )
+                log.warning("peer.suspended", agency=agency)
+            self._ends[agency] = _now() + SUSPENSION_S
+            log.info("peer.connections_cut", agency=agency, count=self._cut.pop(agency))
+        for agency in [code for code, end in self._ends.items() if end < _now()]:
+            await self._alarms.clear_alarm(PEER_SUSPENDED, agency)
+            del self._ends[agency]
+            log.info("peer.suspension_ended", agency=agency)
+
+    async def _forget_earlier_run(self) -> None:
+        for alarm in await self._alarms.alarms():
+            if alarm.kind == PEER_SUSPENDED:
+                await self._alarms.clear_alarm(alarm.kind, alarm.subject)
+
+
+def _message(agency: str) -> str:
+    return (
+        f"{agency} floods this node with calls that it breaks off or may not make. Its calls are "
+        f"refused until it has been quiet for {SUSPENSION_S:.0f} s; nothing it sent before is "
+        f"lost. Ask its operator what its node is doing."
+    )
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
