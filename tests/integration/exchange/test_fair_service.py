@@ -1,6 +1,7 @@
 """Work in turns on a real event loop: what was begun ends, what nobody wants is not begun."""
 
 import asyncio
+import contextlib
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -8,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from edoccore.errors import QuotaError, StorageFailedError
+from edocnet.exchange.v1 import exchange_service_pb2 as messages
 from edocnode.domain.turns import TurnLimits
+from edocnode.rpc.messages import batch_to_message
 from edocnode.workers import fair_service
 from edocnode.workers.fair_service import FairQueue
 from tests.integration.exchange.conftest import Scene, make_nation
@@ -17,6 +20,7 @@ from tests.support.disks import fill, small_disk_of
 from tests.support.nodes import free_port, make_node, running
 
 MEBIBYTE = 1024 * 1024
+MOST_PASSED = 90  # of another agency's, between a document and its receipt; batches have 100
 ONE = TurnLimits(in_work=1, alone=1, crowded=1, piece=1)
 
 
@@ -137,6 +141,27 @@ async def test_parcels_that_waited_too_long_are_answered_try_later_and_received_
             answers = await stream.exchange(*parcels)
             assert {scene.told(answer) for answer in answers} == {("received", "")}
         assert node.inbox() == 20
+
+
+async def test_t28_a_document_waits_behind_pieces_of_a_flood_and_not_behind_its_batches(
+    scene: Scene,
+) -> None:
+    letters = [scene.peer.letter(bytes(3_000)) for _ in range(1_600)]
+    batches = [scene.peer.parcels(*letters[i : i + 100]) for i in range(0, 1_600, 100)]
+    honest, passed = scene.other(), []
+    async with contextlib.AsyncExitStack() as stack:
+        streams = [await stack.enter_async_context(scene.peer.stream()) for _ in range(8)]
+        own = await stack.enter_async_context(honest.stream())
+        await own.exchange(honest.parcel(honest.letter()))
+        for number, batch in enumerate(batches):
+            request = messages.DeliverRequest(batch=batch_to_message(batch))
+            await streams[number % 8].write(request)
+        for _ in range(10):
+            before = scene.kept()
+            (answer,) = await own.exchange(honest.parcel(honest.letter()))
+            assert scene.told(answer) == ("received", "")
+            passed.append(scene.kept() - before)
+    assert max(passed) < MOST_PASSED, passed
 
 
 async def test_t30_what_peers_send_never_takes_the_room_that_receipts_need(
