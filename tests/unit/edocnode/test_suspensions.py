@@ -1,0 +1,52 @@
+"""What people are told of an agency that floods."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from edocnode.domain.quotas import FAULTS_AT_ONCE, CallQuotas
+from edocnode.storage.store import NodeStore, open_store
+from edocnode.workers import suspensions
+from edocnode.workers.suspensions import PEER_SUSPENDED, Suspensions
+from tests.support.nodes import utc_now
+
+
+@pytest.fixture
+async def store() -> AsyncIterator[NodeStore]:
+    database = open_store("sqlite://")
+    yield NodeStore(database)
+    database.close()
+
+
+def flood(gate: Suspensions, agency: str) -> int:
+    """Breaks off calls; returns how often its connection is cut."""
+    return [gate.fault(agency) for _ in range(FAULTS_AT_ONCE + 10)].count(True)
+
+
+async def test_one_flood_is_one_alarm_that_names_the_agency(store: NodeStore) -> None:
+    gate = Suspensions(CallQuotas(), store, utc_now)
+    assert flood(gate, "H29") == 1
+    await gate.report()
+    flood(gate, "H29")
+    await gate.report()
+    (alarm,) = await store.alarms()
+    assert (alarm.kind, alarm.subject) == (PEER_SUSPENDED, "H29")
+    assert "H29 floods this node" in alarm.message
+
+
+async def test_the_alarm_ends_with_the_suspension(
+    store: NodeStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(suspensions, "SUSPENSION_S", -1.0)
+    gate = Suspensions(CallQuotas(), store, utc_now)
+    flood(gate, "H29")
+    await gate.report()
+    assert await store.alarms() == []
+
+
+async def test_a_call_that_has_ended_leaves_room_for_the_next(store: NodeStore) -> None:
+    gate = Suspensions(CallQuotas(), store, utc_now)
+    gate.enter("H29", "Recover")
+    gate.leave("H29", "Recover")
+    gate.enter("H29", "Recover")
+    assert not gate.fault("H29")
