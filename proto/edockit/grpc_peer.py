@@ -173,7 +173,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             return None
         behaviour = _behaviour(handler)
         if self._gate is not None and not handler.request_streaming:
-            behaviour = _as_stream(behaviour)
+            behaviour = _as_stream(handler, behaviour)
             handler = _rebuilt(handler, behaviour, always_stream=True)
         call = handler_call_details.method.rpartition("/")[2]
         if inspect.isasyncgenfunction(behaviour):
@@ -322,21 +322,18 @@ def _behaviour(handler: Handler) -> Behaviour:
     return next((kind for kind in kinds if kind is not None), None) or handler.stream_stream
 
 
-def _as_stream(behaviour: Behaviour) -> Behaviour:
+def _as_stream(handler: Handler, behaviour: Behaviour) -> Behaviour:
     """Gives a call of one request the form of one with many, which begins before it is read.
 
     On the wire they are the same. So a caller is judged, and calls that it breaks off at once are
     counted, without its request.
     """
 
+    async def writing(requests: AsyncIterator[object], context: Context) -> None:
+        await behaviour(await _only_request(requests), context)
+
     async def streamed(requests: AsyncIterator[object], context: Context) -> AsyncIterator[object]:
-        try:
-            async with asyncio.timeout(REQUEST_WAIT_S):
-                request = await anext(requests, None)
-        except TimeoutError:
-            raise LimitExceededError("The request did not come in time.") from None
-        if request is None:
-            raise RequestInvalidError("The call ended before its request.")
+        request = await _only_request(requests)
         if not inspect.isasyncgenfunction(behaviour):
             yield await behaviour(request, context)
             return
@@ -344,7 +341,25 @@ def _as_stream(behaviour: Behaviour) -> Behaviour:
             async for answer in answers:
                 yield answer
 
-    return streamed
+    writes = handler.response_streaming and not inspect.isasyncgenfunction(behaviour)
+    return writing if writes else streamed
+
+
+async def _only_request(requests: AsyncIterator[object]) -> object:
+    """The request of a call that has one.
+
+    Raises:
+        LimitExceededError: It does not come.
+        RequestInvalidError: The call ends without it.
+    """
+    try:
+        async with asyncio.timeout(REQUEST_WAIT_S):
+            request = await anext(requests, None)
+    except TimeoutError:
+        raise LimitExceededError("The request did not come in time.") from None
+    if request is None:
+        raise RequestInvalidError("The call ended before its request.")
+    return request
 
 
 def _rebuilt(handler: Handler, behaviour: Behaviour, *, always_stream: bool = False) -> Handler:
