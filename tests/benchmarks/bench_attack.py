@@ -5,8 +5,8 @@ an honest peer that sends one document at a time, each timed until its receipt i
 pinned to one core (``tests.support.attacker``). Each round measures without and with the attack, so
 that both see the same machine; printed are the 50th and 99th percentile of both, the ratio of the
 99th (middle of the rounds, and from - to), and the node's resident memory before the first and
-after each round. Fails when the honest peer meets an error or a document is left without its
-receipt.
+after each round. An agency that one round got suspended begins the next one so. Fails when the
+honest peer meets an error or a document is left without its receipt.
 """
 
 import asyncio

@@ -217,11 +217,7 @@ class Attacker:
     async def drip(self) -> None:
         """Parts of which a byte comes now and then, over as many transfers as are let in."""
         async with self.channel() as channel:
-            deliver = self.call(channel, "Deliver")
-            await deliver.write(self.hello())
-            await deliver.read()
-            await deliver.write(self.read("offer.bin"))
-            await deliver.read()
+            await self._offer(channel)
             chunk = messages.TransferRequest(chunk=b"x").SerializeToString()
 
             async def transfer(where: bytes) -> None:
@@ -238,6 +234,21 @@ class Attacker:
 
             places = [path.read_bytes() for path in sorted(self.folder.glob("place-*.bin"))]
             await self.forever(*(functools.partial(transfer, place) for place in places))
+
+    async def _offer(self, channel: grpc.aio.Channel) -> None:
+        """Offers the document whose parts will drip, as soon as the node lets it in."""
+        while True:
+            deliver = self.call(channel, "Deliver")
+            try:
+                await deliver.write(self.hello())
+                await deliver.read()
+                await deliver.write(self.read("offer.bin"))
+                await deliver.read()
+            except grpc.RpcError as error:
+                self.note(error)
+                await asyncio.sleep(FLOOD_AGAIN_S)
+            else:
+                return
 
     async def connections(self) -> None:
         """TCP connections that say nothing or nonsense, opened as fast as the node closes them."""
