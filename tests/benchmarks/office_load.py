@@ -36,7 +36,8 @@ class Order:
 
     Attributes:
         warm_up: Documents before the clock starts.
-        receipts: A document is in flight until its receipt, or only until ``Submit`` answers.
+        in_message: Documents handed in with one message of ``SubmitMany``; 0: one by one.
+        receipts: A document is in flight until its receipt, or only until it is answered.
         process_ids: Whose processor time is counted.
     """
 
@@ -48,6 +49,7 @@ class Order:
     warm_up: int
     receipts: bool
     process_ids: list[int]
+    in_message: int = 0
 
 
 @dataclass
@@ -75,9 +77,22 @@ class Office:
         """From ``Submit`` to the receipt."""
         submit: Any = self.stub.Submit  # the stubs know synchronous calls only
         answer = await submit(self._requests(os.urandom(self.size)))
-        message_id = answer.deliveries[0].message_id
+        await self._receipt(answer)
+
+    async def in_batches(self, count: int, in_message: int) -> None:
+        """Hands in all over one stream; the node works on a few messages at a time."""
+        call: Any = self.stub.SubmitMany
+        receipts = []
+        async for answer in call(self._many(count, in_message)):
+            for item in answer.answers:
+                assert item.HasField("kept"), item.refused
+                receipts.append(asyncio.create_task(self._receipt(item.kept)))
+        await asyncio.gather(*receipts)
+
+    async def _receipt(self, answer: messages.SubmitResponse) -> None:
         if not self.receipts:
             return
+        message_id = answer.deliveries[0].message_id
         if message_id in self._early:
             self._early.remove(message_id)
             return
@@ -99,17 +114,39 @@ class Office:
             await asyncio.sleep(LOOK_EVERY_S)
 
     async def _requests(self, content: bytes) -> AsyncIterator[messages.SubmitRequest]:
-        header = messages.SubmitHeader(
-            request_id=uuid4().hex,
-            recipients=[RECIPIENT],
-            record_size=len(FIELDS),
-            parts=[messages.PartDeclaration(name=PART_NAME, size=len(content))],
-        )
-        yield messages.SubmitRequest(header=header)
+        yield messages.SubmitRequest(header=_header(self.size))
         yield messages.SubmitRequest(chunk=FIELDS + content)
 
+    async def _many(self, count: int, in_message: int) -> AsyncIterator[messages.SubmitManyRequest]:
+        for start in range(0, count, in_message):
+            yield messages.SubmitManyRequest(
+                submissions=[
+                    messages.WholeSubmission(
+                        header=_header(self.size), content=FIELDS + os.urandom(self.size)
+                    )
+                    for _ in range(min(in_message, count - start))
+                ]
+            )
 
-def in_flight(nodes: Pair, *, in_flight: int, count: int, size: int, receipts: bool = True) -> Span:
+
+def _header(size: int) -> messages.SubmitHeader:
+    return messages.SubmitHeader(
+        request_id=uuid4().hex,
+        recipients=[RECIPIENT],
+        record_size=len(FIELDS),
+        parts=[messages.PartDeclaration(name=PART_NAME, size=size)],
+    )
+
+
+def in_flight(
+    nodes: Pair,
+    *,
+    in_flight: int,
+    count: int,
+    size: int,
+    receipts: bool = True,
+    in_message: int = 0,
+) -> Span:
     """Runs an office at the sender of a pair; counts the processor time of the nodes that run."""
     order = Order(
         socket=str(nodes.sender.socket),
@@ -120,6 +157,7 @@ def in_flight(nodes: Pair, *, in_flight: int, count: int, size: int, receipts: b
         warm_up=2 * in_flight,
         receipts=receipts,
         process_ids=nodes.process_ids if receipts else [nodes.sender.pid],
+        in_message=in_message,
     )
     with started(order) as process:
         output, _ = process.communicate(timeout=WITHIN_S)
@@ -167,7 +205,10 @@ async def main(order: Order) -> None:
         following = asyncio.create_task(office.follow())
         await office.exchange(order.warm_up, order.in_flight)
         before = mark(order.process_ids)
-        await office.exchange(order.count, order.in_flight)
+        if order.in_message:
+            await office.in_batches(order.count, order.in_message)
+        else:
+            await office.exchange(order.count, order.in_flight)
         after = mark(order.process_ids)
         following.cancel()
     used = [new - old for new, old in zip(after.cpu, before.cpu, strict=True)]
