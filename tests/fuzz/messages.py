@@ -83,6 +83,12 @@ def numbers(message: exchanges.ReconcileResponse) -> None:
     assert all(uuid_text(item.message_id) for item in value if item.state is NumberState.GONE)
 
 
+def inquiries(message: exchanges.InquireRequest) -> None:
+    """A last question is written and read the same."""
+    value = messages.inquiries_from(message)
+    assert messages.inquiries_from(messages.inquiries_to_message(value)) == value
+
+
 def submit(message: offices.SubmitHeader) -> None:
     """What an office hands in."""
     office_messages.header_from_message(message)
@@ -122,6 +128,7 @@ _KINDS: list[tuple[type[Message], Callable[..., None]]] = [
     (exchanges.FetchRequest, fetch),
     (exchanges.ReconcileRequest, question),
     (exchanges.ReconcileResponse, numbers),
+    (exchanges.InquireRequest, inquiries),
 ]
 
 
@@ -185,6 +192,11 @@ def _values() -> dict[type[Message], list[Message]]:
             messages.numbers_to_message(
                 NumberAnswer(seq=seq, state=state, message_id=bytes(16))
                 for seq, state in enumerate(NumberState)
+            )
+        ],
+        exchanges.InquireRequest: [
+            exchanges.InquireRequest(
+                messages=[{"message_id": bytes(16), "envelope_digest": bytes(32), "sender": "H26"}]
             )
         ],
         offices.SubmitHeader: [

@@ -48,7 +48,7 @@ from edocnode.domain.sealing import next_epoch
 from edocnode.domain.sessions import HelloKind, OpenedEpoch, judge_hello
 from edocnode.storage.store import NodeStore, open_store
 from edocnode.workers.staging import Incoming, Staging
-from tests.integration.storage.offices import NOW, Office, arrival, submission
+from tests.integration.storage.offices import NOW, Office, arrival, given_up, submission
 
 HARDER = max(1, int(os.environ.get("EDOC_TEST_EXAMPLES", "100")) // 100)
 STATEMENT = SealedStatement(b"{}", 0, (), SignedSeal(b"{}", b""))
@@ -219,7 +219,7 @@ class Deliveries(OnAStore):
         """The envelopes end after 30 days; what is being offered then is given back first."""
         self.now += timedelta(days=days)
         self.run(self.store.give_back_all())
-        self.run(self.store.expire(self.now))
+        self.run(given_up(self.store, self.now))
 
     @invariant()
     def receipts_stand(self):
