@@ -22,6 +22,7 @@ NAMES = (
     "lone",
     "urgent",
     "peers",
+    "attack",
     "growth",
     "attachment",
     "resume",

@@ -23,6 +23,8 @@ from pathlib import Path
 from edocnode.domain.exchange import Received
 from edocnode.settings import settings_text
 from edocnode.storage.folder import DataFolder
+from tests.benchmarks.figures import Figures, Spread
+from tests.benchmarks.report import Report, Scale
 from tests.support.attacker import AttackProcess, prepare, prepare_offer
 from tests.support.bad_peer import BadPeer
 from tests.support.nation import Nation
@@ -37,6 +39,8 @@ ATTACKS = ("flood", "hellos", "hoard_streams", "drip", "reset", "connections")
 BEGIN_S = 1.0  # until an attack is under way
 QUIET_S = 3.0  # after it, so that the node counts as uncrowded again
 MEBIBYTE = 1024 * 1024
+HOW = "An honest peer sends one document at a time while another agency, on one core, attacks."
+GOAL = "no error, p99 under twice that without the attack, memory flat"
 
 
 @dataclass
@@ -46,6 +50,7 @@ class Scene:
     node: Node
     attacker: BadPeer
     honest: BadPeer
+    documents: int  # a phase
     told: Counter[str] = field(default_factory=Counter)
     done: int = 0
 
@@ -58,7 +63,7 @@ class Scene:
         """Delivers documents one by one; returns the seconds of each."""
         took = []
         async with self.honest.stream() as stream:
-            for _ in range(DOCUMENTS):
+            for _ in range(self.documents):
                 parcel = self.honest.parcel(self.honest.letter(os.urandom(BYTES)))
                 began = time.perf_counter()
                 (answer,) = await stream.exchange(parcel)
@@ -88,12 +93,39 @@ def main() -> None:
     print(f"{'':<15}{'without, ms':>16}{'attacked, ms':>17}   p99, attacked : without    memory")
     for attack in attacks:
         with tempfile.TemporaryDirectory() as folder:
-            asyncio.run(run(Path(folder), attack, rounds))
+            scene, pairs, sizes = asyncio.run(attacked(Path(folder), attack, rounds, DOCUMENTS))
+            show(attack, pairs, sizes)
+            print(f"{'':<15}attacker did {scene.done}, was told {dict(scene.told)}")
 
 
-async def run(folder: Path, attack: str, rounds: int) -> None:
-    """One attack on a new node."""
-    scene = make_scene(folder)
+def run(scale: Scale) -> Report:
+    """Every attack on a node of its own, as one benchmark of many."""
+    figures = Figures()
+    report = Report("an honest agency under attack", HOW, GOAL)
+    shown = []
+    for attack in scale.pick(ATTACKS[:1], ATTACKS):
+        with tempfile.TemporaryDirectory() as folder:
+            documents = scale.pick(10, DOCUMENTS)
+            found = attacked(Path(folder), attack, scale.rounds, documents)
+            _, pairs, sizes = asyncio.run(found)
+        for name, phase in (("without", 0), ("attacked", 1)):
+            took = [percentile(pair[phase], 99) * 1e3 for pair in pairs]
+            figures.values[f"{attack}, {name}: p99"] = took
+            report.row_of(figures, f"{attack}, {name}: p99", "ms")
+        ratio = figures.ratio(f"{attack}, attacked: p99", f"{attack}, without: p99")
+        report.row(f"{attack}: p99 attacked / without", ratio, "times")
+        grown = [(size - sizes[0]) / MEBIBYTE for size in sizes[1:]]
+        report.row(f"{attack}: memory grown by", Spread.of(grown), "MiB")
+        shown.append((attack, ratio))
+    report.bars("p99 of an honest agency under attack by that without", "times", shown)
+    return report
+
+
+async def attacked(
+    folder: Path, attack: str, rounds: int, documents: int
+) -> tuple[Scene, list[tuple[list[float], list[float]]], list[int]]:
+    """One attack on a new node: seconds without and with it by round, and its memory."""
+    scene = make_scene(folder, documents)
     tools = folder / "attacker"
     letters = [scene.attacker.letter(os.urandom(BYTES)) for _ in range(2_000)]
     prepare(tools, scene.attacker, letters, in_batch=100)
@@ -109,8 +141,7 @@ async def run(folder: Path, attack: str, rounds: int) -> None:
             await asyncio.sleep(QUIET_S)
     finally:
         scene.node.kill()
-    show(attack, pairs, sizes)
-    print(f"{'':<15}attacker did {scene.done}, was told {dict(scene.told)}")
+    return scene, pairs, sizes
 
 
 def show(
@@ -136,7 +167,7 @@ def percentile(took: list[float], share: int) -> float:
     return statistics.quantiles(took, n=100, method="inclusive")[share - 1]
 
 
-def make_scene(folder: Path) -> Scene:
+def make_scene(folder: Path, documents: int) -> Scene:
     """Makes a nation and starts the node of G01."""
     nation = Nation.create(utc_now())
     nation.add_agency("H29", "Ủy ban nhân dân tỉnh Hà Tĩnh")
@@ -148,7 +179,7 @@ def make_scene(folder: Path) -> Scene:
     node = Node("G01", "edocnode.cli.main", made.data, {"LOG_LEVEL": "WARNING"})
     address = node.start().where["listen"]
     peers = (BadPeer(nation, nation.agencies[code], target, address) for code in ("H29", "H30"))
-    return Scene(node, *peers)
+    return Scene(node, *peers, documents)
 
 
 if __name__ == "__main__":

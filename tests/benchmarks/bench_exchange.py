@@ -18,11 +18,18 @@ from functools import partial
 
 from tests.benchmarks.exchanging import Load, both_at_once, sealing_then_delivery
 from tests.benchmarks.figures import Figures
-from tests.benchmarks.floors import ECDSA, GROUP_COMMIT, ecdsa, group_commit
+from tests.benchmarks.floors import (
+    BATCHED,
+    ECDSA,
+    ECHO,
+    GROUP_COMMIT,
+    ecdsa,
+    echoes,
+    group_commit,
+)
 from tests.benchmarks.office_load import in_flight
 from tests.benchmarks.pair import pair
 from tests.benchmarks.profiling import Profiling, looked_at
-from tests.benchmarks.raw_echo import echo
 from tests.benchmarks.report import (
     Report,
     Scale,
@@ -33,10 +40,8 @@ from tests.benchmarks.report import (
 )
 
 BYTES = 4 * 1024
-IN_BATCH = 200  # documents in one message of the batched echo
 ECHOES = 10_000
 DELIVERY, BOTH, ALONE = "delivery of sealed documents", "sealing and delivery", "sealing alone"
-ECHO, BATCHED = "raw gRPC echo, one each", f"raw gRPC echo, {IN_BATCH} in a message"
 FLIGHTS = {1: (20, 500), 64: (200, 4_000)}  # in flight -> documents, quick and normal
 HOW = (
     "Two node programs on this machine, mutual TLS, SQLite FULL; the outbox is full before the "
@@ -93,13 +98,7 @@ def flights(load: Load, counts: Mapping[int, int]) -> dict[str, float]:
 
 def floors(size: int, count: int) -> dict[str, float]:
     """What no exchange can be cheaper than."""
-    found = {}
-    for name, in_one in ((ECHO, 1), (BATCHED, IN_BATCH)):
-        messages = max(count // in_one, 20)
-        seconds, client, server = echo(size * in_one, messages)
-        found[f"{name}: documents/s"] = messages * in_one / seconds
-        found[f"{name}: CPU us"] = (client + server) / (messages * in_one) * 1e6
-    return found | group_commit(size, count) | ecdsa(count // 4)
+    return echoes(size, count) | group_commit(size, count) | ecdsa(count // 4)
 
 
 def ratios(report: Report, figures: Figures) -> None:

@@ -22,10 +22,9 @@ from pathlib import Path
 from edocnet.exchange.v1 import exchange_service_pb2 as messages
 from edocnode.domain.exchange import Received
 from edocnode.rpc.messages import batch_to_message
-from tests.benchmarks.exchanging import Span
 from tests.benchmarks.figures import Figures
 from tests.benchmarks.lone import quantiles
-from tests.benchmarks.observing import mark
+from tests.benchmarks.observing import Span, mark
 from tests.benchmarks.pair import FOLDER_VARIABLE, BenchNode, program
 from tests.benchmarks.profiling import Profiling, looked_at
 from tests.benchmarks.report import Report, Scale, run_alone
@@ -127,7 +126,7 @@ async def _exchange(
         before = mark([node.pid])
         go.set()
     after = mark([node.pid])
-    return Span(after.at - before.at, (after.cpu[0] - before.cpu[0],), len(took)), took
+    return before.until(after, len(took)), took
 
 
 if __name__ == "__main__":

@@ -2,10 +2,10 @@
 
 import contextlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tests.benchmarks.filling import fill
-from tests.benchmarks.observing import Mark, Progress, mark, memory_mib, wait_until
+from tests.benchmarks.observing import Mark, Progress, Span, mark, memory_mib, wait_until
 from tests.benchmarks.pair import RECIPIENT, SENDER, BenchNode, Pair, pair
 from tests.benchmarks.profiling import Profiling, looked_at
 
@@ -31,34 +31,6 @@ class Load:
     def patience_s(self) -> float:
         """How long anything may take."""
         return PATIENCE_S + self.count / SLOWEST
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """What happened between two looks."""
-
-    seconds: float
-    cpu: tuple[float, ...]
-    documents: int
-    peak_mib: tuple[float, ...] = ()
-
-    @property
-    def rate(self) -> float:
-        """Documents per second."""
-        return self.documents / self.seconds
-
-    @property
-    def cpu_us(self) -> tuple[float, ...]:
-        """Microseconds of processor time per document, each process."""
-        return tuple(used / self.documents * 1e6 for used in self.cpu)
-
-    def figures(self, name: str) -> dict[str, float]:
-        """Rate and processor time, named for a table."""
-        found = {f"{name}: documents/s": self.rate, f"{name}: CPU us": sum(self.cpu_us)}
-        sides = ("sender", "recipient")[: len(self.cpu)]
-        for side, used in zip(sides, self.cpu_us, strict=True):
-            found[f"{name}: CPU us, {side}"] = used
-        return found
 
 
 def sealing_then_delivery(load: Load) -> tuple[Span, Span]:
@@ -143,9 +115,8 @@ def check(outbox: Progress, inbox: Progress, count: int) -> None:
 
 def _span(before: Mark, after: Mark, documents: int, *nodes: BenchNode) -> Span:
     assert documents > 0, "all was over before the first look: take more documents"
-    used = tuple(new - old for new, old in zip(after.cpu, before.cpu, strict=True))
     peak = tuple(memory_mib(node.pid, "VmHWM") for node in nodes)
-    return Span(after.at - before.at, used, documents, peak)
+    return replace(before.until(after, documents), peak_mib=peak)
 
 
 def _profiled(load: Load, name: str, *nodes: BenchNode) -> contextlib.AbstractContextManager[None]:

@@ -125,12 +125,45 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
+class Span:
+    """What happened between two looks."""
+
+    seconds: float
+    cpu: tuple[float, ...]
+    documents: int
+    peak_mib: tuple[float, ...] = ()
+
+    @property
+    def rate(self) -> float:
+        """Documents per second."""
+        return self.documents / self.seconds
+
+    @property
+    def cpu_us(self) -> tuple[float, ...]:
+        """Microseconds of processor time per document, each process."""
+        return tuple(used / self.documents * 1e6 for used in self.cpu)
+
+    def figures(self, name: str) -> dict[str, float]:
+        """Rate and processor time, named for a table."""
+        found = {f"{name}: documents/s": self.rate, f"{name}: CPU us": sum(self.cpu_us)}
+        sides = ("sender", "recipient")[: len(self.cpu)]
+        for side, used in zip(sides, self.cpu_us, strict=True):
+            found[f"{name}: CPU us, {side}"] = used
+        return found
+
+
+@dataclass(frozen=True, slots=True)
 class Mark:
     """One look: seconds, processor seconds of each process, documents so far."""
 
     at: float
     cpu: tuple[float, ...]
     documents: int = 0
+
+    def until(self, later: "Mark", documents: int) -> Span:
+        """What happened since."""
+        used = tuple(new - old for new, old in zip(later.cpu, self.cpu, strict=True))
+        return Span(later.at - self.at, used, documents)
 
 
 def mark(process_ids: list[int], documents: int = 0) -> Mark:

@@ -19,9 +19,8 @@ from uuid import uuid4
 from edockit.grpc_client import unix_channel
 from edocnet.office.v1 import office_service_pb2 as messages
 from edocnet.office.v1 import office_service_pb2_grpc as services
-from tests.benchmarks.exchanging import Span
 from tests.benchmarks.filling import FIELDS, PART_NAME
-from tests.benchmarks.observing import Progress, mark
+from tests.benchmarks.observing import Progress, Span, mark
 from tests.benchmarks.pair import RECIPIENT, BenchNode, Pair
 
 LOOK_EVERY_S = 0.001
