@@ -13,6 +13,7 @@ Invariants:
  3. What was set aside as damaged is never handed out again, and never removed here.
 """
 
+import contextlib
 import hashlib
 import os
 import re
@@ -28,6 +29,7 @@ from edockit import files
 
 STAGING_NAME = "staging"
 QUARANTINE_NAME = "quarantine"
+REMOVING = "removing-"  # before the digest of a part that is being removed; a name in staging
 READ_BYTES = 1024 * 1024  # one read of the disk
 MIN_RESERVE_BYTES = 64 * 1024 * 1024  # kept free for receipts, the database and the operator
 MAX_RESERVE_BYTES = 1024 * 1024 * 1024
@@ -368,6 +370,53 @@ class BlobFolder:
                 return self._staged(key).stat().st_size
             except FileNotFoundError:
                 return 0
+
+    def iter_stored(self) -> Iterator[tuple[str, float]]:
+        """Yields digest and time of the last write (seconds since 1970) of every stored part."""
+        for folder in sorted(self._root.glob("[0-9a-f][0-9a-f]")):
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    if _SHA256.fullmatch(folder.name + entry.name):
+                        yield folder.name + entry.name, entry.stat(follow_symlinks=False).st_mtime
+
+    def remove_older(self, sha256: str, before: float) -> bool:
+        """Removes a part that was written before a moment; one put there since is not touched.
+
+        Somebody may put the same part there at any time: whatever is taken away is looked at
+        before it goes, and what is new is put back.
+
+        Args:
+            before: Seconds since 1970.
+
+        Raises:
+            StorageFailedError: The disk failed.
+        """
+        path, aside = self.path(sha256), self._staged(REMOVING + sha256)
+        with files.disk_errors(path):
+            try:
+                os.replace(path, aside)
+            except FileNotFoundError:
+                return False
+            if aside.stat().st_mtime >= before:
+                self._put_back(aside, path)
+                return False
+            aside.unlink()
+        files.fsync_folder(path.parent)
+        return True
+
+    def put_back_removals(self) -> None:
+        """Puts back what a program that died was about to remove; called at the start."""
+        for staged in list(self.iter_staging()):
+            if staged.key.startswith(REMOVING):
+                path = self.path(staged.key.removeprefix(REMOVING))
+                self._put_back(self._staged(staged.key), path)
+
+    def _put_back(self, aside: Path, path: Path) -> None:
+        with files.disk_errors(path):
+            with contextlib.suppress(FileExistsError):  # a newer one is there
+                os.link(aside, path)
+            files.fsync_folder(path.parent)
+            aside.unlink()
 
     def discard(self, key: str) -> None:
         """Removes a growing part; one that is not there is no error.

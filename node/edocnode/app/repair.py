@@ -11,6 +11,7 @@ from edocnode.domain.exchange import PeerLinks
 from edocnode.settings import NodeSettings
 from edocnode.storage.store import NodeStore
 from edocnode.workers.answers import AnswerReader
+from edocnode.workers.cleaning import Cleaner
 from edocnode.workers.expiring import Expirer
 from edocnode.workers.greeting import Greeter
 from edocnode.workers.reckoning import Reckoner, Settler
@@ -26,10 +27,11 @@ class Repair:
 
     repairer: Repairer
     scrubber: Scrubber
+    cleaner: Cleaner
 
     def jobs(self) -> list[Coroutine[Any, Any, None]]:
         """What runs beside the exchange, until it is cancelled."""
-        return [self.repairer.run(), self.scrubber.run()]
+        return [self.repairer.run(), self.scrubber.run(), self.cleaner.run()]
 
 
 def build_repair(
@@ -48,7 +50,8 @@ def build_repair(
         look_at=repairer.look_at,
         bytes_per_second=settings.scrub_bytes_per_second,
     )
-    return Repair(repairer, scrubber)
+    cleaner = Cleaner(store=store, blobs=blobs, clock=clock)
+    return Repair(repairer, scrubber, cleaner)
 
 
 @dataclass(frozen=True, slots=True)

@@ -131,6 +131,9 @@ class RepairStore(Protocol):
                 folder.
         """
 
+    async def unused(self, digests: Sequence[str]) -> set[str]:
+        """Those parts of the blob folder that no document, offer or repair needs."""
+
     async def scrubbed_up_to(self) -> str:
         """Digest of the last part that the scrubber has read; empty at the beginning."""
 

@@ -26,13 +26,14 @@ from edocnode.storage.listing import decode_parts, large_parts
 from edocnode.storage.office_views import inline_piece
 from edocnode.storage.people_tables import MetaRow
 from edocnode.storage.repair_tables import DamagedPartRow
-from edocnode.storage.sql import insert_missing, upsert
+from edocnode.storage.sql import among, insert_missing, select_by, upsert
 from edocnode.storage.tables import (
     BlobUseRow,
     DeliveryEnvelopeRow,
     DeliveryRow,
     DocumentRow,
     IncomingRow,
+    StagePartRow,
     table_of,
 )
 
@@ -46,6 +47,7 @@ _DOCUMENT = table_of(DocumentRow)
 _ENVELOPE = table_of(DeliveryEnvelopeRow)
 _INCOMING = table_of(IncomingRow)
 _META = table_of(MetaRow)
+_STAGE_PART = table_of(StagePartRow)
 
 _OF_MESSAGE: sa.BindParameter[bytes] = sa.bindparam("message_id")
 _OF_DIGEST: sa.BindParameter[bytes] = sa.bindparam("digest")
@@ -157,6 +159,10 @@ _COMPLETE = (
     .where(_DOCUMENT.c.id == sa.bindparam("row"))
     .values(complete=1, inline=sa.bindparam("bytes"))
 )
+_NEEDED = [
+    sa.select(table.c.sha256).where(among(table.c.sha256)).distinct()
+    for table in (_BLOB_USE, _STAGE_PART, _DAMAGED)
+]
 _PARTS_OF = sa.select(_DOCUMENT.c.parts).where(_DOCUMENT.c.id == sa.bindparam("row"))
 
 
@@ -222,6 +228,10 @@ class SqlRepair:
         """Notes that all parts are here; deliveries held for it are queued again: how many."""
         return await self._database.awrite(lambda connection: _complete(connection, row, inline))
 
+    async def unused(self, digests: Sequence[str]) -> set[str]:
+        """Those parts of the blob folder that no document, offer or repair needs."""
+        return await self._database.aread(lambda connection: _unused(connection, digests))
+
     async def scrubbed_up_to(self) -> str:
         """Digest of the last part that the scrubber has read; empty at the beginning."""
         value = sa.select(_META.c.value).where(_META.c.name == _SCRUBBED)
@@ -231,6 +241,16 @@ class SqlRepair:
         """Remembers how far the scrubber has come; empty: it begins anew."""
         row = {"name": _SCRUBBED, "value": sha256}
         await self._database.awrite(lambda connection: upsert(connection, _META, [row]))
+
+
+def _unused(connection: Connection, digests: Sequence[str]) -> set[str]:
+    wanted = [bytes.fromhex(digest) for digest in digests]
+    used = {
+        row.sha256.hex()
+        for statement in _NEEDED
+        for row in select_by(connection, statement, wanted)
+    }
+    return set(digests) - used
 
 
 def _stored(connection: Connection, agency: str, name: PartName) -> StoredPart | None:

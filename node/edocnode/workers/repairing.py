@@ -114,6 +114,9 @@ class Repairer:
                 wait = wait_after(part.attempts + 1, jitter=random.random())  # noqa: S311 - spreads load
                 await self._store.not_repaired(part.sha256, told, self._clock() + wait)
                 return
+        await asyncio.to_thread(
+            self._blobs.discard, _key(part.sha256)
+        )  # it may have come otherwise
         again = await self._store.repaired(part.sha256)
         log.info("part.repaired", sha256=part.sha256, queued_again=again)
 
@@ -139,7 +142,7 @@ class Repairer:
             PartDigestError: The source sent other bytes; nothing is kept.
             EdocError: The source does not answer, or does not have it.
         """
-        key = f"repair-{digest}"
+        key = _key(digest)
         await asyncio.to_thread(self._blobs.reserve, size)
         offset = min(await asyncio.to_thread(self._blobs.staged_bytes, key), size)
         file = await asyncio.to_thread(self._blobs.open_staging, key, offset)
@@ -240,6 +243,10 @@ def is_sound(blobs: BlobFolder, digest: str, size: int) -> bool:
     except StorageDamagedError:
         return False
     return True
+
+
+def _key(digest: str) -> str:
+    return f"repair-{digest}"
 
 
 def _at(source: PartSourceAt, part: Part) -> PartSourceAt:

@@ -22,7 +22,7 @@ from edocnode.storage.submitting import FANOUT_PIECE, _begin
 from edocnode.storage.tables import NodeTable
 from tests.integration.storage.offices import NOW, Office, arrival, given_up, submission
 
-SMALL = {"nodes", "queued", "waiting", "q", "w", "peer", "alarm", "damaged_part"}
+SMALL = {"nodes", "queued", "waiting", "q", "w", "peer", "alarm", "damaged_part", "stage_part"}
 OF_WHAT_WAITS = {
     "ix_delivery_scheduled",
     "ix_delivery_unsealed",
@@ -147,6 +147,7 @@ async def use_repair(store: NodeStore, message_id: MessageId) -> None:
     await store.repaired(digest)
     await store.incomplete_documents(0, 10)
     await store.complete_document(1, b"")
+    await store.unused([digest])
     await store.note_scrubbed(digest)
     await store.scrubbed_up_to()
     (mark,) = await store.settled("G01")
