@@ -67,7 +67,18 @@ def _failing(call: str, error: str, when: str) -> list[str]:
     strace = shutil.which("strace")
     if strace is None:
         unavailable("strace is not installed (apt-get install strace)")
-    words = [str(strace), "-f", "-qq", "--seccomp-bpf", "-o", "/dev/null", "-e", "signal=none"]
+    # -D: the node stays the child of this process, so that signals and its exit code are its own.
+    words = [
+        str(strace),
+        "-D",
+        "-f",
+        "-qq",
+        "--seccomp-bpf",
+        "-o",
+        "/dev/null",
+        "-e",
+        "signal=none",
+    ]
     return [*words, "-e", f"trace={call}", "-e", f"inject={call}:error={error}:when={when}"]
 
 

@@ -132,6 +132,9 @@ class Peers(Protocol):
     async def peer_answered(self, agency: str, at: datetime) -> None:
         """Notes that a peer answered or said hello; its queue may go on at once."""
 
+    async def end_waits(self, now: datetime) -> None:
+        """Makes due whatever waits for its next attempt, of peers and of deliveries."""
+
     async def peer_statuses(self) -> Mapping[str, PeerStatus]:
         """Every peer ever met or tried."""
 

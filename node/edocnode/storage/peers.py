@@ -15,8 +15,9 @@ from edocnode.storage.seals import (
     store_seal,
 )
 from edocnode.storage.sql import insert_missing, upsert, without_nul
-from edocnode.storage.tables import OpeningRow, PeerRow, SealRow, table_of
+from edocnode.storage.tables import DeliveryRow, OpeningRow, PeerRow, SealRow, table_of
 
+_DELIVERY = table_of(DeliveryRow)
 _OPENING = table_of(OpeningRow)
 _PEER = table_of(PeerRow)
 _SEAL = table_of(SealRow)
@@ -42,6 +43,8 @@ _FAILED = (
         attempts=_PEER.c.attempts + 1,
     )
 )
+_END_PEERS_WAITS = sa.update(_PEER).where(_PEER.c.next_at.is_not(None)).values(next_at=None)
+_END_WAITS = sa.update(_DELIVERY).where(sa.text("state = 'waiting'"))
 
 
 class SqlPeers:
@@ -67,6 +70,15 @@ class SqlPeers:
         """Notes that a peer answered or said hello; its queue may go on at once."""
         row = _unmet(agency) | {"last_seen": at}
         await self._database.awrite(lambda connection: upsert(connection, _PEER, [row]))
+
+    async def end_waits(self, now: datetime) -> None:
+        """Makes due whatever waits for its next attempt, of peers and of deliveries."""
+
+        def write(connection: Connection) -> None:
+            connection.execute(_END_PEERS_WAITS)
+            connection.execute(_END_WAITS.values(next_at=now))
+
+        await self._database.awrite(write)
 
     async def peer_statuses(self) -> Mapping[str, PeerStatus]:
         """Every peer ever met or tried."""

@@ -21,6 +21,7 @@ from edocnode.workers.room import when_there_is_room
 
 LOOK_AGAIN = timedelta(seconds=1)  # for deliveries whose next attempt is due
 AT_ONCE = 128  # peers that are served at the same time
+CLOCK_BACK = timedelta(seconds=5)  # set back further than a correction of time synchronisation
 
 log = structlog.get_logger(__name__)
 
@@ -98,14 +99,17 @@ class Dispatcher:
             StorageFailedError: The disk failed; the node must stop.
         """
         self._failed = asyncio.get_running_loop().create_future()
-        self._failures = {
-            agency: status.attempts
-            for agency, status in (await self._peers.peer_statuses()).items()
-        }
+        statuses = await self._peers.peer_statuses()
+        self._failures = {agency: status.attempts for agency, status in statuses.items()}
+        seen = [status.last_seen for status in statuses.values() if status.last_seen is not None]
+        before = max(seen, default=self._clock())
         await when_there_is_room("start", self._outbox.give_back_all)
         self._begun = True
         while True:
             now = self._clock()
+            if now < before - CLOCK_BACK:
+                await self._end_waits(now, before)
+            before = now
             for queue in await self._outbox.queues():
                 if queue.due_at <= now:
                     self.wake(queue.to_node)
@@ -125,6 +129,11 @@ class Dispatcher:
         """A peer answered or said hello: its failures are over."""
         self._failures.pop(agency, None)
         self.wake(agency)
+
+    async def _end_waits(self, now: datetime, before: datetime) -> None:
+        """The clock was set back: what was to be tried at a moment of then would wait for it."""
+        log.warning("clock.went_back", by_s=int((before - now).total_seconds()))
+        await when_there_is_room("clock", lambda: self._peers.end_waits(now))
 
     async def _run(self, agency: str, courier: Courier) -> None:
         try:

@@ -17,7 +17,7 @@ from edocnode.storage.peers import SqlPeers
 from edocnode.workers import courier, delivery
 from tests.integration.exchange.conftest import make_nation
 from tests.support.bad_peer import BadRecipient
-from tests.support.nodes import TestNode, free_port, make_node, make_pair, running, until
+from tests.support.nodes import TestNode, free_port, make_node, make_pair, running, until, utc_now
 
 SMALL_BLOB = bytes(100_000)  # rides with its envelope and lies in the blob folder
 
@@ -81,6 +81,29 @@ async def test_a_peer_that_never_answers_counts_as_gone_however_much_is_sent_to_
             lambda: node.rows("SELECT 1 FROM peer WHERE reason = 'PEER_UNREACHABLE'"), within_s=5
         )
         sending.cancel()
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_a_clock_that_was_ahead_and_is_set_right_holds_no_document_back(
+    silent: tuple[TestNode, SilentRecipient], restarted: bool
+) -> None:
+    node, recipient = silent
+    ahead = [timedelta(hours=1)]
+    node.clock = lambda: utc_now() + ahead[0]
+    wrong = "SELECT 1 FROM peer WHERE attempts > 0"
+    async with running(node):
+        async with recipient.serve():
+            await node.send(b"seen while the clock is wrong", to=["H29"])
+            await until(lambda: node.rows("SELECT 1 FROM peer WHERE last_seen IS NOT NULL"))
+        await until(lambda: node.rows(wrong))
+        if not restarted:
+            ahead[0] = timedelta()
+            async with recipient.serve():
+                await until(lambda: not node.rows(wrong))
+    if restarted:
+        ahead[0] = timedelta()
+        async with recipient.serve(), running(node):
+            await until(lambda: not node.rows(wrong))
 
 
 async def test_what_a_courier_held_is_queued_again_once_a_full_disk_has_room(
