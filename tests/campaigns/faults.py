@@ -29,7 +29,6 @@ SMALL_DISK_BYTES = 256 * 1024 * 1024
 LEFT_BYTES = 100_000
 LARGE_BYTES = 1_000_000
 JUMPS_S = (-90, 120, -150, 60)  # within what a hello lets pass
-FAR_JUMPS_S = (3_600, -1_800, 86_400)
 FAKETIME = "/usr/lib/*-linux-gnu/faketime/libfaketimeMT.so.1"
 
 
@@ -147,7 +146,11 @@ def full_disk(stage: Stage) -> str:
     return f"{node.code} on {SMALL_DISK_BYTES >> 20} MiB"
 
 
-def _jumps(stage: Stage, jumps_s: tuple[int, ...]) -> str:
+def clock(stage: Stage) -> str:
+    """The clock of a node jumps.
+
+    By minutes: what is handed in while a clock is further ahead waits, by rule, until that moment.
+    """
     library = next(iter(Path("/").glob(FAKETIME.lstrip("/"))), None)
     if library is None:
         unavailable("faketime is not installed (apt-get install faketime)")
@@ -156,23 +159,13 @@ def _jumps(stage: Stage, jumps_s: tuple[int, ...]) -> str:
     wrapper = ["env", f"LD_PRELOAD={library}", f"FAKETIME_TIMESTAMP_FILE={offset}"]
     with stage.offices_at_work():
         _restart(node, [*wrapper, "FAKETIME_NO_CACHE=1", "FAKETIME_DONT_FAKE_MONOTONIC=1"])
-        for jump_s in jumps_s:
+        for jump_s in JUMPS_S:
             offset.write_text(f"{jump_s:+d}s\n")
             time.sleep(SPELL_S / 2)
         offset.write_text("+0s\n")
         time.sleep(SPELL_S / 2)
     _restart(node, [])
-    return f"{node.code} by {', '.join(map(str, jumps_s))} s"
-
-
-def clock(stage: Stage) -> str:
-    """The clock of a node jumps."""
-    return _jumps(stage, JUMPS_S)
-
-
-def clock_far(stage: Stage) -> str:
-    """The clock of a node jumps by hours and days."""
-    return _jumps(stage, FAR_JUMPS_S)
+    return f"{node.code} by {', '.join(map(str, JUMPS_S))} s"
 
 
 def _network(spoil: Callable[[Proxy], object]) -> Callable[[Stage], str]:
@@ -281,7 +274,6 @@ FAULTS: dict[str, Fault] = {
     "enospc": Fault("the system says there is no room", no_room_by_the_system, short=False),
     "full-disk": Fault("a disk fills up", full_disk),
     "clock": Fault("a clock jumps by minutes", clock),
-    "clock-far": Fault("a clock jumps by hours and days", clock_far, short=False),
     "resets": Fault("connections are reset", resets, short=False),
     "half-open": Fault("connections lose their other end", _network(Proxy.abandon)),
     "blackhole": Fault("the network swallows everything", _network(_blackhole), short=False),
