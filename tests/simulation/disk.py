@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy
@@ -160,6 +161,7 @@ class SimulatedDatabase:
         self._queue: deque[tuple[Callable[[Connection], Any], asyncio.Future]] = deque()
         self._busy = False
         self.failure: EdocError | None = None
+        self.on_failure: Callable[[EdocError], None] | None = None
 
     @property
     def failed(self) -> bool:
@@ -234,6 +236,8 @@ class SimulatedDatabase:
             else:
                 transaction.rollback()
         if self.failure is not None:
+            if self.on_failure is not None:
+                self.on_failure(self.failure)
             waiting = [future for _, future in self._queue]
             self._queue.clear()
             futures = [future for future, _ in results] + waiting
@@ -317,6 +321,17 @@ class SimulatedBlobs:
         """Removes a growing part."""
         self._process.effect("part.discard")
         self._disk.parts.staging.pop(key, None)
+
+    def set_aside(self, sha256: str) -> Path | None:
+        """Moves a damaged part out of the way."""
+        self._process.effect("part.set_aside")
+        found = self._disk.parts.stored.pop(sha256, None)
+        return None if found is None else Path(sha256)
+
+    def staged_bytes(self, key: str) -> int:
+        """Size of a growing part."""
+        file = self._disk.parts.staging.get(key)
+        return 0 if file is None else len(file.content)
 
     def iter_staging(self) -> Iterator[Staged]:
         """Every growing part."""

@@ -40,7 +40,7 @@ NEVER_LOGGED = {
     "parcel.processing_failed",
     "recovery.failed",
 }
-TASKS_AT_REST = 12  # of one node: its loops, their waits and nothing else
+TASKS_AT_REST = 24  # of one node: its loops, their waits and nothing else
 WAITING = (
     "SELECT state, count(*) FROM delivery"
     " WHERE state IN ('unsealed', 'queued', 'waiting', 'sending') GROUP BY state"

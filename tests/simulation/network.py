@@ -8,6 +8,7 @@ calls at once, or silently, like a machine without power.
 
 import asyncio
 import contextvars
+import inspect
 import random
 from collections import deque
 from collections.abc import Callable
@@ -469,7 +470,11 @@ class Call:
         if handler.response_streaming and handler.request_streaming:
             await handler.stream_stream(request, context)
         elif handler.response_streaming:
-            async for response in handler.unary_stream(request, context):
+            answers = handler.unary_stream(request, context)
+            if inspect.isawaitable(answers):  # it writes its answers itself
+                await answers
+                return
+            async for response in answers:
                 await context.write(response)
         else:
             await context.write(await handler.unary_unary(request, context))
@@ -513,6 +518,7 @@ class _Answers:
         self._call = call
         self._request = request
         self._timeout = timeout
+        self._reading: Any = None
 
     async def __aiter__(self) -> Any:
         call = self._call
@@ -521,6 +527,11 @@ class _Answers:
             await call.done_writing()
             while (response := await call.read()) is not grpc.aio.EOF:
                 yield response
+
+    async def read(self) -> Any:
+        if self._reading is None:
+            self._reading = aiter(self)
+        return await anext(self._reading, grpc.aio.EOF)
 
     def cancel(self) -> bool:
         return self._call.cancel()

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from types import SimpleNamespace
 
 from edoccore.directory.state import Freshness
 from edoccore.directory.view import Directory
@@ -23,6 +24,7 @@ from edoccore.errors import (
 from edoccore.identity.certificate import certificate_digest
 from edoccore.identity.keys import SoftwareSigner
 from edockit.grpc_peer import AuthContext, peer_certificate, require_tls13
+from edocnode.app.repair import build_reckoning, build_repair
 from edocnode.domain.directory import DirectorySource
 from edocnode.domain.sealing import SealingKey
 from edocnode.rpc.directory import GrpcSource
@@ -38,6 +40,7 @@ from edocnode.workers.greeting import Greeter
 from edocnode.workers.parts import PartShelf
 from edocnode.workers.receiving import ReceivingDesk
 from edocnode.workers.room import when_there_is_room
+from edocnode.workers.scheduling import Scheduler
 from edocnode.workers.sealer import Sealer, SealerState
 from edocnode.workers.service import NodeService
 from edocnode.workers.sessions import Sessions
@@ -55,6 +58,7 @@ from tests.simulation.realm import REGISTRY_ADDRESS, START, address_of
 from tests.support.nation import Agency
 
 QUOTA_BYTES = 1 << 30
+SETTINGS = SimpleNamespace(scrub_bytes_per_second=1 << 20)
 PATIENCE = timedelta(seconds=60)
 SWEEP_EVERY = timedelta(minutes=10)
 
@@ -168,12 +172,15 @@ class Life:
             sessions=self.sessions,
             **shared,
         )
+        self.repair = build_repair(store, self.blobs, self.links, settings=SETTINGS, clock=clock)
+        shelf = PartShelf(self.blobs, self.repair.repairer.suspect)
+        self.scheduler = Scheduler(schedule=store, sealer=self.sealer, clock=clock)
         reader = AnswerReader(jitter=self.place.chance.random, **shared)
         parts = CourierParts(
             outbox=store,
             links=self.links,
             sessions=self.sessions,
-            shelf=PartShelf(self.blobs),
+            shelf=shelf,
             reader=reader,
             clock=clock,
             jitter=self.place.chance.random,
@@ -184,9 +191,17 @@ class Life:
         self.greeter = Greeter(
             links=self.links, sessions=self.sessions, peers=store, outbox=store, **shared
         )
-        self._join()
+        self.reckoning = build_reckoning(
+            code,
+            SimpleNamespace(store=store, sealer=self.sealer),
+            self.links,
+            self.greeter,
+            reader=reader,
+            clock=clock,
+        )
+        self._join(shelf)
 
-    def _join(self) -> None:
+    def _join(self, shelf: PartShelf) -> None:
         """Who hears of what."""
         self.keeper.on_change(
             lambda newer: self.place.on_directory(self.process.name, newer.mark.version)
@@ -197,8 +212,17 @@ class Life:
         self.sessions.on_newer_directory(self.keeper.wanted)
         self.desk.on_behind(self.keeper.wanted)
         server = Server(self.process, self._caller, self._fail)
+        self.reckoning.connect(self.sessions, self.sealer)
+        self.database.on_failure = self._fail
         service = NodeService(
-            sessions=self.sessions, desk=self.desk, staging=self.staging, inbox=self.store
+            sessions=self.sessions,
+            desk=self.desk,
+            staging=self.staging,
+            inbox=self.store,
+            repair=self.store,
+            shelf=shelf,
+            numbers=self.store,
+            clock=self.place.clock,
         )
         register_exchange(server, service, lambda: self.keeper.current, patience=PATIENCE)
         self.place.network.servers[self.place.address] = server
@@ -213,10 +237,14 @@ class Life:
             "sealer": self.sealer.run(),
             "keeper": self.keeper.run(),
             "dispatcher": self.dispatcher.run(),
+            "scheduler": self.scheduler.run(),
             "greeting": self._greet(),
             "sweep": self._sweep(),
         }
         running = [asyncio.create_task(job, name=name) for name, job in jobs.items()]
+        running += [
+            asyncio.create_task(job) for job in (*self.repair.jobs(), *self.reckoning.jobs())
+        ]
         watched: set[asyncio.Future] = {self.failing, *running}
         while True:
             done, watched = await asyncio.wait(watched, return_when=asyncio.FIRST_COMPLETED)
@@ -228,6 +256,7 @@ class Life:
     async def stop(self) -> None:
         """Ends in order, as a node does that is told to stop."""
         await self.greeter.stop()
+        await self.reckoning.reckoner.stop()
         await self.dispatcher.stop()
         await self.links.close()
 

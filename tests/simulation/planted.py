@@ -54,6 +54,7 @@ class AcknowledgesBeforeCommit(NodeStore):
                 for item in submission.deliveries
             ),
             repeated=False,
+            position=0,
         )
 
 

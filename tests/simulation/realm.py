@@ -38,7 +38,11 @@ class Realm:
     @property
     def first(self) -> Directory:
         """The oldest directory."""
-        return first_directory(len(self.codes))
+        return self.directory(0)
+
+    def directory(self, version: int) -> Directory:
+        """A version of the directory, verified."""
+        return _directory(len(self.codes), version)
 
 
 @cache
@@ -58,10 +62,9 @@ def realm(agencies: int) -> Realm:
 
 
 @cache
-def first_directory(agencies: int) -> Directory:
-    """The oldest directory of ``realm(agencies)``, verified."""
+def _directory(agencies: int, version: int) -> Directory:
     made = realm(agencies)
-    return load(made.versions[0], made.anchor, NO_FLOOR)
+    return load(made.versions[version], made.anchor, NO_FLOOR)
 
 
 def address_of(code: str) -> str:

@@ -12,9 +12,9 @@ from typing import Any
 
 import structlog
 
-from edoccore.errors import EdocError, FileUnknownError
-from edocnet.directory.v1 import directory_service_pb2 as directory_messages
-from edocnet.directory.v1 import directory_service_pb2_grpc as directory_services
+from edoccore.errors import EdocError
+from edocnet.directory.v1.directory_service_pb2_grpc import add_DirectoryServiceServicer_to_server
+from edocnode.rpc.directory import DirectoryServicer
 from edocnode.rpc.messages import batch_from_message
 from edocnode.workers.sealer import SealerState
 from tests.simulation import history
@@ -30,7 +30,6 @@ from tests.simulation.realm import REGISTRY_ADDRESS, Realm, address_of, realm
 DRAIN_S = 1800.0  # all queues are empty so long after the last fault
 SETTLE_S = 45.0  # idle streams are closed after 20 s
 RESTART_S = 10.0
-CHUNK_BYTES = 960 * 1024
 REPLAYED = 200  # batches that a replay may choose from
 NOT_TRACED = {"event", "exc_info", "hash", "cause", "message", "why", "problem", "sha256"}
 
@@ -127,7 +126,7 @@ class World:
         """Runs work of the world beside everything else."""
         task = asyncio.get_running_loop().create_task(work)
         self._background.add(task)
-        task.add_done_callback(self._background.discard)
+        task.add_done_callback(self._ended)
         return task
 
     def copy_of(self, node: SimulatedNode) -> SimulatedNode:
@@ -189,6 +188,11 @@ class World:
 
     # --- inner
 
+    def _ended(self, task: asyncio.Task) -> None:
+        self._background.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.violations.append(f"the world broke: {error!r}")
+
     def _node(self, code: str, address: str) -> SimulatedNode:
         chance = self.chance(address)
         disk = Disk.new(chance)
@@ -242,8 +246,6 @@ class World:
             node.place.clock.off = node.place.clock.off * 0
             if node.life is not None:
                 node.life.process.die_in(0)
-        for task in list(self._background):
-            del task
 
     async def _drain(self) -> None:
         """Waits until nothing waits; an operator takes over where another copy has run."""
@@ -292,8 +294,8 @@ class World:
 NOTHING_MORE_S = 30.0  # for what the ended processes leave behind in the loop
 
 
-class Registry(directory_services.DirectoryServiceServicer):
-    """Serves one of the directory's versions: the newest, an older one, or none."""
+class Registry:
+    """Serves one of the directory's versions: the newest, or an older one."""
 
     def __init__(self, world: World) -> None:
         """Serves the oldest."""
@@ -305,7 +307,8 @@ class Registry(directory_services.DirectoryServiceServicer):
     def start(self) -> None:
         """Begins to serve."""
         server = Server(self._process, None)
-        directory_services.add_DirectoryServiceServicer_to_server(self, server)
+        servicer = DirectoryServicer(lambda: self._world.realm.directory(self._served))
+        add_DirectoryServiceServicer_to_server(servicer, server)
         self._world.network.servers[REGISTRY_ADDRESS] = server
 
     def change(self, chance: random.Random) -> None:
@@ -321,14 +324,6 @@ class Registry(directory_services.DirectoryServiceServicer):
     def heal(self) -> None:
         """Serves the newest."""
         self._served = self._newest
-
-    async def GetFile(self, request: Any, context: Any) -> Any:  # noqa: N802
-        """Gives a file out."""
-        data = self._world.realm.versions[self._served].get(request.path)
-        if data is None:
-            raise FileUnknownError(path=request.path)
-        for start in range(0, len(data), CHUNK_BYTES):
-            yield directory_messages.GetFileResponse(chunk=data[start : start + CHUNK_BYTES])
 
 
 def simulate(plan: Plan) -> Report:

@@ -285,7 +285,7 @@ class Courier:
             self._moving[need.envelope_digest] = item.lane
             tasks.create_task(self._move(item, need))
             return
-        jitter = random.random()  # noqa: S311 - spreads load
+        jitter = self._jitter()
         outcome = on_try_later(
             item,
             QuotaError.reason,

@@ -55,12 +55,14 @@ class Repairer:
         blobs: BlobFolder,
         links: PeerLinks,
         clock: Callable[[], datetime],
+        jitter: Callable[[], float] = random.random,
     ) -> None:
         """Joins the parts; nothing happens before ``run``."""
         self._store = store
         self._blobs = blobs
         self._links = links
         self._clock = clock
+        self._jitter = jitter
         self._suspects: deque[str] = deque()
         self._last_document = 0  # row that was looked at last
         self._documents_at: datetime | None = None
@@ -111,7 +113,7 @@ class Repairer:
             sources = await self._store.part_sources(part.sha256)
             told = await self._from_any(part, sources)
             if told:
-                wait = wait_after(part.attempts + 1, jitter=random.random())  # noqa: S311 - spreads load
+                wait = wait_after(part.attempts + 1, jitter=self._jitter())
                 await self._store.not_repaired(part.sha256, told, self._clock() + wait)
                 return
         await asyncio.to_thread(
