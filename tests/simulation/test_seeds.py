@@ -22,21 +22,23 @@ def test_nothing_acknowledged_is_lost_doubled_or_altered_by_any_fault(seed: int)
     assert report.violations == [], _told(report.seed, report.trace)
 
 
+@pytest.mark.timeout(300)
 def test_a_seed_replays_identically_in_any_process() -> None:
     """Each process has its own keys and its own hashes of strings: neither decides anything."""
-    here = simulate(Plan(seed=9, nodes=4)).trace
-    assert simulate(Plan(seed=9, nodes=4)).trace == here
-    command = [sys.executable, "-m", "tests.simulation", "--seed", "9", "--nodes", "4", "--trace"]
+    plan = Plan(seed=9, documents=6, harm_s=30)
+    here = simulate(plan).trace
+    assert simulate(plan).trace == here
+    command = [sys.executable, "-m", "tests.simulation", "--seed", "9", "--documents", "6"]
     for hash_seed in ("1", "2"):
         done = subprocess.run(
-            command,
+            [*command, "--seconds", "30", "--trace"],
             cwd=ROOT,
             env=os.environ | {"PYTHONHASHSEED": hash_seed},
             capture_output=True,
             text=True,
-            check=True,
+            check=False,
         )
-        assert done.stdout.splitlines()[: len(here)] == here
+        assert done.stdout.splitlines()[: len(here)] == here, done.stderr
 
 
 def test_two_seeds_differ() -> None:
