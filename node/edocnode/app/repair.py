@@ -1,5 +1,6 @@
 """Joins what keeps documents whole and complete: repair, scrubber, reckoning with peers."""
 
+import secrets
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from datetime import datetime
@@ -94,6 +95,7 @@ def build_reckoning(
             links=links,
             reader=reader,
             wake_sealer=sealing.sealer.wake,
+            chance=secrets.token_bytes,
             clock=clock,
         ),
     )

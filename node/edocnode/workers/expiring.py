@@ -5,7 +5,6 @@ that comes late still makes a delivery delivered.
 """
 
 import asyncio
-import secrets
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -40,9 +39,15 @@ class Expirer:
         links: PeerLinks,
         reader: AnswerReader,
         wake_sealer: Callable[[], None],
+        chance: Callable[[int], bytes],
         clock: Callable[[], datetime],
     ) -> None:
-        """Joins the parts; nothing happens before ``run``."""
+        """Joins the parts; nothing happens before ``run``.
+
+        Args:
+            chance: So many random bytes.
+        """
+        self._chance = chance
         self._agency = agency
         self._store = store
         self._outbox = outbox
@@ -93,7 +98,7 @@ class Expirer:
         return ended + held
 
     def _word(self, item: QueuedDelivery, trouble: str) -> LastWord:
-        salt = secrets.token_bytes(SALT_BYTES)
+        salt = self._chance(SALT_BYTES)
         return last_word(item, trouble=trouble, agency=self._agency, salt=salt, now=self._clock())
 
     async def _ask_late(self, agency: str, waits: asyncio.Semaphore) -> None:
