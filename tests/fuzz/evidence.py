@@ -1,10 +1,9 @@
 """Evidence files: the zip from a stranger, and members of it under a manifest that fits."""
 
 import io
-import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
@@ -21,18 +20,17 @@ from edocnode.evidence.verify import verify
 from tests.fuzz.target import Target
 from tests.fuzz.world import NOW, world
 
-_FOLDER = Path(tempfile.mkdtemp(prefix="edoc-fuzz-"))
 _SOUND = (VerdictKind.VALID,)
 
 
 def zip_file(data: bytes) -> None:
     """Any bytes as an evidence file: opened, each member read, judged; never an exception."""
-    path = _write(data)
-    verdict = verify(path, root=world().directory.chain.anchor, now=NOW)
-    if verdict.kind in _SOUND:
-        assert _content(data) == _content(_genuine())
-    with open_container(path) as container:
-        _read_all(container)
+    with _file_of(data) as path:
+        verdict = verify(path, root=world().directory.chain.anchor, now=NOW)
+        if verdict.kind in _SOUND:
+            assert _content(data) == _content(_genuine())
+        with open_container(path) as container:
+            _read_all(container)
 
 
 def member(data: bytes) -> None:
@@ -46,7 +44,8 @@ def member(data: bytes) -> None:
         members |= _manifest(members)
     elif text == MANIFEST:
         members[MANIFEST_SIGNATURE] = world().exchange.sender.signer.sign(content)
-    verdict = verify(_write(_zip(members)), root=world().directory.chain.anchor, now=NOW)
+    with _file_of(_zip(members)) as path:
+        verdict = verify(path, root=world().directory.chain.anchor, now=NOW)
     if verdict.kind in _SOUND:
         assert members == _members() or text in _FREE, text
 
@@ -96,10 +95,12 @@ def _zip(members: dict[str, bytes]) -> bytes:
     return file.getvalue()
 
 
-def _write(data: bytes) -> Path:
-    path = _FOLDER / f"{os.getpid()}.zip"
-    path.write_bytes(data)
-    return path
+@contextmanager
+def _file_of(data: bytes) -> Iterator[Path]:
+    with tempfile.NamedTemporaryFile(prefix="edoc-fuzz-", suffix=".zip") as file:
+        file.write(data)
+        file.flush()
+        yield Path(file.name)
 
 
 def _zip_seeds() -> Iterator[bytes]:

@@ -22,7 +22,6 @@ _JOIN = JoinString(
     host="registry.example.vn", port=7440, root_sha256="ab" * 32, token=bytes(range(16))
 )
 _ON_THIS_MACHINE = JoinString(host="::1", port=1, root_sha256="0" * 64, token=bytes(16))
-_FOLDER = Path(tempfile.mkdtemp(prefix="edoc-fuzz-"))
 
 
 def join(data: bytes) -> None:
@@ -48,11 +47,12 @@ def part_names(data: bytes) -> None:
 
 def settings(data: bytes) -> None:
     """The settings of both programs."""
-    file = _FOLDER / f"{os.getpid()}.toml"
-    file.write_bytes(data)
-    for read in (node_settings.read_settings, registry_settings.read_settings):
-        with suppress(SettingsError):
-            read(file)
+    with tempfile.NamedTemporaryFile(prefix="edoc-fuzz-", suffix=".toml") as file:
+        file.write(data)
+        file.flush()
+        for read in (node_settings.read_settings, registry_settings.read_settings):
+            with suppress(SettingsError):
+                read(Path(file.name))
 
 
 class _FailedCall(grpc.RpcError):
