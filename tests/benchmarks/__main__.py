@@ -7,14 +7,15 @@ machine is as fast as it is. Fails when a document is lost, doubled or left with
 """
 
 import argparse
-import importlib
 import json
+import multiprocessing
 import os
 import platform
 import time
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-from tests.benchmarks.report import Report, Scale, chosen_scale, scale_options
+from tests.benchmarks.report import Report, Scale, chosen_scale, run_one, scale_options
 
 NAMES = (
     "exchange",
@@ -67,10 +68,10 @@ def arguments() -> argparse.Namespace:
 
 
 def measured(name: str, scale: Scale) -> Report:
-    """Runs one benchmark."""
-    module = importlib.import_module(f"tests.benchmarks.bench_{name}")
-    report: Report = module.run(scale)
-    return report
+    """Runs one benchmark in a process of its own, so that none leaves anything to the next."""
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=context) as pool:
+        return pool.submit(run_one, name, scale).result()
 
 
 def save(reports: dict[str, Report], folder: Path) -> None:

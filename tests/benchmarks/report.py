@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import importlib
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -115,6 +116,12 @@ def chosen_scale(chosen: argparse.Namespace) -> Scale:
     """The scale of a command line."""
     rounds = chosen.rounds or (1 if chosen.quick else ROUNDS)
     return Scale(quick=chosen.quick, long=chosen.long, rounds=rounds)
+
+
+def run_one(name: str, scale: Scale) -> Report:
+    """Runs the benchmark of this name."""
+    report: Report = importlib.import_module(f"tests.benchmarks.bench_{name}").run(scale)
+    return report
 
 
 def run_alone(benchmark: Callable[..., Report], *, profiles: bool = False) -> None:
