@@ -71,12 +71,18 @@ def _sealing(sender: BenchNode, load: Load) -> Span:
     progress = sender.progress()
     try:
         wait_until(
-            lambda: progress.sealed_rows() > 1, within_s=load.patience_s, what="the first seal"
+            lambda: alive(sender) and progress.sealed_rows() > 1,
+            within_s=load.patience_s,
+            what="the first seal",
         )
         with _profiled(load, "sealing", sender):
             left = progress.unsealed()
             before = mark([sender.pid])
-            wait_until(progress.is_sealed, within_s=load.patience_s, what="all are sealed")
+            wait_until(
+                lambda: alive(sender) and progress.is_sealed(),
+                within_s=load.patience_s,
+                what="all are sealed",
+            )
             after = mark([sender.pid])
         return _span(before, after, left, sender)
     finally:
@@ -87,11 +93,15 @@ def _until_all_are_here(nodes: Pair, load: Load, name: str) -> Span:
     outbox, inbox = nodes.sender.progress(), nodes.recipient.progress()
     both = (nodes.sender, nodes.recipient)
     try:
-        wait_until(inbox.received, within_s=load.patience_s, what="the first document")
+        wait_until(
+            lambda: alive(*both) and inbox.received(),
+            within_s=load.patience_s,
+            what="the first document",
+        )
         with _profiled(load, name, *both):
             before = mark(nodes.process_ids, inbox.received())
             wait_until(
-                lambda: inbox.received() >= load.count and outbox.is_done(),
+                lambda: alive(*both) and inbox.received() >= load.count and outbox.is_done(),
                 within_s=load.patience_s,
                 what="all receipts",
             )
@@ -101,6 +111,17 @@ def _until_all_are_here(nodes: Pair, load: Load, name: str) -> Span:
     finally:
         outbox.close()
         inbox.close()
+
+
+def alive(*nodes: BenchNode) -> bool:
+    """Nobody waits for a node that has ended.
+
+    Raises:
+        AssertionError: One has; with the end of its log.
+    """
+    for node in nodes:
+        assert node.running, f"{node.code} ended: {node.log.read_text()[-1000:]}"
+    return True
 
 
 def check(outbox: Progress, inbox: Progress, count: int) -> None:
