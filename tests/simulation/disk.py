@@ -7,6 +7,7 @@ whose folder was not fsynced, may be gone after a crash.
 
 import asyncio
 import hashlib
+import math
 import random
 import sqlite3
 from collections import deque
@@ -333,12 +334,20 @@ class SimulatedBlobs:
         file = self._disk.parts.staging.get(key)
         return 0 if file is None else len(file.content)
 
+    def put_back_removals(self) -> None:
+        """Nothing was about to be removed: see ``iter_stored``."""
+
+    def iter_stored(self) -> Iterator[tuple[str, float]]:
+        """Every stored part, as new as can be: a run is too short for one to be cleaned away."""
+        for digest in sorted(self._disk.parts.stored):
+            yield digest, math.inf
+
     def iter_staging(self) -> Iterator[Staged]:
         """Every growing part."""
         for key, file in self._disk.parts.staging.items():
             yield Staged(key, len(file.content), 0.0)
 
-    def reserve(self, size_bytes: int) -> None:
+    def reserve(self, size_bytes: int, *, reserves: float = 1) -> None:
         """Checks that there is room."""
         if self._disk.is_full():
             raise DiskFullError(f"{size_bytes} bytes do not fit")

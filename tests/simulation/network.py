@@ -13,6 +13,7 @@ import random
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 import grpc
@@ -128,7 +129,8 @@ class Server:
         async def found(_details: object) -> Any:
             return self._handlers[path]
 
-        return await self._interceptor.intercept_service(found, None)
+        details = SimpleNamespace(method=path)
+        return await self._interceptor.intercept_service(found, details)
 
 
 class Channel:

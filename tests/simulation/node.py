@@ -36,6 +36,7 @@ from edocnode.workers.answers import AnswerReader
 from edocnode.workers.courier import CourierParts
 from edocnode.workers.delivery import Dispatcher
 from edocnode.workers.directory import DirectoryKeeper
+from edocnode.workers.fair_service import FairService
 from edocnode.workers.greeting import Greeter
 from edocnode.workers.parts import PartShelf
 from edocnode.workers.receiving import ReceivingDesk
@@ -224,7 +225,8 @@ class Life:
             numbers=self.store,
             clock=self.place.clock,
         )
-        register_exchange(server, service, lambda: self.keeper.current, patience=PATIENCE)
+        self.service = FairService(service, self.blobs, weight=lambda _: 1, on_failure=self._fail)
+        register_exchange(server, self.service, lambda: self.keeper.current, patience=PATIENCE)
         self.place.network.servers[self.place.address] = server
 
     async def run(self) -> None:
@@ -259,6 +261,7 @@ class Life:
         await self.reckoning.reckoner.stop()
         await self.dispatcher.stop()
         await self.links.close()
+        await self.service.stop()
 
     async def _greet(self) -> None:
         await self.sealer.opened()
