@@ -45,8 +45,13 @@ _INCOMING = table_of(IncomingRow)
 _SETTLED = table_of(SettledRow)
 _EPOCHS = EARLIER_OPENINGS + 1
 
-_EPOCH_BEFORE = sa.select(sa.func.max(_ENVELOPE.c.epoch)).where(
-    _ENVELOPE.c.to_node == sa.bindparam("to_node"), _ENVELOPE.c.epoch < sa.bindparam("below")
+_EPOCH_BEFORE = (  # PostgreSQL has no max() of bytes
+    sa.select(_ENVELOPE.c.epoch)
+    .where(
+        _ENVELOPE.c.to_node == sa.bindparam("to_node"), _ENVELOPE.c.epoch < sa.bindparam("below")
+    )
+    .order_by(_ENVELOPE.c.epoch.desc())
+    .limit(1)
 )
 _FIRST_OF = sa.select(sa.func.min(_ENVELOPE.c.seq)).where(
     _ENVELOPE.c.to_node == sa.bindparam("to_node"), _ENVELOPE.c.epoch == sa.bindparam("epoch")
