@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from edoccore.errors import DataFolderError, StorageDamagedError, StorageFailedError
-from edockit.database import Database
+from edockit.database import CHECKPOINT_PAGES, Database
 from tests.support.postgres import PostgresServer
 
 METADATA = sa.MetaData()
@@ -155,7 +155,7 @@ def test_sqlite_runs_with_the_durable_settings(tmp_path: Path) -> None:
         names = ("journal_mode", "synchronous", "foreign_keys", "wal_autocheckpoint")
         return [connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in names]
 
-    assert database.write(pragmas).result(10) == ["wal", 2, 1, 1000]
+    assert database.write(pragmas).result(10) == ["wal", 2, 1, CHECKPOINT_PAGES]
     assert database.read(pragmas)[3] == 0
     database.close()
 

@@ -73,11 +73,13 @@ async def test_stored_documents_have_valid_evidence_and_a_sound_journal(tmp_path
     status = status_submission(queued.envelope, DocumentState.ACCEPTED, sender="G01", to="H29")
     await store.keep([arrival(peer.envelope(status), status.inline[: status.parts[0].size])])
     await office.seal_all()
+    damaged: list[str] = []
     desk = EvidenceDesk(
         agency="H29",
         network="test",
         database=database,
         blobs=blobs,
+        on_damage=damaged.append,
         scratch=tmp_path,
         signer=listed["H29"].signer,
         directory=nation.directory,
@@ -92,6 +94,8 @@ async def test_stored_documents_have_valid_evidence_and_a_sound_journal(tmp_path
     with pytest.raises(DocumentUnknownError):
         await desk.export(MessageId(bytes(16)))
     blobs.path(sha256(LARGE).hexdigest()).write_bytes(LARGE[:-1] + b"!")
+    assert damaged == []
     with pytest.raises(StorageDamagedError):
         await desk.export(made.deliveries[0].message_id)
+    assert damaged == [sha256(LARGE).hexdigest()]
     database.close()
