@@ -5,7 +5,6 @@ import gc
 import json
 import os
 import signal
-import sys
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
 
 INIT_SCHEMA = "edoc.init/v1"
 GC_AFTER_OBJECTS = 20_000  # more than one batch of documents makes
-SWITCH_S = 0.001  # a thread at work lets the event loop in after it; Python's own is 5 ms
 READY_SCHEMA = "edoc.ready/v1"
 STOP_AT_LATEST_S = 20  # twice what an orderly stop may take
 
@@ -114,11 +112,10 @@ def _end_now() -> None:
 
 
 def _set_up_interpreter() -> None:
-    """Suits Python to a service: few pauses, and a short wait of one thread for another."""
+    """Suits Python to a service that makes and drops many objects: few pauses."""
     gc.collect()
     gc.freeze()  # what is imported stays; looking through it again and again takes 30 ms
     gc.set_threshold(GC_AFTER_OBJECTS, 20, 20)
-    sys.setswitchinterval(SWITCH_S)
 
 
 def _announce(ready: "Ready") -> None:

@@ -124,6 +124,11 @@ class _Prepared:
 
     def values(self, rows: Sequence[Row]) -> list[dict[str, Any]]:
         """Rows with their moments as numbers, and with what the statement itself fixes."""
+        if not self.moments:
+            return [{**self.fixed, **row} for row in rows]
+        if not self.fixed and len(self.moments) == 1:  # as nearly all are
+            (name,) = self.moments
+            return [{**row, name: _moment(row[name])} for row in rows]
         return [
             {**self.fixed, **row, **{name: _moment(row[name]) for name in self.moments}}
             for row in rows

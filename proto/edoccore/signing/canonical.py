@@ -162,8 +162,10 @@ def _check_texts(data: bytes) -> None:
     """
     if data.isascii() and b"\\" not in data and b"\x7f" not in data:
         return
-    text = data.decode().replace("\\\\", '"').replace('\\"', '"')
-    text = text.replace("\\n", "\n").replace("\\t", "\t")
+    text = data.decode()
+    if "\\" in text:
+        text = text.replace("\\\\", '"').replace('\\"', '"')
+        text = text.replace("\\n", "\n").replace("\\t", "\t")
     if "\\" in text:
         at = text.index("\\")
         raise _not_canonical(f"the control character {text[at : at + 6]!r} is not allowed", "text")
