@@ -61,15 +61,6 @@ def write_all(descriptor: int, content: bytes | memoryview) -> None:
         rest = rest[os.write(descriptor, rest) :]
 
 
-def fsync_file(path: Path) -> None:
-    """Makes the content of a file durable.
-
-    Raises:
-        StorageFailedError: The disk failed; not to be repeated.
-    """
-    _fsync(path, os.O_RDONLY)
-
-
 def fsync_folder(path: Path) -> None:
     """Makes the names in a folder durable: files made, renamed or removed there.
 

@@ -42,7 +42,6 @@ MAX_PING_STRIKES = 5
 # gRPC measures the line and lets a peer run ahead by as much; on a busy machine it measured 4 GB,
 # which one flooding peer then had in memory here.
 UNREAD_BYTES = 2 * 1024 * 1024  # of one stream; 60 MB/s at a delay of 30 ms
-STOP_GRACE_S = 8.0  # for calls under way when the program ends
 REGISTRY_THREADS = 16
 
 Option = tuple[str, int]

@@ -296,7 +296,6 @@ def uuid_text(data: bytes) -> str:
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
-AnyStatement = Envelope | Receipt | EpochOpening | Endpoint | Effect
 STATEMENT_TYPES = (
     "edoc.document/v1",
     "edoc.effect/v1",

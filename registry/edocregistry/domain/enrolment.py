@@ -26,7 +26,6 @@ from edocregistry.domain.model import REGISTRY_CODE, Invite, SealCertificate
 from edocregistry.domain.ports import IssuingAuthority, Records
 from edocregistry.domain.revoking import end_keys
 
-DEFAULT_TTL = timedelta(hours=72)
 MIN_TTL = timedelta(minutes=1)
 MAX_TTL = timedelta(days=30)
 MAX_REQUEST_BYTES = 4096
