@@ -22,6 +22,7 @@ from edocnode.domain.office import (
     admit,
     build_record,
     build_submission,
+    envelope_drafts,
     is_inline,
     new_id,
 )
@@ -130,7 +131,8 @@ async def _submit(life: Life, request: Request, chance: random.Random) -> Submis
         inline=b"".join([record.data, *(item for item in request.contents if len(item) <= 65536)]),
     )
     kept = await life.store.submit(submission)
-    life.sealer.wake()
+    if kept.unsealed:
+        life.sealer.handed_in(envelope_drafts(submission))
     return kept
 
 

@@ -9,7 +9,6 @@ verified and only for facts that no waiting, newer directory or right clock can 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from hashlib import sha256
 from typing import Protocol
 
 import msgspec
@@ -32,6 +31,7 @@ from edoccore.errors import (
     WrongNetworkError,
 )
 from edoccore.signing import canonical
+from edoccore.signing.digests import digest_of
 from edoccore.signing.part_names import check_part_names
 from edoccore.signing.records import DocumentRecord, StatusRecord
 from edoccore.signing.statements import (
@@ -45,8 +45,6 @@ from edoccore.signing.statements import (
 )
 
 MAX_SKEW = timedelta(minutes=5)  # a later "created" means that one of the clocks is wrong
-SMALL_BYTES = 16 * 1024  # see ``_digest``
-PIECE_BYTES = 2_047
 MAX_LIFE = timedelta(days=90)  # between created and expires
 
 
@@ -124,7 +122,7 @@ def check_part(part: Part, data: bytes, message_id: str) -> None:
     Raises:
         PartDigestError: Size or digest differ from what the envelope states.
     """
-    if len(data) != part.size or _digest(data) != part.sha256:
+    if len(data) != part.size or digest_of(data).hex() != part.sha256:
         raise PartDigestError(
             f"Part {part.index} ({part.name}) of message {message_id} arrived with other bytes "
             f"than its envelope states.",
@@ -294,20 +292,6 @@ def _check_times(envelope: Envelope, now: datetime) -> None:
             f"Envelope {envelope.message_id} ended at {envelope.expires}.",
             message_id=envelope.message_id,
         )
-
-
-def _digest(data: bytes) -> str:
-    """SHA-256 in hex; small data in pieces for which Python keeps its lock.
-
-    From 2,048 bytes on hashing lets other threads in, and getting the lock back costs more than
-    the hash of a small document.
-    """
-    if len(data) > SMALL_BYTES:
-        return sha256(data).hexdigest()
-    digest = sha256()
-    for start in range(0, len(data), PIECE_BYTES):
-        digest.update(data[start : start + PIECE_BYTES])
-    return digest.hexdigest()
 
 
 def _record_disagrees(envelope: Envelope, field: str) -> RecordInvalidError:

@@ -107,12 +107,14 @@ class SubmissionResult:
         repeated: The request was known already; nothing new was kept.
         deliveries: Message id, recipient and state now, in the order they were submitted.
         position: Of the newest event then; every later change of the deliveries follows it.
+        unsealed: Its deliveries were kept now, all at once, and wait for the sealer.
     """
 
     document_id: DocumentId
     deliveries: tuple[tuple[MessageId, str, DeliveryState], ...]
     repeated: bool
     position: int
+    unsealed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -43,6 +43,7 @@ from edocnode.domain.media_types import media_type_of
 from edocnode.domain.model import (
     INLINE_PART_BYTES,
     DocumentId,
+    EnvelopeDraft,
     MessageId,
     NewDelivery,
     Submission,
@@ -379,6 +380,26 @@ def _record_too_large(size: int) -> LimitExceededError:
         "allowed.",
         hint="Send long texts as a part instead.",
     )
+
+
+def envelope_drafts(submission: Submission) -> list[EnvelopeDraft]:
+    """What the sealer needs of the deliveries of a submission that was kept."""
+    return [
+        EnvelopeDraft(
+            message_id=item.message_id,
+            document_id=submission.document_id,
+            sender=submission.sender,
+            recipient=item.recipient,
+            to_node=item.to_node,
+            urgency=submission.urgency,
+            operation=submission.operation,
+            about=submission.about,
+            created=submission.created,
+            expires=submission.expires,
+            parts=submission.parts,
+        )
+        for item in submission.deliveries
+    ]
 
 
 def _request_hash(admitted: Admitted, digests: Sequence[bytes], fields_digest: bytes) -> bytes:

@@ -26,12 +26,16 @@ from edocnode.rpc.admin import (
     SealerView,
 )
 from edocnode.rpc.office import OfficeServicer
-from edocnode.rpc.office_admission import OfficeParts, Wakes
+from edocnode.rpc.office_admission import OfficeParts, TakesDrafts, Wakes
 from edocnode.rpc.submissions import discard_leftovers
 
 
 class LocalStore(Submissions, AdminStore, Protocol):
     """What both services need of storage, besides what the office reads."""
+
+
+class LocalSealer(SealerView, TakesDrafts, Protocol):
+    """What both services need of the sealer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +53,7 @@ class LocalParts:
     version: str
     store: LocalStore
     office: OfficeStore
-    sealer: SealerView
+    sealer: LocalSealer
     scheduler: Wakes
     directory: DirectoryView
     greeter: Greets

@@ -80,7 +80,7 @@ class OfficeServicer(services.OfficeServiceServicer):
             message_ids=message_ids,
         )
         kept = await parts.submissions.submit(submission)
-        parts.wake()
+        parts.kept([(submission, kept)])
         return submission_to_message(kept)
 
     async def SubmitMany(  # type: ignore[override]  # grpc.aio also runs coroutines that write

@@ -6,7 +6,8 @@ ago, a repeated request may name a moment that has passed since. Both are looked
 
 import asyncio
 import secrets
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -19,12 +20,26 @@ from edoccore.errors import (
     RegistryUnreachableError,
 )
 from edockit.blobs import BlobFolder
-from edocnode.domain.model import DocumentId, MessageId
-from edocnode.domain.office import Admitted, SendTimePastError, SubmitHeader, admit, new_id
+from edocnode.domain.model import (
+    DocumentId,
+    EnvelopeDraft,
+    MessageId,
+    Submission,
+    SubmissionResult,
+)
+from edocnode.domain.office import (
+    Admitted,
+    SendTimePastError,
+    SubmitHeader,
+    admit,
+    envelope_drafts,
+    new_id,
+)
 from edocnode.domain.office_model import OfficeStore
 from edocnode.domain.ports import Submissions
 
 ID_RANDOM_BYTES = 10
+IDS_AT_ONCE = 400
 REFRESH_WAIT_S = 10.0  # for the registry, when a recipient is not known
 
 
@@ -33,6 +48,13 @@ class Wakes(Protocol):
 
     def wake(self) -> None:
         """Tells it."""
+
+
+class TakesDrafts(Wakes, Protocol):
+    """The sealer, as far as the office hands work to it."""
+
+    def handed_in(self, drafts: Sequence[EnvelopeDraft]) -> None:
+        """Hands over deliveries that were kept."""
 
 
 class DirectoryInForce(Protocol):
@@ -53,7 +75,7 @@ class OfficeParts:
     Attributes:
         agency: That owns the node.
         on_damage: Told the digest of a part that is not what was stored.
-        sealer: Woken when something was kept for it.
+        sealer: Given what was kept for it.
         scheduler: Woken when something was kept that is for the sealer later.
     """
 
@@ -62,23 +84,48 @@ class OfficeParts:
     submissions: Submissions
     blobs: BlobFolder
     on_damage: Callable[[str], None]
-    sealer: Wakes
+    sealer: TakesDrafts
     scheduler: Wakes
     directory: DirectoryInForce
     clock: Callable[[], datetime]
 
     def fresh_id(self) -> bytes:
         """A new UUIDv7."""
-        return new_id(self.clock(), secrets.token_bytes(ID_RANDOM_BYTES))
+        return new_id(self.clock(), _chance.bytes())
 
     def fresh_ids(self, recipients: int) -> tuple[DocumentId, list[MessageId]]:
         """Ids of a new document and of its deliveries."""
         return DocumentId(self.fresh_id()), [MessageId(self.fresh_id()) for _ in range(recipients)]
 
-    def wake(self) -> None:
-        """Tells sealer and scheduler that something was kept."""
-        self.sealer.wake()
-        self.scheduler.wake()
+    def kept(self, results: Iterable[tuple[Submission, SubmissionResult]]) -> None:
+        """Hands what was kept to the sealer, or tells who has it for later."""
+        drafts: list[EnvelopeDraft] = []
+        for submission, result in results:
+            if result.unsealed:
+                drafts += envelope_drafts(submission)
+            else:
+                self.scheduler.wake()
+        self.sealer.handed_in(drafts)
+
+
+class _Chance:
+    """Random bytes for ids, fetched for many at once: asking the kernel lets other threads in."""
+
+    def __init__(self) -> None:
+        self._ready: deque[bytes] = deque()
+
+    def bytes(self) -> bytes:
+        """Those of one id; from any thread."""
+        try:
+            return self._ready.popleft()
+        except IndexError:
+            fetched = secrets.token_bytes(ID_RANDOM_BYTES * IDS_AT_ONCE)
+            starts = range(ID_RANDOM_BYTES, len(fetched), ID_RANDOM_BYTES)
+            self._ready.extend(fetched[start : start + ID_RANDOM_BYTES] for start in starts)
+            return fetched[:ID_RANDOM_BYTES]
+
+
+_chance = _Chance()
 
 
 async def admitted(parts: OfficeParts, header: SubmitHeader) -> Admitted:

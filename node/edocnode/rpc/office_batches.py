@@ -8,7 +8,6 @@ wrong with one document is told in its place; only a failing disk ends the strea
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
-from hashlib import sha256
 
 import grpc
 
@@ -21,6 +20,7 @@ from edoccore.errors import (
     RequestInvalidError,
     StorageFailedError,
 )
+from edoccore.signing.digests import digest_of
 from edoccore.wire.status import MAX_FIELD_LENGTH, MAX_MESSAGE_LENGTH
 from edocnet.office.v1 import office_service_pb2 as messages
 from edocnode.domain.model import Submission, SubmissionResult
@@ -130,15 +130,15 @@ class BatchDesk:
             network=self._parts.directory.current.network,
             document_id=document_id,
         )
-        digests = [sha256(body).digest() for body in bodies]
+        digests = [digest_of(body) for body in bodies]
         return build_submission(
             admitted,
             record,
             digests,
-            fields_digest=sha256(fields).digest(),
+            fields_digest=digest_of(fields),
             document_id=document_id,
             message_ids=message_ids,
-            inline=self._inline([record.data, *bodies], [sha256(record.data).digest(), *digests]),
+            inline=self._inline([record.data, *bodies], [digest_of(record.data), *digests]),
         )
 
     def _inline(self, bodies: Sequence[bytes], digests: Sequence[bytes]) -> bytes:
@@ -153,13 +153,17 @@ class BatchDesk:
         if not submissions:
             return [item for item in prepared if isinstance(item, EdocError)]
         try:
-            kept = iter(await self._parts.submissions.submit_many(submissions))
+            kept = await self._parts.submissions.submit_many(submissions)
         except StorageFailedError:
             raise
         except EdocError as error:  # a full disk: nothing of them was kept
             return [item if isinstance(item, EdocError) else error for item in prepared]
-        self._parts.wake()
-        return [item if isinstance(item, EdocError) else next(kept) for item in prepared]
+        pairs = zip(submissions, kept, strict=True)
+        self._parts.kept(
+            (each, result) for each, result in pairs if isinstance(result, SubmissionResult)
+        )
+        in_order = iter(kept)
+        return [item if isinstance(item, EdocError) else next(in_order) for item in prepared]
 
     async def _second_look(
         self, wholes: Wholes, outcomes: Sequence[Outcome]

@@ -8,9 +8,9 @@ submission leaves behind is removed, at the latest at the next start.
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 
 from edoccore.errors import RequestInvalidError
+from edoccore.signing.digests import digest_of
 from edoccore.signing.statements import uuid_text
 from edockit.blobs import BlobFolder, StagingFile
 from edocnet.office.v1 import office_service_pb2 as messages
@@ -112,7 +112,7 @@ async def take_in(
         admitted,
         record,
         [part.digest for part in taken[1:]],
-        fields_digest=sha256(fields).digest(),
+        fields_digest=digest_of(fields),
         document_id=document_id,
         message_ids=message_ids,
         inline=b"".join(part.inline for part in taken),
@@ -128,7 +128,7 @@ def discard_leftovers(blobs: BlobFolder) -> int:
 
 
 async def _keep_record(data: bytes, blobs: BlobFolder, document_id: DocumentId) -> TakenPart:
-    digest = sha256(data).digest()
+    digest = digest_of(data)
     if is_inline(len(data)):
         return TakenPart(digest, data)
     key = _key(document_id, 0)
@@ -141,7 +141,7 @@ async def _keep_record(data: bytes, blobs: BlobFolder, document_id: DocumentId) 
 async def _take_part(content: Content, size: int, blobs: BlobFolder, key: str) -> TakenPart:
     if is_inline(size):
         inline = await content.joined(size)
-        return TakenPart(sha256(inline).digest(), inline)
+        return TakenPart(digest_of(inline), inline)
     staging = await asyncio.to_thread(blobs.open_staging, key)
     try:
         async for piece in content.pieces(size):

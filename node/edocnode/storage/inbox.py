@@ -46,6 +46,7 @@ from edocnode.storage.sql import (
     change_each,
     insert_missing,
     insert_rows,
+    new_ids,
     select_by,
 )
 from edocnode.storage.staging import SqlStaging
@@ -76,10 +77,6 @@ _TO_COMPARE = (
     )
     .where(among(_INCOMING.c.message_id))
     .order_by(_INCOMING.c.rank)
-)
-_NEWEST_ID = sa.select(sa.func.max(_INCOMING.c.id))
-_NEXT_IDS = sa.text(
-    "SELECT nextval(pg_get_serial_sequence('incoming', 'id')) FROM generate_series(1, :count)"
 )
 _STORED = sa.select(
     _INCOMING.c.id,
@@ -213,7 +210,7 @@ def _keep(connection: Connection, arrivals: Sequence[Arrival], *, new: bool) -> 
         NotPlainError: Some are not new, or another worker was faster.
     """
     seals = store_seals(connection, [item.envelope.seal for item in arrivals], arrivals[0].kept_at)
-    ids = _new_ids(connection, len(arrivals))
+    ids = [IncomingId(row) for row in new_ids(connection, _INCOMING, len(arrivals))]
     verdicts = _all_new(ids) if new else _compare(connection, arrivals, ids)
     added = [
         (arrival, verdict)
@@ -225,14 +222,6 @@ def _keep(connection: Connection, arrivals: Sequence[Arrival], *, new: bool) -> 
         raise NotPlainError
     _after_keeping(connection, arrivals, added)
     return _outcomes(connection, arrivals, verdicts)
-
-
-def _new_ids(connection: Connection, count: int) -> list[IncomingId]:
-    """The keys of rows to be added, in growing order; those not used are left out for ever."""
-    if connection.dialect.name == "postgresql":
-        return [IncomingId(row[0]) for row in connection.execute(_NEXT_IDS, {"count": count})]
-    newest = connection.execute(_NEWEST_ID).scalar() or 0  # SQLite has one writer
-    return [IncomingId(newest + step) for step in range(1, count + 1)]
 
 
 def _all_new(ids: Sequence[IncomingId]) -> list[_Verdict]:

@@ -17,7 +17,7 @@ from edoccore.signing.merkle import Frontier, leaf_hash
 from edoccore.signing.seal import SealedStatement
 from edoccore.signing.statements import Operation, Result, Urgency, uuid_text
 from edockit.database import Database
-from edocnode.domain.lanes import shared
+from edocnode.domain.lanes import room_for_receipts, shared
 from edocnode.domain.model import (
     DocumentId,
     EffectDraft,
@@ -297,7 +297,7 @@ def _unsealed(connection: Connection, limit: int) -> Unsealed:
     envelopes = _by_lane(connection, _UNSEALED_ENVELOPES, limit)
     receipts = _by_lane(connection, _UNSEALED_RECEIPTS, limit)
     effects = connection.execute(_UNSEALED_EFFECTS, {"limit": limit}).all()
-    room = min(len(receipts), max(limit // 2, limit - len(envelopes)))
+    room = room_for_receipts(len(envelopes), len(receipts), limit)
     return Unsealed(
         envelopes=tuple(_envelope_draft(row) for row in envelopes[: limit - room]),
         receipts=tuple(_receipt_draft(row) for row in receipts[:room]),

@@ -21,6 +21,9 @@ _NAMED = SQLiteDialect_pysqlite(paramstyle="named")
 _POSTGRES: sa.Dialect = PGDialect_psycopg()  # type: ignore[no-untyped-call]  # SQLAlchemy's
 _MOMENT = UTCDateTime()
 _EVENT_LOCK = 0x65766E74  # writers of events on PostgreSQL follow each other
+_NEXT_IDS = sa.text(
+    "SELECT nextval(pg_get_serial_sequence(:table, 'id')) FROM generate_series(1, :count)"
+)
 
 Item = TypeVar("Item")
 AnyRow = sa.Row[*tuple[Any, ...]]  # of a select whose columns its reader knows
@@ -69,6 +72,15 @@ def insert_new(
         flat = tuple(row[name] for row in prepared.values(piece) for name in columns)
         added.update((row[0], row[1]) for row in connection.exec_driver_sql(text, flat))
     return added
+
+
+def new_ids(connection: Connection, table: sa.Table, count: int) -> list[int]:
+    """Values of ``id`` for rows to be added, in growing order; those not used are left out."""
+    if connection.dialect.name == "postgresql":
+        wanted = {"table": table.name, "count": count}
+        return list(connection.scalars(_NEXT_IDS, wanted))
+    newest = connection.exec_driver_sql(f"SELECT max(id) FROM {table.name}").scalar() or 0  # noqa: S608
+    return list(range(newest + 1, newest + 1 + count))  # SQLite has one writer
 
 
 def upsert(connection: Connection, table: sa.Table, rows: Sequence[Row]) -> None:

@@ -31,7 +31,17 @@ from edocnode.domain.model import (
     SubmissionResult,
 )
 from edocnode.storage.listing import encode_listing, encode_parts, large_parts
-from edocnode.storage.sql import AnyRow, Row, chunks, insert_new, insert_returning, insert_rows
+from edocnode.storage.sql import (
+    AnyRow,
+    NotPlainError,
+    Row,
+    chunks,
+    insert_missing,
+    insert_new,
+    insert_returning,
+    insert_rows,
+    new_ids,
+)
 from edocnode.storage.tables import (
     BlobUseRow,
     DeliveryRow,
@@ -99,7 +109,10 @@ class SqlSubmissions:
         """
         kept: list[Kept] = []
         for piece in _pieces(submissions):
-            kept += await self._database.awrite(partial(_keep_piece, piece))
+            try:
+                kept += await self._database.awrite(partial(_keep_new, piece))
+            except NotPlainError:
+                kept += await self._database.awrite(partial(_keep_piece, piece))
         return kept
 
     async def handed_in(self, request_id: str) -> datetime | None:
@@ -141,7 +154,20 @@ def keep_submissions(connection: Connection, submissions: Sequence[Submission]) 
         connection, _DOCUMENT, [_document(each) for each in submissions], key="request_id"
     )
     rows = [added.pop(each.request_id, None) for each in submissions]  # of a double only the first
-    new = [(each, row) for each, row in zip(submissions, rows, strict=True) if row is not None]
+    _add_rest(
+        connection,
+        [(each, row) for each, row in zip(submissions, rows, strict=True) if row is not None],
+    )
+    return [
+        _known_or_conflict(connection, each)
+        if row is None
+        else _new(each, position, unsealed=each.send_at is None)
+        for each, row in zip(submissions, rows, strict=True)
+    ]
+
+
+def _add_rest(connection: Connection, new: Sequence[tuple[Submission, int]]) -> None:
+    """Adds what belongs to documents, which are in these rows."""
     insert_rows(
         connection,
         _DELIVERY,
@@ -150,15 +176,27 @@ def keep_submissions(connection: Connection, submissions: Sequence[Submission]) 
     insert_rows(connection, _BLOB_USE, [use for each, row in new for use in _uses(each, row)])
     later = [_scheduled(each, row, each.send_at) for each, row in new if each.send_at is not None]
     insert_rows(connection, _SCHEDULE, later)
-    return [
-        _known_or_conflict(connection, each) if row is None else _new(each, position)
-        for each, row in zip(submissions, rows, strict=True)
-    ]
 
 
 def shown_state(state: str) -> DeliveryState:
     """The state of a delivery as people see it."""
     return DeliveryState.QUEUED if state in _QUEUED else DeliveryState(state)
+
+
+def _keep_new(submissions: Sequence[Submission], connection: Connection) -> list[Kept]:
+    """Keeps documents without a look, since nearly all are new; the keys tell.
+
+    Raises:
+        NotPlainError: Some are not.
+    """
+    position = _position(connection)
+    rows = new_ids(connection, _DOCUMENT, len(submissions))
+    new = list(zip(submissions, rows, strict=True))
+    documents = [{"id": row, **_document(each)} for each, row in new]
+    if insert_missing(connection, _DOCUMENT, documents) != len(documents):
+        raise NotPlainError
+    _add_rest(connection, new)
+    return [_new(each, position, unsealed=each.send_at is None) for each in submissions]
 
 
 def _keep_piece(submissions: Sequence[Submission], connection: Connection) -> list[Kept]:
@@ -207,7 +245,7 @@ def _finish(connection: Connection, submission: Submission, row: int) -> Submiss
             hint="Send it again with the same request id.",
         )
     connection.execute(_TAKE_REQUEST, {"row": row, "its_request": submission.request_id})
-    return _new(submission, position)
+    return _new(submission, position, unsealed=False)
 
 
 def _position(connection: Connection) -> int:
@@ -218,7 +256,7 @@ def _request(connection: Connection, request_id: str) -> AnyRow | None:
     return connection.execute(_OF_REQUEST, {"request_id": request_id}).one_or_none()
 
 
-def _new(submission: Submission, position: int) -> SubmissionResult:
+def _new(submission: Submission, position: int, *, unsealed: bool) -> SubmissionResult:
     return SubmissionResult(
         document_id=submission.document_id,
         deliveries=tuple(
@@ -227,6 +265,7 @@ def _new(submission: Submission, position: int) -> SubmissionResult:
         ),
         repeated=False,
         position=position,
+        unsealed=unsealed,
     )
 
 

@@ -16,7 +16,6 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
-from operator import attrgetter
 
 import structlog
 
@@ -30,8 +29,17 @@ from edoccore.errors import (
 from edoccore.identity.keys import Signer
 from edoccore.signing.seal import SealedStatement
 from edoccore.signing.statements import DirectoryMark, uuid_bytes, uuid_text
-from edocnode.domain.lanes import shared
-from edocnode.domain.model import IncomingId, Lane, ReceiptDraft, SealCommit, SealedOwn, Unsealed
+from edocnode.domain.lanes import ByLane, room_for_receipts
+from edocnode.domain.model import (
+    EnvelopeDraft,
+    IncomingId,
+    Lane,
+    MessageId,
+    ReceiptDraft,
+    SealCommit,
+    SealedOwn,
+    Unsealed,
+)
 from edocnode.domain.ports import Alarms, SealerStore
 from edocnode.domain.sealing import (
     EpochState,
@@ -45,8 +53,8 @@ from edocnode.domain.sealing import (
 )
 
 GROUP = 400  # statements under one seal; more wait for the next
-KEPT = 10_000  # arrivals held in memory until they are sealed
-RECENT = 20_000  # sealed receipts remembered for answers that are being written
+KEPT = 10_000  # arrivals, and deliveries, held in memory until they are sealed
+RECENT = 20_000  # sealed receipts, and envelopes, remembered for those who are about to ask
 RETRY = timedelta(seconds=1)  # after a signer or disk failed
 NOTHING = Unsealed(envelopes=(), receipts=(), effects=())
 
@@ -115,7 +123,10 @@ class Sealer:
         self._owns: list[tuple[OwnStatement, asyncio.Future[SealedStatement]]] = []
         self._waiting: list[_Waiter] = []
         self._recent: OrderedDict[IncomingId, SealedStatement] = OrderedDict()
-        self._kept: dict[IncomingId, ReceiptDraft] = {}  # handed over, not sealed yet
+        # Handed over, not sealed yet.
+        self._kept: ByLane[IncomingId, ReceiptDraft] = ByLane()
+        self._handed_in: ByLane[MessageId, EnvelopeDraft] = ByLane()
+        self._enveloped: OrderedDict[MessageId, None] = OrderedDict()  # sealed a moment ago
         self._look = True  # something may wait in the database that was not handed over
         self._listeners: list[Callable[[SealCommit], None]] = []
         self._opened = asyncio.Event()
@@ -144,9 +155,22 @@ class Sealer:
 
     def kept(self, drafts: Sequence[ReceiptDraft]) -> None:
         """Hands over arrivals that were kept a moment ago, so that nobody reads them again."""
-        self._kept.update((x.incoming_id, x) for x in drafts if x.incoming_id not in self._recent)
+        for draft in drafts:
+            if draft.incoming_id not in self._recent:
+                self._kept.add(draft.lane, draft.incoming_id, draft)
         if len(self._kept) > KEPT:  # the signer is away; the database has them all
             self._kept.clear()
+            self._look = True
+        self._wake.set()
+
+    def handed_in(self, drafts: Sequence[EnvelopeDraft]) -> None:
+        """Hands over deliveries that were kept a moment ago, so that nobody reads them again."""
+        for draft in drafts:
+            # A look into the database meanwhile may have had it sealed already.
+            if draft.message_id not in self._enveloped:
+                self._handed_in.add(Lane.of(draft.urgency), draft.message_id, draft)
+        if len(self._handed_in) > KEPT:
+            self._handed_in.clear()
             self._look = True
         self._wake.set()
 
@@ -321,17 +345,11 @@ class Sealer:
             full = len(waiting.envelopes) + len(waiting.receipts) >= GROUP
             self._look = self._look or full or len(waiting.effects) >= GROUP
             return waiting
-        return Unsealed(envelopes=(), receipts=tuple(self._kept_first()), effects=())
-
-    def _kept_first(self) -> list[ReceiptDraft]:
-        ordered = sorted(self._kept.values(), key=attrgetter("lane"))
-        if len(ordered) <= GROUP:
-            return ordered
-
-        def below(lane: Lane, count: int) -> list[ReceiptDraft]:
-            return [item for item in ordered if item.lane > lane][:count]
-
-        return shared(ordered[:GROUP], GROUP, below, last=ordered[GROUP - 1].lane)
+        envelopes, receipts = self._handed_in.first(GROUP), self._kept.first(GROUP)
+        room = room_for_receipts(len(envelopes), len(receipts), GROUP)
+        return Unsealed(
+            envelopes=tuple(envelopes[: GROUP - room]), receipts=tuple(receipts[:room]), effects=()
+        )
 
     def _is_superseded(self) -> bool:
         """Asks anew: the state may have changed during any wait."""
@@ -361,11 +379,15 @@ class Sealer:
         }
         self._recent.update(sealed)
         for incoming_id in sealed:
-            self._kept.pop(incoming_id, None)
+            self._kept.drop(incoming_id)
+        for envelope in commit.envelopes:
+            self._handed_in.drop(envelope.message_id)
+            self._enveloped[envelope.message_id] = None
         for waiter in self._waiting:
             waiter.take(sealed)
-        while len(self._recent) > RECENT:
-            self._recent.popitem(last=False)
+        for recent in (self._recent, self._enveloped):
+            while len(recent) > RECENT:
+                recent.popitem(last=False)
         for listener in self._listeners:
             listener(commit)
 

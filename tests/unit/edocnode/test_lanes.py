@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edocnode.domain.lanes import SHARE, TRANSFERS, shared
+from edocnode.domain.lanes import SHARE, TRANSFERS, ByLane, shared
 from edocnode.domain.model import Lane
 
 
@@ -45,6 +45,25 @@ def test_nothing_waits_for_ever_and_places_stay_empty_only_when_nothing_waits(
             waiting.remove(item)
         rounds += 1
     assert rounds <= 60
+
+
+@given(st.lists(st.sampled_from(Lane), max_size=60), st.integers(1, 20))
+def test_what_waits_in_memory_is_taken_as_the_tables_give_it(
+    waiting: list[Lane], limit: int
+) -> None:
+    in_memory: ByLane[int, Lane] = ByLane()
+    left = dict(enumerate(waiting))
+    for key, lane in left.items():
+        in_memory.add(lane, key, lane)
+    while left:
+        taken = in_memory.first(limit)
+        assert taken == batch(list(left.values()), limit)
+        for lane in taken:
+            key = next(key for key, its in left.items() if its is lane)
+            in_memory.drop(key)
+            del left[key]
+        assert len(in_memory) == len(left)
+    assert in_memory.first(limit) == []
 
 
 def test_no_lane_waits_for_the_large_documents_of_another() -> None:

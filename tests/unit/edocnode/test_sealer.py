@@ -11,9 +11,13 @@ from cryptography import x509
 from edoccore.errors import DiskFullError
 from edoccore.identity.keys import SoftwareSigner
 from edoccore.signing.statements import DirectoryMark
+from edocnode.domain.model import SealCommit, Submission
+from edocnode.domain.office import envelope_drafts
 from edocnode.domain.sealing import SealingKey
 from edocnode.storage.store import NodeStore, open_store
+from edocnode.workers import sealer as workers_sealer
 from edocnode.workers.sealer import Sealer, SealerState
+from tests.integration.storage.offices import submission
 from tests.support.nodes import until, utc_now
 from tests.unit.edocnode.conftest import Post
 
@@ -113,6 +117,55 @@ async def test_a_takeover_waits_for_the_group_under_way(post: Post) -> None:
         await until(lambda: _sealed_all(store))
         assert sealer.state is SealerState.SEALING
         assert sealer.epoch > before
+
+
+async def keep_one(store: NodeStore) -> Submission:
+    """Keeps a document to one recipient; the sealer is not told."""
+    kept = submission()
+    assert (await store.submit(kept)).unsealed
+    return kept
+
+
+async def test_what_is_handed_in_is_sealed_without_a_look_into_the_database(post: Post) -> None:
+    async with sealing(post) as (sealer, _, store):
+        handed, hidden = await keep_one(store), await keep_one(store)
+        sealer.handed_in(envelope_drafts(handed))
+        await until(lambda: _left(store, [hidden]))
+        sealer.wake()
+        await until(lambda: _left(store, []))
+
+
+async def test_what_the_database_gave_the_sealer_first_is_not_sealed_twice(post: Post) -> None:
+    async with sealing(post) as (sealer, _, store):
+        commits: list[SealCommit] = []
+        sealer.on_sealed(commits.append)
+        early, late = await keep_one(store), await keep_one(store)
+        sealer.wake()
+        await until(lambda: _left(store, []))
+        last = await keep_one(store)
+        sealer.handed_in([*envelope_drafts(early), *envelope_drafts(late), *envelope_drafts(last)])
+        await until(lambda: _left(store, []))
+        sealed = [item.message_id for commit in commits for item in commit.envelopes]
+        kept = [early, late, last]
+        assert sealed == [item.message_id for each in kept for item in each.deliveries]
+
+
+async def test_more_than_the_memory_holds_is_found_in_the_database(
+    post: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers_sealer, "KEPT", 2)
+    async with sealing(post) as (sealer, signer, store):
+        await begin_group(sealer, signer, store)
+        for _ in range(3):
+            sealer.handed_in(envelope_drafts(await keep_one(store)))
+        signer.gate.set()
+        await until(lambda: _left(store, []))
+
+
+async def _left(store: NodeStore, expected: list[Submission]) -> bool:
+    """Whether just the deliveries of these wait for the sealer."""
+    left = [item.message_id for item in (await store.unsealed(400)).envelopes]
+    return left == [item.message_id for each in expected for item in each.deliveries]
 
 
 async def _sealed_all(store: NodeStore) -> bool:
