@@ -18,13 +18,15 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from edoccore.directory.view import Directory
 from edoccore.errors import DocumentUnknownError, StorageDamagedError
 from edoccore.identity.keys import SoftwareSigner
-from edoccore.signing.statements import uuid_text
+from edoccore.signing import canonical
+from edoccore.signing.statements import Envelope, uuid_bytes, uuid_text
 from edockit.blobs import BlobFolder
 from edockit.certificates import load_private_key
 from edockit.database import Database
 from edockit.files import disk_errors
 from edocnode.domain.journal import JournalReport, seal_keys
-from edocnode.domain.model import MessageId
+from edocnode.domain.model import DocumentId, MessageId
+from edocnode.domain.repair import Suspects
 from edocnode.evidence.bundle import Exporter, write_bundle
 from edocnode.storage.directory_files import DirectoryFiles
 from edocnode.storage.evidence import SqlEvidence
@@ -39,7 +41,7 @@ class EvidenceDesk:
     Attributes:
         scratch: Folder for the file while it is written; needs room for all parts.
         directory: The one in force.
-        on_damage: Told the digest of a part that is not what was stored.
+        damage: Told of parts that are not what was stored.
     """
 
     agency: str
@@ -47,7 +49,7 @@ class EvidenceDesk:
     database: Database
     blobs: BlobFolder
     scratch: Path
-    on_damage: Callable[[str], None]
+    damage: Suspects
     signer: SoftwareSigner
     directory: Callable[[], Directory]
     clock: Callable[[], datetime]
@@ -93,7 +95,9 @@ class EvidenceDesk:
             return await asyncio.to_thread(write)
         except StorageDamagedError as error:
             if "sha256" in error.fields:
-                self.on_damage(error.fields["sha256"])
+                self.damage.suspect(error.fields["sha256"])
+            stated = canonical.decode(evidence.envelope.statement, Envelope)
+            self.damage.suspect_document(DocumentId(uuid_bytes(stated.document_id)))
             raise
 
     async def verify_journal(self) -> JournalReport:

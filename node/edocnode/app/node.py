@@ -375,7 +375,7 @@ def _local_parts(ground: Ground, workers: Workers) -> LocalParts:
         greeter=workers.greeter,
         evidence=_evidence_desk(ground, workers),
         blobs=workers.blobs,
-        on_damage=workers.repair.repairer.suspect,
+        damage=workers.repair.repairer,
         clock=ground.clock,
     )
 
@@ -387,7 +387,7 @@ def _evidence_desk(ground: Ground, workers: Workers) -> EvidenceDesk:
         database=ground.sealing.database,
         blobs=workers.blobs,
         scratch=ground.folder.path,
-        on_damage=workers.repair.repairer.suspect,
+        damage=workers.repair.repairer,
         signer=seal_signer(ground.folder),
         directory=ground.directory,
         clock=ground.clock,

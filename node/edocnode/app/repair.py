@@ -49,6 +49,7 @@ def build_repair(
         store=store,
         blobs=blobs,
         look_at=repairer.look_at,
+        judge=repairer.judge,
         bytes_per_second=settings.scrub_bytes_per_second,
     )
     cleaner = Cleaner(store=store, blobs=blobs, clock=clock)

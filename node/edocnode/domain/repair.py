@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from edoccore.signing.digests import digest_of
 from edoccore.signing.statements import Part
-from edocnode.domain.model import MessageId
+from edocnode.domain.model import INLINE_PART_BYTES, DocumentId, MessageId
 
-PART_DAMAGED = "PART_DAMAGED"  # alarm; its subject is the part's digest
+PART_DAMAGED = "PART_DAMAGED"  # alarm; its subject is the part's digest, or the document's id
 FIRST_WAIT = timedelta(seconds=10)  # after a source could not give a part back
 LONGEST_WAIT = timedelta(hours=1)
 SOURCES = 20  # asked for one part before the next wait
@@ -64,18 +65,65 @@ class DamagedPart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IncompleteDocument:
-    """A sent document of which a restore left only the record, or less.
+    """A document whose parts are not all here.
+
+    A sent one, of which a restore left only the record; or one whose small parts the disk damaged.
 
     Attributes:
-        row: Of the document, local to this node.
+        received: From another node; otherwise sent from here.
+        row: Local to this node: of the arrival, or of the document.
+        document_id: As people know it.
         inline: The bytes that are here.
-        sources: Recipients that acknowledged it; the names have index 0.
+        sources: Who has had it: its sender, or recipients that acknowledged it; the names have
+            index 0.
     """
 
+    received: bool
     row: int
+    document_id: DocumentId
     parts: tuple[Part, ...]
     inline: bytes
     sources: tuple[PartSourceAt, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SmallParts:
+    """The parts of a document that lie in the database, as they are read back.
+
+    Attributes:
+        received, row, document_id: As in ``IncompleteDocument``.
+        parts: All parts as they were sealed; None when that cannot be read any more.
+        inline: The bytes of the small ones, joined.
+    """
+
+    received: bool
+    row: int
+    document_id: DocumentId
+    parts: tuple[Part, ...] | None
+    inline: bytes
+
+
+def damaged_parts_of(found: SmallParts) -> list[Part] | None:
+    """Those small parts that are not what was sealed; None when nobody can tell."""
+    if found.parts is None:
+        return None
+    damaged, start = [], 0
+    for part in found.parts:
+        if part.size <= INLINE_PART_BYTES:
+            if digest_of(found.inline[start : start + part.size]).hex() != part.sha256:
+                damaged.append(part)
+            start += part.size
+    return damaged
+
+
+class Suspects(Protocol):
+    """Whoever must hear that something read back is not what was stored; from any thread."""
+
+    def suspect(self, digest: str) -> None:
+        """Has a part of the blob folder looked at."""
+
+    def suspect_document(self, document_id: DocumentId) -> None:
+        """Has the small parts of a document looked at."""
 
 
 def wait_after(attempts: int, *, jitter: float) -> timedelta:
@@ -120,10 +168,12 @@ class RepairStore(Protocol):
     async def repaired(self, sha256: str) -> int:
         """Ends a damage and its alarm; deliveries held for it are queued again: how many."""
 
-    async def incomplete_documents(self, after: int, limit: int) -> Sequence[IncompleteDocument]:
-        """Sent documents without all their parts, by row, after one."""
+    async def incomplete_documents(
+        self, after: int, limit: int, *, received: bool
+    ) -> Sequence[IncompleteDocument]:
+        """Documents without all their parts, by row, after one."""
 
-    async def complete_document(self, row: int, inline: bytes) -> int:
+    async def complete_document(self, document: IncompleteDocument, inline: bytes) -> int:
         """Notes that all parts are here; deliveries held for it are queued again: how many.
 
         Args:
@@ -131,11 +181,23 @@ class RepairStore(Protocol):
                 folder.
         """
 
+    async def small_parts(self, after: int, limit: int, *, received: bool) -> Sequence[SmallParts]:
+        """Small parts of documents that should be whole, by row, after one."""
+
+    async def small_parts_of(self, document_id: DocumentId) -> Sequence[SmallParts]:
+        """Small parts of a document, received or sent, that should be whole."""
+
+    async def note_small_damage(self, found: SmallParts, message: str, at: datetime) -> bool:
+        """Notes that small parts must be fetched, with an alarm. Returns False when it was noted.
+
+        The document is incomplete from then on, unless what was sealed cannot be read.
+        """
+
     async def unused(self, digests: Sequence[str]) -> set[str]:
         """Those parts of the blob folder that no document, offer or repair needs."""
 
-    async def scrubbed_up_to(self) -> str:
-        """Digest of the last part that the scrubber has read; empty at the beginning."""
+    async def scrubbed_up_to(self, what: str) -> str:
+        """How far the scrubber has come with ``what``; empty at the beginning."""
 
-    async def note_scrubbed(self, sha256: str) -> None:
+    async def note_scrubbed(self, what: str, place: str) -> None:
         """Remembers how far the scrubber has come; empty: it begins anew."""

@@ -15,6 +15,7 @@ from edocnet.admin.v1 import admin_service_pb2_grpc as admin_services
 from edocnet.office.v1 import office_service_pb2_grpc as office_services
 from edocnode.domain.office_model import OfficeStore
 from edocnode.domain.ports import Submissions
+from edocnode.domain.repair import Suspects
 from edocnode.rpc.admin import (
     AdminParts,
     AdminServicer,
@@ -45,7 +46,7 @@ class LocalParts:
     Attributes:
         agency: That owns the node.
         version: Of the program.
-        on_damage: Told the digest of a part that is not what was stored.
+        damage: Told of parts that are not what was stored.
     """
 
     agency: str
@@ -59,7 +60,7 @@ class LocalParts:
     greeter: Greets
     evidence: Evidence
     blobs: BlobFolder
-    on_damage: Callable[[str], None]
+    damage: Suspects
     clock: Callable[[], datetime]
 
 
@@ -77,7 +78,7 @@ def register_local(server: grpc.aio.Server, parts: LocalParts) -> Place:
             office=parts.office,
             submissions=parts.store,
             blobs=parts.blobs,
-            on_damage=parts.on_damage,
+            damage=parts.damage,
             sealer=parts.sealer,
             scheduler=parts.scheduler,
             directory=parts.directory,

@@ -161,7 +161,11 @@ class OfficeServicer(services.OfficeServiceServicer):
     ) -> AsyncIterator[messages.GetPartResponse]:
         """Sends the bytes of a part."""
         found = await self._parts.office.find(request.id)
-        inline = await self._parts.office.inline_part(found, request.index)
+        try:
+            inline = await self._parts.office.inline_part(found, request.index)
+        except StorageDamagedError:
+            self._parts.damage.suspect_document(found.document.document_id)
+            raise
         if inline is not None:
             yield messages.GetPartResponse(chunk=inline)
             return
@@ -172,7 +176,7 @@ class OfficeServicer(services.OfficeServiceServicer):
                 while chunk := await asyncio.to_thread(reader.read, CHUNK_BYTES):
                     yield messages.GetPartResponse(chunk=chunk)
         except StorageDamagedError:
-            self._parts.on_damage(part.sha256)
+            self._parts.damage.suspect(part.sha256)
             raise
 
     async def Decide(

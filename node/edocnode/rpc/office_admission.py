@@ -37,6 +37,7 @@ from edocnode.domain.office import (
 )
 from edocnode.domain.office_model import OfficeStore
 from edocnode.domain.ports import Submissions
+from edocnode.domain.repair import Suspects
 
 ID_RANDOM_BYTES = 10
 IDS_AT_ONCE = 400
@@ -74,7 +75,7 @@ class OfficeParts:
 
     Attributes:
         agency: That owns the node.
-        on_damage: Told the digest of a part that is not what was stored.
+        damage: Told of parts that are not what was stored.
         sealer: Given what was kept for it.
         scheduler: Woken when something was kept that is for the sealer later.
     """
@@ -83,7 +84,7 @@ class OfficeParts:
     office: OfficeStore
     submissions: Submissions
     blobs: BlobFolder
-    on_damage: Callable[[str], None]
+    damage: Suspects
     sealer: TakesDrafts
     scheduler: Wakes
     directory: DirectoryInForce

@@ -338,7 +338,7 @@ def _inline_part(connection: Connection, found: Found, index: int) -> bytes | No
         raise StorageDamagedError(
             f"Part {index} of document {uuid_text(document.document_id)} has other bytes in the "
             f"database than were sealed.",
-            hint="Restore the last backup; peers give back what is newer.",
+            hint="It is asked for again from a node that has had it; try later.",
             sha256=part.sha256,
         )
     return piece

@@ -10,19 +10,16 @@ from sqlalchemy.engine import Connection
 from edoccore.signing import canonical
 from edoccore.signing.statements import Envelope, Part, Result
 from edockit.database import Database
-from edocnode.domain.dead_letters import PARTS_LOST
 from edocnode.domain.model import INLINE_PART_BYTES, MessageId
 from edocnode.domain.repair import (
     PART_DAMAGED,
     SOURCES,
     DamagedPart,
-    IncompleteDocument,
     PartName,
     PartSourceAt,
     StoredPart,
 )
 from edocnode.storage.alarms import drop_alarm, put_alarm
-from edocnode.storage.listing import decode_parts, large_parts
 from edocnode.storage.office_views import inline_piece
 from edocnode.storage.people_tables import MetaRow
 from edocnode.storage.repair_tables import DamagedPartRow
@@ -37,7 +34,7 @@ from edocnode.storage.tables import (
     table_of,
 )
 
-_SCRUBBED = "scrubbed_up_to"  # name of the value in ``meta``
+_SCRUBBED = "scrubbed_up_to_"  # names of the values in ``meta``
 _DAMAGED_REASON = "STORAGE_DAMAGED"
 
 _BLOB_USE = table_of(BlobUseRow)
@@ -109,13 +106,6 @@ _SENT_WITH = (
     .order_by(_DELIVERY.c.id)
     .limit(SOURCES)
 )
-_SENT_OF = (
-    _DELIVERED.where(
-        _DELIVERY.c.document_row == sa.bindparam("row"), _DELIVERY.c.state == "delivered"
-    )
-    .order_by(_DELIVERY.c.id)
-    .limit(SOURCES)
-)
 _NOT_REPAIRED = (
     sa.update(_DAMAGED)
     .where(_DAMAGED.c.sha256 == sa.bindparam("of"))
@@ -139,31 +129,10 @@ _QUEUE_HELD = (
     )
     .values(state="queued", reason="", message="", ended_at=None, next_at=None)
 )
-_QUEUE_LOST = (
-    sa.update(_DELIVERY)
-    .where(
-        _DELIVERY.c.document_row == sa.bindparam("row"),
-        _DELIVERY.c.state == "held",
-        _DELIVERY.c.reason == PARTS_LOST,
-    )
-    .values(state="queued", reason="", message="", ended_at=None, next_at=None)
-)
-_INCOMPLETE = (
-    sa.select(_DOCUMENT.c.id, _DOCUMENT.c.parts, _DOCUMENT.c.inline)
-    .where(sa.text("complete = 0"), _DOCUMENT.c.id > sa.bindparam("after"))
-    .order_by(_DOCUMENT.c.id)
-    .limit(sa.bindparam("limit"))
-)
-_COMPLETE = (
-    sa.update(_DOCUMENT)
-    .where(_DOCUMENT.c.id == sa.bindparam("row"))
-    .values(complete=1, inline=sa.bindparam("bytes"))
-)
 _NEEDED = [
     sa.select(table.c.sha256).where(among(table.c.sha256)).distinct()
     for table in (_BLOB_USE, _STAGE_PART, _DAMAGED)
 ]
-_PARTS_OF = sa.select(_DOCUMENT.c.parts).where(_DOCUMENT.c.id == sa.bindparam("row"))
 
 
 class SqlRepair:
@@ -220,26 +189,18 @@ class SqlRepair:
         """Ends a damage and its alarm; deliveries held for it are queued again: how many."""
         return await self._database.awrite(lambda connection: _repaired(connection, sha256))
 
-    async def incomplete_documents(self, after: int, limit: int) -> Sequence[IncompleteDocument]:
-        """Sent documents without all their parts, by row, after one."""
-        return await self._database.aread(lambda connection: _incomplete(connection, after, limit))
-
-    async def complete_document(self, row: int, inline: bytes) -> int:
-        """Notes that all parts are here; deliveries held for it are queued again: how many."""
-        return await self._database.awrite(lambda connection: _complete(connection, row, inline))
-
     async def unused(self, digests: Sequence[str]) -> set[str]:
         """Those parts of the blob folder that no document, offer or repair needs."""
         return await self._database.aread(lambda connection: _unused(connection, digests))
 
-    async def scrubbed_up_to(self) -> str:
-        """Digest of the last part that the scrubber has read; empty at the beginning."""
-        value = sa.select(_META.c.value).where(_META.c.name == _SCRUBBED)
+    async def scrubbed_up_to(self, what: str) -> str:
+        """How far the scrubber has come with ``what``; empty at the beginning."""
+        value = sa.select(_META.c.value).where(_META.c.name == _SCRUBBED + what)
         return await self._database.aread(lambda connection: connection.scalar(value) or "")
 
-    async def note_scrubbed(self, sha256: str) -> None:
+    async def note_scrubbed(self, what: str, place: str) -> None:
         """Remembers how far the scrubber has come; empty: it begins anew."""
-        row = {"name": _SCRUBBED, "value": sha256}
+        row = {"name": _SCRUBBED + what, "value": place}
         await self._database.awrite(lambda connection: upsert(connection, _META, [row]))
 
 
@@ -324,45 +285,3 @@ def _repaired(connection: Connection, digest: str) -> int:
     connection.execute(_END_DAMAGE, place)
     drop_alarm(connection, PART_DAMAGED, digest)
     return connection.execute(_QUEUE_HELD, place | {"why": _DAMAGED_REASON}).rowcount
-
-
-def _incomplete(connection: Connection, after: int, limit: int) -> list[IncompleteDocument]:
-    found = []
-    for row in connection.execute(_INCOMPLETE, {"after": after, "limit": limit}).all():
-        sources = [
-            PartSourceAt(
-                agency=each.to_node,
-                name=PartName(
-                    message_id=MessageId(each.message_id),
-                    envelope_digest=sha256(each.data).digest(),
-                    index=0,
-                ),
-            )
-            for each in connection.execute(_SENT_OF, {"row": row.id})
-        ]
-        found.append(
-            IncompleteDocument(
-                row=row.id,
-                parts=decode_parts(row.parts),
-                inline=row.inline,
-                sources=tuple(sources),
-            )
-        )
-    return found
-
-
-def _complete(connection: Connection, row: int, inline: bytes) -> int:
-    parts = decode_parts(connection.execute(_PARTS_OF, {"row": row}).scalar_one())
-    connection.execute(_COMPLETE, {"row": row, "bytes": inline})
-    uses = [
-        {
-            "sha256": bytes.fromhex(part.sha256),
-            "kind": "document",
-            "owner": row,
-            "agency": "",
-            "size": part.size,
-        }
-        for part in {part.sha256: part for part in large_parts(parts)}.values()
-    ]
-    insert_missing(connection, _BLOB_USE, uses)
-    return connection.execute(_QUEUE_LOST, {"row": row}).rowcount

@@ -8,7 +8,7 @@ from datetime import datetime
 from sqlalchemy import BigInteger, Column
 from sqlmodel import Field
 
-from edocnode.storage.columns import byte_column, key_bytes, moment, number
+from edocnode.storage.columns import ROWID, byte_column, key_bytes, moment, number
 from edocnode.storage.tables import NodeTable
 
 
@@ -23,6 +23,14 @@ class DamagedPartRow(NodeTable, table=True):
     found_at: datetime = moment()
     next_at: datetime = moment()
     message: str
+
+
+class DamagedMessageRow(NodeTable, table=True):
+    """A received message whose small parts are to be fetched again; gone when they are back."""
+
+    __tablename__ = "damaged_message"
+
+    incoming_id: int = Field(sa_column=Column(ROWID, primary_key=True, autoincrement=False))
 
 
 class SettledRow(NodeTable, table=True):

@@ -12,6 +12,7 @@ from edocnode.storage.part_repair import SqlRepair
 from edocnode.storage.peers import SqlPeers
 from edocnode.storage.schedule import SqlSchedule
 from edocnode.storage.sealing import SqlSealerStore
+from edocnode.storage.small_parts import SqlSmallParts
 from edocnode.storage.submitting import SqlSubmissions
 
 
@@ -24,6 +25,7 @@ class NodeStore(
     SqlSealerStore,
     SqlAlarms,
     SqlRepair,
+    SqlSmallParts,
     SqlNumbers,
     SqlExpiry,
 ):

@@ -22,15 +22,17 @@ from edoccore.errors import (
     StorageDamagedError,
     StorageFailedError,
 )
-from edoccore.signing.statements import Part
+from edoccore.signing.statements import Part, uuid_text
 from edockit.blobs import BlobFolder, StagingFile
 from edocnode.domain.exchange import PeerLinks
-from edocnode.domain.model import INLINE_PART_BYTES
+from edocnode.domain.model import INLINE_PART_BYTES, DocumentId
 from edocnode.domain.repair import (
     DamagedPart,
     IncompleteDocument,
     PartSourceAt,
     RepairStore,
+    SmallParts,
+    damaged_parts_of,
     wait_after,
 )
 from edocnode.workers.room import when_there_is_room
@@ -64,13 +66,19 @@ class Repairer:
         self._clock = clock
         self._jitter = jitter
         self._suspects: deque[str] = deque()
-        self._last_document = 0  # row that was looked at last
+        self._suspected: deque[DocumentId] = deque()  # whose small parts are to be looked at
+        self._last_row = {True: 0, False: 0}  # looked at last, of documents received and sent
         self._documents_at: datetime | None = None
 
     def suspect(self, digest: str) -> None:
         """Has a part looked at; may be called from any thread."""
         if digest not in self._suspects:
             self._suspects.append(digest)
+
+    def suspect_document(self, document_id: DocumentId) -> None:
+        """Has the small parts of a document looked at; may be called from any thread."""
+        if document_id not in self._suspected:
+            self._suspected.append(document_id)
 
     async def run(self) -> None:
         """Repairs until cancelled.
@@ -97,10 +105,34 @@ class Repairer:
             log.error("part.damaged", sha256=digest, missing=there is None)
         return False
 
+    async def judge(self, found: SmallParts) -> bool:
+        """Notes which small parts of a document are damaged; returns whether none is."""
+        damaged = damaged_parts_of(found)
+        if damaged == []:
+            return True
+        which = "The envelope" if damaged is None else f"{len(damaged)} small part(s)"
+        what = (
+            "Restore the last backup; peers give back what is newer."
+            if damaged is None
+            else "Nothing of it is served; it is asked for again from a node that has had it."
+        )
+        document_id = uuid_text(found.document_id)
+        message = (
+            f"{which} of document {document_id} changed in the database. {what} Look at the disk."
+        )
+        if await self._store.note_small_damage(found, message, self._clock()):
+            log.error("part.damaged", document_id=document_id, received=found.received)
+        return False
+
     async def _work(self) -> None:
         while self._suspects:
             await self.look_at(self._suspects[0])
             self._suspects.popleft()
+        while self._suspected:
+            for found in await self._store.small_parts_of(self._suspected[0]):
+                await self.judge(found)
+            self._suspected.popleft()
+            self._documents_at = None  # what was found is asked for at once
         for part in await self._store.damaged_parts(self._clock(), AT_ONCE):
             await self._repair(part)
         if self._documents_at is None or self._documents_at <= self._clock():
@@ -176,14 +208,17 @@ class Repairer:
         return self._links.link(source.agency).fetch(source.name, offset)
 
     async def _complete_documents(self) -> bool:
-        """Gets the parts of a few sent documents back of which a restore left only the record.
+        """Gets the parts of a few documents back that are not all here.
 
         Returns:
             False when nobody could give one of them back.
         """
-        found = await self._store.incomplete_documents(self._last_document, AT_ONCE)
-        self._last_document = found[-1].row if len(found) == AT_ONCE else 0
-        return all([await self._complete(document) for document in found])
+        done = []
+        for received, last in self._last_row.items():
+            found = await self._store.incomplete_documents(last, AT_ONCE, received=received)
+            self._last_row[received] = found[-1].row if len(found) == AT_ONCE else 0
+            done += [await self._complete(document) for document in found]
+        return all(done)
 
     async def _complete(self, document: IncompleteDocument) -> bool:
         for source in document.sources:
@@ -194,7 +229,7 @@ class Repairer:
             except EdocError as error:
                 log.info("document.not_given", agency=source.agency, why=error.message)
                 continue
-            again = await self._store.complete_document(document.row, inline)
+            again = await self._store.complete_document(document, inline)
             log.info("document.completed", agency=source.agency, queued_again=again)
             return True
         return False
@@ -206,17 +241,17 @@ class Repairer:
             EdocError: The source cannot give one of them.
         """
         pieces, start = [], 0
+        small = [part for part in document.parts if part.size <= INLINE_PART_BYTES]
+        all_there = len(document.inline) == sum(part.size for part in small)  # some may be damaged
         for part in document.parts:
             if part.size > INLINE_PART_BYTES:
                 if not await asyncio.to_thread(is_sound, self._blobs, part.sha256, part.size):
                     await self._fetch(_at(source, part), part.sha256, part.size)
                 continue
             piece = document.inline[start : start + part.size]
-            if sha256(piece).hexdigest() != part.sha256:
-                piece = await self._small(_at(source, part), part)
-            else:
-                start += part.size
-            pieces.append(piece)
+            is_right = sha256(piece).hexdigest() == part.sha256
+            start += part.size if is_right or all_there else 0
+            pieces.append(piece if is_right else await self._small(_at(source, part), part))
         return b"".join(pieces)
 
     async def _small(self, source: PartSourceAt, part: Part) -> bytes:

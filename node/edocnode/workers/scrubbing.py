@@ -2,24 +2,29 @@
 
 Disks lose bits of files that nobody opens; whoever could give a part back may have removed it by
 the time that somebody does. First it looks whether all files are there, which is quick; then it
-reads them one after another at a bounded rate, remembers its place over restarts, and begins anew
-a day after the last beginning at the earliest.
+reads them one after another at a bounded rate, and the small parts in the database after them. It
+remembers its place over restarts, and begins anew a day after the last beginning at the earliest.
 """
 
 import asyncio
+import functools
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
 import structlog
 
 from edoccore.errors import StorageDamagedError
+from edoccore.signing.statements import uuid_text
 from edockit.blobs import BlobFolder
-from edocnode.domain.repair import RepairStore
+from edocnode.domain.repair import RepairStore, SmallParts
 from edocnode.workers.room import when_there_is_room
 
 ROUND = timedelta(days=1)  # between two beginnings, at least
 AT_ONCE = 200  # digests read from the database together
 PIECE_BYTES = 256 * 1024
+ROWS_AT_ONCE = 20  # documents whose small parts are read together
+ROW_BYTES = 16 * 1024  # a document counts as so much at least: it is read at a place of its own
+BLOBS, RECEIVED, SENT = "blobs", "received", "sent"  # what is read, in this order
 
 log = structlog.get_logger(__name__)
 
@@ -33,17 +38,20 @@ class Scrubber:
         store: RepairStore,
         blobs: BlobFolder,
         look_at: Callable[[str], Awaitable[bool]],
+        judge: Callable[[SmallParts], Awaitable[bool]],
         bytes_per_second: int,
     ) -> None:
         """Joins the parts; nothing happens before ``run``.
 
         Args:
             look_at: Looks at one part again and sets it aside if it is damaged; whether it is not.
+            judge: Notes which small parts are damaged; whether none is.
             bytes_per_second: Read from the disk, on average.
         """
         self._store = store
         self._blobs = blobs
         self._look_at = look_at
+        self._judge = judge
         self._rate = bytes_per_second
 
     async def run(self) -> None:
@@ -70,14 +78,29 @@ class Scrubber:
 
     async def read_all(self) -> None:
         """Reads every used part, from where an earlier run ended."""
-        after = await self._store.scrubbed_up_to()
+        after = await self._store.scrubbed_up_to(BLOBS)
         while page := await self._store.blobs_after(after, AT_ONCE):
             for digest, _ in page:
                 if not await self._is_sound(digest):
                     await self._found(digest)
             after = page[-1][0]
-            await self._note(after)
-        await self._note("")
+            await self._note(BLOBS, after)
+        for what in (RECEIVED, SENT):
+            await self._read_rows(what)
+        for what in (BLOBS, RECEIVED, SENT):
+            await self._note(what, "")
+
+    async def _read_rows(self, what: str) -> None:
+        """Reads the small parts of all documents of a kind."""
+        after = int(await self._store.scrubbed_up_to(what) or 0)
+        while page := await self._store.small_parts(after, ROWS_AT_ONCE, received=what == RECEIVED):
+            for found in page:
+                judge = functools.partial(self._judge, found)
+                if not await when_there_is_room("scrub", judge):
+                    log.info("scrub.small_parts_damaged", document_id=uuid_text(found.document_id))
+                await asyncio.sleep(max(len(found.inline), ROW_BYTES) / self._rate)
+            after = page[-1].row
+            await self._note(what, str(after))
 
     async def _is_sound(self, digest: str) -> bool:
         """Reads one part at the bounded rate."""
@@ -96,5 +119,5 @@ class Scrubber:
         sound = await when_there_is_room("scrub", lambda: self._look_at(digest))
         log.info("scrub.looked_again", sha256=digest, sound=sound)
 
-    async def _note(self, digest: str) -> None:
-        await when_there_is_room("scrub", lambda: self._store.note_scrubbed(digest))
+    async def _note(self, what: str, place: str) -> None:
+        await when_there_is_room("scrub", lambda: self._store.note_scrubbed(what, place))

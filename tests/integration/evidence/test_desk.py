@@ -58,6 +58,19 @@ def with_large_part(made: Any, blobs: BlobFolder) -> Any:
     return dataclasses.replace(made, parts=(*made.parts, part))
 
 
+class Heard:
+    """What was told of damage."""
+
+    def __init__(self) -> None:
+        self.heard: list[str | bytes] = []
+
+    def suspect(self, digest: str) -> None:
+        self.heard.append(digest)
+
+    def suspect_document(self, document_id: bytes) -> None:
+        self.heard.append(document_id)
+
+
 async def test_stored_documents_have_valid_evidence_and_a_sound_journal(tmp_path: Path) -> None:
     nation = Nation.create(NOW - timedelta(minutes=30), "test")
     listed = {code: nation.add_agency(code, f"Cơ quan {code}") for code in ("H29", "G01")}
@@ -73,13 +86,13 @@ async def test_stored_documents_have_valid_evidence_and_a_sound_journal(tmp_path
     status = status_submission(queued.envelope, DocumentState.ACCEPTED, sender="G01", to="H29")
     await store.keep([arrival(peer.envelope(status), status.inline[: status.parts[0].size])])
     await office.seal_all()
-    damaged: list[str] = []
+    damage = Heard()
     desk = EvidenceDesk(
         agency="H29",
         network="test",
         database=database,
         blobs=blobs,
-        on_damage=damaged.append,
+        damage=damage,
         scratch=tmp_path,
         signer=listed["H29"].signer,
         directory=nation.directory,
@@ -94,8 +107,8 @@ async def test_stored_documents_have_valid_evidence_and_a_sound_journal(tmp_path
     with pytest.raises(DocumentUnknownError):
         await desk.export(MessageId(bytes(16)))
     blobs.path(sha256(LARGE).hexdigest()).write_bytes(LARGE[:-1] + b"!")
-    assert damaged == []
+    assert damage.heard == []
     with pytest.raises(StorageDamagedError):
         await desk.export(made.deliveries[0].message_id)
-    assert damaged == [sha256(LARGE).hexdigest()]
+    assert damage.heard == [sha256(LARGE).hexdigest(), made.document_id]
     database.close()

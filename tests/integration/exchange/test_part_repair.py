@@ -295,3 +295,58 @@ async def test_many_damaged_parts_do_not_stop_one_another(delivered: Delivered) 
         await until(lambda: len(list(DataFolder(node.data).blobs.glob("??/*"))) == 6, within_s=30)
         await asyncio.sleep(0)
         await until(lambda: "PART_DAMAGED" not in node.alarms())
+
+
+def change_small_part(node: TestNode, table: str) -> None:
+    """Changes the last byte of the small parts in the database, as a disk would."""
+    changed = "CAST(substr(inline, 1, length(inline) - 1) || '?' AS BLOB)"
+    node.write(f"UPDATE {table} SET inline = {changed}")
+
+
+async def test_t31_a_small_part_that_changed_in_the_database_is_not_served_and_comes_back(
+    tmp_path: Path,
+) -> None:
+    _, sender, recipient = make_pair(tmp_path)
+    async with running(sender, recipient):
+        sent = await sender.send(b"small", b"other", to=["G01"])
+        await sender.delivered(sent)
+    async with running(recipient):
+        change_small_part(recipient, "incoming")
+        assert await recipient.part(sent.document_id, 1) == b"small"
+        with pytest.raises(grpc.aio.AioRpcError, match="other bytes in the database"):
+            await recipient.part(sent.document_id, 2)
+        await until(lambda: "PART_DAMAGED" in recipient.alarms())
+        async with running(sender):
+            await until(lambda: "PART_DAMAGED" not in recipient.alarms(), within_s=20)
+            assert await recipient.part(sent.document_id, 2) == b"other"
+    assert recipient.count("SELECT count(*) FROM damaged_message") == 0
+
+
+@pytest.mark.parametrize("table", ["document", "incoming"])
+async def test_t31_the_scrubber_finds_what_changed_in_the_database(
+    tmp_path: Path, table: str
+) -> None:
+    _, sender, recipient = make_pair(tmp_path)
+    async with running(sender, recipient):
+        sent = await sender.send(b"small", to=["G01"])
+        await sender.delivered(sent)
+    node = sender if table == "document" else recipient
+    sound = node.rows(f"SELECT inline FROM {table}")
+    change_small_part(node, table)
+    async with running(sender, recipient):
+        await until(lambda: node.rows(f"SELECT inline FROM {table}") == sound, within_s=20)
+        await until(lambda: "PART_DAMAGED" not in node.alarms())
+        assert await node.part(sent.document_id, 1) == b"small"
+
+
+async def test_t31_an_envelope_that_changed_in_the_database_is_told_and_nothing_replaced(
+    tmp_path: Path,
+) -> None:
+    _, sender, recipient = make_pair(tmp_path)
+    async with running(sender, recipient):
+        await sender.delivered(await sender.send(b"small", to=["G01"]))
+    recipient.write("UPDATE incoming SET envelope = CAST(replace(envelope, 'H29', 'H28') AS BLOB)")
+    inline = recipient.rows("SELECT inline FROM incoming")
+    async with running(sender, recipient):
+        await until(lambda: "PART_DAMAGED" in recipient.alarms(), within_s=20)
+    assert recipient.rows("SELECT inline FROM incoming") == inline

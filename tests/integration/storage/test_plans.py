@@ -12,9 +12,9 @@ import sqlalchemy as sa
 from edockit import migrations
 from edockit.database import Database
 from edocnode.domain.dead_letters import RetryPlan
-from edocnode.domain.model import EpochHead, MessageId
+from edocnode.domain.model import DocumentId, EpochHead, MessageId
 from edocnode.domain.numbers import NumberAnswer, NumberState
-from edocnode.domain.repair import PartName
+from edocnode.domain.repair import IncompleteDocument, PartName, SmallParts
 from edocnode.storage.migrations import HEAD, SCRIPTS
 from edocnode.storage.office import SqlOffice
 from edocnode.storage.store import NodeStore, open_store
@@ -134,6 +134,19 @@ async def use_every_port(store: NodeStore, peer: Office) -> None:
     await store.receipts([1])
 
 
+def small_parts(received: bool) -> SmallParts:
+    return SmallParts(
+        received=received, row=1, document_id=DocumentId(bytes(16)), parts=(), inline=b""
+    )
+
+
+def incomplete(received: bool) -> IncompleteDocument:
+    document_id = DocumentId(bytes(16))
+    return IncompleteDocument(
+        received=received, row=1, document_id=document_id, parts=(), inline=b"", sources=()
+    )
+
+
 async def use_repair(store: NodeStore, message_id: MessageId) -> None:
     name = PartName(message_id=message_id, envelope_digest=bytes(32), index=0)
     digest = "ab" * 32
@@ -145,11 +158,15 @@ async def use_repair(store: NodeStore, message_id: MessageId) -> None:
     await store.part_sources(digest)
     await store.not_repaired(digest, "", NOW)
     await store.repaired(digest)
-    await store.incomplete_documents(0, 10)
-    await store.complete_document(1, b"")
+    for received in (False, True):
+        await store.incomplete_documents(0, 10, received=received)
+        await store.small_parts(0, 10, received=received)
+        await store.note_small_damage(small_parts(received), "damaged", NOW)
+        await store.complete_document(incomplete(received), b"")
+    await store.small_parts_of(DocumentId(bytes(16)))
     await store.unused([digest])
-    await store.note_scrubbed(digest)
-    await store.scrubbed_up_to()
+    await store.note_scrubbed("blobs", digest)
+    await store.scrubbed_up_to("blobs")
     (mark,) = await store.settled("G01")
     await store.missing("G01", mark)
     await store.answer_numbers("G01", mark.epoch, [(1, 3)], NOW)

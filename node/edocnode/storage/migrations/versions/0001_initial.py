@@ -27,6 +27,7 @@ def upgrade() -> None:
     _create_stage_part()
     _create_blob_use()
     _create_damaged_part()
+    _create_damaged_message()
     _create_settled()
     _create_accounted()
     _create_explained()
@@ -316,6 +317,14 @@ def _create_damaged_part() -> None:
         sa.Column("next_at", sa.BigInteger(), nullable=False),
         sa.Column("message", sa.String(), nullable=False),
         sa.PrimaryKeyConstraint("sha256"),
+    )
+
+
+def _create_damaged_message() -> None:
+    op.create_table(
+        "damaged_message",
+        sa.Column("incoming_id", ROWID, autoincrement=False, nullable=False),
+        sa.PrimaryKeyConstraint("incoming_id"),
     )
 
 
