@@ -36,53 +36,70 @@ def shared(
     return [*urgent[: limit - len(others)], *others]
 
 
-def room_for_receipts(envelopes: int, receipts: int, limit: int) -> int:
-    """How many of so many places under one seal receipts get; at least half while both wait."""
-    return min(receipts, max(limit // 2, limit - envelopes))
+def room_for_envelopes(receipts: int, limit: int) -> int:
+    """How many of so many places under one seal envelopes may have; at least half of them."""
+    return limit - min(receipts, limit // 2)
 
 
 class ByLane(Generic[Key, Item]):
-    """What waits in memory, by lane, each thing once; the oldest of a lane first."""
+    """What waits in memory, by lane and by agency, each thing once; the oldest first of each.
+
+    Agencies of one lane get equal parts of what is taken, so that what waits for one holds up no
+    other.
+    """
 
     def __init__(self) -> None:
         """Begins empty."""
-        self._lanes: dict[Lane, dict[Key, Item]] = {lane: {} for lane in Lane}
+        self._lanes: dict[Lane, dict[str, dict[Key, Item]]] = {lane: {} for lane in Lane}
+        self._place: dict[Key, tuple[Lane, str]] = {}
 
     def __len__(self) -> int:
         """How many wait."""
-        return sum(map(len, self._lanes.values()))
+        return len(self._place)
 
-    def add(self, lane: Lane, key: Key, item: Item) -> None:
+    def add(self, lane: Lane, agency: str, key: Key, item: Item) -> None:
         """Lets it wait."""
-        self._lanes[lane][key] = item
+        self._place[key] = lane, agency
+        self._lanes[lane].setdefault(agency, {})[key] = item
 
     def drop(self, key: Key) -> None:
-        """It no longer waits, or never did."""
-        for waiting in self._lanes.values():
-            if waiting.pop(key, None) is not None:
-                return
+        """It no longer waits, or never did; its agency comes after the others."""
+        if (place := self._place.pop(key, None)) is None:
+            return
+        lane, agency = place
+        waiting = self._lanes[lane].pop(agency)
+        del waiting[key]
+        if waiting:
+            self._lanes[lane][agency] = waiting
 
     def clear(self) -> None:
         """Nothing waits."""
-        for waiting in self._lanes.values():
-            waiting.clear()
+        self._place.clear()
+        for agencies in self._lanes.values():
+            agencies.clear()
 
     def first(self, limit: int) -> list[Item]:
         """At most ``limit``, urgent lanes first, with a share for those below."""
-        urgent = list(islice(self._from(Lane.HOA_TOC), limit))
-        if len(urgent) < limit:
-            return urgent
-        reached = 0
-        for lane, waiting in self._lanes.items():
-            reached += len(waiting)
-            if reached >= limit:
-                return shared(urgent, limit, self._below, last=lane)
-        return urgent
+        taken: list[Item] = []
+        last = Lane.HOA_TOC
+        for last in Lane:
+            taken += self._of_lane(last, limit - len(taken))
+            if len(taken) == limit:
+                break
+        return shared(taken, limit, self._below, last=last)
 
     def _below(self, lane: Lane, count: int) -> list[Item]:
-        return [] if lane is Lane.NORMAL else list(islice(self._from(Lane(lane + 1)), count))
+        taken: list[Item] = []
+        for below in Lane:
+            if below > lane:
+                taken += self._of_lane(below, count - len(taken))
+        return taken
 
-    def _from(self, first: Lane) -> chain[Item]:
-        return chain.from_iterable(
-            waiting.values() for lane, waiting in self._lanes.items() if lane >= first
-        )
+    def _of_lane(self, lane: Lane, count: int) -> list[Item]:
+        agencies = list(islice(self._lanes[lane].values(), count))
+        if not agencies or not count:
+            return []
+        share = -(-count // len(agencies))
+        pieces = (islice(waiting.values(), share) for waiting in agencies)
+        rests = (islice(waiting.values(), share, count) for waiting in agencies)
+        return list(islice(chain.from_iterable(chain(pieces, rests)), count))

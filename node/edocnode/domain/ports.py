@@ -5,7 +5,7 @@ SQLite (file and memory) and PostgreSQL with one set of contract tests. Every me
 ``DiskFullError`` (nothing changed) or ``StorageFailedError`` (the node must stop).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -20,6 +20,7 @@ from edocnode.domain.model import (
     IncomingId,
     KeepOutcome,
     KnownMessage,
+    Lane,
     MessageId,
     PeerJournal,
     PeerQueue,
@@ -219,8 +220,17 @@ class SealerStore(Protocol):
             EpochSupersededError: A newer epoch holds the lease.
         """
 
-    async def unsealed(self, limit: int) -> Unsealed:
-        """What waits to be sealed; at most ``limit`` statements and as many effects."""
+    async def unsealed(
+        self, limit: int, looked_up_to: MutableMapping[Lane, str] | None = None
+    ) -> Unsealed:
+        """What waits to be sealed; at most ``limit`` statements and as many effects.
+
+        When both wait, envelopes and receipts get at least half of the room each. What waits for
+        one node holds up no other of its lane.
+
+        Args:
+            looked_up_to: By lane, behind which node the last look ended; changed by this one.
+        """
 
     async def last_seqs(self, agency: str) -> Mapping[str, int]:
         """Highest seq given so far, by to_node."""

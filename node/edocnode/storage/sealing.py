@@ -5,8 +5,9 @@ inbox, events are told. It checks the fence inside its transaction and locks it,
 sealers of one agency only the newer one ever commits.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from datetime import datetime
+from operator import attrgetter
 from typing import Any
 
 import sqlalchemy as sa
@@ -17,7 +18,7 @@ from edoccore.signing.merkle import Frontier, leaf_hash
 from edoccore.signing.seal import SealedStatement
 from edoccore.signing.statements import Operation, Result, Urgency, uuid_text
 from edockit.database import Database
-from edocnode.domain.lanes import room_for_receipts, shared
+from edocnode.domain.lanes import room_for_envelopes, shared
 from edocnode.domain.model import (
     DocumentId,
     EffectDraft,
@@ -31,6 +32,7 @@ from edocnode.domain.model import (
     SealedEnvelope,
     Unsealed,
 )
+from edocnode.storage.fair_look import next_unsealed
 from edocnode.storage.listing import decode_listing, decode_parts
 from edocnode.storage.seals import pack_proof, seal_values, sealed_statements
 from edocnode.storage.sql import (
@@ -95,6 +97,7 @@ _JOURNAL = (
 )
 _UNSEALED_ENVELOPES = (
     sa.select(
+        _DELIVERY.c.id,
         _DELIVERY.c.message_id,
         _DELIVERY.c.recipient,
         _DELIVERY.c.to_node,
@@ -109,9 +112,7 @@ _UNSEALED_ENVELOPES = (
         _DOCUMENT.c.parts,
     )
     .select_from(_DELIVERY.join(_DOCUMENT, _DOCUMENT.c.id == _DELIVERY.c.document_row))
-    .where(sa.text("delivery.state = 'unsealed'"), _DELIVERY.c.lane > sa.bindparam("above"))
-    .order_by(_DELIVERY.c.lane, _DELIVERY.c.id)
-    .limit(sa.bindparam("limit"))
+    .where(among(_DELIVERY.c.id))
 )
 _UNSEALED_RECEIPTS = (
     sa.select(
@@ -192,12 +193,15 @@ class SqlSealerStore:
         """
         await self._database.awrite(lambda connection: _take_lease(connection, agency, epoch, at))
 
-    async def unsealed(self, limit: int) -> Unsealed:
+    async def unsealed(
+        self, limit: int, looked_up_to: MutableMapping[Lane, str] | None = None
+    ) -> Unsealed:
         """What waits to be sealed; at most ``limit`` statements and as many effects.
 
         When both wait, envelopes and receipts get at least half of the room each.
         """
-        return await self._database.aread(lambda connection: _unsealed(connection, limit))
+        behind = {} if looked_up_to is None else looked_up_to
+        return await self._database.aread(lambda connection: _unsealed(connection, limit, behind))
 
     async def last_seqs(self, agency: str) -> Mapping[str, int]:
         """Highest seq given so far, by to_node."""
@@ -293,14 +297,18 @@ def _superseded(agency: str, held: bytes | None) -> EpochSupersededError:
     )
 
 
-def _unsealed(connection: Connection, limit: int) -> Unsealed:
-    envelopes = _by_lane(connection, _UNSEALED_ENVELOPES, limit)
+def _unsealed(
+    connection: Connection, limit: int, looked_up_to: MutableMapping[Lane, str]
+) -> Unsealed:
     receipts = _by_lane(connection, _UNSEALED_RECEIPTS, limit)
+    room = room_for_envelopes(len(receipts), limit)
+    wanted = next_unsealed(connection, room, looked_up_to)
+    found = select_by(connection, _UNSEALED_ENVELOPES, wanted)
+    envelopes = sorted(found, key=attrgetter("lane", "id"))  # numbers follow the order of keeping
     effects = connection.execute(_UNSEALED_EFFECTS, {"limit": limit}).all()
-    room = room_for_receipts(len(envelopes), len(receipts), limit)
     return Unsealed(
-        envelopes=tuple(_envelope_draft(row) for row in envelopes[: limit - room]),
-        receipts=tuple(_receipt_draft(row) for row in receipts[:room]),
+        envelopes=tuple(_envelope_draft(row) for row in envelopes),
+        receipts=tuple(_receipt_draft(row) for row in receipts[: limit - len(envelopes)]),
         effects=tuple(
             EffectDraft(effect_id=row.id, salt=row.salt, data=row.data) for row in effects
         ),

@@ -90,7 +90,7 @@ class DeliveryRow(NodeTable, table=True):
         Index("ix_delivery_document_row", "document_row"),
         Index("ix_delivery_document_id", "document_id"),
         partial_index("ix_delivery_scheduled", "document_row", "id", where="state = 'scheduled'"),
-        partial_index("ix_delivery_unsealed", "lane", "id", where="state = 'unsealed'"),
+        partial_index("ix_delivery_unsealed", "lane", "to_node", "id", where="state = 'unsealed'"),
         partial_index("ix_delivery_queued", "to_node", "lane", "id", where="state = 'queued'"),
         partial_index("ix_delivery_waiting", "to_node", "next_at", where="state = 'waiting'"),
         partial_index("ix_delivery_sending", "id", where="state = 'sending'"),

@@ -29,7 +29,7 @@ from edoccore.errors import (
 from edoccore.identity.keys import Signer
 from edoccore.signing.seal import SealedStatement
 from edoccore.signing.statements import DirectoryMark, uuid_bytes, uuid_text
-from edocnode.domain.lanes import ByLane, room_for_receipts
+from edocnode.domain.lanes import ByLane, room_for_envelopes
 from edocnode.domain.model import (
     EnvelopeDraft,
     IncomingId,
@@ -126,6 +126,7 @@ class Sealer:
         # Handed over, not sealed yet.
         self._kept: ByLane[IncomingId, ReceiptDraft] = ByLane()
         self._handed_in: ByLane[MessageId, EnvelopeDraft] = ByLane()
+        self._looked_up_to: dict[Lane, str] = {}  # in the database, by lane: behind which node
         self._enveloped: OrderedDict[MessageId, None] = OrderedDict()  # sealed a moment ago
         self._look = True  # something may wait in the database that was not handed over
         self._listeners: list[Callable[[SealCommit], None]] = []
@@ -157,7 +158,7 @@ class Sealer:
         """Hands over arrivals that were kept a moment ago, so that nobody reads them again."""
         for draft in drafts:
             if draft.incoming_id not in self._recent:
-                self._kept.add(draft.lane, draft.incoming_id, draft)
+                self._kept.add(draft.lane, draft.signer, draft.incoming_id, draft)
         if len(self._kept) > KEPT:  # the signer is away; the database has them all
             self._kept.clear()
             self._look = True
@@ -168,7 +169,8 @@ class Sealer:
         for draft in drafts:
             # A look into the database meanwhile may have had it sealed already.
             if draft.message_id not in self._enveloped:
-                self._handed_in.add(Lane.of(draft.urgency), draft.message_id, draft)
+                lane = Lane.of(draft.urgency)
+                self._handed_in.add(lane, draft.to_node, draft.message_id, draft)
         if len(self._handed_in) > KEPT:
             self._handed_in.clear()
             self._look = True
@@ -341,15 +343,14 @@ class Sealer:
         """What to seal next: from the database after a start or a fault, else what was kept."""
         if self._look:
             self._look = False
-            waiting = await self._store.unsealed(GROUP)
+            waiting = await self._store.unsealed(GROUP, self._looked_up_to)
             full = len(waiting.envelopes) + len(waiting.receipts) >= GROUP
             self._look = self._look or full or len(waiting.effects) >= GROUP
             return waiting
-        envelopes, receipts = self._handed_in.first(GROUP), self._kept.first(GROUP)
-        room = room_for_receipts(len(envelopes), len(receipts), GROUP)
-        return Unsealed(
-            envelopes=tuple(envelopes[: GROUP - room]), receipts=tuple(receipts[:room]), effects=()
-        )
+        receipts = self._kept.first(GROUP)
+        envelopes = self._handed_in.first(room_for_envelopes(len(receipts), GROUP))
+        rest = receipts[: GROUP - len(envelopes)]
+        return Unsealed(envelopes=tuple(envelopes), receipts=tuple(rest), effects=())
 
     def _is_superseded(self) -> bool:
         """Asks anew: the state may have changed during any wait."""

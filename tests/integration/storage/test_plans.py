@@ -22,7 +22,18 @@ from edocnode.storage.submitting import FANOUT_PIECE, _begin
 from edocnode.storage.tables import NodeTable
 from tests.integration.storage.offices import NOW, Office, arrival, given_up, submission
 
-SMALL = {"nodes", "queued", "waiting", "q", "w", "peer", "alarm", "damaged_part", "stage_part"}
+SMALL = {
+    "nodes",
+    "listed",
+    "queued",
+    "waiting",
+    "q",
+    "w",
+    "peer",
+    "alarm",
+    "damaged_part",
+    "stage_part",
+}
 OF_WHAT_WAITS = {
     "ix_delivery_scheduled",
     "ix_delivery_unsealed",

@@ -10,6 +10,7 @@ from edoccore.errors import EpochSupersededError, JournalBrokenError
 from edoccore.signing.merkle import leaf_hash, root_of
 from edoccore.signing.statements import Urgency
 from edockit.database import Database
+from edocnode.domain.model import Lane
 from edocnode.domain.sealing import OwnStatement
 from edocnode.storage.store import NodeStore
 from tests.integration.storage.offices import NOW, Office, arrival, submission
@@ -127,6 +128,32 @@ async def test_what_waits_comes_urgent_first_and_each_kind_gets_its_share(
     assert [item.incoming_id for item in waiting.receipts] == [2, 1, 3, 4, 5]
     waiting = await store.unsealed(100)
     assert (len(waiting.envelopes), len(waiting.receipts)) == (10, 10)
+
+
+async def test_what_waits_for_one_node_holds_up_no_other(store: NodeStore) -> None:
+    await store.submit_many([submission(to=["G01"]) for _ in range(30)])
+    late = submission(to=["H30"])
+    await store.submit(late)
+    waiting = (await store.unsealed(10)).envelopes
+    assert [item.to_node for item in waiting].count("G01") == 9
+    assert late.deliveries[0].message_id in {item.message_id for item in waiting}
+
+
+async def test_more_nodes_than_places_are_served_in_turn_and_each_in_order(
+    store: NodeStore,
+) -> None:
+    nodes = [f"H{number}" for number in range(10, 25)]
+    made = [submission(to=nodes) for _ in range(3)]
+    await store.submit_many(made)
+    looked_up_to: dict[Lane, str] = {}
+    served = []
+    for _ in range(2):
+        waiting = (await store.unsealed(10, looked_up_to)).envelopes
+        served += [item.to_node for item in waiting]
+        oldest = {item.message_id for item in made[0].deliveries}
+        assert len(waiting) == 10
+        assert [item for item in waiting if item.message_id in oldest]
+    assert set(served) == set(nodes)
 
 
 async def test_effects_wait_for_their_place_in_the_journal(

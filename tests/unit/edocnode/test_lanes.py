@@ -54,7 +54,7 @@ def test_what_waits_in_memory_is_taken_as_the_tables_give_it(
     in_memory: ByLane[int, Lane] = ByLane()
     left = dict(enumerate(waiting))
     for key, lane in left.items():
-        in_memory.add(lane, key, lane)
+        in_memory.add(lane, "G01", key, lane)
     while left:
         taken = in_memory.first(limit)
         assert taken == batch(list(left.values()), limit)
@@ -64,6 +64,44 @@ def test_what_waits_in_memory_is_taken_as_the_tables_give_it(
             del left[key]
         assert len(in_memory) == len(left)
     assert in_memory.first(limit) == []
+
+
+agencies = st.lists(st.sampled_from(["G01", "G02", "G03", "H29", "H30"]), min_size=1, max_size=60)
+
+
+@given(agencies, st.integers(1, 20))
+def test_what_waits_for_one_agency_holds_up_no_other(waiting: list[str], limit: int) -> None:
+    in_memory: ByLane[int, tuple[str, int]] = ByLane()
+    for key, agency in enumerate(waiting):
+        in_memory.add(Lane.NORMAL, agency, key, (agency, key))
+    left = len(waiting)
+    while left:
+        taken = in_memory.first(limit)
+        assert len(taken) == len(set(taken)) == min(limit, left)
+        for agency in set(waiting):
+            keys = [key for its, key in taken if its == agency]
+            assert keys == sorted(keys)  # the oldest first
+        for _, key in taken:
+            in_memory.drop(key)
+        left -= len(taken)
+
+
+def test_a_late_document_to_another_agency_goes_with_the_next_group() -> None:
+    in_memory: ByLane[int, str] = ByLane()
+    for key in range(10_000):
+        in_memory.add(Lane.NORMAL, "G01", key, "G01")
+    in_memory.add(Lane.NORMAL, "H30", 10_000, "H30")
+    assert in_memory.first(400).count("H30") == 1
+    many: ByLane[int, int] = ByLane()
+    for key in range(1_000):
+        many.add(Lane.NORMAL, f"A{key % 500}", key, key % 500)
+    served = set()
+    for _ in range(2):  # more agencies than places: the others come next
+        taken = many.first(400)
+        served |= set(taken)
+        for key in taken:
+            many.drop(key)
+    assert len(served) == 500
 
 
 def test_no_lane_waits_for_the_large_documents_of_another() -> None:

@@ -103,7 +103,7 @@ def _create_delivery() -> None:
     _partial("ix_delivery_queued", "delivery", ["to_node", "lane", "id"], "state = 'queued'")
     _partial("ix_delivery_scheduled", "delivery", ["document_row", "id"], "state = 'scheduled'")
     _partial("ix_delivery_sending", "delivery", ["id"], "state = 'sending'")
-    _partial("ix_delivery_unsealed", "delivery", ["lane", "id"], "state = 'unsealed'")
+    _partial("ix_delivery_unsealed", "delivery", ["lane", "to_node", "id"], "state = 'unsealed'")
     _partial("ix_delivery_waiting", "delivery", ["to_node", "next_at"], "state = 'waiting'")
 
 
