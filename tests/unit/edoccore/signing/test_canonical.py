@@ -115,6 +115,36 @@ def sample(text: str) -> bytes:
     )
 
 
+def composed_with() -> set[str]:
+    """Characters that may compose with the one in front of them."""
+    parts = (unicodedata.decomposition(chr(code)).split() for code in range(0x110000))
+    return {chr(int(pair[1], 16)) for pair in parts if len(pair) == 2 and pair[0][0] != "<"}
+
+
+def test_everyday_characters_are_those_that_need_no_look() -> None:
+    seconds = composed_with()
+    everyday = [
+        character
+        for character in map(chr, range(0xA0, 0x110000))
+        if canonical._EVERYDAY.fullmatch(character)
+    ]
+    assert set("ăâđêôơưĂÂĐÊÔƠƯếẾộỘữỮỳỹ–—“”…₫") <= set(everyday)
+    for character in everyday:
+        assert canonical.text_fault(character) is None
+        assert unicodedata.combining(character) == 0
+        assert character not in seconds
+    for left in everyday:
+        assert unicodedata.is_normalized("NFC", left + left.join(everyday))
+
+
+@pytest.mark.parametrize(
+    "text", ["e\u0301", "ế\u0323", "\u00e9\x7f", "ế\x9f", "ế\uffff"]
+)
+def test_an_everyday_letter_does_not_hide_what_stands_beside_it(text: str) -> None:
+    with pytest.raises(NotCanonicalError):
+        canonical.decode(sample(f'"{text}"'), Sample)
+
+
 @given(samples)
 def test_bytes_are_those_of_rfc_8785_and_read_back_as_the_same(value: Sample) -> None:
     data = canonical.encode(value)
