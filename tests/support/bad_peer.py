@@ -13,6 +13,7 @@ from hashlib import sha256
 from typing import Any
 
 import grpc
+import msgspec
 from cryptography import x509
 from msgspec import UNSET, UnsetType
 
@@ -237,11 +238,11 @@ class BadPeer:
     def parcel(self, letter: Letter, *, parts: bytes | None = None) -> Parcel:
         """One letter under its own seal; the bytes of its parts may be others."""
         made = self.parcels(letter)[0]
-        return made if parts is None else replace(made, parts=parts)
+        return made if parts is None else msgspec.structs.replace(made, parts=parts)
 
     def offer(self, letter: Letter) -> Parcel:
         """One letter without its parts."""
-        return replace(self.parcels(letter)[0], parts=b"", offer=True)
+        return msgspec.structs.replace(self.parcels(letter)[0], parts=b"", offer=True)
 
     def hello(self, **changes: object) -> Hello:
         """What it says of itself."""

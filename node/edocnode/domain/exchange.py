@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from msgspec import Struct
+
 from edoccore.signing.seal import SealedStatement, SignedSeal
 from edoccore.signing.statements import DirectoryMark
 from edocnode.domain.delivery import PartWanted
@@ -40,8 +42,7 @@ class Hello:
     settled: tuple[Settled, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Parcel:
+class Parcel(Struct, frozen=True, kw_only=True):
     """One envelope; ``parts`` joins all its parts unless it is only an offer."""
 
     envelope: SealedStatement
@@ -49,8 +50,7 @@ class Parcel:
     offer: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Received:
+class Received(Struct, frozen=True, kw_only=True):
     """Answer: a sealed receipt, final."""
 
     message_id: MessageId

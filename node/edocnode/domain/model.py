@@ -1,6 +1,7 @@
 """The values that the parts of a node hand to each other.
 
-Frozen and complete when made; no behaviour beyond reading themselves. Ids are the 16 bytes of a
+Frozen and complete when made; no behaviour beyond reading themselves. Those made for each document
+on its way are Structs: a quarter of the time of a dataclass. Ids are the 16 bytes of a
 UUIDv7, digests the 32 bytes of SHA-256, moments aware and UTC.
 """
 
@@ -9,6 +10,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import IntEnum, StrEnum
 from typing import NewType
+
+from msgspec import Struct
 
 from edoccore.signing.seal import SealedStatement, SignedSeal
 from edoccore.signing.statements import Operation, Part, Result, Urgency
@@ -203,8 +206,7 @@ class PeerStatus:
 # --- Receiving -------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Arrival:
+class Arrival(Struct, frozen=True, kw_only=True):
     """An envelope that passed the checks and is to be kept, or rejected under seal.
 
     Attributes:
@@ -247,8 +249,7 @@ class KeepKind(StrEnum):
     CONFLICT = "conflict"  # another content was kept before under this id
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KnownMessage:
+class KnownMessage(Struct, frozen=True, kw_only=True):
     """What is stored under (sender, message id).
 
     Attributes:
@@ -261,8 +262,7 @@ class KnownMessage:
     receipt: SealedStatement | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KeepOutcome:
+class KeepOutcome(Struct, frozen=True, kw_only=True):
     """What ``Inbox.keep`` did with one arrival.
 
     Attributes:
@@ -314,8 +314,7 @@ class EnvelopeDraft:
     parts: tuple[Part, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReceiptDraft:
+class ReceiptDraft(Struct, frozen=True, kw_only=True):
     """A kept arrival that waits for its receipt, and what offices see of it from then on.
 
     Attributes:
@@ -368,8 +367,7 @@ class SealedEnvelope:
     proof: tuple[bytes, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SealedReceipt:
+class SealedReceipt(Struct, frozen=True, kw_only=True):
     """A receipt with its place in the seal."""
 
     draft: ReceiptDraft

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from hashlib import sha256
 
-from msgspec import UNSET
+from msgspec import UNSET, structs
 
 from edoccore.errors import (
     AnswerKind,
@@ -95,7 +95,7 @@ def with_parts(arrival: Arrival, envelope: Envelope, pieces: Sequence[bytes]) ->
         RecordInvalidError: Check 11.
     """
     content = _content(envelope, pieces)
-    return replace(arrival, listing=content.listing, inline=content.inline)
+    return structs.replace(arrival, listing=content.listing, inline=content.inline)
 
 
 def large_pieces(arrival: Arrival, joined: bytes) -> list[tuple[str, bytes]]:
@@ -111,7 +111,9 @@ def large_pieces(arrival: Arrival, joined: bytes) -> list[tuple[str, bytes]]:
 
 def rejected(arrival: Arrival, error: EdocError) -> Arrival:
     """The arrival as a sealed rejection that is remembered; none of its parts is kept."""
-    return replace(arrival, result=Result.REJECTED, reason=error.reason, inline=b"", listing={})
+    return structs.replace(
+        arrival, result=Result.REJECTED, reason=error.reason, inline=b"", listing={}
+    )
 
 
 def certificate_error(

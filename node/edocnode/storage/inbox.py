@@ -6,10 +6,11 @@ anew, or a rival, which is kept too, as rejected under seal.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 import sqlalchemy as sa
+from msgspec import structs
 from sqlalchemy.engine import Connection
 
 from edoccore.errors import MessageConflictError
@@ -291,7 +292,7 @@ def _as_kept(arrival: Arrival, verdict: _Verdict) -> Arrival:
     if verdict.kind is not KeepKind.CONFLICT:
         return arrival
     reason = MessageConflictError.reason
-    return replace(arrival, result=Result.REJECTED, reason=reason, inline=b"", listing={})
+    return structs.replace(arrival, result=Result.REJECTED, reason=reason, inline=b"", listing={})
 
 
 def _after_keeping(

@@ -13,6 +13,8 @@ from datetime import datetime
 from hashlib import sha256
 from typing import Protocol
 
+from msgspec import Struct
+
 from edoccore.errors import SealInvalidError, WrongNetworkError
 from edoccore.identity.keys import PublicKey, verify_signature
 from edoccore.signing import canonical, merkle
@@ -44,8 +46,7 @@ class SealDraft:
     effect_proofs: list[list[bytes]]
 
 
-@dataclass(frozen=True, slots=True)
-class SignedSeal:
+class SignedSeal(Struct, frozen=True):
     """The exact bytes of a seal and the signature over them (DER, low-S)."""
 
     data: bytes
@@ -56,8 +57,7 @@ class SignedSeal:
         return sha256(self.data).digest()
 
 
-@dataclass(frozen=True, slots=True)
-class SealedStatement:
+class SealedStatement(Struct, frozen=True):
     """A statement that proves itself alone: its bytes, its place in the tree, the seal."""
 
     statement: bytes

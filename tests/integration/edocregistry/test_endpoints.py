@@ -1,6 +1,5 @@
 """Endpoint statements at the registry: accepted on the agency's own seal, and on nothing else."""
 
-from dataclasses import replace
 from datetime import timedelta
 
 import msgspec
@@ -83,7 +82,9 @@ def test_statement_for_another_agency_is_refused(registry, clock, node):
 
 def test_altered_statement_is_refused(registry, clock, node):
     sealed = node.endpoint(ADDRESS, time=clock.now)
-    altered = replace(sealed, statement=sealed.statement.replace(b"10.0.0.29", b"10.0.0.66"))
+    altered = msgspec.structs.replace(
+        sealed, statement=sealed.statement.replace(b"10.0.0.29", b"10.0.0.66")
+    )
     with pytest.raises(SealInvalidError):
         publish(registry, altered)
 
@@ -97,15 +98,15 @@ def test_altered_seal_or_signature_is_refused(registry, clock, node):
         SignedSeal(sealed.seal.data.replace(b'"index":0', b'"index":1'), sealed.seal.signature),
     ):
         with pytest.raises(SealInvalidError):
-            publish(registry, replace(sealed, seal=seal))
+            publish(registry, msgspec.structs.replace(sealed, seal=seal))
 
 
 def test_statement_in_another_form_or_of_another_type_is_refused(registry, clock, node):
     sealed = node.endpoint(ADDRESS, time=clock.now)
     with pytest.raises(NotCanonicalError):
-        publish(registry, replace(sealed, statement=sealed.statement + b" "))
+        publish(registry, msgspec.structs.replace(sealed, statement=sealed.statement + b" "))
     with pytest.raises(StatementTypeError):
-        publish(registry, replace(sealed, statement=sealed.seal.data))
+        publish(registry, msgspec.structs.replace(sealed, statement=sealed.seal.data))
 
 
 def test_statement_for_another_network_is_refused(registry, clock, node):

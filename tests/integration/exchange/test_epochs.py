@@ -2,9 +2,9 @@
 
 import asyncio
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from edoccore.signing.statements import Head, uuid_bytes
@@ -86,7 +86,9 @@ async def test_an_older_start_is_refused_streams_and_shown_the_newer_opening(sce
             assert (await refused.refused()).reason == "EPOCH_SUPERSEDED"
         async with connection.stream() as goes_on:
             letter = peer.letter(epoch=epoch)
-            late = replace(peer.parcel(letter), envelope=peer.seal(letter.data, epoch=epoch)[0])
+            late = msgspec.structs.replace(
+                peer.parcel(letter), envelope=peer.seal(letter.data, epoch=epoch)[0]
+            )
             (answer,) = await goes_on.exchange(late)
             assert scene.told(answer) == ("try_later", "EPOCH_SUPERSEDED")
             await scene.good(goes_on)

@@ -1,7 +1,6 @@
 """Parts with other bytes than their envelope states, inline and by transfer, and their names."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -34,7 +33,7 @@ async def test_t12_inline_parts_with_other_bytes_are_asked_for_again(
     parcel = scene.peer.parcel(letter)
     bent = letter.parts[0] + BENDS[bend](b"abcd", SECOND)
     async with scene.peer.stream() as stream:
-        (answer,) = await stream.exchange(replace(parcel, parts=bent))
+        (answer,) = await stream.exchange(msgspec.structs.replace(parcel, parts=bent))
         assert scene.told(answer) == ("try_later", "PART_DIGEST_MISMATCH")
         assert (scene.node.inbox(), scene.kept()) == (0, 0)
         (answer,) = await stream.exchange(parcel)

@@ -5,7 +5,6 @@ same stream carries the next hundred good ones.
 """
 
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import timedelta
 from hashlib import sha256
 
@@ -50,14 +49,18 @@ def stating(**changes: object) -> Bend:
 def altered_after_sealing(peer: BadPeer) -> Parcel:
     parcel = peer.parcel(peer.letter())
     data = parcel.envelope.statement.replace(b'"normal"', b'"khan"')
-    return replace(parcel, envelope=replace(parcel.envelope, statement=data))
+    return msgspec.structs.replace(
+        parcel, envelope=msgspec.structs.replace(parcel.envelope, statement=data)
+    )
 
 
 def altered_signature(peer: BadPeer) -> Parcel:
     parcel = peer.parcel(peer.letter())
     other = peer.parcel(peer.letter()).envelope.seal.signature
-    seal = replace(parcel.envelope.seal, signature=other)
-    return replace(parcel, envelope=replace(parcel.envelope, seal=seal))
+    seal = msgspec.structs.replace(parcel.envelope.seal, signature=other)
+    return msgspec.structs.replace(
+        parcel, envelope=msgspec.structs.replace(parcel.envelope, seal=seal)
+    )
 
 
 def sealed_for_another_network(peer: BadPeer) -> Parcel:

@@ -77,7 +77,7 @@ async def test_a_seal_by_a_certificate_of_a_newer_directory_waits_for_it(scene: 
         for directory in (mark, msgspec.structs.replace(mark, version=1))
     )
     async with scene.peer.stream() as stream:
-        (answer,) = await stream.exchange(replace(parcel, envelope=fresh))
+        (answer,) = await stream.exchange(msgspec.structs.replace(parcel, envelope=fresh))
         assert scene.told(answer) == ("try_later", "DIRECTORY_BEHIND")
-        (answer,) = await stream.exchange(replace(parcel, envelope=stale))
+        (answer,) = await stream.exchange(msgspec.structs.replace(parcel, envelope=stale))
         assert scene.told(answer) == ("refused", "SEAL_CERTIFICATE_REFUSED")

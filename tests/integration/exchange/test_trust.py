@@ -1,10 +1,10 @@
 """Who is let in, and for how long: keys that are stolen, mixed up or revoked."""
 
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
 
 import grpc
+import msgspec
 import pytest
 from grpc.experimental import session_cache
 
@@ -130,7 +130,7 @@ async def test_a_seal_replaced_after_revocation_leaves_the_old_one_worthless(
     envelope = peer.seal(letter.data, signer=old[0], certificates=old[1])[0]
     parcel = peer.parcel(letter)
     async with peer.stream() as stream:
-        (answer,) = await stream.exchange(replace(parcel, envelope=envelope))
+        (answer,) = await stream.exchange(msgspec.structs.replace(parcel, envelope=envelope))
         assert watched.told(answer) == ("refused", "SEAL_CERTIFICATE_REFUSED")
         assert watched.node.inbox() == 0
         await watched.good(stream)

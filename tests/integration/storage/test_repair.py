@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import sqlalchemy as sa
 
 from edoccore.signing import canonical
@@ -88,7 +89,7 @@ async def test_what_a_restored_peer_sent_is_given_back_to_it(
     peer.seal()
     made = [submission("G01", ["H29"]) for _ in range(4)]
     arrivals = [arrival(peer.envelope(each), each.inline) for each in made]
-    arrivals[2] = replace(
+    arrivals[2] = msgspec.structs.replace(
         arrivals[2], result=Result.REJECTED, reason="PART_NAME_UNSAFE", inline=b"", listing={}
     )
     for each in arrivals[:3]:

@@ -1,6 +1,5 @@
 """The numbered checks, each with a parcel in which only it fails."""
 
-from dataclasses import replace
 from datetime import timedelta
 from hashlib import sha256
 
@@ -54,10 +53,12 @@ def test_t11_every_re_encoding_of_an_envelope_is_refused(post: Post) -> None:
 
 def test_check_5_a_statement_that_is_not_under_the_seal_is_refused(post: Post) -> None:
     parcel = post.parcel(canonical.encode(post.envelope()))
-    other = replace(parcel.envelope, statement=canonical.encode(post.envelope()))
+    other = msgspec.structs.replace(parcel.envelope, statement=canonical.encode(post.envelope()))
     with pytest.raises(errors.SealInvalidError):
         judge_parcel(
-            replace(parcel, envelope=other), post.verified(parcel.envelope), post.standing()
+            msgspec.structs.replace(parcel, envelope=other),
+            post.verified(parcel.envelope),
+            post.standing(),
         )
 
 
@@ -96,7 +97,7 @@ def test_check_7_waits_for_a_directory_that_may_know_better(post: Post) -> None:
     data = canonical.encode(post.envelope(to="G01.99"))
     newer = msgspec.structs.replace(post.directory.mark, version=post.directory.mark.version + 1)
     sealed = post.sender.seal(data, time=post.now, directory=newer)[0]
-    parcel = replace(post.parcel(data), envelope=sealed)
+    parcel = msgspec.structs.replace(post.parcel(data), envelope=sealed)
     with pytest.raises(errors.DirectoryBehindError):
         judge_parcel(parcel, post.verified(sealed), post.standing())
 

@@ -137,9 +137,7 @@ def test_everyday_characters_are_those_that_need_no_look() -> None:
         assert unicodedata.is_normalized("NFC", left + left.join(everyday))
 
 
-@pytest.mark.parametrize(
-    "text", ["e\u0301", "ế\u0323", "\u00e9\x7f", "ế\x9f", "ế\uffff"]
-)
+@pytest.mark.parametrize("text", ["e\u0301", "ế\u0323", "\u00e9\x7f", "ế\x9f", "ế\uffff"])
 def test_an_everyday_letter_does_not_hide_what_stands_beside_it(text: str) -> None:
     with pytest.raises(NotCanonicalError):
         canonical.decode(sample(f'"{text}"'), Sample)
