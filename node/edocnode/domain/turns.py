@@ -101,6 +101,7 @@ class Turns(Generic[Item]):
         self._limits = limits
         self._weight = weight
         self._queues: dict[str, _Queue[Item]] = {}
+        self._waiting: dict[str, _Queue[Item]] = {}  # those of them that have jobs
         self._in_work = 0
         self._round = 0
         self._numbers = count()
@@ -123,15 +124,18 @@ class Turns(Generic[Item]):
         job = Job(agency, item, costs, urgency, next(self._numbers))
         queue.jobs.append(job)
         queue.wanted = now
+        self._waiting[agency] = queue
         return job
 
     def next(self, now: float) -> Turn[Item] | None:
         """Begins the next turn; None when nothing waits, or nothing more may be begun now."""
+        if not self._waiting:
+            return None
         crowded = self._is_crowded(now)
         able = [
             (agency, queue)
-            for agency, queue in self._queues.items()
-            if queue.jobs and self._room(agency, queue, crowded=crowded) > 0
+            for agency, queue in self._waiting.items()
+            if self._room(agency, queue, crowded=crowded) > 0
         ]
         if not able:
             return None
@@ -155,7 +159,7 @@ class Turns(Generic[Item]):
         """Forgets what still waits of a job: nobody wants it any more."""
         queue = self._queues.get(job.agency)
         if queue is not None and job in queue.jobs:
-            queue.jobs.remove(job)
+            self._remove(queue, job)
 
     def _begin(self, queue: _Queue[Item], room: int) -> Turn[Item]:
         """Takes at most so much of the job that is next, but one piece at least."""
@@ -166,12 +170,17 @@ class Turns(Generic[Item]):
             stop += 1
         job.begun = stop
         if stop == len(job.costs):
-            queue.jobs.remove(job)
+            self._remove(queue, job)
         queue.turns += 1
         queue.in_work += cost
         queue.credit -= cost
         self._in_work += cost
         return Turn(job, start, stop)
+
+    def _remove(self, queue: _Queue[Item], job: Job[Item]) -> None:
+        queue.jobs.remove(job)
+        if not queue.jobs:
+            del self._waiting[job.agency]
 
     def _room(self, agency: str, queue: _Queue[Item], *, crowded: bool) -> int:
         """How much more of an agency may be in work."""
@@ -180,15 +189,23 @@ class Turns(Generic[Item]):
 
     def _is_crowded(self, now: float) -> bool:
         """Whether two agencies or more want something, or did a moment ago."""
-        wanting = (queue for queue in self._queues.values() if queue.wants(now))
-        return next(wanting, None) is not None and next(wanting, None) is not None
+        if len(self._waiting) > 1:
+            return True
+        wanting = 0
+        for agency, queue in list(self._queues.items()):
+            if queue.wants(now):
+                wanting += 1
+            else:
+                del self._queues[agency]
+            if wanting > 1:
+                return True
+        return False
 
     def _begin_round(self, now: float) -> None:
         self._round += 1
         self._queues = {code: item for code, item in self._queues.items() if item.wants(now)}
-        for agency, queue in self._queues.items():
-            if queue.jobs:
-                self._give_credit(agency, queue)
+        for agency, queue in self._waiting.items():
+            self._give_credit(agency, queue)
 
     def _give_credit(self, agency: str, queue: _Queue[Item]) -> None:
         """Once a round; what was not used in an earlier one is not saved up."""
