@@ -18,6 +18,7 @@ import hashlib
 import os
 import re
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,7 @@ READ_BYTES = 1024 * 1024  # one read of the disk
 MIN_RESERVE_BYTES = 64 * 1024 * 1024  # kept free for receipts, the database and the operator
 MAX_RESERVE_BYTES = 1024 * 1024 * 1024
 RESERVE_SHARE = 100  # one hundredth of the disk, between the two bounds
+LOOK_S = 0.01  # between two looks at how full the disk is; far less than a reserve comes meanwhile
 _KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,119}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -240,6 +242,7 @@ class BlobFolder:
         self._staging = path / STAGING_NAME
         self._quarantine = path / QUARANTINE_NAME
         self._reserve_bytes = reserve_bytes
+        self._seen: tuple[float, os.statvfs_result | None] = 0.0, None
         files.make_private_folder(self._staging)
 
     def open_staging(self, key: str, offset: int = 0) -> StagingFile:
@@ -439,6 +442,9 @@ class BlobFolder:
     def reserve(self, size_bytes: int, *, reserves: float = 1) -> None:
         """Checks that so many bytes fit besides the reserve of this disk; takes nothing.
 
+        Room that was there less than ``LOOK_S`` ago counts as room: nothing so small is worth a
+        system call.
+
         Args:
             size_bytes: What is to be written.
             reserves: How many times the reserve stays free.
@@ -446,12 +452,9 @@ class BlobFolder:
         Raises:
             DiskFullError: They do not.
         """
-        status = os.statvfs(self._root)
-        reserve = self._reserve_bytes
-        if reserve is None:
-            share = status.f_blocks * status.f_frsize // RESERVE_SHARE
-            reserve = min(max(share, MIN_RESERVE_BYTES), MAX_RESERVE_BYTES)
-        room = status.f_bavail * status.f_frsize - int(reserve * reserves)
+        room = self._room(reserves, newest=False)
+        if size_bytes > room:
+            room = self._room(reserves, newest=True)
         if size_bytes > room:
             raise DiskFullError(
                 f"{size_bytes} bytes do not fit: {max(room, 0)} are free on the disk of "
@@ -459,6 +462,19 @@ class BlobFolder:
                 hint="free some space; the work goes on by itself",
                 path=str(self._root),
             )
+
+    def _room(self, reserves: float, *, newest: bool) -> int:
+        """Bytes that were free besides the reserve, now or a moment ago."""
+        seen_at, status = self._seen  # one read: several threads ask
+        now = time.monotonic()
+        if newest or status is None or now - seen_at > LOOK_S:
+            status = os.statvfs(self._root)
+            self._seen = now, status
+        reserve = self._reserve_bytes
+        if reserve is None:
+            share = status.f_blocks * status.f_frsize // RESERVE_SHARE
+            reserve = min(max(share, MIN_RESERVE_BYTES), MAX_RESERVE_BYTES)
+        return status.f_bavail * status.f_frsize - int(reserve * reserves)
 
     def _staged(self, key: str) -> Path:
         if not _KEY.fullmatch(key):
