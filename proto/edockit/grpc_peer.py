@@ -101,7 +101,13 @@ def peer_certificate(auth_context: AuthContext) -> bytes:
     certificates = list(auth_context.get(CERTIFICATE_KEY, ()))
     if len(certificates) != 1:
         raise PeerNotTrustedError("the caller showed no TLS certificate")
-    return ssl.PEM_cert_to_DER_cert(certificates[0].decode("ascii"))
+    return _read_pem(certificates[0])
+
+
+@lru_cache(KNOWN_CERTIFICATES)
+def _read_pem(certificate: bytes) -> bytes:
+    """The same for every message of a connection."""
+    return ssl.PEM_cert_to_DER_cert(certificate.decode("ascii"))
 
 
 @lru_cache(KNOWN_CERTIFICATES)
