@@ -36,6 +36,7 @@ from sqlalchemy.types import BigInteger, TypeDecorator
 from edoccore.errors import DataFolderError, EdocError, SettingsError, StorageFailedError
 from edockit import files, storage_errors
 from edockit.group_writer import GroupWriter
+from edockit.loop_outcomes import LoopOutcomes
 
 if TYPE_CHECKING:
     import psycopg  # an optional dependency, and slow to import
@@ -102,9 +103,15 @@ class Database:
         self.on_failure = on_failure
         self._reading = reading
         self._shared = threading.Lock()  # the writing connection, or the only one
+        self._outcomes = LoopOutcomes()
         self._threads = ThreadPoolExecutor(READERS, thread_name_prefix="database-reader")
         source = _WritingConnections(writing)
-        self._writer = GroupWriter(source, self._shared, on_failure=self._report_failure)
+        self._writer = GroupWriter(
+            source,
+            self._shared,
+            on_failure=self._report_failure,
+            together=self._outcomes.together,
+        )
 
     @classmethod
     def open(
@@ -181,7 +188,7 @@ class Database:
 
         A cancelled caller does not undo a write that has begun.
         """
-        return await asyncio.wrap_future(self.write(fn))
+        return await self._outcomes.of(self.write(fn))
 
     async def aread(self, fn: Callable[[Connection], Result]) -> Result:
         """Reads in one of a few threads without blocking the event loop."""

@@ -20,6 +20,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
@@ -70,6 +71,7 @@ class GroupWriter:
         guard: threading.Lock,
         *,
         on_failure: Callable[[EdocError], None],
+        together: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         """Prepares the thread; ``start`` begins.
 
@@ -77,10 +79,12 @@ class GroupWriter:
             source: Gives the writing connection.
             guard: Held while the connection is in use; readers of a database in memory share it.
             on_failure: Called once, in the writing thread, when the writer stops for good.
+            together: Held while the futures of a group are settled.
         """
         self._source = source
         self._guard = guard
         self._on_failure = on_failure
+        self._together = together
         self._queue: collections.deque[_Job] = collections.deque()
         self._wakeup = threading.Condition()
         self._closing = False
@@ -232,8 +236,9 @@ class GroupWriter:
             self._roll_back(transaction)
             _fail(done, verdict)
             return
-        for job in done:
-            job.future.set_result(job.result)
+        with self._together():
+            for job in done:
+                job.future.set_result(job.result)
 
     def _judge(self, error: BaseException) -> BaseException:
         """Names what a write raised, and stops the writer when the disk cannot be trusted."""
