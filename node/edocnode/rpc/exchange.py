@@ -5,8 +5,9 @@ each message; what a parcel deserves is decided elsewhere.
 """
 
 import asyncio
+import contextlib
 import functools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 from typing import Any, Generic, TypeVar
 from weakref import WeakValueDictionary
@@ -41,6 +42,7 @@ BATCHES_AT_ONCE = 4  # of one stream; more wait, which slows the sender down
 BATCHES_OF_AGENCY = 8  # of all its streams; refusing more would cost this node as much
 HELLO_WAIT = timedelta(seconds=10)  # for the first message of a stream
 READ_WAIT = timedelta(seconds=60)  # for the caller to take an answer
+FEW = 8  # parcels; reading them takes less than handing them to a thread
 STEP_BYTES = 64 * 1024  # of a part, that must come each time patience begins anew
 
 Request = TypeVar("Request")
@@ -60,7 +62,7 @@ class ExchangeServicer(services.ExchangeServiceServicer):
         """
         self._service = service
         self._patience = patience
-        self._stopping = asyncio.Event()
+        self._stopping = _Stopping()
         self._places: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
 
     def drain(self) -> None:
@@ -211,9 +213,16 @@ class ExchangeServicer(services.ExchangeServiceServicer):
         context: DeliverContext,
         writing: asyncio.Lock,
     ) -> None:
-        parcels = await asyncio.to_thread(batch_from_message, batch)
+        few = len(batch.parcels) <= FEW
+        parcels = (
+            batch_from_message(batch) if few else await asyncio.to_thread(batch_from_message, batch)
+        )
         answers = await self._service.answer(session.agency, parcels)
-        written = await asyncio.to_thread(answers_to_messages, answers)
+        written = (
+            answers_to_messages(answers)
+            if few
+            else await asyncio.to_thread(answers_to_messages, answers)
+        )
         session.check()
         async with writing:
             for message in written:
@@ -241,10 +250,36 @@ async def _write(context: grpc.aio.ServicerContext[Any, Any], message: object) -
         raise PeerUnreachableError("The caller does not read its answers.") from None
 
 
+class _Stopping:
+    """Whether this node stops, which ends every wait for a message at once."""
+
+    def __init__(self) -> None:
+        self._waits: dict[asyncio.Timeout, None] = {}
+        self._is_set = False
+
+    def is_set(self) -> bool:
+        return self._is_set
+
+    def set(self) -> None:
+        self._is_set = True
+        now = asyncio.get_running_loop().time()
+        for wait in list(self._waits):
+            wait.reschedule(now)
+
+    @contextlib.contextmanager
+    def ending(self, wait: asyncio.Timeout) -> Iterator[None]:
+        """Ends a wait when this node stops."""
+        self._waits[wait] = None
+        try:
+            yield
+        finally:
+            del self._waits[wait]
+
+
 class _Reader(Generic[Request]):
     """The messages of one stream, until it ends, falls silent or this node stops."""
 
-    def __init__(self, requests: AsyncIterator[Request], stopping: asyncio.Event) -> None:
+    def __init__(self, requests: AsyncIterator[Request], stopping: _Stopping) -> None:
         self._requests = requests
         self._stopping = stopping
         self.waited = timedelta()  # for the last message
@@ -257,23 +292,19 @@ class _Reader(Generic[Request]):
         """
         clock = asyncio.get_running_loop().time
         began = clock()
-        reading = asyncio.ensure_future(anext(self._requests, None))
-        stopping = asyncio.ensure_future(self._stopping.wait())
         try:
-            done, _ = await asyncio.wait(
-                (reading, stopping),
-                timeout=max(within.total_seconds(), 0),
-                return_when=asyncio.FIRST_COMPLETED,
-            )
-            if reading in done:
-                return reading.result()
+            seconds = 0 if self._stopping.is_set() else max(within.total_seconds(), 0)
+            async with asyncio.timeout(seconds) as wait:
+                with self._stopping.ending(wait):
+                    return await anext(self._requests, None)
+        except TimeoutError:
+            if self._stopping.is_set():
+                return None
+            raise LimitExceededError(
+                "Too little came on the stream for too long, so it was ended."
+            ) from None
         finally:
             self.waited = timedelta(seconds=clock() - began)
-            reading.cancel()
-            stopping.cancel()
-        if stopping in done:
-            return None
-        raise LimitExceededError("Too little came on the stream for too long, so it was ended.")
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -101,7 +101,7 @@ class FairQueue:
         try:
             self._hand_out()
             while reached < len(costs):
-                turn = await self._turn(agency, place)
+                turn = await self._turn(agency, place) if place.empty() else place.get_nowait()
                 reached = turn.stop
                 begun.append(self._begin(turn, work))
             return [await asyncio.shield(task) for task in begun]

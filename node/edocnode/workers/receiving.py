@@ -42,6 +42,8 @@ from edocnode.workers.sessions import Sessions
 from edocnode.workers.staging import Staging
 
 RECEIPT_WAIT = timedelta(seconds=20)  # for the sealer; afterwards: try later, the parcel is kept
+FEW = 8  # parcels that are judged on the event loop, and
+FEW_BYTES = 64 * 1024  # of parts in them
 SEAL_CACHE = 2_000  # verified seals remembered, for one directory
 
 log = structlog.get_logger(__name__)
@@ -84,7 +86,11 @@ class ReceivingDesk:
         Raises:
             StorageFailedError: The disk failed; the node must stop.
         """
-        judged = await asyncio.to_thread(self._judge_all, peer, parcels)
+        judged = (
+            self._judge_all(peer, parcels)
+            if _takes_little(parcels)
+            else await asyncio.to_thread(self._judge_all, peer, parcels)
+        )
         answers: list[Answer] = [item for item in judged if isinstance(item, Refused | TryLater)]
         self._tell_behind(peer, parcels)
         arrivals = []
@@ -233,6 +239,11 @@ class ReceivingDesk:
             if known and known.seal.directory.version > self._directory().mark.version:
                 for listener in self._on_behind:
                     listener(peer, known.seal.directory.version)
+
+
+def _takes_little(parcels: Sequence[Parcel]) -> bool:
+    """Whether judging takes less than handing it to a thread, so that nobody waits for it long."""
+    return len(parcels) <= FEW and sum(len(parcel.parts) for parcel in parcels) <= FEW_BYTES
 
 
 def _arrival_answer(arrival: Arrival, error: EdocError) -> Answer:
