@@ -2,7 +2,7 @@
 
 BENCH_SYNCHRONOUS=NORMAL  SQLite does not wait for the disk at each commit. That loses acknowledged
                           documents in a power cut, so there is no such setting.
-BENCH_COMMIT_ALONE=1      Each write has a commit of its own.
+BENCH_COMMIT_ALONE=1      Each write has a commit of its own, and each message a write.
 BENCH_SEAL_ALONE=1        Each statement has a seal of its own.
 """
 
@@ -11,7 +11,7 @@ from types import ModuleType
 
 from edockit import database, group_writer
 from edocnode.cli.main import main
-from edocnode.workers import sealer
+from edocnode.workers import keeping, sealer
 
 
 def apply_options() -> None:
@@ -21,6 +21,7 @@ def apply_options() -> None:
         database._WRITER_PRAGMAS = (*database._WRITER_PRAGMAS, f"synchronous={mode}")  # type: ignore[assignment]
     if os.environ.get("BENCH_COMMIT_ALONE"):
         _set(group_writer, "MAX_GROUP_WRITES", 1)
+        _set(keeping, "SMALL", 0)
     if os.environ.get("BENCH_SEAL_ALONE"):
         _set(sealer, "GROUP", 1)
 

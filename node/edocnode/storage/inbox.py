@@ -49,6 +49,7 @@ from edocnode.storage.sql import (
     insert_rows,
     new_ids,
     select_by,
+    select_plain,
 )
 from edocnode.storage.staging import SqlStaging
 from edocnode.storage.tables import (
@@ -95,6 +96,7 @@ _LOST = (
     .order_by(_INCOMING.c.id)
 )
 _ANY_STAGE = sa.select(_STAGE.c.ended).where(_STAGE.c.sender == sa.bindparam("of_sender")).limit(1)
+_ANY_STAGE_OF_ALL = sa.select(_STAGE.c.ended).limit(1)
 _END_STAGES = (
     sa.update(_STAGE)
     .where(
@@ -316,14 +318,22 @@ def _after_keeping(
     for arrival, verdict in added:
         if verdict.kind is KeepKind.CONFLICT:
             _alarm(connection, arrival)
-    for signer in {item.signer for item in arrivals}:
-        if connection.execute(_ANY_STAGE, {"of_sender": signer}).first() is not None:
+    for signer in _may_have_stages(connection, arrivals):
+        if select_plain(connection, _ANY_STAGE, {"of_sender": signer}):
             ended = [
                 {"of_sender": signer, "of_message": item.message_id, "at": item.kept_at}
                 for item in arrivals
                 if item.signer == signer
             ]
             change_each(connection, _END_STAGES, ended)
+
+
+def _may_have_stages(connection: Connection, arrivals: Sequence[Arrival]) -> set[str]:
+    """The signers to be looked at; of many, none while nobody has a stage."""
+    signers = {item.signer for item in arrivals}
+    if len(signers) > 1 and not select_plain(connection, _ANY_STAGE_OF_ALL, {}):
+        return set()
+    return signers
 
 
 def _alarm(connection: Connection, arrival: Arrival) -> None:

@@ -43,6 +43,7 @@ from edocnode.storage.sql import (
     insert_returning,
     insert_rows,
     select_by,
+    select_plain,
     upsert,
 )
 from edocnode.storage.tables import (
@@ -361,7 +362,8 @@ def _receipt_draft(row: AnyRow) -> ReceiptDraft:
 
 
 def _commit(connection: Connection, commit: SealCommit) -> None:
-    held = connection.execute(_LOCKED_LEASE, {"agency": commit.agency}).scalar_one_or_none()
+    leases = select_plain(connection, _LOCKED_LEASE, {"agency": commit.agency})
+    held = leases[0].epoch if leases else None
     if held != commit.epoch:
         raise _superseded(commit.agency, held)
     seal_id = _insert_seal(connection, commit)

@@ -16,7 +16,15 @@ from edoccore.signing import canonical
 from edoccore.signing.seal import SealedStatement, SignedSeal
 from edoccore.signing.statements import Seal, parse_time, uuid_bytes
 from edocnode.storage.alarms import put_alarm
-from edocnode.storage.sql import AnyRow, Row, among, insert_missing, select_by
+from edocnode.storage.sql import (
+    AnyRow,
+    Row,
+    among,
+    insert_missing,
+    insert_new,
+    select_by,
+    select_plain,
+)
 from edocnode.storage.tables import SealRow, table_of
 
 TWO_HISTORIES = "TWO_HISTORIES"  # kind of the alarm
@@ -62,8 +70,31 @@ def unpack_proof(data: bytes) -> tuple[bytes, ...]:
 def store_seals(
     connection: Connection, seals: Collection[SignedSeal], at: datetime
 ) -> dict[SignedSeal, StoredSeal]:
-    """Keeps seals that were verified, each once; one select and at most one insert for each."""
-    return {signed: store_seal(connection, signed, at) for signed in dict.fromkeys(seals)}
+    """Keeps seals that were verified, each once; those that are new with one insert."""
+    different = list(dict.fromkeys(seals))
+    if len(different) == 1:  # as a rule of a long batch, whose seal is there already
+        return {signed: store_seal(connection, signed, at) for signed in different}
+    rows = [_first_values(signed) for signed in different]
+    added = insert_new(connection, _SEAL, rows, key="digest")
+    return {
+        signed: StoredSeal(added[row["digest"]], row["epoch"], None)
+        if row["digest"] in added
+        else store_seal(connection, signed, at)
+        for signed, row in zip(different, rows, strict=True)
+    }
+
+
+def _first_values(signed: SignedSeal) -> Row:
+    """The row of a seal whose place is free."""
+    seal = canonical.decode(signed.data, Seal)
+    return seal_values(
+        signed,
+        sealed_at=parse_time(seal.time),
+        rank=0,
+        agency=seal.signer,
+        epoch=uuid_bytes(seal.epoch),
+        seal_index=seal.index,
+    )
 
 
 def store_seal(connection: Connection, signed: SignedSeal, at: datetime) -> StoredSeal:
@@ -73,7 +104,7 @@ def store_seal(connection: Connection, signed: SignedSeal, at: datetime) -> Stor
     place = {"agency": seal.signer, "epoch": epoch, "seal_index": seal.index}
     digest = signed.digest()
     for _ in range(_TRIES):
-        there = connection.execute(_AT_PLACE, place).all()
+        there = select_plain(connection, _AT_PLACE, place)
         mine = next((row for row in there if row.digest == digest), None)
         if mine is not None:
             other = next((row for row in there if row.digest != digest), None)

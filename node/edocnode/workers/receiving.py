@@ -37,6 +37,7 @@ from edocnode.domain.receiving import (
     receipt_draft,
     rejected,
 )
+from edocnode.workers.keeping import KeepingTogether
 from edocnode.workers.sealer import Sealer
 from edocnode.workers.sessions import Sessions
 from edocnode.workers.staging import Staging
@@ -68,6 +69,7 @@ class ReceivingDesk:
         self._network = network
         self._agency = agency
         self._inbox = inbox
+        self._keeping = KeepingTogether(inbox)
         self._staging = staging
         self._sealer = sealer
         self._sessions = sessions
@@ -172,7 +174,7 @@ class ReceivingDesk:
     ) -> tuple[list[tuple[Arrival, KeepOutcome]], list[Answer]]:
         """Keeps arrivals together; those that fail are found by halving and answered alone."""
         try:
-            return list(zip(arrivals, await self._inbox.keep(arrivals), strict=True)), []
+            return list(zip(arrivals, await self._keeping.keep(arrivals), strict=True)), []
         except StorageFailedError:
             raise
         except EdocError as error:
