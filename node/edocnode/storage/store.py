@@ -1,11 +1,11 @@
 """The database of a node, whole: every port of ``domain.ports`` over one database."""
 
-from edockit import migrations
 from edockit.database import Database
+from edockit.revision import bring_up
 from edocnode.storage.alarms import SqlAlarms
 from edocnode.storage.expiring import SqlExpiry
 from edocnode.storage.inbox import SqlInbox
-from edocnode.storage.migrations import SCRIPTS
+from edocnode.storage.migrations import HEAD, SCRIPTS
 from edocnode.storage.numbers import SqlNumbers
 from edocnode.storage.outbox import SqlOutbox
 from edocnode.storage.part_repair import SqlRepair
@@ -48,7 +48,7 @@ def open_store(url: str) -> Database:
     """
     database = Database.open(url)
     try:
-        migrations.upgrade(database, SCRIPTS)
+        bring_up(database, SCRIPTS, head=HEAD)
     except BaseException:
         database.close()
         raise

@@ -14,11 +14,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
-from sqlalchemy import Connection, inspect, text
-
 from edoccore.errors import DataFolderError, FolderInUseError
-from edockit import files, migrations
+from edockit import files
 from edockit.database import Database
+from edockit.revision import bring_up
 from edocregistry.storage.directory_files import DirectoryFiles
 from edocregistry.storage.keys import KeyFiles
 from edocregistry.storage.migrations import HEAD, SCRIPTS
@@ -96,7 +95,7 @@ class DataFolder:
         with self._lock():
             database = Database.open(f"sqlite:///{self.database}")
             try:
-                _bring_up(database)
+                bring_up(database, SCRIPTS, head=HEAD)
                 yield Turn(database)
             finally:
                 database.close()
@@ -111,19 +110,6 @@ class DataFolder:
             yield
         finally:
             os.close(descriptor)
-
-
-def _bring_up(database: Database) -> None:
-    """Runs the migrations that are missing; asks the database first, because that is quick."""
-    if database.read(_revision) != HEAD:
-        migrations.upgrade(database, SCRIPTS)
-
-
-def _revision(connection: Connection) -> str | None:
-    if not inspect(connection).has_table("alembic_version"):
-        return None
-    found: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
-    return found
 
 
 def _take(descriptor: int, path: Path) -> None:
