@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from edoccore.errors import ExitCode
+from edockit import allocator
 from edocnode.cli.context import CommandContext, now
 
 if TYPE_CHECKING:
@@ -113,6 +114,7 @@ def _end_now() -> None:
 
 def _set_up_interpreter() -> None:
     """Suits Python to a service that makes and drops many objects: few pauses."""
+    allocator.suit_to_buffers()
     gc.collect()
     gc.freeze()  # what is imported stays; looking through it again and again takes 30 ms
     gc.set_threshold(GC_AFTER_OBJECTS, 20, 20)
