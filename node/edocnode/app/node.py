@@ -32,6 +32,7 @@ from edocnode.app.announcing import announce
 from edocnode.app.evidence import EvidenceDesk, seal_signer
 from edocnode.app.parts import SealingContext, SealingParts, open_sealing
 from edocnode.app.repair import Reckoning, Repair, build_reckoning, build_repair
+from edocnode.app.resting import give_back_at_rest
 from edocnode.domain.quotas import CallQuotas
 from edocnode.rpc.directory import GrpcSources
 from edocnode.rpc.joining import load_or_fetch
@@ -403,6 +404,7 @@ def _start(ground: Ground, workers: Workers, where: Ready) -> list[asyncio.Task[
         _announce(ground, workers, address),
         workers.suspensions.run(),
         _sweep(workers.staging),
+        give_back_at_rest(),
         *workers.repair.jobs(),
         *workers.reckoning.jobs(),
     ]
