@@ -25,7 +25,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import sqlalchemy
 from sqlalchemy import event
@@ -37,9 +37,7 @@ from edoccore.errors import DataFolderError, EdocError, SettingsError, StorageFa
 from edockit import files, storage_errors
 from edockit.group_writer import GroupWriter
 from edockit.loop_outcomes import LoopOutcomes
-
-if TYPE_CHECKING:
-    import psycopg  # an optional dependency, and slow to import
+from edockit.postgres import postgres_engines
 
 READERS = 4  # connections and threads that read at the same time
 READER_WAIT_S = 30  # seconds a reader waits for a free connection
@@ -267,7 +265,7 @@ def _engines(url: str) -> tuple[Engine, Engine | None]:
     except sqlalchemy.exc.ArgumentError as error:
         raise _url_refused(url) from error
     if parsed.drivername == "postgresql+psycopg":
-        return _postgres_engines(parsed)
+        return postgres_engines(parsed, readers=READERS, reader_wait_s=READER_WAIT_S)
     if parsed.drivername != "sqlite":
         raise _url_refused(url)
     if parsed.database is None:
@@ -358,36 +356,6 @@ def _set_up_sqlite(engine: Engine, pragmas: tuple[str, ...], begin: str) -> None
 
     event.listen(engine, "connect", on_connect)
     event.listen(engine, "begin", on_begin)
-
-
-_POSTGRES_CONNECT = {"connect_timeout": 10}  # seconds; without it a dying server is waited for
-
-
-def _postgres_engines(url: URL) -> tuple[Engine, Engine]:
-    try:
-        writing = sqlalchemy.create_engine(
-            url, poolclass=NullPool, connect_args=_POSTGRES_CONNECT, hide_parameters=True
-        )
-    except ModuleNotFoundError as error:
-        raise SettingsError(
-            "the driver of PostgreSQL is not installed", hint="pip install 'edocnode[postgres]'"
-        ) from error
-    reading = sqlalchemy.create_engine(
-        url,
-        pool_size=READERS,
-        max_overflow=0,
-        pool_timeout=READER_WAIT_S,
-        pool_pre_ping=True,
-        connect_args=_POSTGRES_CONNECT,
-        isolation_level="REPEATABLE READ",  # one snapshot per read, as SQLite gives
-        hide_parameters=True,
-    )
-
-    def on_connect(driver: "psycopg.Connection", _record: object) -> None:
-        driver.read_only = True
-
-    event.listen(reading, "connect", on_connect)
-    return writing, reading
 
 
 def _make_file(path: str) -> None:

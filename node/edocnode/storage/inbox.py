@@ -46,6 +46,7 @@ from edocnode.storage.sql import (
     among,
     change_each,
     insert_missing,
+    insert_plain,
     insert_rows,
     new_ids,
     select_by,
@@ -221,8 +222,7 @@ def _keep(connection: Connection, arrivals: Sequence[Arrival], *, new: bool) -> 
         if verdict.rank is not None
     ]
     rows = [_values(each, verdict, seals[each.envelope.seal].seal_id) for each, verdict in added]
-    if insert_missing(connection, _INCOMING, rows) != len(rows):
-        raise NotPlainError
+    insert_plain(connection, _INCOMING, rows)
     _after_keeping(connection, arrivals, added)
     return _outcomes(connection, arrivals, verdicts)
 

@@ -23,6 +23,7 @@ from edocnode.storage.sql import (
     among,
     change_each,
     insert_missing,
+    insert_plain,
     select_by,
     without_nul,
 )
@@ -101,9 +102,9 @@ def record_plain(connection: Connection, outcomes: Sequence[DeliveryOutcome], at
         )
         for message_id, receipt in receipts
     ]
-    first = insert_missing(connection, _RECEIPT, rows)
+    insert_plain(connection, _RECEIPT, rows)
     ended = _end_delivered(connection, outcomes, at)
-    if not first == ended == len(outcomes):
+    if not len(rows) == ended == len(outcomes):
         raise NotPlainError
     tell(connection, [_event(DeliveryState.DELIVERED, item, at) for item in outcomes])
 

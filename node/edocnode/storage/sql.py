@@ -15,8 +15,10 @@ from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 from sqlalchemy.engine import Connection
 
 from edockit.database import UTCDateTime
+from edockit.postgres import copy_rows
 
 ROWS_AT_ONCE = 100  # in one statement that returns ids
+COPY_FROM = 4  # rows that are worth two round trips to PostgreSQL instead of one
 CHUNK = 500  # values of one IN list; SQLite before 3.32 refuses more than 999 in a statement
 # Parameters by name, as changes have them.
 _NAMED = SQLiteDialect_pysqlite(paramstyle="named")
@@ -27,6 +29,8 @@ _BY_PLACE: Mapping[str, sa.Dialect] = {
     "postgresql": PGDialect_psycopg(paramstyle="format"),  # type: ignore[no-untyped-call]
 }
 _MOMENT = UTCDateTime()
+_COPIED = {"BYTEA": "bytea", "BIGINT": "int8", "INTEGER": "int4", "VARCHAR": "varchar"}
+_UNIQUE_VIOLATION = "23505"
 _EVENT_LOCK = 0x65766E74  # writers of events on PostgreSQL follow each other
 _NEXT_IDS = sa.text(
     "SELECT nextval(pg_get_serial_sequence(:table, 'id')) FROM generate_series(1, :count)"
@@ -45,7 +49,29 @@ def chunks(items: Sequence[Item], size: int = CHUNK) -> Iterator[Sequence[Item]]
 
 def insert_rows(connection: Connection, table: sa.Table, rows: Sequence[Row]) -> None:
     """Adds rows, all with the same columns; none is not an error."""
-    _insert(connection, table, "plain", rows)
+    if _is_copied(connection, rows):
+        _copy(connection, table, rows)
+    else:
+        _insert(connection, table, "plain", rows)
+
+
+def insert_plain(connection: Connection, table: sa.Table, rows: Sequence[Row]) -> None:
+    """Adds rows, all with the same columns, whose keys nearly always are new.
+
+    Raises:
+        NotPlainError: A key is there already. The write it belongs to has to end with this error:
+            on PostgreSQL nothing else can be done in its transaction.
+    """
+    if not _is_copied(connection, rows):
+        if _insert(connection, table, "missing", rows) != len(rows):
+            raise NotPlainError
+        return
+    try:
+        _copy(connection, table, rows)
+    except sa.exc.IntegrityError as error:
+        if getattr(error.orig, "sqlstate", None) != _UNIQUE_VIOLATION:
+            raise
+        raise NotPlainError from error
 
 
 def insert_missing(connection: Connection, table: sa.Table, rows: Sequence[Row]) -> int:
@@ -200,6 +226,30 @@ def _insert(connection: Connection, table: sa.Table, kind: str, rows: Sequence[R
         return 0
     prepared = _prepare(table, connection.dialect.name, kind, tuple(rows[0]))
     return connection.exec_driver_sql(prepared.text, prepared.values(rows)).rowcount
+
+
+def _is_copied(connection: Connection, rows: Sequence[Row]) -> bool:
+    return len(rows) >= COPY_FROM and connection.dialect.name == "postgresql"
+
+
+def _copy(connection: Connection, table: sa.Table, rows: Sequence[Row]) -> None:
+    prepared, types = _prepare_copy(table, tuple(rows[0]))
+    copy_rows(connection, prepared.text, types, prepared.values(rows))
+
+
+@cache
+def _prepare_copy(table: sa.Table, columns: tuple[str, ...]) -> tuple[_Insert, tuple[str, ...]]:
+    name_of = _POSTGRES.identifier_preparer.quote
+    names = ", ".join(map(name_of, columns))
+    text = f"COPY {name_of(table.name)} ({names}) FROM STDIN (FORMAT BINARY)"
+    types = tuple(_postgres_type(table.c[name]) for name in columns)
+    return _Insert.of(table, text, columns), types
+
+
+def _postgres_type(column: sa.Column[Any]) -> str:
+    """The name under which the driver knows the type of a column."""
+    said = column.type.dialect_impl(_POSTGRES).compile(_POSTGRES)
+    return _COPIED[said.partition("(")[0]]
 
 
 @cache
