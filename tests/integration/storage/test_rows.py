@@ -156,3 +156,12 @@ def test_a_connection_lost_while_rows_stream_fails_their_group_and_the_next_conn
     assert written(database, adding(*range(MANY))) is None
     assert numbers(database) == set(range(MANY))
     database.close()
+
+
+@pytest.mark.postgres
+def test_content_of_documents_is_never_compressed_in_vain(postgres_url: str) -> None:
+    database = open_store(postgres_url)
+    query = sa.text("SELECT attstorage FROM pg_attribute WHERE attname = 'inline' AND attnum > 0")
+    found = database.read(lambda connection: connection.execute(query).scalars().all())
+    assert found == ["e", "e"]
+    database.close()

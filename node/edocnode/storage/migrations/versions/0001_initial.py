@@ -65,6 +65,7 @@ def _create_document() -> None:
     )
     op.create_index("ix_document_document_id", "document", ["document_id"])
     _partial("ix_document_incomplete", "document", ["id"], "complete = 0")
+    _never_compressed("document", "inline")
 
 
 def _create_delivery() -> None:
@@ -213,6 +214,7 @@ def _create_incoming() -> None:
     op.create_index(
         "uq_incoming_message", "incoming", ["message_id", "sender", "rank"], unique=True
     )
+    _never_compressed("incoming", "inline")
 
 
 def _create_awaiting_receipt() -> None:
@@ -489,6 +491,12 @@ def _create_meta() -> None:
         sa.Column("value", sa.String(), nullable=False),
         sa.PrimaryKeyConstraint("name"),
     )
+
+
+def _never_compressed(table: str, column: str) -> None:
+    """Spares PostgreSQL trying to compress documents: most are PDF, which is compressed."""
+    if op.get_bind().dialect.name == "postgresql":
+        op.execute(f"ALTER TABLE {table} ALTER COLUMN {column} SET STORAGE EXTERNAL")
 
 
 def _partial(name: str, table: str, columns: list[str], where: str) -> None:
