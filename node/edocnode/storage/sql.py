@@ -1,7 +1,7 @@
 """How statements are said to both databases, and in pieces that neither refuses."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache, lru_cache
 from itertools import chain
@@ -13,6 +13,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 from sqlalchemy.engine import Connection
+from sqlalchemy.sql.visitors import replacement_traverse
 
 from edockit.database import UTCDateTime
 from edockit.postgres import copy_rows
@@ -142,11 +143,20 @@ def select_plain(
 def change_each(
     connection: Connection, statement: sa.Update | sa.Delete, rows: Sequence[Row]
 ) -> int:
-    """Runs an update or delete for each row of parameters; returns how many rows it changed."""
+    """Runs an update or delete for each row of parameters; returns how many rows it changed.
+
+    No row of the table may be meant by two rows of parameters: on PostgreSQL one of them counts.
+    """
     if not rows:
         return 0
-    prepared = _prepare_statement(statement, connection.dialect.name)
-    return connection.exec_driver_sql(prepared.text, prepared.values(rows)).rowcount
+    dialect = connection.dialect.name
+    if len(rows) == 1 or dialect != "postgresql":
+        prepared = _prepare_statement(statement, dialect)
+        return connection.exec_driver_sql(prepared.text, prepared.values(rows)).rowcount
+    prepared = _prepare_joined(statement)
+    values = prepared.values(rows)
+    lists = {name: [row[name] for row in values] for name in rows[0]}
+    return connection.exec_driver_sql(prepared.text, {**prepared.fixed, **lists}).rowcount
 
 
 def among(column: sa.ColumnElement[Any]) -> sa.ColumnElement[bool]:
@@ -279,6 +289,22 @@ def _prepare_statement(
     fixed = {name: value for name, value in compiled.params.items() if not binds[name].required}
     moments = [name for name in binds if isinstance(binds[name].type, UTCDateTime)]
     return _Prepared(str(compiled), tuple(name for name in moments if name not in fixed), fixed)
+
+
+@cache
+def _prepare_joined(statement: sa.Update | sa.Delete) -> _Prepared:
+    """The same change of all rows of parameters at once, each parameter a list."""
+    binds = statement.compile(dialect=_POSTGRES).binds
+    each = {name: bind.type for name, bind in binds.items() if bind.required}
+    lists = [sa.bindparam(name, type_=sa.ARRAY(kind)) for name, kind in each.items()]
+    given = sa.func.unnest(*lists).table_valued(*each).render_derived("given")
+
+    def column_of(element: Any, **_: object) -> sa.ColumnElement[Any] | None:  # noqa: ANN401
+        return given.c[element.key] if getattr(element, "required", False) else None
+
+    prepared = _prepare_statement(replacement_traverse(statement, {}, column_of), "postgresql")
+    moments = tuple(name for name, kind in each.items() if isinstance(kind, UTCDateTime))
+    return replace(prepared, moments=moments)
 
 
 @lru_cache(maxsize=4 * ROWS_AT_ONCE)

@@ -11,7 +11,14 @@ from sqlalchemy.engine import Connection
 
 from edoccore.errors import StorageFailedError
 from edockit.database import Database
-from edocnode.storage.sql import COPY_FROM, NotPlainError, Row, insert_plain, insert_rows
+from edocnode.storage.sql import (
+    COPY_FROM,
+    NotPlainError,
+    Row,
+    change_each,
+    insert_plain,
+    insert_rows,
+)
 from edocnode.storage.store import open_store
 from edocnode.storage.tables import DeliveryRow, StatusGotRow, table_of
 from tests.support.postgres import PostgresServer
@@ -165,3 +172,57 @@ def test_content_of_documents_is_never_compressed_in_vain(postgres_url: str) -> 
     found = database.read(lambda connection: connection.execute(query).scalars().all())
     assert found == ["e", "e"]
     database.close()
+
+
+def changing(statement: Any, rows: list[Row]) -> Callable[[Connection], int]:
+    return lambda connection: change_each(connection, statement, rows)
+
+
+@pytest.mark.parametrize("count", [1, FEW, MANY])
+def test_each_row_is_changed_by_its_own_values_and_counted(database: Database, count: int) -> None:
+    rows = [status(number) for number in range(MANY + 1)]
+    database.write(lambda connection: insert_rows(connection, STATUS, rows)).result(20)
+    later = MOMENT.replace(year=2027)
+    change = (
+        sa.update(STATUS)
+        .where(STATUS.c.incoming_id == sa.bindparam("of"), STATUS.c.state == "accepted")
+        .values(
+            state="seen",
+            reason=sa.bindparam("why"),
+            received_at=sa.bindparam("at", type_=STATUS.c.received_at.type),
+            message_id=sa.bindparam("about"),
+        )
+    )
+    wanted = {n: {"why": f"'{n}", "at": later, "about": None if n else b"{"} for n in range(count)}
+    values = [{"of": number, **each} for number, each in wanted.items()]
+    nobody = {"of": 999, "why": "", "at": later, "about": None}
+    assert database.write(changing(change, [*values, nobody])).result(20) == count
+    assert database.write(changing(change, values)).result(20) == 0
+    for row, old in zip(kept(database), rows, strict=True):
+        new = wanted.get(row["incoming_id"])
+        expected = (
+            old
+            if new is None
+            else dict(old)
+            | {
+                "state": "seen",
+                "reason": new["why"],
+                "received_at": later,
+                "message_id": new["about"],
+            }
+        )
+        assert row == expected
+
+
+@pytest.mark.parametrize("count", [1, MANY])
+def test_only_the_rows_that_are_meant_are_deleted(database: Database, count: int) -> None:
+    rows = [status(number) for number in range(2 * MANY)]
+    database.write(lambda connection: insert_rows(connection, STATUS, rows)).result(20)
+    drop = sa.delete(STATUS).where(
+        STATUS.c.incoming_id == sa.bindparam("of"),
+        STATUS.c.document_id == sa.bindparam("document"),
+    )
+    meant = [{"of": n, "document": n.to_bytes(16, "big")} for n in range(count)]
+    others = [{"of": n + MANY, "document": bytes(16)} for n in range(count)]
+    assert database.write(changing(drop, meant + others)).result(20) == count
+    assert numbers(database) == set(range(count, 2 * MANY))
