@@ -2,8 +2,8 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import replace
 
+import msgspec
 import pytest
 
 from edoccore.errors import StorageFailedError
@@ -66,7 +66,7 @@ async def test_a_long_batch_waits_for_nobody_and_a_write_has_a_bound(inbox: Watc
 async def test_one_that_cannot_be_kept_fails_alone(inbox: Watched) -> None:
     keeping = KeepingTogether(inbox)
     first, bad, last = incoming(3)
-    bad = replace(bad, sender=None)  # type: ignore[arg-type]  # no row can hold it
+    bad = msgspec.structs.replace(bad, sender=None)  # type: ignore[arg-type]  # no row can hold it
     kept = await asyncio.gather(
         *(keeping.keep([item]) for item in (first, bad, last)), return_exceptions=True
     )
