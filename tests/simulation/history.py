@@ -25,6 +25,7 @@ from edocnode.domain.journal import JournalVerdict, seal_keys, verify_journal
 from edocnode.domain.model import INLINE_PART_BYTES, Lane
 from edocnode.storage.journal import read_journal, read_openings
 from edocnode.storage.seals import unpack_proof
+from tests.support.audit import UNSEALED
 
 if TYPE_CHECKING:
     from tests.simulation.node import SimulatedNode
@@ -119,7 +120,7 @@ def waiting(node: "SimulatedNode") -> list[str]:
     """What has not come to its end at a node."""
     driver = node.place.disk.driver
     found = [f"{node.name} {count} {state}" for state, count in driver.execute(WAITING)]
-    unsealed = driver.execute("SELECT count(*) FROM awaiting_receipt").fetchone()[0]
+    unsealed = driver.execute(UNSEALED).fetchone()[0]
     effects = driver.execute("SELECT count(*) FROM effect WHERE seal_id IS NULL").fetchone()[0]
     if unsealed or effects:
         found.append(f"{node.name} {unsealed} receipts and {effects} effects unsealed")

@@ -29,7 +29,10 @@ DOUBLE_SEQS = """
     GROUP BY to_node, epoch, seq HAVING count(*) > 1
 """
 DOUBLE_ROWS = "SELECT document_id, count(*) FROM inbox GROUP BY document_id HAVING count(*) > 1"
-UNSEALED = "SELECT count(*) FROM awaiting_receipt"
+UNSEALED = """
+    SELECT count(*) FROM incoming i
+    WHERE NOT EXISTS (SELECT 1 FROM receipt_given g WHERE g.incoming_id = i.id)
+"""
 
 
 @contextmanager

@@ -305,4 +305,4 @@ class OfficeStore(Protocol):
         """How many deliveries are offered and not yet answered, by node."""
 
     async def unsealed(self) -> int:
-        """How many statements wait for the sealer."""
+        """How many statements wait for the sealer; of receipts the first 10,000 are counted."""

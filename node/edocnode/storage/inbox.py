@@ -31,6 +31,7 @@ from edocnode.domain.model import (
     MessageId,
 )
 from edocnode.storage.alarms import put_alarm
+from edocnode.storage.awaiting import before_keeping, look_again
 from edocnode.storage.journals import lost_seals
 from edocnode.storage.listing import encode_listing, large_parts
 from edocnode.storage.sealing import receipts_of
@@ -47,21 +48,18 @@ from edocnode.storage.sql import (
     change_each,
     insert_missing,
     insert_plain,
-    insert_rows,
     new_ids,
     select_by,
     select_plain,
 )
 from edocnode.storage.staging import SqlStaging
 from edocnode.storage.tables import (
-    AwaitingReceiptRow,
     BlobUseRow,
     IncomingRow,
     StageRow,
     table_of,
 )
 
-_AWAITING = table_of(AwaitingReceiptRow)
 _BLOB_USE = table_of(BlobUseRow)
 _INCOMING = table_of(IncomingRow)
 _STAGE = table_of(StageRow)
@@ -214,6 +212,7 @@ def _keep(connection: Connection, arrivals: Sequence[Arrival], *, new: bool) -> 
         NotPlainError: Some are not new, or another worker was faster.
     """
     seals = store_seals(connection, [item.envelope.seal for item in arrivals], arrivals[0].kept_at)
+    before_keeping(connection)
     ids = [IncomingId(row) for row in new_ids(connection, _INCOMING, len(arrivals))]
     verdicts = _all_new(ids) if new else _compare(connection, arrivals, ids)
     added = [
@@ -302,12 +301,7 @@ def _after_keeping(
     arrivals: Sequence[Arrival],
     added: Sequence[tuple[Arrival, _Verdict]],
 ) -> None:
-    """Makes what was added wait for the sealer, counts its large parts, ends its stages."""
-    waiting = [
-        {"incoming_id": verdict.incoming_id, "lane": Lane.of(arrival.urgency).value}
-        for arrival, verdict in added
-    ]
-    insert_rows(connection, _AWAITING, waiting)
+    """Counts the large parts of what was added, ends its stages."""
     uses = [
         _use(arrival, verdict.incoming_id, part.sha256, part.size)
         for arrival, verdict in added
@@ -367,6 +361,7 @@ def _outcomes(
     """Answers from memory for what was added now, from the tables for what was there."""
     old = {verdict.incoming_id for verdict in verdicts if verdict.rank is None}
     loaded = {known.incoming_id: known for _, known in _load(connection, sorted(old))}
+    look_again(connection, [item for item, known in loaded.items() if known.receipt is None])
     return [
         KeepOutcome(
             kind=verdict.kind,

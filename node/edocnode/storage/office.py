@@ -36,6 +36,7 @@ from edocnode.domain.office_model import (
     OutboxPage,
     PageRequest,
 )
+from edocnode.storage.awaiting import count_waiting
 from edocnode.storage.dead_letters import deliveries_of, held_for, queue_again
 from edocnode.storage.events import EventKind, event_values, tell
 from edocnode.storage.office_views import (
@@ -59,7 +60,7 @@ from edocnode.storage.people_tables import ConsumerRow, EventRow
 from edocnode.storage.sealing import add_effect
 from edocnode.storage.sql import among, insert_missing, select_by
 from edocnode.storage.submitting import keep_submission
-from edocnode.storage.tables import AwaitingReceiptRow, EffectRow, table_of
+from edocnode.storage.tables import EffectRow, table_of
 
 _ID_HEX = 32  # characters of a whole id without hyphens
 _MATCHES = 20  # more need not be read to know that an id is ambiguous
@@ -67,7 +68,7 @@ _CURSOR = re.compile(r"[1-9][0-9]{0,17}")
 _READER = "inbox/"  # before the name of a consumer: its place is one in the inbox
 
 _EVENT, _CONSUMER = table_of(EventRow), table_of(ConsumerRow)
-_EFFECT, _AWAITING = table_of(EffectRow), table_of(AwaitingReceiptRow)
+_EFFECT = table_of(EffectRow)
 _DECIDED = {
     DocumentState.ACCEPTED: EventKind.DOCUMENT_ACCEPTED,
     DocumentState.REJECTED: EventKind.DOCUMENT_REJECTED,
@@ -415,7 +416,6 @@ def _sending(connection: Connection) -> Mapping[str, int]:
 def _unsealed(connection: Connection) -> int:
     waiting = (
         sa.select(sa.func.count()).where(DELIVERY.c.state == sa.literal_column("'unsealed'")),
-        sa.select(sa.func.count()).select_from(_AWAITING),
         sa.select(sa.func.count()).where(_EFFECT.c.seal_id.is_(None)),
     )
-    return sum(connection.scalar(count) or 0 for count in waiting)
+    return sum(connection.scalar(count) or 0 for count in waiting) + count_waiting(connection)

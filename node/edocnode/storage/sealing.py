@@ -18,7 +18,7 @@ from edoccore.signing.merkle import Frontier, leaf_hash
 from edoccore.signing.seal import SealedStatement
 from edoccore.signing.statements import Operation, Result, Urgency, uuid_text
 from edockit.database import Database
-from edocnode.domain.lanes import room_for_envelopes, shared
+from edocnode.domain.lanes import room_for_envelopes
 from edocnode.domain.model import (
     DocumentId,
     EffectDraft,
@@ -32,6 +32,7 @@ from edocnode.domain.model import (
     SealedEnvelope,
     Unsealed,
 )
+from edocnode.storage.awaiting import after_answering, waiting_arrivals
 from edocnode.storage.fair_look import next_unsealed
 from edocnode.storage.listing import decode_listing, decode_parts
 from edocnode.storage.seals import pack_proof, seal_values, sealed_statements
@@ -47,12 +48,10 @@ from edocnode.storage.sql import (
     upsert,
 )
 from edocnode.storage.tables import (
-    AwaitingReceiptRow,
     DeliveryEnvelopeRow,
     DeliveryRow,
     DocumentRow,
     EffectRow,
-    IncomingRow,
     LeaseRow,
     OwnStatementRow,
     ReceiptGivenRow,
@@ -62,13 +61,11 @@ from edocnode.storage.tables import (
 )
 from edocnode.storage.visible import make_visible
 
-_AWAITING = table_of(AwaitingReceiptRow)
 _DELIVERY = table_of(DeliveryRow)
 _DOCUMENT = table_of(DocumentRow)
 _EFFECT = table_of(EffectRow)
 _ENVELOPE = table_of(DeliveryEnvelopeRow)
 _GIVEN = table_of(ReceiptGivenRow)
-_INCOMING = table_of(IncomingRow)
 _LEASE = table_of(LeaseRow)
 _OWN = table_of(OwnStatementRow)
 _SEAL = table_of(SealRow)
@@ -76,7 +73,18 @@ _SEQ = table_of(SeqRow)
 _IN_PIECES = {"yield_per": 1000}  # a long journal is never in memory whole
 
 _LEASE_OF = sa.select(_LEASE.c.epoch).where(_LEASE.c.agency == sa.bindparam("agency"))
-_LOCKED_LEASE = _LEASE_OF.with_for_update()  # SQLite has one writer and leaves the lock out
+_LOCKED_LEASE = (
+    sa.select(_LEASE.c.epoch, _LEASE.c.answered_to)
+    .where(_LEASE.c.agency == sa.bindparam("agency"))
+    .with_for_update()  # SQLite has one writer and leaves the lock out
+)
+_TAKE_LEASE = (
+    sa.update(_LEASE)
+    .where(_LEASE.c.agency == sa.bindparam("of"))
+    .values(
+        epoch=sa.bindparam("its_epoch"), taken_at=sa.bindparam("at", type_=_LEASE.c.taken_at.type)
+    )
+)
 _NEWEST_EPOCH = (
     sa.select(_SEAL.c.epoch)
     .where(
@@ -115,28 +123,6 @@ _UNSEALED_ENVELOPES = (
     .select_from(_DELIVERY.join(_DOCUMENT, _DOCUMENT.c.id == _DELIVERY.c.document_row))
     .where(among(_DELIVERY.c.id))
 )
-_UNSEALED_RECEIPTS = (
-    sa.select(
-        _INCOMING.c.id,
-        _INCOMING.c.signer,
-        _INCOMING.c.sender,
-        _INCOMING.c.recipient,
-        _INCOMING.c.message_id,
-        _INCOMING.c.document_id,
-        _INCOMING.c.lane,
-        _INCOMING.c.operation,
-        _INCOMING.c.about,
-        _INCOMING.c.digest,
-        _INCOMING.c.listing,
-        _INCOMING.c.result,
-        _INCOMING.c.reason,
-        _INCOMING.c.kept_at,
-    )
-    .select_from(_AWAITING.join(_INCOMING, _INCOMING.c.id == _AWAITING.c.incoming_id))
-    .where(_AWAITING.c.lane > sa.bindparam("above"))
-    .order_by(_AWAITING.c.lane, _AWAITING.c.incoming_id)
-    .limit(sa.bindparam("limit"))
-)
 _UNSEALED_EFFECTS = (
     sa.select(_EFFECT.c.id, _EFFECT.c.salt, _EFFECT.c.data)
     .where(sa.text("seal_id IS NULL"))
@@ -154,7 +140,6 @@ _SEALED_ALREADY = (
     .where(among(_ENVELOPE.c.message_id))
     .group_by(_ENVELOPE.c.message_id)
 )
-_ANSWERED = sa.delete(_AWAITING).where(_AWAITING.c.incoming_id == sa.bindparam("of"))
 _PLACE_EFFECT = (
     sa.update(_EFFECT)
     .where(_EFFECT.c.id == sa.bindparam("effect_id"))
@@ -281,11 +266,12 @@ def _last_head(connection: Connection, agency: str) -> EpochHead | None:
 
 
 def _take_lease(connection: Connection, agency: str, epoch: bytes, at: datetime) -> None:
-    insert_missing(connection, _LEASE, [{"agency": agency, "epoch": epoch, "taken_at": at}])
-    held = connection.execute(_LOCKED_LEASE, {"agency": agency}).scalar_one()
-    if held > epoch:
-        raise _superseded(agency, held)
-    upsert(connection, _LEASE, [{"agency": agency, "epoch": epoch, "taken_at": at}])
+    fresh = {"agency": agency, "epoch": epoch, "taken_at": at, "answered_to": 0}
+    insert_missing(connection, _LEASE, [fresh])
+    held = connection.execute(_LOCKED_LEASE, {"agency": agency}).one()
+    if held.epoch > epoch:
+        raise _superseded(agency, held.epoch)
+    connection.execute(_TAKE_LEASE, {"of": agency, "its_epoch": epoch, "at": at})
 
 
 def _superseded(agency: str, held: bytes | None) -> EpochSupersededError:
@@ -301,7 +287,7 @@ def _superseded(agency: str, held: bytes | None) -> EpochSupersededError:
 def _unsealed(
     connection: Connection, limit: int, looked_up_to: MutableMapping[Lane, str]
 ) -> Unsealed:
-    receipts = _by_lane(connection, _UNSEALED_RECEIPTS, limit)
+    receipts = waiting_arrivals(connection, limit)
     room = room_for_envelopes(len(receipts), limit)
     wanted = next_unsealed(connection, room, looked_up_to)
     found = select_by(connection, _UNSEALED_ENVELOPES, wanted)
@@ -314,16 +300,6 @@ def _unsealed(
             EffectDraft(effect_id=row.id, salt=row.salt, data=row.data) for row in effects
         ),
     )
-
-
-def _by_lane(connection: Connection, statement: sa.Select[Any], limit: int) -> Sequence[AnyRow]:
-    """What waits, urgent lanes first, with a share for those below."""
-
-    def found(above: int, count: int) -> Sequence[AnyRow]:
-        return connection.execute(statement, {"above": above, "limit": count}).all()
-
-    rows = found(-1, limit)
-    return shared(rows, limit, found, last=Lane(rows[-1].lane)) if rows else rows
 
 
 def _envelope_draft(row: AnyRow) -> EnvelopeDraft:
@@ -363,12 +339,12 @@ def _receipt_draft(row: AnyRow) -> ReceiptDraft:
 
 def _commit(connection: Connection, commit: SealCommit) -> None:
     leases = select_plain(connection, _LOCKED_LEASE, {"agency": commit.agency})
-    held = leases[0].epoch if leases else None
-    if held != commit.epoch:
-        raise _superseded(commit.agency, held)
+    held = leases[0] if leases else None
+    if held is None or held.epoch != commit.epoch:
+        raise _superseded(commit.agency, held.epoch if held else None)
     seal_id = _insert_seal(connection, commit)
     _commit_envelopes(connection, commit, seal_id)
-    _commit_receipts(connection, commit, seal_id)
+    _commit_receipts(connection, commit, seal_id, held.answered_to)
     insert_rows(
         connection,
         _OWN,
@@ -466,7 +442,7 @@ def note_seqs(connection: Connection, agency: str, seqs: Mapping[str, int]) -> N
     upsert(connection, _SEQ, rows)
 
 
-def _commit_receipts(connection: Connection, commit: SealCommit, seal_id: int) -> None:
+def _commit_receipts(connection: Connection, commit: SealCommit, seal_id: int, mark: int) -> None:
     if not commit.receipts:
         return
     drafts = [item.draft for item in commit.receipts]
@@ -475,7 +451,5 @@ def _commit_receipts(connection: Connection, commit: SealCommit, seal_id: int) -
         for item in commit.receipts
     ]
     insert_rows(connection, _GIVEN, rows)
-    waited = change_each(connection, _ANSWERED, [{"of": item.incoming_id} for item in drafts])
-    if waited != len(drafts):
-        raise RuntimeError("a receipt was worded for an arrival that does not wait for one")
+    after_answering(connection, commit.agency, mark, [item.incoming_id for item in drafts])
     make_visible(connection, drafts)

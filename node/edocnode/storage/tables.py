@@ -228,6 +228,7 @@ class IncomingRow(NodeTable, table=True):
         Index("uq_incoming_message", "message_id", "sender", "rank", unique=True),
         Index("ix_incoming_seal", "seal_id"),
         Index("ix_incoming_seq", "signer", "epoch", "seq"),
+        partial_index("ix_incoming_urgent", "lane", "id", where="lane < 3"),
     )
 
     id: int | None = rowid()
@@ -252,16 +253,6 @@ class IncomingRow(NodeTable, table=True):
     listing: bytes = byte_column()
     envelope: bytes = byte_column()
     inline: bytes = byte_column()
-
-
-class AwaitingReceiptRow(NodeTable, table=True):
-    """A received message that waits for the sealer; gone with its receipt."""
-
-    __tablename__ = "awaiting_receipt"
-    __table_args__ = (Index("ix_awaiting_receipt", "lane", "incoming_id"),)
-
-    incoming_id: int = Field(sa_column=Column(ROWID, primary_key=True, autoincrement=False))
-    lane: int
 
 
 class ReceiptGivenRow(NodeTable, table=True):
@@ -381,13 +372,17 @@ class SealRow(NodeTable, table=True):
 
 
 class LeaseRow(NodeTable, table=True):
-    """The epoch in which an agency of this node may seal: the fence of its sealer."""
+    """The epoch in which an agency of this node may seal: the fence of its sealer.
+
+    Each message received up to row ``answered_to`` has its receipt, see ``awaiting``.
+    """
 
     __tablename__ = "lease"
 
     agency: str = Field(primary_key=True, max_length=35)
     epoch: bytes = byte_column(16)
     taken_at: datetime = moment()
+    answered_to: int = number()
 
 
 class OwnStatementRow(NodeTable, table=True):

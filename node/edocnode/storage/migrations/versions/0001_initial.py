@@ -20,7 +20,6 @@ def upgrade() -> None:
     _create_status_got()
     _create_seq_given()
     _create_incoming()
-    _create_awaiting_receipt()
     _create_receipt_given()
     _create_inbox()
     _create_stage()
@@ -211,20 +210,11 @@ def _create_incoming() -> None:
     )
     op.create_index("ix_incoming_seal", "incoming", ["seal_id"])
     op.create_index("ix_incoming_seq", "incoming", ["signer", "epoch", "seq"])
+    _partial("ix_incoming_urgent", "incoming", ["lane", "id"], "lane < 3")
     op.create_index(
         "uq_incoming_message", "incoming", ["message_id", "sender", "rank"], unique=True
     )
     _never_compressed("incoming", "inline")
-
-
-def _create_awaiting_receipt() -> None:
-    op.create_table(
-        "awaiting_receipt",
-        sa.Column("incoming_id", ROWID, autoincrement=False, nullable=False),
-        sa.Column("lane", sa.Integer(), nullable=False),
-        sa.PrimaryKeyConstraint("incoming_id"),
-    )
-    op.create_index("ix_awaiting_receipt", "awaiting_receipt", ["lane", "incoming_id"])
 
 
 def _create_receipt_given() -> None:
@@ -387,6 +377,7 @@ def _create_lease() -> None:
         sa.Column("agency", sa.String(35), nullable=False),
         sa.Column("epoch", sa.LargeBinary(16), nullable=False),
         sa.Column("taken_at", sa.BigInteger(), nullable=False),
+        sa.Column("answered_to", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("agency"),
     )
 
