@@ -18,8 +18,8 @@ LISTED = (
     "issued_date",
     "due_date",
 )
-_D = str.maketrans({"đ": "d"})
 _MARKS = re.compile("[\u0300-\u036f]+")  # combining diacritical marks
+_LATIN = re.compile("[\u0000-\u007f\u0300-\u036f]*")
 
 _encoder = msgspec.json.Encoder()
 _listing_decoder = msgspec.json.Decoder(dict[str, str])
@@ -53,9 +53,12 @@ def large_parts(parts: Sequence[Part]) -> list[Part]:
 
 def folded(text: str) -> str:
     """Text without case and marks, so that "Quyết định" is found by "quyet dinh"."""
-    return _MARKS.sub("", unicodedata.normalize("NFD", text.casefold().translate(_D)))
+    apart = unicodedata.normalize("NFD", text.casefold().replace("đ", "d"))
+    if _LATIN.fullmatch(apart):  # then what is not ASCII is marks, and leaves at once
+        return apart.encode("ascii", "ignore").decode()
+    return _MARKS.sub("", apart)
 
 
 def search_text(listing: Mapping[str, str]) -> str:
     """What a search looks at."""
-    return folded(" ".join(filter(None, (listing.get(name, "") for name in LISTED))))
+    return folded(" ".join([listing[name] for name in LISTED if listing.get(name)]))

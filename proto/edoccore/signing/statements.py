@@ -10,6 +10,7 @@ Source: proto/README.md, section Statements.
 
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import Annotated
 
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -265,6 +266,7 @@ class Effect(Statement, frozen=True, kw_only=True, tag="edoc.effect/v1"):
     detail: Annotated[str, Meta(min_length=1, max_length=2000)] | UnsetType = UNSET
 
 
+@lru_cache(maxsize=256)  # a batch is of one moment
 def time_text(moment: datetime) -> str:
     """Writes a moment as statements do: RFC 3339, UTC, milliseconds (cut, not rounded), ``Z``.
 

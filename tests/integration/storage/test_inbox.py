@@ -317,3 +317,4 @@ async def test_an_offer_nobody_goes_on_with_is_forgotten(store: NodeStore, peer:
 
 def test_a_search_finds_words_without_their_marks() -> None:
     assert folded("Quyết Định Đường Ưu tiên") == "quyet dinh duong uu tien"
+    assert folded("Đường \u2013 Straße Ὀδός 道") == "duong \u2013 strasse οδοσ 道"
