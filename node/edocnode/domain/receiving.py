@@ -16,6 +16,7 @@ from edoccore.errors import (
     SealerStoppedError,
 )
 from edoccore.signing import canonical
+from edoccore.signing.merkle import Proven
 from edoccore.signing.seal import SealedStatement, VerifiedSeal, check_membership
 from edoccore.signing.statements import Envelope, Result, Seal, uuid_bytes
 from edocnode.domain.checks import (
@@ -65,14 +66,19 @@ _NO_CONTENT = _Content({}, b"")
 Judged = Arrival | Offered | Refused | TryLater
 
 
-def judge_parcel(parcel: Parcel, seal: VerifiedSeal, standing: Standing) -> Arrival | Offered:
+def judge_parcel(
+    parcel: Parcel, seal: VerifiedSeal, standing: Standing, proven: Proven | None = None
+) -> Arrival | Offered:
     """Runs checks 5 to 11 on a parcel whose seal was verified.
+
+    Args:
+        proven: Of that seal, for parcels that are judged one after another.
 
     Raises:
         EdocError: The parcel is refused or must come again; nothing is kept.
     """
     sealed = parcel.envelope
-    check_membership(seal.seal, sealed.statement, sealed.leaf, sealed.proof)  # check 5
+    check_membership(seal.seal, sealed.statement, sealed.leaf, sealed.proof, proven)  # check 5
     envelope = check_envelope(sealed.statement, seal.seal, standing)
     try:
         check_content(envelope, standing)

@@ -20,6 +20,7 @@ from edoccore.errors import (
     SealCertificateError,
     StorageFailedError,
 )
+from edoccore.signing.merkle import Proven
 from edoccore.signing.seal import SignedSeal, VerifiedSeal, open_seal
 from edoccore.signing.statements import Result
 from edocnode.domain.checks import Standing, is_sealed_answer
@@ -46,6 +47,8 @@ RECEIPT_WAIT = timedelta(seconds=20)  # for the sealer; afterwards: try later, t
 FEW = 8  # parcels that are judged on the event loop, and
 FEW_BYTES = 64 * 1024  # of parts in them
 SEAL_CACHE = 2_000  # verified seals remembered, for one directory
+
+_Seals = dict[SignedSeal, tuple[VerifiedSeal, Proven]]  # of one batch, nearly always one
 
 log = structlog.get_logger(__name__)
 
@@ -115,14 +118,27 @@ class ReceivingDesk:
         standing = Standing(
             network=self._network, agency=self._agency, peer=peer, directory=directory, now=now
         )
-        return [self._judge(parcel, standing, directory) for parcel in parcels]
-
-    def _judge(self, parcel: Parcel, standing: Standing, directory: Directory) -> Judged:
         try:
-            judge(directory, standing.now).require_usable()
-            seal = self._verified(parcel.envelope.seal, directory, standing.now)
+            judge(directory, now).require_usable()
+        except EdocError as error:
+            return [parcel_answer(parcel, error) for parcel in parcels]
+        seals: _Seals = {}
+        return [self._judge(parcel, standing, directory, seals) for parcel in parcels]
+
+    def _judge(
+        self,
+        parcel: Parcel,
+        standing: Standing,
+        directory: Directory,
+        seals: _Seals,
+    ) -> Judged:
+        try:
+            signed = parcel.envelope.seal
+            if signed not in seals:
+                seals[signed] = self._verified(signed, directory, standing.now), {}
+            seal, proven = seals[signed]
             self._sessions.check_seal(seal)
-            return judge_parcel(parcel, seal, standing)
+            return judge_parcel(parcel, seal, standing, proven)
         except SealCertificateError as error:
             return parcel_answer(parcel, certificate_error(parcel, error, standing))
         except EdocError as error:
@@ -235,8 +251,7 @@ class ReceivingDesk:
 
     def _tell_behind(self, peer: str, parcels: Sequence[Parcel]) -> None:
         """Has a newer directory fetched when a verified seal names one."""
-        seals = {parcel.envelope.seal.data: parcel.envelope.seal for parcel in parcels}
-        for signed in seals.values():
+        for signed in {parcel.envelope.seal for parcel in parcels}:
             known = self._seals[1].get(sha256(signed.data + signed.signature).digest())
             if known and known.seal.directory.version > self._directory().mark.version:
                 for listener in self._on_behind:

@@ -20,6 +20,9 @@ HASH_BYTES = 32
 MAX_PROOF_HASHES = 64  # enough for 2^64 leaves
 EMPTY_ROOT = sha256(b"").digest()
 
+Step = tuple[bytes, int, int]  # on the way up: node, its position, the last position beside it
+Proven = dict[Step, Sequence[bytes]]  # steps of one tree, and the rest of a proof that held
+
 
 def leaf_hash(data: bytes) -> bytes:
     """Hashes the data of one leaf."""
@@ -46,6 +49,21 @@ def _levels(leaf_hashes: Sequence[bytes]) -> list[Sequence[bytes]]:
     return levels
 
 
+def _proofs(levels: Sequence[Sequence[bytes]]) -> list[list[bytes]]:
+    """Collects the siblings of all leaves, from the root down: each node lends its own to two."""
+    proofs: list[list[bytes]] = [[]]
+    for level in reversed(levels[:-1]):
+        below: list[list[bytes]] = []
+        for at, proof in enumerate(proofs):
+            left = 2 * at
+            if left + 1 < len(level):
+                below += ([level[left + 1], *proof], [level[left], *proof])
+            else:
+                below.append(proof)
+        proofs = below
+    return proofs
+
+
 def _climb(levels: Sequence[Sequence[bytes]], index: int) -> list[bytes]:
     """Collects the siblings on the way up from leaf ``index``."""
     proof = []
@@ -65,10 +83,12 @@ def root_of(leaf_hashes: Sequence[bytes]) -> bytes:
     return level[0] if level else EMPTY_ROOT
 
 
-def inclusion_proofs(leaf_hashes: Sequence[bytes]) -> list[list[bytes]]:
-    """Returns the proof of every leaf, in O(n log n); lowest sibling first."""
+def tree_of(leaf_hashes: Sequence[bytes]) -> tuple[bytes, list[list[bytes]]]:
+    """Returns the root over leaves and the proof of each, lowest sibling first, in O(n log n)."""
+    if not leaf_hashes:
+        return EMPTY_ROOT, []
     levels = _levels(leaf_hashes)
-    return [_climb(levels, index) for index in range(len(leaf_hashes))]
+    return levels[-1][0], _proofs(levels)
 
 
 def inclusion_proof(leaf_hashes: Sequence[bytes], index: int) -> list[bytes]:
@@ -83,7 +103,13 @@ def inclusion_proof(leaf_hashes: Sequence[bytes], index: int) -> list[bytes]:
 
 
 def verify_inclusion(
-    leaf: bytes, index: int, *, size: int, proof: Sequence[bytes], root: bytes
+    leaf: bytes,
+    index: int,
+    *,
+    size: int,
+    proof: Sequence[bytes],
+    root: bytes,
+    proven: Proven | None = None,
 ) -> None:
     """Proves that a leaf is at ``index`` of the tree with this size and root.
 
@@ -93,10 +119,13 @@ def verify_inclusion(
         size: Leaves of the tree.
         proof: Siblings, lowest first.
         root: Root of the tree.
+        proven: What was proven of this very tree before; grows, and saves hashing it again.
 
     Raises:
         SealInvalidError: The proof does not lead to the root, or is not the proof of such a leaf.
     """
+    proven = {} if proven is None else proven
+    steps: list[Step] = []
     if not 0 <= index < size:
         raise SealInvalidError(f"A tree of {size} leaves has no leaf {index}.")
     if not _has_proof_form([leaf, root, *proof], len(proof)):
@@ -106,14 +135,20 @@ def verify_inclusion(
         if last == 0:
             raise SealInvalidError("The inclusion proof is longer than the tree is high.")
         if position & 1 or position == last:
-            node = _node_hash(sibling, node)
+            node = sha256(b"\x01" + sibling + node).digest()
             while not position & 1 and position:
                 position, last = position >> 1, last >> 1
         else:
-            node = _node_hash(node, sibling)
+            node = sha256(b"\x01" + node + sibling).digest()
         position, last = position >> 1, last >> 1
-    if last or node != root:
-        raise SealInvalidError(f"The inclusion proof does not lead leaf {index} to the root.")
+        step = node, position, last
+        steps.append(step)
+        if proven.get(step) == proof[len(steps) :]:  # the same way on as one that led to the root
+            break
+    else:
+        if last or node != root:
+            raise SealInvalidError(f"The inclusion proof does not lead leaf {index} to the root.")
+    proven.update((step, proof[done:]) for done, step in enumerate(steps, 1))
 
 
 def consistency_proof(leaf_hashes: Sequence[bytes], first: int) -> list[bytes]:

@@ -101,6 +101,8 @@ def draft(
     """
     leaves = [merkle.leaf_hash(item) for item in statements]
     effect_leaves = [merkle.leaf_hash(item) for item in effects]
+    root, proofs = merkle.tree_of(leaves)
+    effect_root, effect_proofs = merkle.tree_of(effect_leaves)
     seal = Seal(
         network=place.network,
         signer=place.signer,
@@ -110,15 +112,11 @@ def draft(
         directory=place.directory,
         epoch=place.epoch,
         index=place.index,
-        statements=Tree(size=len(leaves), root=merkle.root_of(leaves).hex()),
-        effects=Tree(size=len(effect_leaves), root=merkle.root_of(effect_leaves).hex()),
+        statements=Tree(size=len(leaves), root=root.hex()),
+        effects=Tree(size=len(effect_leaves), root=effect_root.hex()),
         journal_root=place.journal_root.hex(),
     )
-    return SealDraft(
-        canonical.encode(seal),
-        merkle.inclusion_proofs(leaves),
-        merkle.inclusion_proofs(effect_leaves),
-    )
+    return SealDraft(canonical.encode(seal), proofs, effect_proofs)
 
 
 def open_seal(signed: SignedSeal, trust: SealTrust, *, network: str, at: datetime) -> VerifiedSeal:
@@ -147,8 +145,17 @@ def open_seal(signed: SignedSeal, trust: SealTrust, *, network: str, at: datetim
     return VerifiedSeal(seal, signed.digest(), _seal_time(seal))
 
 
-def check_membership(seal: Seal, statement: bytes, leaf: int, proof: Sequence[bytes]) -> None:
+def check_membership(
+    seal: Seal,
+    statement: bytes,
+    leaf: int,
+    proof: Sequence[bytes],
+    proven: merkle.Proven | None = None,
+) -> None:
     """Checks that a statement is leaf ``leaf`` of the seal's statement tree (check 5).
+
+    Args:
+        proven: Of this seal, for statements that are checked one after another.
 
     Raises:
         SealInvalidError: It is not.
@@ -159,6 +166,7 @@ def check_membership(seal: Seal, statement: bytes, leaf: int, proof: Sequence[by
         size=seal.statements.size,
         proof=proof,
         root=bytes.fromhex(seal.statements.root),
+        proven=proven,
     )
 
 

@@ -68,7 +68,7 @@ def test_roots_and_proofs_are_those_of_the_rfc(size: int) -> None:
     leaves = LEAVES[:size]
     assert merkle.root_of(leaves) == root_by_the_book(leaves)
     expected = [proof_by_the_book(leaves, index) for index in range(size)]
-    assert merkle.inclusion_proofs(leaves) == expected
+    assert merkle.tree_of(leaves) == (root_by_the_book(leaves), expected)
     assert [merkle.inclusion_proof(leaves, index) for index in range(size)] == expected
     for first in range(1, size):
         assert merkle.consistency_proof(leaves, first) == growth_by_the_book(leaves, first)
@@ -77,13 +77,40 @@ def test_roots_and_proofs_are_those_of_the_rfc(size: int) -> None:
 @pytest.mark.parametrize("size", range(1, 40))
 def test_every_leaf_is_proven_at_its_place_and_at_no_other(size: int) -> None:
     root = merkle.root_of(LEAVES[:size])
-    for index, proof in enumerate(merkle.inclusion_proofs(LEAVES[:size])):
+    for index, proof in enumerate(merkle.tree_of(LEAVES[:size])[1]):
         for place in range(size):
             if place == index:
                 merkle.verify_inclusion(LEAVES[index], place, size=size, proof=proof, root=root)
                 continue
             with pytest.raises(SealInvalidError):
                 merkle.verify_inclusion(LEAVES[index], place, size=size, proof=proof, root=root)
+
+
+@pytest.mark.parametrize("size", range(1, 20))
+def test_what_was_proven_before_admits_nothing_else(size: int) -> None:
+    root, proofs = merkle.tree_of(LEAVES[:size])
+    proven: merkle.Proven = {}
+    for turn in range(2):  # the second time all is known
+        for index, proof in enumerate(proofs):
+            for place in set(range(size)) - {index}:
+                with pytest.raises(SealInvalidError):
+                    merkle.verify_inclusion(
+                        LEAVES[index], place, size=size, proof=proof, root=root, proven=proven
+                    )
+            for bent in (proof[:-1], [*proof[:-1], LEAVES[60]], [*proof, LEAVES[60]]):
+                if bent == proof:
+                    continue
+                with pytest.raises(SealInvalidError):
+                    merkle.verify_inclusion(
+                        LEAVES[index], index, size=size, proof=bent, root=root, proven=proven
+                    )
+            before = len(proven)
+            merkle.verify_inclusion(
+                LEAVES[index], index, size=size, proof=proof, root=root, proven=proven
+            )
+            assert len(proven) >= before
+            assert turn == 0 or len(proven) == before
+    assert len(proven) < 2 * size
 
 
 @pytest.mark.parametrize("second", range(40))
@@ -259,7 +286,7 @@ def test_a_frontier_refuses_hashes_of_another_size(size: int, hashes: list[bytes
 def test_vectors_of_trees_hold(case: dict) -> None:
     leaves = [merkle.leaf_hash(bytes.fromhex(leaf)) for leaf in VECTORS["leaves"][: case["size"]]]
     assert merkle.root_of(leaves).hex() == case["root"]
-    proofs = [[node.hex() for node in proof] for proof in merkle.inclusion_proofs(leaves)]
+    proofs = [[node.hex() for node in proof] for proof in merkle.tree_of(leaves)[1]]
     assert proofs == case["inclusion"]
     for first, proof in enumerate(case["consistency"], start=1):
         assert [node.hex() for node in merkle.consistency_proof(leaves, first)] == proof
