@@ -55,6 +55,9 @@ class CallGate(Protocol):
     def leave(self, identity: object, call: str) -> None:
         """Notes that an admitted call has ended."""
 
+    async def hold(self, identity: object) -> None:
+        """Waits before a caller is told that a call was not admitted."""
+
     def fault(self, identity: object) -> bool:
         """Notes a call that its caller broke off, that was wrong, or that was not admitted.
 
@@ -189,7 +192,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     def _around_coroutine(self, behaviour: Behaviour, call: str) -> Behaviour:
         async def guarded(request: object, context: Context) -> object:
             try:
-                with self._admitted(request, context, call) as checked:
+                async with self._admitted(request, context, call) as checked:
                     return await behaviour(checked, context)
             except grpc.aio.AbortError:
                 raise
@@ -202,12 +205,14 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     def _around_generator(self, behaviour: Behaviour, call: str) -> Behaviour:
         async def guarded(request: object, context: Context) -> AsyncIterator[object]:
             try:
-                with self._admitted(request, context, call) as checked:
-                    async with contextlib.aclosing(behaviour(checked, context)) as answers:
-                        async for answer in answers:
-                            if self._check is not None:
-                                check_peer_again()
-                            yield answer
+                async with (
+                    self._admitted(request, context, call) as checked,
+                    contextlib.aclosing(behaviour(checked, context)) as answers,
+                ):
+                    async for answer in answers:
+                        if self._check is not None:
+                            check_peer_again()
+                        yield answer
             except grpc.aio.AbortError:
                 raise
             except Exception as error:  # noqa: BLE001 - top of a call
@@ -216,8 +221,10 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
         return guarded
 
-    @contextlib.contextmanager
-    def _admitted(self, request: object, context: Context, call: str) -> Iterator[object]:
+    @contextlib.asynccontextmanager
+    async def _admitted(
+        self, request: object, context: Context, call: str
+    ) -> AsyncIterator[object]:
         """Lets a caller in who is known and asks for no more than it may."""
         if self._check is None:
             yield request
@@ -228,7 +235,11 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             return
         identity = _identity.get()
         try:
-            self._gate.enter(identity, call)
+            try:
+                self._gate.enter(identity, call)
+            except QuotaError:
+                await self._gate.hold(identity)
+                raise
             try:
                 yield checked
             finally:

@@ -20,6 +20,8 @@ MOST_RETRY = timedelta(hours=1)  # whatever a peer says
 SUSPENSION_S = 60.0
 FAULTS_PER_S = 20.0  # calls broken off by the caller, wrong, or over a quota
 FAULTS_AT_ONCE = 200
+HOLD_S = 1.0  # that a refusal of a suspended agency waits, or the next call would come at once
+HELD_AT_ONCE = 64  # of an agency; more are refused at once
 FAULTS_AFTER_CUT = 20  # a connection that was cut and made again has so many
 
 
@@ -81,6 +83,7 @@ class _Account:
     rates: dict[str, Bucket] = field(default_factory=dict)
     open: Counter[str] = field(default_factory=Counter)
     suspended_until: float = -math.inf
+    held: int = 0  # refusals that wait
 
 
 class CallQuotas:
@@ -136,6 +139,22 @@ class CallQuotas:
         account.suspended_until = now + SUSPENSION_S
         account.faults.tokens = min(FAULTS_AFTER_CUT, account.faults.burst)
         return True
+
+    def hold(self, agency: str, now: float) -> bool:
+        """Whether a refusal shall wait ``HOLD_S``; ``release`` must follow when it shall.
+
+        Refusing costs little, but not nothing, and who is refused calls again. A suspended agency
+        with so many calls open makes no more than ``HELD_AT_ONCE`` a second of them.
+        """
+        account = self._account(agency)
+        if now >= account.suspended_until or account.held >= HELD_AT_ONCE:
+            return False
+        account.held += 1
+        return True
+
+    def release(self, agency: str) -> None:
+        """Notes that a refusal has waited."""
+        self._account(agency).held -= 1
 
     def _account(self, agency: str) -> _Account:
         """The agency's own; there are never more than the directory has agencies."""

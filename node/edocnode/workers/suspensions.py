@@ -7,7 +7,7 @@ from datetime import datetime
 import structlog
 
 from edocnode.domain.ports import Alarms
-from edocnode.domain.quotas import SUSPENSION_S, CallQuotas
+from edocnode.domain.quotas import HOLD_S, SUSPENSION_S, CallQuotas
 from edocnode.workers.room import when_there_is_room
 
 PEER_SUSPENDED = "PEER_SUSPENDED"
@@ -46,6 +46,16 @@ class Suspensions:
             return False
         self._cut[agency] = self._cut.get(agency, 0) + 1
         return True
+
+    async def hold(self, identity: object) -> None:
+        """Waits before a suspended agency is told that it is."""
+        agency = str(identity)
+        if not self._quotas.hold(agency, _now()):
+            return
+        try:
+            await asyncio.sleep(HOLD_S)
+        finally:
+            self._quotas.release(agency)
 
     async def run(self) -> None:
         """Raises and ends alarms until cancelled; off the path of calls, which may be many.

@@ -9,6 +9,7 @@ from edocnode.domain.quotas import (
     CALL_LIMITS,
     FAULTS_AFTER_CUT,
     FAULTS_AT_ONCE,
+    HELD_AT_ONCE,
     SUSPENSION_S,
     Bucket,
     CallLimit,
@@ -89,6 +90,19 @@ def test_whoever_goes_on_while_suspended_is_cut_again_and_suspended_longer() -> 
         pass
     assert not call(used, "H29", SUSPENSION_S)
     assert call(used, "H29", 30.0 + SUSPENSION_S)
+
+
+def test_refusals_wait_only_while_suspended_and_only_so_many_at_once() -> None:
+    used = quotas()
+    assert not used.hold("H29", 0.0)
+    while not used.fault("H29", 0.0):
+        pass
+    assert [used.hold("H29", 1.0) for _ in range(HELD_AT_ONCE + 1)].count(True) == HELD_AT_ONCE
+    assert not used.hold("H30", 1.0)
+    used.release("H29")
+    assert used.hold("H29", 1.0)
+    used.release("H29")
+    assert not used.hold("H29", SUSPENSION_S)
 
 
 def test_now_and_then_a_broken_call_suspends_nobody() -> None:

@@ -1,10 +1,11 @@
 """What people are told of an agency that floods."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
 
-from edocnode.domain.quotas import FAULTS_AT_ONCE, CallQuotas
+from edocnode.domain.quotas import FAULTS_AT_ONCE, HELD_AT_ONCE, CallQuotas
 from edocnode.storage.store import NodeStore, open_store
 from edocnode.workers import suspensions
 from edocnode.workers.suspensions import PEER_SUSPENDED, Suspensions
@@ -42,6 +43,24 @@ async def test_the_alarm_ends_with_the_suspension(
     flood(gate, "H29")
     await gate.report()
     assert await store.alarms() == []
+
+
+async def test_a_suspended_agency_waits_for_its_refusal_and_leaves_no_place_taken(
+    store: NodeStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quotas = CallQuotas()
+    gate = Suspensions(quotas, store, utc_now)
+    await asyncio.wait_for(gate.hold("H29"), 0.5)
+    flood(gate, "H29")
+    left = asyncio.create_task(gate.hold("H29"))
+    await asyncio.wait({left}, timeout=0.05)
+    assert not left.done()
+    left.cancel()
+    await asyncio.gather(left, return_exceptions=True)
+    monkeypatch.setattr(suspensions, "HOLD_S", 0.0)
+    for _ in range(HELD_AT_ONCE + 1):
+        await gate.hold("H29")
+    assert quotas.hold("H29", asyncio.get_running_loop().time())
 
 
 async def test_a_call_that_has_ended_leaves_room_for_the_next(store: NodeStore) -> None:
