@@ -5,6 +5,7 @@ loses a race finds the winner and is compared with it: the same bytes, the same 
 anew, or a rival, which is kept too, as rejected under seal.
 """
 
+import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -51,6 +52,7 @@ from edocnode.storage.sql import (
     new_ids,
     select_by,
     select_plain,
+    short_way,
 )
 from edocnode.storage.staging import SqlStaging
 from edocnode.storage.tables import (
@@ -145,10 +147,9 @@ class SqlInbox(SqlStaging):
         """
         if not arrivals:
             return []
-        for attempt in range(_TRIES):
+        for _ in range(_TRIES):
             try:
-                keep = partial(_keep, arrivals=arrivals, new=attempt == 0)
-                return await self._database.awrite(keep)
+                return await self._database.awrite(partial(_keep_all, arrivals=arrivals))
             except NotPlainError:
                 continue
         raise RuntimeError(f"{len(arrivals)} messages could not be kept in {_TRIES} tries")
@@ -200,6 +201,17 @@ def _load(
         )
         for row in rows
     ]
+
+
+def _keep_all(connection: Connection, arrivals: Sequence[Arrival]) -> list[KeepOutcome]:
+    """Keeps arrivals as new ones, and looks at what is there only when some are not.
+
+    Raises:
+        NotPlainError: Another worker was faster.
+    """
+    with contextlib.suppress(NotPlainError), short_way(connection):
+        return _keep(connection, arrivals, new=True)
+    return _keep(connection, arrivals, new=False)
 
 
 def _keep(connection: Connection, arrivals: Sequence[Arrival], *, new: bool) -> list[KeepOutcome]:

@@ -1,5 +1,6 @@
 """How statements are said to both databases, and in pieces that neither refuses."""
 
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -177,6 +178,19 @@ def without_nul(text: str) -> str:
 
 class NotPlainError(Exception):
     """The short way does not fit; what it wrote is undone and done again the long way."""
+
+
+@contextlib.contextmanager
+def short_way(connection: Connection) -> Iterator[None]:
+    """Undoes what is inside when it ends with NotPlainError, so that the long way can follow."""
+    connection.exec_driver_sql("SAVEPOINT edoc_short_way")
+    try:
+        yield
+    except NotPlainError:
+        connection.exec_driver_sql("ROLLBACK TO SAVEPOINT edoc_short_way")
+        connection.exec_driver_sql("RELEASE SAVEPOINT edoc_short_way")
+        raise
+    connection.exec_driver_sql("RELEASE SAVEPOINT edoc_short_way")
 
 
 @dataclass(frozen=True, slots=True)

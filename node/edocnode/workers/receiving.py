@@ -182,7 +182,7 @@ class ReceivingDesk:
         """Gives the sealer what was kept now; the rest that waits it finds in the database."""
         new = [pair for pair in kept if pair[1].kind is KeepKind.NEW]
         self._sealer.kept([receipt_draft(item, outcome.known.incoming_id) for item, outcome in new])
-        if len(new) < len(kept):
+        if any(o.kind is not KeepKind.NEW and o.known.receipt is None for _, o in kept):
             self._sealer.wake()
 
     async def _keep_what_can_be(

@@ -7,6 +7,7 @@ from datetime import timedelta
 from hashlib import sha256
 from typing import Any
 
+import pytest
 import sqlalchemy as sa
 
 from edoccore.signing.records import DocumentState
@@ -160,6 +161,20 @@ async def test_racing_copies_of_a_message_are_kept_once(
     assert kinds.count(KeepKind.NEW) == 5
     assert kinds.count(KeepKind.SAME) == 95
     assert len(rows(database, "SELECT 1 FROM incoming")) == 5
+
+
+async def test_repeats_among_new_ones_cost_no_second_write(
+    store: NodeStore, peer: Office, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, new = incoming(peer), incoming(peer)
+    await store.keep(old)
+    writes = []
+    write = database.awrite
+    monkeypatch.setattr(database, "awrite", lambda fn: (writes.append(fn), write(fn))[1])
+    kept = await store.keep([*old, *new])
+    assert [item.kind for item in kept] == [KeepKind.SAME, KeepKind.NEW]
+    assert len(writes) == 1
+    assert len(rows(database, "SELECT 1 FROM incoming")) == 2
 
 
 async def test_a_code_of_another_sender_may_use_the_same_id(store: NodeStore, peer: Office) -> None:
