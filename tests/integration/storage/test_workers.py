@@ -187,7 +187,8 @@ async def test_a_worker_killed_at_any_moment_leaves_everything_or_nothing(
 ) -> None:
     acknowledged: list[str] = []
     for number in range(KILLS):
-        acknowledged += run_and_kill(url, 0.25 + 0.13 * number)
+        acknowledged += run_and_kill(url, rounds=1 + number % 3, share=(number * 0.37) % 1)
+    await_end_of_transactions(url)
     database = open_store(url)
     try:
         for what, query in NEVER.items():
@@ -204,19 +205,44 @@ async def test_a_worker_killed_at_any_moment_leaves_everything_or_nothing(
         database.close()
 
 
-def run_and_kill(url: str, seconds: float) -> list[str]:
-    """Runs a writing process, kills it, returns what it was told to be kept."""
+def run_and_kill(url: str, *, rounds: int, share: float) -> list[str]:
+    """Runs a writing process, kills it, returns what it was told to be kept.
+
+    Args:
+        url: Of the database.
+        rounds: How many rounds of writes it finishes, however slow this machine is.
+        share: How far into the next round it is killed, in lengths of the round before.
+    """
     process = subprocess.Popen(
         [sys.executable, "-c", WRITER, url], stdout=subprocess.PIPE, text=True, cwd=Path.cwd()
     )
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
-    time.sleep(seconds)
+    lines = []
+    for _ in range(rounds):
+        began = time.monotonic()
+        lines.append(process.stdout.readline())
+        assert lines[-1].endswith("\n"), "the writing process ended by itself"
+    time.sleep(share * (time.monotonic() - began))
     process.send_signal(signal.SIGKILL)
     output, _ = process.communicate()
-    return [
-        word
-        for line in output.splitlines(keepends=True)
-        if line.endswith("\n")
-        for word in line.split()
-    ]
+    lines += [line for line in output.splitlines(keepends=True) if line.endswith("\n")]
+    return [word for line in lines for word in line.split()]
+
+
+def await_end_of_transactions(url: str) -> None:
+    """PostgreSQL finishes what a killed program had asked for; a file has nobody to do so."""
+    if not url.startswith("postgresql"):
+        return
+    others = sa.text(
+        "SELECT 1 FROM pg_stat_activity "
+        "WHERE datname = current_database() AND pid <> pg_backend_pid() "
+        "AND backend_type = 'client backend'"
+    )
+    engine = sa.create_engine(url, isolation_level="AUTOCOMMIT")
+    deadline = time.monotonic() + 60
+    with engine.connect() as connection:
+        while connection.execute(others).first() is not None:
+            assert time.monotonic() < deadline, "a killed program's transaction does not end"
+            time.sleep(0.01)
+    engine.dispose()
