@@ -1,8 +1,9 @@
 """How PostgreSQL is reached, and how many rows come to it at once.
 
-What the URL says about a connection goes before what stands here. Statements that begin with
-``COPY`` and are given many rows stream them in binary form, which costs a client half of what an
-INSERT for each costs.
+A connection over TCP is given up within half a minute when the network swallows its packets; what
+the URL says about that goes before what stands here. Statements that begin with ``COPY`` and are
+given many rows stream them in binary form, which costs a client half of what an INSERT for each
+costs.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,6 +22,11 @@ if TYPE_CHECKING:
 
 _CONNECT: Mapping[str, int] = {
     "connect_timeout": 10,  # seconds; without it a dying server is waited for
+    "tcp_user_timeout": 25_000,  # milliseconds until what was sent must be acknowledged; Linux only
+    # For who waits for an answer: a silent server is asked after 10 s, given up after 15 more.
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
 }
 _COPY_TYPES = "edoc_copy_types"  # execution option: names of the types of the columns
 

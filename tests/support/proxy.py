@@ -2,12 +2,18 @@
 
 import asyncio
 import contextlib
+import ctypes
+import socket
+import struct
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 PIECE_BYTES = 64 * 1024
+SO_ATTACH_FILTER = 26  # Linux
+_DROP_ALL = ctypes.create_string_buffer(struct.pack("HBBI", 0x06, 0, 0, 0))  # BPF: return 0 bytes
 
 
 @dataclass(eq=False)
@@ -23,7 +29,7 @@ class Proxy:
     """Passes TCP connections on to a port.
 
     Attributes:
-        target: Port on this machine.
+        target: Port on this machine, or a Unix socket.
         host: Address of the target, and where it listens.
         port: Where it listens; 0: a free one.
         to_target: Bytes passed on towards the target, over all connections.
@@ -34,7 +40,7 @@ class Proxy:
         on_bytes: Called after each piece with ``to_target``.
     """
 
-    target: int
+    target: int | Path
     host: str = "127.0.0.1"
     port: int = 0
     to_target: int = 0
@@ -95,13 +101,23 @@ class Proxy:
         for way in self._ways:
             way.is_dark = way.is_dark or (to_target if way.to_target else back)
 
+    def swallow_packets(self) -> None:
+        """Lets the kernel drop every packet that comes on connections open now, unacknowledged.
+
+        ``darken`` takes what it does not pass on; here callers' kernels see that nothing arrives,
+        as when a cable was pulled. Later connections are sound. Linux only.
+        """
+        program = struct.pack("HP", 1, ctypes.addressof(_DROP_ALL))
+        for writer in self._writers - self._targets:
+            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, program)
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self.refuse:
             writer.transport.abort()
             return
         self.connections += 1
         try:
-            there, back = await asyncio.open_connection(self.host, self.target)
+            there, back = await self._connect()
         except OSError:
             writer.transport.abort()
             return
@@ -122,6 +138,11 @@ class Proxy:
                 await self._healed.wait()
             self._writers -= both
             writer.transport.abort()
+
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if isinstance(self.target, Path):
+            return await asyncio.open_unix_connection(self.target)
+        return await asyncio.open_connection(self.host, self.target)
 
     async def _pass(
         self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, way: _Way
@@ -160,7 +181,7 @@ async def proxy(target: int) -> AsyncIterator[Proxy]:
 class ThreadedProxy:
     """A proxy beside tests that run no event loop: in a thread of its own."""
 
-    def __init__(self, host: str, target: int) -> None:
+    def __init__(self, host: str, target: int | Path) -> None:
         """Takes the target; listens at once, on a free port of the same address."""
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)

@@ -2,7 +2,9 @@
 
 import shlex
 import stat
+import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import sqlalchemy as sa
 from edoccore.errors import DataFolderError, StorageDamagedError, StorageFailedError
 from edockit.database import CHECKPOINT_PAGES, Database
 from tests.support.postgres import PostgresServer
+from tests.support.proxy import Proxy, ThreadedProxy
 
 METADATA = sa.MetaData()
 NOTES = sa.Table("notes", METADATA, sa.Column("id", sa.Integer, primary_key=True))
@@ -204,4 +207,46 @@ def test_a_connection_lost_at_commit_is_an_unknown_outcome_and_ends_writing(
     assert database.failed
     assert failures == [error]
     assert database.write(add(2)).exception(10) is error
+    database.close()
+
+
+@pytest.fixture
+def swallowing(postgres_server: PostgresServer) -> Iterator[ThreadedProxy]:
+    """A network to PostgreSQL that can lose packets without a word."""
+    made = ThreadedProxy("127.0.0.1", postgres_server.socket_folder / ".s.PGSQL.5432")
+    yield made
+    made.close()
+
+
+HASTY = "tcp_user_timeout=2000&keepalives_idle=1&keepalives_interval=1&keepalives_count=2"
+
+
+@pytest.mark.postgres
+@pytest.mark.skipif(sys.platform != "linux", reason="loses packets by a filter of Linux sockets")
+@pytest.mark.parametrize("already_sent", [True, False])
+@pytest.mark.parametrize(
+    ("said", "within_s"),
+    [(HASTY, 8), pytest.param("", 32, marks=[pytest.mark.slow, pytest.mark.timeout(90)])],
+)
+def test_a_network_that_swallows_packets_is_noticed_and_left(
+    postgres_url: str, swallowing: ThreadedProxy, said: str, within_s: float, *, already_sent: bool
+) -> None:
+    name = sa.make_url(postgres_url).database
+    url = f"postgresql+psycopg://edoc@127.0.0.1:{swallowing.proxy.port}/{name}?{said}"
+    database = Database.open(url, metadata=METADATA)
+
+    def lose(connection: sa.Connection) -> None:
+        if already_sent:  # and acknowledged: only the answer never comes
+            threading.Timer(0.3, swallowing.call, [Proxy.swallow_packets]).start()
+            connection.execute(sa.text("SELECT pg_sleep(60)"))
+        swallowing.call(Proxy.swallow_packets)
+        add(1)(connection)
+
+    began = time.monotonic()
+    error = database.write(lose).exception(within_s + 20)
+    assert time.monotonic() - began < within_s
+    assert isinstance(error, StorageFailedError)
+    assert error.fields["cause"] == "connection_lost"
+    database.write(add(2)).result(10)
+    assert ids(database) == [2]
     database.close()
