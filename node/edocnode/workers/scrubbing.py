@@ -24,6 +24,7 @@ AT_ONCE = 200  # digests read from the database together
 PIECE_BYTES = 256 * 1024
 ROWS_AT_ONCE = 20  # documents whose small parts are read together
 ROW_BYTES = 16 * 1024  # a document counts as so much at least: it is read at a place of its own
+NOTE_EVERY = timedelta(seconds=30)  # between two notes of how far the rows were read
 BLOBS, RECEIVED, SENT = "blobs", "received", "sent"  # what is read, in this order
 
 log = structlog.get_logger(__name__)
@@ -93,14 +94,18 @@ class Scrubber:
     async def _read_rows(self, what: str) -> None:
         """Reads the small parts of all documents of a kind."""
         after = int(await self._store.scrubbed_up_to(what) or 0)
+        noted = asyncio.get_running_loop().time()
         while page := await self._store.small_parts(after, ROWS_AT_ONCE, received=what == RECEIVED):
             for found in page:
                 judge = functools.partial(self._judge, found)
                 if not await when_there_is_room("scrub", judge):
                     log.info("scrub.small_parts_damaged", document_id=uuid_text(found.document_id))
-                await asyncio.sleep(max(len(found.inline), ROW_BYTES) / self._rate)
+            read = sum(max(len(found.inline), ROW_BYTES) for found in page)
+            await asyncio.sleep(read / self._rate)
             after = page[-1].row
-            await self._note(what, str(after))
+            if (now := asyncio.get_running_loop().time()) >= noted + NOTE_EVERY.total_seconds():
+                await self._note(what, str(after))
+                noted = now
 
     async def _is_sound(self, digest: str) -> bool:
         """Reads one part at the bounded rate."""
