@@ -134,13 +134,19 @@ class TestNode:
         shutil.copytree(copy, self.data)
 
     async def send(
-        self, *contents: bytes, to: Sequence[str], request_id: str = "", subject: str = "Thử"
+        self,
+        *contents: bytes,
+        to: Sequence[str],
+        request_id: str = "",
+        subject: str = "Thử",
+        urgency: offices.Urgency = offices.URGENCY_NORMAL,
     ) -> Sent:
         """Hands in a document; it is durable when this returns."""
         fields = f'{{"subject":"{subject}"}}'.encode()
         header = offices.SubmitHeader(
             request_id=request_id or new_uuid7(utc_now()),
             recipients=to,
+            urgency=urgency,
             record_size=len(fields),
             parts=[
                 offices.PartDeclaration(name=f"{number}.pdf", size=len(content))

@@ -13,7 +13,8 @@ import structlog
 
 from edoccore.errors import DiskFullError, EdocError, PeerUnreachableError, StorageFailedError
 from edocnode.domain.delivery import backoff
-from edocnode.domain.model import SealCommit
+from edocnode.domain.model import Lane, SealCommit
+from edocnode.domain.places import Served, give_up
 from edocnode.domain.ports import Outbox, Peers
 from edocnode.domain.quotas import retry_after
 from edocnode.workers.courier import Courier, CourierParts
@@ -49,6 +50,8 @@ class Dispatcher:
         self._clock = clock
         self._can_send = can_send
         self._couriers: dict[str, tuple[Courier, asyncio.Task[None]]] = {}
+        self._since: dict[str, float] = {}  # when they got their places, by the loop's clock
+        self._lanes: dict[str, Lane] = {}  # most urgent work of each peer, as of the last look
         self._waiting: dict[str, None] = {}  # peers without a place, in the order they asked
         self._failures: dict[str, int] = {}
         self._stopping = False
@@ -77,6 +80,7 @@ class Dispatcher:
         courier = Courier(agency, self._parts)
         task = asyncio.create_task(self._run(agency, courier), name=f"courier-{agency}")
         self._couriers[agency] = (courier, task)
+        self._since[agency] = asyncio.get_running_loop().time()
 
     def _has_place(self, agency: str) -> bool:
         """Whether one more peer may be served; those that fail leave half of the places free."""
@@ -86,11 +90,25 @@ class Dispatcher:
         return agency not in self._failures or failing < AT_ONCE // 2
 
     def _fill_places(self) -> None:
-        for agency in list(self._waiting):
+        """Gives free places to those who wait, the most urgent first."""
+        for agency in sorted(self._waiting, key=self._lane):
             if len(self._couriers) >= AT_ONCE:
                 return
             if self._has_place(agency):
                 self.wake(agency)
+
+    def _lane(self, agency: str) -> Lane:
+        return self._lanes.get(agency, Lane.NORMAL)
+
+    def _make_room(self) -> None:
+        """Sends couriers away whose places others wait for; what they hold is queued again."""
+        waiting = sorted(self._lane(peer) for peer in self._waiting if peer not in self._failures)
+        free_soon = AT_ONCE - len(self._since)
+        served = [Served(peer, self._lane(peer), since) for peer, since in self._since.items()]
+        for agency in give_up(served, waiting[free_soon:], asyncio.get_running_loop().time()):
+            log.info("courier.sent_away", agency=agency, waiting=len(waiting))
+            del self._since[agency]  # it is on its way, and must not be told twice
+            self._couriers[agency][1].cancel()
 
     async def run(self) -> None:
         """Looks for due deliveries until cancelled.
@@ -110,9 +128,11 @@ class Dispatcher:
             if now < before - CLOCK_BACK:
                 await self._end_waits(now, before)
             before = now
-            for queue in await self._outbox.queues():
-                if queue.due_at <= now:
-                    self.wake(queue.to_node)
+            queues = [queue for queue in await self._outbox.queues() if queue.due_at <= now]
+            self._lanes = {queue.to_node: queue.best_lane for queue in queues}
+            for queue in queues:
+                self.wake(queue.to_node)
+            self._make_room()
             await asyncio.wait([self._failed], timeout=LOOK_AGAIN.total_seconds())
             if self._failed.done():
                 self._failed.result()
@@ -143,6 +163,7 @@ class Dispatcher:
                 self._failed.set_exception(error)
         finally:
             self._couriers.pop(agency, None)
+            self._since.pop(agency, None)
             self._fill_places()
 
     async def _carry(self, agency: str, courier: Courier) -> None:

@@ -9,6 +9,8 @@ import pytest
 
 from edoccore.errors import DiskFullError
 from edocnet.exchange.v1 import exchange_service_pb2 as messages
+from edocnet.office.v1 import office_service_pb2 as offices
+from edocnode.domain import places
 from edocnode.domain.model import Lane
 from edocnode.rpc.messages import hello_to_message
 from edocnode.storage.expiring import SqlExpiry
@@ -26,6 +28,7 @@ class SilentRecipient(BadRecipient):
     """Takes everything and answers nothing; ends its streams when told to."""
 
     ends = False
+    asked = 0  # how many streams brought documents
 
     async def Deliver(  # noqa: N802
         self, request_iterator: AsyncIterator[messages.DeliverRequest], context: object
@@ -34,7 +37,9 @@ class SilentRecipient(BadRecipient):
         async for request in request_iterator:
             if request.WhichOneof("kind") == "hello":
                 yield messages.DeliverResponse(hello=hello_to_message(self.peer.hello()))
-            elif self.ends:
+                continue
+            self.asked += 1
+            if self.ends:
                 return
 
 
@@ -165,3 +170,31 @@ async def test_more_peers_than_places_are_all_served_since_an_idle_courier_leave
         idle_s = courier.IDLE.total_seconds()
         await until(lambda: all(node.inbox() == 1 for node in others), within_s=idle_s / 2)
         await first.delivered(both)
+
+
+@pytest.mark.parametrize(
+    ("share_s", "urgency"),
+    [(1, offices.URGENCY_NORMAL), (600, offices.URGENCY_HOA_TOC)],
+    ids=["turn", "urgent"],
+)
+async def test_a_peer_that_takes_its_time_keeps_no_other_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, share_s: float, urgency: offices.Urgency
+) -> None:
+    monkeypatch.setattr(delivery, "AT_ONCE", 1)
+    monkeypatch.setattr(places, "SHARE_S", share_s)
+    nation = make_nation(free_port())
+    ports = {code: free_port() for code in ("G01", "H29", "H30")}
+    for code, port in ports.items():
+        nation.set_address(code, f"127.0.0.1:{port}")
+    nation.directory()
+    first, second = (
+        make_node(nation, nation.agencies[code], tmp_path / code, port=ports[code])
+        for code in ("G01", "H30")
+    )
+    slow = SilentRecipient(nation, nation.agencies["H29"], ports["H29"])
+    async with slow.serve(), running(first, second):
+        kept = await first.send(b"to the slow one", to=["H29"])
+        await until(lambda: slow.asked)
+        await first.delivered(await first.send(b"to another", to=["H30"], urgency=urgency))
+        await until(lambda: first.state(kept.message_id) in ("queued", "sending"))
+        await until(lambda: slow.asked > 1)  # the slow one comes again after the others
