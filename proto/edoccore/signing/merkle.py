@@ -124,12 +124,8 @@ def verify_inclusion(
     Raises:
         SealInvalidError: The proof does not lead to the root, or is not the proof of such a leaf.
     """
-    proven = {} if proven is None else proven
+    _check_inclusion_form(leaf, index, size, proof, root)
     steps: list[Step] = []
-    if not 0 <= index < size:
-        raise SealInvalidError(f"A tree of {size} leaves has no leaf {index}.")
-    if not _has_proof_form([leaf, root, *proof], len(proof)):
-        raise SealInvalidError("The inclusion proof is too long or has something else than hashes.")
     node, position, last = leaf, index, size - 1
     for sibling in proof:
         if last == 0:
@@ -141,6 +137,8 @@ def verify_inclusion(
         else:
             node = sha256(b"\x01" + node + sibling).digest()
         position, last = position >> 1, last >> 1
+        if proven is None:
+            continue
         step = node, position, last
         steps.append(step)
         if proven.get(step) == proof[len(steps) :]:  # the same way on as one that led to the root
@@ -148,7 +146,8 @@ def verify_inclusion(
     else:
         if last or node != root:
             raise SealInvalidError(f"The inclusion proof does not lead leaf {index} to the root.")
-    proven.update((step, proof[done:]) for done, step in enumerate(steps, 1))
+    if proven is not None:
+        proven.update((step, proof[done:]) for done, step in enumerate(steps, 1))
 
 
 def consistency_proof(leaf_hashes: Sequence[bytes], first: int) -> list[bytes]:
@@ -228,6 +227,15 @@ def _replay(
             newer = _node_hash(newer, sibling)
         position, last = position >> 1, last >> 1
     return None if last else (older, newer)
+
+
+def _check_inclusion_form(
+    leaf: bytes, index: int, size: int, proof: Sequence[bytes], root: bytes
+) -> None:
+    if not 0 <= index < size:
+        raise SealInvalidError(f"A tree of {size} leaves has no leaf {index}.")
+    if not _has_proof_form([leaf, root, *proof], len(proof)):
+        raise SealInvalidError("The inclusion proof is too long or has something else than hashes.")
 
 
 def _has_proof_form(hashes: Iterable[bytes], length: int) -> bool:
