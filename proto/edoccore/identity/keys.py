@@ -54,6 +54,10 @@ class Signer(Protocol):
     def suite(self) -> int:
         """Number of the suite of its signatures."""
 
+    @property
+    def is_quick(self) -> bool:
+        """Whether it never blocks and takes less than a change of threads."""
+
     def sign(self, data: bytes) -> bytes:
         """Signs exact bytes.
 
@@ -91,6 +95,11 @@ class SoftwareSigner:
     def suite(self) -> int:
         """Number of the suite of its signatures."""
         return int(self._suite)
+
+    @property
+    def is_quick(self) -> bool:
+        """Whether it takes less than a change of threads, as P-256 in memory does."""
+        return isinstance(self._private_key, ec.EllipticCurvePrivateKey)
 
     def sign(self, data: bytes) -> bytes:
         """Signs exact bytes; the same bytes always get the same signature."""

@@ -34,6 +34,10 @@ class Token:
     def suite(self) -> int:
         return self.agency.signer.suite
 
+    @property
+    def is_quick(self) -> bool:
+        return False
+
     def sign(self, data: bytes) -> bytes:
         if not self.plugged:
             raise SealerStoppedError("The token is not there.")

@@ -34,6 +34,11 @@ class GatedSigner(SoftwareSigner):
         self.asked = threading.Event()
         self.error: Exception | None = None
 
+    @property
+    def is_quick(self) -> bool:
+        """As a token, never."""
+        return False
+
     def sign(self, data: bytes) -> bytes:
         """Waits for the gate."""
         self.asked.set()
