@@ -68,6 +68,7 @@ class StagingFile:
         self.key = key
         self.path = path
         self._lock = threading.Lock()
+        self._syncing = threading.Lock()  # taken before the other
         self._digest = hashlib.sha256()
         self._size = offset
         with files.disk_errors(path):
@@ -104,15 +105,19 @@ class StagingFile:
             return position
 
     def sync(self) -> int:
-        """Makes everything written durable; returns how many bytes that is.
+        """Makes everything written so far durable; returns how many bytes that is.
+
+        More may be written meanwhile.
 
         Raises:
             StorageFailedError: The disk failed; never to be repeated.
         """
-        with self._lock, files.disk_errors(self.path):
-            os.ftruncate(self._descriptor, self._size)  # a failed append may have left a tail
+        with self._syncing, files.disk_errors(self.path):
+            with self._lock:
+                os.ftruncate(self._descriptor, self._size)  # a failed append may have left a tail
+                size = self._size
             os.fsync(self._descriptor)
-            return self._size
+            return size
 
     def sha256(self) -> str:
         """Returns the digest of everything written, lower hex."""
@@ -121,7 +126,7 @@ class StagingFile:
 
     def close(self) -> None:
         """Closes the file, which stays in staging; repeating it does nothing."""
-        with self._lock:
+        with self._syncing, self._lock:
             if self._descriptor >= 0:
                 os.close(self._descriptor)
                 self._descriptor = -1

@@ -47,7 +47,8 @@ from edocnode.domain.model import (
 from edocnode.domain.sealing import next_epoch
 from edocnode.domain.sessions import HelloKind, OpenedEpoch, judge_hello
 from edocnode.storage.store import NodeStore, open_store
-from edocnode.workers.staging import Incoming, Staging
+from edocnode.workers.incoming import Incoming
+from edocnode.workers.staging import Staging
 from tests.integration.storage.offices import NOW, Office, arrival, given_up, submission
 
 HARDER = max(1, int(os.environ.get("EDOC_TEST_EXAMPLES", "100")) // 100)
@@ -415,7 +416,7 @@ class Transfers(OnAStore):
             chunk = b"?" * len(chunk)
             self.wrong = self.wrong or bool(chunk)
         try:
-            self.run(self.incoming.write(chunk))
+            self.run(self.incoming.write([chunk]))
         except PartDigestError:
             self._discarded()
         else:

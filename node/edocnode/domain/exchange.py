@@ -228,7 +228,7 @@ class Session(Protocol):
 
 
 class IncomingPart(Protocol):
-    """One part whose bytes are coming in; see ``workers.staging.Incoming``."""
+    """One part whose bytes are coming in; see ``workers.incoming.Incoming``."""
 
     @property
     def offset(self) -> int:
@@ -238,12 +238,15 @@ class IncomingPart(Protocol):
     def complete(self) -> bool:
         """Whether the part is here and right."""
 
-    async def write(self, chunk: bytes) -> bool:
-        """Takes the next bytes; True when all so far are on disk.
+    async def write(self, chunks: Sequence[bytes]) -> None:
+        """Takes the next bytes; ``offset`` says when they are on disk.
 
         Raises:
             PartDigestError: More bytes than the part has.
         """
+
+    async def progress(self, after: int) -> int:
+        """Waits until more than ``after`` bytes are on disk; returns how many are."""
 
     async def finish(self) -> None:
         """Ends the part.

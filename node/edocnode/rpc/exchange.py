@@ -37,6 +37,7 @@ from edocnode.rpc.messages import (
     ranges_from,
     recovered_to_message,
 )
+from edocnode.rpc.transfers import CHUNKS_OF_AGENCY, Intake
 
 BATCHES_AT_ONCE = 4  # of one stream; more wait, which slows the sender down
 BATCHES_OF_AGENCY = 8  # of all its streams; refusing more would cost this node as much
@@ -64,6 +65,7 @@ class ExchangeServicer(services.ExchangeServiceServicer):
         self._patience = patience
         self._stopping = _Stopping()
         self._places: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
+        self._chunks_of: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
 
     def drain(self) -> None:
         """Ends streams once the batches under way are answered; called before the server stops."""
@@ -100,7 +102,7 @@ class ExchangeServicer(services.ExchangeServiceServicer):
     async def Transfer(  # type: ignore[override]  # as Deliver
         self, request_iterator: AsyncIterator[messages.TransferRequest], context: TransferContext
     ) -> None:
-        """Takes the bytes of one part; says after each chunk what is on disk."""
+        """Takes the bytes of one part; says what of them is on disk."""
         agency = peer_identity(str)
         reader = _Reader(request_iterator, self._stopping)
         first = await reader.next(min(self._patience, HELLO_WAIT))
@@ -110,16 +112,22 @@ class ExchangeServicer(services.ExchangeServiceServicer):
         incoming = await self._service.receive_part(
             agency, message_id, first.place.index, epoch=epoch
         )
-        try:
+
+        async def say() -> None:
             await _write(context, messages.TransferResponse(offset=incoming.offset))
-            async for chunk in self._chunks(reader):
-                self._service.check_epoch(agency, epoch)
-                await incoming.write(chunk)
-                await _write(context, messages.TransferResponse(offset=incoming.offset))
+
+        places = asyncio.Semaphore(CHUNKS_OF_AGENCY)
+        try:
+            await say()
+            await Intake(incoming, self._chunks_of.setdefault(agency, places), say).run(
+                self._chunks(reader), lambda: self._service.check_epoch(agency, epoch)
+            )
             self._service.check_epoch(agency, epoch)
             if not incoming.complete:
                 await incoming.finish()
             await _write(context, messages.TransferResponse(offset=incoming.offset, complete=True))
+        except ExceptionGroup as group:
+            raise _first(group) from group
         finally:
             await incoming.close()
 

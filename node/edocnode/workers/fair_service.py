@@ -40,7 +40,7 @@ MEBIBYTE = 1024 * 1024
 DESK_LIMITS = TurnLimits(
     in_work=16 * MEBIBYTE, alone=5 * MEBIBYTE, crowded=MEBIBYTE // 8, piece=MEBIBYTE // 16
 )
-# Each chunk, of at most 960 KiB, takes a thread for as long as it is hashed, written and fsynced.
+# Chunks, of at most 960 KiB, take a thread for as long as they are hashed and written.
 DISK_LIMITS = TurnLimits(
     in_work=8 * MEBIBYTE, alone=6 * MEBIBYTE, crowded=2 * MEBIBYTE, piece=2 * MEBIBYTE
 )
@@ -278,14 +278,17 @@ class FairPart:
         """Whether the part is here and right."""
         return self._part.complete
 
-    async def write(self, chunk: bytes) -> bool:
-        """Takes the next bytes; True when all so far are on disk."""
+    async def write(self, chunks: Sequence[bytes]) -> None:
+        """Takes the next bytes."""
 
-        async def work(_start: int, _stop: int) -> bool:
-            return await self._part.write(chunk)
+        async def work(start: int, stop: int) -> None:
+            await self._part.write(chunks[start:stop])
 
-        (is_on_disk,) = await self._disk.run(self._agency, [max(len(chunk), 1)], work)
-        return is_on_disk
+        await self._disk.run(self._agency, [max(len(chunk), 1) for chunk in chunks], work)
+
+    async def progress(self, after: int) -> int:
+        """Waits until more than ``after`` bytes are on disk; returns how many are."""
+        return await self._part.progress(after)
 
     async def finish(self) -> None:
         """Ends the part."""

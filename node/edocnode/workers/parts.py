@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable
 
 from edoccore.errors import PartDigestError, StorageDamagedError
 from edoccore.signing.statements import Part, uuid_text
-from edockit.blobs import BlobFolder
+from edockit.blobs import BlobFolder, BlobReader
 from edocnode.domain.model import INLINE_PART_BYTES, QueuedDelivery
 from edocnode.domain.repair import StoredPart
 
@@ -104,11 +104,8 @@ class ShelfSource:
             return
         try:
             file = await asyncio.to_thread(self._blobs.open, self._part.sha256, offset)
-            try:
-                while chunk := await asyncio.to_thread(file.read, CHUNK_BYTES):
-                    yield self._count(chunk)
-            finally:
-                await asyncio.to_thread(file.close)
+            async for chunk in _read_ahead(file):
+                yield self._count(chunk)
         except StorageDamagedError:
             self._on_damage(self._part.sha256)
             raise
@@ -116,3 +113,17 @@ class ShelfSource:
     def _count(self, chunk: bytes) -> bytes:
         self.sent += len(chunk)
         return chunk
+
+
+async def _read_ahead(file: BlobReader) -> AsyncIterator[bytes]:
+    """Chunks of a file, each read while the one before it is used; closes the file."""
+    reading = asyncio.create_task(asyncio.to_thread(file.read, CHUNK_BYTES))
+    try:
+        while chunk := await asyncio.shield(reading):
+            reading = asyncio.create_task(asyncio.to_thread(file.read, CHUNK_BYTES))
+            yield chunk
+    finally:
+        await asyncio.wait({reading})
+        if not reading.cancelled():
+            reading.exception()  # of a chunk that nobody wants any more
+        await asyncio.to_thread(file.close)

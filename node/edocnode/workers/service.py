@@ -20,10 +20,11 @@ from edocnode.domain.numbers import (
 )
 from edocnode.domain.ports import Inbox
 from edocnode.domain.repair import PartName, RepairStore
+from edocnode.workers.incoming import Incoming
 from edocnode.workers.parts import PartShelf, ShelfSource
 from edocnode.workers.receiving import ReceivingDesk
 from edocnode.workers.sessions import Meeting, Sessions
-from edocnode.workers.staging import Incoming, Staging
+from edocnode.workers.staging import Staging
 
 log = structlog.get_logger(__name__)
 

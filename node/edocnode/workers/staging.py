@@ -1,8 +1,8 @@
-"""Large documents on their way in: what is wanted of an offer, the bytes as they come.
+"""Large documents on their way in: what is wanted of an offer, and what becomes of its parts.
 
-Bytes go to a staging file per part and count only once they are fsynced; the number of fsynced
-bytes is kept in the database, so a transfer resumes after any break of either side. A part whose
-digest is wrong is discarded and asked for again. Memory is constant: one chunk at a time.
+Bytes go to a staging file per part (``incoming``) and count only once they are fsynced; the number
+of fsynced bytes is kept in the database, so a transfer resumes after any break of either side. A
+part whose digest is wrong is discarded and asked for again. Memory does not depend on sizes.
 """
 
 import asyncio
@@ -20,19 +20,18 @@ from edoccore.errors import (
     PartDigestError,
     QuotaError,
     StorageDamagedError,
-    StorageFailedError,
 )
 from edoccore.signing import canonical
 from edoccore.signing.seal import SealedStatement
 from edoccore.signing.statements import Envelope, Result, uuid_text
-from edockit.blobs import BlobFolder, StagingFile
+from edockit.blobs import BlobFolder
 from edocnode.domain.delivery import PartWanted
 from edocnode.domain.model import INLINE_PART_BYTES, Arrival, MessageId, StagedPart
 from edocnode.domain.ports import Inbox
 from edocnode.domain.receiving import Offered, large_pieces, with_parts
+from edocnode.workers.incoming import Incoming, staging_key
 from edocnode.workers.parts import CHUNK_BYTES
 
-STEP_BYTES = 4 * 1024 * 1024  # sent again at most, after a break
 PEERS_RESERVES = 1.25  # of the disk stay free, so that one filled by peers serves the own office
 STAGE_LIFE = timedelta(days=7)  # an offer nobody goes on with is forgotten after it
 
@@ -122,7 +121,7 @@ class Staging:
             PartWanted(index=part.index, offset=part.offset) for part in parts if not part.complete
         )
 
-    async def receive(self, agency: str, message_id: MessageId, index: int) -> "Incoming":
+    async def receive(self, agency: str, message_id: MessageId, index: int) -> Incoming:
         """Opens a part for its bytes, at the offset that is on disk. A later call ends this one.
 
         Raises:
@@ -201,7 +200,7 @@ class Staging:
 
     async def _remove(self, place: Place) -> None:
         await self._end_transfer(place)
-        await asyncio.to_thread(self._blobs.discard, _key(*place))
+        await asyncio.to_thread(self._blobs.discard, staging_key(*place))
 
     async def _read(self, part: StagedPart) -> bytes:
         try:
@@ -230,157 +229,11 @@ class Staging:
             if not self._blobs.holds(digest, part.size):
                 raise PartDigestError
             return b""
-        key = _key(part.sender, part.message_id, part.index)
+        key = staging_key(part.sender, part.message_id, part.index)
         with self._blobs.open_staging(key, part.size) as file:
             if file.sha256() != digest:
                 raise PartDigestError
             return file.path.read_bytes()
-
-
-class Incoming:
-    """One part being received."""
-
-    def __init__(self, part: StagedPart, inbox: Inbox, blobs: BlobFolder) -> None:
-        """Takes the part and where it goes."""
-        self._part = part
-        self._inbox = inbox
-        self._blobs = blobs
-        self._file: StagingFile | None = None
-        self._unsynced = 0
-        self._turn = asyncio.Lock()  # whoever ends a transfer waits for the write under way
-
-    @property
-    def offset(self) -> int:
-        """Bytes on disk."""
-        return self._part.offset
-
-    @property
-    def complete(self) -> bool:
-        """Whether all bytes are here and have the right digest."""
-        return self._part.complete
-
-    async def open(self) -> None:
-        """Opens the staging file at the offset that is on disk; anew if the file lost bytes."""
-        if self._part.complete:
-            return
-        try:
-            self._file = await self._open_at(self._part.offset)
-        except StorageDamagedError:
-            here = await asyncio.to_thread(self._is_settled)
-            await self._discard(complete=here)
-            if not here:
-                self._file = await self._open_at(0)
-
-    async def write(self, chunk: bytes) -> bool:
-        """Takes the next bytes.
-
-        Returns:
-            True when they, and all before them, are now on disk.
-
-        Raises:
-            PartDigestError: More bytes came than the part has; nothing of it is kept.
-        """
-        async with self._turn:
-            file = self._writable()
-            if self._part.offset + self._unsynced + len(chunk) > self._part.size:
-                await self._discard()
-                raise self._damaged("has more bytes than its envelope states")
-            await asyncio.to_thread(file.append, chunk)
-            self._unsynced += len(chunk)
-            if self._unsynced < STEP_BYTES:
-                return False
-            await self._sync(file)
-            return True
-
-    async def finish(self) -> None:
-        """Ends the part: all bytes on disk, digest verified, moved to its place.
-
-        Raises:
-            PartDigestError: Bytes are missing (the transfer broke off: they may follow), or the
-                digest is wrong (the part is discarded and asked for again).
-        """
-        await asyncio.shield(self._finish())  # a caller that leaves does not stop it half way
-
-    async def close(self) -> None:
-        """Keeps what came so far; called at every end."""
-        async with self._turn:
-            file, self._file = self._file, None
-            if file is None:
-                return
-            try:
-                await self._sync(file)
-            finally:
-                await asyncio.to_thread(file.close)
-
-    async def _finish(self) -> None:
-        async with self._turn:
-            file = self._writable()
-            await self._sync(file)
-            if self._part.offset < self._part.size:
-                raise self._damaged("ended before its last byte")
-            self._file = None
-            try:
-                await asyncio.to_thread(self._settle, file)
-            except PartDigestError:
-                await self._discard()
-                raise
-            await self._note(complete=True)
-
-    async def _open_at(self, offset: int) -> StagingFile:
-        return await asyncio.to_thread(self._blobs.open_staging, self._key(), offset)
-
-    def _is_settled(self) -> bool:
-        """Whether the part had its place already when this node died before noting it."""
-        part = self._part
-        large = part.size > INLINE_PART_BYTES and part.offset == part.size
-        return large and self._blobs.holds(part.sha256.hex(), part.size)
-
-    def _settle(self, file: StagingFile) -> None:
-        digest = self._part.sha256.hex()
-        if self._part.size > INLINE_PART_BYTES:
-            self._blobs.finish(file, digest, size_bytes=self._part.size)
-            return
-        file.close()  # a small part waits in staging until it goes into the database
-        if file.sha256() != digest:
-            raise self._damaged("has another digest than its envelope states")
-
-    async def _sync(self, file: StagingFile) -> None:
-        try:
-            offset = await asyncio.to_thread(file.sync)
-        except StorageFailedError:
-            self._file = None  # asking again would lie: these bytes never count
-            await asyncio.to_thread(file.close)
-            raise
-        self._unsynced = 0
-        self._part = replace(self._part, offset=offset)
-        await self._note(complete=False)
-
-    async def _note(self, *, complete: bool) -> None:
-        self._part = replace(self._part, complete=complete)
-        await self._inbox.progress(self._part)
-
-    async def _discard(self, *, complete: bool = False) -> None:
-        file, self._file = self._file, None
-        if file is not None:
-            await asyncio.to_thread(file.close)
-        await asyncio.to_thread(self._blobs.discard, self._key())
-        self._unsynced = 0
-        self._part = replace(self._part, offset=self._part.size if complete else 0)
-        await self._note(complete=complete)
-
-    def _key(self) -> str:
-        return _key(self._part.sender, self._part.message_id, self._part.index)
-
-    def _writable(self) -> StagingFile:
-        if self._file is None:
-            raise PartDigestError("The part was taken over by a newer transfer.")
-        return self._file
-
-    def _damaged(self, what: str) -> PartDigestError:
-        return PartDigestError(
-            f"Part {self._part.index} of message {uuid_text(self._part.message_id)} {what}.",
-            message_id=uuid_text(self._part.message_id),
-        )
 
 
 def _are_parts_of(staged: Sequence[StagedPart], arrival: Arrival) -> bool:
@@ -388,10 +241,6 @@ def _are_parts_of(staged: Sequence[StagedPart], arrival: Arrival) -> bool:
     return [(part.index, part.size, part.sha256.hex()) for part in staged] == [
         (part.index, part.size, part.sha256) for part in arrival.parts
     ]
-
-
-def _key(agency: str, message_id: MessageId, index: int) -> str:
-    return f"{agency}-{message_id.hex()}-{index}"
 
 
 def _place(key: str) -> Place | None:
