@@ -152,8 +152,7 @@ def change_each(
         return 0
     dialect = connection.dialect.name
     if len(rows) == 1 or dialect != "postgresql":
-        prepared = _prepare_statement(statement, dialect)
-        return connection.exec_driver_sql(prepared.text, prepared.values(rows)).rowcount
+        return _run(connection, _prepare_statement(statement, dialect), rows)
     prepared = _prepare_joined(statement)
     values = prepared.values(rows)
     lists = {name: [row[name] for row in values] for name in rows[0]}
@@ -249,7 +248,13 @@ def _insert(connection: Connection, table: sa.Table, kind: str, rows: Sequence[R
     if not rows:
         return 0
     prepared = _prepare(table, connection.dialect.name, kind, tuple(rows[0]))
-    return connection.exec_driver_sql(prepared.text, prepared.values(rows)).rowcount
+    return _run(connection, prepared, rows)
+
+
+def _run(connection: Connection, prepared: "_Insert | _Prepared", rows: Sequence[Row]) -> int:
+    values: Sequence[Any] = prepared.values(rows)
+    one_or_all = values[0] if len(values) == 1 else values  # many cost PostgreSQL a pipeline
+    return connection.exec_driver_sql(prepared.text, one_or_all).rowcount
 
 
 def _is_copied(connection: Connection, rows: Sequence[Row]) -> bool:
