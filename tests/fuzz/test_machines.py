@@ -193,6 +193,10 @@ class Deliveries(OnAStore):
         assert not {item.message_id for item in found} & self.final.keys()
         return multiple(*found)
 
+    @rule(item=queued)
+    def parts_leave(self, item):
+        self.run(self.store.parts_leave([item.message_id]))
+
     @rule()
     def stream_breaks(self):
         self.run(self.store.give_back_all())

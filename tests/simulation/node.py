@@ -213,7 +213,7 @@ class Life:
         self.sessions.on_newer_directory(self.keeper.wanted)
         self.desk.on_behind(self.keeper.wanted)
         server = Server(self.process, self._caller, self._fail)
-        self.reckoning.connect(self.sessions, self.sealer)
+        self.reckoning.connect(self.sessions, self.sealer, self.dispatcher)
         self.database.on_failure = self._fail
         service = NodeService(
             sessions=self.sessions,

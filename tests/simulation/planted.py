@@ -5,7 +5,7 @@ pass before it is found.
 """
 
 import asyncio
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -134,10 +134,12 @@ class NoDedupe(NodeStore):
 class LosesLanes(NodeStore):
     """Gives out what waits in the order in which it was handed in."""
 
-    async def due(self, to_node: str, now: datetime, limit: int) -> Sequence[QueuedDelivery]:
-        """Takes deliveries, the oldest first."""
-        taken = await super().due(to_node, now, limit)
-        return sorted(taken, key=lambda item: item.message_id)
+    async def due(
+        self, to_node: str, now: datetime, limit: int, held: Collection[int] = ()
+    ) -> Sequence[QueuedDelivery]:
+        """Finds deliveries, the oldest first."""
+        found = await super().due(to_node, now, limit, held)
+        return sorted(found, key=lambda item: item.message_id)
 
 
 class RetriesUnderNewId(NodeStore):

@@ -198,7 +198,7 @@ def _workers(ground: Ground) -> Workers:
         clock=ground.clock,
     )
     _connect(ground, sessions, desk, dispatcher, greeter)
-    reckoning.connect(sessions, ground.sealing.sealer)
+    reckoning.connect(sessions, ground.sealing.sealer, dispatcher)
     service = _service(ground, sessions, desk, staging, shelf)
     scheduler = Scheduler(schedule=store, sealer=ground.sealing.sealer, clock=ground.clock)
     suspensions = Suspensions(CallQuotas(ground.settings.weight), store, ground.clock)

@@ -13,6 +13,7 @@ from edocnode.settings import NodeSettings
 from edocnode.storage.store import NodeStore
 from edocnode.workers.answers import AnswerReader
 from edocnode.workers.cleaning import Cleaner
+from edocnode.workers.delivery import Dispatcher
 from edocnode.workers.expiring import Expirer
 from edocnode.workers.greeting import Greeter
 from edocnode.workers.reckoning import Reckoner, Settler
@@ -64,8 +65,9 @@ class Reckoning:
     reckoner: Reckoner
     expirer: Expirer
 
-    def connect(self, sessions: Sessions, sealer: Sealer) -> None:
-        """Lets them hear what they work on."""
+    def connect(self, sessions: Sessions, sealer: Sealer, dispatcher: Dispatcher) -> None:
+        """Lets them hear what they work on, and what couriers work on."""
+        self.expirer.leaves_out(dispatcher.held)
         sessions.on_settled(self.reckoner.heard)
         sessions.on_met(self.expirer.peer_met)
         sealer.on_sealed(self.settler.on_sealed)

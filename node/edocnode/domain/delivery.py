@@ -39,7 +39,7 @@ class PartWanted:
 
 def is_offer(delivery: QueuedDelivery) -> bool:
     """Whether the parts are too large to ride with the envelope."""
-    return sum(part.size for part in delivery.parts) > INLINE_PARCEL_BYTES
+    return delivery.content_bytes > INLINE_PARCEL_BYTES
 
 
 def batches(deliveries: Sequence[QueuedDelivery]) -> Iterator[list[QueuedDelivery]]:
@@ -59,7 +59,7 @@ def batches(deliveries: Sequence[QueuedDelivery]) -> Iterator[list[QueuedDeliver
 
 def parcel_bytes(delivery: QueuedDelivery) -> int:
     """Bytes of a delivery in a batch, about."""
-    inline = 0 if is_offer(delivery) else sum(part.size for part in delivery.parts)
+    inline = 0 if is_offer(delivery) else delivery.content_bytes
     return (
         len(delivery.envelope.statement)
         + len(delivery.envelope.seal.data)

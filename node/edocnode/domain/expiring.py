@@ -9,10 +9,9 @@ the same transaction in which the delivery ends.
 Source: proto/README.md, section Delivery.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from hashlib import sha256
 from typing import Protocol
 
 from edoccore.errors import PeerUnreachableError, SealerStoppedError
@@ -47,11 +46,10 @@ class LastWord:
 
 def inquiry_about(delivery: QueuedDelivery) -> Inquiry:
     """Names a delivery to its recipient."""
-    statement = delivery.envelope.statement
     return Inquiry(
         message_id=delivery.message_id,
-        envelope_digest=sha256(statement).digest(),
-        sender=canonical.decode(statement, Envelope).from_,
+        envelope_digest=delivery.digest,
+        sender=canonical.decode(delivery.envelope.statement, Envelope).from_,
     )
 
 
@@ -70,7 +68,7 @@ def last_word(
         if trouble
         else f"{delivery.to_node} was asked and does not hold it"
     )
-    digest = sha256(delivery.envelope.statement).hexdigest()
+    digest = delivery.digest.hex()
     effect = Effect(
         network=envelope.network,
         agency=agency,
@@ -121,10 +119,15 @@ def answer_inquiry(agency: str, inquiry: Inquiry, known: KnownMessage | None) ->
 class ExpiryStore(Protocol):
     """Deliveries whose envelopes have ended; each method is one atomic transaction."""
 
-    async def ending(self, now: datetime, limit: int) -> Sequence[QueuedDelivery]:
+    async def ending(
+        self, now: datetime, limit: int, held: Collection[int] = ()
+    ) -> Sequence[QueuedDelivery]:
         """Deliveries that wait and whose envelopes have ended, oldest first.
 
         What was answered before a restore, and not again since, ends with that answer here.
+
+        Args:
+            held: Places of deliveries that couriers hold: an answer may be on its way.
         """
 
     async def give_up(self, words: Sequence[LastWord], now: datetime) -> int:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import IntEnum, StrEnum
+from hashlib import sha256
 from typing import NewType
 
 from msgspec import Struct
@@ -43,7 +44,7 @@ class DeliveryState(StrEnum):
     """Where a delivery to one recipient stands at the sender."""
 
     QUEUED = "queued"  # kept; sealed or about to be; waits for its turn or its next attempt
-    SENDING = "sending"  # offered to the peer, answer outstanding
+    SENDING = "sending"  # its large parts travel, or did and the answer is outstanding
     DELIVERED = "delivered"  # the recipient's receipt is here
     REJECTED = "rejected"  # the recipient's sealed rejection is here
     EXPIRED = "expired"  # not answered before the envelope ended; a later receipt wins
@@ -125,10 +126,14 @@ class QueuedDelivery:
     """A sealed envelope that waits for its recipient, with all that is needed to offer it.
 
     Attributes:
+        place: Row of the delivery, local to this node; names what a courier holds.
         inline: As in ``Submission``.
         attempts: Offers made so far.
+        digest: SHA-256 of the envelope.
+        content_bytes: Of all parts together.
     """
 
+    place: int
     message_id: MessageId
     document_id: DocumentId
     sender: str
@@ -138,9 +143,15 @@ class QueuedDelivery:
     envelope: SealedStatement
     parts: tuple[Part, ...]
     inline: bytes
-    expires: datetime
     attempts: int
     digest_failures: int
+    digest: bytes = field(init=False)
+    content_bytes: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Reckons once what is asked for several times on the way."""
+        object.__setattr__(self, "digest", sha256(self.envelope.statement).digest())
+        object.__setattr__(self, "content_bytes", sum([part.size for part in self.parts]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ SQLite (file and memory) and PostgreSQL with one set of contract tests. Every me
 ``DiskFullError`` (nothing changed) or ``StorageFailedError`` (the node must stop).
 """
 
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import Collection, Mapping, MutableMapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -75,12 +75,20 @@ class Schedule(Protocol):
 class Outbox(Protocol):
     """Documents on their way out."""
 
-    async def due(self, to_node: str, now: datetime, limit: int) -> Sequence[QueuedDelivery]:
-        """Takes sealed deliveries of one peer that may be offered, urgent lanes first, then oldest.
+    async def due(
+        self, to_node: str, now: datetime, limit: int, held: Collection[int] = ()
+    ) -> Sequence[QueuedDelivery]:
+        """Sealed deliveries of one peer that may be offered, urgent lanes first, then oldest.
 
         Urgent ones that would fill the batch leave a share to the lanes below (``domain.lanes``).
-        They are SENDING afterwards, so that no other worker takes them.
+        Nothing is changed by asking: who takes them remembers it and says so.
+
+        Args:
+            held: Places of deliveries that were taken before and whose outcome is not recorded.
         """
+
+    async def parts_leave(self, message_ids: Sequence[MessageId]) -> None:
+        """Makes QUEUED deliveries SENDING: their parts begin to travel."""
 
     async def give_back(self, message_ids: Sequence[MessageId]) -> None:
         """Makes SENDING deliveries QUEUED again, unanswered: the stream broke."""

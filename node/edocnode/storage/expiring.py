@@ -1,6 +1,6 @@
 """Deliveries whose envelopes have ended: see ``domain.expiring.ExpiryStore``."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -10,7 +10,7 @@ from edockit.database import Database
 from edocnode.domain.expiring import NO_RECEIPT, NOT_ASKED, LastWord
 from edocnode.domain.model import MessageId, QueuedDelivery
 from edocnode.storage.events import EventKind, event_values, tell
-from edocnode.storage.outbox import DELIVERY_WITH_ENVELOPE, queued_deliveries
+from edocnode.storage.outbox import deliveries_at
 from edocnode.storage.sealing import add_effect
 from edocnode.storage.sql import among, change_each, select_by
 from edocnode.storage.tables import DeliveryRow, ReceiptGotRow, table_of
@@ -20,14 +20,14 @@ _MOMENT = _DELIVERY.c.expires_at.type
 _WAITS = sa.text("delivery.state IN ('queued', 'waiting')")
 
 ENDING = (
-    DELIVERY_WITH_ENVELOPE.where(
-        _WAITS, _DELIVERY.c.expires_at <= sa.bindparam("now", type_=_MOMENT)
-    )
+    sa.select(_DELIVERY.c.id, _DELIVERY.c.message_id)
+    .where(_WAITS, _DELIVERY.c.expires_at <= sa.bindparam("now", type_=_MOMENT))
     .order_by(_DELIVERY.c.expires_at)
     .limit(sa.bindparam("limit"))
 )
 NEVER_ASKED = (
-    DELIVERY_WITH_ENVELOPE.where(
+    sa.select(_DELIVERY.c.id)
+    .where(
         sa.text(f"delivery.state = 'expired' AND delivery.reason = '{NOT_ASKED}'"),
         _DELIVERY.c.to_node == sa.bindparam("agency"),
     )
@@ -74,10 +74,12 @@ class SqlExpiry:
         """Takes the database."""
         self._database = database
 
-    async def ending(self, now: datetime, limit: int) -> Sequence[QueuedDelivery]:
+    async def ending(
+        self, now: datetime, limit: int, held: Collection[int] = ()
+    ) -> Sequence[QueuedDelivery]:
         """Deliveries that wait and whose envelopes have ended, oldest first."""
         found, answered = await self._database.aread(
-            lambda connection: _ending(connection, now, limit)
+            lambda connection: _ending(connection, now, limit, held)
         )
         if answered:
             await self._database.awrite(lambda connection: _end(connection, answered, now))
@@ -93,8 +95,8 @@ class SqlExpiry:
         """Deliveries that were given up while their recipient could not be asked."""
         place = {"agency": to_node, "limit": limit}
         return await self._database.aread(
-            lambda connection: queued_deliveries(
-                connection, connection.execute(NEVER_ASKED, place).all()
+            lambda connection: deliveries_at(
+                connection, connection.scalars(NEVER_ASKED, place).all()
             )
         )
 
@@ -109,14 +111,15 @@ class SqlExpiry:
 
 
 def _ending(
-    connection: Connection, now: datetime, limit: int
+    connection: Connection, now: datetime, limit: int, held: Collection[int]
 ) -> tuple[list[QueuedDelivery], dict[bytes, str]]:
     """What ends, and the results of what was answered before a restore."""
-    rows = connection.execute(ENDING, {"now": now, "limit": limit}).all()
+    found = connection.execute(ENDING, {"now": now, "limit": limit + len(held)})
+    rows = [row for row in found if row.id not in held][:limit]
     ids = [row.message_id for row in rows]
     answered = {row.message_id: row.result for row in select_by(connection, _RESULTS_OF, ids)}
-    ended = [row for row in rows if row.message_id not in answered]
-    return queued_deliveries(connection, ended), answered
+    ended = [row.id for row in rows if row.message_id not in answered]
+    return deliveries_at(connection, ended), answered
 
 
 def _end(connection: Connection, answered: dict[bytes, str], now: datetime) -> None:

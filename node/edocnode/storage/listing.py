@@ -21,9 +21,21 @@ LISTED = (
 _MARKS = re.compile("[\u0300-\u036f]+")  # combining diacritical marks
 _LATIN = re.compile("[\u0000-\u007f\u0300-\u036f]*")
 
+
+class _OwnPart(Part, frozen=True, kw_only=True):
+    """A part whose texts are not looked at again."""
+
+    index: int
+    name: str
+    media_type: str
+    size: int
+    sha256: str
+
+
 _encoder = msgspec.json.Encoder()
 _listing_decoder = msgspec.json.Decoder(dict[str, str])
 _parts_decoder = msgspec.json.Decoder(tuple[Part, ...])
+_own_parts_decoder = msgspec.json.Decoder(tuple[_OwnPart, ...])
 
 
 def encode_listing(listing: Mapping[str, str]) -> bytes:
@@ -44,6 +56,14 @@ def encode_parts(parts: Sequence[Part]) -> bytes:
 def decode_parts(data: bytes) -> tuple[Part, ...]:
     """The parts in a row."""
     return _parts_decoder.decode(data)
+
+
+def decode_own_parts(data: bytes) -> tuple[Part, ...]:
+    """The parts in a row of a document, which were checked when it was handed in.
+
+    A quarter of the cost of ``decode_parts``, and no equal of what that returns.
+    """
+    return _own_parts_decoder.decode(data)
 
 
 def large_parts(parts: Sequence[Part]) -> list[Part]:

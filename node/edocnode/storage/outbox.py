@@ -2,36 +2,41 @@
 
 A delivery is found by what it waits for, never by looking at all of them: each state that waits
 has its own partial index. How documents come here is in ``submitting`` and ``schedule``, answers
-are recorded in ``recording``, repair after a restore is in ``repair``.
+are recorded in ``recording``, repair after a restore is in ``repair``. What a courier has taken is
+known in memory alone, so nothing is written when a document is offered.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from edoccore.signing.seal import SealedStatement
+from edoccore.signing.seal import SealedStatement, SignedSeal
 from edoccore.signing.statements import Part
 from edockit.database import Database
 from edocnode.domain.lanes import shared
 from edocnode.domain.model import (
     DeliveryOutcome,
-    DocumentId,
     EpochHead,
     Lane,
     MessageId,
     PeerQueue,
     QueuedDelivery,
 )
-from edocnode.storage.listing import decode_parts
+from edocnode.storage.listing import decode_own_parts
 from edocnode.storage.recording import record, record_plain
 from edocnode.storage.repair import adopt, requeue_lost
-from edocnode.storage.seals import load_seals, sealed_statement
+from edocnode.storage.seals import load_seals, unpack_proof
 from edocnode.storage.sql import (
     AnyRow,
     NotPlainError,
+    among,
     change_each,
+    prepared_moment,
+    read_among,
+    select_plain,
 )
 from edocnode.storage.tables import (
     DeliveryEnvelopeRow,
@@ -43,6 +48,7 @@ from edocnode.storage.tables import (
 
 COUNTED = 1_000  # a queue is counted up to this
 Content = tuple[tuple[Part, ...], bytes]  # parts of a document, and the bytes of the small ones
+_LANES = tuple(Lane)
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 _DELIVERY = table_of(DeliveryRow)
@@ -51,7 +57,6 @@ _ENVELOPE = table_of(DeliveryEnvelopeRow)
 _PEER = table_of(PeerRow)
 _MOMENT = _DELIVERY.c.expires_at.type
 
-_PEER_WAITS = sa.select(_PEER.c.next_at).where(_PEER.c.agency == sa.bindparam("agency"))
 _ALL_PEERS_WAIT = sa.select(_PEER.c.agency, _PEER.c.next_at).where(_PEER.c.next_at.is_not(None))
 _COME_DUE = (
     sa.update(_DELIVERY)
@@ -62,34 +67,22 @@ _COME_DUE = (
     )
     .values(state="queued")
 )
-DELIVERY_WITH_ENVELOPE = sa.select(
-    _DELIVERY.c.id,
-    _DELIVERY.c.message_id,
-    _DELIVERY.c.document_id,
-    _DELIVERY.c.sender,
-    _DELIVERY.c.recipient,
-    _DELIVERY.c.to_node,
-    _DELIVERY.c.lane,
-    _DELIVERY.c.expires_at,
-    _DELIVERY.c.attempts,
-    _DELIVERY.c.digest_failures,
-    _ENVELOPE.c.data,
-    _ENVELOPE.c.leaf,
-    _ENVELOPE.c.proof,
-    _ENVELOPE.c.seal_id,
-    _DOCUMENT.c.parts,
-    _DOCUMENT.c.inline,
-).select_from(
-    _DELIVERY.join(
-        _ENVELOPE,
-        sa.and_(
-            _ENVELOPE.c.message_id == _DELIVERY.c.message_id,
-            _ENVELOPE.c.rank == _DELIVERY.c.envelope_rank,
-        ),
-    ).join(_DOCUMENT, _DOCUMENT.c.id == _DELIVERY.c.document_row)
+_STANDING = sa.select(
+    sa.select(_PEER.c.next_at)
+    .where(_PEER.c.agency == sa.bindparam("agency", type_=sa.String))
+    .scalar_subquery()
+    .label("next_at"),
+    sa.exists(
+        sa.select(_DELIVERY.c.id).where(
+            sa.text("delivery.state = 'waiting'"),
+            _DELIVERY.c.to_node == sa.bindparam("agency", type_=sa.String),
+            _DELIVERY.c.next_at <= sa.bindparam("now", type_=_MOMENT),
+        )
+    ).label("come_due"),
 )
-DUE = (
-    DELIVERY_WITH_ENVELOPE.where(
+DUE = (  # the index has all of it
+    sa.select(_DELIVERY.c.id, _DELIVERY.c.lane)
+    .where(
         sa.text("delivery.state = 'queued'"),
         _DELIVERY.c.to_node == sa.bindparam("agency"),
         _DELIVERY.c.lane > sa.bindparam("above"),
@@ -97,9 +90,42 @@ DUE = (
     )
     .order_by(_DELIVERY.c.lane, _DELIVERY.c.id)
     .limit(sa.bindparam("limit"))
-    .with_for_update(of=_DELIVERY, skip_locked=True)  # SQLite has one writer and leaves it out
 )
-_SEND = sa.update(_DELIVERY).where(_DELIVERY.c.id == sa.bindparam("of")).values(state="sending")
+_DELIVERIES_AT = (
+    sa.select(
+        _DELIVERY.c.id,
+        _DELIVERY.c.message_id,
+        _DELIVERY.c.document_row,
+        _DELIVERY.c.document_id,
+        _DELIVERY.c.sender,
+        _DELIVERY.c.recipient,
+        _DELIVERY.c.to_node,
+        _DELIVERY.c.lane,
+        _DELIVERY.c.attempts,
+        _DELIVERY.c.digest_failures,
+        _ENVELOPE.c.data,
+        _ENVELOPE.c.leaf,
+        _ENVELOPE.c.proof,
+        _ENVELOPE.c.seal_id,
+        _DOCUMENT.c.parts,
+        _DOCUMENT.c.inline,
+    )
+    .select_from(
+        _DELIVERY.join(
+            _ENVELOPE,
+            sa.and_(
+                _ENVELOPE.c.message_id == _DELIVERY.c.message_id,
+                _ENVELOPE.c.rank == _DELIVERY.c.envelope_rank,
+            ),
+        ).join(_DOCUMENT, _DOCUMENT.c.id == _DELIVERY.c.document_row)
+    )
+    .where(among(_DELIVERY.c.id))
+)
+_PARTS_LEAVE = (
+    sa.update(_DELIVERY)
+    .where(_DELIVERY.c.message_id == sa.bindparam("of"), sa.text("state = 'queued'"))
+    .values(state="sending")
+)
 _GIVE_BACK = (
     sa.update(_DELIVERY)
     .where(_DELIVERY.c.message_id == sa.bindparam("of"), sa.text("state = 'sending'"))
@@ -148,22 +174,32 @@ class SqlOutbox:
         """Takes the database."""
         self._database = database
 
-    async def due(self, to_node: str, now: datetime, limit: int) -> Sequence[QueuedDelivery]:
-        """Takes sealed deliveries of one peer that may be offered, urgent lanes first, then oldest.
+    async def due(
+        self, to_node: str, now: datetime, limit: int, held: Collection[int] = ()
+    ) -> Sequence[QueuedDelivery]:
+        """Sealed deliveries of one peer that may be offered, urgent lanes first, then oldest.
 
-        They are SENDING afterwards, so that no other worker takes them. None while the peer is
-        to be left alone, see ``Peers.peer_failed``.
+        None while the peer is to be left alone, see ``Peers.peer_failed``. Writes only when the
+        next attempt of a delivery has come due.
         """
-        return await self._database.awrite(lambda connection: _due(connection, to_node, now, limit))
+        place = {"agency": to_node, "now": now}
+
+        def look(connection: Connection) -> list[QueuedDelivery] | None:
+            return _due(connection, place, limit, held)
+
+        found = await self._database.aread(look)
+        if found is not None:
+            return found
+        await self._database.awrite(lambda connection: connection.execute(_COME_DUE, place))
+        return await self._database.aread(look) or []
+
+    async def parts_leave(self, message_ids: Sequence[MessageId]) -> None:
+        """Makes QUEUED deliveries SENDING: their parts begin to travel."""
+        await self._change(_PARTS_LEAVE, message_ids)
 
     async def give_back(self, message_ids: Sequence[MessageId]) -> None:
         """Makes SENDING deliveries QUEUED again, unanswered: the stream broke."""
-        if message_ids:
-            await self._database.awrite(
-                lambda connection: change_each(
-                    connection, _GIVE_BACK, [{"of": item} for item in message_ids]
-                )
-            )
+        await self._change(_GIVE_BACK, message_ids)
 
     async def give_back_all(self) -> int:
         """Makes every SENDING delivery QUEUED again; called once at start. Returns how many."""
@@ -217,51 +253,64 @@ class SqlOutbox:
             lambda connection: adopt(connection, envelope, receipt, record=record, at=at)
         )
 
+    async def _change(self, change: sa.Update, message_ids: Sequence[MessageId]) -> None:
+        if message_ids:
+            rows = [{"of": item} for item in message_ids]
+            await self._database.awrite(lambda connection: change_each(connection, change, rows))
 
-def _due(connection: Connection, to_node: str, now: datetime, limit: int) -> list[QueuedDelivery]:
-    next_at = connection.execute(_PEER_WAITS, {"agency": to_node}).scalar_one_or_none()
-    if next_at is not None and next_at > now:
+
+def _due(
+    connection: Connection, place: Mapping[str, Any], limit: int, held: Collection[int]
+) -> list[QueuedDelivery] | None:
+    """What may be offered; None when what has come due must be queued first."""
+    standing = select_plain(connection, _STANDING, place)[0]
+    if standing.next_at is not None and standing.next_at > prepared_moment(place["now"]):
         return []
-    place = {"agency": to_node, "now": now}
-    connection.execute(_COME_DUE, place)
+    if standing.come_due:
+        return None
 
     def queued(above: int, count: int) -> Sequence[AnyRow]:
-        return connection.execute(DUE, place | {"above": above, "limit": count}).all()
+        wanted = {**place, "above": above, "limit": count + len(held)}
+        rows = select_plain(connection, DUE, wanted)
+        return [row for row in rows if row.id not in held][:count]
 
     rows = queued(-1, limit)
     if not rows:
         return []
     rows = shared(rows, limit, queued, last=Lane(rows[-1].lane))
-    change_each(connection, _SEND, [{"of": row.id} for row in rows])
-    return queued_deliveries(connection, rows)
+    return deliveries_at(connection, [row.id for row in rows])
 
 
-def queued_deliveries(connection: Connection, rows: Sequence[AnyRow]) -> list[QueuedDelivery]:
-    """Deliveries of rows of ``DELIVERY_WITH_ENVELOPE``, with their seals."""
-    seals = load_seals(connection, {row.seal_id for row in rows})
-    contents: dict[bytes, Content] = {}
-    return [_queued(row, sealed_statement(row, seals), contents) for row in rows]
+def deliveries_at(connection: Connection, places: Sequence[int]) -> list[QueuedDelivery]:
+    """The deliveries of rows, in the order of ``places``, with their envelopes and seals."""
+    rows = {row[0]: row for row in read_among(connection, _DELIVERIES_AT, places)}
+    seals = load_seals(connection, {row.seal_id for row in rows.values()})
+    contents: dict[int, Content] = {}
+    return [_queued(rows[place], seals, contents) for place in places]
 
 
 def _queued(
-    row: AnyRow, envelope: SealedStatement, contents: dict[bytes, Content]
+    row: AnyRow, seals: Mapping[int, SignedSeal], contents: dict[int, Content]
 ) -> QueuedDelivery:
     """A delivery of its row; deliveries of one document share its content in memory."""
-    parts, inline = contents.get(row.parts) or (decode_parts(row.parts), row.inline)
-    contents[row.parts] = parts, inline
+    place, message_id, document_row, document_id, sender, recipient, to_node, *others = row
+    lane, attempts, failures, data, leaf, proof, seal_id, parts, inline = others
+    content = contents.get(document_row)
+    if content is None:
+        content = contents[document_row] = decode_own_parts(parts), inline
     return QueuedDelivery(
-        message_id=MessageId(row.message_id),
-        document_id=DocumentId(row.document_id),
-        sender=row.sender,
-        recipient=row.recipient,
-        to_node=row.to_node,
-        lane=Lane(row.lane),
-        envelope=envelope,
-        parts=parts,
-        inline=inline,
-        expires=row.expires_at,
-        attempts=row.attempts,
-        digest_failures=row.digest_failures,
+        place=place,
+        message_id=message_id,
+        document_id=document_id,
+        sender=sender,
+        recipient=recipient,
+        to_node=to_node,
+        lane=_LANES[lane],
+        envelope=SealedStatement(data, leaf, unpack_proof(proof), seals[seal_id]),
+        parts=content[0],
+        inline=content[1],
+        attempts=attempts,
+        digest_failures=failures,
     )
 
 

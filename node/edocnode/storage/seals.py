@@ -22,7 +22,7 @@ from edocnode.storage.sql import (
     among,
     insert_missing,
     insert_new,
-    select_by,
+    read_among,
     select_plain,
 )
 from edocnode.storage.tables import SealRow, table_of
@@ -64,7 +64,7 @@ def pack_proof(proof: Sequence[bytes]) -> bytes:
 
 def unpack_proof(data: bytes) -> tuple[bytes, ...]:
     """The hashes of a stored proof."""
-    return tuple(data[at : at + _HASH_BYTES] for at in range(0, len(data), _HASH_BYTES))
+    return tuple([data[at : at + _HASH_BYTES] for at in range(0, len(data), _HASH_BYTES)])
 
 
 def store_seals(
@@ -131,7 +131,7 @@ def seal_values(signed: SignedSeal, *, sealed_at: datetime, rank: int, **place: 
 
 def load_seals(connection: Connection, ids: Collection[int]) -> dict[int, SignedSeal]:
     """Seals by row."""
-    rows = select_by(connection, _BY_ID, sorted(set(ids)))
+    rows = read_among(connection, _BY_ID, sorted(set(ids)))
     return {row.id: SignedSeal(row.data, row.signature) for row in rows}
 
 

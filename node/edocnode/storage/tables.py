@@ -91,7 +91,11 @@ class DeliveryRow(NodeTable, table=True):
         Index("ix_delivery_document_id", "document_id"),
         partial_index("ix_delivery_scheduled", "document_row", "id", where="state = 'scheduled'"),
         partial_index("ix_delivery_unsealed", "lane", "to_node", "id", where="state = 'unsealed'"),
-        partial_index("ix_delivery_queued", "to_node", "lane", "id", where="state = 'queued'"),
+        partial_index(  # all that choosing what to offer needs; SQLite wants the state in it too
+            "ix_delivery_queued",
+            *("to_node", "lane", "id", "expires_at", "state"),
+            where="state = 'queued'",
+        ),
         partial_index("ix_delivery_waiting", "to_node", "next_at", where="state = 'waiting'"),
         partial_index("ix_delivery_sending", "id", where="state = 'sending'"),
         partial_index("ix_delivery_expiry", "expires_at", where="state IN ('queued', 'waiting')"),

@@ -1,6 +1,6 @@
 """Reads the answers of a peer: what is sealed is verified before it means anything.
 
-Runs in a thread: verifying is work for the processor. An answer that does not hold is no answer:
+Many are read in a thread: verifying is work for the processor. What does not hold is no answer:
 the delivery is tried again and the fault is told by name.
 """
 
@@ -82,8 +82,8 @@ class AnswerReader:
                 agency=item.to_node,
             )
         adopted = None if envelope is item.envelope else envelope
-        digest = sha256(envelope.statement).hexdigest()
-        return on_receipt(item, digest, statement, receipt, adopted=adopted)
+        digest = item.digest if adopted is None else sha256(adopted.statement).digest()
+        return on_receipt(item, digest.hex(), statement, receipt, adopted=adopted)
 
     def _check_stored(
         self, item: QueuedDelivery, stored: SealedStatement, seals: dict[bytes, VerifiedSeal]

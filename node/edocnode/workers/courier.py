@@ -1,16 +1,16 @@
 """A courier: carries what waits for one peer over one stream, and records the answers.
 
-Nothing is forgotten when the stream breaks: what was not answered goes back to the queue and is
-offered again under the same id. A receipt counts only after its seal was verified and it is
-committed here.
+What it has taken it knows alone: in the queue a delivery stays ``queued`` until its answer is
+recorded, or its large parts begin to travel (``sending``). So nothing is forgotten when the stream
+breaks: what was not answered is offered again under the same id. A receipt counts only after its
+seal was verified and it is committed here.
 """
 
 import asyncio
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from hashlib import sha256
 from operator import attrgetter
 
 import structlog
@@ -45,6 +45,7 @@ from edocnode.workers.sessions import Sessions
 IDLE = timedelta(seconds=20)  # an unused stream is closed after it
 ANSWER_WAIT = timedelta(seconds=60)  # without any answer the peer counts as gone
 PUT_OFF = timedelta(seconds=5)  # a large document for whose parts there is no place yet
+FEW = 4  # answers that are verified at once: a thread costs more than it gives the others
 
 log = structlog.get_logger(__name__)
 
@@ -77,6 +78,7 @@ class Courier:
         self._jitter = parts.jitter
         self._wake = asyncio.Event()
         self._wake.set()
+        self._may_be_due = True  # the queue had more, or somebody says so
         self._leaving = False
         # All by digest of the envelope: what an answer names even when it cannot read the rest.
         self._held: dict[bytes, QueuedDelivery] = {}  # taken from the queue, not yet recorded
@@ -91,7 +93,12 @@ class Courier:
 
     def wake(self) -> None:
         """Something may be due."""
+        self._may_be_due = True
         self._wake.set()
+
+    def held(self) -> Iterator[int]:
+        """Places of the deliveries that were taken and whose outcome is not recorded."""
+        return (item.place for item in self._held.values())
 
     def leave(self) -> None:
         """Asks to end now if nothing is under way: others wait for a place."""
@@ -102,8 +109,8 @@ class Courier:
         """Carries until the queue has been empty for a while.
 
         Raises:
-            EdocError: The peer cannot be reached or ended the stream; everything unanswered is
-                queued again.
+            EdocError: The peer cannot be reached or ended the stream; everything unanswered will
+                be offered again.
         """
         waiting = await self._take()
         if not waiting:
@@ -121,9 +128,11 @@ class Courier:
         finally:
             if stream is not None:
                 await stream.close()
-            unanswered = [item.message_id for item in self._held.values()]
-            giving = when_there_is_room("queue", lambda: self._outbox.give_back(unanswered))
-            await asyncio.shield(giving)
+                await asyncio.shield(when_there_is_room("queue", self._give_back))
+
+    async def _give_back(self) -> None:
+        """Ends ``sending`` of what is unanswered, after all that is being recorded."""
+        await self._outbox.give_back([item.message_id for item in self._held.values()])
 
     async def _connect(self) -> DeliveryStream:
         link = self._links.link(self._agency)
@@ -138,24 +147,18 @@ class Courier:
     async def _take(self) -> list[bytes]:
         """Takes what is due, as far as the window has room."""
         limit = min(BATCH_PARCELS, self._window.room(len(self._open), self._open_bytes))
-        if limit <= len(self._open) // 4:  # a fifth of the window is worth a look at the queue
+        # A fifth of the window is worth a look at the queue.
+        if not self._may_be_due or limit <= len(self._open) // 4:
             return []
-        taking = asyncio.ensure_future(self._take_due(limit))
-        try:
-            return await asyncio.shield(taking)
-        except asyncio.CancelledError:
-            await taking  # what was taken must be known, or nobody would give it back
-            raise
-
-    async def _take_due(self, limit: int) -> list[bytes]:
-        taken = {
-            sha256(item.envelope.statement).digest(): item
-            for item in await self._outbox.due(self._agency, self._clock(), limit)
-        }
-        self._held.update(taken)
-        if taken:
-            self._window.weighed(sum(map(parcel_bytes, taken.values())) / len(taken))
-        return list(taken)
+        self._may_be_due = False
+        held = frozenset(self.held())
+        due = await self._outbox.due(self._agency, self._clock(), limit, held)
+        if len(due) == limit:
+            self._may_be_due = True
+        if due:
+            self._window.weighed(sum(map(parcel_bytes, due)) / len(due))
+        self._held.update((item.digest, item) for item in due)
+        return [item.digest for item in due]
 
     async def _carry(self, stream: DeliveryStream, waiting: list[bytes]) -> None:
         while True:
@@ -194,22 +197,22 @@ class Courier:
     async def _send(self, stream: DeliveryStream, digests: Sequence[bytes]) -> None:
         now = [item for item in digests if self._one_ahead.may_go(item, self._held[item])]
         for batch in batches([self._held[digest] for digest in now]):
-            parcels, damaged = await asyncio.to_thread(self._pack, batch)
-            await self._set_aside(damaged)
-            if not parcels:
+            packed, damaged = await self._pack(batch)
+            if damaged:
+                await self._set_aside(damaged)
+            if not packed:
                 continue
-            self._note_offered(parcels)
-            await stream.send(parcels)
+            self._note_offered([item for item, _ in packed])
+            await stream.send([parcel for _, parcel in packed])
 
-    def _note_offered(self, parcels: Sequence[Parcel]) -> None:
+    def _note_offered(self, items: Sequence[QueuedDelivery]) -> None:
         now = asyncio.get_running_loop().time()
         if not self._open:
             self._answered = now
-        mark = self._window.offered(len(self._open) + len(parcels), at=now)
-        for parcel in parcels:
-            digest = sha256(parcel.envelope.statement).digest()
-            size = parcel_bytes(self._held[digest])
-            self._open[digest] = mark, size
+        mark = self._window.offered(len(self._open) + len(items), at=now)
+        for item in items:
+            size = parcel_bytes(item)
+            self._open[item.digest] = mark, size
             self._open_bytes += size
 
     def _note_answered(self, answers: Sequence[Answer]) -> list[tuple[QueuedDelivery, Answer]]:
@@ -227,27 +230,28 @@ class Courier:
             self._window.answered(newest, len(marks), at=self._answered)
         return pairs
 
-    def _pack(
+    async def _pack(
         self, batch: Sequence[QueuedDelivery]
-    ) -> tuple[list[Parcel], list[tuple[QueuedDelivery, StorageDamagedError]]]:
+    ) -> tuple[list[tuple[QueuedDelivery, Parcel]], list[tuple[QueuedDelivery, EdocError]]]:
         """The parcels of a batch, and what cannot be sent because its parts are damaged here."""
-        parcels, damaged = [], []
+        packed: list[tuple[QueuedDelivery, Parcel]] = []
+        damaged: list[tuple[QueuedDelivery, EdocError]] = []
         for item in batch:
             offer = is_offer(item)
             try:
-                parts = b"" if offer else self._shelf.joined(item)
+                parts = b"" if offer else await self._shelf.joined(item)
             except StorageDamagedError as error:
                 damaged.append((item, error))
                 continue
-            parcels.append(Parcel(envelope=item.envelope, parts=parts, offer=offer))
-        return parcels, damaged
+            packed.append((item, Parcel(envelope=item.envelope, parts=parts, offer=offer)))
+        return packed, damaged
 
     async def _set_aside(self, damaged: Sequence[tuple[QueuedDelivery, EdocError]]) -> None:
         """Records what became of deliveries that this side could not carry."""
         outcomes = [self._not_moved(item, error) for item, error in damaged]
         await self._outbox.record(outcomes, self._clock())
         for item, _ in damaged:
-            self._let_go(_digest(item), delivered=False)
+            self._let_go(item.digest, delivered=False)
 
     async def _read(self, stream: DeliveryStream, tasks: asyncio.TaskGroup) -> None:
         async for answers in stream.answers():
@@ -265,7 +269,10 @@ class Courier:
     async def _record(self, pairs: Sequence[tuple[QueuedDelivery, Answer]]) -> None:
         if not pairs:
             return
-        outcomes = await asyncio.to_thread(self._reader.read, pairs)
+        if len(pairs) <= FEW:
+            outcomes = self._reader.read(pairs)
+        else:
+            outcomes = await asyncio.to_thread(self._reader.read, pairs)
         await self._outbox.record(outcomes, self._clock())
         delivered = {
             outcome.message_id for outcome in outcomes if outcome.state is DeliveryState.DELIVERED
@@ -302,6 +309,7 @@ class Courier:
         digest = need.envelope_digest
         try:
             async with self._transfers[item.lane]:
+                await self._outbox.parts_leave([item.message_id])
                 for part in need.parts:
                     await self._move_part(item, part.index, part.offset)
             self._again.append(digest)
@@ -330,10 +338,6 @@ class Courier:
         return on_try_later(
             item, error.reason, error.message, after=None, now=self._clock(), jitter=jitter
         )
-
-
-def _digest(item: QueuedDelivery) -> bytes:
-    return sha256(item.envelope.statement).digest()
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

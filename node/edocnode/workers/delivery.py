@@ -1,8 +1,9 @@
 """The dispatcher: one courier for each peer that something waits for.
 
 A courier lives while there is work and a little longer. The queue in the database is the truth:
-whatever a courier holds when it ends goes back there. A peer that does not answer costs the
-others nothing; its backoff is kept in the database and ends with its next hello.
+whatever a courier holds when it ends is still there. A peer never has two couriers, nor two
+processes: what one has taken is known to no other. A peer that does not answer costs the others
+nothing; its backoff is kept in the database and ends with its next hello.
 """
 
 import asyncio
@@ -57,6 +58,11 @@ class Dispatcher:
         self._stopping = False
         self._begun = False  # what an earlier run was sending is queued again
         self._failed: asyncio.Future[None] | None = None
+
+    def held(self) -> frozenset[int]:
+        """Places of the deliveries that couriers have taken and await answers of."""
+        running = [courier for courier, _ in self._couriers.values()]
+        return frozenset(place for courier in running for place in courier.held())
 
     def on_sealed(self, commit: SealCommit) -> None:
         """Wakes the couriers of freshly sealed envelopes."""
@@ -138,7 +144,7 @@ class Dispatcher:
                 self._failed.result()
 
     async def stop(self) -> None:
-        """Ends all couriers; what they held is queued again."""
+        """Ends all couriers; what they held stays in the queue."""
         self._stopping = True
         couriers, self._couriers = list(self._couriers.values()), {}
         for _, task in couriers:

@@ -5,9 +5,8 @@ that comes late still makes a delivery delivered.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime, timedelta
-from hashlib import sha256
 
 import structlog
 
@@ -47,6 +46,7 @@ class Expirer:
         Args:
             chance: So many random bytes.
         """
+        self._held: Callable[[], Collection[int]] = frozenset
         self._chance = chance
         self._agency = agency
         self._store = store
@@ -56,6 +56,10 @@ class Expirer:
         self._wake_sealer = wake_sealer
         self._clock = clock
         self._back: set[str] = set()  # peers that answered again and may be asked now
+
+    def leaves_out(self, held: Callable[[], Collection[int]]) -> None:
+        """Says which deliveries couriers hold, by their places: answers may be on their way."""
+        self._held = held
 
     def peer_met(self, agency: str) -> None:
         """A peer answered or said hello."""
@@ -74,7 +78,7 @@ class Expirer:
     async def look(self) -> None:
         """Gives up what has ended, and asks about what was given up unasked."""
         waits = asyncio.Semaphore(ASKED_AT_ONCE)
-        while found := await self._store.ending(self._clock(), INQUIRIES):
+        while found := await self._store.ending(self._clock(), INQUIRIES, self._held()):
             by_node: dict[str, list[QueuedDelivery]] = {}
             for item in found:
                 by_node.setdefault(item.to_node, []).append(item)
@@ -125,7 +129,7 @@ class Expirer:
             Those it does not hold; how many it holds under a receipt; why it could not be asked.
             Those it holds and has not sealed yet are in neither.
         """
-        by_digest = {sha256(item.envelope.statement).digest(): item for item in items}
+        by_digest = {item.digest: item for item in items}
         try:
             answers = await self._links.link(agency).inquire([inquiry_about(i) for i in items])
         except StorageFailedError:

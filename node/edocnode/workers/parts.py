@@ -24,15 +24,15 @@ class PartShelf:
         self._blobs = blobs
         self._on_damage = on_damage
 
-    def joined(self, delivery: QueuedDelivery) -> bytes:
+    async def joined(self, delivery: QueuedDelivery) -> bytes:
         """All parts, joined in order; for documents that ride with their envelope.
 
         Raises:
             StorageDamagedError: A part is missing or not what was stored.
         """
-        if all(part.size <= INLINE_PART_BYTES for part in delivery.parts):
+        if len(delivery.inline) == delivery.content_bytes:
             return delivery.inline
-        return b"".join(self._whole(delivery, part) for part in delivery.parts)
+        return await asyncio.to_thread(self._joined, delivery)
 
     def source(self, delivery: QueuedDelivery, index: int) -> "ShelfSource":
         """One part as a source of chunks.
@@ -51,6 +51,9 @@ class PartShelf:
     def stored(self, part: StoredPart) -> "ShelfSource":
         """A stored part as a source of chunks."""
         return ShelfSource(part.part, part.inline, self._blobs, self._on_damage)
+
+    def _joined(self, delivery: QueuedDelivery) -> bytes:
+        return b"".join(self._whole(delivery, part) for part in delivery.parts)
 
     def _whole(self, delivery: QueuedDelivery, part: Part) -> bytes:
         if part.size <= INLINE_PART_BYTES:

@@ -239,7 +239,7 @@ def _check_inclusion_form(
 
 
 def _has_proof_form(hashes: Iterable[bytes], length: int) -> bool:
-    return length <= MAX_PROOF_HASHES and all(len(item) == HASH_BYTES for item in hashes)
+    return length <= MAX_PROOF_HASHES and set(map(len, hashes)) <= {HASH_BYTES}
 
 
 def _not_grown(first: int, second: int) -> JournalBrokenError:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -12,23 +13,33 @@ from edocnet.exchange.v1 import exchange_service_pb2 as messages
 from edocnet.office.v1 import office_service_pb2 as offices
 from edocnode.domain import places
 from edocnode.domain.model import Lane
-from edocnode.rpc.messages import hello_to_message
+from edocnode.rpc.messages import answers_to_messages, batch_from_message, hello_to_message
 from edocnode.storage.expiring import SqlExpiry
 from edocnode.storage.outbox import SqlOutbox
 from edocnode.storage.peers import SqlPeers
-from edocnode.workers import courier, delivery
+from edocnode.workers import courier, delivery, expiring
 from tests.integration.exchange.conftest import make_nation
 from tests.support.bad_peer import BadRecipient
+from tests.support.nation import Agency, Nation
 from tests.support.nodes import TestNode, free_port, make_node, make_pair, running, until, utc_now
 
 SMALL_BLOB = bytes(100_000)  # rides with its envelope and lies in the blob folder
 
 
 class SilentRecipient(BadRecipient):
-    """Takes everything and answers nothing; ends its streams when told to."""
+    """Takes everything and answers nothing; ends its streams when told to.
+
+    Attributes:
+        seen: Digests of the envelopes that came, by stream.
+        needs: Asks for all parts, and gives no answer to what is offered again.
+    """
 
     ends = False
-    asked = 0  # how many streams brought documents
+    needs = False
+
+    def __init__(self, nation: Nation, agency: Agency, port: int) -> None:
+        super().__init__(nation, agency, port)
+        self.seen: list[list[bytes]] = []
 
     async def Deliver(  # noqa: N802
         self, request_iterator: AsyncIterator[messages.DeliverRequest], context: object
@@ -36,9 +47,15 @@ class SilentRecipient(BadRecipient):
         """Says hello and no more."""
         async for request in request_iterator:
             if request.WhichOneof("kind") == "hello":
+                self.seen.append([])
                 yield messages.DeliverResponse(hello=hello_to_message(self.peer.hello()))
                 continue
-            self.asked += 1
+            for parcel in batch_from_message(request.batch):
+                digest = sha256(parcel.envelope.statement).digest()
+                if self.needs and digest not in self.seen[-1]:
+                    for answers in answers_to_messages(self._needs(parcel)):
+                        yield messages.DeliverResponse(answers=answers)
+                self.seen[-1].append(digest)
             if self.ends:
                 return
 
@@ -115,13 +132,15 @@ async def test_what_a_courier_held_is_queued_again_once_a_full_disk_has_room(
     silent: tuple[TestNode, SilentRecipient], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     node, recipient = silent
+    recipient.needs = True
 
     async def full(*_: object, **__: object) -> None:
         raise DiskFullError
 
     async with recipient.serve(), running(node):
-        sent = await node.send(b"x", to=["H29"])
+        sent = await node.send(bytes(400_000), to=["H29"])
         await until(lambda: node.state(sent.message_id) == "sending")
+        await until(lambda: recipient.seen[-1:] and len(recipient.seen[-1]) == 2)
         with monkeypatch.context() as disk:
             for store, method in (
                 (SqlOutbox, "give_back"),
@@ -130,12 +149,45 @@ async def test_what_a_courier_held_is_queued_again_once_a_full_disk_has_room(
             ):
                 disk.setattr(store, method, full)
             recipient.ends = True
-            await node.send(b"y", to=["H29"])
+            await node.send(b"y" * 400_000, to=["H29"])
             await asyncio.sleep(1)
             assert node.state(sent.message_id) == "sending"
         await until(lambda: node.state(sent.message_id) == "queued")
         assert node.running is not None
         assert not node.running.done()
+
+
+async def test_what_was_offered_is_offered_once_in_a_stream_and_again_in_the_next(
+    silent: tuple[TestNode, SilentRecipient],
+) -> None:
+    node, recipient = silent
+    async with recipient.serve(), running(node):
+        for number in range(3):
+            sent = await node.send(b"%d" % number, to=["H29"])
+            await until(lambda: recipient.seen and len(recipient.seen[0]) == number + 1)  # noqa: B023
+            assert node.state(sent.message_id) == "queued"
+        await asyncio.sleep(2.5)  # the queue is looked at each second
+        assert len(recipient.seen) == 1
+        assert len(set(recipient.seen[0])) == len(recipient.seen[0]) == 3
+        recipient.ends = True
+        await node.send(b"3", to=["H29"])
+        await until(lambda: len(recipient.seen) > 1 and len(set(recipient.seen[-1])) == 4)
+
+
+async def test_what_is_under_way_when_its_envelope_ends_is_given_up_only_after_the_stream(
+    silent: tuple[TestNode, SilentRecipient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(expiring, "EVERY", timedelta(seconds=0.2))
+    node, recipient = silent
+    async with recipient.serve(), running(node):
+        sent = await node.send(b"x", to=["H29"])
+        await until(lambda: recipient.seen and recipient.seen[0])
+        node.write("UPDATE delivery SET expires_at = 1")
+        await asyncio.sleep(1)
+        assert node.state(sent.message_id) == "queued"
+        recipient.ends = True
+        await node.send(b"y", to=["H29"])
+        await until(lambda: node.state(sent.message_id) == "expired")
 
 
 async def test_large_documents_for_which_there_is_no_place_come_later(
@@ -194,7 +246,9 @@ async def test_a_peer_that_takes_its_time_keeps_no_other_waiting(
     slow = SilentRecipient(nation, nation.agencies["H29"], ports["H29"])
     async with slow.serve(), running(first, second):
         kept = await first.send(b"to the slow one", to=["H29"])
-        await until(lambda: slow.asked)
+        await until(lambda: slow.seen and slow.seen[0])
         await first.delivered(await first.send(b"to another", to=["H30"], urgency=urgency))
         await until(lambda: first.state(kept.message_id) in ("queued", "sending"))
-        await until(lambda: slow.asked > 1)  # the slow one comes again after the others
+        await until(
+            lambda: [seen for seen in slow.seen[1:] if seen]
+        )  # the slow one comes again after the others

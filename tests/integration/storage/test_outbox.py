@@ -13,6 +13,7 @@ from edoccore.errors import RequestConflictError
 from edoccore.signing.statements import Result, Urgency
 from edockit.database import Database
 from edocnode.domain.model import DeliveryOutcome, DeliveryState, Lane, QueuedDelivery
+from edocnode.storage.listing import encode_parts
 from edocnode.storage.outbox import COUNTED
 from edocnode.storage.store import NodeStore
 from tests.integration.storage.offices import LATER, NOW, Office, given_up, submission
@@ -39,6 +40,10 @@ async def state_of(store: NodeStore, made: Any) -> DeliveryState:
     return (await store.submit(made)).deliveries[0][2]
 
 
+def places(items: Sequence[QueuedDelivery]) -> set[int]:
+    return {item.place for item in items}
+
+
 def outcome(item: QueuedDelivery, state: DeliveryState, **more: Any) -> DeliveryOutcome:
     return DeliveryOutcome(
         message_id=item.message_id,
@@ -62,8 +67,11 @@ async def test_a_document_goes_from_submission_to_receipt(
     assert queued[0].envelope.statement == commit.envelopes[0].data
     assert queued[0].envelope.proof == commit.envelopes[0].proof
     assert queued[0].envelope.seal == commit.seal
-    assert (queued[0].inline, queued[0].parts) == (made.inline, made.parts)
-    assert (queued[0].expires, queued[0].lane) == (LATER, Lane.NORMAL)
+    assert (queued[0].inline, encode_parts(queued[0].parts)) == (
+        made.inline,
+        encode_parts(made.parts),
+    )
+    assert queued[0].lane is Lane.NORMAL
     await store.record(peer.delivered(queued), NOW)
     assert await state_of(store, made) is DeliveryState.DELIVERED
 
@@ -133,32 +141,80 @@ async def test_normal_documents_are_sealed_and_offered_while_urgent_ones_never_e
         await store.commit_seal(office.seal(waiting))
     offered = await store.due("G01", NOW, 16)
     assert [item.lane for item in offered] == [Lane.HOA_TOC] * 14 + [Lane.NORMAL] * 2
-    rest = await store.due("G01", NOW, 100)
+    rest = await store.due("G01", NOW, 100, places(offered))
     assert len(offered) + len(rest) == len(made)
 
 
-async def test_what_is_being_sent_is_not_taken_twice_and_can_be_given_back(
+async def test_what_a_courier_holds_is_left_out_and_asking_changes_nothing(
+    store: NodeStore, office: Office, database: Database
+) -> None:
+    made = [submission(urgency=urgency) for urgency in [Urgency.NORMAL, Urgency.KHAN] * 20]
+    queued = await queued_at(store, office, *made)
+    before = rows(database, "SELECT * FROM delivery ORDER BY id")
+    assert await store.due("G01", NOW, 1000) == queued
+    held: list[QueuedDelivery] = []
+    while found := await store.due("G01", NOW, 7, places(held)):
+        assert len(found) == min(7, len(queued) - len(held))
+        held += found
+    assert held[:20] != queued[:20]  # the lower lane had its share
+    assert sorted(places(held)) == sorted(places(queued))
+    assert rows(database, "SELECT * FROM delivery ORDER BY id") == before
+
+
+async def test_lanes_and_share_are_the_same_whatever_is_held(
     store: NodeStore, office: Office
 ) -> None:
-    queued = await queued_at(store, office, submission(), submission(), submission())
-    assert await store.due("G01", NOW, 10) == []
-    await store.give_back([queued[1].message_id])
+    made = [submission(urgency=Urgency.KHAN) for _ in range(40)]
+    made += [submission(urgency=Urgency.NORMAL) for _ in range(10)]
+    queued = await queued_at(store, office, *made)
+    urgent, normal = queued[:40], queued[40:]
+    found = await store.due("G01", NOW, 16, places(urgent[:9] + normal[:3]))
+    assert found == [*urgent[9:23], *normal[3:5]]
+
+
+async def test_a_delivery_whose_parts_leave_is_sending_until_given_back(
+    store: NodeStore, office: Office
+) -> None:
+    made = [submission(), submission(), submission()]
+    queued = await queued_at(store, office, *made)
+    await store.parts_leave([queued[0].message_id, queued[1].message_id])
+    assert [await state_of(store, each) for each in made] == ["sending", "sending", "queued"]
+    assert await store.due("G01", NOW, 10) == queued[2:]
+    await store.give_back([queued[1].message_id, queued[2].message_id])
     again = await store.due("G01", NOW, 10)
-    assert [item.message_id for item in again] == [queued[1].message_id]
+    assert again == queued[1:]
     assert again[0].attempts == 0  # nobody answered
-    assert await store.give_back_all() == 3
-    assert len(await store.due("G01", NOW, 10)) == 3
-    assert await store.give_back_all() == 3
+    assert await store.give_back_all() == 1
+    assert await store.due("G01", NOW, 10) == queued
+    assert await store.give_back_all() == 0
 
 
-async def test_two_workers_never_take_the_same_delivery(store: NodeStore, office: Office) -> None:
-    await office.open()
-    for _ in range(40):
-        await store.submit(submission())
-    await office.seal_all()
-    taken = await asyncio.gather(*(store.due("G01", NOW, 7) for _ in range(8)))
-    ids = [item.message_id for batch in taken for item in batch]
-    assert len(ids) == len(set(ids)) == 40
+async def test_parts_of_what_has_ended_or_waits_make_nothing_sending(
+    store: NodeStore, office: Office, peer: Office
+) -> None:
+    made = [submission(), submission(), submission()]
+    queued = await queued_at(store, office, *made)
+    await store.record(peer.delivered(queued[:1]), NOW)
+    await store.record(
+        [
+            outcome(queued[1], DeliveryState.HELD, reason="SEAL_INVALID"),
+            outcome(queued[2], DeliveryState.QUEUED, next_at=LATER),
+        ],
+        NOW,
+    )
+    await store.parts_leave([item.message_id for item in queued])
+    assert [await state_of(store, each) for each in made] == ["delivered", "held", "queued"]
+
+
+async def test_a_delivery_that_is_queued_again_while_it_is_held_is_offered_once_it_is_let_go(
+    store: NodeStore, office: Office, peer: Office, database: Database
+) -> None:
+    [item] = await queued_at(store, office, submission())
+    await store.record(peer.delivered([item]), NOW)
+    # The peer was restored and lost it, before the courier let it go.
+    assert await store.requeue_lost("G01", kept=None, epoch=peer.start(LATER)) == 1
+    assert await store.due("G01", NOW, 10, places([item])) == []
+    assert await store.due("G01", NOW, 10) == [item]
 
 
 async def test_a_delivery_told_to_come_later_waits_for_its_moment(
@@ -179,6 +235,18 @@ async def test_a_delivery_told_to_come_later_waits_for_its_moment(
     assert (queue.to_node, queue.waiting, queue.due_at) == ("G01", 1, NOW + 5 * SECOND)
     [again] = await store.due("G01", NOW + 5 * SECOND, 10)
     assert (again.attempts, again.digest_failures) == (1, 1)
+
+
+async def test_urgent_delivery_that_has_come_due_goes_before_what_was_queued(
+    store: NodeStore, office: Office
+) -> None:
+    made = [submission(urgency=Urgency.NORMAL), submission(urgency=Urgency.HOA_TOC)]
+    urgent, normal = await queued_at(store, office, *made)
+    later = outcome(urgent, DeliveryState.QUEUED, reason="DISK_FULL", next_at=NOW + SECOND)
+    await store.record([later], NOW)
+    assert await store.due("G01", NOW, 10) == [normal]
+    due = await store.due("G01", NOW + SECOND, 10)
+    assert [item.place for item in due] == [urgent.place, normal.place]
 
 
 async def test_a_queue_waits_for_its_peer_and_goes_on_with_its_hello(
@@ -243,8 +311,8 @@ async def test_a_delivery_nobody_answered_expires_and_a_later_receipt_wins(
 ) -> None:
     made = submission(expires=NOW + 10 * SECOND)
     queued = await queued_at(store, office, made, submission())
-    await store.give_back_all()
     assert await given_up(store, NOW + 9 * SECOND) == 0
+    assert await store.ending(NOW + 10 * SECOND, 10, places(queued)) == []  # may be answered yet
     assert await given_up(store, NOW + 10 * SECOND) == 1
     assert await given_up(store, NOW + 10 * SECOND) == 0
     assert await state_of(store, made) is DeliveryState.EXPIRED

@@ -121,6 +121,7 @@ def queued_elsewhere(made: Submission) -> list[QueuedDelivery]:
     """A document as another copy of this node had it in its queue."""
     return [
         QueuedDelivery(
+            place=1,
             message_id=made.deliveries[0].message_id,
             document_id=made.document_id,
             sender="H29",
@@ -130,7 +131,6 @@ def queued_elsewhere(made: Submission) -> list[QueuedDelivery]:
             envelope=Office("H29").envelope(made),
             parts=made.parts,
             inline=made.inline,
-            expires=made.expires,
             attempts=0,
             digest_failures=0,
         )

@@ -17,7 +17,7 @@ from edoccore.errors import EpochSupersededError
 from edockit.database import Database
 from edocnode.domain.model import KeepKind
 from edocnode.storage.store import NodeStore, open_store
-from tests.integration.storage.offices import NOW, Office, submission
+from tests.integration.storage.offices import Office, submission
 from tests.integration.storage.test_inbox import incoming, variant
 
 ROUNDS = int(os.environ.get("EDOC_TEST_ROUNDS", "10"))
@@ -77,23 +77,6 @@ async def test_rivals_racing_in_both_orders_end_as_one_accepted_and_one_rejected
     assert {row.result: row.count for row in results} == {"received": ROUNDS, "rejected": ROUNDS}
     assert len(rows(database, "SELECT 1 FROM inbox")) == ROUNDS
     assert len(rows(database, "SELECT 1 FROM receipt_given")) == 2 * ROUNDS
-
-
-async def test_workers_share_a_queue_without_sending_twice(
-    workers: tuple[NodeStore, NodeStore],
-) -> None:
-    office = Office("H29", workers[0])
-    await office.open()
-    for _ in range(100):
-        await workers[0].submit(submission())
-    await office.seal_all()
-    taken: list[bytes] = []
-    while True:
-        batches = await asyncio.gather(*(store.due("G01", NOW, 9) for store in workers * 2))
-        if not any(batches):
-            break
-        taken += [item.message_id for batch in batches for item in batch]
-    assert len(taken) == len(set(taken)) == 100
 
 
 async def test_of_two_sealers_only_the_newer_one_ever_commits(

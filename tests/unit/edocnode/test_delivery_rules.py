@@ -1,6 +1,5 @@
 """The sender's rules: batches, backoff, quarantine."""
 
-from datetime import timedelta
 from hashlib import sha256
 
 import pytest
@@ -32,6 +31,7 @@ def queued(size: int = 4096, *, digest_failures: int = 0, attempts: int = 0) -> 
         index=0, name="record.json", media_type="a/b", size=size, sha256=sha256(b"").hexdigest()
     )
     return QueuedDelivery(
+        place=1,
         message_id=MessageId(uuid_bytes(new_uuid7(NOW))),
         document_id=DocumentId(uuid_bytes(new_uuid7(NOW))),
         sender="H29",
@@ -41,7 +41,6 @@ def queued(size: int = 4096, *, digest_failures: int = 0, attempts: int = 0) -> 
         envelope=SealedStatement(b"e" * 900, 0, (), SignedSeal(b"s" * 900, b"")),
         parts=(part,),
         inline=b"",
-        expires=NOW + timedelta(days=1),
         attempts=attempts,
         digest_failures=digest_failures,
     )

@@ -1,7 +1,7 @@
 """The dispatcher takes nothing from the queue before what an earlier run held is back in it."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any, cast
 
@@ -19,10 +19,12 @@ class WatchedStore(NodeStore):
         super().__init__(database)
         self.asked: list[str] = []
 
-    async def due(self, to_node: str, now: datetime, limit: int) -> Sequence[QueuedDelivery]:
-        """Takes what is due."""
+    async def due(
+        self, to_node: str, now: datetime, limit: int, held: Collection[int] = ()
+    ) -> Sequence[QueuedDelivery]:
+        """Finds what is due."""
         self.asked.append("due")
-        return await super().due(to_node, now, limit)
+        return await super().due(to_node, now, limit, held)
 
     async def give_back_all(self) -> int:
         """Queues again what was being sent."""

@@ -1,6 +1,5 @@
 """Of the deliveries of one document to one node one goes ahead with the large parts."""
 
-from datetime import UTC, datetime
 from hashlib import sha256
 
 from edoccore.signing.seal import SealedStatement, SignedSeal
@@ -24,6 +23,7 @@ def delivery(document: str = "a", size: int = INLINE_PARCEL_BYTES) -> QueuedDeli
         for index, digest in enumerate(digests)
     )
     return QueuedDelivery(
+        place=1,
         message_id=MessageId(bytes(16)),
         document_id=DocumentId(sha256(document.encode()).digest()[:16]),
         sender="H29",
@@ -33,7 +33,6 @@ def delivery(document: str = "a", size: int = INLINE_PARCEL_BYTES) -> QueuedDeli
         envelope=SealedStatement(b"", 0, (), SignedSeal(b"", b"")),
         parts=parts,
         inline=b"",
-        expires=datetime(2027, 1, 1, tzinfo=UTC),
         attempts=0,
         digest_failures=0,
     )

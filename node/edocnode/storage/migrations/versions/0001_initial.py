@@ -100,7 +100,8 @@ def _create_delivery() -> None:
         ["to_node", "id"],
         "state = 'expired' AND reason = 'PEER_UNREACHABLE'",
     )
-    _partial("ix_delivery_queued", "delivery", ["to_node", "lane", "id"], "state = 'queued'")
+    queued = ["to_node", "lane", "id", "expires_at", "state"]
+    _partial("ix_delivery_queued", "delivery", queued, "state = 'queued'")
     _partial("ix_delivery_scheduled", "delivery", ["document_row", "id"], "state = 'scheduled'")
     _partial("ix_delivery_sending", "delivery", ["id"], "state = 'sending'")
     _partial("ix_delivery_unsealed", "delivery", ["lane", "to_node", "id"], "state = 'unsealed'")
