@@ -22,6 +22,8 @@ from edockit.postgres import copy_rows
 ROWS_AT_ONCE = 100  # in one statement that returns ids
 COPY_FROM = 4  # rows that are worth two round trips to PostgreSQL instead of one
 CHUNK = 500  # values of one IN list; SQLite before 3.32 refuses more than 999 in a statement
+_KEY = "of"  # parameter of a change that names the row
+_TOGETHER = 900  # values of the rows of one insert
 _AMONG = (1, 8, 40, 200, CHUNK)  # lengths of prepared IN lists
 # Parameters by name, as changes have them.
 _NAMED = SQLiteDialect_pysqlite(paramstyle="named")
@@ -153,8 +155,12 @@ def change_each(
     if not rows:
         return 0
     dialect = connection.dialect.name
-    if len(rows) == 1 or dialect != "postgresql":
+    if len(rows) == 1:
         return _run(connection, _prepare_statement(statement, dialect), rows)
+    if dialect == "sqlite":
+        prepared = _prepare_statement(statement, dialect)
+        alike = _differ_in_key_alone(rows) and f"= :{_KEY}" in prepared.text
+        return (_change_together if alike else _run)(connection, prepared, rows)
     prepared = _prepare_joined(statement)
     values = prepared.values(rows)
     lists = {name: [row[name] for row in values] for name in rows[0]}
@@ -166,10 +172,8 @@ def read_among(
 ) -> Iterator[AnyRow]:
     """Runs a select with ``among`` in pieces, as ``select_plain`` does."""
     for piece in chunks(values):
-        size = next(size for size in _AMONG if size >= len(piece))
-        filled = [*piece, *[piece[-1]] * (size - len(piece))]  # few texts, whatever the number
-        named = {f"values_{number}": value for number, value in enumerate(filled, 1)}
-        text = _among_text(statement, connection.dialect.name, size)
+        named = _padded(piece, "values")
+        text = _among_text(statement, connection.dialect.name, len(named))
         yield from connection.exec_driver_sql(text, named).all()
 
 
@@ -267,7 +271,62 @@ def _insert(connection: Connection, table: sa.Table, kind: str, rows: Sequence[R
     if not rows:
         return 0
     prepared = _prepare(table, connection.dialect.name, kind, tuple(rows[0]))
+    if connection.dialect.name == "sqlite":
+        return _run_together(connection, prepared, rows)
     return _run(connection, prepared, rows)
+
+
+def _run_together(connection: Connection, insert: _Insert, rows: Sequence[Row]) -> int:
+    """Adds many rows with each statement.
+
+    SQLite lets other threads in at each statement, and under load getting the lock of Python back
+    costs more than adding a row.
+    """
+    together = _TOGETHER // len(insert.columns)
+    values = insert.values(rows)
+    added = 0
+    for piece in chunks(values, together):
+        text = _together(insert.text, len(piece))
+        added += connection.exec_driver_sql(text, tuple(chain.from_iterable(piece))).rowcount
+    return added
+
+
+@lru_cache(maxsize=1_000)
+def _together(text: str, count: int) -> str:
+    """An insert of so many rows instead of one."""
+    head, _, tail = text.partition(" VALUES (")
+    marks, _, rest = tail.partition(")")
+    return f"{head} VALUES {', '.join([f'({marks})'] * count)}{rest}"
+
+
+def _differ_in_key_alone(rows: Sequence[Row]) -> bool:
+    others = [name for name in rows[0] if name != _KEY]
+    return _KEY in rows[0] and all(row[name] == rows[0][name] for name in others for row in rows)
+
+
+def _change_together(connection: Connection, prepared: _Prepared, rows: Sequence[Row]) -> int:
+    """Runs a change of rows that get the same values, once for many keys: see ``_run_together``."""
+    (fixed,) = prepared.values(rows[:1])
+    changed = 0
+    for piece in chunks([row[_KEY] for row in rows]):
+        named = _padded(piece, _KEY)
+        text = _with_list(prepared.text, len(named))
+        changed += connection.exec_driver_sql(text, {**fixed, **named}).rowcount
+    return changed
+
+
+def _padded(values: Sequence[Any], name: str) -> dict[str, Any]:
+    """Values as named parameters; the last is repeated, so that there are few lengths."""
+    size = next(size for size in _AMONG if size >= len(values))
+    filled = [*values, *[values[-1]] * (size - len(values))]
+    return {f"{name}_{number}": value for number, value in enumerate(filled, 1)}
+
+
+@cache
+def _with_list(text: str, count: int) -> str:
+    """A change of one key as a change of so many."""
+    marks = ", ".join(f":{_KEY}_{number}" for number in range(1, count + 1))
+    return text.replace(f"= :{_KEY}", f"IN ({marks})")
 
 
 def _run(connection: Connection, prepared: "_Insert | _Prepared", rows: Sequence[Row]) -> int:

@@ -25,7 +25,7 @@ from tests.support.postgres import PostgresServer
 
 STATUS, DELIVERY = table_of(StatusGotRow), table_of(DeliveryRow)
 MOMENT = datetime(2026, 3, 4, 5, 6, 7, 89_000, tzinfo=UTC)
-FEW, MANY = COPY_FROM - 1, 20  # which go to PostgreSQL in two different ways
+FEW, MANY = COPY_FROM - 1, 203  # which go to PostgreSQL in two ways, to SQLite in several pieces
 
 
 def status(number: int, **values: object) -> Row:
@@ -107,13 +107,13 @@ def test_a_key_that_is_there_ends_the_write_and_no_other_of_its_group(
     entered, release = threading.Event(), threading.Event()
     database.write(lambda _: (entered.set(), release.wait(10)))
     entered.wait(10)
-    batches = (range(100, 100 + count), range(count), range(200, 200 + count))
+    batches = (range(1_000, 1_000 + count), range(count), range(2_000, 2_000 + count))
     before, plain, after = (database.write(adding(*each)) for each in batches)
-    again = database.write(adding(300))
+    again = database.write(adding(3_000))
     release.set()
     assert isinstance(plain.exception(20), NotPlainError)
     assert [each.exception(20) for each in (before, after, again)] == [None] * 3
-    assert numbers(database) == {1, 300, *batches[0], *batches[2]}
+    assert numbers(database) == {1, 3_000, *batches[0], *batches[2]}
 
 
 def test_a_key_twice_in_one_write_is_not_plain(database: Database) -> None:
@@ -212,6 +212,27 @@ def test_each_row_is_changed_by_its_own_values_and_counted(database: Database, c
             }
         )
         assert row == expected
+
+
+@pytest.mark.parametrize("count", [2, 9, 40, MANY])
+def test_rows_that_get_the_same_values_are_changed_and_counted_once_each(
+    database: Database, count: int
+) -> None:
+    rows = [status(number) for number in range(MANY + 1)]
+    database.write(lambda connection: insert_rows(connection, STATUS, rows)).result(20)
+    later = MOMENT.replace(year=2027)
+    change = (
+        sa.update(STATUS)
+        .where(STATUS.c.incoming_id == sa.bindparam("of"), STATUS.c.state == "accepted")
+        .values(state="seen", received_at=sa.bindparam("at", type_=STATUS.c.received_at.type))
+    )
+    values = [{"of": number, "at": later} for number in (*range(count), 999)]
+    assert database.write(changing(change, values)).result(20) == count
+    assert database.write(changing(change, values)).result(20) == 0
+    seen = {
+        row["incoming_id"]: row["received_at"] for row in kept(database) if row["state"] == "seen"
+    }
+    assert seen == dict.fromkeys(range(count), later)
 
 
 @pytest.mark.parametrize("count", [1, MANY])
