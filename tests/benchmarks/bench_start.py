@@ -18,7 +18,7 @@ from tests.benchmarks.observing import memory_mib, wait_until
 from tests.benchmarks.pair import RECIPIENT, SENDER, pair
 from tests.benchmarks.report import Report, Scale, run_alone
 
-SETTLED_S = 2
+SETTLED_S = 5.0  # until a node is idle
 PATIENCE_S = 120
 READY, BARE = "start to ready line: s", "python that does nothing: s"
 IMPORTS = "python that imports grpc and cryptography: s"

@@ -11,7 +11,7 @@ from edockit import allocator
 
 LOOK_EVERY_S = 1.0
 REST_S = 0.03  # of processor time between two looks, at most
-WORK_S = 0.3  # of processor time since memory was given back; less has left nothing behind
+WORK_S = 0.1  # of processor time since memory was given back; less has left nothing behind
 
 
 class Rest:

@@ -24,12 +24,20 @@ WITH RECURSIVE nodes(node) AS (
 """
 _LISTED = "SELECT node FROM nodes WHERE node IS NOT NULL LIMIT :limit"
 _NODES_OF_LANE = sa.text(f"{_NODES} {_LISTED}")
-_OLDEST_OF_EACH = sa.text(
-    f"{_NODES} SELECT delivery.id FROM ({_LISTED}) AS listed, delivery "  # noqa: S608 - no values
-    "WHERE delivery.id IN (SELECT waiting.id FROM delivery AS waiting "
-    "WHERE state = 'unsealed' AND lane = :lane AND to_node = listed.node "
-    "ORDER BY waiting.id LIMIT :share)"
+_WAITING = (
+    "SELECT waiting.id FROM delivery AS waiting WHERE state = 'unsealed' AND lane = :lane "
+    "AND to_node = listed.node ORDER BY waiting.id LIMIT :share"
 )
+_OLDEST_OF_EACH = {  # each by what its planner does well
+    "sqlite": sa.text(
+        f"{_NODES} SELECT delivery.id FROM ({_LISTED}) AS listed, delivery "  # noqa: S608 - no values
+        f"WHERE delivery.id IN ({_WAITING})"
+    ),
+    "postgresql": sa.text(
+        f"{_NODES} SELECT oldest.id FROM ({_LISTED}) AS listed "  # noqa: S608
+        f"CROSS JOIN LATERAL ({_WAITING}) AS oldest"
+    ),
+}
 _ANY_OF_LANE = sa.text(
     "SELECT id FROM delivery WHERE state = 'unsealed' AND lane = :lane "
     "ORDER BY to_node, id LIMIT :limit"
@@ -75,7 +83,8 @@ def _of_lane(
     if not nodes:
         return []
     share = {"share": -(-count // len(nodes))}
-    taken = list(connection.scalars(_OLDEST_OF_EACH, place | share))[:count]
+    oldest = _OLDEST_OF_EACH[connection.dialect.name]
+    taken = list(connection.scalars(oldest, place | share))[:count]
     if len(taken) < count:  # some nodes have less than their part: others may use it
         known = set(taken)
         rest = [row for row in connection.scalars(_ANY_OF_LANE, place) if row not in known]
