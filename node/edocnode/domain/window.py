@@ -2,9 +2,9 @@
 
 What is offered and not answered cannot be overtaken any more, so an urgent document waits for it.
 The window is therefore what the peer takes in the time that an answer needs when nothing is ahead
-of it, and in 100 ms more: a fast peer gets batch upon batch, a slow line a few documents. The rate
+of it, and in 50 ms more: a fast peer gets batch upon batch, a slow line a few documents. The rate
 is measured on the answers; the time on the hello, and on parcels that had hardly any company. A
-window that is too small shows a rate that asks for a larger one, since those 100 ms come on top.
+window that is too small shows a rate that asks for a larger one, since those 50 ms come on top.
 
 Moments are seconds of any clock that never goes back.
 
@@ -14,7 +14,7 @@ Source: proto/README.md, section Delivery.
 from collections import deque
 from dataclasses import dataclass
 
-QUEUE_S = 0.1  # of work that may wait at the peer
+QUEUE_S = 0.05  # of work that may wait at the peer
 MOST_PARCELS = 800  # four whole batches
 MOST_BYTES = 8 * 1024 * 1024
 FIRST_PARCELS = 200  # before the first answer
