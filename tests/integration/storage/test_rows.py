@@ -166,11 +166,15 @@ def test_a_connection_lost_while_rows_stream_fails_their_group_and_the_next_conn
 
 
 @pytest.mark.postgres
-def test_content_of_documents_is_never_compressed_in_vain(postgres_url: str) -> None:
+def test_a_document_that_fits_into_a_page_is_neither_compressed_nor_cut(postgres_url: str) -> None:
     database = open_store(postgres_url)
     query = sa.text("SELECT attstorage FROM pg_attribute WHERE attname = 'inline' AND attnum > 0")
     found = database.read(lambda connection: connection.execute(query).scalars().all())
     assert found == ["e", "e"]
+    query = sa.text(
+        "SELECT count(*) FROM pg_class WHERE 'toast_tuple_target=8160' = ANY(reloptions)"
+    )
+    assert database.read(lambda connection: connection.execute(query).scalar()) == 2
     database.close()
 
 

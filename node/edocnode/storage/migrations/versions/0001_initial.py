@@ -64,7 +64,7 @@ def _create_document() -> None:
     )
     op.create_index("ix_document_document_id", "document", ["document_id"])
     _partial("ix_document_incomplete", "document", ["id"], "complete = 0")
-    _never_compressed("document", "inline")
+    _documents_in_one_piece("document", "inline")
 
 
 def _create_delivery() -> None:
@@ -215,7 +215,7 @@ def _create_incoming() -> None:
     op.create_index(
         "uq_incoming_message", "incoming", ["message_id", "sender", "rank"], unique=True
     )
-    _never_compressed("incoming", "inline")
+    _documents_in_one_piece("incoming", "inline")
 
 
 def _create_receipt_given() -> None:
@@ -485,10 +485,15 @@ def _create_meta() -> None:
     )
 
 
-def _never_compressed(table: str, column: str) -> None:
-    """Spares PostgreSQL trying to compress documents: most are PDF, which is compressed."""
+def _documents_in_one_piece(table: str, column: str) -> None:
+    """Spares PostgreSQL work on documents that fit into a page.
+
+    Most are PDF and cannot be compressed; from 2 KB on each would be cut into rows of another table
+    and joined again by whoever reads it.
+    """
     if op.get_bind().dialect.name == "postgresql":
         op.execute(f"ALTER TABLE {table} ALTER COLUMN {column} SET STORAGE EXTERNAL")
+        op.execute(f"ALTER TABLE {table} SET (toast_tuple_target = 8160)")
 
 
 def _partial(name: str, table: str, columns: list[str], where: str) -> None:
