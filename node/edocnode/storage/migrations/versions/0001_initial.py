@@ -486,11 +486,7 @@ def _create_meta() -> None:
 
 
 def _documents_in_one_piece(table: str, column: str) -> None:
-    """Spares PostgreSQL work on documents that fit into a page.
-
-    Most are PDF and cannot be compressed; from 2 KB on each would be cut into rows of another table
-    and joined again by whoever reads it.
-    """
+    """Spares PostgreSQL compressing PDF in vain, and cutting what fits into a page."""
     if op.get_bind().dialect.name == "postgresql":
         op.execute(f"ALTER TABLE {table} ALTER COLUMN {column} SET STORAGE EXTERNAL")
         op.execute(f"ALTER TABLE {table} SET (toast_tuple_target = 8160)")
