@@ -30,7 +30,7 @@ from edocnode.domain.repair import (
 from edocnode.storage.alarms import drop_alarm, put_alarm
 from edocnode.storage.listing import decode_parts, large_parts
 from edocnode.storage.repair_tables import DamagedMessageRow
-from edocnode.storage.sql import AnyRow, insert_missing
+from edocnode.storage.sql import AnyRow, among, insert_missing, select_by
 from edocnode.storage.tables import (
     BlobUseRow,
     DeliveryEnvelopeRow,
@@ -72,11 +72,14 @@ _WHOLE_RECEIVED = _RECEIVED.where(
     _INCOMING.c.id.not_in(sa.select(_DAMAGED.c.incoming_id)),
 )
 _INCOMPLETE_SENT = _SENT.where(sa.text("complete = 0"), _DOCUMENT.c.id > _AFTER).limit(_LIMIT)
-_INCOMPLETE_RECEIVED = (
-    _RECEIVED.join(_DAMAGED, _DAMAGED.c.incoming_id == _INCOMING.c.id)
-    .where(_INCOMING.c.id > _AFTER)
+# The few damaged rows first: a join would walk all arrivals in their order.
+_DAMAGED_ROWS = (
+    sa.select(_DAMAGED.c.incoming_id)
+    .where(_DAMAGED.c.incoming_id > _AFTER)
+    .order_by(_DAMAGED.c.incoming_id)
     .limit(_LIMIT)
 )
+_DAMAGED_RECEIVED = _RECEIVED.where(among(_INCOMING.c.id))
 _NAMED_SENT = _WHOLE_SENT.where(_DOCUMENT.c.document_id == sa.bindparam("document_id"))
 _NAMED_RECEIVED = _WHOLE_RECEIVED.join(_INBOX, _INBOX.c.incoming_id == _INCOMING.c.id).where(
     _INBOX.c.document_id == sa.bindparam("document_id")
@@ -236,6 +239,7 @@ def _incomplete_sent(connection: Connection, place: dict[str, int]) -> list[Inco
 
 
 def _incomplete_received(connection: Connection, place: dict[str, int]) -> list[IncompleteDocument]:
+    rows = connection.scalars(_DAMAGED_ROWS, place).all()
     return [
         IncompleteDocument(
             received=True,
@@ -245,7 +249,7 @@ def _incomplete_received(connection: Connection, place: dict[str, int]) -> list[
             inline=row.inline,
             sources=(_source(row.signer, row.message_id, row.envelope),),
         )
-        for row in connection.execute(_INCOMPLETE_RECEIVED, place)
+        for row in select_by(connection, _DAMAGED_RECEIVED, rows)
     ]
 
 
