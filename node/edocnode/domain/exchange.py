@@ -1,6 +1,6 @@
 """What two nodes say to each other, in the node's own types, and the port to another node."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -188,7 +188,7 @@ class PeerLink(Protocol):
 class PartSource(Protocol):
     """The bytes of one part, from any offset."""
 
-    def chunks(self, offset: int) -> AsyncIterator[bytes]:
+    def chunks(self, offset: int) -> AsyncGenerator[bytes, None]:
         """Chunks of at most 960 KiB from ``offset`` to the end.
 
         Raises:

@@ -152,8 +152,9 @@ class ExchangeServicer(services.ExchangeServiceServicer):
         """Gives back the bytes of a part that the caller has had."""
         agency = peer_identity(str)
         source = await self._service.part_for(agency, part_name_from(request))
-        async for chunk in source.chunks(request.offset):
-            await _write(context, messages.FetchResponse(chunk=chunk))
+        async with contextlib.aclosing(source.chunks(request.offset)) as chunks:
+            async for chunk in chunks:
+                await _write(context, messages.FetchResponse(chunk=chunk))
 
     async def Reconcile(
         self,

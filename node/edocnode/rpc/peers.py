@@ -443,7 +443,8 @@ async def _until_complete(call: Call, window: _Window) -> None:
 
 
 async def _send_chunks(call: Call, source: PartSource, offset: int, *, window: _Window) -> None:
-    async for chunk in source.chunks(offset):
-        await window.take(len(chunk))
-        await call.write(messages.TransferRequest(chunk=chunk))
+    async with contextlib.aclosing(source.chunks(offset)) as chunks:  # its file, whoever cancels
+        async for chunk in chunks:
+            await window.take(len(chunk))
+            await call.write(messages.TransferRequest(chunk=chunk))
     await call.done_writing()

@@ -1,7 +1,8 @@
 """The bytes of parts that are stored here: from the row of a document or from the blob folder."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import contextlib
+from collections.abc import AsyncGenerator, Callable
 
 from edoccore.errors import PartDigestError, StorageDamagedError
 from edoccore.signing.statements import Part, uuid_text
@@ -89,7 +90,7 @@ class ShelfSource:
         self._blobs = blobs
         self.sent = 0  # bytes handed out
 
-    async def chunks(self, offset: int) -> AsyncIterator[bytes]:
+    async def chunks(self, offset: int) -> AsyncGenerator[bytes, None]:
         """Chunks of at most 960 KiB from ``offset`` to the end.
 
         Raises:
@@ -106,11 +107,23 @@ class ShelfSource:
                 yield self._count(self._inline[start : start + CHUNK_BYTES])
             return
         try:
-            file = await asyncio.to_thread(self._blobs.open, self._part.sha256, offset)
-            async for chunk in _read_ahead(file):
-                yield self._count(chunk)
+            file = await self._opened(offset)
+            async with contextlib.aclosing(_read_ahead(file)) as ahead:
+                async for chunk in ahead:
+                    yield self._count(chunk)
         except StorageDamagedError:
             self._on_damage(self._part.sha256)
+            raise
+
+    async def _opened(self, offset: int) -> BlobReader:
+        """The file, open; whoever is cancelled meanwhile leaves none open."""
+        opening = asyncio.ensure_future(
+            asyncio.to_thread(self._blobs.open, self._part.sha256, offset)
+        )
+        try:
+            return await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            opening.add_done_callback(_close)
             raise
 
     def _count(self, chunk: bytes) -> bytes:
@@ -118,7 +131,19 @@ class ShelfSource:
         return chunk
 
 
-async def _read_ahead(file: BlobReader) -> AsyncIterator[bytes]:
+def _close(opening: asyncio.Future[BlobReader]) -> None:
+    if not opening.cancelled() and opening.exception() is None:
+        opening.result().close()
+
+
+def _read(reading: asyncio.Future[bytes], file: BlobReader) -> None:
+    """Ends a file after the last read of it, whose chunk nobody may want any more."""
+    if not reading.cancelled():
+        reading.exception()
+    file.close()
+
+
+async def _read_ahead(file: BlobReader) -> AsyncGenerator[bytes, None]:
     """Chunks of a file, each read while the one before it is used; closes the file."""
     reading = asyncio.create_task(asyncio.to_thread(file.read, CHUNK_BYTES))
     try:
@@ -126,7 +151,7 @@ async def _read_ahead(file: BlobReader) -> AsyncIterator[bytes]:
             reading = asyncio.create_task(asyncio.to_thread(file.read, CHUNK_BYTES))
             yield chunk
     finally:
-        await asyncio.wait({reading})
-        if not reading.cancelled():
-            reading.exception()  # of a chunk that nobody wants any more
-        await asyncio.to_thread(file.close)
+        if reading.done():
+            _read(reading, file)
+        else:
+            reading.add_done_callback(lambda read: _read(read, file))

@@ -66,6 +66,15 @@ async def test_no_statement_of_a_port_scans_a_table(sqlite: Database, peer: Offi
         if step.startswith("SCAN ") and not is_bounded(step)
     }
     assert scans == {}
+    joins = [text for text, values in seen.items() if walks_for_a_join(plan(sqlite, text, values))]
+    assert joins == []
+
+
+def walks_for_a_join(steps: list[str]) -> bool:
+    """Whether all rows from a key on are looked up in another table: no LIMIT bounds the walk."""
+    searches = [step for step in steps if step.startswith("SEARCH ")]
+    asks = any(step.startswith("CORRELATED") for step in steps)  # above a mark: see ``awaiting``
+    return len(searches) > 1 and "rowid>?" in searches[0] and not asks
 
 
 def every_step(database: Database, seen: dict[str, Any]) -> list[str]:
