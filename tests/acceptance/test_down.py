@@ -16,7 +16,7 @@ from tests.support.documents import DECISION
 from tests.support.network import HA_TINH, NOI_VU, Network, Node, waited_for
 
 MIB = 1 << 20
-LARGE_BYTES = int(os.environ.get("EDOC_LARGE_MIB", "64")) * MIB
+LARGE_BYTES = int(os.environ.get("EDOC_LARGE_MIB", "256")) * MIB
 RETURN_S = 5  # a document is delivered within it once its recipient is back
 SENT_AGAIN_BYTES = 10 * MIB  # at most, after a break
 MEMORY_KIB = 64 * 1024  # at most, more than idle
