@@ -1,6 +1,7 @@
 """Rules take time, chance, files and settings as arguments; what would fetch them is refused."""
 
 import ast
+import re
 import subprocess
 
 import pytest
@@ -24,6 +25,19 @@ def test_no_rule_opens_a_file_or_prints() -> None:
         if node.func.id in {"open", "print", "input", "exec", "eval"}
     ]
     assert calls == []
+
+
+def test_how_a_struct_is_read_is_learned_in_one_place() -> None:
+    """See ``edoccore.signing.readers``: threads that meet there end the process."""
+    told = re.compile(r"\bDecoder\(|msgspec\.convert\(|\.decode\([^)]*type=(?!dict\[str)")
+    learns = [
+        f"{path.relative_to(ROOT)}: {line.strip()}"
+        for path in sources()
+        if path.name != "readers.py"
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if told.search(line)
+    ]
+    assert learns == []
 
 
 @pytest.mark.parametrize(

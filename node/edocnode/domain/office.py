@@ -26,6 +26,7 @@ from edoccore.errors import (
 )
 from edoccore.signing import canonical
 from edoccore.signing.part_names import check_part_names
+from edoccore.signing.readers import converted
 from edoccore.signing.records import MAX_RECIPIENTS, DocumentRecord
 from edoccore.signing.statements import (
     DOCUMENT_MEDIA_TYPE,
@@ -199,7 +200,7 @@ def build_record(
     given["recipients"] = [recipient.code for recipient in admitted.recipients]
     given["type"] = "edoc.document/v1"
     try:
-        record = msgspec.convert(given, DocumentRecord)
+        record = converted(given, DocumentRecord)
         data = canonical.encode(record, limit=canonical.MAX_RECORD_BYTES)
     except msgspec.ValidationError as error:
         raise _field_refused(error) from error

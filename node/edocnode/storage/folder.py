@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from edoccore.errors import DataFolderError, KeyUnusableError, StorageDamagedError
+from edoccore.signing.readers import reader_of
 from edockit import files
 from edockit.certificates import certificate_der, key_pem, load_private_key
 from edockit.files import write_file_atomic
@@ -118,7 +119,7 @@ class DataFolder:
             )
         files.check_private(self.path)
         try:
-            return msgspec.json.decode(path.read_bytes(), type=NodeIdentity)
+            return reader_of(NodeIdentity).decode(path.read_bytes())
         except msgspec.DecodeError as error:
             raise StorageDamagedError(
                 f"The file {path} is damaged.", hint="Restore it from a backup.", path=str(path)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from edoccore.signing.readers import reader_of
 from edoccore.signing.statements import Part
 from edocnode.domain.model import INLINE_PART_BYTES
 
@@ -33,9 +34,9 @@ class _OwnPart(Part, frozen=True, kw_only=True):
 
 
 _encoder = msgspec.json.Encoder()
-_listing_decoder = msgspec.json.Decoder(dict[str, str])
-_parts_decoder = msgspec.json.Decoder(tuple[Part, ...])
-_own_parts_decoder = msgspec.json.Decoder(tuple[_OwnPart, ...])
+_listing_decoder = reader_of(dict[str, str])
+_parts_decoder = reader_of(tuple[Part, ...])
+_own_parts_decoder = reader_of(tuple[_OwnPart, ...])
 
 
 def encode_listing(listing: Mapping[str, str]) -> bytes:

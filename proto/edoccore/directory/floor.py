@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from edoccore.directory.revocations import Revocation, Revocations
 from edoccore.errors import DirectoryInvalidError
+from edoccore.signing.readers import reader_of
 from edoccore.signing.statements import parse_time, time_text
 
 MAX_FLOOR_BYTES = 32 * 1024 * 1024
@@ -75,7 +76,7 @@ def decode_floor(data: bytes) -> Floor:
         DirectoryInvalidError: The bytes are not a floor.
     """
     try:
-        floor = msgspec.json.decode(data, type=Floor)
+        floor = reader_of(Floor).decode(data)
         floor.revocations()
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise DirectoryInvalidError(

@@ -31,6 +31,7 @@ from tuf.api.exceptions import LengthOrHashMismatchError
 from tuf.api.metadata import DelegatedRole, Delegations, Key, SuccinctRoles, TargetFile
 
 from edoccore.errors import DirectoryInvalidError
+from edoccore.signing.readers import converted
 from edoccore.signing.statements import Code, Count, Network, Sha256, Text, Time
 
 # Roles. Bins are named by TAP 15: prefix, hyphen, number of the bin in hex.
@@ -293,7 +294,7 @@ def read_target(target: TargetFile, kind: type[T]) -> T:
     """
     try:
         target.verify_length_and_hashes(json_bytes(target.custom))
-        return msgspec.convert(target.custom, kind)
+        return converted(target.custom, kind)
     except (LengthOrHashMismatchError, msgspec.ValidationError) as error:
         raise DirectoryInvalidError(
             f"The target {target.path} of the directory cannot be read: {error}.", path=target.path

@@ -28,6 +28,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from edoccore.errors import NotCanonicalError, StatementTooLargeError, StatementTypeError
+from edoccore.signing.readers import reader_of
 from edoccore.signing.shape import check_shape
 from edoccore.signing.unicode14 import ASSIGNED
 
@@ -49,7 +50,7 @@ def _plain_text(value: object) -> str:
 
 
 _ENCODER = msgspec.json.Encoder(order="sorted", enc_hook=_plain_text)
-_TYPE_DECODER = msgspec.json.Decoder(_TypeAlone)
+_TYPE_DECODER = reader_of(_TypeAlone)
 _FEW = 4096  # characters; from here on it is cheaper to look at each different one once
 _PLAIN = bytes({*range(0x20, 0x7F)} - {ord("\\")})  # ASCII that no rule speaks of
 # Letters and signs of Vietnamese and its neighbours. Each is assigned, and no character composes
@@ -218,8 +219,9 @@ def _not_canonical(why: str, where: str) -> NotCanonicalError:
 
 @cache
 def _decoder(type_: type[T]) -> msgspec.json.Decoder[T]:
+    reader = reader_of(type_)  # before its shape is looked at, which reads the same again
     check_shape(type_)
-    return msgspec.json.Decoder(type_)
+    return reader
 
 
 @cache
