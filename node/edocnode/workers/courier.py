@@ -44,6 +44,7 @@ from edocnode.workers.sessions import Sessions
 
 IDLE = timedelta(seconds=20)  # an unused stream is closed after it
 ANSWER_WAIT = timedelta(seconds=60)  # without any answer the peer counts as gone
+ONE_ANSWER_WAIT = timedelta(minutes=5)  # without the answer to one parcel, whatever else it answers
 PUT_OFF = timedelta(seconds=5)  # a large document for whose parts there is no place yet
 FEW = 4  # answers that are verified at once: a thread costs more than it gives the others
 
@@ -140,8 +141,12 @@ class Courier:
         before = asyncio.get_running_loop().time()
         stream = await link.deliver(mine)
         self._window = Window(asyncio.get_running_loop().time() - before)
-        meeting = await self._sessions.meet(self._agency, stream.hello)
-        self._sessions.check_epoch(meeting.agency, meeting.epoch)
+        try:
+            meeting = await self._sessions.meet(self._agency, stream.hello)
+            self._sessions.check_epoch(meeting.agency, meeting.epoch)
+        except BaseException:
+            await stream.close()
+            raise
         return stream
 
     async def _take(self) -> list[bytes]:
@@ -163,6 +168,7 @@ class Courier:
     async def _carry(self, stream: DeliveryStream, waiting: list[bytes]) -> None:
         while True:
             self._wake.clear()
+            self._check_oldest()
             again, self._again = self._again, []
             await self._send(stream, waiting + again)
             waiting = await self._take()
@@ -179,12 +185,26 @@ class Courier:
         except TimeoutError:
             if not self._held:
                 return False
-            raise PeerUnreachableError(
-                f"The node of {self._agency} took documents and gave no answer for "
-                f"{int(ANSWER_WAIT.total_seconds())} s.",
-                agency=self._agency,
-            ) from None
+            raise self._no_answer(ANSWER_WAIT) from None
         return True
+
+    def _check_oldest(self) -> None:
+        """Ends a stream on which one parcel waits for ever: it is offered again on the next.
+
+        Raises:
+            PeerUnreachableError: The answer to the oldest parcel is overdue.
+        """
+        oldest = next(iter(self._open.values()), None)
+        now = asyncio.get_running_loop().time()
+        if oldest is not None and now - oldest[0].at > ONE_ANSWER_WAIT.total_seconds():
+            raise self._no_answer(ONE_ANSWER_WAIT)
+
+    def _no_answer(self, waited: timedelta) -> PeerUnreachableError:
+        return PeerUnreachableError(
+            f"The node of {self._agency} took documents and gave no answer for "
+            f"{int(waited.total_seconds())} s.",
+            agency=self._agency,
+        )
 
     def _until(self) -> float | None:
         """When to stop waiting, on the loop's clock; work that comes meanwhile does not count."""

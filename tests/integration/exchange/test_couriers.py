@@ -12,6 +12,7 @@ from edoccore.errors import DiskFullError
 from edocnet.exchange.v1 import exchange_service_pb2 as messages
 from edocnet.office.v1 import office_service_pb2 as offices
 from edocnode.domain import places
+from edocnode.domain.exchange import Parcel, TryLater
 from edocnode.domain.model import Lane
 from edocnode.rpc.messages import answers_to_messages, batch_from_message, hello_to_message
 from edocnode.storage.expiring import SqlExpiry
@@ -32,10 +33,12 @@ class SilentRecipient(BadRecipient):
     Attributes:
         seen: Digests of the envelopes that came, by stream.
         needs: Asks for all parts, and gives no answer to what is offered again.
+        puts_off: Lets all come again later but the very first document, which gets no answer.
     """
 
     ends = False
     needs = False
+    puts_off = False
 
     def __init__(self, nation: Nation, agency: Agency, port: int) -> None:
         super().__init__(nation, agency, port)
@@ -55,9 +58,22 @@ class SilentRecipient(BadRecipient):
                 if self.needs and digest not in self.seen[-1]:
                     for answers in answers_to_messages(self._needs(parcel)):
                         yield messages.DeliverResponse(answers=answers)
+                if self.puts_off and self.seen != [[]]:
+                    for answers in answers_to_messages([self._later(parcel)]):
+                        yield messages.DeliverResponse(answers=answers)
                 self.seen[-1].append(digest)
             if self.ends:
                 return
+
+    def _later(self, parcel: Parcel) -> TryLater:
+        need = self._needs(parcel)[0]
+        return TryLater(
+            message_id=need.message_id,
+            envelope_digest=need.envelope_digest,
+            reason="QUOTA_EXCEEDED",
+            message="",
+            after=None,
+        )
 
 
 @pytest.fixture
@@ -102,6 +118,27 @@ async def test_a_peer_that_never_answers_counts_as_gone_however_much_is_sent_to_
         await until(
             lambda: node.rows("SELECT 1 FROM peer WHERE reason = 'PEER_UNREACHABLE'"), within_s=5
         )
+        sending.cancel()
+
+
+async def test_a_document_without_an_answer_comes_again_whatever_else_the_peer_answers(
+    silent: tuple[TestNode, SilentRecipient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(courier, "ONE_ANSWER_WAIT", timedelta(seconds=1))
+    node, recipient = silent
+    recipient.puts_off = True
+
+    async def keep_sending() -> None:
+        while True:
+            await node.send(b"x", to=["H29"])
+            await asyncio.sleep(0.1)
+
+    async with recipient.serve(), running(node):
+        await node.send(b"never answered", to=["H29"])
+        await until(lambda: recipient.seen and recipient.seen[0])
+        sending = asyncio.create_task(keep_sending())
+        first = recipient.seen[0][0]
+        await until(lambda: any(first in seen for seen in recipient.seen[1:]), within_s=15)
         sending.cancel()
 
 
@@ -245,10 +282,9 @@ async def test_a_peer_that_takes_its_time_keeps_no_other_waiting(
     )
     slow = SilentRecipient(nation, nation.agencies["H29"], ports["H29"])
     async with slow.serve(), running(first, second):
-        kept = await first.send(b"to the slow one", to=["H29"])
+        await first.send(b"to the slow one", to=["H29"])
         await until(lambda: slow.seen and slow.seen[0])
         await first.delivered(await first.send(b"to another", to=["H30"], urgency=urgency))
-        await until(lambda: first.state(kept.message_id) in ("queued", "sending"))
         await until(
             lambda: [seen for seen in slow.seen[1:] if seen]
         )  # the slow one comes again after the others
