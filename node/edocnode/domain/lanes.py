@@ -99,7 +99,7 @@ class ByLane(Generic[Key, Item]):
         agencies = list(islice(self._lanes[lane].values(), count))
         if not agencies or not count:
             return []
-        share = -(-count // len(agencies))
+        share = count // len(agencies)
         pieces = (islice(waiting.values(), share) for waiting in agencies)
         rests = (islice(waiting.values(), share, count) for waiting in agencies)
         return list(islice(chain.from_iterable(chain(pieces, rests)), count))

@@ -82,10 +82,10 @@ def _of_lane(
     after[lane] = nodes[-1] if len(nodes) == count else ""
     if not nodes:
         return []
-    share = {"share": -(-count // len(nodes))}
+    share = {"share": count // len(nodes)}
     oldest = _OLDEST_OF_EACH[connection.dialect.name]
-    taken = list(connection.scalars(oldest, place | share))[:count]
-    if len(taken) < count:  # some nodes have less than their part: others may use it
+    taken = list(connection.scalars(oldest, place | share))
+    if len(taken) < count:  # what is over, and what some nodes have no use for
         known = set(taken)
         rest = [row for row in connection.scalars(_ANY_OF_LANE, place) if row not in known]
         taken += rest[: count - len(taken)]

@@ -149,10 +149,12 @@ async def test_more_nodes_than_places_are_served_in_turn_and_each_in_order(
     served = []
     for _ in range(2):
         waiting = (await store.unsealed(10, looked_up_to)).envelopes
-        served += [item.to_node for item in waiting]
-        oldest = {item.message_id for item in made[0].deliveries}
         assert len(waiting) == 10
-        assert [item for item in waiting if item.message_id in oldest]
+        served += [item.to_node for item in waiting]
+        for node in set(nodes):
+            in_order = [each.deliveries[nodes.index(node)].message_id for each in made]
+            got = [item.message_id for item in waiting if item.to_node == node]
+            assert got == in_order[: len(got)]
     assert set(served) == set(nodes)
 
 
