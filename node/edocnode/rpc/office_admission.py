@@ -104,7 +104,7 @@ class OfficeParts:
         for submission, result in results:
             if result.unsealed:
                 drafts += envelope_drafts(submission)
-            else:
+            elif not result.repeated:
                 self.scheduler.wake()
         self.sealer.handed_in(drafts)
 

@@ -14,6 +14,7 @@ from edocnode.domain.model import INLINE_PART_BYTES, MessageId
 from edocnode.storage.seals import load_seals, sealed_statement
 from edocnode.storage.sql import AnyRow
 from edocnode.storage.tables import (
+    DELIVERY_WITH_ENVELOPE,
     BlobUseRow,
     DeliveryEnvelopeRow,
     DeliveryRow,
@@ -45,15 +46,7 @@ _SENT = sa.select(
     _DOCUMENT.c.id.label("owner"),
     _DOCUMENT.c.inline,
     sa.literal(_SENT_KIND).label("kind"),
-).select_from(
-    _DELIVERY.join(_DOCUMENT, _DOCUMENT.c.id == _DELIVERY.c.document_row).join(
-        _ENVELOPE,
-        sa.and_(
-            _ENVELOPE.c.message_id == _DELIVERY.c.message_id,
-            _ENVELOPE.c.rank == _DELIVERY.c.envelope_rank,
-        ),
-    )
-)
+).select_from(DELIVERY_WITH_ENVELOPE.join(_DOCUMENT, _DOCUMENT.c.id == _DELIVERY.c.document_row))
 _RECEIVED = sa.select(
     _INCOMING.c.seal_id,
     _INCOMING.c.leaf,

@@ -39,6 +39,7 @@ from edocnode.storage.sql import (
     select_plain,
 )
 from edocnode.storage.tables import (
+    DELIVERY_WITH_ENVELOPE,
     DeliveryEnvelopeRow,
     DeliveryRow,
     DocumentRow,
@@ -110,15 +111,7 @@ _DELIVERIES_AT = (
         _DOCUMENT.c.parts,
         _DOCUMENT.c.inline,
     )
-    .select_from(
-        _DELIVERY.join(
-            _ENVELOPE,
-            sa.and_(
-                _ENVELOPE.c.message_id == _DELIVERY.c.message_id,
-                _ENVELOPE.c.rank == _DELIVERY.c.envelope_rank,
-            ),
-        ).join(_DOCUMENT, _DOCUMENT.c.id == _DELIVERY.c.document_row)
-    )
+    .select_from(DELIVERY_WITH_ENVELOPE.join(_DOCUMENT, _DOCUMENT.c.id == _DELIVERY.c.document_row))
     .where(among(_DELIVERY.c.id))
 )
 _PARTS_LEAVE = (

@@ -25,6 +25,7 @@ from edocnode.storage.people_tables import MetaRow
 from edocnode.storage.repair_tables import DamagedPartRow
 from edocnode.storage.sql import among, insert_missing, select_by, upsert
 from edocnode.storage.tables import (
+    DELIVERY_WITH_ENVELOPE,
     BlobUseRow,
     DeliveryEnvelopeRow,
     DeliveryRow,
@@ -89,13 +90,7 @@ _RECEIVED_WITH = (
     .limit(SOURCES)
 )
 _DELIVERED = sa.select(_DELIVERY.c.to_node, _DELIVERY.c.message_id, _ENVELOPE.c.data).select_from(
-    _DELIVERY.join(
-        _ENVELOPE,
-        sa.and_(
-            _ENVELOPE.c.message_id == _DELIVERY.c.message_id,
-            _ENVELOPE.c.rank == _DELIVERY.c.envelope_rank,
-        ),
-    )
+    DELIVERY_WITH_ENVELOPE
 )
 _SENT_WITH = (
     _DELIVERED.join(

@@ -32,6 +32,7 @@ from edocnode.storage.listing import decode_parts, large_parts
 from edocnode.storage.repair_tables import DamagedMessageRow
 from edocnode.storage.sql import AnyRow, among, insert_missing, select_by
 from edocnode.storage.tables import (
+    DELIVERY_WITH_ENVELOPE,
     BlobUseRow,
     DeliveryEnvelopeRow,
     DeliveryRow,
@@ -86,15 +87,7 @@ _NAMED_RECEIVED = _WHOLE_RECEIVED.join(_INBOX, _INBOX.c.incoming_id == _INCOMING
 )
 _DELIVERED = (
     sa.select(_DELIVERY.c.to_node, _DELIVERY.c.message_id, _ENVELOPE.c.data)
-    .select_from(
-        _DELIVERY.join(
-            _ENVELOPE,
-            sa.and_(
-                _ENVELOPE.c.message_id == _DELIVERY.c.message_id,
-                _ENVELOPE.c.rank == _DELIVERY.c.envelope_rank,
-            ),
-        )
-    )
+    .select_from(DELIVERY_WITH_ENVELOPE)
     .where(_DELIVERY.c.document_row == sa.bindparam("row"), _DELIVERY.c.state == "delivered")
     .order_by(_DELIVERY.c.id)
     .limit(SOURCES)

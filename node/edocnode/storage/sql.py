@@ -1,6 +1,7 @@
 """How statements are said to both databases, and in pieces that neither refuses."""
 
 import contextlib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -23,6 +24,7 @@ ROWS_AT_ONCE = 100  # in one statement that returns ids
 COPY_FROM = 4  # rows that are worth two round trips to PostgreSQL instead of one
 CHUNK = 500  # values of one IN list; SQLite before 3.32 refuses more than 999 in a statement
 _KEY = "of"  # parameter of a change that names the row
+_IS_KEY = re.compile(rf"= :{_KEY}\b")
 _TOGETHER = 900  # values of the rows of one insert
 _AMONG = (1, 8, 40, 200, CHUNK)  # lengths of prepared IN lists
 # Parameters by name, as changes have them.
@@ -159,7 +161,7 @@ def change_each(
         return _run(connection, _prepare_statement(statement, dialect), rows)
     if dialect == "sqlite":
         prepared = _prepare_statement(statement, dialect)
-        alike = _differ_in_key_alone(rows) and f"= :{_KEY}" in prepared.text
+        alike = _differ_in_key_alone(rows) and _IS_KEY.search(prepared.text)
         return (_change_together if alike else _run)(connection, prepared, rows)
     prepared = _prepare_joined(statement)
     values = prepared.values(rows)
@@ -326,7 +328,7 @@ def _padded(values: Sequence[Any], name: str) -> dict[str, Any]:
 def _with_list(text: str, count: int) -> str:
     """A change of one key as a change of so many."""
     marks = ", ".join(f":{_KEY}_{number}" for number in range(1, count + 1))
-    return text.replace(f"= :{_KEY}", f"IN ({marks})")
+    return _IS_KEY.sub(f"IN ({marks})", text)
 
 
 def _run(connection: Connection, prepared: "_Insert | _Prepared", rows: Sequence[Row]) -> int:

@@ -36,8 +36,8 @@ from edocnode.storage.sql import (
     NotPlainError,
     Row,
     chunks,
-    insert_missing,
     insert_new,
+    insert_plain,
     insert_returning,
     insert_rows,
     new_ids,
@@ -193,8 +193,7 @@ def _keep_new(submissions: Sequence[Submission], connection: Connection) -> list
     rows = new_ids(connection, _DOCUMENT, len(submissions))
     new = list(zip(submissions, rows, strict=True))
     documents = [{"id": row, **_document(each)} for each, row in new]
-    if insert_missing(connection, _DOCUMENT, documents) != len(documents):
-        raise NotPlainError
+    insert_plain(connection, _DOCUMENT, documents)
     _add_rest(connection, new)
     return [_new(each, position, unsealed=each.send_at is None) for each in submissions]
 

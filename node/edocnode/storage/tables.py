@@ -12,7 +12,7 @@ statement prove it: its place in the tree of that seal.
 
 from datetime import datetime
 
-from sqlalchemy import Column, Index, Integer, LargeBinary, MetaData, Table
+from sqlalchemy import Column, Index, Integer, LargeBinary, MetaData, Table, and_
 from sqlmodel import Field, SQLModel
 
 from edocnode.storage.columns import (
@@ -452,3 +452,13 @@ class OpeningRow(NodeTable, table=True):
     leaf: int = number()
     proof: bytes = byte_column()
     data: bytes = byte_column()
+
+
+_DELIVERY, _ENVELOPE = table_of(DeliveryRow), table_of(DeliveryEnvelopeRow)
+DELIVERY_WITH_ENVELOPE = _DELIVERY.join(  # the one in force
+    _ENVELOPE,
+    and_(
+        _ENVELOPE.c.message_id == _DELIVERY.c.message_id,
+        _ENVELOPE.c.rank == _DELIVERY.c.envelope_rank,
+    ),
+)
