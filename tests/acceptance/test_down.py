@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import signal
 import subprocess
 import time
 from datetime import datetime, timedelta
@@ -45,6 +46,18 @@ def test_exchange_goes_on_without_the_registry_also_after_a_restart(network):
         send(sender, *WAIT)
     send(recipient, *WAIT, to=HA_TINH)
     assert sender.status()["directory"]["state"] == "fresh"
+
+
+def test_a_program_that_crashes_in_a_library_says_where(network):
+    for program in (network.registry, network[NOI_VU]):
+        program.process.send_signal(signal.SIGSEGV)
+        assert program.process.wait(20) == -signal.SIGSEGV
+        told = program.log.read_text(errors="replace")
+        assert "Fatal Python error: Segmentation fault" in told
+        assert "most recent call first" in told
+    network[NOI_VU].process = None
+    network[NOI_VU].start()
+    send(network[HA_TINH], *WAIT)
 
 
 def test_wait_that_ends_without_a_receipt_is_5_and_the_document_stays_queued(network):

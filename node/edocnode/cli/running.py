@@ -1,6 +1,7 @@
 """Commands that make and run a node: init, serve."""
 
 import asyncio
+import faulthandler
 import gc
 import json
 import os
@@ -78,6 +79,7 @@ def serve(context: typer.Context) -> None:
     options: CommandContext = context.obj
     settings = options.settings()
     set_up_logs(LogFormat(settings.log_format), settings.log_level)
+    faulthandler.enable()  # a library that crashes would end the node without a word
     asyncio.run(_serve(options.folder().path, settings))
 
 

@@ -1,5 +1,6 @@
 """Commands that found, run and look at a registry: init, serve, status, publish."""
 
+import faulthandler
 import json
 import signal
 from typing import TYPE_CHECKING, Annotated, Any
@@ -73,6 +74,7 @@ def serve(context: typer.Context) -> None:
     options: CommandContext = context.obj
     registry = options.registry()
     set_up_logs(LogFormat(registry.settings.log_format), registry.settings.log_level)
+    faulthandler.enable()  # a library that crashes would end the registry without a word
     serving = Serving(registry)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: serving.stop())
