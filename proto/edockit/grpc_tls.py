@@ -9,7 +9,7 @@ directory.
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -67,6 +67,8 @@ class TlsProvider:
         self._clock = clock
         self._lock = threading.Lock()
         self._loaded_version = material.version
+        self._pins: dict[str, bytes] = {}  # PEM by fingerprint
+        self._shut_out: frozenset[str] = frozenset()
         self.publish(material)
 
     def publish(self, material: TlsMaterial) -> tuple[str, ...]:
@@ -85,14 +87,25 @@ class TlsProvider:
         """
         own = _check_own(material)
         pins, refused = _usable_pins(material.pins)
-        # Without any pin gRPC would start no server; its own certificate opens it to nobody else.
-        trusted = b"".join(pins) or own.public_bytes(serialization.Encoding.PEM)
         pair = (material.key, material.chain)
         with self._lock:
-            self._pair, self._trusted = pair, trusted
+            self._pair, self._pins = pair, pins
+            self._own = own.public_bytes(serialization.Encoding.PEM)
             self._version = material.version
             self._handed_at = float("-inf")
         return refused
+
+    def shut_out(self, fingerprints: Collection[str]) -> None:
+        """Lets in no more connections of some callers, whatever is published, until told otherwise.
+
+        Live connections stay.
+
+        Args:
+            fingerprints: SHA-256 (hex) of their certificates; all that are shut out from now on.
+        """
+        with self._lock:
+            self._shut_out = frozenset(fingerprints)
+            self._handed_at = float("-inf")
 
     @property
     def loaded_version(self) -> int:
@@ -122,8 +135,14 @@ class TlsProvider:
             return self._configuration()
 
     def _configuration(self) -> grpc.ServerCertificateConfiguration:
-        trusted = self._trusted if self._client_auth is ClientAuth.REQUIRED else None
+        required = self._client_auth is ClientAuth.REQUIRED
+        trusted = self._trusted() if required else None
         return grpc.ssl_server_certificate_configuration([self._pair], trusted)
+
+    def _trusted(self) -> bytes:
+        let_in = (pem for digest, pem in self._pins.items() if digest not in self._shut_out)
+        # Without any pin gRPC would start no server; its own certificate opens it to nobody else.
+        return b"".join(let_in) or self._own
 
 
 def _check_own(material: TlsMaterial) -> x509.Certificate:
@@ -140,9 +159,9 @@ def _check_own(material: TlsMaterial) -> x509.Certificate:
     return chain[0]
 
 
-def _usable_pins(pins: Sequence[bytes]) -> tuple[list[bytes], tuple[str, ...]]:
+def _usable_pins(pins: Sequence[bytes]) -> tuple[dict[str, bytes], tuple[str, ...]]:
     """Splits pins into those for TLS, re-encoded one by one, and fingerprints of the others."""
-    usable: list[bytes] = []
+    usable: dict[str, bytes] = {}
     refused: list[str] = []
     for pin in pins:
         try:
@@ -150,10 +169,11 @@ def _usable_pins(pins: Sequence[bytes]) -> tuple[list[bytes], tuple[str, ...]]:
         except ValueError:
             refused.append(_sha256(pin))
             continue
+        fingerprint = certificate.fingerprint(hashes.SHA256()).hex()
         if is_tls_certificate(certificate.public_bytes(serialization.Encoding.DER)):
-            usable.append(certificate.public_bytes(serialization.Encoding.PEM))
+            usable[fingerprint] = certificate.public_bytes(serialization.Encoding.PEM)
         else:
-            refused.append(certificate.fingerprint(hashes.SHA256()).hex())
+            refused.append(fingerprint)
     return usable, tuple(refused)
 
 

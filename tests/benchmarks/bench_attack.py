@@ -32,14 +32,19 @@ from tests.support.network import Node
 from tests.support.nodes import free_port, make_node, utc_now
 
 ROUNDS = 5
-DOCUMENTS = 100  # a phase
+DOCUMENTS = 300  # a phase
 BYTES = 4 * 1024
 PAUSE_S = 0.02  # between two documents of the honest peer
-ATTACKS = ("flood", "hellos", "hoard_streams", "drip", "reset", "connections")
+NONE = ("busy", "bursts")  # the attacker's core is used, but nobody is attacked
+ATTACKS = (*NONE, "flood", "hellos", "hoard_streams", "drip", "reset", "connections")
 BEGIN_S = 1.0  # until an attack is under way
 QUIET_S = 3.0  # after it, so that the node counts as uncrowded again
 MEBIBYTE = 1024 * 1024
-HOW = "An honest peer sends one document at a time while another agency, on one core, attacks."
+HOW = (
+    "An honest peer sends one document at a time while another agency, on one core, attacks. "
+    "`busy` and `bursts` only use that core, always or 8 ms of each 58: what they cost is the "
+    "machine's."
+)
 GOAL = "no error, p99 under twice that without the attack, memory flat"
 
 
@@ -103,7 +108,7 @@ def run(scale: Scale) -> Report:
     figures = Figures()
     report = Report("an honest agency under attack", HOW, GOAL)
     shown = []
-    for attack in scale.pick(ATTACKS[:1], ATTACKS):
+    for attack in scale.pick(("flood",), ATTACKS):
         with tempfile.TemporaryDirectory() as folder:
             documents = scale.pick(10, DOCUMENTS)
             found = attacked(Path(folder), attack, scale.rounds, documents)

@@ -13,6 +13,7 @@ import os
 import ssl
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -36,6 +37,7 @@ HELD = 400  # connections that say nothing
 AGAIN_S = 0.05
 FLOOD_STREAMS = 12  # some over the quota, but too few to be suspended for it
 FLOOD_AGAIN_S = 1.0
+BURST_S = 0.008  # what a connection and the beginning of an attack cost the attacker
 END_WAIT_S = 20
 
 
@@ -155,6 +157,21 @@ class Attacker:
                     await asyncio.sleep(again_s)
 
         await asyncio.gather(*(again(attack) for attack in attacks))
+
+    async def busy(self) -> None:
+        """No attack: only uses its core, as every attack here does."""
+        while True:
+            self.done += 1
+            await asyncio.sleep(0)
+
+    async def bursts(self) -> None:
+        """No attack: uses its core now and then, as one does whose connections are not taken."""
+        while True:
+            self.done += 1
+            end = time.monotonic() + BURST_S
+            while time.monotonic() < end:
+                pass
+            await asyncio.sleep(AGAIN_S)
 
     async def flood(self) -> None:
         """Valid batches over many streams, faster than they are answered."""

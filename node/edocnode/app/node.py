@@ -21,16 +21,15 @@ from edoccore.directory.view import Directory
 from edoccore.errors import EdocError, PeerNotTrustedError, StorageFailedError
 from edoccore.identity.certificate import certificate_digest
 from edockit.blobs import BlobFolder
-from edockit.certificates import certificate_pem
 from edockit.database import Database
 from edockit.files import lock_folder
 from edockit.grpc_peer import AuthContext, is_tls_certificate, peer_certificate, require_tls13
 from edockit.grpc_server import HANDSHAKE_TIMEOUT_MS, bind, office_server, peer_server
-from edockit.grpc_tls import TlsMaterial, TlsProvider
 from edockit.unix_socket import bind_unix, remove_socket
 from edocnode.app.announcing import announce
 from edocnode.app.evidence import EvidenceDesk, seal_signer
 from edocnode.app.parts import SealingContext, SealingParts, open_sealing
+from edocnode.app.pins import Pins
 from edocnode.app.repair import Reckoning, Repair, build_reckoning, build_repair
 from edocnode.app.resting import give_back_at_rest
 from edocnode.domain.quotas import CallQuotas
@@ -41,7 +40,7 @@ from edocnode.rpc.peers import Links, OwnTls
 from edocnode.rpc.server import register_exchange
 from edocnode.settings import NodeSettings
 from edocnode.storage.directory_files import DirectoryFiles
-from edocnode.storage.folder import DataFolder, NodeIdentity, TlsPair
+from edocnode.storage.folder import DataFolder, NodeIdentity
 from edocnode.storage.office import SqlOffice
 from edocnode.workers.answers import AnswerReader
 from edocnode.workers.courier import CourierParts
@@ -329,8 +328,9 @@ def _connect(
 async def _servers(
     ground: Ground, workers: Workers, on_failure: Callable[[StorageFailedError], None]
 ) -> AsyncIterator[Ready]:
-    provider = TlsProvider(_material(ground, ground.directory()))
-    ground.keeper.on_change(lambda newer: _publish_pins(provider, ground, newer))
+    pins = Pins(ground.folder, ground.directory(), ground.clock)
+    ground.keeper.on_change(pins.publish)
+    workers.suspensions.on_shut_out(pins.shut_out)
     patience = ground.settings.patience
     handshake = ("grpc.server_handshake_timeout_ms", _handshake_ms(patience))
     peers = peer_server(
@@ -345,7 +345,7 @@ async def _servers(
     local = office_server(on_failure)
     place = register_local(local, _local_parts(ground, workers))
     host, _, _ = ground.settings.listen.rpartition(":")
-    listen = f"{host}:{bind(peers, ground.settings.listen, provider)}"
+    listen = f"{host}:{bind(peers, ground.settings.listen, pins.tls)}"
     path = bind_unix(local, ground.folder.path)
     place.listen, place.socket = listen, str(path)
     await peers.start()
@@ -482,14 +482,3 @@ def _peer(ground: Ground, context: AuthContext) -> str:
             f"{agency} called with a certificate that is not for TLS.", agency=agency
         )
     return agency
-
-
-def _material(ground: Ground, directory: Directory) -> TlsMaterial:
-    pair: TlsPair = ground.folder.tls_pair("current")
-    pins = [certificate_pem(pin.certificate) for pin in directory.tls_pins(ground.clock())]
-    return TlsMaterial(pair.chain, pair.key, pins, directory.mark.version)
-
-
-def _publish_pins(provider: TlsProvider, ground: Ground, directory: Directory) -> None:
-    for refused in provider.publish(_material(ground, directory)):
-        log.error("pin.left_out", sha256=refused)

@@ -103,6 +103,7 @@ class CallQuotas:
         self._weight = weight
         self._limits = limits
         self._accounts: dict[str, _Account] = {}
+        self._shut_out: dict[str, float] = {}  # until when, by agency
 
     def begin(self, agency: str, call: str, now: float) -> None:
         """Admits a call; ``end`` must follow.
@@ -136,9 +137,20 @@ class CallQuotas:
         account = self._account(agency)
         if account.faults.take(now):
             return False
+        if now < account.suspended_until:
+            self._shut_out[agency] = now + SUSPENSION_S
         account.suspended_until = now + SUSPENSION_S
         account.faults.tokens = min(FAULTS_AFTER_CUT, account.faults.burst)
         return True
+
+    def shut_out(self, now: float) -> frozenset[str]:
+        """Agencies that went on while they were suspended: no connection of theirs is to be taken.
+
+        Telling them over and over costs a handshake and a score of calls each time; not to take
+        the connection costs less, and none of the time of other agencies' calls.
+        """
+        self._shut_out = {agency: end for agency, end in self._shut_out.items() if now < end}
+        return frozenset(self._shut_out)
 
     def hold(self, agency: str, now: float) -> bool:
         """Whether a refusal shall wait ``HOLD_S``; ``release`` must follow when it shall.

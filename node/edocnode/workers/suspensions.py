@@ -24,8 +24,17 @@ class Suspensions:
         self._quotas = quotas
         self._alarms = alarms
         self._clock = clock
+        self._shut_out: frozenset[str] = frozenset()
+        self._shut_out_changed: Callable[[frozenset[str]], None] = lambda _: None
         self._cut: dict[str, int] = {}  # connections cut and not reported yet, by agency
         self._ends: dict[str, float] = {}  # of the alarms that are raised, on the loop's clock
+
+    def on_shut_out(self, told: Callable[[frozenset[str]], None]) -> None:
+        """Names who is told of the agencies whose connections are not to be taken, all of them.
+
+        Called on the loop, each time that one is added or its time is over.
+        """
+        self._shut_out_changed = told
 
     def enter(self, identity: object, call: str) -> None:
         """Admits a call.
@@ -45,6 +54,7 @@ class Suspensions:
         if not self._quotas.fault(agency, _now()):
             return False
         self._cut[agency] = self._cut.get(agency, 0) + 1
+        self._tell_shut_out()
         return True
 
     async def hold(self, identity: object) -> None:
@@ -78,10 +88,17 @@ class Suspensions:
                 log.warning("peer.suspended", agency=agency)
             self._ends[agency] = _now() + SUSPENSION_S
             log.info("peer.connections_cut", agency=agency, count=self._cut.pop(agency))
+        self._tell_shut_out()
         for agency in [code for code, end in self._ends.items() if end < _now()]:
             await self._alarms.clear_alarm(PEER_SUSPENDED, agency)
             del self._ends[agency]
             log.info("peer.suspension_ended", agency=agency)
+
+    def _tell_shut_out(self) -> None:
+        now_shut_out = self._quotas.shut_out(_now())
+        if now_shut_out != self._shut_out:
+            self._shut_out = now_shut_out
+            self._shut_out_changed(now_shut_out)
 
     async def _forget_earlier_run(self) -> None:
         for alarm in await self._alarms.alarms():
@@ -92,8 +109,9 @@ class Suspensions:
 def _message(agency: str) -> str:
     return (
         f"{agency} floods this node with calls that it breaks off or may not make. Its calls are "
-        f"refused until it has been quiet for {SUSPENSION_S:.0f} s; nothing it sent before is "
-        f"lost. Ask its operator what its node is doing."
+        f"refused, and its connections if it goes on, until it has been quiet for "
+        f"{SUSPENSION_S:.0f} s; nothing it sent before is lost. Ask its operator what its node is "
+        f"doing."
     )
 
 

@@ -197,6 +197,27 @@ async def test_published_material_holds_for_the_next_handshake() -> None:
             await node.call(old, successor)
 
 
+async def test_who_is_shut_out_gets_no_connection_until_let_in_again() -> None:
+    server, loud, quiet = tls_leaf("H29"), tls_leaf("G01"), tls_leaf("G02")
+    async with Node(server, loud, quiet).running() as node:
+        for _ in range(2):
+            assert await node.call(loud, server) == fingerprint(loud)
+            node.tls.shut_out([fingerprint(loud).decode()])
+            node.tls.publish(node.material(loud, quiet, version=2))
+            with pytest.raises(PeerUnreachableError):
+                await node.call(loud, server)
+            assert await node.call(quiet, server) == fingerprint(quiet)
+            node.tls.shut_out([])
+
+
+async def test_whoever_is_alone_and_shut_out_opens_the_server_to_nobody() -> None:
+    server, loud = tls_leaf("H29"), tls_leaf("G01")
+    async with Node(server, loud).running() as node:
+        node.tls.shut_out([fingerprint(loud).decode()])
+        with pytest.raises(PeerUnreachableError):
+            await node.call(loud, server)
+
+
 async def test_unusable_material_is_refused_and_the_old_stays_in_force() -> None:
     server, client = tls_leaf("H29"), tls_leaf("G01")
     async with Node(server, client).running() as node:

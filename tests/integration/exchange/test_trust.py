@@ -156,7 +156,7 @@ async def test_t05_a_seal_certificate_that_tls_lets_in_is_refused_by_the_interce
 
 async def _restart_with_pin(scene: Scene, monkeypatch: pytest.MonkeyPatch, pin: bytes) -> None:
     usable = grpc_tls._usable_pins
-    monkeypatch.setattr(grpc_tls, "_usable_pins", lambda pins: ([*usable(pins)[0], pin], ()))
+    monkeypatch.setattr(grpc_tls, "_usable_pins", lambda pins: ({**usable(pins)[0], "": pin}, ()))
     await scene.node.stop()
     await scene.node.start()
     scene.peer.address = scene.node.address

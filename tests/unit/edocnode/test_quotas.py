@@ -110,6 +110,19 @@ def test_now_and_then_a_broken_call_suspends_nobody() -> None:
     assert not any(used.fault("H29", second) for second in range(100_000))
 
 
+def test_who_goes_on_while_suspended_is_shut_out_until_it_has_been_quiet_for_a_minute() -> None:
+    used = CallQuotas()
+    for moment in (0.0, 2 * SUSPENSION_S):  # a suspension that was heeded, and a new one
+        while not used.fault("H29", moment):
+            pass
+        assert used.shut_out(moment) == frozenset()
+    while not used.fault("H29", 2 * SUSPENSION_S + 1):
+        pass
+    assert used.shut_out(2 * SUSPENSION_S + 1) == {"H29"}
+    assert used.shut_out(3 * SUSPENSION_S) == {"H29"}
+    assert used.shut_out(3 * SUSPENSION_S + 1) == frozenset()
+
+
 def test_calls_that_no_limit_names_have_one_too() -> None:
     used = CallQuotas(limits={})
     for _ in range(8):

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from edocnode.domain import quotas
 from edocnode.domain.quotas import FAULTS_AT_ONCE, HELD_AT_ONCE, CallQuotas
 from edocnode.storage.store import NodeStore, open_store
 from edocnode.workers import suspensions
@@ -45,11 +46,28 @@ async def test_the_alarm_ends_with_the_suspension(
     assert await store.alarms() == []
 
 
+async def test_who_goes_on_while_suspended_is_shut_out_at_once_and_let_in_when_it_was_quiet(
+    store: NodeStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(quotas, "SUSPENSION_S", 0.2)
+    gate, told = Suspensions(CallQuotas(), store, utc_now), list[frozenset[str]]()
+    gate.on_shut_out(told.append)
+    flood(gate, "H29")
+    assert told == []
+    flood(gate, "H29")
+    assert told == [{"H29"}]
+    await gate.report()
+    assert told == [{"H29"}]
+    await asyncio.sleep(0.25)
+    await gate.report()
+    assert told == [{"H29"}, frozenset()]
+
+
 async def test_a_suspended_agency_waits_for_its_refusal_and_leaves_no_place_taken(
     store: NodeStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    quotas = CallQuotas()
-    gate = Suspensions(quotas, store, utc_now)
+    counted = CallQuotas()
+    gate = Suspensions(counted, store, utc_now)
     await asyncio.wait_for(gate.hold("H29"), 0.5)
     flood(gate, "H29")
     left = asyncio.create_task(gate.hold("H29"))
@@ -60,7 +78,7 @@ async def test_a_suspended_agency_waits_for_its_refusal_and_leaves_no_place_take
     monkeypatch.setattr(suspensions, "HOLD_S", 0.0)
     for _ in range(HELD_AT_ONCE + 1):
         await gate.hold("H29")
-    assert quotas.hold("H29", asyncio.get_running_loop().time())
+    assert counted.hold("H29", asyncio.get_running_loop().time())
 
 
 async def test_a_call_that_has_ended_leaves_room_for_the_next(store: NodeStore) -> None:

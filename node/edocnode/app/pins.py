@@ -1,0 +1,49 @@
+"""Whose connections are taken: all TLS pins of the directory but those of agencies shut out."""
+
+from collections.abc import Callable, Collection
+from datetime import datetime
+
+import structlog
+
+from edoccore.directory.view import Directory
+from edockit.certificates import certificate_pem
+from edockit.grpc_tls import TlsMaterial, TlsProvider
+from edocnode.storage.folder import DataFolder
+
+log = structlog.get_logger(__name__)
+
+
+class Pins:
+    """Keeps the server's trust store in step with the directory and with who is shut out."""
+
+    def __init__(
+        self, folder: DataFolder, directory: Directory, clock: Callable[[], datetime]
+    ) -> None:
+        """Takes the directory in force.
+
+        Raises:
+            KeyUnusableError: See ``TlsProvider``.
+        """
+        self._folder = folder
+        self._clock = clock
+        self._directory = directory
+        self._agencies: Collection[str] = ()
+        self.tls = TlsProvider(self._material())
+
+    def publish(self, directory: Directory) -> None:
+        """Takes a newer directory."""
+        self._directory = directory
+        for refused in self.tls.publish(self._material()):
+            log.error("pin.left_out", sha256=refused)
+        self.shut_out(self._agencies)  # whose certificate may be another one now
+
+    def shut_out(self, agencies: Collection[str]) -> None:
+        """Takes no more connections of these agencies, and those of all others."""
+        self._agencies = agencies
+        pins = self._directory.tls_pins(self._clock())
+        self.tls.shut_out([pin.sha256 for pin in pins if pin.agency in agencies])
+
+    def _material(self) -> TlsMaterial:
+        pair = self._folder.tls_pair("current")
+        pins = [certificate_pem(pin.certificate) for pin in self._directory.tls_pins(self._clock())]
+        return TlsMaterial(pair.chain, pair.key, pins, self._directory.mark.version)
