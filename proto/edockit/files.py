@@ -125,12 +125,6 @@ def check_private(path: Path) -> None:
         )
 
 
-def free_bytes(path: Path) -> int:
-    """Returns how many bytes an ordinary user may still write to the disk of ``path``."""
-    status = os.statvfs(path)
-    return status.f_bavail * status.f_frsize
-
-
 class FolderLock:
     """The right to work on a data folder; held until released or the process ends."""
 

@@ -24,12 +24,6 @@ MAX_FILE_BYTES = 64 * 1024
 Settings = TypeVar("Settings", bound="ProgramSettings")
 
 
-class SettingsTable(BaseModel):
-    """A table inside the settings of a program; subclasses list its keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
 class ProgramSettings(BaseSettings):
     """All settings of a program; subclasses list them with type, unit and default."""
 

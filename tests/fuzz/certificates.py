@@ -16,8 +16,6 @@ from edoccore.directory.layout import SealListing, to_base64
 from edoccore.directory.loading import _read_crl
 from edoccore.directory.seals import read_listing
 from edoccore.errors import EdocError
-from edoccore.identity.certificate import certificate_digest
-from edoccore.identity.keys import PublicKeys
 from edoccore.signing import canonical
 from edoccore.signing.seal import SignedSeal
 from edoccore.signing.statements import Endpoint
@@ -79,11 +77,6 @@ def tls_certificate(data: bytes) -> None:
         assert [pin.certificate for pin in found.pins] == [der[:3000] or b"0"]
 
     _each(data, agency.tls_key, use)
-
-
-def any_certificate(data: bytes) -> None:
-    """A key that is taken out of a stored certificate."""
-    PublicKeys().get(certificate_digest(data), data)
 
 
 def request(data: bytes) -> None:
@@ -166,7 +159,6 @@ TARGETS = [
     Target(name="seal_certificate", run=seal_certificate, seeds=_seeds, max_bytes=2048),
     Target(name="authority_certificate", run=authority_certificate, seeds=_seeds, max_bytes=2048),
     Target(name="tls_certificate", run=tls_certificate, seeds=_seeds, max_bytes=2048),
-    Target(name="any_certificate", run=any_certificate, seeds=_seeds, max_bytes=2048),
     Target(name="certificate_request", run=request, seeds=_requests, max_bytes=2048),
     Target(name="crl", run=crl, seeds=_crls, max_bytes=2048),
 ]

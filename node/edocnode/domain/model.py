@@ -190,7 +190,6 @@ class PeerQueue:
     """
 
     to_node: str
-    waiting: int
     due_at: datetime
     best_lane: Lane
 

@@ -301,8 +301,8 @@ class OfficeStore(Protocol):
     async def oldest_undelivered(self) -> Mapping[str, datetime]:
         """When the oldest delivery that waits was handed in, by node."""
 
-    async def sending(self) -> Mapping[str, int]:
-        """How many deliveries are offered and not yet answered, by node."""
+    async def undelivered(self) -> Mapping[str, int]:
+        """How many deliveries wait to be sealed, offered or answered, by node."""
 
     async def unsealed(self) -> int:
-        """How many statements wait for the sealer; of receipts the first 10,000 are counted."""
+        """How many statements wait for the sealer."""

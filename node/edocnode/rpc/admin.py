@@ -2,7 +2,6 @@
 
 import asyncio
 import secrets
-from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -180,7 +179,7 @@ class AdminServicer(services.AdminServiceServicer):
         """Lists the nodes of the directory."""
         directory, now = self._parts.directory.current, self._parts.clock()
         statuses = await self._parts.store.peer_statuses()
-        waiting = await self._waiting()
+        waiting = await self._parts.office.undelivered()
         peers = [
             _peer(directory, code, now, status=statuses.get(code), waiting=waiting.get(code, 0))
             for code in sorted(directory.endpoints)
@@ -293,17 +292,9 @@ class AdminServicer(services.AdminServiceServicer):
             waiting=await self._parts.office.unsealed(),
         )
 
-    async def _waiting(self) -> Mapping[str, int]:
-        """Deliveries without an answer, by node: those that wait and those that are offered."""
-        waiting = Counter(
-            {queue.to_node: queue.waiting for queue in await self._parts.store.queues()}
-        )
-        waiting.update(await self._parts.office.sending())
-        return waiting
-
     async def _queues(self, oldest: Mapping[str, datetime]) -> list[messages.PeerQueue]:
         statuses = await self._parts.store.peer_statuses()
-        waiting = await self._waiting()
+        waiting = await self._parts.office.undelivered()
         return [
             _queue(node, waiting.get(node, 0), oldest=oldest.get(node), status=statuses.get(node))
             for node in sorted(waiting.keys() | oldest.keys())

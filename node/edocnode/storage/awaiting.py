@@ -17,7 +17,6 @@ from edocnode.storage.sql import AnyRow, among, select_by
 from edocnode.storage.tables import IncomingRow, LeaseRow, ReceiptGivenRow, table_of
 
 MARK_EVERY = 32  # arrivals between two places of the mark; so many more are looked at for each read
-COUNTED = 10_000  # arrivals; more are not counted
 _KEEPING_LOCK = 0x6B656570  # on PostgreSQL: held by all that keep arrivals, and against the mark
 
 _GIVEN = table_of(ReceiptGivenRow)
@@ -55,9 +54,7 @@ _FIRST = (
     .order_by(_INCOMING.c.id)
     .limit(1)
 )
-_COUNT = sa.select(sa.func.count()).select_from(
-    sa.select(_INCOMING.c.id).where(_WAITS).limit(COUNTED).subquery()
-)
+_COUNT = sa.select(sa.func.count()).select_from(_INCOMING).where(_WAITS)
 _SET_MARK = (
     sa.update(_LEASE)
     .where(_LEASE.c.agency == sa.bindparam("of"))
@@ -92,7 +89,7 @@ def waiting_arrivals(connection: Connection, limit: int) -> Sequence[AnyRow]:
 
 
 def count_waiting(connection: Connection) -> int:
-    """How many arrivals wait, up to ``COUNTED``."""
+    """How many arrivals wait."""
     mark = connection.execute(_MARK).scalar_one()
     return connection.execute(_COUNT, {"mark": mark}).scalar_one()
 

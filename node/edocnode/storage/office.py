@@ -5,6 +5,7 @@ decision is one transaction: state, journal leaf, status for the sender, event.
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from hashlib import sha256
@@ -69,6 +70,7 @@ _READER = "inbox/"  # before the name of a consumer: its place is one in the inb
 
 _EVENT, _CONSUMER = table_of(EventRow), table_of(ConsumerRow)
 _EFFECT = table_of(EffectRow)
+_UNDELIVERED = (*WAITING_STATES, DeliveryState.SENDING.value)  # each has a partial index
 _DECIDED = {
     DocumentState.ACCEPTED: EventKind.DOCUMENT_ACCEPTED,
     DocumentState.REJECTED: EventKind.DOCUMENT_REJECTED,
@@ -162,9 +164,9 @@ class SqlOffice:
         """When the oldest delivery that waits was handed in, by node."""
         return await self._database.aread(_oldest_undelivered)
 
-    async def sending(self) -> Mapping[str, int]:
-        """How many deliveries are offered and not yet answered, by node."""
-        return await self._database.aread(_sending)
+    async def undelivered(self) -> Mapping[str, int]:
+        """How many deliveries wait to be sealed, offered or answered, by node."""
+        return await self._database.aread(_undelivered)
 
     async def unsealed(self) -> int:
         """How many statements wait for the sealer."""
@@ -390,7 +392,7 @@ def _place(consumer: str) -> sa.Select[Any]:
 
 def _oldest_undelivered(connection: Connection) -> Mapping[str, datetime]:
     oldest: dict[str, int] = {}
-    for state in (*WAITING_STATES, DeliveryState.SENDING.value):  # each has a partial index
+    for state in _UNDELIVERED:
         wanted = (
             sa.select(DELIVERY.c.to_node, sa.func.min(DELIVERY.c.document_row).label("row"))
             .where(DELIVERY.c.state == sa.literal_column(f"'{state}'"))
@@ -404,13 +406,16 @@ def _oldest_undelivered(connection: Connection) -> Mapping[str, datetime]:
     return {node: created[row] for node, row in oldest.items()}
 
 
-def _sending(connection: Connection) -> Mapping[str, int]:
-    offered = (
-        sa.select(DELIVERY.c.to_node, sa.func.count().label("offered"))
-        .where(DELIVERY.c.state == sa.literal_column(f"'{DeliveryState.SENDING.value}'"))
-        .group_by(DELIVERY.c.to_node)
-    )
-    return {row.to_node: row.offered for row in connection.execute(offered)}
+def _undelivered(connection: Connection) -> Mapping[str, int]:
+    found: Counter[str] = Counter()
+    for state in _UNDELIVERED:
+        wanted = (
+            sa.select(DELIVERY.c.to_node, sa.func.count().label("deliveries"))
+            .where(DELIVERY.c.state == sa.literal_column(f"'{state}'"))
+            .group_by(DELIVERY.c.to_node)
+        )
+        found.update({row.to_node: row.deliveries for row in connection.execute(wanted)})
+    return found
 
 
 def _unsealed(connection: Connection) -> int:

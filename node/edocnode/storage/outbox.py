@@ -47,7 +47,6 @@ from edocnode.storage.tables import (
     table_of,
 )
 
-COUNTED = 1_000  # a queue is counted up to this
 Content = tuple[tuple[Part, ...], bytes]  # parts of a document, and the bytes of the small ones
 _LANES = tuple(Lane)
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
@@ -144,11 +143,7 @@ SELECT node,
  (SELECT next_at FROM delivery WHERE state = 'waiting' AND to_node = node
   ORDER BY next_at LIMIT 1) AS next_at,
  (SELECT lane FROM delivery WHERE state = 'waiting' AND to_node = node
-  ORDER BY next_at LIMIT 1) AS waiting_lane,
- (SELECT count(*) FROM (SELECT 1 FROM delivery WHERE state = 'queued' AND to_node = node
-  LIMIT :counted) AS q)
- + (SELECT count(*) FROM (SELECT 1 FROM delivery WHERE state = 'waiting' AND to_node = node
-  LIMIT :counted) AS w) AS waiting
+  ORDER BY next_at LIMIT 1) AS waiting_lane
 FROM (SELECT node FROM queued UNION SELECT node FROM waiting) AS nodes
 WHERE node IS NOT NULL ORDER BY node
 """).columns(
@@ -156,7 +151,6 @@ WHERE node IS NOT NULL ORDER BY node
     queued_lane=sa.Integer,
     next_at=_MOMENT,
     waiting_lane=sa.Integer,
-    waiting=sa.Integer,
 )
 
 
@@ -312,12 +306,11 @@ def _queues(connection: Connection) -> list[PeerQueue]:
     return [
         PeerQueue(
             to_node=row.node,
-            waiting=row.waiting,
             due_at=max(
                 row.next_at if row.queued_lane is None else _LONG_AGO,
                 peers.get(row.node, _LONG_AGO),
             ),
             best_lane=Lane(row.waiting_lane if row.queued_lane is None else row.queued_lane),
         )
-        for row in connection.execute(QUEUES, {"counted": COUNTED})
+        for row in connection.execute(QUEUES)
     ]

@@ -61,6 +61,7 @@ MAX_SNAPSHOT_BYTES = 256 * 1024
 MAX_ROLE_BYTES = 5_000_000
 MAX_DIRECTORY_BYTES = 128 * 1024 * 1024
 MAX_ROOT_ROTATIONS = 256
+MAX_OWNED = 2000  # codes that an agency owns besides its own
 MAX_ISSUERS = 2  # between a seal certificate and its issuing authority
 
 Base64 = Annotated[str, Meta(pattern=r"^[A-Za-z0-9+/]+={0,2}$", max_length=131072)]
@@ -135,7 +136,7 @@ class IdentityEntry(Struct, frozen=True, kw_only=True, omit_defaults=True):
     code: Code
     name: Text
     aliases: Annotated[tuple[Code, ...], Meta(max_length=16)] = ()
-    owns: Annotated[tuple[OwnedCode, ...], Meta(max_length=2000)] = ()
+    owns: Annotated[tuple[OwnedCode, ...], Meta(max_length=MAX_OWNED)] = ()
     state: AgencyState
     valid_from: Time
     valid_to: Time | UnsetType = UNSET
@@ -221,23 +222,6 @@ def bin_names(role: str) -> list[str]:
 def bin_of(role: str, code: str) -> str:
     """Name of the bin that holds an agency's target in ``identity`` or ``endpoints``."""
     return _bins(role, [], threshold=1).get_role_for_target(f"{role}/{code}")
-
-
-def probe_paths(role: str) -> list[str]:
-    """One target path for each bin, in the order of ``bin_names``.
-
-    A client of the ``tuf`` library loads a bin by asking for a target in it; these targets need
-    not exist.
-    """
-    names = bin_names(role)
-    succinct = _bins(role, [], threshold=1)
-    found: dict[str, str] = {}
-    number = 0
-    while len(found) < len(names):
-        path = f"{role}/probe-{number}"
-        found.setdefault(succinct.get_role_for_target(path), path)
-        number += 1
-    return [found[name] for name in names]
 
 
 def role_names() -> Iterator[str]:

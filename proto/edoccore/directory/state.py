@@ -81,11 +81,6 @@ def judge(directory: Directory, now: datetime) -> DirectoryState:
     return _judge(_ends_of_directory(directory), now)
 
 
-def judge_roles(expiries: Mapping[str, datetime], now: datetime) -> DirectoryState:
-    """Judges the expiry of all roles, by name; see ``judge``."""
-    return _judge(_ends_of(expiries), now)
-
-
 @dataclass(frozen=True, slots=True)
 class _Ends:
     """When roles end: those that vouch first, each group by name; and the two moments that count.

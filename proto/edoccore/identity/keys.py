@@ -9,7 +9,6 @@ Where keys are stored, and whose they are, is decided elsewhere; ``Signer`` is t
 which a file or a token holds them.
 """
 
-from functools import lru_cache
 from typing import Protocol
 
 from cryptography import x509
@@ -22,14 +21,13 @@ from cryptography.hazmat.primitives.asymmetric.utils import (
 )
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from edoccore.errors import KeyUnusableError, SealCertificateError, SealInvalidError
-from edoccore.identity.certificate import certificate_digest, read_certificate
+from edoccore.errors import KeyUnusableError, SealInvalidError
+from edoccore.identity.certificate import certificate_digest
 from edoccore.identity.suites import PublicKey, Suite, known_key, suite_of
 
 __all__ = [
     "PrivateKey",
     "PublicKey",
-    "PublicKeys",
     "Signer",
     "SoftwareSigner",
     "low_s",
@@ -148,36 +146,3 @@ def _check_form(signature: bytes) -> None:
         raise SealInvalidError("The signature is not DER of two integers.") from None
     if s > _P256_ORDER // 2:
         raise SealInvalidError("The signature has high s: it is the twin of another one.")
-
-
-class PublicKeys:
-    """Public keys by the digest of their certificate, so that each is read once (6 µs).
-
-    Holds only what can be computed again, so it is safe to share between threads and to lose.
-    """
-
-    def __init__(self, capacity: int = 8192) -> None:
-        """Keeps at most ``capacity`` keys, the latest used."""
-        self._load = lru_cache(maxsize=capacity)(_load_public_key)
-
-    def get(self, digest: str, certificate: bytes) -> PublicKey:
-        """Returns the key of a certificate.
-
-        Args:
-            digest: SHA-256 of the certificate, lower hex.
-            certificate: DER.
-
-        Raises:
-            SealCertificateError: The bytes are not the certificate of this digest, or no suite
-                uses its key.
-        """
-        return self._load(digest, certificate)
-
-
-def _load_public_key(digest: str, certificate: bytes) -> PublicKey:
-    if certificate_digest(certificate) != digest:
-        raise SealCertificateError(f"This is not the certificate {digest[:16]}….")
-    try:
-        return known_key(read_certificate(certificate).public_key())
-    except ValueError as error:
-        raise SealCertificateError(f"Certificate {digest[:16]}… is unreadable: {error}.") from error

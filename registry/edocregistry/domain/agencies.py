@@ -6,7 +6,7 @@ A decision that was taken before is not an error; another decision on the same m
 from dataclasses import replace
 from datetime import datetime
 
-from edoccore.directory.layout import AgencyState
+from edoccore.directory.layout import MAX_OWNED, AgencyState
 from edoccore.errors import (
     AgencyExistsError,
     AgencyInactiveError,
@@ -43,7 +43,7 @@ def add_agency(
         now: From here on it exists.
 
     Raises:
-        RequestInvalidError: A code or the name cannot be used.
+        RequestInvalidError: A code or the name cannot be used, or the owner has too many.
         AgencyExistsError: A code is taken.
         AgencyUnknownError, AgencyInactiveError: The owner is not an agency with its own node.
     """
@@ -58,6 +58,7 @@ def add_agency(
     _check_free(records, (code, *aliases))
     if owner is not None:
         check_has_node(active_agency(records, owner))
+        _check_room(records, owner)
     agency = Agency(
         code=code,
         name=name,
@@ -195,6 +196,25 @@ def _check_free(records: Records, codes: tuple[str, ...]) -> None:
                 hint=f"See: edocregistry agency show {holder}",
                 agency=holder,
             )
+
+
+def _check_room(records: Records, owner: str) -> None:
+    """Refuses what the directory could not hold: nodes would leave out the owner with all it owns.
+
+    Raises:
+        RequestInvalidError: The owner has as many sub-agencies as an entry may name.
+    """
+    owned = [
+        item
+        for item in records.agencies()
+        if item.owner == owner and item.state is not AgencyState.CLOSED
+    ]
+    if len(owned) >= MAX_OWNED:
+        raise RequestInvalidError(
+            f"{owner} owns {len(owned)} agencies, as many as one node can serve.",
+            hint="Close those that have ended, or give the new one a node: leave out --owner.",
+            agency=owner,
+        )
 
 
 def _save(records: Records, agency: Agency) -> Agency:

@@ -467,8 +467,10 @@ def test_the_reference_client_of_tuf_reads_the_same_directory(
     assert found is not None
     assert layout.read_target(found, layout.IdentityEntry) == nation.entries["H29"]
     for role in layout.BINNED_ROLES:
-        for probe in layout.probe_paths(role):
-            assert updater.get_targetinfo(probe) is None
+        codes = {layout.bin_of(role, str(number)): str(number) for number in range(2_000)}
+        assert sorted(codes) == layout.bin_names(role)
+        for code in codes.values():  # the library loads a bin when it is asked for something in it
+            assert updater.get_targetinfo(f"{role}/{code}") is None
     served = {name for name in files if not name.endswith("root.json")}
     cached = {path.name for path in tmp_path.glob("*.json")} - {"root.json"}
     assert {name.partition(".")[2] for name in served - {"timestamp.json"}} | {

@@ -129,9 +129,3 @@ def test_private_folders_are_made_with_their_parents(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(DataFolderError):
         files.make_private_folder(tmp_path / "file" / "below")
-
-
-def test_free_bytes_shrink_with_use(small_disk: Path) -> None:
-    before = files.free_bytes(small_disk)
-    (small_disk / "x").write_bytes(bytes(100_000))
-    assert 90_000 < before - files.free_bytes(small_disk) < 120_000

@@ -3,12 +3,15 @@
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel, ConfigDict
 
 from edoccore.errors import SettingsError
-from edockit.settings import ProgramSettings, SettingsTable, load_settings, settings_table
+from edockit.settings import ProgramSettings, load_settings, settings_table
 
 
-class Limits(SettingsTable):
+class Limits(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
     open_streams: int = 8
     hosts: tuple[str, ...] = ()
 

@@ -10,7 +10,7 @@ from msgspec import structs
 from edoccore.signing.statements import Urgency
 from edockit.database import Database
 from edocnode.domain.model import KeepKind, KeepOutcome, Unsealed
-from edocnode.storage.awaiting import COUNTED, MARK_EVERY, before_keeping, count_waiting
+from edocnode.storage.awaiting import MARK_EVERY, before_keeping, count_waiting
 from edocnode.storage.store import NodeStore, open_store
 from tests.integration.storage.offices import Office, arrival, submission
 
@@ -124,27 +124,6 @@ async def test_no_receipt_is_committed_for_an_arrival_that_was_never_kept(
 
 def _renumbered(draft: Any, incoming_id: int) -> Any:
     return structs.replace(draft, incoming_id=incoming_id)
-
-
-async def test_no_more_than_a_bound_is_counted(database: Database) -> None:
-    def fill(connection: sa.Connection) -> None:
-        connection.execute(
-            sa.text(
-                "INSERT INTO incoming (id, message_id, rank, signer, sender, recipient, "
-                "document_id, lane, operation, epoch, seq, result, reason, kept_at, digest, "
-                "seal_id, leaf, proof, listing, envelope, inline) WITH RECURSIVE n(i) AS "
-                "(SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < :count) SELECT i, "
-                f"{BLOB}, i, '', '', '', {BLOB}, 3, '', {BLOB}, i, '', '', 0, {BLOB}, 1, 0, "
-                f"{BLOB}, {BLOB}, {BLOB}, {BLOB} FROM n"
-            ).bindparams(empty=b""),
-            {"count": COUNTED + 5},
-        )
-
-    database.write(fill).result(60)
-    assert waiting(database) == COUNTED
-
-
-BLOB = ":empty"
 
 
 @pytest.mark.postgres

@@ -14,7 +14,6 @@ from edoccore.signing.statements import Result, Urgency
 from edockit.database import Database
 from edocnode.domain.model import DeliveryOutcome, DeliveryState, Lane, QueuedDelivery
 from edocnode.storage.listing import encode_parts
-from edocnode.storage.outbox import COUNTED
 from edocnode.storage.store import NodeStore
 from tests.integration.storage.offices import LATER, NOW, Office, given_up, submission
 
@@ -232,7 +231,7 @@ async def test_a_delivery_told_to_come_later_waits_for_its_moment(
     await store.record([later], NOW)
     assert await store.due("G01", NOW + 4 * SECOND, 10) == []
     [queue] = await store.queues()
-    assert (queue.to_node, queue.waiting, queue.due_at) == ("G01", 1, NOW + 5 * SECOND)
+    assert (queue.to_node, queue.due_at) == ("G01", NOW + 5 * SECOND)
     [again] = await store.due("G01", NOW + 5 * SECOND, 10)
     assert (again.attempts, again.digest_failures) == (1, 1)
 
@@ -265,16 +264,6 @@ async def test_a_queue_waits_for_its_peer_and_goes_on_with_its_hello(
     assert queues["H30"].due_at < NOW
     await store.peer_answered("G01", NOW)
     assert len(await store.due("G01", NOW, 10)) == 1
-
-
-async def test_a_long_queue_is_counted_only_as_far_as_it_matters(
-    store: NodeStore, office: Office
-) -> None:
-    await office.open()
-    for _ in range(3):
-        await store.submit(submission(to=["G01"] * 400))
-    await office.seal_all()
-    assert [queue.waiting for queue in await store.queues()] == [COUNTED]
 
 
 async def test_a_receipt_is_never_overwritten(

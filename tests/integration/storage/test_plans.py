@@ -190,6 +190,9 @@ async def use_repair(store: NodeStore, message_id: MessageId) -> None:
     await office.held_for("G01", 0, 10)
     plan = RetryPlan(message_id=message_id, effect=b"")
     await office.queue_again([plan], [bytes(16)], NOW)
+    await office.undelivered()
+    await office.oldest_undelivered()
+    await office.unsealed()
 
 
 async def test_the_steps_lead_to_the_tables_as_defined(database: Database) -> None:

@@ -188,6 +188,24 @@ async def test_one_request_to_many_racing_itself_is_kept_once(
     assert len((await SqlOffice(database).outbox(PageRequest())).entries) == 1
 
 
+async def test_what_waits_is_counted_to_its_end_before_and_after_it_was_sealed(
+    store: NodeStore, office: Office, peer: Office, database: Database
+) -> None:
+    made = submission(to=["G01"] * 1_200)
+    await store.submit(made)
+    await store.submit(submission(to=["G02"]))
+    await release_all(store)
+    offices = SqlOffice(database)
+    assert await offices.undelivered() == {"G01": 1_200, "G02": 1}
+    assert await offices.unsealed() == 1_201
+    await office.open()
+    await office.seal_all()
+    due = list(await store.due("G01", NOW, 10))
+    await store.record(peer.delivered(due[:3]), NOW)
+    await store.parts_leave([due[3].message_id])
+    assert await offices.undelivered() == {"G01": 1_197, "G02": 1}
+
+
 async def test_lists_show_some_of_many_deliveries_and_count_them_all(
     store: NodeStore, office: Office, peer: Office, database: Database
 ) -> None:

@@ -72,6 +72,18 @@ def test_sub_agency_needs_an_owner_with_its_own_node(in_records):
         add(in_records, "H31", "x", owner="H30")
 
 
+def test_an_owner_has_no_more_sub_agencies_than_the_directory_holds(in_records, monkeypatch):
+    monkeypatch.setattr(agencies, "MAX_OWNED", 2)
+    add(in_records)
+    add(in_records, "H29.5", "Sở Nội vụ", owner="H29")
+    add(in_records, "H29.6", "Sở Tài chính", owner="H29")
+    in_records(lambda records: agencies.suspend_agency(records, "H29.6"))
+    with pytest.raises(RequestInvalidError, match="H29 owns 2 agencies"):
+        add(in_records, "H29.7", "Sở Xây dựng", owner="H29")
+    in_records(lambda records: agencies.close_agency(records, "H29.6", NOW))
+    add(in_records, "H29.7", "Sở Xây dựng", owner="H29")
+
+
 def test_suspending_and_resuming_repeat_without_harm(in_records):
     add(in_records)
     for _ in range(2):

@@ -1,11 +1,14 @@
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from edoccore.directory import layout
-from edoccore.directory.state import Freshness, judge, judge_roles
+from edoccore.directory.state import DirectoryState, Freshness, judge
+from edoccore.directory.view import Directory
 from edoccore.errors import DirectoryExpiredError
 from tests.support.nation import Nation
 
@@ -15,13 +18,24 @@ EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 SECONDS = st.integers(0, 90 * 86400)
 
 
+@dataclass(frozen=True, eq=False)
+class Ending:
+    """All of a directory that is judged: when its roles end, by name."""
+
+    expiries: dict[str, datetime]
+
+
+def judged(expiries: dict[str, datetime], now: datetime) -> DirectoryState:
+    return judge(cast("Directory", Ending(expiries)), now)
+
+
 @given(st.lists(SECONDS, min_size=len(HARD + SOFT), max_size=len(HARD + SOFT)), SECONDS)
 def test_the_judgement_follows_from_which_roles_have_ended(ends: list[int], at: int) -> None:
     expiries = {
         role: EPOCH + timedelta(seconds=end) for role, end in zip(HARD + SOFT, ends, strict=True)
     }
     now = EPOCH + timedelta(seconds=at)
-    state = judge_roles(expiries, now)
+    state = judged(expiries, now)
     ended = {role for role, end in expiries.items() if end <= now}
     if ended & set(HARD):
         assert state.freshness is Freshness.EXPIRED
@@ -37,9 +51,9 @@ def test_the_judgement_follows_from_which_roles_have_ended(ends: list[int], at: 
 def test_an_identity_role_holds_until_the_second_before_it_ends(role: str) -> None:
     end = EPOCH + timedelta(days=45)
     expiries = dict.fromkeys(HARD + SOFT, end + timedelta(days=1)) | {role: end}
-    before = judge_roles(expiries, end - timedelta(microseconds=1))
+    before = judged(expiries, end - timedelta(microseconds=1))
     assert before.freshness is Freshness.FRESH
-    state = judge_roles(expiries, end)
+    state = judged(expiries, end)
     assert state.freshness is Freshness.EXPIRED
     assert state.expiring_role == role
 
@@ -48,8 +62,8 @@ def test_an_identity_role_holds_until_the_second_before_it_ends(role: str) -> No
 def test_an_online_role_that_ends_makes_the_directory_stale_and_no_more(role: str) -> None:
     end = EPOCH + timedelta(days=1)
     expiries = dict.fromkeys(HARD + SOFT, end + timedelta(days=44)) | {role: end}
-    assert judge_roles(expiries, end - timedelta(microseconds=1)).freshness is Freshness.FRESH
-    state = judge_roles(expiries, end)
+    assert judged(expiries, end - timedelta(microseconds=1)).freshness is Freshness.FRESH
+    state = judged(expiries, end)
     assert state.freshness is Freshness.STALE
     assert role in state.reasons[0]
     state.require_usable()

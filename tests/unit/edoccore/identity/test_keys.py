@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from edoccore.errors import KeyUnusableError, SealCertificateError, SealInvalidError
 from edoccore.identity.certificate import certificate_digest
-from edoccore.identity.keys import PublicKeys, Signer, SoftwareSigner, low_s, verify_signature
+from edoccore.identity.keys import Signer, SoftwareSigner, low_s, verify_signature
 from edoccore.identity.suites import Suite
 from tests.unit.edoccore.identity.pki import Issuer, new_key
 
@@ -140,18 +140,3 @@ def test_openssl_alone_verifies_a_signature(signer: Signer, tmp_path: Path) -> N
     ]
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert result.stdout == "Verified OK\n"
-
-
-def test_a_public_key_is_read_once_and_only_from_its_own_certificate() -> None:
-    der = CERTIFICATE.public_bytes(Encoding.DER)
-    digest = certificate_digest(der)
-    keys = PublicKeys()
-    assert keys.get(digest, der) == KEY.public_key()
-    assert keys.get(digest, der) is keys.get(digest, der)
-    with pytest.raises(SealCertificateError, match="not the certificate"):
-        keys.get(digest, RSA_CERTIFICATE.public_bytes(Encoding.DER))
-
-
-def test_a_certificate_that_is_none_has_no_public_key() -> None:
-    with pytest.raises(SealCertificateError, match="unreadable"):
-        PublicKeys().get(certificate_digest(b"x"), b"x")
