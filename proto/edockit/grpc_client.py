@@ -28,8 +28,11 @@ from edockit.grpc_server import (
     split_address,
 )
 
-MIN_RECONNECT_MS = 250
+FIRST_RECONNECT_MS = 250
 MAX_RECONNECT_MS = 4_000  # a peer that returns is found within five seconds
+# An attempt may take so long: the peer may be far away, or build its trust store anew (see
+# ``grpc_tls``). TCP asks again after 1, 3 and 7 s by itself, so a peer that returns is found.
+CONNECT_MS = 10_000
 CONNECTION_IDLE_MS = 25_000  # without a call: no half-open connection waits for the next one
 READ_CERTIFICATE_TIMEOUT_S = 10.0
 
@@ -41,8 +44,8 @@ _OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.enable_retries", 0),
     ("grpc.enable_http_proxy", 0),  # the environment of a service decides nothing here
     ("grpc.use_local_subchannel_pool", 1),  # an own connection for each channel
-    ("grpc.initial_reconnect_backoff_ms", MIN_RECONNECT_MS),
-    ("grpc.min_reconnect_backoff_ms", MIN_RECONNECT_MS),
+    ("grpc.initial_reconnect_backoff_ms", FIRST_RECONNECT_MS),
+    ("grpc.min_reconnect_backoff_ms", CONNECT_MS),
     ("grpc.max_reconnect_backoff_ms", MAX_RECONNECT_MS),
     *FLOW_CONTROL,
 )

@@ -75,6 +75,15 @@ class LoopOutcomes:
             if done.cancelled():
                 mine.cancel()
             elif (error := done.exception()) is not None:
-                mine.set_exception(error)
+                mine.set_exception(_settable(error))
             else:
                 mine.set_result(done.result())
+
+
+def _settable(error: BaseException) -> BaseException:
+    """The same, unless it is the one that a future of asyncio refuses; others wait behind it."""
+    if not isinstance(error, StopIteration):
+        return error
+    told = RuntimeError("an iterator ended where nothing expected it")
+    told.__cause__ = error
+    return told

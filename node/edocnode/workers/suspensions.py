@@ -1,6 +1,7 @@
 """The gate for calls: counts them by agency, and tells people which agency floods this node."""
 
 import asyncio
+import math
 from collections.abc import Callable
 from datetime import datetime
 
@@ -12,6 +13,7 @@ from edocnode.workers.room import when_there_is_room
 
 PEER_SUSPENDED = "PEER_SUSPENDED"
 LOOK_EVERY_S = 1.0
+SHUT_OUT_EVERY_S = 10.0
 
 log = structlog.get_logger(__name__)
 
@@ -25,6 +27,7 @@ class Suspensions:
         self._alarms = alarms
         self._clock = clock
         self._shut_out: frozenset[str] = frozenset()
+        self._shut_out_at = -math.inf  # when it was told last
         self._shut_out_changed: Callable[[frozenset[str]], None] = lambda _: None
         self._cut: dict[str, int] = {}  # connections cut and not reported yet, by agency
         self._ends: dict[str, float] = {}  # of the alarms that are raised, on the loop's clock
@@ -32,7 +35,7 @@ class Suspensions:
     def on_shut_out(self, told: Callable[[frozenset[str]], None]) -> None:
         """Names who is told of the agencies whose connections are not to be taken, all of them.
 
-        Called on the loop, each time that one is added or its time is over.
+        Called on the loop when one is added or its time is over, at most every 10 s.
         """
         self._shut_out_changed = told
 
@@ -95,10 +98,12 @@ class Suspensions:
             log.info("peer.suspension_ended", agency=agency)
 
     def _tell_shut_out(self) -> None:
-        now_shut_out = self._quotas.shut_out(_now())
-        if now_shut_out != self._shut_out:
-            self._shut_out = now_shut_out
-            self._shut_out_changed(now_shut_out)
+        """At once if nothing was told lately: each time costs others a part of a handshake."""
+        now = _now()
+        shut_out = self._quotas.shut_out(now)
+        if shut_out != self._shut_out and now >= self._shut_out_at + SHUT_OUT_EVERY_S:
+            self._shut_out, self._shut_out_at = shut_out, now
+            self._shut_out_changed(shut_out)
 
     async def _forget_earlier_run(self) -> None:
         for alarm in await self._alarms.alarms():

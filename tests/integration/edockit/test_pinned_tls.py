@@ -218,6 +218,32 @@ async def test_whoever_is_alone_and_shut_out_opens_the_server_to_nobody() -> Non
             await node.call(loud, server)
 
 
+async def test_a_nation_of_pins_that_is_published_anew_refuses_nobody() -> None:
+    server, caller = tls_leaf("H29"), tls_leaf("G01")
+    nation = [tls_leaf(f"X{number}") for number in range(3_500)]
+    async with Node(server, caller, *nation).running() as node:
+        node.tls.publish(node.material(caller, *nation[1:], version=2))
+        assert await node.call(caller, server) == fingerprint(caller)
+        assert node.tls.loaded_version == 2
+
+
+def test_what_has_not_changed_is_not_handed_out_again() -> None:
+    leaf, caller = tls_leaf("H29"), tls_leaf("G01")
+    pins = [caller.certificate_pem]
+    tls = TlsProvider(TlsMaterial(leaf.certificate_pem, leaf.key_pem, pins, version=1))
+    tls.credentials()
+    tls.publish(TlsMaterial(leaf.certificate_pem, leaf.key_pem, pins, version=2))
+    tls.shut_out([])
+    assert tls._fetch() is None
+    assert tls.loaded_version == 2
+    tls.shut_out([fingerprint(caller).decode()])
+    assert tls._fetch() is not None
+    tls.publish(TlsMaterial(leaf.certificate_pem, leaf.key_pem, [], version=3))
+    assert tls.loaded_version == 2
+    assert tls._fetch() is not None
+    assert tls.loaded_version == 3
+
+
 async def test_unusable_material_is_refused_and_the_old_stays_in_force() -> None:
     server, client = tls_leaf("H29"), tls_leaf("G01")
     async with Node(server, client).running() as node:

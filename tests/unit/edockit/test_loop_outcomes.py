@@ -32,6 +32,18 @@ async def test_a_group_is_told_with_one_wake_up(monkeypatch: pytest.MonkeyPatch)
     assert len(woken) == 1
 
 
+async def test_an_outcome_that_a_future_refuses_keeps_no_other_from_its_own() -> None:
+    outcomes, futures = LoopOutcomes(), [Future[int]() for _ in range(2)]
+    waiting = [asyncio.ensure_future(outcomes.of(future)) for future in futures]
+    await asyncio.sleep(0)
+    futures[0].set_exception(StopIteration())
+    futures[1].set_result(7)
+    assert await asyncio.wait_for(waiting[1], 5) == 7
+    with pytest.raises(RuntimeError, match="iterator ended") as told:
+        await waiting[0]
+    assert isinstance(told.value.__cause__, StopIteration)
+
+
 async def test_each_is_told_what_became_of_its_own() -> None:
     outcomes, futures = LoopOutcomes(), [Future[int]() for _ in range(3)]
     waiting = [asyncio.ensure_future(outcomes.of(future)) for future in futures]

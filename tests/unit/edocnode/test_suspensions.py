@@ -50,6 +50,7 @@ async def test_who_goes_on_while_suspended_is_shut_out_at_once_and_let_in_when_i
     store: NodeStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(quotas, "SUSPENSION_S", 0.2)
+    monkeypatch.setattr(suspensions, "SHUT_OUT_EVERY_S", 0.1)
     gate, told = Suspensions(CallQuotas(), store, utc_now), list[frozenset[str]]()
     gate.on_shut_out(told.append)
     flood(gate, "H29")
@@ -61,6 +62,22 @@ async def test_who_goes_on_while_suspended_is_shut_out_at_once_and_let_in_when_i
     await asyncio.sleep(0.25)
     await gate.report()
     assert told == [{"H29"}, frozenset()]
+
+
+async def test_many_who_are_shut_out_one_after_another_are_told_together(
+    store: NodeStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(suspensions, "SHUT_OUT_EVERY_S", 0.2)
+    gate, told = Suspensions(CallQuotas(), store, utc_now), list[frozenset[str]]()
+    gate.on_shut_out(told.append)
+    for agency in ("H29", "H30", "H31"):
+        flood(gate, agency)
+        flood(gate, agency)
+    await gate.report()
+    assert told == [{"H29"}]
+    await asyncio.sleep(0.25)
+    await gate.report()
+    assert told == [{"H29"}, {"H29", "H30", "H31"}]
 
 
 async def test_a_suspended_agency_waits_for_its_refusal_and_leaves_no_place_taken(
