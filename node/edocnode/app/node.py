@@ -60,6 +60,7 @@ from edocnode.workers.suspensions import Suspensions
 
 DRAIN = timedelta(seconds=5)  # calls under way may finish within it
 SWEEP_EVERY = timedelta(minutes=10)
+REST_EVERY = timedelta(seconds=10)
 
 log = structlog.get_logger(__name__)
 
@@ -404,6 +405,7 @@ def _start(ground: Ground, workers: Workers, where: Ready) -> list[asyncio.Task[
         _announce(ground, workers, address),
         workers.suspensions.run(),
         _sweep(workers.staging),
+        _rest(workers.links),
         give_back_at_rest(),
         *workers.repair.jobs(),
         *workers.reckoning.jobs(),
@@ -423,6 +425,12 @@ async def _sweep(staging: Staging) -> None:
     while True:
         await when_there_is_room("sweep", staging.sweep)
         await asyncio.sleep(SWEEP_EVERY.total_seconds())
+
+
+async def _rest(links: Links) -> None:
+    while True:
+        await asyncio.sleep(REST_EVERY.total_seconds())
+        await links.rest()
 
 
 def _watch(database: Database, failing: asyncio.Future[None]) -> None:

@@ -43,6 +43,7 @@ STATUS_WAIT = timedelta(seconds=2)  # for the status of a call that has ended
 WRITE_FAILED = "Internal error from Core"  # gRPC's own words
 ASK_WAIT = timedelta(seconds=30)  # for an answer that the peer looks up
 RECOVER_WAIT = timedelta(minutes=30)
+REST_AFTER = timedelta(seconds=30)  # longer than gRPC keeps a connection without a call
 AHEAD_BYTES = 8 * 1024 * 1024  # of a part, over what the recipient has on disk
 
 Call = grpc.aio.StreamStreamCall[Any, Any]
@@ -96,7 +97,17 @@ class Links:
             if link is not None:
                 link.retire()
             link = self._links[agency] = Link(agency, route, own, self._connect)
+        link.used_at = self._clock()
         return link
+
+    async def rest(self) -> None:
+        """Forgets links that nobody uses: 25 KB each, and a nation has thousands of peers."""
+        unused = self._clock() - REST_AFTER
+        at_rest = [item for item in self._links.items() if item[1].is_at_rest(unused)]
+        for agency, _ in at_rest:
+            del self._links[agency]
+        for _, link in at_rest:
+            await link.close()
 
     async def close(self) -> None:
         """Ends all connections."""
@@ -116,7 +127,13 @@ class Links:
 
 
 class Link:
-    """Two connections to one node: for calls and batches, and for parts."""
+    """Two connections to one node: for calls and batches, and for parts.
+
+    Attributes:
+        used_at: When somebody last wanted it.
+    """
+
+    used_at: datetime
 
     def __init__(
         self, agency: str, route: Route, own: OwnTls, connect: Callable[..., grpc.aio.Channel]
@@ -127,7 +144,7 @@ class Link:
         self._own = own
         self._connect = connect
         self._calls = self._channel()
-        self._parts = self._channel()
+        self._for_parts: grpc.aio.Channel | None = None
         self._closing: set[asyncio.Task[None]] = set()
         self._is_lost = False
 
@@ -138,6 +155,16 @@ class Link:
         with the old failure; the next caller deserves an attempt of its own.
         """
         return route == self._route and own == self._own and not self._is_lost
+
+    def is_at_rest(self, unused: datetime) -> bool:
+        """Whether nobody has wanted it since a moment and no call is under way.
+
+        A call keeps its connection; one without a call is ended by gRPC.
+        """
+        channels = [self._calls] if self._for_parts is None else [self._calls, self._for_parts]
+        return self.used_at <= unused and not any(
+            channel.get_state() is grpc.ChannelConnectivity.READY for channel in channels
+        )
 
     async def hello(self, mine: Hello) -> Hello:
         """Exchanges hellos; see ``PeerLink``."""
@@ -258,7 +285,15 @@ class Link:
     async def close(self) -> None:
         """Ends the connections."""
         await self._calls.close()
-        await self._parts.close()
+        if self._for_parts is not None:
+            await self._for_parts.close()
+
+    @property
+    def _parts(self) -> grpc.aio.Channel:
+        """The connection for parts; most peers get none for years."""
+        if self._for_parts is None:
+            self._for_parts = self._channel()
+        return self._for_parts
 
     def _channel(self) -> grpc.aio.Channel:
         return self._connect(

@@ -94,6 +94,30 @@ async def test_a_call_on_a_link_that_is_replaced_fails_as_unreachable(
         await links.close()
 
 
+async def test_a_link_is_forgotten_when_nobody_uses_it_and_no_call_is_under_way() -> None:
+    nation, port = make_nation(free_port()), free_port()
+    nation.set_address("H29", f"127.0.0.1:{port}")
+    recipient = HangingRecipient(nation, nation.agencies["H29"], port)
+    caller = BadPeer(nation, nation.agencies["G01"], nation.agencies["H29"], "")
+    directory, own, later = nation.directory(), OwnTls(caller.chain, caller.key), timedelta()
+    links = Links(directory=lambda: directory, own=lambda: own, clock=lambda: utc_now() + later)
+    async with recipient.serve():
+        link = links.link("H29")
+        await links.rest()
+        assert links.link("H29") is link  # just wanted
+        calling = asyncio.ensure_future(link.hello(caller.hello()))
+        await asyncio.wait_for(recipient.called.wait(), 10)
+        later = timedelta(hours=1)
+        await links.rest()
+        assert not calling.done()  # a call is under way
+    with pytest.raises(PeerUnreachableError):
+        await asyncio.wait_for(calling, 10)
+    later = timedelta(hours=2)
+    await links.rest()
+    assert links._links == {}
+    await links.close()
+
+
 async def test_a_caller_that_is_cancelled_stays_cancelled() -> None:
     nation, port = make_nation(free_port()), free_port()
     nation.set_address("H29", f"127.0.0.1:{port}")
