@@ -19,7 +19,7 @@ from tests.support.network import HA_TINH, NOI_VU, Network, Node, waited_for
 MIB = 1 << 20
 LARGE_BYTES = int(os.environ.get("EDOC_LARGE_MIB", "256")) * MIB
 RETURN_S = 5  # a document is delivered within it once its recipient is back
-SENT_AGAIN_BYTES = 10 * MIB  # at most, after a break
+SENT_AGAIN_BYTES = 8 * MIB  # at most, after a break
 MEMORY_KIB = 64 * 1024  # at most, more than idle
 DISK_BYTES = 96 * MIB
 SUBJECT = ("--subject", "Thử khi mất kết nối")
@@ -172,10 +172,10 @@ def test_large_document_survives_a_kill_in_mid_transfer(network, tmp_path, victi
     waited_for(lambda: is_delivered(sender, document_id), within_s=90)
 
     resumed = [event["offset"] for event in sender.events("transfer.started") if event["part"] == 1]
-    assert resumed[-1] > before - SENT_AGAIN_BYTES
+    assert resumed[-1] >= before - SENT_AGAIN_BYTES
     sent_after = [event["sent"] for event in sender.events("transfer.ended") if event["part"] == 1]
     again = sent_after[-1] - (LARGE_BYTES - before)
-    assert again < SENT_AGAIN_BYTES
+    assert again <= SENT_AGAIN_BYTES
     for code, node in network.nodes.items():
         peaks[code] = max(peaks[code], node.peak_memory_kib())
         assert peaks[code] - idle[code] < MEMORY_KIB

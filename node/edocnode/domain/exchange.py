@@ -186,7 +186,13 @@ class PeerLink(Protocol):
 
 
 class PartSource(Protocol):
-    """The bytes of one part, from any offset."""
+    """The bytes of one part, from any offset.
+
+    Attributes:
+        sent: Bytes that went to the connection so far; whoever sends them counts them.
+    """
+
+    sent: int
 
     def chunks(self, offset: int) -> AsyncGenerator[bytes, None]:
         """Chunks of at most 960 KiB from ``offset`` to the end.

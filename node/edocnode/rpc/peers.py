@@ -481,5 +481,6 @@ async def _send_chunks(call: Call, source: PartSource, offset: int, *, window: _
     async with contextlib.aclosing(source.chunks(offset)) as chunks:  # its file, whoever cancels
         async for chunk in chunks:
             await window.take(len(chunk))
+            source.sent += len(chunk)
             await call.write(messages.TransferRequest(chunk=chunk))
     await call.done_writing()

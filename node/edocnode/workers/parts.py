@@ -88,7 +88,7 @@ class ShelfSource:
         self._on_damage = on_damage
         self._inline = inline
         self._blobs = blobs
-        self.sent = 0  # bytes handed out
+        self.sent = 0
 
     async def chunks(self, offset: int) -> AsyncGenerator[bytes, None]:
         """Chunks of at most 960 KiB from ``offset`` to the end.
@@ -104,13 +104,13 @@ class ShelfSource:
             )
         if self._inline is not None:
             for start in range(offset, len(self._inline), CHUNK_BYTES):
-                yield self._count(self._inline[start : start + CHUNK_BYTES])
+                yield self._inline[start : start + CHUNK_BYTES]
             return
         try:
             file = await self._opened(offset)
             async with contextlib.aclosing(_read_ahead(file)) as ahead:
                 async for chunk in ahead:
-                    yield self._count(chunk)
+                    yield chunk
         except StorageDamagedError:
             self._on_damage(self._part.sha256)
             raise
@@ -125,10 +125,6 @@ class ShelfSource:
         except asyncio.CancelledError:
             opening.add_done_callback(_close)
             raise
-
-    def _count(self, chunk: bytes) -> bytes:
-        self.sent += len(chunk)
-        return chunk
 
 
 def _close(opening: asyncio.Future[BlobReader]) -> None:

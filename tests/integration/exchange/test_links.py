@@ -48,6 +48,8 @@ class HangingRecipient(BadRecipient):
 class Zeros:
     """A part that nobody asks for."""
 
+    sent = 0
+
     async def chunks(self, offset: int) -> AsyncIterator[bytes]:
         """Zeros without end."""
         while True:
