@@ -2,13 +2,16 @@
 
 from collections.abc import Callable, Collection
 from datetime import datetime
+from functools import lru_cache
 
 import structlog
 
 from edoccore.directory.view import Directory
 from edockit.certificates import certificate_pem
-from edockit.grpc_tls import TlsMaterial, TlsProvider
+from edockit.grpc_tls import KNOWN_PINS, TlsMaterial, TlsProvider
 from edocnode.storage.folder import DataFolder
+
+_pem = lru_cache(KNOWN_PINS)(certificate_pem)
 
 log = structlog.get_logger(__name__)
 
@@ -40,10 +43,10 @@ class Pins:
     def shut_out(self, agencies: Collection[str]) -> None:
         """Takes no more connections of these agencies, and those of all others."""
         self._agencies = agencies
-        pins = self._directory.tls_pins(self._clock())
+        pins = self._directory.tls_pins(self._clock()) if agencies else []
         self.tls.shut_out([pin.sha256 for pin in pins if pin.agency in agencies])
 
     def _material(self) -> TlsMaterial:
         pair = self._folder.tls_pair("current")
-        pins = [certificate_pem(pin.certificate) for pin in self._directory.tls_pins(self._clock())]
+        pins = [_pem(pin.certificate) for pin in self._directory.tls_pins(self._clock())]
         return TlsMaterial(pair.chain, pair.key, pins, self._directory.mark.version)
