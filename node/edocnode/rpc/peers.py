@@ -8,10 +8,9 @@ one never delays a batch. Every wait has a deadline.
 import asyncio
 import contextlib
 import ssl
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 import grpc
 
@@ -36,17 +35,14 @@ from edocnode.rpc.messages import (
     question_to_message,
     recovered_from_message,
 )
+from edocnode.rpc.part_sending import PROGRESS_WAIT, Call, next_progress, send_from
 
 HELLO_WAIT = timedelta(seconds=10)
-PROGRESS_WAIT = timedelta(seconds=90)  # for the recipient's word on a chunk of 960 KiB
 STATUS_WAIT = timedelta(seconds=2)  # for the status of a call that has ended
 WRITE_FAILED = "Internal error from Core"  # gRPC's own words
 ASK_WAIT = timedelta(seconds=30)  # for an answer that the peer looks up
 RECOVER_WAIT = timedelta(minutes=30)
 REST_AFTER = timedelta(seconds=30)  # longer than gRPC keeps a connection without a call
-AHEAD_BYTES = 8 * 1024 * 1024  # of a part, over what the recipient has on disk
-
-Call = grpc.aio.StreamStreamCall[Any, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,8 +139,9 @@ class Link:
         self._route = route
         self._own = own
         self._connect = connect
-        self._calls = self._channel()
+        self._for_calls = self._channel()
         self._for_parts: grpc.aio.Channel | None = None
+        self._is_closed = False
         self._closing: set[asyncio.Task[None]] = set()
         self._is_lost = False
 
@@ -161,9 +158,8 @@ class Link:
 
         A call keeps its connection; one without a call is ended by gRPC.
         """
-        channels = [self._calls] if self._for_parts is None else [self._calls, self._for_parts]
         return self.used_at <= unused and not any(
-            channel.get_state() is grpc.ChannelConnectivity.READY for channel in channels
+            channel.get_state() is grpc.ChannelConnectivity.READY for channel in self._channels()
         )
 
     async def hello(self, mine: Hello) -> Hello:
@@ -194,12 +190,8 @@ class Link:
             with _replaced():
                 async with asyncio.timeout(HELLO_WAIT.total_seconds()):
                     await call.write(messages.TransferRequest(place=place))
-                    start = await _progress(call)
-                window = _Window(start.offset)
-                await _both(
-                    _send_chunks(call, source, start.offset, window=window),
-                    _until_complete(call, window),
-                )
+                    start = await next_progress(call)
+                await send_from(call, source, start.offset)
         except grpc.RpcError as error:
             raise self._told(await _peers_word(call, error)) from error
         except (TimeoutError, asyncio.InvalidStateError) as error:
@@ -284,16 +276,37 @@ class Link:
 
     async def close(self) -> None:
         """Ends the connections."""
-        await self._calls.close()
-        if self._for_parts is not None:
-            await self._for_parts.close()
+        self._is_closed = True
+        for channel in self._channels():
+            await channel.close()
+
+    @property
+    def _calls(self) -> grpc.aio.Channel:
+        self._check_open()
+        return self._for_calls
 
     @property
     def _parts(self) -> grpc.aio.Channel:
-        """The connection for parts; most peers get none for years."""
+        """Made when needed; most peers get no part for years."""
+        self._check_open()
         if self._for_parts is None:
             self._for_parts = self._channel()
         return self._for_parts
+
+    def _check_open(self) -> None:
+        """Refuses what a closed channel would answer with an error that is none of the protocol.
+
+        Raises:
+            PeerUnreachableError: The link was replaced or forgotten while somebody held it.
+        """
+        if self._is_closed:
+            raise PeerUnreachableError(
+                f"The connection to the node of {self._agency} was replaced by a newer one.",
+                agency=self._agency,
+            )
+
+    def _channels(self) -> list[grpc.aio.Channel]:
+        return [self._for_calls, *([] if self._for_parts is None else [self._for_parts])]
 
     def _channel(self) -> grpc.aio.Channel:
         return self._connect(
@@ -426,61 +439,3 @@ async def _peers_word(call: Call, error: grpc.RpcError) -> grpc.RpcError:
 def _unavailable(details: str) -> grpc.aio.AioRpcError:
     nothing = grpc.aio.Metadata()
     return grpc.aio.AioRpcError(grpc.StatusCode.UNAVAILABLE, nothing, nothing, details=details)
-
-
-async def _progress(call: Call) -> messages.TransferResponse:
-    """The next word of the recipient."""
-    async with asyncio.timeout(PROGRESS_WAIT.total_seconds()):
-        response = await call.read()
-    if isinstance(response, messages.TransferResponse):
-        return response
-    raise PeerUnreachableError("The peer ended the transfer before the part was whole.")
-
-
-async def _both(sending: Coroutine[Any, Any, None], reading: Coroutine[Any, Any, None]) -> None:
-    """Runs both until the reader is done; the first error of either ends both."""
-    sender, reader = asyncio.create_task(sending), asyncio.create_task(reading)
-    try:
-        done, _ = await asyncio.wait({sender, reader}, return_when=asyncio.FIRST_COMPLETED)
-        # A call that was ended fails in both; the reader knows the peer's reason.
-        first_local = sender in done and isinstance(sender.exception(), EdocError)
-        await (sender if first_local else reader)
-    finally:
-        for task in (sender, reader):
-            task.cancel()
-        await asyncio.gather(sender, reader, return_exceptions=True)
-
-
-class _Window:
-    """How far a transfer runs ahead of the recipient's disk: what a break sends again."""
-
-    def __init__(self, offset: int) -> None:
-        self._sent = self._on_disk = offset
-        self._moved = asyncio.Event()
-
-    def confirm(self, offset: int) -> None:
-        """Notes what the recipient has on disk."""
-        if offset > self._on_disk:
-            self._on_disk = offset
-            self._moved.set()
-
-    async def take(self, size: int) -> None:
-        """Waits until so many more bytes may go out, and counts them."""
-        while self._sent + size - self._on_disk > AHEAD_BYTES:
-            self._moved.clear()
-            await self._moved.wait()
-        self._sent += size
-
-
-async def _until_complete(call: Call, window: _Window) -> None:
-    while not (progress := await _progress(call)).complete:
-        window.confirm(progress.offset)
-
-
-async def _send_chunks(call: Call, source: PartSource, offset: int, *, window: _Window) -> None:
-    async with contextlib.aclosing(source.chunks(offset)) as chunks:  # its file, whoever cancels
-        async for chunk in chunks:
-            await window.take(len(chunk))
-            source.sent += len(chunk)
-            await call.write(messages.TransferRequest(chunk=chunk))
-    await call.done_writing()

@@ -10,6 +10,7 @@ from edoccore.errors import PeerUnreachableError
 from edocnet.exchange.v1 import exchange_service_pb2 as messages
 from edocnode.domain.exchange import Hello, PeerLink
 from edocnode.domain.model import MessageId
+from edocnode.domain.repair import PartName
 from edocnode.rpc import peers
 from edocnode.rpc.peers import Links, OwnTls
 from tests.integration.exchange.conftest import make_nation
@@ -74,6 +75,14 @@ CALLS: dict[str, Callable[[PeerLink, Hello], Awaitable[object]]] = {
 }
 
 
+PART = PartName(message_id=MessageId(bytes(16)), envelope_digest=bytes(32), index=1)
+RARE_CALLS: dict[str, Callable[[PeerLink, Hello], Awaitable[object]]] = {
+    "reconcile": lambda link, _: link.reconcile(bytes(16), [(1, 2)]),
+    "inquire": lambda link, _: link.inquire([]),
+    "fetch": lambda link, _: anext(link.fetch(PART, 0)),
+}
+
+
 @pytest.mark.parametrize("call", CALLS)
 async def test_a_call_on_a_link_that_is_replaced_fails_as_unreachable(
     call: str, monkeypatch: pytest.MonkeyPatch
@@ -94,6 +103,19 @@ async def test_a_call_on_a_link_that_is_replaced_fails_as_unreachable(
         with pytest.raises(PeerUnreachableError):  # at the latest when its time is over
             await asyncio.wait_for(calling, 5)
         await links.close()
+
+
+@pytest.mark.parametrize("call", [*CALLS, "reconcile", "inquire", "fetch"])
+async def test_a_call_on_a_link_that_was_closed_fails_as_unreachable(call: str) -> None:
+    nation = make_nation(free_port())
+    nation.set_address("H29", f"127.0.0.1:{free_port()}")
+    caller = BadPeer(nation, nation.agencies["G01"], nation.agencies["H29"], "")
+    directory, own = nation.directory(), OwnTls(caller.chain, caller.key)
+    links = Links(directory=lambda: directory, own=lambda: own, clock=utc_now)
+    link = links.link("H29")
+    await links.close()
+    with pytest.raises(PeerUnreachableError, match="replaced"):
+        await (CALLS | RARE_CALLS)[call](link, caller.hello())
 
 
 async def test_a_link_is_forgotten_when_nobody_uses_it_and_no_call_is_under_way() -> None:
