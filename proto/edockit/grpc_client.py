@@ -31,8 +31,8 @@ from edockit.grpc_server import (
 FIRST_RECONNECT_MS = 250
 MAX_RECONNECT_MS = 4_000  # a peer that returns is found within five seconds
 # An attempt may take so long: the peer may be far away, or build its trust store anew (see
-# ``grpc_tls``). TCP asks again after 1, 3 and 7 s by itself, so a peer that returns is found.
-CONNECT_MS = 10_000
+# ``grpc_tls``). TCP asks again after 1 and 3 s by itself, so a peer that returns is found.
+CONNECT_MS = 5_000
 CONNECTION_IDLE_MS = 25_000  # without a call: no half-open connection waits for the next one
 READ_CERTIFICATE_TIMEOUT_S = 10.0
 
