@@ -51,7 +51,8 @@ def test_exchange_goes_on_without_the_registry_also_after_a_restart(network):
 def test_a_program_that_crashes_in_a_library_says_where(network):
     for program in (network.registry, network[NOI_VU]):
         program.process.send_signal(signal.SIGSEGV)
-        assert program.process.wait(20) == -signal.SIGSEGV
+        # Stacks of threads that run are written as far as they can be read.
+        assert program.process.wait(20) in {-signal.SIGSEGV, -signal.SIGBUS}
         told = program.log.read_text(errors="replace")
         assert "Fatal Python error: Segmentation fault" in told
         assert "most recent call first" in told
