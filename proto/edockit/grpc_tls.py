@@ -44,7 +44,7 @@ class TlsMaterial:
 
     chain: bytes  # PEM: the server's own certificate first
     key: bytes  # PEM, PKCS#8
-    pins: Sequence[bytes] = ()  # PEM, one certificate each: the callers of the directory
+    pins: Sequence[bytes] = ()  # certificates, DER: the callers of the directory
     version: int = 0  # of the directory the pins are from
 
 
@@ -85,8 +85,7 @@ class TlsProvider:
         does not shut out everybody.
 
         Returns:
-            SHA-256 (hex) of each pin left out: of its certificate, or of its bytes when they are
-            no certificate.
+            SHA-256 (hex) of each pin left out.
 
         Raises:
             KeyUnusableError: Chain or key cannot be read, or do not belong together; what was in
@@ -192,15 +191,12 @@ class _Pin(NamedTuple):
 @lru_cache(KNOWN_PINS)
 def _read_pin(pin: bytes) -> _Pin:
     try:
-        certificate = x509.load_pem_x509_certificate(pin)
+        certificate = x509.load_der_x509_certificate(pin)
         name = certificate.subject.public_bytes()  # read only when it is asked for
     except ValueError:
         return _Pin(_sha256(pin), b"", b"")
-    fingerprint = certificate.fingerprint(hashes.SHA256()).hex()
-    if not is_tls_certificate(certificate.public_bytes(serialization.Encoding.DER)):
-        return _Pin(fingerprint, name, b"")
-    pem = certificate.public_bytes(serialization.Encoding.PEM)
-    return _Pin(fingerprint, name, pin if pin == pem else pem)  # the one that is kept anyway
+    pem = certificate.public_bytes(serialization.Encoding.PEM) if is_tls_certificate(pin) else b""
+    return _Pin(_sha256(pin), name, pem)
 
 
 def _sha256(content: bytes) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 import grpc
 
+from edockit.certificates import certificate_der
 from edockit.grpc_client import peer_channel
 from edockit.grpc_server import bind
 from edockit.grpc_tls import TlsMaterial, TlsProvider
@@ -86,7 +87,9 @@ async def _client(
 async def _serve(told: dict[str, str]) -> None:
     server = grpc.aio.server()
     server.add_generic_rpc_handlers([handler()])
-    material = TlsMaterial(told["chain"].encode(), told["key"].encode(), [told["pin"].encode()])
+    material = TlsMaterial(
+        told["chain"].encode(), told["key"].encode(), [certificate_der(told["pin"].encode())]
+    )
     port = bind(server, "127.0.0.1:0", TlsProvider(material))
     await server.start()
     print(port, flush=True)

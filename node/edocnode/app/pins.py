@@ -2,16 +2,12 @@
 
 from collections.abc import Callable, Collection
 from datetime import datetime
-from functools import lru_cache
 
 import structlog
 
 from edoccore.directory.view import Directory
-from edockit.certificates import certificate_pem
-from edockit.grpc_tls import KNOWN_PINS, TlsMaterial, TlsProvider
+from edockit.grpc_tls import TlsMaterial, TlsProvider
 from edocnode.storage.folder import DataFolder
-
-_pem = lru_cache(KNOWN_PINS)(certificate_pem)
 
 log = structlog.get_logger(__name__)
 
@@ -48,5 +44,5 @@ class Pins:
 
     def _material(self) -> TlsMaterial:
         pair = self._folder.tls_pair("current")
-        pins = [_pem(pin.certificate) for pin in self._directory.tls_pins(self._clock())]
+        pins = [pin.certificate for pin in self._directory.tls_pins(self._clock())]
         return TlsMaterial(pair.chain, pair.key, pins, self._directory.mark.version)

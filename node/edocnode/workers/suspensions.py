@@ -13,7 +13,7 @@ from edocnode.workers.room import when_there_is_room
 
 PEER_SUSPENDED = "PEER_SUSPENDED"
 LOOK_EVERY_S = 1.0
-SHUT_OUT_EVERY_S = 10.0
+SHUT_OUT_EVERY_S = 10.0  # each time new connections wait: see ``edockit.grpc_tls``
 
 log = structlog.get_logger(__name__)
 
@@ -83,6 +83,7 @@ class Suspensions:
 
     async def report(self) -> None:
         """Tells which agencies were suspended since the last time, and which no longer are."""
+        self._tell_shut_out()  # first: a full disk keeps alarms, and must keep nobody out
         for agency in list(self._cut):
             if agency not in self._ends:
                 await self._alarms.raise_alarm(
@@ -91,14 +92,13 @@ class Suspensions:
                 log.warning("peer.suspended", agency=agency)
             self._ends[agency] = _now() + SUSPENSION_S
             log.info("peer.connections_cut", agency=agency, count=self._cut.pop(agency))
-        self._tell_shut_out()
         for agency in [code for code, end in self._ends.items() if end < _now()]:
             await self._alarms.clear_alarm(PEER_SUSPENDED, agency)
             del self._ends[agency]
             log.info("peer.suspension_ended", agency=agency)
 
     def _tell_shut_out(self) -> None:
-        """At once if nothing was told lately: each time costs others a part of a handshake."""
+        """At once, unless something was told lately."""
         now = _now()
         shut_out = self._quotas.shut_out(now)
         if shut_out != self._shut_out and now >= self._shut_out_at + SHUT_OUT_EVERY_S:

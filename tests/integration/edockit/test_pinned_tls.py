@@ -58,7 +58,7 @@ class Node:
 
     def material(self, *callers: Leaf, own: Leaf | None = None, version: int = 1) -> TlsMaterial:
         leaf = own or self.own
-        pins = [caller.certificate_pem for caller in callers]
+        pins = [caller.certificate for caller in callers]
         return TlsMaterial(leaf.certificate_pem, leaf.key_pem, pins, version)
 
     @contextlib.asynccontextmanager
@@ -229,7 +229,7 @@ async def test_a_nation_of_pins_that_is_published_anew_refuses_nobody() -> None:
 
 def test_what_has_not_changed_is_not_handed_out_again() -> None:
     leaf, caller = tls_leaf("H29"), tls_leaf("G01")
-    pins = [caller.certificate_pem]
+    pins = [caller.certificate]
     tls = TlsProvider(TlsMaterial(leaf.certificate_pem, leaf.key_pem, pins, version=1))
     tls.credentials()
     tls.publish(TlsMaterial(leaf.certificate_pem, leaf.key_pem, pins, version=2))
@@ -256,7 +256,7 @@ async def test_unusable_material_is_refused_and_the_old_stays_in_force() -> None
             with pytest.raises(KeyUnusableError):
                 node.tls.publish(TlsMaterial(chain, key))
         left_out = node.tls.publish(
-            TlsMaterial(server.certificate_pem, server.key_pem, [client.certificate_pem, b"bad"])
+            TlsMaterial(server.certificate_pem, server.key_pem, [client.certificate, b"bad"])
         )
         assert left_out == (hashlib.sha256(b"bad").hexdigest(),)
         assert await node.call(client, server) == fingerprint(client)

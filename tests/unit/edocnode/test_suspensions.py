@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from edoccore.errors import DiskFullError
 from edocnode.domain import quotas
 from edocnode.domain.quotas import FAULTS_AT_ONCE, HELD_AT_ONCE, CallQuotas
 from edocnode.storage.store import NodeStore, open_store
@@ -61,6 +62,25 @@ async def test_who_goes_on_while_suspended_is_shut_out_at_once_and_let_in_when_i
     assert told == [{"H29"}]
     await asyncio.sleep(0.25)
     await gate.report()
+    assert told == [{"H29"}, frozenset()]
+
+
+async def test_a_full_disk_keeps_nobody_shut_out(
+    store: NodeStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def full(*_: object) -> None:
+        raise DiskFullError
+
+    monkeypatch.setattr(quotas, "SUSPENSION_S", 0.05)
+    monkeypatch.setattr(suspensions, "SHUT_OUT_EVERY_S", 0.0)
+    monkeypatch.setattr(store, "raise_alarm", full)
+    gate, told = Suspensions(CallQuotas(), store, utc_now), list[frozenset[str]]()
+    gate.on_shut_out(told.append)
+    flood(gate, "H29")
+    flood(gate, "H29")
+    await asyncio.sleep(0.1)
+    with pytest.raises(DiskFullError):
+        await gate.report()
     assert told == [{"H29"}, frozenset()]
 
 
