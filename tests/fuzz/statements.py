@@ -7,7 +7,7 @@ import msgspec
 
 from edoccore.errors import EdocError
 from edoccore.signing import canonical, merkle
-from edoccore.signing.records import DocumentRecord, StatusRecord
+from edoccore.signing.records import DocumentRecord, RevocationRecord, StatusRecord
 from edoccore.signing.seal import SealedStatement, SignedSeal, check_membership, open_seal
 from edoccore.signing.statements import (
     Effect,
@@ -35,6 +35,7 @@ _KINDS = (
     Seal,
     DocumentRecord,
     StatusRecord,
+    RevocationRecord,
     Manifest,
 )
 _BY_TYPE = {kind.__struct_config__.tag: kind for kind in _KINDS}

@@ -13,7 +13,7 @@ from hashlib import sha256
 
 from edoccore.directory.view import Directory
 from edoccore.signing import canonical
-from edoccore.signing.records import DocumentRecord, DocumentState, Office, StatusRecord
+from edoccore.signing.records import DocumentRecord, DocumentState, Office, StatusRecord, StatusStep
 from edoccore.signing.seal import SealedStatement
 from edoccore.signing.statements import (
     DOCUMENT_MEDIA_TYPE,
@@ -178,7 +178,9 @@ def _status(
             network=nation.network,
             document_id=document_id,
             envelope=digest,
+            step=StatusStep.ACCEPTED,
             state=DocumentState.ACCEPTED,
+            order=1,
             actor="Nguyễn Văn A",
             time=time_text(at),
         )

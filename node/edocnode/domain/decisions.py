@@ -20,7 +20,7 @@ from edoccore.errors import (
     RequestInvalidError,
 )
 from edoccore.signing import canonical
-from edoccore.signing.records import DocumentState, StatusRecord
+from edoccore.signing.records import DocumentState, StatusRecord, StatusStep
 from edoccore.signing.statements import (
     RECORD_NAME,
     STATUS_MEDIA_TYPE,
@@ -113,7 +113,9 @@ def plan_decision(
         network=directory.network,
         document_id=uuid_text(entry.document.document_id),
         envelope=entry.envelope_digest.hex(),
+        step=StatusStep(decision.state.value),
         state=decision.state,
+        order=1,
         actor=decision.actor,
         time=time_text(now),
         code=decision.code or UNSET,

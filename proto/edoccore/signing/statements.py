@@ -23,6 +23,7 @@ MAX_TLS_CERTIFICATES = 2  # current and next
 RECORD_NAME = "record.json"
 DOCUMENT_MEDIA_TYPE = "application/vnd.edoc.document+json"
 STATUS_MEDIA_TYPE = "application/vnd.edoc.status+json"
+REVOCATION_MEDIA_TYPE = "application/vnd.edoc.revocation+json"
 
 # The patterns fix one spelling of each value, so equal values have equal bytes.
 Uuid = Annotated[
@@ -115,7 +116,8 @@ class Envelope(
         seq: Counts up from 1 per (sealing agency, to_node); unique in an epoch.
         created: When the sender submitted it.
         expires: After this moment the sender no longer offers it; at most 90 days.
-        about: SHA-256 of the earlier envelope that an update, status, ... speaks of.
+        about: SHA-256 of the earlier envelope that a status or revocation speaks of; an update or
+            replacement names the earlier document in its record.
         parts: 1 to 100; the first is the record.
     """
 
@@ -307,4 +309,5 @@ STATEMENT_TYPES = (
     "edoc.receipt/v1",
     "edoc.seal/v1",
     "edoc.status/v1",
+    "edoc.revocation/v1",
 )

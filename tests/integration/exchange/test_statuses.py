@@ -7,7 +7,7 @@ from uuid import UUID
 import msgspec
 
 from edoccore.signing import canonical
-from edoccore.signing.records import DocumentState, StatusRecord
+from edoccore.signing.records import DocumentState, StatusRecord, StatusStep
 from edoccore.signing.statements import (
     STATUS_MEDIA_TYPE,
     DirectoryMark,
@@ -28,7 +28,9 @@ def status(scene: Scene, about: str, *, envelope: str, **changes: object) -> Let
             network=scene.nation.network,
             document_id=about,
             envelope=envelope,
+            step=StatusStep.REJECTED,
             state=DocumentState.REJECTED,
+            order=1,
             actor="H29",
             time=time_text(now()),
         )

@@ -9,7 +9,7 @@ from hashlib import sha256
 from msgspec import UNSET
 
 from edoccore.signing import canonical
-from edoccore.signing.records import DocumentRecord, DocumentState, StatusRecord
+from edoccore.signing.records import DocumentRecord, DocumentState, StatusRecord, StatusStep
 from edoccore.signing.records import Office as NamedOffice
 from edoccore.signing.seal import SealedStatement, SignedSeal
 from edoccore.signing.statements import (
@@ -356,7 +356,9 @@ def status_submission(
             network="test",
             document_id=stated.document_id,
             envelope=digest.hexdigest(),
+            step=StatusStep(state.value),
             state=state,
+            order=1,
             actor="Nguyễn Văn A",
             time=time_text(at),
         )
