@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
-.PHONY: help venv develop demo test lint format proto lock bench clean
+.PHONY: help venv develop demo test lint format proto lock messages bench clean
 
 # Everything a person has to install first is told in one line, before anything is done.
 missing = $(shell deploy/make-venv check 2>&1)
@@ -39,6 +39,9 @@ proto: ## generate the Python code of the schema
 
 lock: develop ## lock the requirements of pyproject.toml anew
 	@deploy/requirements/lock
+
+messages: develop ## bring the catalogues of translations up to date
+	@.venv/bin/python -m tests.support.messages
 
 bench: develop ## how fast, how small; beside raw floors and other ways
 	@.venv/bin/python -u -m tests.benchmarks $(BENCH)

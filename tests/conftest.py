@@ -15,6 +15,9 @@ from hypothesis import HealthCheck, settings
 # What is started in the background by a script ignores Ctrl-C, and so would all that tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# Programs under test speak English, whatever the locale of the developer.
+os.environ["LC_ALL"] = "C.UTF-8"
+
 IN_CI = os.environ.get("CI") == "true"
 
 # The gate must say the same twice: no random seed, no deadline on a busy machine, no database of

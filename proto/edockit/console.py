@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from edoccore.errors import EdocError, ExitCode, RequestInvalidError
 from edockit import tls13  # noqa: F401 - entry points import this module before any of gRPC
+from edockit.language import choose_language, is_english, speak, told
 
 if TYPE_CHECKING:
     import typer
@@ -59,9 +60,9 @@ class Console:
         if self.as_json:
             self.say(json.dumps(error_object(error), ensure_ascii=False))
             return
-        self.say(f"error: {error.message}")
+        self.say(f"{told('error:')} {told(error.message)}")
         if error.hint:
-            self.say(f"hint: {error.hint}")
+            self.say(f"{told('hint:')} {told(error.hint)}")
 
 
 def new_app(help_text: str) -> "typer.Typer":
@@ -82,21 +83,29 @@ def error_object(error: EdocError) -> dict[str, str]:
     return {
         "schema": ERROR_SCHEMA,
         "reason": error.reason,
-        "message": error.message,
-        "hint": error.hint,
+        "message": told(error.message),
+        "hint": told(error.hint),
     }
 
 
-def run(app: "typer.Typer", *, name: str, arguments: Sequence[str] | None = None) -> int:
+def run(
+    app: "typer.Typer",
+    *,
+    name: str,
+    catalogues: Sequence[str] = (),
+    arguments: Sequence[str] | None = None,
+) -> int:
     """Runs a command line and returns its exit code.
 
     Args:
         app: The commands.
         name: Of the program, for its usage text.
+        catalogues: Import names of the packages whose messages it tells, beside this one.
         arguments: Without the program's name; default: those of this process.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     console = Console(as_json="--json" in _before_separator(given))
+    speak(choose_language(_option(given, "--lang"), os.environ), ("edockit", *catalogues))
     try:
         return _invoke(app, name, hoisted(given), console=console)
     except EdocError as error:
@@ -182,6 +191,10 @@ def _invoke(app: "typer.Typer", name: str, arguments: list[str], *, console: Con
     from typer.main import get_command  # noqa: PLC0415
 
     command = get_command(app)
+    if not is_english():
+        from edockit.help_language import translate_help  # noqa: PLC0415
+
+        translate_help(command)
     try:
         result = command.main(arguments, prog_name=name, standalone_mode=False)
     except TyperException as error:
@@ -213,6 +226,17 @@ def _fault(error: Exception) -> EdocError:
 def _before_separator(arguments: Sequence[str]) -> list[str]:
     words = list(arguments)
     return words[: words.index("--")] if "--" in words else words
+
+
+def _option(arguments: Sequence[str], name: str) -> str | None:
+    """The value of a global option, wherever it stands; None without it."""
+    words = _before_separator(arguments)
+    for place, word in enumerate(words):
+        if word.startswith(f"{name}="):
+            return word.partition("=")[2]
+        if word == name:
+            return words[place + 1] if place + 1 < len(words) else None
+    return None
 
 
 def _one(words: Iterator[str]) -> list[str]:

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from edockit.console import Console, run
+from edockit.language import Language
 from edocregistry.cli import agencies, keys, running
 from edocregistry.cli.context import CommandContext
 
@@ -43,10 +44,14 @@ def _root(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print data as JSON, errors as edoc.error/v1.")
     ] = False,
+    _language: Annotated[  # chosen before the options are read, so that their errors speak it too
+        Language | None,
+        typer.Option("--lang", help="Language of messages; default: by LC_ALL, LANG."),
+    ] = None,
 ) -> None:
     context.obj = CommandContext(data, Console(as_json=as_json))
 
 
 def main() -> None:
     """Runs the command line and ends the process with its exit code."""
-    sys.exit(run(build_app(), name=NAME))
+    sys.exit(run(build_app(), name=NAME, catalogues=("edocregistry",)))

@@ -1,0 +1,170 @@
+"""In which language a program speaks to people: Vietnamese or English.
+
+Messages are written in English where they arise: in a rule that knows no language, or in another
+program that does not know who will read them. Where a person reads them they are looked up in the
+catalogues (gettext's .po files in each package's ``locale``), whole or by template: the message
+"Document 0198... is revoked." is found under "Document {document_id} is {state}.", and its values
+are put into the Vietnamese sentence. So nothing has to be carried over the wire but the text, and
+what no catalogue has is still told, in English.
+
+A command line chooses once, at its start; JSON keeps its keys, reasons and states in either case.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from enum import StrEnum
+from importlib.resources import files
+from string import Formatter
+
+LOCALE_VARIABLES = ("LC_ALL", "LC_MESSAGES", "LANG")  # in this order; POSIX.1-2017, 8.2
+
+
+class Language(StrEnum):
+    """The languages that programs speak."""
+
+    VIETNAMESE = "vi"
+    ENGLISH = "en"
+
+
+_DEPTH = 4  # of messages within messages
+_MIN_LITERAL = 5  # characters of its own that a template must have to be recognised
+
+
+class Template:
+    """A message with named places, such as "{agency} does not own {code}."."""
+
+    def __init__(self, source: str, target: str) -> None:
+        """Takes the English template and its translation, which has the same places."""
+        pieces = [(text, name) for text, name, *_ in Formatter().parse(source)]
+        self._literals = [text for text, _ in pieces if text]
+        self._begins = pieces[0][0]
+        self._ends = pieces[-1][0] if pieces[-1][1] is None else ""
+        self._source, self._target = source, target
+        self._pattern: re.Pattern[str] | None = None
+
+    @property
+    def weight(self) -> int:
+        """Characters that a message must have in common with it."""
+        return sum(map(len, self._literals))
+
+    def values(self, text: str) -> dict[str, str] | None:
+        """The values in a message that was made from this template; None when it was not."""
+        if not (text.startswith(self._begins) and text.endswith(self._ends)):
+            return None
+        if not all(literal in text for literal in self._literals):
+            return None
+        if self._pattern is None:
+            self._pattern = re.compile(_expression(self._source), re.DOTALL)
+        found = self._pattern.fullmatch(text)
+        return None if found is None else found.groupdict()
+
+    def translated(self, values: Mapping[str, str]) -> str:
+        """The translation with these values."""
+        return self._target.format(**values)
+
+
+class Catalogue:
+    """All messages of a program in one language."""
+
+    def __init__(self, entries: Mapping[str, str]) -> None:
+        """Takes translations by English message or template."""
+        self._exact = dict(entries)
+        templates = [Template(text, said) for text, said in entries.items() if "{" in text]
+        fit = (template for template in templates if template.weight >= _MIN_LITERAL)
+        self._templates = sorted(fit, key=lambda template: -template.weight)
+
+    def entry(self, message: str) -> str:
+        """The translation of a message or template itself; as it is when there is none."""
+        return self._exact.get(message, message)
+
+    def told(self, text: str, depth: int = 0) -> str:
+        """A finished message as a person is to read it; what is not known stays English.
+
+        Values that are messages themselves are translated too.
+        """
+        before, message, after = _parts(text)
+        if message in self._exact:
+            return f"{before}{self._exact[message]}{after}"
+        if depth == _DEPTH:
+            return text
+        for template in self._templates:
+            values = template.values(message)
+            if values is not None:
+                known = {name: self.told(value, depth + 1) for name, value in values.items()}
+                return f"{before}{template.translated(known)}{after}"
+        return text
+
+
+class _Spoken:
+    """The catalogue that this process speaks by; None: English."""
+
+    catalogue: Catalogue | None = None
+
+
+def choose_language(option: str | None, environment: Mapping[str, str]) -> Language:
+    """The language to speak: as the option says, else by the locale; English without either.
+
+    Args:
+        option: ``vi`` or ``en``; others count as not given.
+    """
+    if option in set(Language):
+        return Language(option)
+    locale = next((environment[name] for name in LOCALE_VARIABLES if environment.get(name)), "")
+    return Language.VIETNAMESE if re.match(r"vi(?![A-Za-z])", locale) else Language.ENGLISH
+
+
+def speak(language: Language, packages: Sequence[str]) -> None:
+    """Makes this process speak a language.
+
+    Args:
+        packages: Import names whose catalogues are to be known.
+    """
+    _Spoken.catalogue = None if language is Language.ENGLISH else _read(language, packages)
+
+
+def is_english() -> bool:
+    """Whether this process speaks English, so that nothing needs translating."""
+    return _Spoken.catalogue is None
+
+
+def told(text: str) -> str:
+    """A finished message, as the person at this process is to read it."""
+    return text if _Spoken.catalogue is None else _Spoken.catalogue.told(text)
+
+
+def _(template: str, **values: object) -> str:
+    """A text of the program itself, with values put into its places."""
+    known = template if _Spoken.catalogue is None else _Spoken.catalogue.entry(template)
+    return known.format(**values)
+
+
+def _read(language: Language, packages: Sequence[str]) -> Catalogue:
+    from babel.messages.pofile import read_po  # noqa: PLC0415 - not for English
+
+    entries: dict[str, str] = {}
+    for package in packages:
+        with (files(package) / "locale" / f"{language}.po").open("rb") as file:
+            for message in read_po(file):
+                if message.id and message.string:
+                    entries[str(message.id)] = str(message.string)
+    return Catalogue(entries)
+
+
+def _expression(source: str) -> str:
+    return "".join(_pieces(source))
+
+
+def _pieces(source: str) -> Iterator[str]:
+    for text, name, *_ in Formatter().parse(source):
+        yield re.escape(text)
+        if name is not None:
+            yield f"(?P<{name}>.*?)"
+
+
+def _parts(text: str) -> tuple[str, str, str]:
+    """The blanks before a text, the text, and those after it."""
+    inner = text.strip()
+    if not inner:
+        return text, "", ""
+    start = text.index(inner)
+    return text[:start], inner, text[start + len(inner) :]

@@ -1,0 +1,219 @@
+"""The messages in the code, and the catalogues that translate them.
+
+``python -m tests.support.messages`` brings the catalogues up to date: new messages enter without a
+translation, those that are gone leave. What counts as a message: the text and hint of every error,
+what is given to ``_``, help texts, and all other prose in the code (literals with at least two
+lower-case words before a blank), but no log events, SQL or docstrings. A test of the gate wants
+each of them translated.
+"""
+
+import ast
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from babel.messages.catalog import Catalog
+from babel.messages.pofile import read_po, write_po
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = {  # whose messages stand in whose catalogue
+    "edockit": ("proto/edocnet", "proto/edoccore", "proto/edockit"),
+    "edocnode": ("node/edocnode",),
+    "edocregistry": ("registry/edocregistry",),
+}
+# What the command line library says.
+LIBRARY = (
+    "Usage:",
+    "Arguments",
+    "Options",
+    "Commands",
+    "required",
+    "default: {default}",
+    "env var: {variable}",
+    "Show this message and exit.",
+    "Missing command.",
+    "No such command {command}.",
+    "No such option: {option}",
+    "No such option: {option} (Possible options: {options})",
+    "No such option: {option} Did you mean {options}?",
+    "Option {option} requires an argument.",
+    "Option {option} does not take a value.",
+    "Missing argument {argument}.",
+    "Missing option {option}.",
+    "Got unexpected extra argument ({argument})",
+    "Got unexpected extra arguments ({arguments})",
+    "Invalid value for {parameter}: {problem}",
+    "File {path} does not exist.",
+    "Path {path} does not exist.",
+    "File {path} is a directory.",
+    "{value} is not one of {choices}.",
+    "Value {value} is not a valid {kind}.",
+    "{value} is not in the range {range}.",
+)
+_PROSE = re.compile(r"[a-z]+ ")
+_SILENT = frozenset(  # calls whose texts no person reads as a message
+    "debug info warning exception critical text compile partial_index ValueError TypeError "
+    "RuntimeError AssertionError NotImplementedError Index execute".split()
+)
+_SKIPPED = ("_pb2", "/migrations/", "/demo/")
+
+
+def messages_of(package: str) -> dict[str, set[str]]:
+    """All messages of a package's catalogue, each with the files it stands in."""
+    found: dict[str, set[str]] = {}
+    for folder in PACKAGES[package]:
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            name = path.relative_to(ROOT).as_posix()
+            if not any(part in f"/{name}" for part in _SKIPPED):
+                for message in _in_code(path.read_text("utf-8")):
+                    found.setdefault(message, set()).add(name)
+    for message in _in_help(package):
+        found.setdefault(message, set()).add(f"{PACKAGES[package][-1]}/cli/main.py")
+    if package == "edockit":
+        for message in LIBRARY:
+            found.setdefault(message, set()).add("proto/edockit/help_language.py")
+    return found
+
+
+def catalogue_file(package: str) -> Path:
+    """The Vietnamese catalogue of a package."""
+    return ROOT / PACKAGES[package][-1] / "locale" / "vi.po"
+
+
+def read_catalogue(package: str) -> dict[str, str]:
+    """Translations by message; empty for what has none."""
+    path = catalogue_file(package)
+    if not path.exists():
+        return {}
+    with path.open("rb") as file:
+        return {str(item.id): str(item.string) for item in read_po(file) if item.id}
+
+
+def update_catalogue(package: str) -> int:
+    """Writes the catalogue anew; returns how many messages have no translation."""
+    known = read_catalogue(package)
+    catalogue = Catalog(locale="vi", charset="utf-8", fuzzy=False)
+    for message, places in messages_of(package).items():
+        catalogue.add(message, known.get(message, ""), locations=[(name, 0) for name in places])
+    path = catalogue_file(package)
+    path.parent.mkdir(exist_ok=True)
+    with path.open("wb") as file:
+        write_po(file, catalogue, omit_header=True, sort_by_file=True, include_lineno=False)
+    text = path.read_text("utf-8")
+    path.write_text(f'msgid ""\nmsgstr "Content-Type: text/plain; charset=utf-8\\n"\n\n{text}')
+    return sum(not item.string for item in catalogue if item.id)
+
+
+def template(node: ast.expr) -> str | None:
+    """The message that an expression makes; places have the names of their values."""
+    if isinstance(node, ast.Constant):
+        return node.value if isinstance(node.value, str) else None
+    if not isinstance(node, ast.JoinedStr):
+        return None
+    pieces, used = [], set()
+    for value in node.values:
+        if isinstance(value, ast.Constant):
+            pieces.append(str(value.value).replace("{", "{{").replace("}", "}}"))
+        elif isinstance(value, ast.FormattedValue):
+            pieces.append(f"{{{_named(value.value, used)}}}")
+    return "".join(pieces)
+
+
+def _in_code(source: str) -> Iterator[str]:
+    tree = ast.parse(source)
+    silent = _unread(tree)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and id(node) not in silent:
+            for argument in _spoken(node):
+                text = template(argument)
+                if text and text.strip():
+                    yield text.strip()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant | ast.JoinedStr) and id(node) not in silent:
+            text = template(node) or ""
+            if len(_PROSE.findall(re.sub(r"\{\w+\}", "", text))) >= 2:
+                yield text.strip()
+
+
+def _spoken(call: ast.Call) -> Iterator[ast.expr]:
+    """The arguments of a call that are messages."""
+    name = _callee(call)
+    if name == "_":
+        yield from call.args[:1]
+    elif name.endswith("Error") and name not in _SILENT:
+        told = [*call.args[:1], *(item.value for item in call.keywords if item.arg == "hint")]
+        for argument in told:
+            yield from (
+                (argument.body, argument.orelse) if isinstance(argument, ast.IfExp) else (argument,)
+            )
+
+
+def _unread(tree: ast.AST) -> set[int]:
+    """Docstrings, pieces of templates, and what is inside calls that tell people nothing."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            found.add(id(node.value))
+        elif isinstance(node, ast.JoinedStr):
+            found.update(id(value) for value in node.values if isinstance(value, ast.Constant))
+        elif isinstance(node, ast.Call) and _callee(node) in (*_SILENT, "Option", "Argument"):
+            found.update(id(below) for below in ast.walk(node))
+    return found
+
+
+def _callee(call: ast.Call) -> str:
+    function = call.func
+    if isinstance(function, ast.Name):
+        return function.id
+    return function.attr if isinstance(function, ast.Attribute) else ""
+
+
+def _named(value: ast.expr, used: set[str]) -> str:
+    """A name for a place that tells a translator what stands there."""
+    while isinstance(value, ast.Call | ast.Subscript | ast.BinOp):
+        if isinstance(value, ast.Subscript):
+            value = value.slice if isinstance(value.slice, ast.Constant) else value.value
+        elif isinstance(value, ast.BinOp):
+            value = value.left
+        else:
+            value = value.args[0] if value.args else value.func
+    if isinstance(value, ast.Attribute):
+        name = value.attr
+    elif isinstance(value, ast.Name):
+        name = value.id
+    else:
+        name = str(value.value) if isinstance(value, ast.Constant) else "value"
+    plain = re.sub(r"\W", "", name).lower().strip("_") or "value"
+    plain = plain if plain[0].isalpha() else f"value{plain}"
+    numbered = (f"{plain}{number}" for number in range(2, 100))
+    chosen = plain if plain not in used else next(n for n in numbered if n not in used)
+    used.add(chosen)
+    return chosen
+
+
+def _in_help(package: str) -> Iterator[str]:
+    from typer.main import get_command
+
+    from edockit.help_language import joined
+
+    if package == "edocnode":
+        from edocnode.cli.main import build_app
+    elif package == "edocregistry":
+        from edocregistry.cli.main import build_app
+    else:
+        return
+    commands: list[Any] = [get_command(build_app())]
+    while commands:
+        command = commands.pop()
+        commands += getattr(command, "commands", {}).values()
+        yield from (joined(text) for text in (command.help, command.epilog) if text)
+        yield from (joined(item.help) for item in command.params if getattr(item, "help", None))
+
+
+if __name__ == "__main__":
+    missing = {package: update_catalogue(package) for package in PACKAGES}
+    for package, count in missing.items():
+        print(f"{catalogue_file(package).relative_to(ROOT)}: {count} without a translation")
+    sys.exit(1 if any(missing.values()) else 0)
