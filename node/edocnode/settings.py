@@ -33,6 +33,7 @@ class NodeSettings(ProgramSettings):
             than 64 KiB of a part; 0.1 to 3600.
         staging_quota_gib: GiB of unfinished documents that one agency may have here.
         peer_weights: How many times the share of others an agency has here, by code; 1 to 100.
+        code_lists: File in the data folder with code lists of its own, TOML; empty: none.
         log_level: Least important event that is logged.
         log_format: ``text`` for people, ``json`` for collectors.
     """
@@ -45,6 +46,7 @@ class NodeSettings(ProgramSettings):
     scrub_mib_s: Annotated[float, Field(ge=0.1, le=10_000)] = 4
     staging_quota_gib: Annotated[int, Field(ge=1, le=100_000)] = 64
     peer_weights: Mapping[str, Annotated[int, Field(ge=1, le=100)]] = Field(default_factory=dict)
+    code_lists: Annotated[str, Field(max_length=255, pattern=r"^[^/\\]*\z")] = ""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["text", "json"] = "text"
 

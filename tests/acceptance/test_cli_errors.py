@@ -348,3 +348,25 @@ for call in (lambda office: office.accept("ffffffff", "nobody"),
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=True
     )
     return result.stdout.split()
+
+
+def test_code_lists_are_shown_with_and_without_a_node(folder: Path) -> None:
+    shown = json.loads(command("codes", "types", "--json").stdout)
+    assert (shown["schema"], shown["list"], len(shown["codes"])) == ("edoc.codes/v1", "types", 29)
+    own = folder / "codes.toml"
+    own.write_text('[[types]]\ncode = "QTr"\nvi = "Quy trình"\n', encoding="utf-8")
+    result = command("codes", "types", data=folder, EDOCNODE_CODE_LISTS="codes.toml")
+    assert "Quy trình" in result.stdout
+    assert "unverified" in result.stdout
+    refused = command("codes", "types", data=folder, EDOCNODE_CODE_LISTS="../codes.toml")
+    assert refused.returncode == 2
+    assert "code_lists" in told(refused)
+
+
+def test_unknown_document_type_is_refused_with_the_nearest_ones(folder: Path) -> None:
+    file = folder.parent / "Công văn.pdf"
+    file.write_bytes(b"%PDF-1.7")
+    words = ["send", file, "--to", "G01", "--subject", "Về việc thử", "--type", "quyet din"]
+    result = command(*words, data=folder)
+    assert result.returncode == 2
+    assert "QĐ (Quyết định)" in told(result)

@@ -96,7 +96,9 @@ def update_catalogue(package: str) -> int:
     known = read_catalogue(package)
     catalogue = Catalog(locale="vi", charset="utf-8", fuzzy=False)
     for message, places in messages_of(package).items():
-        catalogue.add(message, known.get(message, ""), locations=[(name, 0) for name in places])
+        catalogue.add(
+            message, known.get(message, ""), locations=[(name, 0) for name in sorted(places)]
+        )
     path = catalogue_file(package)
     path.parent.mkdir(exist_ok=True)
     with path.open("wb") as file:

@@ -14,6 +14,7 @@ from edoccore.errors import NodeNotRunningError, RequestInvalidError
 from edockit.console import Console
 
 if TYPE_CHECKING:
+    from edocnode.domain.codes import CodeLists
     from edocnode.rpc.admin_client import AdminClient
     from edocnode.rpc.office_client import OfficeClient
     from edocnode.settings import NodeSettings
@@ -53,6 +54,18 @@ class CommandContext:
         folder = self.folder()
         folder.identity()
         return read_settings(folder.settings_file)
+
+    def code_lists(self) -> "CodeLists":
+        """The code lists: of the node in the data folder, or those of the program.
+
+        Raises:
+            DataFolderError: There is no node in the folder that was named.
+            SettingsError: A setting, or the node's own lists, cannot be used.
+        """
+        from edocnode.storage.code_lists import builtin_lists, lists_with
+
+        own = "" if self.data is None else self.settings().code_lists
+        return lists_with(self.folder().path / own) if own else builtin_lists()
 
     @contextmanager
     def office(self) -> Iterator["OfficeClient"]:

@@ -9,6 +9,7 @@ import typer
 from edockit.console import Console, new_app, run
 from edockit.language import Language
 from edocnode.cli import (
+    codes,
     configuring,
     deciding,
     demo,
@@ -40,6 +41,7 @@ def build_app() -> typer.Typer:
     app.command()(retrying.retry)
     app.command()(deciding.accept)
     app.command()(deciding.reject)
+    app.command()(codes.codes)
     app.command()(operating.peers)
     app.command()(operating.ping)
     app.command()(operating.takeover)

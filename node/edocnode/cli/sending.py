@@ -51,7 +51,9 @@ def send(
     ] = "",
     number: Annotated[str, typer.Option("--number", help="Number (số).")] = "",
     notation: Annotated[str, typer.Option("--notation", help="Notation (ký hiệu).")] = "",
-    document_type: Annotated[str, typer.Option("--type", help="Type, such as CV or QĐ.")] = "",
+    document_type: Annotated[
+        str, typer.Option("--type", help="Type: CV, QĐ, quyet dinh; see: edocnode codes types.")
+    ] = "",
     urgency: Annotated[Urgency, typer.Option("--urgency", help="How fast.")] = Urgency.NORMAL,
     due: Annotated[str, typer.Option("--due", help="Day by which it is due: 2026-12-05.")] = "",
     send_at: Annotated[
@@ -76,7 +78,7 @@ def send(
         subject=subject,
         number=number,
         notation=notation,
-        document_type=document_type,
+        document_type=_type(options, document_type),
         due_date=_day(due),
     )
     with options.office() as office:
@@ -108,6 +110,15 @@ def _new_request_id(options: CommandContext) -> str:
 
 def _fields(**given: str) -> dict[str, Any]:
     return {name: _nfc(value) for name, value in given.items() if value}
+
+
+def _type(options: CommandContext, text: str) -> str:
+    """The code of a document type that was written in some way; empty when none was."""
+    if not text:
+        return ""
+    from edocnode.domain.codes import CodeList, find_code
+
+    return find_code(options.code_lists(), CodeList.TYPES, _nfc(text)).code
 
 
 def _nfc(text: str) -> str:

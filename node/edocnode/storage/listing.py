@@ -1,13 +1,12 @@
 """What lists show of a document, as tables hold it, and how it is searched."""
 
-import re
-import unicodedata
 from collections.abc import Mapping, Sequence
 
 import msgspec
 
 from edoccore.signing.readers import reader_of
 from edoccore.signing.statements import Part
+from edocnode.domain.folding import folded
 from edocnode.domain.model import INLINE_PART_BYTES
 
 LISTED = (
@@ -19,8 +18,6 @@ LISTED = (
     "issued_date",
     "due_date",
 )
-_MARKS = re.compile("[\u0300-\u036f]+")  # combining diacritical marks
-_LATIN = re.compile("[\u0000-\u007f\u0300-\u036f]*")
 
 
 class _OwnPart(Part, frozen=True, kw_only=True):
@@ -70,14 +67,6 @@ def decode_own_parts(data: bytes) -> tuple[Part, ...]:
 def large_parts(parts: Sequence[Part]) -> list[Part]:
     """The parts that lie in the blob folder."""
     return [part for part in parts if part.size > INLINE_PART_BYTES]
-
-
-def folded(text: str) -> str:
-    """Text without case and marks, so that "Quyết định" is found by "quyet dinh"."""
-    apart = unicodedata.normalize("NFD", text.casefold().replace("đ", "d"))
-    if _LATIN.fullmatch(apart):  # then what is not ASCII is marks, and leaves at once
-        return apart.encode("ascii", "ignore").decode()
-    return _MARKS.sub("", apart)
 
 
 def search_text(listing: Mapping[str, str]) -> str:

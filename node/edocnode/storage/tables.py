@@ -276,7 +276,7 @@ class InboxRow(NodeTable, table=True):
     """A received document as offices see it: from its sealed receipt on, in order of position.
 
     ``recipient`` is the code it was addressed to, ``state`` a ``DocumentState``; ``search`` is
-    subject, number, notation, ... folded (see ``listing.folded``).
+    subject, number, notation, ... folded (see ``domain.folding``).
     """
 
     __tablename__ = "inbox"

@@ -13,8 +13,8 @@ import sqlalchemy as sa
 from edoccore.signing.records import DocumentState
 from edoccore.signing.statements import Result
 from edockit.database import Database
+from edocnode.domain.folding import folded
 from edocnode.domain.model import Arrival, KeepKind, StagedPart
-from edocnode.storage.listing import folded
 from edocnode.storage.store import NodeStore
 from tests.integration.storage.offices import (
     LATER,
