@@ -5,20 +5,56 @@ keys) is no setting; it is made by ``init`` and lies in the data folder.
 """
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import time, timedelta
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from edoccore.errors import SettingsError
+from edoccore.signing.statements import Urgency
 from edockit.settings import ProgramSettings, load_settings
+from edocnode.domain.calendar import Span, WorkingCalendar
+from edocnode.domain.deadlines import DEFAULT_LIMITS, DeadlineRules, TimeLimit
 
 PREFIX = "EDOCNODE_"
 DATA_VARIABLE = "EDOCNODE_DATA"
 
 # Pydantic's patterns are Rust's: its end of text is a small z.
 Address = Annotated[str, Field(pattern=r"^(\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z.-]+):[0-9]{1,5}\z")]
+Minutes = Annotated[int, Field(ge=0, le=60 * 24 * 30)]
+Hours = Annotated[str, Field(pattern=r"^[0-2][0-9]:[0-5][0-9]-[0-2][0-9]:[0-5][0-9]\z")]
+
+
+class LimitSettings(BaseModel):
+    """Limits for documents of one urgency, in minutes; what is left out is as shipped.
+
+    Attributes:
+        send_min: From signing to sealing; 0: by the day, as the law says. So for the two others.
+        deliver_min: From sealing to the recipient's receipt, at least 1.
+        acknowledge_min: From arrival to the clerk's first step.
+        accept_min: The same, at the latest.
+        around_the_clock: Nights and days off count.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    send_min: Minutes | None = None
+    deliver_min: Annotated[int, Field(ge=1, le=60 * 24 * 30)] | None = None
+    acknowledge_min: Minutes | None = None
+    accept_min: Minutes | None = None
+    around_the_clock: bool | None = None
+
+    def over(self, shipped: TimeLimit) -> TimeLimit:
+        """These limits, and the shipped ones where nothing is set."""
+        asked = self.around_the_clock
+        return TimeLimit(
+            send=_chosen(self.send_min, shipped.send),
+            deliver=_chosen(self.deliver_min, shipped.deliver) or shipped.deliver,
+            acknowledge=_chosen(self.acknowledge_min, shipped.acknowledge),
+            accept=_chosen(self.accept_min, shipped.accept),
+            around_the_clock=shipped.around_the_clock if asked is None else asked,
+        )
 
 
 class NodeSettings(ProgramSettings):
@@ -34,6 +70,12 @@ class NodeSettings(ProgramSettings):
         staging_quota_gib: GiB of unfinished documents that one agency may have here.
         peer_weights: How many times the share of others an agency has here, by code; 1 to 100.
         code_lists: File in the data folder with code lists of its own, TOML; empty: none.
+        calendar_file: TOML file of days off and make-up working days, beside those shipped; in
+            the data folder unless absolute. Empty: none.
+        working_hours: From and to, of every working day.
+        morning_ends: Until when the morning lasts in which the law wants a document sent.
+        due_soon_h: Hours before its end from which a deadline is due soon.
+        time_limits: By urgency: what "at once" means here.
         log_level: Least important event that is logged.
         log_format: ``text`` for people, ``json`` for collectors.
     """
@@ -47,6 +89,14 @@ class NodeSettings(ProgramSettings):
     staging_quota_gib: Annotated[int, Field(ge=1, le=100_000)] = 64
     peer_weights: Mapping[str, Annotated[int, Field(ge=1, le=100)]] = Field(default_factory=dict)
     code_lists: Annotated[str, Field(max_length=255, pattern=r"^[^/\\]*\z")] = ""
+    calendar_file: Annotated[str, Field(max_length=1000)] = ""
+    working_hours: Annotated[tuple[Hours, ...], Field(min_length=1, max_length=10)] = (
+        "08:00-12:00",
+        "13:00-17:00",
+    )
+    morning_ends: time = time(12)
+    due_soon_h: Annotated[float, Field(ge=0, le=720)] = 4
+    time_limits: Mapping[Urgency, LimitSettings] = Field(default_factory=dict)
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["text", "json"] = "text"
 
@@ -78,6 +128,38 @@ class NodeSettings(ProgramSettings):
     def weight(self, agency: str) -> int:
         """How many times the share of others an agency has."""
         return self.peer_weights.get(agency, 1)
+
+    @property
+    def working_spans(self) -> tuple[Span, ...]:
+        """From when until when is worked on a working day.
+
+        Raises:
+            SettingsError: There is no such hour.
+        """
+        try:
+            return tuple(
+                (time.fromisoformat(text[:5]), time.fromisoformat(text[6:]))
+                for text in self.working_hours
+            )
+        except ValueError as error:
+            raise SettingsError(
+                f"The working hours {', '.join(self.working_hours)} name an hour that is none.",
+                hint='Write them like ["08:00-12:00", "13:00-17:00"].',
+                key="working_hours",
+            ) from error
+
+    def deadline_rules(self, calendar: WorkingCalendar) -> DeadlineRules:
+        """The rules by which deadlines are judged here."""
+        limits = {
+            urgency: self.time_limits.get(urgency, LimitSettings()).over(shipped)
+            for urgency, shipped in DEFAULT_LIMITS.items()
+        }
+        return DeadlineRules(
+            calendar=calendar,
+            limits=limits,
+            morning_ends=self.morning_ends.replace(tzinfo=None),
+            due_soon=timedelta(hours=self.due_soon_h),
+        )
 
     def database_url(self, sqlite_file: Path) -> str:
         """The database to open.
@@ -124,3 +206,10 @@ def settings_text(settings: NodeSettings) -> str:
     if settings.advertise:
         lines.append(f'advertise = "{settings.advertise}"')
     return "\n".join(lines) + "\n"
+
+
+def _chosen(minutes: int | None, shipped: timedelta | None) -> timedelta | None:
+    """What is set, or the shipped limit; 0 minutes stand for the day that the law names."""
+    if minutes is None:
+        return shipped
+    return timedelta(minutes=minutes) if minutes else None

@@ -16,17 +16,17 @@ from tests.architecture.repository import PACKAGES, ROOT, pyproject, sources
 FOLDER = ROOT / "deploy" / "requirements"
 PROJECT = pyproject()["project"]
 RUNTIME = PROJECT["dependencies"]
-POSTGRES = PROJECT["optional-dependencies"]["postgres"]
-SIGNATURES = PROJECT["optional-dependencies"]["signatures"]
-EVERYTHING = RUNTIME + POSTGRES + SIGNATURES
+EXTRAS = PROJECT["optional-dependencies"]
+OPTIONAL = [line for extra in EXTRAS.values() for line in extra]
+POSTGRES = EXTRAS["postgres"]
 GROUPS = pyproject()["dependency-groups"]
 PARTS = {"pydantic_core": "pydantic"}  # comes with, and in the one version fit for, another
 LOCKS = {
     "runtime": RUNTIME,
     "postgres": RUNTIME + POSTGRES,
-    "full": EVERYTHING,
+    "full": RUNTIME + OPTIONAL,
     "build": GROUPS["build"],
-    "dev": EVERYTHING + GROUPS["build"] + GROUPS["dev"],
+    "dev": RUNTIME + OPTIONAL + GROUPS["build"] + GROUPS["dev"],
     "fuzz": GROUPS["fuzz"],
     "proto": [
         line
@@ -78,13 +78,13 @@ def test_lock_holds_every_requirement_in_a_version_that_fits(lock: str) -> None:
         assert requirement.specifier.contains(pins[name], prereleases=True), f"{name}: {hint}"
 
 
-@pytest.mark.parametrize("lock", ["runtime", "postgres", "full", "build"])
+@pytest.mark.parametrize("lock", ["runtime", "postgres", "build"])
 def test_lock_has_the_versions_that_are_tested(lock: str) -> None:
     assert _pins(lock).items() <= _pins("dev").items()
 
 
 def test_every_package_that_the_programs_import_is_declared() -> None:
-    declared = {canonicalize_name(Requirement(line).name) for line in EVERYTHING}
+    declared = {canonicalize_name(Requirement(line).name) for line in RUNTIME + OPTIONAL}
     providers = packages_distributions()
     missing = {
         name: path.relative_to(ROOT).as_posix()

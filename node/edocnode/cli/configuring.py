@@ -2,7 +2,7 @@
 
 import typer
 
-from edocnode.cli.context import CommandContext
+from edocnode.cli.context import CommandContext, now
 
 CONFIG_SCHEMA = "edoc.config/v1"
 PATHS_SCHEMA = "edoc.paths/v1"
@@ -20,14 +20,15 @@ def build_app() -> typer.Typer:
 
 
 def check(context: typer.Context) -> None:
-    """Checks settings, keys and directory without starting the node."""
+    """Checks settings, calendar, keys and directory without starting the node."""
     from edockit.certificates import certificate_der, load_private_key
+    from edocnode.app.working_days import WorkingDays
     from edocnode.storage.directory_files import DirectoryFiles
     from edocnode.storage.folder import TLS_NAMES
 
     options: CommandContext = context.obj
-    options.settings()
-    folder = options.folder()
+    settings, folder = options.settings(), options.folder()
+    WorkingDays(settings, folder.path).rules(now())
     identity = folder.identity()
     load_private_key(folder.seal_key_file, certificate=certificate_der(folder.seal_chain()))
     for name in TLS_NAMES:
@@ -35,7 +36,7 @@ def check(context: typer.Context) -> None:
     directory = DirectoryFiles(folder.directory, identity.root_sha256).load()
     options.console.data(
         {"schema": CONFIG_SCHEMA, "ok": True, "directory_version": directory.mark.version},
-        f"Settings, keys and directory (version {directory.mark.version}) can be used.",
+        f"Settings, calendar, keys and directory (version {directory.mark.version}) can be used.",
     )
 
 

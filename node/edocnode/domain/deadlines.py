@@ -1,0 +1,292 @@
+"""By when a document must be sent, delivered, acknowledged, taken in and dealt with.
+
+The law counts in days of work and says "at once" for urgent documents. What "at once" means in
+minutes no law says, so these limits are settings. What is judged here is what a node knows: the
+day of issue, when the office handed a document in, when it was sealed, delivered, received, and
+when people told what they did with it.
+
+How the articles are read where they leave room:
+
+- *Sent*: sealed by this node. A recipient's node that is down makes a delivery late, not a sending.
+- *Morning of the next working day*: until ``morning_ends``, 12:00 unless set otherwise.
+- *Receipt told the same day*: the sealed receipt, which a node gives by itself, tells that the
+  document is there, not that anybody has seen it. So what counts is the clerk's first step,
+  acceptance or refusal. What arrives after work or on a day off counts as arrived on the next
+  working day, because nobody can see it sooner.
+- *Registered the same day, at latest the next working day*: acceptance, until work ends.
+- *Due date*: until work ends on that day; when it is a day off, on the next working day (Civil
+  Code 91/2015/QH13, Article 148(5)).
+
+Source: Decision 28/2018/QD-TTg, Article 6(2); Decree 30/2020/ND-CP, Articles 4(2), 18, 21(2), 23
+and 24.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime, time, timedelta
+from enum import StrEnum
+
+from edoccore.signing.statements import Urgency
+from edocnode.domain.calendar import WorkingCalendar, at, day_in_viet_nam, end_of_day
+
+LOOK_BACK = timedelta(days=400)  # what is older than this and still open is all the same overdue
+_MILLISECOND = timedelta(milliseconds=1)
+
+
+class DeadlineKind(StrEnum):
+    """What must have happened."""
+
+    SEND = "send"  # sealed here
+    DELIVER = "deliver"  # at the recipient's node
+    ACKNOWLEDGE = "acknowledge"  # the clerk's first step, on the day of arrival
+    ACCEPT = "accept"  # the clerk's first step, at the latest
+    FINISH = "finish"  # dealt with by the due date
+
+
+class Standing(StrEnum):
+    """How a deadline is kept."""
+
+    ON_TIME = "on_time"
+    DUE_SOON = "due_soon"
+    LATE = "late"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimeLimit:
+    """How long each thing may take for documents of one urgency.
+
+    Attributes:
+        send: From signing to sealing; None: the day of the law.
+        deliver: From sealing to the recipient's receipt.
+        acknowledge: From arrival to the first step; None: the day of the law.
+        accept: The same at the latest; None: the day of the law.
+        around_the_clock: Nights and days off count; otherwise working hours alone.
+    """
+
+    send: timedelta | None
+    deliver: timedelta
+    acknowledge: timedelta | None
+    accept: timedelta | None
+    around_the_clock: bool
+
+
+_MINUTE = timedelta(minutes=1)
+DEFAULT_LIMITS: Mapping[Urgency, TimeLimit] = {
+    Urgency.NORMAL: TimeLimit(
+        send=None, deliver=240 * _MINUTE, acknowledge=None, accept=None, around_the_clock=True
+    ),
+    Urgency.KHAN: TimeLimit(
+        send=60 * _MINUTE,
+        deliver=60 * _MINUTE,
+        acknowledge=120 * _MINUTE,
+        accept=240 * _MINUTE,
+        around_the_clock=False,
+    ),
+    Urgency.THUONG_KHAN: TimeLimit(
+        send=30 * _MINUTE,
+        deliver=30 * _MINUTE,
+        acknowledge=60 * _MINUTE,
+        accept=120 * _MINUTE,
+        around_the_clock=False,
+    ),
+    Urgency.HOA_TOC: TimeLimit(
+        send=10 * _MINUTE,
+        deliver=10 * _MINUTE,
+        acknowledge=15 * _MINUTE,
+        accept=30 * _MINUTE,
+        around_the_clock=True,
+    ),
+}  # no law says these figures: they are a beginning that each agency sets for itself
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadlineRules:
+    """The calendar and limits of an agency.
+
+    Attributes:
+        morning_ends: Until when the morning of the next working day lasts.
+        due_soon: How long before its end a deadline is due soon.
+    """
+
+    calendar: WorkingCalendar
+    limits: Mapping[Urgency, TimeLimit] = field(default_factory=lambda: DEFAULT_LIMITS)
+    morning_ends: time = time(12)
+    due_soon: timedelta = timedelta(hours=4)
+
+    def send_by(self, signed: date, known_at: datetime, urgency: Urgency) -> datetime:
+        """By when a document must be sealed.
+
+        Args:
+            signed: Day of issue, as the document states it.
+            known_at: When the office handed it in: from then on, on the day of issue, an urgent
+                one has its minutes; one handed in on a later day has had them.
+        """
+        limit = self.limits[urgency]
+        if limit.send is None:
+            return at(self.calendar.next_working_day(signed), self.morning_ends)
+        return self._after(min(known_at, end_of_day(signed)), limit.send, limit)
+
+    def deliver_by(self, sealed_at: datetime, urgency: Urgency) -> datetime:
+        """By when a sealed document must have its receipt."""
+        limit = self.limits[urgency]
+        return self._after(sealed_at, limit.deliver, limit)
+
+    def acknowledge_by(self, arrived_at: datetime, urgency: Urgency) -> datetime:
+        """By when the clerk of the recipient must have taken the first step."""
+        limit = self.limits[urgency]
+        if limit.acknowledge is None:
+            return end_of_day(self.calendar.day_worked(arrived_at))
+        return self._after(arrived_at, limit.acknowledge, limit)
+
+    def accept_by(self, arrived_at: datetime, urgency: Urgency) -> datetime:
+        """By when a document must be registered, or given back, at the latest."""
+        limit = self.limits[urgency]
+        if limit.accept is None:
+            arrived = self.calendar.day_worked(arrived_at)
+            return self.calendar.end_of(self.calendar.next_working_day(arrived))
+        return self._after(arrived_at, limit.accept, limit)
+
+    def finish_by(self, due: date) -> datetime:
+        """By when a document with a due date must be dealt with."""
+        return self.calendar.end_of(self.calendar.working_day_from(due))
+
+    def overdue_on(self, now: datetime) -> date:
+        """The latest due date that is over."""
+        today = day_in_viet_nam(now)
+        for back in range(LOOK_BACK.days):
+            day = today - timedelta(days=back)
+            if self.finish_by(day) < now:
+                return day
+        raise AssertionError("a day of last year is over")
+
+    def _after(self, moment: datetime, amount: timedelta, limit: TimeLimit) -> datetime:
+        if limit.around_the_clock:
+            return moment + amount
+        return self.calendar.add_working_time(moment, amount)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """How one deadline is kept.
+
+    Attributes:
+        done_at: None while it is open.
+        late_by: Zero unless late; grows while it is open.
+    """
+
+    due: datetime
+    done_at: datetime | None
+    standing: Standing
+    late_by: timedelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SentFacts:
+    """What a node knows of one delivery.
+
+    Attributes:
+        issued: None when the document names no day; then the day of handing in counts.
+        answered_at: The recipient's first step, as it arrived here.
+    """
+
+    urgency: Urgency
+    issued: date | None
+    handed_in: datetime
+    sealed_at: datetime | None
+    delivered_at: datetime | None
+    answered_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReceivedFacts:
+    """What a node knows of one received document.
+
+    Attributes:
+        decided_at: The clerk's first step.
+        finished_at: When it was dealt with, given back, or taken back by its sender.
+    """
+
+    urgency: Urgency
+    received_at: datetime
+    decided_at: datetime | None
+    due: date | None
+    finished_at: datetime | None
+
+
+def judge(
+    due: datetime, done_at: datetime | None, *, now: datetime, due_soon: timedelta
+) -> Judgement:
+    """Judges one deadline; what is done exactly at its end is on time."""
+    late_by = (done_at or now) - due
+    if late_by > timedelta(0):
+        return Judgement(due=due, done_at=done_at, standing=Standing.LATE, late_by=late_by)
+    soon = done_at is None and -late_by <= due_soon
+    standing = Standing.DUE_SOON if soon else Standing.ON_TIME
+    return Judgement(due=due, done_at=done_at, standing=standing, late_by=timedelta(0))
+
+
+def judge_sent(
+    facts: SentFacts, rules: DeadlineRules, now: datetime
+) -> dict[DeadlineKind, Judgement]:
+    """Judges what has begun of a delivery: sending, delivery, the recipient's first step."""
+    issued = facts.issued or day_in_viet_nam(facts.handed_in)
+    ends = {
+        DeadlineKind.SEND: (
+            rules.send_by(issued, facts.handed_in, facts.urgency),
+            facts.sealed_at,
+        )
+    }
+    if facts.sealed_at is not None:
+        due = rules.deliver_by(facts.sealed_at, facts.urgency)
+        ends[DeadlineKind.DELIVER] = (due, facts.delivered_at)
+    if facts.delivered_at is not None:
+        due = rules.acknowledge_by(facts.delivered_at, facts.urgency)
+        ends[DeadlineKind.ACKNOWLEDGE] = (due, facts.answered_at)
+    return _judged(ends, rules, now)
+
+
+def judge_received(
+    facts: ReceivedFacts, rules: DeadlineRules, now: datetime
+) -> dict[DeadlineKind, Judgement]:
+    """Judges the clerk's first step, and the due date of what has one."""
+    ends = {
+        DeadlineKind.ACKNOWLEDGE: (
+            rules.acknowledge_by(facts.received_at, facts.urgency),
+            facts.decided_at,
+        ),
+        DeadlineKind.ACCEPT: (rules.accept_by(facts.received_at, facts.urgency), facts.decided_at),
+    }
+    if facts.due is not None:
+        ends[DeadlineKind.FINISH] = (rules.finish_by(facts.due), facts.finished_at)
+    return _judged(ends, rules, now)
+
+
+def latest_over(deadline: Callable[[datetime], datetime], now: datetime) -> datetime:
+    """The latest beginning whose deadline is over: all that began until then is late.
+
+    So that a database finds what is late by an index on its beginning, without looking at the rest.
+
+    Args:
+        deadline: Of a beginning; never sooner for a later one.
+
+    Returns:
+        Exact to the millisecond; 400 days ago when not even that is over.
+    """
+    low, high = now - LOOK_BACK, now
+    if deadline(high) < now:
+        return high
+    while high - low > _MILLISECOND:
+        middle = low + (high - low) / 2
+        low, high = (middle, high) if deadline(middle) < now else (low, middle)
+    return low
+
+
+def _judged(
+    ends: Mapping[DeadlineKind, tuple[datetime, datetime | None]],
+    rules: DeadlineRules,
+    now: datetime,
+) -> dict[DeadlineKind, Judgement]:
+    return {
+        kind: judge(due, done_at, now=now, due_soon=rules.due_soon)
+        for kind, (due, done_at) in ends.items()
+    }
