@@ -28,6 +28,7 @@ class Language(StrEnum):
 
 _DEPTH = 4  # of messages within messages
 _MIN_LITERAL = 5  # characters of its own that a template must have to be recognised
+_WORD_PLACES = frozenset({"state", "lower", "kind"})  # what stands there may be one word to tell
 
 
 class Template:
@@ -80,7 +81,8 @@ class Catalogue:
     def told(self, text: str, depth: int = 0) -> str:
         """A finished message as a person is to read it; what is not known stays English.
 
-        Values that are messages themselves are translated too.
+        Values that are messages themselves are translated too. One word is told only in a place
+        for states: anywhere else it is a name, and a file named "held" keeps its name.
         """
         before, message, after = _parts(text)
         if message in self._exact:
@@ -90,7 +92,10 @@ class Catalogue:
         for template in self._templates:
             values = template.values(message)
             if values is not None:
-                known = {name: self.told(value, depth + 1) for name, value in values.items()}
+                known = {
+                    name: self.told(value, depth + 1) if _may_be_message(name, value) else value
+                    for name, value in values.items()
+                }
                 return f"{before}{template.translated(known)}{after}"
         return text
 
@@ -148,6 +153,10 @@ def _read(language: Language, packages: Sequence[str]) -> Catalogue:
                 if message.id and message.string:
                     entries[str(message.id)] = str(message.string)
     return Catalogue(entries)
+
+
+def _may_be_message(name: str, value: str) -> bool:
+    return name in _WORD_PLACES or " " in value
 
 
 def _expression(source: str) -> str:

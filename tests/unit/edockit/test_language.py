@@ -50,6 +50,11 @@ def test_a_value_that_is_a_message_is_translated_too() -> None:
     )
 
 
+def test_one_word_is_translated_only_where_a_state_stands() -> None:
+    assert CATALOGUE.told("Document revoked is revoked.") == "Văn bản revoked đã bị thu hồi."
+    assert CATALOGUE.told("revoked does not own G01.") == "Mã G01 không thuộc revoked."
+
+
 def test_blanks_around_a_message_stay() -> None:
     assert CATALOGUE.told("  No such file.\n") == "  Không có tệp này.\n"
 
