@@ -2,9 +2,10 @@
 
 ``python -m tests.support.messages`` brings the catalogues up to date: new messages enter without a
 translation, those that are gone leave. What counts as a message: the text and hint of every error,
-what is given to ``_``, help texts, and all other prose in the code (literals with at least two
-lower-case words before a blank), but no log events, SQL or docstrings. A test of the gate wants
-each of them translated.
+what is given to ``_`` or ``told``, help texts, and all other prose in the code (literals with at
+least two lower-case words before a blank), but no log events, SQL, docstrings or comments that a
+program writes. Besides, words and texts of libraries that reach people: ``SPOKEN``. What looks
+like a message and is none stands in ``UNSPOKEN``. A test of the gate wants each message translated.
 """
 
 import ast
@@ -24,7 +25,10 @@ PACKAGES = {  # whose messages stand in whose catalogue
     "edocregistry": ("registry/edocregistry",),
 }
 # What the command line library says.
-LIBRARY = (
+COMMAND_LINE = (
+    "integer",
+    "float",
+    "range",
     "Usage:",
     "Arguments",
     "Options",
@@ -52,6 +56,77 @@ LIBRARY = (
     "Value {value} is not a valid {kind}.",
     "{value} is not in the range {range}.",
 )
+# What the reader of settings says of a value.
+SETTINGS = (
+    "Value error, {problem}",
+    "String should match pattern {pattern}",
+    "String should have at most {count} characters",
+    "Input should be {choices}",
+    "Input should be a valid {kind}",
+    "Input should be a valid integer, unable to parse string as an integer",
+    "Input should be greater than {limit}",
+    "Input should be greater than or equal to {limit}",
+    "Input should be less than or equal to {limit}",
+)
+# What the operating system says of a file or an address; Python gives it in English.
+SYSTEM = (
+    "No such file or directory",
+    "Permission denied",
+    "Not a directory",
+    "Is a directory",
+    "File exists",
+    "No space left on device",
+    "Disk quota exceeded",
+    "Read-only file system",
+    "Input/output error",
+    "Too many open files",
+    "File name too long",
+    "Operation not permitted",
+    "Address already in use",
+    "Cannot assign requested address",
+    "Connection refused",
+    "Name or service not known",
+)
+# Messages that stand nowhere in the code as a literal, by catalogue.
+SPOKEN = {
+    "edockit": (
+        *COMMAND_LINE,
+        *SETTINGS,
+        *SYSTEM,
+        *("active", "suspended", "merged", "closed"),  # states of agencies, in lower case
+    ),
+    "edocnode": (
+        # of deliveries
+        *("queued", "sending", "delivered", "rejected", "expired", "held", "void"),
+        # of received documents
+        *("received", "accepted", "assigned", "processing", "finished", "revoked"),
+        *("fresh", "stale", "emergency"),  # of the directory
+        *("new", "up", "down"),  # of peers
+        *("ok", "broken", "valid", "invalid", "no anchor"),  # verdicts on a journal or evidence
+        # of the decoder of documents' data
+        "expected {expected}, got {found}",
+        "object missing required field {field}",
+        "object contains unknown field {field}",
+    ),
+    "edocregistry": (
+        "a port is at most {limit}",
+        "nodes cannot reach it; name the address they use with advertise",
+    ),
+}
+# Prose that must stay as it is, whoever reads it.
+UNSPOKEN = {
+    "Registry of {network}": "name in a certificate",
+    "Seals of {network}": "name in a certificate",
+    "init --network {network}": "order in the registry's audit",
+    "agency add {code}": "order in the registry's audit",
+    "agency suspend {code}": "order in the registry's audit",
+    "agency resume {code}": "order in the registry's audit",
+    "agency close {code}": "order in the registry's audit",
+    "{name} (sudo by {behind})": "actor in a journal or audit",
+    "envelope {digest} to {to} ended {expires}; {heard}": "detail in the journal",
+    "Internal error from Core": "gRPC's own words, which are looked for",
+}
+_WRITTEN = re.compile(r"# |(WITH|SELECT|INSERT|UPDATE|DELETE) ")  # settings' comments, SQL
 _PROSE = re.compile(r"[a-z]+ ")
 _SILENT = frozenset(  # calls whose texts no person reads as a message
     "debug info warning exception critical text compile partial_index ValueError TypeError "
@@ -69,12 +144,23 @@ def messages_of(package: str) -> dict[str, set[str]]:
             if not any(part in f"/{name}" for part in _SKIPPED):
                 for message in _in_code(path.read_text("utf-8")):
                     found.setdefault(message, set()).add(name)
+    for message in UNSPOKEN.keys() & found.keys():
+        del found[message]
     for message in _in_help(package):
         found.setdefault(message, set()).add(f"{PACKAGES[package][-1]}/cli/main.py")
-    if package == "edockit":
-        for message in LIBRARY:
-            found.setdefault(message, set()).add("proto/edockit/help_language.py")
+    for message in SPOKEN[package]:
+        found.setdefault(message, set()).add("tests/support/messages.py")
     return found
+
+
+def prose_of(package: str) -> set[str]:
+    """All prose in a package's code, messages or not."""
+    return {
+        message
+        for folder in PACKAGES[package]
+        for path in (ROOT / folder).rglob("*.py")
+        for message in _in_code(path.read_text("utf-8"))
+    }
 
 
 def catalogue_file(package: str) -> Path:
@@ -135,14 +221,15 @@ def _in_code(source: str) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant | ast.JoinedStr) and id(node) not in silent:
             text = template(node) or ""
-            if len(_PROSE.findall(re.sub(r"\{\w+\}", "", text))) >= 2:
+            prose = len(_PROSE.findall(re.sub(r"\{\w+\}", "", text))) >= 2
+            if prose and not _WRITTEN.match(text.lstrip()):
                 yield text.strip()
 
 
 def _spoken(call: ast.Call) -> Iterator[ast.expr]:
     """The arguments of a call that are messages."""
     name = _callee(call)
-    if name == "_":
+    if name in ("_", "told"):
         yield from call.args[:1]
     elif name.endswith("Error") and name not in _SILENT:
         told = [*call.args[:1], *(item.value for item in call.keywords if item.arg == "hint")]
