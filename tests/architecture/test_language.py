@@ -1,12 +1,27 @@
-"""The catalogues have the messages of the code, and no others."""
+"""Every message has a Vietnamese translation with the same places, and no catalogue has more."""
 
 import ast
+import unicodedata
+from collections.abc import Sequence
+from string import Formatter
 
 import pytest
 
-from tests.support.messages import PACKAGES, messages_of, read_catalogue, template
+from edockit.language import Catalogue
+from tests.support.messages import (
+    PACKAGES,
+    SETTINGS,
+    SYSTEM,
+    UNSPOKEN,
+    messages_of,
+    prose_of,
+    read_catalogue,
+    template,
+)
 
 UPDATE = "run `make messages`, then translate what is empty"
+PROGRAMS = (("edockit", "edocnode"), ("edockit", "edocregistry"))  # what each of them reads
+_MARKS = ".,:;?!"
 
 
 @pytest.mark.parametrize("package", PACKAGES)
@@ -14,6 +29,73 @@ def test_the_catalogue_has_the_messages_of_the_code(package: str) -> None:
     in_code, known = set(messages_of(package)), set(read_catalogue(package))
     assert sorted(in_code - known) == [], UPDATE
     assert sorted(known - in_code) == [], UPDATE
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_every_message_is_translated_with_the_same_places(package: str) -> None:
+    wrong = [
+        message
+        for message, said in read_catalogue(package).items()
+        if not said or places(said) != places(message) or not unicodedata.is_normalized("NFC", said)
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_a_translation_begins_and_ends_as_its_message_does(package: str) -> None:
+    """A clause stays a clause, since it is put into another message; lines stay lines.
+
+    What libraries say begins with a capital letter and is put into clauses: in lower case.
+    """
+    wrong = [
+        (message, said)
+        for message, said in read_catalogue(package).items()
+        if message not in SETTINGS + SYSTEM and not _has_form_of(said, message)
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("packages", PROGRAMS)
+def test_a_finished_message_is_told_by_its_own_template(packages: Sequence[str]) -> None:
+    """No other template takes it, nor do values slip from one place into the next."""
+    entries = {
+        message: said for package in packages for message, said in read_catalogue(package).items()
+    }
+    catalogue = Catalogue(entries)
+    wrong = []
+    for message, said in entries.items():
+        names = [name for _, name, *_ in Formatter().parse(message) if name is not None]
+        values = {name: f"x{place}y" for place, name in enumerate(dict.fromkeys(names))}
+        expected = said.format(**values) if names else said
+        told = catalogue.told(message.format(**values) if names else message)
+        if told != expected:
+            wrong.append((message, expected, told))
+    assert wrong == []
+
+
+@pytest.mark.parametrize("packages", PROGRAMS)
+def test_no_message_of_two_catalogues_has_two_translations(packages: Sequence[str]) -> None:
+    first, second = (read_catalogue(package) for package in packages)
+    assert {text: (first[text], second[text]) for text in first if second.get(text)} == {
+        text: (first[text], first[text]) for text in first if second.get(text)
+    }
+
+
+def test_what_is_said_to_be_no_message_stands_in_the_code() -> None:
+    assert sorted(UNSPOKEN.keys() - set().union(*map(prose_of, PACKAGES))) == []
+
+
+def places(text: str) -> set[str]:
+    return {name for _, name, *_ in Formatter().parse(text) if name is not None}
+
+
+def _has_form_of(said: str, message: str) -> bool:
+    """Begins with a capital letter or not, ends with the same mark, has as many lines."""
+    if (message[0].islower() and said[0].isupper()) or (message[0].isupper() and said[0].islower()):
+        return False
+    ends = message[-1] if message[-1] in _MARKS else ""
+    ends_alike = said.endswith(ends) if ends else said[-1] not in _MARKS
+    return ends_alike and said.count("\n") == message.count("\n")
 
 
 @pytest.mark.parametrize(
