@@ -110,7 +110,7 @@ def test_help_answers_in_half_a_second() -> None:
         ["inbox"],
         ["save", "01a206a638d5"],
         ["send", "missing.pdf", "--to", "G01", "--subject", "a"],
-        ["reject", "01a206a638d5", "--code", "SAI"],
+        ["reject", "01a206a638d5", "--code", "OTHER"],
     ],
     ids=" ".join,
 )

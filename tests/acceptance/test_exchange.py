@@ -11,6 +11,8 @@ import pytest
 from tests.support.documents import APPENDIX, DECISION
 from tests.support.network import HA_TINH, NOI_VU, Network, Node, waited_for
 
+BECAUSE = ("--code", "WRONG_RECIPIENT")
+
 SUBJECT = "Về việc ban hành Quy chế quản lý văn bản điện tử"
 DEPARTMENT = "H29.5"  # served by the node of H29
 OFFICE = "G01.22"  # served by the node of G01
@@ -86,7 +88,10 @@ def test_outbox_shows_the_delivery_with_its_receipt_until_when_it_was_answered(e
     ("decision", "state"),
     [
         (("accept",), "accepted"),
-        (("reject", "--code", "01", "--reason", "Văn bản gửi không đúng nơi nhận"), "rejected"),
+        (
+            ("reject", "--code", "WRONG_RECIPIENT", "--reason", "Văn bản gửi không đúng nơi nhận"),
+            "rejected",
+        ),
     ],
 )
 def test_decision_of_the_recipient_comes_back_under_seal(exchange, decision, state):
@@ -100,11 +105,51 @@ def test_decision_of_the_recipient_comes_back_under_seal(exchange, decision, sta
     told = sender.delivery(document_id)
     assert told["state"] == "delivered"
     assert told["recipient_reason"] == ("" if state == "accepted" else options[-1])
-    other = ("reject", "--code", "01", "--reason", "Lý do khác hẳn") if command == "accept" else (
+    other = ("reject", *BECAUSE, "--reason", "Lý do khác hẳn") if command == "accept" else (
         "accept",
     )  # fmt: skip
     assert recipient.run(other[0], document_id, *other[1:]).code == 6
     assert received(recipient, document_id)["state"] == state
+
+
+def test_sender_sees_who_has_its_document_and_since_when(exchange):
+    sender, recipient = exchange[HA_TINH], exchange[NOI_VU]
+    document_id = send(sender)["document_id"]
+    assert recipient.run("process", document_id).code == 6  # nobody accepted it
+    recipient.done("accept", document_id, "--actor", "Nguyễn Thị Lan")
+    recipient.done("assign", document_id, "--to", "Vụ Tổ chức cán bộ", "--actor", "Lê Văn Minh")
+    recipient.done("process", document_id, "--actor", "Trần Hà")
+    again = recipient.done("assign", document_id, "--to", "Vụ Pháp chế", "--actor", "Lê Văn Minh")
+    assert (again["state"], again["assignee"]) == ("assigned", "Vụ Pháp chế")
+    assert recipient.done("assign", document_id, "--to", "Vụ Pháp chế")["repeated"]
+    recipient.done("finish", document_id, "--actor", "Phạm An")
+    assert recipient.run("assign", document_id, "--to", "Vụ Tổ chức cán bộ").code == 6
+    row = received(recipient, document_id)
+    assert (row["state"], row["assignee"], row["last_step"]["actor"]) == (
+        *("finished", "Vụ Pháp chế", "Phạm An"),
+    )
+    waited_for(lambda: len(timeline(sender, document_id)) == 6)
+    told = timeline(sender, document_id)
+    assert [(item["edxml_code"], item["step"], item["actor"]) for item in told] == [
+        ("01", "arrived", NOI_VU),
+        ("03", "accepted", "Nguyễn Thị Lan"),
+        ("04", "assigned", "Lê Văn Minh"),
+        ("05", "processing", "Trần Hà"),
+        ("04", "assigned", "Lê Văn Minh"),
+        ("06", "finished", "Phạm An"),
+    ]
+    assert [item["assignee"] for item in told if item["assignee"]] == [
+        *("Vụ Tổ chức cán bộ", "Vụ Pháp chế"),
+    ]
+    assert [item["time"] for item in told] == sorted(item["time"] for item in told)
+    text = sender.run_text("show", document_id).output
+    assert "assigned to Vụ Tổ chức cán bộ  by Lê Văn Minh" in text
+
+
+def timeline(node, document_id: str) -> list[dict]:
+    """What the sender of a document knows of it at its only recipient."""
+    [delivery] = node.done("show", document_id)["sent"]["deliveries"]
+    return delivery["timeline"]
 
 
 def test_one_document_goes_to_several_agencies_and_their_sub_agencies(exchange):

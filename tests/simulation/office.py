@@ -12,7 +12,7 @@ from hashlib import sha256
 from typing import Any
 
 from edoccore.errors import EdocError
-from edoccore.signing.records import DocumentState
+from edoccore.signing.records import DocumentState, StatusStep
 from edoccore.signing.statements import Urgency
 from edocnode.domain.decisions import plan_decision
 from edocnode.domain.model import DocumentId, MessageId, SubmissionResult
@@ -26,7 +26,8 @@ from edocnode.domain.office import (
     is_inline,
     new_id,
 )
-from edocnode.domain.office_model import Decision, PageRequest
+from edocnode.domain.office_model import PageRequest
+from edocnode.domain.workflow import Decision
 from tests.simulation.loop import PROCESS
 from tests.simulation.node import Life, SimulatedNode
 
@@ -150,7 +151,7 @@ async def _accept(life: Life, chance: random.Random) -> None:
         clock = life.place.clock
         plan = plan_decision(
             entry,
-            Decision(state=DocumentState.ACCEPTED, actor="Văn thư"),
+            Decision(step=StatusStep.ACCEPTED, actor="Văn thư"),
             life.directory,
             agency=life.place.agency.code,
             message_id=MessageId(new_id(clock(), chance.randbytes(10))),

@@ -1,11 +1,13 @@
-"""Commands that decide on a received document: accept, reject."""
+"""Commands that decide on a received document: accept, reject, assign, process, finish."""
 
+import unicodedata
 from typing import Annotated, Any
 
 import typer
 
 from edocnode.cli.context import CommandContext, operating_system_user
-from edocnode.cli.wording import plain
+from edocnode.cli.wording import plain, step_words
+from edocnode.domain.reasons import REJECT_CODES, known_codes
 
 Id = Annotated[
     str, typer.Argument(metavar="ID", help="Document id, message id, or its first 8 characters.")
@@ -17,27 +19,66 @@ def accept(context: typer.Context, document: Id, actor: Actor = "") -> None:
     """Takes a received document in and tells its sender."""
     options: CommandContext = context.obj
     with options.office() as office:
-        found = office.accept(document, actor or operating_system_user())
+        found = office.accept(document, _name(actor))
+    _tell(options, found)
+
+
+def assign(
+    context: typer.Context,
+    document: Id,
+    to: Annotated[str, typer.Option("--to", metavar="WHO", help="Unit or person.")],
+    actor: Actor = "",
+) -> None:
+    """Gives an accepted document to a unit or person.
+
+    Its sender is told. Give it to somebody else the same way, until it is finished.
+    """
+    options: CommandContext = context.obj
+    with options.office() as office:
+        found = office.assign(document, _name(actor), assignee=_nfc(to))
+    _tell(options, found)
+
+
+def process(context: typer.Context, document: Id, actor: Actor = "") -> None:
+    """Notes that somebody deals with a document now; tells its sender."""
+    options: CommandContext = context.obj
+    with options.office() as office:
+        found = office.process(document, _name(actor))
+    _tell(options, found)
+
+
+def finish(context: typer.Context, document: Id, actor: Actor = "") -> None:
+    """Notes that a document was dealt with; tells its sender."""
+    options: CommandContext = context.obj
+    with options.office() as office:
+        found = office.finish(document, _name(actor))
     _tell(options, found)
 
 
 def reject(
     context: typer.Context,
     document: Id,
-    code: Annotated[str, typer.Option("--code", help="Code of the reason.")],
+    code: Annotated[
+        str, typer.Option("--code", help=f"Code of the reason: {known_codes(REJECT_CODES)}.")
+    ],
     reason: Annotated[
         str, typer.Option("--reason", help="For the sender to read; 10 characters or more.")
     ],
     actor: Actor = "",
 ) -> None:
     """Gives a received document back and tells its sender why."""
-    import unicodedata
-
     options: CommandContext = context.obj
-    text = unicodedata.normalize("NFC", reason)
     with options.office() as office:
-        found = office.reject(document, actor or operating_system_user(), code=code, reason=text)
+        found = office.reject(document, _name(actor), code=code, reason=_nfc(reason))
     _tell(options, found)
+
+
+def _name(actor: str) -> str:
+    return _nfc(actor or operating_system_user())
+
+
+def _nfc(text: str) -> str:
+    return unicodedata.normalize("NFC", text)
 
 
 def _tell(options: CommandContext, found: dict[str, Any]) -> None:
@@ -45,5 +86,6 @@ def _tell(options: CommandContext, found: dict[str, Any]) -> None:
     options.console.data(
         found,
         f"{plain(found['subject'])}\n"
-        f"{before} {found['state']}; {found['sender']} is told. ({found['document_id']})",
+        f"{before} {step_words(found['last_step'])}; {found['sender']} is told. "
+        f"({found['document_id']})",
     )

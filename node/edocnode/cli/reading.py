@@ -20,6 +20,7 @@ from edocnode.cli.wording import (
     short_ids,
     size,
     state_counts,
+    step_line,
 )
 
 Limit = Annotated[int, typer.Option("--limit", min=1, max=1000, help="At most this many.")]
@@ -107,10 +108,14 @@ def _inbox_text(documents: list[dict[str, Any]]) -> str:
             day(item["due_date"]),
             files(item["parts"]),
             item["state"],
+            plain(item["assignee"]),
         )
         for item in documents
     ]
-    headings = ("id", "received", "from", "urgency", "number", "subject", "due", "files", "state")
+    headings = (
+        *("id", "received", "from", "urgency", "number", "subject", "due", "files", "state"),
+        "given to",
+    )
     return table(*_without_empty(headings, rows))
 
 
@@ -184,6 +189,7 @@ def _show_text(found: dict[str, Any], record: dict[str, Any]) -> str:
         lines += ["", f"Received for {entry['recipient']}: {entry['state']}"]
         at = clock(entry["received_at"])
         lines += _fields([("message id", entry["message_id"]), ("received", at)])
+        lines += [f"  {step_line(step)}" for step in entry["steps"]]
     if found["sent"] is not None:
         sent = found["sent"]
         lines += ["", f"Deliveries, {state_counts(sent['counts'])}"]
@@ -213,7 +219,8 @@ def _replies(record: dict[str, Any]) -> str:
 def _delivery_line(item: dict[str, Any]) -> str:
     remark = delivery_trouble(item)
     told = f"; {remark}" if remark else ""
-    return (
+    head = (
         f"  {item['recipient']}: {item['state']} since {clock(item['since'])}{told}\n"
         f"    message id {item['message_id']}"
     )
+    return "\n".join([head, *(f"    {step_line(step)}" for step in item["timeline"])])

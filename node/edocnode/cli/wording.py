@@ -5,6 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from edocnode.domain.reasons import REJECT_CODES
+
 URGENCY = {
     "normal": "",
     "khan": "KHẨN",
@@ -106,11 +108,31 @@ def advice(delivery: dict[str, Any]) -> str:
     return f"; {delivery['advice']}" if delivery["advice"] else ""
 
 
+def step_words(step: dict[str, Any]) -> str:
+    """What a step did: ``accepted``, ``assigned to Phòng Hành chính``, ..."""
+    if step["assignee"]:
+        return f"{step['step']} to {plain(step['assignee'])}"
+    if step["code"]:
+        return f"{step['step']}, {code_words(step['code'])}"
+    return str(step["step"])
+
+
+def code_words(code: str) -> str:
+    """A reason code and how it reads: ``DUPLICATE (Văn bản đã được gửi trước đó)``."""
+    known = REJECT_CODES.get(code)
+    return plain(code) if known is None else f"{code} ({known.vi})"
+
+
+def step_line(step: dict[str, Any]) -> str:
+    """A step in one line of a timeline."""
+    reason = f": {plain(step['reason'])}" if step["reason"] else ""
+    return f"{clock(step['time'])}  {step_words(step)}{reason}  by {plain(step['actor'])}"
+
+
 def delivery_trouble(delivery: dict[str, Any]) -> str:
     """Why a delivery is not done and when it goes on; what the recipient did when it is."""
     if delivery["state"] == "delivered":
-        reason = f": {plain(delivery['recipient_reason'])}" if delivery["recipient_reason"] else ""
-        return f"{delivery['recipient_state']} there{reason}" if delivery["recipient_state"] else ""
+        return _told(delivery) if delivery["recipient_state"] else ""
     if delivery["peer_down_since"]:
         return peer_trouble({**delivery, "down_since": delivery["peer_down_since"]})
     if delivery["reason"] == SCHEDULED:
@@ -122,3 +144,12 @@ def delivery_trouble(delivery: dict[str, Any]) -> str:
     )
     why = brief(plain(delivery["message"] or delivery["reason"]))
     return f"{why} ({delivery['reason']}){following}{advice(delivery)}"
+
+
+def _told(delivery: dict[str, Any]) -> str:
+    """What a recipient did with a document, as far as it told."""
+    given = (
+        f" to {plain(delivery['assignee'])}" if delivery["recipient_state"] == "assigned" else ""
+    )
+    reason = f": {plain(delivery['recipient_reason'])}" if delivery["recipient_reason"] else ""
+    return f"{delivery['recipient_state']} there{given}{reason}"

@@ -176,6 +176,7 @@ def read_record(envelope: Envelope, record: bytes) -> Mapping[str, str]:
         return document_listing(value)
     if value.envelope != envelope.about:
         raise _record_disagrees(envelope, "envelope")
+    _check_moment(envelope, value.time)
     return _status_listing(value)
 
 
@@ -207,14 +208,20 @@ def is_sealed_answer(error: EdocError) -> bool:
 
 
 def _status_listing(record: StatusRecord) -> dict[str, str]:
+    held = record.still_held
     fields = {
         "document_id": record.document_id,
         "envelope": record.envelope,
+        "answers": record.answers,
+        "step": record.step.value,
         "state": record.state.value,
+        "order": str(record.order),
         "actor": record.actor,
         "time": record.time,
+        "assignee": record.assignee,
         "code": record.code,
         "reason": record.reason,
+        "still_held": UNSET if held is UNSET else msgspec.json.encode(held).decode(),
     }
     return {name: value for name, value in fields.items() if value is not UNSET}
 
@@ -292,6 +299,16 @@ def _check_times(envelope: Envelope, now: datetime) -> None:
             f"Envelope {envelope.message_id} ended at {envelope.expires}.",
             message_id=envelope.message_id,
         )
+
+
+def _check_moment(envelope: Envelope, time: str) -> None:
+    try:
+        parse_time(time)
+    except ValueError as error:
+        raise RecordInvalidError(
+            f"The record of message {envelope.message_id} names a day or hour that does not exist.",
+            message_id=envelope.message_id,
+        ) from error
 
 
 def _record_disagrees(envelope: Envelope, field: str) -> RecordInvalidError:

@@ -1,10 +1,10 @@
 """What an office decides on a received document, and how its sender learns of it.
 
-A decision is taken once: repeating it changes nothing, another one is a conflict. Each one becomes
-three things that are kept together or not at all: the state here, a leaf of the journal, and a
-status that goes to the sender like any document.
+Each step becomes four things that are kept together or not at all: the state here, the step among
+those before it, a leaf of the journal, and a status that goes to the sender like any document.
+Which step may follow which is in ``workflow``.
 
-Source: Decision 28/2018/QD-TTg, Article 10(h).
+Source: Decision 28/2018/QD-TTg, Articles 5, 9 and 10(h); Decree 30/2020/ND-CP, Article 21(2).
 """
 
 from datetime import datetime
@@ -32,42 +32,71 @@ from edoccore.signing.statements import (
 )
 from edocnode.domain.model import MessageId, NewDelivery, Submission
 from edocnode.domain.office import DEFAULT_LIFETIME
-from edocnode.domain.office_model import Decision, DecisionPlan, InboxEntry
+from edocnode.domain.office_model import InboxEntry, StepPlan
+from edocnode.domain.reasons import REJECT_CODES, known_codes
+from edocnode.domain.workflow import Decision, Step, Verdict, judge, step_after
 
 MAX_ACTOR = 200  # characters
-MAX_CODE = 100
+MAX_ASSIGNEE = 200
 MIN_REASON = 10
 MAX_REASON = 1000
 
-_TAKEN_IN = frozenset(
-    {
-        DocumentState.ACCEPTED,
-        DocumentState.ASSIGNED,
-        DocumentState.PROCESSING,
-        DocumentState.FINISHED,
-    }
-)
+_COMMANDS = {
+    StatusStep.ACCEPTED: "accept",
+    StatusStep.REJECTED: "reject",
+    StatusStep.ASSIGNED: "assign",
+    StatusStep.PROCESSING: "process",
+    StatusStep.FINISHED: "finish",
+}
 
 
 def check_decision(decision: Decision) -> None:
     """Checks what an office wrote.
 
     Raises:
-        RequestInvalidError: The actor is missing, or a rejection has no code or hardly a reason.
+        RequestInvalidError: The actor or assignee is missing, or a rejection has no code of the
+            list or hardly a reason.
         NotCanonicalError: A text has a forbidden character.
     """
     if not 1 <= len(decision.actor) <= MAX_ACTOR:
         raise RequestInvalidError("Who decides must be named.", hint="Add --actor NAME.")
-    for text in (decision.actor, decision.code, decision.reason):
+    for text in (decision.actor, decision.assignee, decision.code, decision.reason):
         canonical.check_text(text)
-    if decision.state is not DocumentState.REJECTED:
-        return
-    if not 1 <= len(decision.code) <= MAX_CODE:
-        raise RequestInvalidError("A rejection needs a code.", hint="Add --code CODE.")
-    if len(decision.reason.strip()) < MIN_REASON or len(decision.reason) > MAX_REASON:
+    if decision.step is StatusStep.ASSIGNED and not (
+        decision.assignee.strip() and len(decision.assignee) <= MAX_ASSIGNEE
+    ):
         raise RequestInvalidError(
-            f"The reason must have {MIN_REASON} to {MAX_REASON} characters, so that the sender "
-            "knows what to do.",
+            f"Whom the document is given to must be named, in 1 to {MAX_ASSIGNEE} characters.",
+            hint="Add --to with a unit or person.",
+        )
+    if decision.step is StatusStep.REJECTED:
+        check_code(decision.code)
+        check_reason(decision.reason)
+
+
+def check_code(code: str) -> None:
+    """Checks that a rejection says why in a code that its sender's software knows.
+
+    Raises:
+        RequestInvalidError: It is no code of the list.
+    """
+    if code not in REJECT_CODES:
+        raise RequestInvalidError(
+            f"{code[:40]!r} is no code for giving a document back.",
+            hint=f"Use one of: {known_codes(REJECT_CODES)}.",
+        )
+
+
+def check_reason(reason: str) -> None:
+    """Checks that a reason tells the other side something.
+
+    Raises:
+        RequestInvalidError: It is too short or too long.
+    """
+    if len(reason.strip()) < MIN_REASON or len(reason) > MAX_REASON:
+        raise RequestInvalidError(
+            f"The reason must have {MIN_REASON} to {MAX_REASON} characters, so that the other "
+            "side knows what to do.",
             hint="Say in a sentence what is wrong: --reason TEXT.",
         )
 
@@ -76,20 +105,19 @@ def is_repeated(entry: InboxEntry, decision: Decision) -> bool:
     """Whether this decision was taken before.
 
     Raises:
-        DecisionConflictError: Another one was.
+        DecisionConflictError: It does not follow on what was decided.
     """
-    if entry.state is DocumentState.RECEIVED:
-        return False
-    if decision.state is DocumentState.ACCEPTED and entry.state in _TAKEN_IN:
-        return True
-    told = (decision.state, decision.code, decision.reason)
-    if told == (entry.state, entry.decision_code, entry.decision_reason):
-        return True
+    verdict = judge(entry.workflow, decision)
+    if verdict is not Verdict.CONFLICT:
+        return verdict is Verdict.REPEATED
+    message_id = uuid_text(entry.message_id)
     raise DecisionConflictError(
-        f"Document {uuid_text(entry.document.document_id)} is {entry.state} already, and its "
-        "sender was told.",
-        hint=f"See: edocnode show {uuid_text(entry.message_id)}",
-        message_id=uuid_text(entry.message_id),
+        f"Document {uuid_text(entry.document.document_id)} is {entry.state}"
+        f"{_because(entry, decision)}.",
+        hint=f"First: edocnode accept {message_id}"
+        if entry.state is DocumentState.RECEIVED
+        else f"See: edocnode show {message_id}",
+        message_id=message_id,
         state=entry.state,
     )
 
@@ -102,65 +130,70 @@ def plan_decision(
     agency: str,
     message_id: MessageId,
     now: datetime,
-) -> DecisionPlan:
-    """Prepares all that is kept with a decision.
+) -> StepPlan:
+    """Prepares all that is kept with the next step.
 
     Args:
         agency: That owns this node and whose journal the decision goes into.
         message_id: Fresh, for the status that tells the sender.
     """
-    record = StatusRecord(
-        network=directory.network,
+    step = step_after(entry.workflow, decision, now)
+    return StepPlan(
+        incoming_id=entry.incoming_id,
+        step=step,
+        effect=canonical.encode(_effect(entry, step, directory.network, agency)),
+        status=_status(entry, step, directory, message_id=message_id),
+    )
+
+
+def _because(entry: InboxEntry, decision: Decision) -> str:
+    """Why a decision does not follow, after the words that name the document and its state."""
+    if entry.state is DocumentState.RECEIVED:
+        return f", so it cannot be {_after(decision.step)} yet: it was not accepted"
+    if entry.state is DocumentState.REVOKED:
+        return ": its sender took it back"
+    return f" already, and its sender was told, so `{_COMMANDS[decision.step]}` does not follow"
+
+
+def _after(step: StatusStep) -> str:
+    return "processed" if step is StatusStep.PROCESSING else step.value
+
+
+def _effect(entry: InboxEntry, step: Step, network: str, agency: str) -> Effect:
+    detail = step.assignee or (f"{step.code}: {step.reason}" if step.reason else "")
+    return Effect(
+        network=network,
+        agency=agency,
+        kind=f"document.{step.step}",
+        subject=uuid_text(entry.message_id),
+        actor=step.actor,
+        time=time_text(step.at),
+        detail=detail or UNSET,
+    )
+
+
+def _record(entry: InboxEntry, step: Step, network: str) -> StatusRecord:
+    return StatusRecord(
+        network=network,
         document_id=uuid_text(entry.document.document_id),
         envelope=entry.envelope_digest.hex(),
-        step=StatusStep(decision.state.value),
-        state=decision.state,
-        order=1,
-        actor=decision.actor,
-        time=time_text(now),
-        code=decision.code or UNSET,
-        reason=decision.reason or UNSET,
+        answers=UNSET if step.answers is None else step.answers.hex(),
+        step=step.step,
+        state=step.state,
+        order=step.order,
+        actor=step.actor,
+        time=time_text(step.at),
+        assignee=step.assignee or UNSET,
+        code=step.code or UNSET,
+        reason=step.reason or UNSET,
+        still_held=step.still_held or UNSET,
     )
-    effect = Effect(
-        network=directory.network,
-        agency=agency,
-        kind=f"document.{decision.state}",
-        subject=uuid_text(entry.message_id),
-        actor=decision.actor,
-        time=time_text(now),
-        detail=f"{decision.code}: {decision.reason}" if decision.reason else UNSET,
-    )
-    return DecisionPlan(
-        incoming_id=entry.incoming_id,
-        expected=entry.state,
-        decision=decision,
-        at=now,
-        effect=canonical.encode(effect),
-        status=_status(
-            entry,
-            decision.state,
-            canonical.encode(record),
-            directory,
-            message_id=message_id,
-            now=now,
-        ),
-    )
-
-
-def status_request_id(message_id: bytes, state: DocumentState) -> str:
-    """The request id under which the status of a decision is kept."""
-    return f"decision-{uuid_text(message_id)}-{state}"
 
 
 def _status(
-    entry: InboxEntry,
-    state: DocumentState,
-    record: bytes,
-    directory: Directory,
-    *,
-    message_id: MessageId,
-    now: datetime,
+    entry: InboxEntry, step: Step, directory: Directory, *, message_id: MessageId
 ) -> Submission:
+    record = canonical.encode(_record(entry, step, directory.network))
     digest = sha256(record)
     part = Part(
         index=0,
@@ -175,7 +208,7 @@ def _status(
         to_node=_node_of_sender(entry, directory),
     )
     return Submission(
-        request_id=status_request_id(entry.message_id, state),
+        request_id=f"step-{entry.envelope_digest.hex()}-{step.order}",
         request_hash=digest.digest(),
         document_id=entry.document.document_id,
         sender=entry.recipient,
@@ -185,8 +218,8 @@ def _status(
         parts=(part,),
         inline=record,
         listing={},
-        created=now,
-        expires=now + DEFAULT_LIFETIME,
+        created=step.at,
+        expires=step.at + DEFAULT_LIFETIME,
         deliveries=(delivery,),
     )
 

@@ -13,6 +13,7 @@ from edoccore.signing.records import DocumentState
 from edoccore.signing.statements import Operation, Part, Urgency
 from edocnode.domain.dead_letters import HeldDelivery, RetryPlan
 from edocnode.domain.model import DeliveryState, DocumentId, IncomingId, MessageId, Submission
+from edocnode.domain.workflow import Step, Workflow, workflow_of
 
 MIN_PREFIX = 8  # characters of an id, without hyphens
 
@@ -42,7 +43,7 @@ class InboxEntry:
         signer: Agency that sealed it.
         received_at: When it had been verified and kept.
         position: In the inbox, in order of arrival; consumers acknowledge it.
-        decision_code: With REJECTED; empty otherwise, like ``decision_reason``.
+        steps: What the office did with it, in order.
     """
 
     incoming_id: IncomingId
@@ -54,8 +55,12 @@ class InboxEntry:
     received_at: datetime
     state: DocumentState
     position: int
-    decision_code: str
-    decision_reason: str
+    steps: tuple[Step, ...] = ()
+
+    @property
+    def workflow(self) -> Workflow:
+        """Where it stands, as its steps tell."""
+        return workflow_of(self.steps)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +75,9 @@ class DeliveryView:
         position: Place among all deliveries; later ones are higher.
         peer_down_since: Since when the recipient's node does not answer; None while it does.
         recipient_state: What the recipient told of it; None: nothing yet.
+        arrived_at: When the recipient had verified and kept it, by its receipt; None in lists of
+            documents, like ``timeline``.
+        timeline: The steps that the recipient told, in their order; may have gaps.
     """
 
     message_id: MessageId
@@ -86,6 +94,8 @@ class DeliveryView:
     recipient_state: DocumentState | None
     recipient_reason: str
     position: int
+    arrived_at: datetime | None = None
+    timeline: tuple[Step, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,29 +198,17 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
-    """What was decided; ``code`` and ``reason`` are empty unless the document is rejected."""
-
-    state: DocumentState
-    actor: str
-    code: str = ""
-    reason: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DecisionPlan:
-    """A decision with everything that is kept with it.
+class StepPlan:
+    """A step with everything that is kept with it.
 
     Attributes:
-        expected: The state it was judged in; kept only if the document is still there.
+        step: Kept only if no other has taken its place in the order.
         effect: Exact bytes of the journal's leaf, without salt.
         status: Tells the sender.
     """
 
     incoming_id: IncomingId
-    expected: DocumentState
-    decision: Decision
-    at: datetime
+    step: Step
     effect: bytes
     status: Submission
 
@@ -255,11 +253,11 @@ class OfficeStore(Protocol):
             DocumentUnknownError: The document has no such part.
         """
 
-    async def decide(self, plan: DecisionPlan, salt: bytes) -> bool:
-        """Keeps a decision with its effect, status and event.
+    async def decide(self, plan: StepPlan, salt: bytes) -> bool:
+        """Keeps a step with its effect, status and event.
 
         Returns:
-            False when the document is no longer in the expected state; nothing was kept.
+            False when another step was taken meanwhile; nothing was kept.
         """
 
     async def deliveries_of(self, message_ids: Sequence[MessageId]) -> Sequence[HeldDelivery]:

@@ -22,7 +22,8 @@ from edocnet.office.v1 import office_service_pb2 as messages
 from edocnet.office.v1 import office_service_pb2_grpc as services
 from edocnode.domain.decisions import check_decision, is_repeated, plan_decision
 from edocnode.domain.model import DocumentId, MessageId
-from edocnode.domain.office_model import Decision, Found, InboxEntry, OfficeStore, PageRequest
+from edocnode.domain.office_model import Found, InboxEntry, OfficeStore, PageRequest
+from edocnode.domain.workflow import Decision
 from edocnode.rpc.office_admission import OfficeParts, admitted
 from edocnode.rpc.office_batches import BatchDesk
 from edocnode.rpc.office_messages import (
@@ -149,8 +150,8 @@ class OfficeServicer(services.OfficeServiceServicer):
         found = await self._parts.office.find(request.id)
         history = await self._parts.office.history(found.document.document_id, HISTORY)
         return messages.GetDocumentResponse(
-            received=[inbox_to_message(entry) for entry in found.received],
-            sent=None if found.sent is None else outbox_to_message(found.sent),
+            received=[inbox_to_message(entry, whole=True) for entry in found.received],
+            sent=None if found.sent is None else outbox_to_message(found.sent, whole=True),
             history=[event_to_message(event) for event in history],
         )
 
@@ -184,7 +185,7 @@ class OfficeServicer(services.OfficeServiceServicer):
         request: messages.DecideRequest,
         context: grpc.aio.ServicerContext[messages.DecideRequest, messages.DecideResponse],
     ) -> messages.DecideResponse:
-        """Accepts or rejects a received document."""
+        """Takes the next step with a received document."""
         decision = decision_from_message(request)
         check_decision(decision)
         for _ in range(_TRIES):
@@ -193,7 +194,7 @@ class OfficeServicer(services.OfficeServiceServicer):
             if repeated or await self._decide(entry, decision):
                 now = _only_received(await self._parts.office.find(request.id), request.id)
                 return messages.DecideResponse(
-                    document=inbox_to_message(now), repeated_request=repeated
+                    document=inbox_to_message(now, whole=True), repeated_request=repeated
                 )
         raise DecisionConflictError("The document is being decided by others at this moment.")
 
@@ -311,7 +312,7 @@ def _consumer(name: str) -> str:
 def _only_received(found: Found, text: str) -> InboxEntry:
     if not found.received:
         raise DocumentUnknownError(
-            "This document was sent from here; only a received one is accepted or rejected.",
+            "This document was sent from here; only a received one is decided on.",
             hint="See: edocnode inbox",
             id=text,
         )

@@ -34,6 +34,11 @@ CHUNK_BYTES = 960 * 1024
 PAGE = 1000  # deliveries asked for at once
 MOST = 5000  # deliveries of one document
 
+_DECIDED = (
+    *("document_id", "message_id", "sender", "recipient", "subject", "state"),
+    *("assignee", "last_step"),
+)  # what the answer to a decision tells of the document
+
 Json = dict[str, Any]  # as json.dumps takes it
 
 
@@ -158,7 +163,10 @@ class OfficeClient:
             answer = self._stub.GetDocument(request, timeout=CALL_TIMEOUT_S)
         return {
             "schema": SHOW_SCHEMA,
-            "received": [_received(item) for item in answer.received],
+            "received": [
+                {**_received(item), "steps": [_step(step) for step in item.steps]}
+                for item in answer.received
+            ],
             "sent": _sent(answer.sent) if answer.HasField("sent") else None,
             "history": [_event(item) for item in answer.history],
         }
@@ -181,12 +189,38 @@ class OfficeClient:
         """
         return self._decide(messages.DecideRequest(id=text, actor=actor, accept=messages.Accept()))
 
+    def assign(self, text: str, actor: str, *, assignee: str) -> Json:
+        """Gives a received document to a unit or person, ``edoc.decision/v1``.
+
+        Raises:
+            DecisionConflictError: It was not accepted, or has been finished.
+        """
+        given = messages.Assign(assignee=assignee)
+        return self._decide(messages.DecideRequest(id=text, actor=actor, assign=given))
+
+    def process(self, text: str, actor: str) -> Json:
+        """Begins to deal with a received document, ``edoc.decision/v1``.
+
+        Raises:
+            DecisionConflictError: It was not accepted.
+        """
+        begun = messages.Process()
+        return self._decide(messages.DecideRequest(id=text, actor=actor, process=begun))
+
+    def finish(self, text: str, actor: str) -> Json:
+        """Ends dealing with a received document, ``edoc.decision/v1``.
+
+        Raises:
+            DecisionConflictError: It was not accepted.
+        """
+        return self._decide(messages.DecideRequest(id=text, actor=actor, finish=messages.Finish()))
+
     def reject(self, text: str, actor: str, *, code: str, reason: str) -> Json:
         """Gives a received document back, ``edoc.decision/v1``.
 
         Raises:
             DecisionConflictError: Another decision was taken before.
-            RequestInvalidError: Code or reason is missing or too short.
+            RequestInvalidError: The code is none of the list, or the reason is too short.
         """
         rejection = messages.Reject(code=code, reason=reason)
         return self._decide(messages.DecideRequest(id=text, actor=actor, reject=rejection))
@@ -231,10 +265,9 @@ class OfficeClient:
         with _errors():
             answer = self._stub.Decide(request, timeout=CALL_TIMEOUT_S)
         shown = _received(answer.document)
-        names = ("document_id", "message_id", "sender", "recipient", "subject", "state")
         return {
             "schema": DECISION_SCHEMA,
-            **{name: shown[name] for name in names},
+            **{name: shown[name] for name in _DECIDED},
             "repeated": answer.repeated_request,
         }
 
@@ -293,6 +326,8 @@ def _received(item: messages.InboxDocument) -> Json:
         **_listing(item.document),
         "received_at": local_time(moment_from(item.receive_time)),
         "state": _name(messages.DocumentState, "DOCUMENT_STATE", item.state),
+        "assignee": item.assignee,
+        "last_step": _step(item.last_step) if item.HasField("last_step") else None,
         "parts": _parts(item.document),
     }
 
@@ -352,6 +387,23 @@ def _delivery(item: messages.Delivery) -> Json:
         "peer_down_since": _optional_time(item, "peer_down_time"),
         "recipient_state": _name(messages.DocumentState, "DOCUMENT_STATE", told) if told else "",
         "recipient_reason": item.recipient_reason,
+        "assignee": item.assignee,
+        "timeline": [_step(step) for step in item.timeline],
+    }
+
+
+def _step(item: messages.Step) -> Json:
+    return {
+        "order": item.order,
+        "step": _name(messages.StepKind, "STEP_KIND", item.kind),
+        "edxml_code": item.edxml_code,
+        "state": _name(messages.DocumentState, "DOCUMENT_STATE", item.state),
+        "actor": item.actor,
+        "time": local_time(moment_from(item.time)),
+        "assignee": item.assignee,
+        "code": item.code,
+        "reason": item.reason,
+        "still_held": list(item.still_held),
     }
 
 

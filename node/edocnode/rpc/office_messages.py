@@ -9,13 +9,12 @@ from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from edoccore.errors import RequestInvalidError
-from edoccore.signing.records import DocumentState
+from edoccore.signing.records import STEP_CODES, DocumentState, StatusStep
 from edoccore.signing.statements import Urgency
 from edocnet.office.v1 import office_service_pb2 as messages
 from edocnode.domain.model import DeliveryState, SubmissionResult
 from edocnode.domain.office import DeclaredPart, SubmitHeader
 from edocnode.domain.office_model import (
-    Decision,
     DeliveryView,
     DocumentView,
     Event,
@@ -23,6 +22,7 @@ from edocnode.domain.office_model import (
     OutboxEntry,
     PageRequest,
 )
+from edocnode.domain.workflow import Decision, Step, workflow_of
 
 DEFAULT_LIMIT = 100
 MAX_LIMIT = 1000
@@ -52,6 +52,15 @@ _EVENT_KINDS = {
 _DELIVERY_STATES = {
     state: messages.DeliveryState.Value(f"DELIVERY_STATE_{state.name}") for state in DeliveryState
 }
+
+_DECIDED = {
+    "accept": StatusStep.ACCEPTED,
+    "reject": StatusStep.REJECTED,
+    "assign": StatusStep.ASSIGNED,
+    "process": StatusStep.PROCESSING,
+    "finish": StatusStep.FINISHED,
+}
+_ARRIVED_CODE = "01"
 
 
 def timestamp(moment: datetime) -> Timestamp:
@@ -115,12 +124,11 @@ def decision_from_message(message: messages.DecideRequest) -> Decision:
     """
     kind = message.WhichOneof("decision")
     if kind is None:
-        raise RequestInvalidError("The request says neither accept nor reject.")
-    if kind == "accept":
-        return Decision(state=DocumentState.ACCEPTED, actor=message.actor)
+        raise RequestInvalidError("The request does not say what was decided.")
     return Decision(
-        state=DocumentState.REJECTED,
+        step=_DECIDED[kind],
         actor=message.actor,
+        assignee=message.assign.assignee,
         code=message.reject.code,
         reason=message.reject.reason,
     )
@@ -174,8 +182,12 @@ def limit_from(asked: int) -> int:
     return min(asked or DEFAULT_LIMIT, MAX_LIMIT)
 
 
-def inbox_to_message(entry: InboxEntry) -> messages.InboxDocument:
-    """A received document."""
+def inbox_to_message(entry: InboxEntry, *, whole: bool = False) -> messages.InboxDocument:
+    """A received document.
+
+    Args:
+        whole: With all its steps, not the last one alone.
+    """
     return messages.InboxDocument(
         document=_document(entry.document),
         message_id=entry.message_id,
@@ -183,17 +195,40 @@ def inbox_to_message(entry: InboxEntry) -> messages.InboxDocument:
         receive_time=timestamp(entry.received_at),
         state=document_state(entry.state),
         position=entry.position,
+        assignee=entry.workflow.assignee,
+        last_step=step_to_message(entry.steps[-1]) if entry.steps else None,
+        steps=[step_to_message(step) for step in entry.steps] if whole else [],
     )
 
 
-def outbox_to_message(entry: OutboxEntry) -> messages.OutboxDocument:
-    """A document handed in here."""
+def step_to_message(step: Step) -> messages.Step:
+    """A step that was taken."""
+    return messages.Step(
+        order=step.order,
+        kind=messages.StepKind.Value(f"STEP_KIND_{step.step.name}"),
+        state=document_state(step.state),
+        actor=step.actor,
+        time=timestamp(step.at),
+        assignee=step.assignee,
+        code=step.code,
+        reason=step.reason,
+        still_held=step.still_held,
+        edxml_code=STEP_CODES[step.step],
+    )
+
+
+def outbox_to_message(entry: OutboxEntry, *, whole: bool = False) -> messages.OutboxDocument:
+    """A document handed in here.
+
+    Args:
+        whole: With the timelines of its deliveries.
+    """
     return messages.OutboxDocument(
         document=_document(entry.document),
         create_time=timestamp(entry.created),
         expire_time=timestamp(entry.expires),
         send_time=optional_timestamp(entry.send_at),
-        deliveries=[delivery_to_message(delivery) for delivery in entry.deliveries],
+        deliveries=[delivery_to_message(delivery, whole=whole) for delivery in entry.deliveries],
         counts=[
             messages.DeliveryCount(state=delivery_state(state), count=entry.counts[state])
             for state in DeliveryState
@@ -202,8 +237,12 @@ def outbox_to_message(entry: OutboxEntry) -> messages.OutboxDocument:
     )
 
 
-def delivery_to_message(view: DeliveryView) -> messages.Delivery:
-    """A document on its way to one recipient."""
+def delivery_to_message(view: DeliveryView, *, whole: bool = True) -> messages.Delivery:
+    """A document on its way to one recipient.
+
+    Args:
+        whole: With its timeline.
+    """
     state = view.recipient_state
     return messages.Delivery(
         message_id=view.message_id,
@@ -220,6 +259,8 @@ def delivery_to_message(view: DeliveryView) -> messages.Delivery:
         if state is None
         else document_state(state),
         recipient_reason=view.recipient_reason,
+        timeline=_timeline(view) if whole else [],
+        assignee=workflow_of(view.timeline).assignee,
     )
 
 
@@ -245,6 +286,20 @@ def document_state(state: DocumentState) -> "messages.DocumentState.ValueType":
 def delivery_state(state: DeliveryState) -> "messages.DeliveryState.ValueType":
     """A state as messages name it."""
     return _DELIVERY_STATES[state]
+
+
+def _timeline(view: DeliveryView) -> list[messages.Step]:
+    steps = [step_to_message(step) for step in view.timeline]
+    if view.arrived_at is None:
+        return steps
+    arrival = messages.Step(
+        kind=messages.STEP_KIND_ARRIVED,
+        state=messages.DOCUMENT_STATE_RECEIVED,
+        actor=view.recipient,
+        time=timestamp(view.arrived_at),
+        edxml_code=_ARRIVED_CODE,
+    )
+    return [arrival, *steps]
 
 
 def _document(view: DocumentView) -> messages.Document:

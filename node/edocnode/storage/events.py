@@ -25,6 +25,9 @@ class EventKind(StrEnum):
     STATUS_RECEIVED = "status.received"
     DOCUMENT_ACCEPTED = "document.accepted"
     DOCUMENT_REJECTED = "document.rejected"
+    DOCUMENT_ASSIGNED = "document.assigned"
+    DOCUMENT_PROCESSING = "document.processing"
+    DOCUMENT_FINISHED = "document.finished"
 
 
 def event_values(

@@ -20,14 +20,12 @@ from edoccore.errors import (
     RequestInvalidError,
     StorageDamagedError,
 )
-from edoccore.signing.records import DocumentState
 from edoccore.signing.statements import uuid_text
 from edockit.database import Database
 from edocnode.domain.dead_letters import HeldDelivery, RetryPlan
 from edocnode.domain.model import INLINE_PART_BYTES, DeliveryState, DocumentId, MessageId
 from edocnode.domain.office_model import (
     MIN_PREFIX,
-    DecisionPlan,
     DeliveriesPage,
     Event,
     Found,
@@ -36,10 +34,11 @@ from edocnode.domain.office_model import (
     OutboxEntry,
     OutboxPage,
     PageRequest,
+    StepPlan,
 )
 from edocnode.storage.awaiting import count_waiting
 from edocnode.storage.dead_letters import deliveries_of, held_for, queue_again
-from edocnode.storage.events import EventKind, event_values, tell
+from edocnode.storage.deciding import take_step
 from edocnode.storage.office_views import (
     DELIVERY,
     DOCUMENT,
@@ -58,9 +57,7 @@ from edocnode.storage.office_views import (
     outbox_entries,
 )
 from edocnode.storage.people_tables import ConsumerRow, EventRow
-from edocnode.storage.sealing import add_effect
 from edocnode.storage.sql import among, insert_missing, select_by
-from edocnode.storage.submitting import keep_submission
 from edocnode.storage.tables import EffectRow, table_of
 
 _ID_HEX = 32  # characters of a whole id without hyphens
@@ -71,10 +68,6 @@ _READER = "inbox/"  # before the name of a consumer: its place is one in the inb
 _EVENT, _CONSUMER = table_of(EventRow), table_of(ConsumerRow)
 _EFFECT = table_of(EffectRow)
 _UNDELIVERED = (*WAITING_STATES, DeliveryState.SENDING.value)  # each has a partial index
-_DECIDED = {
-    DocumentState.ACCEPTED: EventKind.DOCUMENT_ACCEPTED,
-    DocumentState.REJECTED: EventKind.DOCUMENT_REJECTED,
-}
 _CREATED = sa.select(DOCUMENT.c.id, DOCUMENT.c.created_at).where(among(DOCUMENT.c.id))
 
 
@@ -105,9 +98,9 @@ class SqlOffice:
         """Bytes of a part that lies with its document; None when it is in the blob folder."""
         return await self._database.aread(lambda connection: _inline_part(connection, found, index))
 
-    async def decide(self, plan: DecisionPlan, salt: bytes) -> bool:
-        """Keeps a decision with its effect, status and event."""
-        return await self._database.awrite(lambda connection: _decide(connection, plan, salt))
+    async def decide(self, plan: StepPlan, salt: bytes) -> bool:
+        """Keeps a step with its effect, status and event; False when another took its place."""
+        return await self._database.awrite(lambda connection: take_step(connection, plan, salt))
 
     async def deliveries_of(self, message_ids: Sequence[MessageId]) -> Sequence[HeldDelivery]:
         """Where deliveries stand, as far as queueing them again needs it."""
@@ -345,28 +338,6 @@ def _inline_part(connection: Connection, found: Found, index: int) -> bytes | No
             sha256=part.sha256,
         )
     return piece
-
-
-def _decide(connection: Connection, plan: DecisionPlan, salt: bytes) -> bool:
-    mine = INBOX.c.incoming_id == plan.incoming_id
-    state = plan.decision.state
-    changed = connection.execute(
-        sa.update(INBOX).where(mine, INBOX.c.state == plan.expected.value).values(state=state.value)
-    )
-    if not changed.rowcount:
-        return False
-    keep_submission(connection, plan.status)
-    add_effect(connection, salt, plan.effect)
-    message_id = connection.execute(sa.select(INBOX.c.message_id).where(mine)).scalar_one()
-    event = event_values(
-        _DECIDED[state],
-        plan.status.document_id,
-        message_id,
-        agency=plan.status.deliveries[0].recipient,
-        at=plan.at,
-    )
-    tell(connection, [event])
-    return True
 
 
 def _fetch(connection: Connection, consumer: str, limit: int) -> Sequence[InboxEntry]:

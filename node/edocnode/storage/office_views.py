@@ -5,16 +5,16 @@ Queries and mapping only, inside a connection that the caller holds; ``office`` 
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from edoccore.signing import canonical
-from edoccore.signing.records import DocumentState, StatusRecord
-from edoccore.signing.statements import Envelope, Operation, Part, Urgency
+from edoccore.signing.records import DocumentState
+from edoccore.signing.statements import Envelope, Operation, Part, Receipt, Urgency, parse_time
 from edocnode.domain.dead_letters import what_to_do
-from edocnode.domain.decisions import status_request_id
 from edocnode.domain.model import (
     INLINE_PART_BYTES,
     DeliveryState,
@@ -23,8 +23,10 @@ from edocnode.domain.model import (
     MessageId,
 )
 from edocnode.domain.office_model import DeliveryView, DocumentView, Event, InboxEntry, OutboxEntry
+from edocnode.domain.workflow import Step, workflow_of
 from edocnode.storage.listing import LISTED, decode_listing, decode_parts
 from edocnode.storage.sql import among, select_by
+from edocnode.storage.steps import steps_taken, steps_told
 from edocnode.storage.submitting import shown_state
 from edocnode.storage.tables import (
     DeliveryRow,
@@ -32,14 +34,14 @@ from edocnode.storage.tables import (
     InboxRow,
     IncomingRow,
     PeerRow,
+    ReceiptGotRow,
     ScheduleRow,
-    StatusGotRow,
     table_of,
 )
 
 INBOX, INCOMING = table_of(InboxRow), table_of(IncomingRow)
 DOCUMENT, DELIVERY = table_of(DocumentRow), table_of(DeliveryRow)
-_STATUS, _PEER, _SCHEDULE = table_of(StatusGotRow), table_of(PeerRow), table_of(ScheduleRow)
+_PEER, _RECEIPT, _SCHEDULE = table_of(PeerRow), table_of(ReceiptGotRow), table_of(ScheduleRow)
 
 SCHEDULED = "SCHEDULED"  # reason of a delivery that is to be sent later
 _SCHEDULED = "The office wants it sent at this moment."
@@ -73,19 +75,16 @@ _COUNTS = (
     .where(among(DELIVERY.c.document_row))
     .group_by(DELIVERY.c.document_row, DELIVERY.c.state)
 )
-_STATUSES = (
-    sa.select(_STATUS.c.message_id, _STATUS.c.state, _STATUS.c.reason)
-    .where(among(_STATUS.c.document_id))
-    .order_by(_STATUS.c.incoming_id)
+_RECEIPTS = sa.select(_RECEIPT.c.message_id, _RECEIPT.c.data).where(
+    among(_RECEIPT.c.message_id), _RECEIPT.c.rank == 0, _RECEIPT.c.result == "delivered"
 )
 _PEERS = sa.select(_PEER).where(among(_PEER.c.agency))
-_DECISIONS = sa.select(DOCUMENT.c.request_id, DOCUMENT.c.inline).where(among(DOCUMENT.c.request_id))
 
 
 def inbox_entries(connection: Connection, rows: Sequence[sa.Row[Any]]) -> tuple[InboxEntry, ...]:
     """Entries of rows of ``INBOX_ENTRIES``, in their order."""
-    decisions = _decisions(connection, rows)
-    return tuple(_inbox_entry(row, decisions.get(row.message_id)) for row in rows)
+    steps = steps_taken(connection, [row.incoming_id for row in rows])
+    return tuple(_inbox_entry(row, steps.get(row.incoming_id, ())) for row in rows)
 
 
 def outbox_entries(
@@ -134,10 +133,9 @@ def inline_piece(parts: Sequence[Part], inline: bytes, index: int) -> bytes:
     return inline[start : start + parts[index].size]
 
 
-def _inbox_entry(row: sa.Row[Any], decision: StatusRecord | None) -> InboxEntry:
+def _inbox_entry(row: sa.Row[Any], steps: tuple[Step, ...]) -> InboxEntry:
     envelope = canonical.decode(row.envelope, Envelope)
     listing = {name: getattr(row, name) for name in LISTED if getattr(row, name)}
-    told = decision if row.state == DocumentState.REJECTED else None
     return InboxEntry(
         incoming_id=IncomingId(row.incoming_id),
         message_id=MessageId(row.message_id),
@@ -148,8 +146,7 @@ def _inbox_entry(row: sa.Row[Any], decision: StatusRecord | None) -> InboxEntry:
         received_at=row.received_at,
         state=DocumentState(row.state),
         position=row.position,
-        decision_code="" if told is None or not told.code else told.code,
-        decision_reason="" if told is None or not told.reason else told.reason,
+        steps=steps,
     )
 
 
@@ -170,8 +167,9 @@ def _views(
     documents: Mapping[int, sa.Row[Any]],
 ) -> dict[int, list[DeliveryView]]:
     """Views of deliveries by the row of their document."""
-    ids = sorted({row.document_id for row in documents.values()})
-    statuses = {row.message_id: row for row in select_by(connection, _STATUSES, ids)}
+    messages = [row.message_id for row in deliveries]
+    told = steps_told(connection, messages)
+    arrived = _arrivals(connection, messages)
     nodes = sorted({row.to_node for row in deliveries})
     peers = {row.agency: row for row in select_by(connection, _PEERS, nodes)}
     views: dict[int, list[DeliveryView]] = {}
@@ -179,8 +177,9 @@ def _views(
         view = _delivery(
             item,
             documents[item.document_row],
-            statuses.get(item.message_id),
             peers.get(item.to_node),
+            steps=told.get(item.message_id, ()),
+            arrived_at=arrived.get(item.message_id),
         )
         views.setdefault(item.document_row, []).append(view)
     return views
@@ -225,9 +224,12 @@ def _document(
 def _delivery(
     row: sa.Row[Any],
     document: sa.Row[Any],
-    status: sa.Row[Any] | None,
     peer: sa.Row[Any] | None,
+    *,
+    steps: tuple[Step, ...],
+    arrived_at: datetime | None,
 ) -> DeliveryView:
+    told = workflow_of(steps)
     waits = row.state in WAITING_STATES
     scheduled = row.next_at if row.state == "scheduled" else None
     down = peer if waits and peer is not None and peer.down_since is not None else None
@@ -245,18 +247,17 @@ def _delivery(
         advice="" if waits else what_to_do(shown_state(row.state), row.reason),
         next_at=max((moment for moment in moments if moment is not None), default=None),
         peer_down_since=down.down_since if down else None,
-        recipient_state=None if status is None else DocumentState(status.state),
-        recipient_reason="" if status is None else status.reason,
+        recipient_state=told.state if steps else None,
+        recipient_reason=told.reason,
         position=row.id,
+        arrived_at=arrived_at,
+        timeline=steps,
     )
 
 
-def _decisions(connection: Connection, rows: Sequence[sa.Row[Any]]) -> dict[bytes, StatusRecord]:
-    """The rejections of rows, by message: read back from the status that told the sender."""
-    wanted = {
-        status_request_id(row.message_id, DocumentState.REJECTED): row.message_id
-        for row in rows
-        if row.state == DocumentState.REJECTED
+def _arrivals(connection: Connection, message_ids: Sequence[bytes]) -> dict[bytes, datetime]:
+    """When recipients had verified and kept deliveries, as their receipts say."""
+    return {
+        row.message_id: parse_time(canonical.decode(row.data, Receipt).time)
+        for row in select_by(connection, _RECEIPTS, message_ids)
     }
-    found = select_by(connection, _DECISIONS, sorted(wanted))
-    return {wanted[row.request_id]: canonical.decode(row.inline, StatusRecord) for row in found}

@@ -184,24 +184,32 @@ class ReceiptGotRow(NodeTable, table=True):
 
 
 class StatusGotRow(NodeTable, table=True):
-    """What a recipient did with a document, told by a sealed status.
+    """A step of a recipient, told by a sealed status; see ``step``. Append-only.
 
-    ``message_id`` is the delivery that ``about`` names; empty when there is none here. ``time`` is
-    RFC 3339 as the record states it.
+    ``message_id`` is the delivery that ``about`` names; empty when there is none here. ``at`` is
+    the moment that the record states.
     """
 
     __tablename__ = "status_got"
-    __table_args__ = (Index("ix_status_got_document_id", "document_id"),)
+    __table_args__ = (
+        Index("ix_status_got_document_id", "document_id"),
+        Index("ix_status_got_message", "message_id"),
+    )
 
     incoming_id: int = Field(sa_column=Column(ROWID, primary_key=True, autoincrement=False))
     document_id: bytes = byte_column(16)
     message_id: bytes | None = optional_bytes(16)
     agency: str = Field(max_length=35)
+    step_order: int = number()
+    step: str = Field(max_length=16)
     state: str = Field(max_length=16)
     actor: str
-    time: str = Field(max_length=32)
+    at: datetime = moment()
+    assignee: str
     code: str
     reason: str
+    answers: bytes | None = optional_bytes(32)
+    still_held: str
     received_at: datetime = moment()
 
 

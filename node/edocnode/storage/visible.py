@@ -13,6 +13,7 @@ from edocnode.domain.model import ReceiptDraft
 from edocnode.storage.events import EventKind, event_values, tell
 from edocnode.storage.listing import LISTED, search_text
 from edocnode.storage.sql import Row, insert_rows
+from edocnode.storage.steps import told_values
 from edocnode.storage.tables import (
     DeliveryEnvelopeRow,
     DeliveryRow,
@@ -88,7 +89,7 @@ def _status(connection: Connection, item: ReceiptDraft) -> Row:
         "message_id": _message_about(connection, item, document_id),
         "agency": item.sender,
         "received_at": item.kept_at,
-        **{name: listing.get(name, "") for name in ("state", "actor", "time", "code", "reason")},
+        **told_values(listing),
     }
 
 

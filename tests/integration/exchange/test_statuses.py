@@ -21,7 +21,7 @@ from tests.support.nation import new_uuid7
 DIGEST = sha256(b"an envelope").hexdigest()
 
 
-def status(scene: Scene, about: str, *, envelope: str, **changes: object) -> Letter:
+def status(scene: Scene, about: str, *, envelope: str, time: str = "", **changes: object) -> Letter:
     """A letter of H29 that calls a document rejected."""
     record = canonical.encode(
         StatusRecord(
@@ -32,7 +32,7 @@ def status(scene: Scene, about: str, *, envelope: str, **changes: object) -> Let
             state=DocumentState.REJECTED,
             order=1,
             actor="H29",
-            time=time_text(now()),
+            time=time or time_text(now()),
         )
     )
     parts = (part(0, "record.json", record, media_type=STATUS_MEDIA_TYPE),)
@@ -65,6 +65,14 @@ async def test_a_status_speaks_of_the_document_and_envelope_that_its_envelope_na
         ):
             (answer,) = await stream.exchange(scene.peer.parcel(letter))
             assert scene.told(answer) == ("rejected", "RECORD_INVALID")
+
+
+async def test_a_status_of_a_moment_that_does_not_exist_is_rejected(scene: Scene) -> None:
+    """The sealer reads the moment when it shows the status: it must not stop at it."""
+    letter = status(scene, new_uuid7(now()), envelope=DIGEST, time="2026-02-31T08:00:00.000Z")
+    async with scene.peer.stream() as stream:
+        (answer,) = await stream.exchange(scene.peer.parcel(letter))
+        assert scene.told(answer) == ("rejected", "RECORD_INVALID")
 
 
 async def test_a_seal_by_a_certificate_of_a_newer_directory_waits_for_it(scene: Scene) -> None:

@@ -33,7 +33,7 @@ async def accept(node: TestNode, document: str, actor: str = "Lan") -> office.De
 
 
 async def reject(node: TestNode, document: str, reason: str = REASON) -> office.DecideResponse:
-    rejection = office.Reject(code="SAI_THE_THUC", reason=reason)
+    rejection = office.Reject(code="INCOMPLETE", reason=reason)
     async with node.office() as stub:
         return await stub.Decide(office.DecideRequest(id=document, actor="Lan", reject=rejection))
 
@@ -88,6 +88,66 @@ async def test_of_two_decisions_at_once_one_is_taken(pair: Pair) -> None:
     assert len({item.document.state for item in taken}) == 1
     assert recipient.count("SELECT count(*) FROM effect") == 1
     assert recipient.count("SELECT count(*) FROM document") == 1
+
+
+async def decide(node: TestNode, document: str, **decision: object) -> office.DecideResponse:
+    async with node.office() as stub:
+        return await stub.Decide(office.DecideRequest(id=document, actor="Lan", **decision))
+
+
+async def test_every_step_is_one_transaction_with_its_status_and_its_leaf(pair: Pair) -> None:
+    sender, recipient = pair
+    (document,) = await received(pair)
+    await accept(recipient, document)
+    await decide(recipient, document, assign=office.Assign(assignee="Phòng A"))
+    await decide(recipient, document, process=office.Process())
+    done = await decide(recipient, document, finish=office.Finish())
+    assert [step.order for step in done.document.steps] == [1, 2, 3, 4]
+    assert done.document.assignee == "Phòng A"
+    for table in ("step", "effect", "document"):
+        assert recipient.count(f"SELECT count(*) FROM {table}") == 4
+    await until(lambda: sender.count("SELECT count(*) FROM status_got") == 4)
+    async with sender.office() as stub:
+        shown = await stub.GetDocument(office.GetDocumentRequest(id=document))
+        listed = await stub.ListOutbox(office.ListOutboxRequest())
+    (delivery,) = shown.sent.deliveries
+    assert delivery.recipient_state == office.DOCUMENT_STATE_FINISHED
+    assert [step.kind for step in delivery.timeline] == [
+        office.STEP_KIND_ARRIVED,
+        office.STEP_KIND_ACCEPTED,
+        office.STEP_KIND_ASSIGNED,
+        office.STEP_KIND_PROCESSING,
+        office.STEP_KIND_FINISHED,
+    ]
+    (listed_delivery,) = listed.documents[0].deliveries
+    assert not listed_delivery.timeline
+    assert listed_delivery.assignee == "Phòng A"
+
+
+async def test_of_many_assignments_at_once_each_has_its_own_place(pair: Pair) -> None:
+    recipient = pair[1]
+    (document,) = await received(pair)
+    await accept(recipient, document)
+    calls = [
+        decide(recipient, document, assign=office.Assign(assignee=f"Phòng {number % 2}"))
+        for number in range(6)
+    ]
+    answers = await asyncio.gather(*calls, return_exceptions=True)
+    assert all(
+        isinstance(item, office.DecideResponse) or "at this moment" in str(item) for item in answers
+    )
+    orders = [row[0] for row in recipient.rows("SELECT step_order FROM step ORDER BY id")]
+    assert orders == list(range(1, len(orders) + 1))
+    assert len(orders) >= 2
+
+
+async def test_step_that_does_not_follow_changes_nothing(pair: Pair) -> None:
+    recipient = pair[1]
+    (document,) = await received(pair)
+    with Refused(DecisionConflictError):
+        await decide(recipient, document, finish=office.Finish())
+    assert recipient.count("SELECT count(*) FROM step") == 0
+    assert recipient.count("SELECT count(*) FROM document") == 0
 
 
 async def test_rejection_needs_a_reason_that_helps(pair: Pair) -> None:

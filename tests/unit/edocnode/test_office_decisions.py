@@ -8,18 +8,21 @@ import pytest
 from edoccore.directory.layout import AgencyState
 from edoccore.errors import DecisionConflictError, NotCanonicalError, RequestInvalidError
 from edoccore.signing import canonical
-from edoccore.signing.records import DocumentState, StatusRecord
+from edoccore.signing.records import DocumentState, StatusRecord, StatusStep
 from edoccore.signing.statements import Effect, Operation, Urgency, uuid_text
 from edocnode.domain.decisions import check_decision, is_repeated, plan_decision
 from edocnode.domain.model import DocumentId, IncomingId, MessageId
 from edocnode.domain.office import new_id
-from edocnode.domain.office_model import Decision, DocumentView, InboxEntry
+from edocnode.domain.office_model import DocumentView, InboxEntry
+from edocnode.domain.reasons import REJECT_CODES
+from edocnode.domain.workflow import Decision, Step, step_after
 from tests.support.nation import Nation
 
 NOW = datetime(2026, 11, 23, 3, 0, tzinfo=UTC)
-ACCEPT = Decision(state=DocumentState.ACCEPTED, actor="Lan")
+ACCEPT = Decision(step=StatusStep.ACCEPTED, actor="Lan")
+ASSIGN = Decision(step=StatusStep.ASSIGNED, actor="Lan", assignee="Phòng Hành chính")
 REJECT = Decision(
-    state=DocumentState.REJECTED, actor="Lan", code="SAI_THE_THUC", reason="Sai thể thức văn bản"
+    step=StatusStep.REJECTED, actor="Lan", code="WRONG_RECIPIENT", reason="Không thuộc thẩm quyền"
 )
 ENTRY = InboxEntry(
     incoming_id=IncomingId(1),
@@ -38,9 +41,16 @@ ENTRY = InboxEntry(
     received_at=NOW,
     state=DocumentState.RECEIVED,
     position=1,
-    decision_code="",
-    decision_reason="",
 )
+
+
+def after(*decisions: Decision) -> InboxEntry:
+    """The document after decisions, each the next one."""
+    entry = ENTRY
+    for decision in decisions:
+        step = step_after(entry.workflow, decision, NOW)
+        entry = replace(entry, state=step.state, steps=(*entry.steps, step))
+    return entry
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +73,7 @@ def test_decision_is_told_to_the_sender_and_put_into_the_journal(nation: Nation)
         REJECT.reason,
     )
     assert record.envelope == ENTRY.envelope_digest.hex()
+    assert (record.step, record.order, record.actor) == (StatusStep.REJECTED, 1, "Lan")
     (delivery,) = plan.status.deliveries
     assert (plan.status.sender, delivery.recipient, delivery.to_node) == ("G01.22", "H29.5", "H29")
     assert (plan.status.operation, plan.status.about) == (Operation.STATUS, ENTRY.envelope_digest)
@@ -81,35 +92,61 @@ def test_sender_that_ended_meanwhile_is_told_at_the_node_that_sealed(nation: Nat
     assert plan.status.deliveries[0].to_node == "H29"
 
 
-def test_first_decision_is_not_repeated() -> None:
-    assert not is_repeated(ENTRY, ACCEPT)
-    assert not is_repeated(ENTRY, REJECT)
+def test_status_and_journal_say_whom_the_document_was_given_to(nation: Nation) -> None:
+    message_id = MessageId(new_id(NOW, b"s" * 10))
+    entry = after(ACCEPT)
+    plan = plan_decision(
+        entry, ASSIGN, nation.directory(), agency="G01", message_id=message_id, now=NOW
+    )
+    record = canonical.decode(plan.status.inline, StatusRecord)
+    assert (record.order, record.state) == (2, DocumentState.ASSIGNED)
+    assert record.assignee == "Phòng Hành chính"
+    assert canonical.decode(plan.effect, Effect).detail == "Phòng Hành chính"
 
 
-@pytest.mark.parametrize("state", ["accepted", "assigned", "processing", "finished"])
-def test_accepting_again_changes_nothing(state: str) -> None:
-    assert is_repeated(replace(ENTRY, state=DocumentState(state)), ACCEPT)
+def test_statuses_of_two_documents_under_one_message_id_have_their_own_requests(
+    nation: Nation,
+) -> None:
+    message_id = MessageId(new_id(NOW, b"s" * 10))
+    requests = {
+        plan_decision(
+            replace(ENTRY, envelope_digest=digest),
+            ACCEPT,
+            nation.directory(),
+            agency="G01",
+            message_id=message_id,
+            now=NOW,
+        ).status.request_id
+        for digest in (b"e" * 32, b"f" * 32)
+    }
+    assert len(requests) == 2
 
 
 def test_rejecting_again_with_the_same_words_changes_nothing() -> None:
-    rejected = replace(
-        ENTRY,
-        state=DocumentState.REJECTED,
-        decision_code=REJECT.code,
-        decision_reason=REJECT.reason,
-    )
+    rejected = after(REJECT)
     assert is_repeated(rejected, replace(REJECT, actor="Minh"))
     with pytest.raises(DecisionConflictError):
         is_repeated(rejected, replace(REJECT, reason="Một lý do khác hẳn"))
 
 
-@pytest.mark.parametrize(
-    ("state", "decision"),
-    [("rejected", ACCEPT), ("revoked", ACCEPT), ("accepted", REJECT), ("finished", REJECT)],
-)
-def test_other_decision_is_a_conflict(state: str, decision: Decision) -> None:
-    with pytest.raises(DecisionConflictError):
-        is_repeated(replace(ENTRY, state=DocumentState(state)), decision)
+def test_conflict_says_what_stands_and_what_to_do() -> None:
+    with pytest.raises(DecisionConflictError) as early:
+        is_repeated(ENTRY, ASSIGN)
+    assert "is received, so it cannot be assigned yet" in early.value.message
+    assert "edocnode accept" in early.value.hint
+    with pytest.raises(DecisionConflictError) as late:
+        is_repeated(after(ACCEPT), REJECT)
+    assert "is accepted already" in late.value.message
+
+
+def test_document_that_its_sender_took_back_is_not_decided_on() -> None:
+    agreed = Step(
+        order=1, step=StatusStep.AGREED, state=DocumentState.REVOKED, actor="edocnode", at=NOW
+    )
+    revoked = replace(ENTRY, state=DocumentState.REVOKED, steps=(agreed,))
+    for decision in (ACCEPT, REJECT, ASSIGN):
+        with pytest.raises(DecisionConflictError, match="took it back"):
+            is_repeated(revoked, decision)
 
 
 @pytest.mark.parametrize(
@@ -118,15 +155,44 @@ def test_other_decision_is_a_conflict(state: str, decision: Decision) -> None:
         (replace(ACCEPT, actor=""), RequestInvalidError),
         (replace(ACCEPT, actor="a" * 201), RequestInvalidError),
         (replace(ACCEPT, actor="La\x07n"), NotCanonicalError),
+        (replace(ASSIGN, assignee=""), RequestInvalidError),
+        (replace(ASSIGN, assignee="  "), RequestInvalidError),
+        (replace(ASSIGN, assignee="a" * 201), RequestInvalidError),
+        (replace(ASSIGN, assignee="Ph\x07òng"), NotCanonicalError),
         (replace(REJECT, code=""), RequestInvalidError),
+        (replace(REJECT, code="SAI_THE_THUC"), RequestInvalidError),
         (replace(REJECT, reason="Sai"), RequestInvalidError),
         (replace(REJECT, reason=" " * 20), RequestInvalidError),
         (replace(REJECT, reason="a" * 1001), RequestInvalidError),
     ],
-    ids=["nobody", "long name", "bell", "no code", "short", "blank", "long"],
+    ids=[
+        *(
+            "nobody",
+            "long name",
+            "bell",
+            "to nobody",
+            "to blanks",
+            "to a long name",
+            "bell in a name",
+        ),
+        *("no code", "unknown code", "short", "blank", "long"),
+    ],
 )
 def test_decision_without_name_or_reason_is_refused(
     decision: Decision, error: type[Exception]
 ) -> None:
     with pytest.raises(error):
         check_decision(decision)
+
+
+def test_unknown_code_is_refused_with_the_list_of_those_that_are_known() -> None:
+    with pytest.raises(RequestInvalidError) as refused:
+        check_decision(replace(REJECT, code="SAI_THE_THUC"))
+    assert all(code in refused.value.hint for code in REJECT_CODES)
+
+
+def test_every_code_reads_in_both_languages() -> None:
+    for code, reason in REJECT_CODES.items():
+        check_decision(replace(REJECT, code=code))
+        canonical.check_text(reason.vi)
+        assert min(len(reason.vi), len(reason.en)) >= 10

@@ -138,6 +138,54 @@ DOCUMENT_STATE_REVOKED: DocumentState.ValueType  # 7
 """Taken back by the sender."""
 Global___DocumentState: _TypeAlias = DocumentState  # noqa: Y015
 
+class _StepKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _StepKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_StepKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    STEP_KIND_UNSPECIFIED: _StepKind.ValueType  # 0
+    """Not said."""
+    STEP_KIND_ARRIVED: _StepKind.ValueType  # 1
+    """It arrived; told by the receipt."""
+    STEP_KIND_REJECTED: _StepKind.ValueType  # 2
+    """It was given back to its sender."""
+    STEP_KIND_ACCEPTED: _StepKind.ValueType  # 3
+    """It was taken in."""
+    STEP_KIND_ASSIGNED: _StepKind.ValueType  # 4
+    """It was given to a unit or person."""
+    STEP_KIND_PROCESSING: _StepKind.ValueType  # 5
+    """Somebody began to deal with it."""
+    STEP_KIND_FINISHED: _StepKind.ValueType  # 6
+    """It was dealt with."""
+    STEP_KIND_AGREED: _StepKind.ValueType  # 7
+    """What its sender asked for later was done."""
+    STEP_KIND_DECLINED: _StepKind.ValueType  # 8
+    """What its sender asked for later was declined."""
+
+class StepKind(_StepKind, metaclass=_StepKindEnumTypeWrapper):
+    """What was done with a document at its recipient; Decision 28/2018, Articles 9 and 10(h)."""
+
+STEP_KIND_UNSPECIFIED: StepKind.ValueType  # 0
+"""Not said."""
+STEP_KIND_ARRIVED: StepKind.ValueType  # 1
+"""It arrived; told by the receipt."""
+STEP_KIND_REJECTED: StepKind.ValueType  # 2
+"""It was given back to its sender."""
+STEP_KIND_ACCEPTED: StepKind.ValueType  # 3
+"""It was taken in."""
+STEP_KIND_ASSIGNED: StepKind.ValueType  # 4
+"""It was given to a unit or person."""
+STEP_KIND_PROCESSING: StepKind.ValueType  # 5
+"""Somebody began to deal with it."""
+STEP_KIND_FINISHED: StepKind.ValueType  # 6
+"""It was dealt with."""
+STEP_KIND_AGREED: StepKind.ValueType  # 7
+"""What its sender asked for later was done."""
+STEP_KIND_DECLINED: StepKind.ValueType  # 8
+"""What its sender asked for later was declined."""
+Global___StepKind: _TypeAlias = StepKind  # noqa: Y015
+
 class _DeliveryState:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -730,6 +778,9 @@ class DecideRequest(_message.Message):
     ACTOR_FIELD_NUMBER: _builtins.int
     ACCEPT_FIELD_NUMBER: _builtins.int
     REJECT_FIELD_NUMBER: _builtins.int
+    ASSIGN_FIELD_NUMBER: _builtins.int
+    PROCESS_FIELD_NUMBER: _builtins.int
+    FINISH_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Document id or message id as text, or a unique beginning of one, at least 8 characters."""
     actor: _builtins.str
@@ -742,6 +793,18 @@ class DecideRequest(_message.Message):
     def reject(self) -> Global___Reject:
         """The document is given back."""
 
+    @_builtins.property
+    def assign(self) -> Global___Assign:
+        """The document is given to a unit or person."""
+
+    @_builtins.property
+    def process(self) -> Global___Process:
+        """Somebody begins to deal with the document."""
+
+    @_builtins.property
+    def finish(self) -> Global___Finish:
+        """The document has been dealt with."""
+
     def __init__(
         self,
         *,
@@ -749,12 +812,15 @@ class DecideRequest(_message.Message):
         actor: _builtins.str = ...,
         accept: Global___Accept | None = ...,
         reject: Global___Reject | None = ...,
+        assign: Global___Assign | None = ...,
+        process: Global___Process | None = ...,
+        finish: Global___Finish | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["accept", b"accept", "decision", b"decision", "reject", b"reject"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["accept", b"accept", "assign", b"assign", "decision", b"decision", "finish", b"finish", "process", b"process", "reject", b"reject"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accept", b"accept", "actor", b"actor", "decision", b"decision", "id", b"id", "reject", b"reject"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accept", b"accept", "actor", b"actor", "assign", b"assign", "decision", b"decision", "finish", b"finish", "id", b"id", "process", b"process", "reject", b"reject"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_decision: _TypeAlias = _typing.Literal["accept", "reject"]  # noqa: Y015
+    _WhichOneofReturnType_decision: _TypeAlias = _typing.Literal["accept", "reject", "assign", "process", "finish"]  # noqa: Y015
     _WhichOneofArgType_decision: _TypeAlias = _typing.Literal["decision", b"decision"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_decision) -> _WhichOneofReturnType_decision | None: ...
 
@@ -778,6 +844,62 @@ class Accept(_message.Message):
 Global___Accept: _TypeAlias = Accept  # noqa: Y015
 
 @_typing.final
+class Assign(_message.Message):
+    """Gives a document to a unit or person; again to another one until it is finished."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ASSIGNEE_FIELD_NUMBER: _builtins.int
+    assignee: _builtins.str
+    """Whom it is given to, as the office names units and people; 1 to 200 characters."""
+    def __init__(
+        self,
+        *,
+        assignee: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["assignee", b"assignee"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Assign: _TypeAlias = Assign  # noqa: Y015
+
+@_typing.final
+class Process(_message.Message):
+    """Begins to deal with a document."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Process: _TypeAlias = Process  # noqa: Y015
+
+@_typing.final
+class Finish(_message.Message):
+    """Ends dealing with a document."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Finish: _TypeAlias = Finish  # noqa: Y015
+
+@_typing.final
 class Reject(_message.Message):
     """Gives a document back to its sender."""
 
@@ -786,7 +908,9 @@ class Reject(_message.Message):
     CODE_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     code: _builtins.str
-    """Code of the reason, as the office's rules name it; 1 to 100 characters."""
+    """One of WRONG_RECIPIENT, SIGNATURE_INVALID, CERT_INVALID, INCOMPLETE, UNREADABLE,
+    CONTENT_MISMATCH, SECRET_CONTENT, DUPLICATE, OTHER.
+    """
     reason: _builtins.str
     """Reason for the sender to read; 10 to 1000 characters."""
     def __init__(
@@ -1256,6 +1380,9 @@ class InboxDocument(_message.Message):
     RECEIVE_TIME_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
     POSITION_FIELD_NUMBER: _builtins.int
+    ASSIGNEE_FIELD_NUMBER: _builtins.int
+    LAST_STEP_FIELD_NUMBER: _builtins.int
+    STEPS_FIELD_NUMBER: _builtins.int
     message_id: _builtins.bytes
     """The delivery that brought it, 16 bytes."""
     recipient: _builtins.str
@@ -1264,6 +1391,8 @@ class InboxDocument(_message.Message):
     """Where it stands."""
     position: _builtins.int
     """Place in the inbox, in order of arrival; what a consumer acknowledges."""
+    assignee: _builtins.str
+    """Unit or person it was given to last; empty: nobody."""
     @_builtins.property
     def document(self) -> Global___Document:
         """What it is."""
@@ -1271,6 +1400,14 @@ class InboxDocument(_message.Message):
     @_builtins.property
     def receive_time(self) -> _timestamp_pb2.Timestamp:
         """When it had been verified and kept."""
+
+    @_builtins.property
+    def last_step(self) -> Global___Step:
+        """The last step that was taken; absent: none was."""
+
+    @_builtins.property
+    def steps(self) -> _containers.RepeatedCompositeFieldContainer[Global___Step]:
+        """All steps, in order; only from GetDocument."""
 
     def __init__(
         self,
@@ -1281,14 +1418,79 @@ class InboxDocument(_message.Message):
         receive_time: _timestamp_pb2.Timestamp | None = ...,
         state: Global___DocumentState.ValueType = ...,
         position: _builtins.int = ...,
+        assignee: _builtins.str = ...,
+        last_step: Global___Step | None = ...,
+        steps: _abc.Iterable[Global___Step] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["document", b"document", "receive_time", b"receive_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["document", b"document", "last_step", b"last_step", "receive_time", b"receive_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["document", b"document", "message_id", b"message_id", "position", b"position", "receive_time", b"receive_time", "recipient", b"recipient", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["assignee", b"assignee", "document", b"document", "last_step", b"last_step", "message_id", b"message_id", "position", b"position", "receive_time", b"receive_time", "recipient", b"recipient", "state", b"state", "steps", b"steps"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___InboxDocument: _TypeAlias = InboxDocument  # noqa: Y015
+
+@_typing.final
+class Step(_message.Message):
+    """A step that a recipient took with a document."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORDER_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    TIME_FIELD_NUMBER: _builtins.int
+    ASSIGNEE_FIELD_NUMBER: _builtins.int
+    CODE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    STILL_HELD_FIELD_NUMBER: _builtins.int
+    EDXML_CODE_FIELD_NUMBER: _builtins.int
+    order: _builtins.int
+    """1, 2, ... over all steps of the document at the recipient; 0: it arrived."""
+    kind: Global___StepKind.ValueType
+    """What was done."""
+    state: Global___DocumentState.ValueType
+    """Where the document stands after it."""
+    actor: _builtins.str
+    """Who did it; of an arrival the recipient's code."""
+    assignee: _builtins.str
+    """Whom it was given to, with ASSIGNED."""
+    code: _builtins.str
+    """Code of the reason, with REJECTED and DECLINED."""
+    reason: _builtins.str
+    """Reason, with REJECTED and DECLINED."""
+    edxml_code: _builtins.str
+    """Status code of edXML: 01 to 06, 15, 16."""
+    @_builtins.property
+    def time(self) -> _timestamp_pb2.Timestamp:
+        """When, as the recipient says."""
+
+    @_builtins.property
+    def still_held(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Copies of a revoked document that could not be destroyed, with AGREED."""
+
+    def __init__(
+        self,
+        *,
+        order: _builtins.int = ...,
+        kind: Global___StepKind.ValueType = ...,
+        state: Global___DocumentState.ValueType = ...,
+        actor: _builtins.str = ...,
+        time: _timestamp_pb2.Timestamp | None = ...,
+        assignee: _builtins.str = ...,
+        code: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        still_held: _abc.Iterable[_builtins.str] | None = ...,
+        edxml_code: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["time", b"time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "assignee", b"assignee", "code", b"code", "edxml_code", b"edxml_code", "kind", b"kind", "order", b"order", "reason", b"reason", "state", b"state", "still_held", b"still_held", "time", b"time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Step: _TypeAlias = Step  # noqa: Y015
 
 @_typing.final
 class OutboxDocument(_message.Message):
@@ -1388,6 +1590,8 @@ class Delivery(_message.Message):
     RECIPIENT_STATE_FIELD_NUMBER: _builtins.int
     RECIPIENT_REASON_FIELD_NUMBER: _builtins.int
     ADVICE_FIELD_NUMBER: _builtins.int
+    TIMELINE_FIELD_NUMBER: _builtins.int
+    ASSIGNEE_FIELD_NUMBER: _builtins.int
     message_id: _builtins.bytes
     """This delivery, 16 bytes."""
     recipient: _builtins.str
@@ -1410,6 +1614,8 @@ class Delivery(_message.Message):
     """What a person can do about a delivery that was held, rejected or given up: a clause without
     capital letter and full stop; empty otherwise.
     """
+    assignee: _builtins.str
+    """Unit or person at the recipient that it was given to last; empty: nobody, as far as told."""
     @_builtins.property
     def state_time(self) -> _timestamp_pb2.Timestamp:
         """Since when it waits, or when it was answered or given up."""
@@ -1421,6 +1627,12 @@ class Delivery(_message.Message):
     @_builtins.property
     def peer_down_time(self) -> _timestamp_pb2.Timestamp:
         """Since when the recipient's node does not answer; absent while it does."""
+
+    @_builtins.property
+    def timeline(self) -> _containers.RepeatedCompositeFieldContainer[Global___Step]:
+        """What became of it at the recipient, in order: its arrival, then the steps told so far, of which
+        some may still be on their way. Only from GetDocument and ListDeliveries.
+        """
 
     def __init__(
         self,
@@ -1437,10 +1649,12 @@ class Delivery(_message.Message):
         recipient_state: Global___DocumentState.ValueType = ...,
         recipient_reason: _builtins.str = ...,
         advice: _builtins.str = ...,
+        timeline: _abc.Iterable[Global___Step] | None = ...,
+        assignee: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["next_attempt_time", b"next_attempt_time", "peer_down_time", b"peer_down_time", "state_time", b"state_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["advice", b"advice", "attempts", b"attempts", "message", b"message", "message_id", b"message_id", "next_attempt_time", b"next_attempt_time", "peer_down_time", b"peer_down_time", "reason", b"reason", "recipient", b"recipient", "recipient_reason", b"recipient_reason", "recipient_state", b"recipient_state", "state", b"state", "state_time", b"state_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["advice", b"advice", "assignee", b"assignee", "attempts", b"attempts", "message", b"message", "message_id", b"message_id", "next_attempt_time", b"next_attempt_time", "peer_down_time", b"peer_down_time", "reason", b"reason", "recipient", b"recipient", "recipient_reason", b"recipient_reason", "recipient_state", b"recipient_state", "state", b"state", "state_time", b"state_time", "timeline", b"timeline"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -166,10 +166,12 @@ class OfficeServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def Decide(self, request, context):
-        """Accepts or rejects a received document, and tells its sender.
+        """Takes the next step with a received document, and tells its sender.
 
-        State, journal entry and the status for the sender are one transaction. Idempotent: the same
-        decision again changes nothing; another one fails with DECISION_CONFLICT.
+        received to accepted or rejected; accepted to assigned, processing, finished. A document can be
+        assigned to somebody else until it is finished. State, step, journal entry and the status for
+        the sender are one transaction. Idempotent: what was decided already changes nothing; what does
+        not follow on it fails with DECISION_CONFLICT.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -73,10 +73,12 @@ class OfficeServiceStub:
     they are read; a difference ends the stream with STORAGE_DAMAGED.
     """
     Decide: _grpc.UnaryUnaryMultiCallable[_office_service_pb2.DecideRequest, _office_service_pb2.DecideResponse]
-    """Accepts or rejects a received document, and tells its sender.
+    """Takes the next step with a received document, and tells its sender.
 
-    State, journal entry and the status for the sender are one transaction. Idempotent: the same
-    decision again changes nothing; another one fails with DECISION_CONFLICT.
+    received to accepted or rejected; accepted to assigned, processing, finished. A document can be
+    assigned to somebody else until it is finished. State, step, journal entry and the status for
+    the sender are one transaction. Idempotent: what was decided already changes nothing; what does
+    not follow on it fails with DECISION_CONFLICT.
     """
     Retry: _grpc.UnaryUnaryMultiCallable[_office_service_pb2.RetryRequest, _office_service_pb2.RetryResponse]
     """Queues held deliveries again, under the same message ids and with the same envelopes.
@@ -141,10 +143,12 @@ class OfficeServiceAsyncStub(OfficeServiceStub):
     they are read; a difference ends the stream with STORAGE_DAMAGED.
     """
     Decide: _aio.UnaryUnaryMultiCallable[_office_service_pb2.DecideRequest, _office_service_pb2.DecideResponse]  # type: ignore[assignment]
-    """Accepts or rejects a received document, and tells its sender.
+    """Takes the next step with a received document, and tells its sender.
 
-    State, journal entry and the status for the sender are one transaction. Idempotent: the same
-    decision again changes nothing; another one fails with DECISION_CONFLICT.
+    received to accepted or rejected; accepted to assigned, processing, finished. A document can be
+    assigned to somebody else until it is finished. State, step, journal entry and the status for
+    the sender are one transaction. Idempotent: what was decided already changes nothing; what does
+    not follow on it fails with DECISION_CONFLICT.
     """
     Retry: _aio.UnaryUnaryMultiCallable[_office_service_pb2.RetryRequest, _office_service_pb2.RetryResponse]  # type: ignore[assignment]
     """Queues held deliveries again, under the same message ids and with the same envelopes.
@@ -254,10 +258,12 @@ class OfficeServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _office_service_pb2.DecideRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_office_service_pb2.DecideResponse, _abc.Awaitable[_office_service_pb2.DecideResponse]]:
-        """Accepts or rejects a received document, and tells its sender.
+        """Takes the next step with a received document, and tells its sender.
 
-        State, journal entry and the status for the sender are one transaction. Idempotent: the same
-        decision again changes nothing; another one fails with DECISION_CONFLICT.
+        received to accepted or rejected; accepted to assigned, processing, finished. A document can be
+        assigned to somebody else until it is finished. State, step, journal entry and the status for
+        the sender are one transaction. Idempotent: what was decided already changes nothing; what does
+        not follow on it fails with DECISION_CONFLICT.
         """
 
     @_abc_1.abstractmethod

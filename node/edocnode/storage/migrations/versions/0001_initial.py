@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from edocnode.storage.migrations import workflow
+
 revision = "0001"
 down_revision = None
 branch_labels = None
@@ -17,11 +19,11 @@ def upgrade() -> None:
     _create_schedule()
     _create_delivery_envelope()
     _create_receipt_got()
-    _create_status_got()
     _create_seq_given()
     _create_incoming()
     _create_receipt_given()
     _create_inbox()
+    workflow.create()
     _create_stage()
     _create_stage_part()
     _create_blob_use()
@@ -152,24 +154,6 @@ def _create_receipt_got() -> None:
         sa.PrimaryKeyConstraint("message_id", "rank"),
     )
     op.create_index("ix_receipt_got_seal", "receipt_got", ["seal_id"])
-
-
-def _create_status_got() -> None:
-    op.create_table(
-        "status_got",
-        sa.Column("incoming_id", ROWID, autoincrement=False, nullable=False),
-        sa.Column("document_id", sa.LargeBinary(16), nullable=False),
-        sa.Column("message_id", sa.LargeBinary(16), nullable=True),
-        sa.Column("agency", sa.String(35), nullable=False),
-        sa.Column("state", sa.String(16), nullable=False),
-        sa.Column("actor", sa.String(), nullable=False),
-        sa.Column("time", sa.String(32), nullable=False),
-        sa.Column("code", sa.String(), nullable=False),
-        sa.Column("reason", sa.String(), nullable=False),
-        sa.Column("received_at", sa.BigInteger(), nullable=False),
-        sa.PrimaryKeyConstraint("incoming_id"),
-    )
-    op.create_index("ix_status_got_document_id", "status_got", ["document_id"])
 
 
 def _create_seq_given() -> None:

@@ -1,0 +1,57 @@
+"""Makes the tables of what offices do with documents, as part of the first revision."""
+
+import sqlalchemy as sa
+from alembic import op
+
+ROWID = sa.BigInteger().with_variant(sa.Integer, "sqlite")
+
+
+def create() -> None:
+    """Makes them."""
+    _create_step()
+    _create_status_got()
+
+
+def _create_step() -> None:
+    op.create_table(
+        "step",
+        sa.Column("id", ROWID, nullable=False),
+        sa.Column("incoming_id", sa.BigInteger(), nullable=False),
+        sa.Column("step_order", sa.BigInteger(), nullable=False),
+        sa.Column("step", sa.String(16), nullable=False),
+        sa.Column("state", sa.String(16), nullable=False),
+        sa.Column("actor", sa.String(), nullable=False),
+        sa.Column("assignee", sa.String(), nullable=False),
+        sa.Column("code", sa.String(), nullable=False),
+        sa.Column("reason", sa.String(), nullable=False),
+        sa.Column("answers", sa.LargeBinary(32), nullable=True),
+        sa.Column("still_held", sa.String(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index("uq_step_order", "step", ["incoming_id", "step_order"], unique=True)
+    op.create_index("ix_step_at", "step", ["at"])
+
+
+def _create_status_got() -> None:
+    op.create_table(
+        "status_got",
+        sa.Column("incoming_id", ROWID, autoincrement=False, nullable=False),
+        sa.Column("document_id", sa.LargeBinary(16), nullable=False),
+        sa.Column("message_id", sa.LargeBinary(16), nullable=True),
+        sa.Column("agency", sa.String(35), nullable=False),
+        sa.Column("step_order", sa.BigInteger(), nullable=False),
+        sa.Column("step", sa.String(16), nullable=False),
+        sa.Column("state", sa.String(16), nullable=False),
+        sa.Column("actor", sa.String(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("assignee", sa.String(), nullable=False),
+        sa.Column("code", sa.String(), nullable=False),
+        sa.Column("reason", sa.String(), nullable=False),
+        sa.Column("answers", sa.LargeBinary(32), nullable=True),
+        sa.Column("still_held", sa.String(), nullable=False),
+        sa.Column("received_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("incoming_id"),
+    )
+    op.create_index("ix_status_got_document_id", "status_got", ["document_id"])
+    op.create_index("ix_status_got_message", "status_got", ["message_id"])
