@@ -370,3 +370,17 @@ def test_unknown_document_type_is_refused_with_the_nearest_ones(folder: Path) ->
     result = command(*words, data=folder)
     assert result.returncode == 2
     assert "QĐ (Quyết định)" in told(result)
+
+
+def test_time_to_be_there_belongs_to_the_most_urgent_documents_alone(folder: Path) -> None:
+    words = ["send", __file__, "--to", "G01", "--subject", "a", "--deliver-by", "2026-12-01T08:00"]
+    result = command(*words, data=folder)
+    assert result.returncode == 2
+    assert "--urgency hoa_toc" in told(result)
+
+
+def test_help_of_send_stands_under_headings() -> None:
+    shown = command("send", "--help").stdout
+    places = [shown.index(heading) for heading in ("Options:", "Who signed it:", "Sending:")]
+    assert places == sorted(places)
+    assert shown.index("--signer ") > places[1]

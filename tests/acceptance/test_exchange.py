@@ -205,3 +205,50 @@ def test_request_id_that_the_command_made_is_told_before_the_document_is_sent(ex
         "send", DECISION, "--to", NOI_VU, "--subject", SUBJECT, "--request-id", request_id
     )
     assert again["document_id"] == json.loads(outcome.output)["document_id"]
+
+
+def test_all_fields_of_the_decree_travel_from_options_and_a_file(exchange, tmp_path):
+    sender, recipient = exchange[HA_TINH], exchange[NOI_VU]
+    first = send(sender, subject="Văn bản gốc")["document_id"]
+    fields = tmp_path / "fields.json"
+    fields.write_text(
+        '{"content": "Nội dung", "issued_place": "Vinh", "signer": {"position": "Chánh Văn phòng"},'
+        ' "extensions": [{"name": "Bussiness", "value": "0"}]}',
+        encoding="utf-8",
+    )
+    sent = send(
+        sender, "--type", "quyet dinh", "--number", "5", "--notation", "QĐ-UBND",
+        "--issued-date", "2026-11-23", "--issued-place", "Hà Tĩnh", "--signer", "Nguyễn Văn An",
+        "--signer-authority", "kt", "--pages", 4, "--copies", 12, "--to-place", "Như Điều 3",
+        "--to-place", "Lưu: VT", "--appendix", "Bảng tổng hợp", "--urgency", "hoa_toc",
+        "--deliver-by", "2026-12-01T08:00", "--dossier", "H29,2026,01-TH,12", "--language",
+        "Tiếng Việt", "--description", "Gửi kèm bản giấy", "--paper-also-sent", "--reference",
+        first, "--fields", fields,
+    )  # fmt: skip
+    shown = recipient.done("show", sent["document_id"])
+    record = shown["record"]
+    expected = {
+        "document_type": "QĐ", "number": "5", "notation": "QĐ-UBND", "issued_date": "2026-11-23",
+        "document_code": "H29,2026/11/23,5/QĐ-UBND", "issued_place": "Hà Tĩnh",
+        "content": "Nội dung", "page_count": 4, "issued_count": 12, "language": "Tiếng Việt",
+        "signer": {
+            "authority": "KT.", "full_name": "Nguyễn Văn An", "position": "Chánh Văn phòng"
+        },
+        "to_places": ["Như Điều 3", "Lưu: VT"], "appendices": ["Bảng tổng hợp"],
+        "deliver_by": "2026-12-01T01:00:00.000Z", "description": "Gửi kèm bản giấy",
+        "dossier_file": {"agency": "H29", "year": 2026, "notation": "01-TH", "ordinal": 12},
+        "paper_also_sent": True, "extensions": [{"name": "Bussiness", "value": "0"}],
+        "references": [{"document_id": first, "agency": "H29"}],
+    }  # fmt: skip
+    assert {name: record[name] for name in expected} == expected
+    assert "05/QĐ-UBND" in recipient.run_text("show", sent["document_id"]).output
+
+
+def test_what_looks_wrong_is_said_and_sent_all_the_same(exchange, tmp_path):
+    fields = tmp_path / "fields.json"
+    fields.write_text('{"document_type": "Thông tri"}', encoding="utf-8")
+    words = ("--number", "Số 5", "--notation", "QĐ UBND", "--fields", fields)
+    result = exchange[HA_TINH].run("send", DECISION, *words, "--to", NOI_VU, "--subject", SUBJECT)
+    assert result.data["document_id"]
+    assert result.talk.count("warning: ") == 3
+    assert "'Thông tri' is in no code list" in result.talk

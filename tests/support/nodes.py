@@ -281,9 +281,19 @@ def make_pair(tmp_path: Path) -> tuple[Nation, TestNode, TestNode]:
     ports = [free_port(), free_port()]
     agencies = [
         nation.add_agency(
-            "H29", "Ủy ban nhân dân tỉnh Hà Tĩnh", owns=["H29.5"], address=f"127.0.0.1:{ports[0]}"
+            "H29",
+            "Ủy ban nhân dân tỉnh Hà Tĩnh",
+            owns=["H29.5"],
+            aliases=["000.00.00.H29"],
+            address=f"127.0.0.1:{ports[0]}",
         ),
-        nation.add_agency("G01", "Bộ Nội vụ", owns=["G01.22"], address=f"127.0.0.1:{ports[1]}"),
+        nation.add_agency(
+            "G01",
+            "Bộ Nội vụ",
+            owns=["G01.22"],
+            aliases=["000.00.00.G01"],
+            address=f"127.0.0.1:{ports[1]}",
+        ),
     ]
     nation.directory()
     first, second = (

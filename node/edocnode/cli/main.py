@@ -22,6 +22,7 @@ from edocnode.cli import (
     sending,
 )
 from edocnode.cli.context import CommandContext
+from edocnode.cli.grouping import GroupedCommand
 
 NAME = "edocnode"
 
@@ -33,7 +34,7 @@ def build_app() -> typer.Typer:
     app.command()(running.init)
     app.command()(running.serve)
     app.command()(operating.status)
-    app.command()(sending.send)
+    app.command(cls=GroupedCommand)(sending.send)
     app.command()(reading.inbox)
     app.command()(reading.outbox)
     app.command()(reading.show)

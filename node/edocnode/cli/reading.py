@@ -209,11 +209,14 @@ def _fields(pairs: Iterable[tuple[str, str]]) -> list[str]:
 
 
 def _replies(record: dict[str, Any]) -> str:
-    return ", ".join(
-        "/".join(filter(None, (item.get("number"), item.get("notation"))))
-        or item.get("document_id", "")
-        for item in record.get("in_reply_to", [])
-    )
+    return ", ".join(_named(item) for item in record.get("in_reply_to", []))
+
+
+def _named(reference: dict[str, Any]) -> str:
+    names = ("number", "notation", "document_id")
+    number, notation, document_id = (reference.get(name, "") for name in names)
+    known = official_number({"number": number, "notation": notation})
+    return known or reference.get("document_code", "") or document_id
 
 
 def _delivery_line(item: dict[str, Any]) -> str:

@@ -4,17 +4,17 @@ import json
 import re
 import sys
 import time
-import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from datetime import date, datetime
+from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
 from edoccore.errors import ExitCode, RequestInvalidError
 from edoccore.signing.statements import Urgency
+from edocnode.cli import record
 from edocnode.cli.context import CommandContext
 from edocnode.cli.wording import SHOWN, clock, plain, state_counts
 
@@ -26,7 +26,14 @@ PROGRESS_BYTES = 8 * 1024 * 1024  # smaller documents are sent before anybody lo
 _MOMENT = re.compile(
     r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?([Zz]|[+-]\d\d:\d\d)?", re.ASCII
 )
+_CODED = frozenset({"document_type", "copy_form", "signer"})  # fields with a code of a list
 _OPEN = frozenset({"queued", "sending"})
+
+
+_ON_PAPER = "The document on paper"
+_SIGNING = "Who signed it"
+_FILING = "Filing and references"
+_SENDING = "Sending"
 
 
 def send(
@@ -45,59 +52,254 @@ def send(
             "--to-file", exists=True, dir_okay=False, help="File of recipients' codes, one a line."
         ),
     ] = None,
-    subject: Annotated[str, typer.Option("--subject", help="What it is about (trích yếu).")],
+    subject: Annotated[str, typer.Option("--subject", help="What it is about (trích yếu).")] = "",
     sender: Annotated[
         str, typer.Option("--from", help="Code to send from; default: the node's own.")
     ] = "",
-    number: Annotated[str, typer.Option("--number", help="Number (số).")] = "",
-    notation: Annotated[str, typer.Option("--notation", help="Notation (ký hiệu).")] = "",
     document_type: Annotated[
         str, typer.Option("--type", help="Type: CV, QĐ, quyet dinh; see: edocnode codes types.")
     ] = "",
     urgency: Annotated[Urgency, typer.Option("--urgency", help="How fast.")] = Urgency.NORMAL,
     due: Annotated[str, typer.Option("--due", help="Day by which it is due: 2026-12-05.")] = "",
+    fields_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--fields",
+            metavar="FILE",
+            exists=True,
+            dir_okay=False,
+            help="JSON object with any fields of the record; options win.",
+        ),
+    ] = None,
+    number: Annotated[
+        str, typer.Option("--number", help="Number (số).", rich_help_panel=_ON_PAPER)
+    ] = "",
+    notation: Annotated[
+        str, typer.Option("--notation", help="Notation (ký hiệu).", rich_help_panel=_ON_PAPER)
+    ] = "",
+    document_code: Annotated[
+        str,
+        typer.Option(
+            "--document-code",
+            help="Official identifier; default: made of issuer, day, number and notation.",
+            rich_help_panel=_ON_PAPER,
+        ),
+    ] = "",
+    issued_date: Annotated[
+        str,
+        typer.Option("--issued-date", help="Day of issue: 2026-11-23.", rich_help_panel=_ON_PAPER),
+    ] = "",
+    issued_place: Annotated[
+        str, typer.Option("--issued-place", help="Place of issue.", rich_help_panel=_ON_PAPER)
+    ] = "",
+    pages: Annotated[
+        int | None, typer.Option("--pages", min=1, help="Pages.", rich_help_panel=_ON_PAPER)
+    ] = None,
+    copies: Annotated[
+        int | None,
+        typer.Option("--copies", min=1, help="Copies issued.", rich_help_panel=_ON_PAPER),
+    ] = None,
+    to_place: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--to-place", help="A line of nơi nhận; may be repeated.", rich_help_panel=_ON_PAPER
+        ),
+    ] = None,
+    appendix: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--appendix", help="Title of an appendix; may be repeated.", rich_help_panel=_ON_PAPER
+        ),
+    ] = None,
+    language: Annotated[
+        str, typer.Option("--language", help="Language.", rich_help_panel=_ON_PAPER)
+    ] = "",
+    description: Annotated[
+        str, typer.Option("--description", help="Remark on it.", rich_help_panel=_ON_PAPER)
+    ] = "",
+    paper_also_sent: Annotated[
+        bool,
+        typer.Option("--paper-also-sent", help="Paper goes too.", rich_help_panel=_ON_PAPER),
+    ] = False,
+    signer: Annotated[
+        str, typer.Option("--signer", help="Full name.", rich_help_panel=_SIGNING)
+    ] = "",
+    signer_position: Annotated[
+        str, typer.Option("--signer-position", help="Position.", rich_help_panel=_SIGNING)
+    ] = "",
+    signer_authority: Annotated[
+        str,
+        typer.Option(
+            "--signer-authority",
+            help="In whose name: KT., TL.; see: edocnode codes authorities.",
+            rich_help_panel=_SIGNING,
+        ),
+    ] = "",
+    reply_to: Annotated[
+        str,
+        typer.Option("--reply-to", help="Id of the answered document.", rich_help_panel=_FILING),
+    ] = "",
+    reference: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--reference",
+            help="Id of a document it refers to; may be repeated.",
+            rich_help_panel=_FILING,
+        ),
+    ] = None,
+    dossier: Annotated[
+        str,
+        typer.Option(
+            "--dossier",
+            help="File of records it belongs to: AGENCY,YEAR,NOTATION[,PLACE].",
+            rich_help_panel=_FILING,
+        ),
+    ] = "",
+    deliver_by: Annotated[
+        str,
+        typer.Option(
+            "--deliver-by",
+            help="With hoa_toc: when it must be there: 2026-12-01T08:00.",
+            rich_help_panel=_SENDING,
+        ),
+    ] = "",
     send_at: Annotated[
         str,
-        typer.Option("--send-at", help="Send it then: 2026-12-01T08:00 (or with offset: +07:00)."),
+        typer.Option(
+            "--send-at",
+            help="Send it then: 2026-12-01T08:00 (or with offset: +07:00).",
+            rich_help_panel=_SENDING,
+        ),
     ] = "",
-    reply_to: Annotated[str, typer.Option("--reply-to", help="Id of the answered document.")] = "",
     request_id: Annotated[
-        str, typer.Option("--request-id", help="Your name for this request; makes repeating safe.")
+        str,
+        typer.Option(
+            "--request-id",
+            help="Your name for this request; makes repeating safe.",
+            rich_help_panel=_SENDING,
+        ),
     ] = "",
     wait: Annotated[
-        float, typer.Option("--wait", min=0, help="Wait this many seconds for the receipts.")
+        float,
+        typer.Option(
+            "--wait",
+            min=0,
+            help="Wait this many seconds for the receipts.",
+            rich_help_panel=_SENDING,
+        ),
     ] = 0,
 ) -> int:
     """Sends a document; done once safely queued."""
-    from edocnode.rpc.office_client import Outgoing
-
     options: CommandContext = context.obj
     recipients = _recipients(to or (), to_file or ())
     moment = _moment(send_at)
-    fields = _fields(
-        subject=subject,
-        number=number,
-        notation=notation,
-        document_type=_type(options, document_type),
-        due_date=_day(due),
-    )
+    given = {
+        "subject": subject,
+        "document_type": document_type,
+        "due_date": record.day(due, "--due"),
+        "number": number,
+        "notation": notation,
+        "document_code": document_code,
+        "issued_date": record.day(issued_date, "--issued-date"),
+        "issued_place": issued_place,
+        "page_count": pages,
+        "issued_count": copies,
+        "to_places": record.texts(to_place),
+        "appendices": record.texts(appendix),
+        "language": language,
+        "description": description,
+        "paper_also_sent": paper_also_sent,
+        "signer": {
+            "full_name": signer,
+            "position": signer_position,
+            "authority": signer_authority,
+        },
+        "dossier_file": record.dossier(dossier),
+        "deliver_by": record.time_of(_deliver_by(deliver_by, urgency)),
+    }
+    fields = _checked(options, record.merged(record.fields_in(fields_file), given), document_type)
+    made = _Made(fields, files, recipients, sender, urgency, moment, request_id)
+    references = record.texts(reference)
+    return _send(options, made, reply_to=reply_to, references=references, wait=wait)
+
+
+class _Made(NamedTuple):
+    """What the options say, put together."""
+
+    fields: dict[str, Any]
+    files: Sequence[Path]
+    recipients: tuple[str, ...]
+    sender: str
+    urgency: Urgency
+    send_at: datetime | None
+    request_id: str
+
+
+def _send(
+    options: CommandContext,
+    made: _Made,
+    *,
+    reply_to: str,
+    references: Sequence[str],
+    wait: float,
+) -> int:
+    from edocnode.rpc.office_client import Outgoing
+
+    fields = made.fields
     with options.office() as office:
         if reply_to:
-            fields["in_reply_to"] = [_reference(office, reply_to)]
+            fields["in_reply_to"] = [record.reference(office, reply_to)]
+        if references:
+            fields["references"] = [record.reference(office, each) for each in references]
         outgoing = Outgoing(
-            request_id=request_id or _new_request_id(options),
-            sender=sender,
-            recipients=recipients,
-            urgency=urgency,
+            request_id=made.request_id or _new_request_id(options),
+            sender=made.sender,
+            recipients=made.recipients,
+            urgency=made.urgency,
             fields=json.dumps(fields, ensure_ascii=False).encode(),
-            files=tuple((_nfc(path.name), path.stat().st_size) for path in files),
-            send_at=moment,
+            files=tuple((record.nfc(path.name), path.stat().st_size) for path in made.files),
+            send_at=made.send_at,
         )
-        sent, position = office.submit(outgoing, _content(files, outgoing))
+        sent, position = office.submit(outgoing, _content(made.files, outgoing))
         if wait:
             _wait(office, sent, position, wait)
-    options.console.data(sent, _sent_text(sent, moment))
+    options.console.data(sent, _sent_text(sent, made.send_at))
     return _exit_code(sent).value if wait else ExitCode.DONE.value
+
+
+def _checked(options: CommandContext, fields: dict[str, Any], typed: str) -> dict[str, Any]:
+    """Fields with the codes that were meant; says what a clerk should look at.
+
+    Args:
+        typed: Type given as an option, which has to be in a list; one in a file only is remarked.
+
+    Raises:
+        RequestInvalidError: There is no subject.
+        CodeUnknownError, RequestInvalidError: The type is in no list, or may be several.
+    """
+    from edocnode.domain.codes import CodeList
+    from edocnode.domain.official import remarks
+
+    if not fields.get("subject"):
+        raise RequestInvalidError("The document has no subject.", hint="Add --subject TEXT.")
+    lists = options.code_lists() if fields.keys() & _CODED else {}
+    if typed:
+        fields["document_type"] = record.code_of(lists, CodeList.TYPES, typed)
+    signer = fields.get("signer")
+    if isinstance(signer, dict) and isinstance(signer.get("authority"), str):
+        fields["signer"] = {**signer, "authority": record.authority_of(lists, signer["authority"])}
+    for remark in remarks(fields, lists):
+        options.console.say(f"warning: {plain(remark)}")
+    return fields
+
+
+def _deliver_by(text: str, urgency: Urgency) -> datetime | None:
+    if text and urgency is not Urgency.HOA_TOC:
+        raise RequestInvalidError(
+            "Only a document of the urgency hoa_toc has a time by which it must be there.",
+            hint="Add --urgency hoa_toc, or leave out --deliver-by.",
+        )
+    return _moment(text, "--deliver-by")
 
 
 def _new_request_id(options: CommandContext) -> str:
@@ -106,24 +308,6 @@ def _new_request_id(options: CommandContext) -> str:
     made = secrets.token_hex(16)
     options.console.say(f"request id {made}; if this is cut off, repeat with --request-id {made}")
     return made
-
-
-def _fields(**given: str) -> dict[str, Any]:
-    return {name: _nfc(value) for name, value in given.items() if value}
-
-
-def _type(options: CommandContext, text: str) -> str:
-    """The code of a document type that was written in some way; empty when none was."""
-    if not text:
-        return ""
-    from edocnode.domain.codes import CodeList, find_code
-
-    return find_code(options.code_lists(), CodeList.TYPES, _nfc(text)).code
-
-
-def _nfc(text: str) -> str:
-    """Text in the one form that seals allow; keyboards and disks of some systems give another."""
-    return unicodedata.normalize("NFC", text)
 
 
 def _recipients(codes: Sequence[str], files: Sequence[Path]) -> tuple[str, ...]:
@@ -144,7 +328,7 @@ def _recipients(codes: Sequence[str], files: Sequence[Path]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _moment(text: str) -> datetime | None:
+def _moment(text: str, option: str = "--send-at") -> datetime | None:
     """A moment as people write it: RFC 3339, or local time of Viet Nam when no offset is given.
 
     Raises:
@@ -159,34 +343,14 @@ def _moment(text: str) -> datetime | None:
     except ValueError as error:
         raise RequestInvalidError(
             f"{text[:80]!r} is no day and time.",
-            hint="Write --send-at as 2026-12-01T08:00, or with its offset: 2026-12-01T08:00+07:00.",
+            hint=f"Write {option} as 2026-12-01T08:00, or with its offset: 2026-12-01T08:00+07:00.",
         ) from error
     from edockit.console import VIET_NAM
 
     return found if found.tzinfo else found.replace(tzinfo=VIET_NAM)
 
 
-def _day(text: str) -> str:
-    if not text:
-        return ""
-    try:
-        return date.fromisoformat(text).isoformat()
-    except ValueError as error:
-        raise RequestInvalidError(
-            f"{text!r} is no day.", hint="Write --due as 2026-12-05."
-        ) from error
-
-
-def _reference(office: "OfficeClient", document: str) -> dict[str, str]:
-    """How the answered document is named in the record."""
-    found = office.document(document)
-    answered = found["received"][0] if found["received"] else found["sent"]
-    names = ("document_id", "document_code", "number", "notation", "issued_date")
-    given = {name: answered[name] for name in names if answered[name]}
-    return {**given, "agency": answered["sender"]}
-
-
-def _content(files: list[Path], outgoing: "Outgoing") -> Iterator[bytes]:
+def _content(files: Sequence[Path], outgoing: "Outgoing") -> Iterator[bytes]:
     """The bytes of all files, one chunk at a time; shows progress on a terminal."""
     total = sum(size for _, size in outgoing.files)
     shown = total >= PROGRESS_BYTES and sys.stderr.isatty()

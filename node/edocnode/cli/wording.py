@@ -51,8 +51,10 @@ def short_ids(ids: Iterable[str]) -> dict[str, str]:
 
 
 def official_number(document: dict[str, Any]) -> str:
-    """Number and notation as they stand on paper: ``28/QĐ-UBND``."""
-    return "/".join(filter(None, (document["number"], document["notation"])))
+    """Number and notation as they stand on paper: ``28/QĐ-UBND``, ``05/QĐ-UBND``."""
+    from edocnode.domain.official import on_paper
+
+    return "/".join(filter(None, (on_paper(document["number"]), document["notation"])))
 
 
 def plain(text: str) -> str:

@@ -8,7 +8,7 @@ Source: proto/README.md, section Records; Decision 28/2018/QD-TTg, Article 10.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -20,6 +20,7 @@ from edoccore.errors import (
     AgencyInactiveError,
     FromNotOwnedError,
     LimitExceededError,
+    NotCanonicalError,
     RecordInvalidError,
     RequestInvalidError,
     StatementTooLargeError,
@@ -49,6 +50,7 @@ from edocnode.domain.model import (
     NewDelivery,
     Submission,
 )
+from edocnode.domain.official import official_code
 
 DEFAULT_LIFETIME = timedelta(days=30)
 MAX_LIFETIME = timedelta(days=90)
@@ -184,6 +186,8 @@ def build_record(
 ) -> Record:
     """Builds the record of a document from the fields that the office gave.
 
+    Without ``document_code`` it gets the one that edXML would give it, when it has what that needs.
+
     Raises:
         RecordInvalidError: A field is unknown, has a value outside its limits, or may not be
             given.
@@ -195,6 +199,8 @@ def build_record(
         "code": admitted.sender,
         "name": admitted.sender_name,
     }
+    if "document_code" not in given and (code := official_code(given)):
+        given["document_code"] = code
     given["network"] = network
     given["document_id"] = uuid_text(document_id)
     given["recipients"] = [recipient.code for recipient in admitted.recipients]
@@ -204,6 +210,8 @@ def build_record(
         data = canonical.encode(record, limit=canonical.MAX_RECORD_BYTES)
     except msgspec.ValidationError as error:
         raise _field_refused(error) from error
+    except NotCanonicalError as error:
+        raise _text_refused(given) or error from error
     except StatementTooLargeError as error:
         raise _record_too_large(len(fields)) from error
     return Record(data=data, listing=document_listing(record))
@@ -258,6 +266,18 @@ def build_submission(
         deliveries=tuple(deliveries),
         send_at=header.send_at,
     )
+
+
+def spellings(code: str, directory: Directory) -> tuple[str, ...]:
+    """All spellings of a code, old and new, to look documents up by; none for no code.
+
+    Raises:
+        AgencyUnknownError: It is not in the directory.
+    """
+    if not code:
+        return ()
+    found = directory.agency(code)
+    return tuple(dict.fromkeys((found.code, *found.aliases, code)))
 
 
 def is_inline(size: int) -> bool:
@@ -373,6 +393,27 @@ def _field_refused(error: Exception) -> RecordInvalidError:
     name = place.rstrip("`")
     what = f"The field {name} of the document" if name else "The record of the document"
     return RecordInvalidError(f"{what} is refused: {text[:1].lower()}{text[1:]}.", field=name)
+
+
+def _text_refused(given: Mapping[str, object]) -> NotCanonicalError | None:
+    """Names the first field with a text that cannot be sealed."""
+    for name, value in given.items():
+        if fault := _fault_in(value):
+            return NotCanonicalError(
+                f"The field {name} of the document cannot be sealed: {fault}.",
+                hint="Bring all texts into Unicode normalisation form C (NFC) before handing in.",
+                field=name,
+            )
+    return None
+
+
+def _fault_in(value: object) -> str | None:
+    if isinstance(value, str):
+        return canonical.text_fault(value)
+    inner = value.values() if isinstance(value, Mapping) else value
+    if not isinstance(inner, Iterable):
+        return None
+    return next((fault for each in inner if (fault := _fault_in(each))), None)
 
 
 def _record_too_large(size: int) -> LimitExceededError:

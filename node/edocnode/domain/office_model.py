@@ -141,12 +141,12 @@ class PageRequest:
     """Which page of a list, newest first.
 
     Attributes:
-        agency: Empty: all that the node serves.
+        agencies: All spellings of one code; empty: all that the node serves.
         state: Empty: any.
         after: ``next`` of the page before; empty: the first page.
     """
 
-    agency: str = ""
+    agencies: tuple[str, ...] = ()
     state: str = ""
     limit: int = 100
     after: str = ""
@@ -231,7 +231,10 @@ class OfficeStore(Protocol):
         """
 
     async def deliveries(self, sent: OutboxEntry, page: PageRequest) -> DeliveriesPage:
-        """Deliveries of a document handed in here, oldest first; ``page.agency`` is a recipient.
+        """Deliveries of a document handed in here, oldest first.
+
+        Args:
+            page: Its ``agencies`` are spellings of a recipient.
 
         Raises:
             RequestInvalidError: ``after`` is no cursor.

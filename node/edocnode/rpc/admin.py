@@ -22,6 +22,7 @@ from edocnode.domain.decisions import MAX_ACTOR
 from edocnode.domain.exchange import Hello
 from edocnode.domain.journal import JournalReport
 from edocnode.domain.model import Alarm, EpochHead, MessageId, PeerQueue, PeerStatus
+from edocnode.domain.office import spellings
 from edocnode.domain.office_model import OfficeStore
 from edocnode.rpc.office import CHUNK_BYTES, sent_message
 from edocnode.rpc.office_admission import Wakes
@@ -275,7 +276,8 @@ class AdminServicer(services.AdminServiceServicer):
     ) -> AsyncIterator[messages.ExportEvidenceResponse]:
         """Sends the evidence of one delivery."""
         found = await self._parts.office.find(request.id)
-        message_id = await sent_message(self._parts.office, found, request.recipient)
+        recipients = spellings(request.recipient, self._parts.directory.current)
+        message_id = await sent_message(self._parts.office, found, recipients)
         with await self._parts.evidence.export(message_id) as file:
             while chunk := await asyncio.to_thread(file.read, CHUNK_BYTES):
                 yield messages.ExportEvidenceResponse(chunk=chunk)

@@ -7,7 +7,7 @@ Translates, keeps the order of steps, and decides nothing: rules are in ``domain
 import asyncio
 import re
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 import grpc
 
@@ -22,6 +22,7 @@ from edocnet.office.v1 import office_service_pb2 as messages
 from edocnet.office.v1 import office_service_pb2_grpc as services
 from edocnode.domain.decisions import check_decision, is_repeated, plan_decision
 from edocnode.domain.model import DocumentId, MessageId
+from edocnode.domain.office import spellings
 from edocnode.domain.office_model import Found, InboxEntry, OfficeStore, PageRequest
 from edocnode.domain.workflow import Decision
 from edocnode.rpc.office_admission import OfficeParts, admitted
@@ -98,7 +99,7 @@ class OfficeServicer(services.OfficeServiceServicer):
         context: grpc.aio.ServicerContext[messages.ListInboxRequest, messages.ListInboxResponse],
     ) -> messages.ListInboxResponse:
         """Lists received documents."""
-        page = await self._parts.office.inbox(inbox_request(request))
+        page = await self._parts.office.inbox(inbox_request(request, self._parts.directory.current))
         shown, rest = fitting(
             [(inbox_to_message(entry), entry.position) for entry in page.entries], page.next
         )
@@ -110,7 +111,9 @@ class OfficeServicer(services.OfficeServiceServicer):
         context: grpc.aio.ServicerContext[messages.ListOutboxRequest, messages.ListOutboxResponse],
     ) -> messages.ListOutboxResponse:
         """Lists documents handed in here."""
-        page = await self._parts.office.outbox(outbox_request(request))
+        page = await self._parts.office.outbox(
+            outbox_request(request, self._parts.directory.current)
+        )
         shown, rest = fitting(
             [(outbox_to_message(entry), entry.position) for entry in page.entries], page.next
         )
@@ -219,7 +222,9 @@ class OfficeServicer(services.OfficeServiceServicer):
             queued, left = await desk.all_of(parts.directory.current.agency(request.all_of).code)
         else:
             found = await parts.office.find(request.id)
-            message_id = await sent_message(parts.office, found, request.recipient)
+            message_id = await sent_message(
+                parts.office, found, spellings(request.recipient, parts.directory.current)
+            )
             queued, left = await desk.one(message_id), 0
         parts.sealer.wake()
         return messages.RetryResponse(queued=queued, left=left)
@@ -276,8 +281,11 @@ class OfficeServicer(services.OfficeServiceServicer):
         return kept
 
 
-async def sent_message(office: OfficeStore, found: Found, recipient: str) -> MessageId:
+async def sent_message(office: OfficeStore, found: Found, recipients: Sequence[str]) -> MessageId:
     """The message that an id and, if need be, a recipient name.
+
+    Args:
+        recipients: Spellings of one code; empty: none was named.
 
     Raises:
         DocumentUnknownError: The document was not sent to the recipient.
@@ -287,10 +295,10 @@ async def sent_message(office: OfficeStore, found: Found, recipient: str) -> Mes
         return found.message_id
     if found.sent is None:
         return _only_received(found, "").message_id
-    page = await office.deliveries(found.sent, PageRequest(agency=recipient, limit=2))
+    page = await office.deliveries(found.sent, PageRequest(agencies=tuple(recipients), limit=2))
     if not page.entries:
         raise DocumentUnknownError(
-            f"The document was not sent to {recipient}.", hint="See: edocnode show ID"
+            f"The document was not sent to {recipients[0]}.", hint="See: edocnode show ID"
         )
     if len(page.entries) > 1:
         raise RequestInvalidError(

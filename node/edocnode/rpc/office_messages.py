@@ -8,12 +8,13 @@ from typing import Any, Protocol, TypeVar
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from edoccore.directory.view import Directory
 from edoccore.errors import RequestInvalidError
 from edoccore.signing.records import STEP_CODES, DocumentState, StatusStep
 from edoccore.signing.statements import Urgency
 from edocnet.office.v1 import office_service_pb2 as messages
 from edocnode.domain.model import DeliveryState, SubmissionResult
-from edocnode.domain.office import DeclaredPart, SubmitHeader
+from edocnode.domain.office import DeclaredPart, SubmitHeader, spellings
 from edocnode.domain.office_model import (
     DeliveryView,
     DocumentView,
@@ -134,22 +135,30 @@ def decision_from_message(message: messages.DecideRequest) -> Decision:
     )
 
 
-def inbox_request(message: messages.ListInboxRequest) -> PageRequest:
-    """Which page of the inbox."""
+def inbox_request(message: messages.ListInboxRequest, directory: Directory) -> PageRequest:
+    """Which page of the inbox.
+
+    Raises:
+        AgencyUnknownError: The agency is not in the directory.
+    """
     state = _choice(messages.DocumentState, DocumentState, message.state)
     return PageRequest(
-        agency=message.agency,
+        agencies=spellings(message.agency, directory),
         state=state or "",
         limit=limit_from(message.limit),
         after=message.after,
     )
 
 
-def outbox_request(message: messages.ListOutboxRequest) -> PageRequest:
-    """Which page of the outbox."""
+def outbox_request(message: messages.ListOutboxRequest, directory: Directory) -> PageRequest:
+    """Which page of the outbox.
+
+    Raises:
+        AgencyUnknownError: The agency is not in the directory.
+    """
     state = _choice(messages.DeliveryState, DeliveryState, message.state)
     return PageRequest(
-        agency=message.agency,
+        agencies=spellings(message.agency, directory),
         state=state or "",
         limit=limit_from(message.limit),
         after=message.after,

@@ -168,8 +168,8 @@ class SqlOffice:
 
 def _inbox_page(connection: Connection, page: PageRequest) -> InboxPage:
     wanted = INBOX_ENTRIES
-    if page.agency:
-        wanted = wanted.where(INBOX.c.recipient == page.agency)
+    if page.agencies:
+        wanted = wanted.where(_one_of(INBOX.c.recipient, page.agencies))
     if page.state:
         wanted = wanted.where(INBOX.c.state == page.state)
     if page.after:
@@ -182,8 +182,8 @@ def _inbox_page(connection: Connection, page: PageRequest) -> InboxPage:
 
 def _outbox_page(connection: Connection, page: PageRequest) -> OutboxPage:
     wanted = DOCUMENTS
-    if page.agency:
-        wanted = wanted.where(DOCUMENT.c.sender == page.agency)
+    if page.agencies:
+        wanted = wanted.where(_one_of(DOCUMENT.c.sender, page.agencies))
     states = _states(page)
     if states:
         wanted = wanted.where(
@@ -205,8 +205,8 @@ def _outbox_page(connection: Connection, page: PageRequest) -> OutboxPage:
 
 def _deliveries(connection: Connection, sent: OutboxEntry, page: PageRequest) -> DeliveriesPage:
     wanted = sa.select(DELIVERY).where(DELIVERY.c.document_row == sent.position)
-    if page.agency:
-        wanted = wanted.where(DELIVERY.c.recipient == page.agency)
+    if page.agencies:
+        wanted = wanted.where(_one_of(DELIVERY.c.recipient, page.agencies))
     if states := _states(page):
         wanted = wanted.where(DELIVERY.c.state.in_(states))
     if page.after:
@@ -216,6 +216,11 @@ def _deliveries(connection: Connection, sent: OutboxEntry, page: PageRequest) ->
     document = connection.execute(DOCUMENTS.where(DOCUMENT.c.id == sent.position)).one()
     rest = str(shown[-1].id) if len(rows) > page.limit else ""
     return DeliveriesPage(entries=delivery_views(connection, document, shown), next=rest)
+
+
+def _one_of(column: sa.Column[Any], codes: Sequence[str]) -> sa.ColumnElement[bool]:
+    """The condition that a column has one of some codes; with one code an index in order serves."""
+    return column == codes[0] if len(codes) == 1 else column.in_(codes)
 
 
 def _states(page: PageRequest) -> tuple[str, ...]:

@@ -125,6 +125,11 @@ class Extension(_Shape, frozen=True, kw_only=True):
 class DocumentRecord(Statement, frozen=True, kw_only=True, tag="edoc.document/v1"):
     """All official metadata of a document.
 
+    Texts have the lengths of Decree 30/2020, Appendix VI, but for four that real documents and
+    edXML go beyond, so that holding to them would refuse what is lawful: ``full_name`` of the
+    signer (50; a joint document has several signers there), ``to_places`` (1000 in all; 3,000
+    communes do not fit), ``page_count`` and ``issued_count`` (999). Commands remark on them.
+
     Attributes:
         document_id: As in the envelope.
         document_code: Official identifier of Decision 28/2018, Article 10(b), or of edXML.
@@ -154,7 +159,7 @@ class DocumentRecord(Statement, frozen=True, kw_only=True, tag="edoc.document/v1
     deliver_by: Time | UnsetType = UNSET
     dossier_file: DossierFile | UnsetType = UNSET
     copy_form: Short | UnsetType = UNSET
-    language: Short | UnsetType = UNSET
+    language: Annotated[str, Meta(min_length=1, max_length=30)] | UnsetType = UNSET
     description: Long | UnsetType = UNSET
     page_count: Count | UnsetType = UNSET
     issued_count: Count | UnsetType = UNSET

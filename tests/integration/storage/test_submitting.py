@@ -236,7 +236,7 @@ async def test_lists_show_some_of_many_deliveries_and_count_them_all(
         if not (after := page.next):
             break
     assert pages == [*MANY, "G02"]
-    [one] = (await offices.deliveries(many, PageRequest(agency="G01.77"))).entries
+    [one] = (await offices.deliveries(many, PageRequest(agencies=("G01.77",)))).entries
     assert one.message_id == made.deliveries[77].message_id
     [one] = (await offices.deliveries(many, PageRequest(state="delivered"))).entries
     assert one.recipient == "G02"

@@ -33,6 +33,7 @@ from edocnode.domain.office import (
     build_record,
     build_submission,
     new_id,
+    spellings,
 )
 from tests.support.nation import Nation
 
@@ -255,3 +256,53 @@ def test_request_for_another_time_is_another_request(directory: Directory) -> No
         for moment in (None, NOW + DAY, NOW + 2 * DAY)
     }
     assert len(hashes) == 3
+
+
+OFFICIAL = {"subject": "a", "number": "28", "notation": "QĐ-UBND", "issued_date": "2026-11-23"}
+
+
+def record_of(directory: Directory, fields: dict[str, object]) -> DocumentRecord:
+    made = submission(directory, json.dumps(fields).encode())
+    return canonical.decode(made.inline, DocumentRecord)
+
+
+def test_document_with_number_and_day_gets_the_identifier_of_edxml(directory: Directory) -> None:
+    assert record_of(directory, OFFICIAL).document_code == "H29,2026/11/23,28/QĐ-UBND"
+    other = {"code": "H29.5", "name": "Sở Nội vụ"}
+    assert record_of(directory, {**OFFICIAL, "issuer": other}).document_code == (
+        "H29.5,2026/11/23,28/QĐ-UBND"
+    )
+
+
+def test_own_identifier_of_a_document_is_kept_as_it_is(directory: Directory) -> None:
+    own = "000.00.29.H29.2026.000028"
+    assert record_of(directory, {**OFFICIAL, "document_code": own}).document_code == own
+
+
+def test_document_without_number_gets_no_identifier(directory: Directory) -> None:
+    assert record_of(directory, {"subject": "a"}).document_code is msgspec.UNSET
+
+
+@pytest.mark.parametrize("fields", [{"content": "e\u0302"}, {"to_places": ["a", "e\u0302"]}])
+def test_text_in_decomposed_form_is_refused_by_its_field(
+    directory: Directory, fields: dict[str, object]
+) -> None:
+    with pytest.raises(NotCanonicalError) as caught:
+        record_of(directory, {"subject": "a", **fields})
+    (name,) = fields
+    assert caught.value.message.startswith(f"The field {name} of the document")
+    assert "NFC" in caught.value.hint
+
+
+def test_language_has_the_length_of_the_decree(directory: Directory) -> None:
+    assert record_of(directory, {"subject": "a", "language": "a" * 30}).language == "a" * 30
+    with pytest.raises(RecordInvalidError, match="language"):
+        record_of(directory, {"subject": "a", "language": "a" * 31})
+
+
+def test_old_and_new_spelling_of_a_code_find_the_same_documents(directory: Directory) -> None:
+    assert spellings("", directory) == ()
+    assert spellings("G01", directory) == ("G01", "000.00.00.G01")
+    assert set(spellings("000.00.00.G01", directory)) == {"G01", "000.00.00.G01"}
+    with pytest.raises(AgencyUnknownError):
+        spellings("000.00.00.G77", directory)
