@@ -369,6 +369,14 @@ class RequestInvalidError(EdocError):
     exit_code = ExitCode.USAGE
 
 
+class StateSecretError(EdocError):
+    """The document is marked as a state secret, which may not travel here; nothing was kept."""
+
+    reason = "STATE_SECRET"
+    status = "INVALID_ARGUMENT"
+    exit_code = ExitCode.REFUSED
+
+
 class DocumentUnknownError(EdocError):
     """No document or message here has this id."""
 

@@ -384,3 +384,10 @@ def test_help_of_send_stands_under_headings() -> None:
     places = [shown.index(heading) for heading in ("Options:", "Who signed it:", "Sending:")]
     assert places == sorted(places)
     assert shown.index("--signer ") > places[1]
+
+
+def test_state_secret_is_refused_with_code_4_before_the_node_is_asked(folder: Path) -> None:
+    words = ["send", __file__, "--to", "G01", "--subject", "a", "--secrecy", "toi_mat"]
+    result = command(*words, data=folder)
+    assert result.returncode == 4
+    assert "Tối mật" in told(result)

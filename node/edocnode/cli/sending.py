@@ -5,7 +5,7 @@ import re
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
@@ -17,6 +17,7 @@ from edoccore.signing.statements import Urgency
 from edocnode.cli import record
 from edocnode.cli.context import CommandContext
 from edocnode.cli.wording import SHOWN, clock, plain, state_counts
+from edocnode.domain.secrecy import Secrecy, check_secrecy, secrecy_remarks
 
 if TYPE_CHECKING:
     from edocnode.rpc.office_client import OfficeClient, Outgoing
@@ -60,6 +61,9 @@ def send(
         str, typer.Option("--type", help="Type: CV, QĐ, quyet dinh; see: edocnode codes types.")
     ] = "",
     urgency: Annotated[Urgency, typer.Option("--urgency", help="How fast.")] = Urgency.NORMAL,
+    secrecy: Annotated[
+        Secrecy, typer.Option("--secrecy", help="Only what is no state secret is sent.")
+    ] = Secrecy.NONE,
     due: Annotated[str, typer.Option("--due", help="Day by which it is due: 2026-12-05.")] = "",
     fields_file: Annotated[
         Path | None,
@@ -191,6 +195,7 @@ def send(
 ) -> int:
     """Sends a document; done once safely queued."""
     options: CommandContext = context.obj
+    check_secrecy(secrecy)
     recipients = _recipients(to or (), to_file or ())
     moment = _moment(send_at)
     given = {
@@ -218,6 +223,7 @@ def send(
         "deliver_by": record.time_of(_deliver_by(deliver_by, urgency)),
     }
     fields = _checked(options, record.merged(record.fields_in(fields_file), given), document_type)
+    _tell(options, secrecy_remarks(fields, [record.nfc(path.name) for path in files]))
     made = _Made(fields, files, recipients, sender, urgency, moment, request_id)
     references = record.texts(reference)
     return _send(options, made, reply_to=reply_to, references=references, wait=wait)
@@ -288,9 +294,13 @@ def _checked(options: CommandContext, fields: dict[str, Any], typed: str) -> dic
     signer = fields.get("signer")
     if isinstance(signer, dict) and isinstance(signer.get("authority"), str):
         fields["signer"] = {**signer, "authority": record.authority_of(lists, signer["authority"])}
-    for remark in remarks(fields, lists):
-        options.console.say(f"warning: {plain(remark)}")
+    _tell(options, remarks(fields, lists))
     return fields
+
+
+def _tell(options: CommandContext, told: Iterable[str]) -> None:
+    for remark in told:
+        options.console.say(f"warning: {plain(remark)}")
 
 
 def _deliver_by(text: str, urgency: Urgency) -> datetime | None:

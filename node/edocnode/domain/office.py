@@ -51,6 +51,7 @@ from edocnode.domain.model import (
     Submission,
 )
 from edocnode.domain.official import official_code
+from edocnode.domain.secrecy import Secrecy, check_secrecy
 
 DEFAULT_LIFETIME = timedelta(days=30)
 MAX_LIFETIME = timedelta(days=90)
@@ -77,6 +78,7 @@ class SubmitHeader:
         record_size: Bytes of the record's fields, which come before the parts.
         lifetime: How long delivery is tried, from ``send_at`` on; None: 30 days.
         send_at: Not sent before this moment; None: at once.
+        secrecy: As the office declares it.
     """
 
     request_id: str
@@ -87,6 +89,7 @@ class SubmitHeader:
     parts: tuple[DeclaredPart, ...]
     lifetime: timedelta | None
     send_at: datetime | None = None
+    secrecy: Secrecy = Secrecy.NONE
 
 
 class SendTimePastError(RequestInvalidError):
@@ -157,6 +160,7 @@ def admit(header: SubmitHeader, directory: Directory, agency: str, *, now: datet
         agency: That owns this node.
 
     Raises:
+        StateSecretError: It is declared secret.
         SendTimePastError: The moment to send it is not in the future. A request that is repeated
             is judged as of the moment at which it first came.
         RequestInvalidError: Something is missing or contradicts itself.
@@ -166,6 +170,7 @@ def admit(header: SubmitHeader, directory: Directory, agency: str, *, now: datet
         PartNameError: A part's name is unsafe, or two look alike.
         LimitExceededError: Too many parts or recipients, or the record is too large.
     """
+    check_secrecy(header.secrecy)
     _check_form(header)
     sender = _sender(header.sender or agency, directory, agency)
     recipients = _recipients(header.recipients, directory)

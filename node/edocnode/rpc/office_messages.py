@@ -23,6 +23,7 @@ from edocnode.domain.office_model import (
     OutboxEntry,
     PageRequest,
 )
+from edocnode.domain.secrecy import Secrecy
 from edocnode.domain.workflow import Decision, Step, workflow_of
 
 DEFAULT_LIMIT = 100
@@ -85,7 +86,7 @@ def header_from_message(message: messages.SubmitHeader) -> SubmitHeader:
     """The header of a submission.
 
     Raises:
-        RequestInvalidError: The lifetime or the time to send is out of range.
+        RequestInvalidError: The lifetime or the time to send is out of range, the secrecy unknown.
     """
     return SubmitHeader(
         request_id=message.request_id,
@@ -99,6 +100,7 @@ def header_from_message(message: messages.SubmitHeader) -> SubmitHeader:
         ),
         lifetime=_lifetime(message),
         send_at=_send_time(message),
+        secrecy=_secrecy(message.secrecy),
     )
 
 
@@ -338,6 +340,16 @@ def _lifetime(message: messages.SubmitHeader) -> timedelta | None:
     if not 0 < seconds <= timedelta(days=365).total_seconds():
         raise RequestInvalidError(f"A lifetime of {seconds} seconds is out of range.")
     return timedelta(seconds=seconds)
+
+
+def _secrecy(number: "messages.Secrecy.ValueType") -> Secrecy:
+    """What was declared; a value from a newer program is not taken for none."""
+    if number == messages.SECRECY_UNSPECIFIED:
+        return Secrecy.NONE
+    found = _choice(messages.Secrecy, Secrecy, number)
+    if found is None:
+        raise RequestInvalidError(f"The secrecy {number} is not known here.")
+    return found
 
 
 def _send_time(message: messages.SubmitHeader) -> datetime | None:

@@ -58,6 +58,38 @@ URGENCY_HOA_TOC: Urgency.ValueType  # 4
 """Most urgent, with a time by which it must arrive."""
 Global___Urgency: _TypeAlias = Urgency  # noqa: Y015
 
+class _Secrecy:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _SecrecyEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Secrecy.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    SECRECY_UNSPECIFIED: _Secrecy.ValueType  # 0
+    """Not said: none."""
+    SECRECY_NONE: _Secrecy.ValueType  # 1
+    """No state secret."""
+    SECRECY_MAT: _Secrecy.ValueType  # 2
+    """Secret (Mật)."""
+    SECRECY_TOI_MAT: _Secrecy.ValueType  # 3
+    """Top secret (Tối mật)."""
+    SECRECY_TUYET_MAT: _Secrecy.ValueType  # 4
+    """Of the highest secrecy (Tuyệt mật)."""
+
+class Secrecy(_Secrecy, metaclass=_SecrecyEnumTypeWrapper):
+    """How secret a document is; only documents that are not may travel. Decision 28/2018, Article 2."""
+
+SECRECY_UNSPECIFIED: Secrecy.ValueType  # 0
+"""Not said: none."""
+SECRECY_NONE: Secrecy.ValueType  # 1
+"""No state secret."""
+SECRECY_MAT: Secrecy.ValueType  # 2
+"""Secret (Mật)."""
+SECRECY_TOI_MAT: Secrecy.ValueType  # 3
+"""Top secret (Tối mật)."""
+SECRECY_TUYET_MAT: Secrecy.ValueType  # 4
+"""Of the highest secrecy (Tuyệt mật)."""
+Global___Secrecy: _TypeAlias = Secrecy  # noqa: Y015
+
 class _Operation:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -1179,6 +1211,7 @@ class SubmitHeader(_message.Message):
     PARTS_FIELD_NUMBER: _builtins.int
     LIFETIME_FIELD_NUMBER: _builtins.int
     SEND_TIME_FIELD_NUMBER: _builtins.int
+    SECRECY_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """The caller's own name for this request: 1 to 64 of A-Z, a-z, 0-9, dot, hyphen, underscore."""
     sender: _builtins.str
@@ -1190,6 +1223,10 @@ class SubmitHeader(_message.Message):
     are a JSON object as `edoc.document/v1` has them (proto/README.md, section Records), without
     type, network, document_id and recipients, which the node fills in. Without `issuer` the sender
     is named as in the directory.
+    """
+    secrecy: Global___Secrecy.ValueType
+    """Whether the document is a state secret; unspecified: none. Any other value fails with
+    STATE_SECRET before anything of the document is kept.
     """
     @_builtins.property
     def recipients(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -1223,10 +1260,11 @@ class SubmitHeader(_message.Message):
         parts: _abc.Iterable[Global___PartDeclaration] | None = ...,
         lifetime: _duration_pb2.Duration | None = ...,
         send_time: _timestamp_pb2.Timestamp | None = ...,
+        secrecy: Global___Secrecy.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["lifetime", b"lifetime", "send_time", b"send_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["lifetime", b"lifetime", "parts", b"parts", "recipients", b"recipients", "record_size", b"record_size", "request_id", b"request_id", "send_time", b"send_time", "sender", b"sender", "urgency", b"urgency"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["lifetime", b"lifetime", "parts", b"parts", "recipients", b"recipients", "record_size", b"record_size", "request_id", b"request_id", "secrecy", b"secrecy", "send_time", b"send_time", "sender", b"sender", "urgency", b"urgency"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
