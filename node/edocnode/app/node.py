@@ -28,6 +28,7 @@ from edockit.grpc_server import HANDSHAKE_TIMEOUT_MS, bind, office_server, peer_
 from edockit.unix_socket import bind_unix, remove_socket
 from edocnode.app.announcing import announce
 from edocnode.app.evidence import EvidenceDesk, seal_signer
+from edocnode.app.overview import Overview, build_overview
 from edocnode.app.parts import SealingContext, SealingParts, open_sealing
 from edocnode.app.pins import Pins
 from edocnode.app.repair import Reckoning, Repair, build_reckoning, build_repair
@@ -109,6 +110,7 @@ class Workers:
     repair: Repair
     reckoning: Reckoning
     suspensions: Suspensions
+    overview: Overview
 
 
 async def serve(
@@ -214,6 +216,7 @@ def _workers(ground: Ground) -> Workers:
         repair,
         reckoning,
         suspensions,
+        build_overview(ground.settings, ground.folder.path, ground.sealing.database, ground.clock),
     )
 
 
@@ -376,6 +379,7 @@ def _local_parts(ground: Ground, workers: Workers) -> LocalParts:
         directory=ground.keeper,
         greeter=workers.greeter,
         evidence=_evidence_desk(ground, workers),
+        late=workers.overview.late,
         blobs=workers.blobs,
         damage=workers.repair.repairer,
         clock=ground.clock,

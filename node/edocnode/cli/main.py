@@ -13,6 +13,7 @@ from edocnode.cli import (
     configuring,
     deciding,
     demo,
+    late,
     operating,
     proving,
     reading,
@@ -38,6 +39,7 @@ def build_app() -> typer.Typer:
     app.command()(reading.inbox)
     app.command()(reading.outbox)
     app.command()(reading.show)
+    app.command()(late.late)
     app.command()(saving.save)
     app.command()(retrying.retry)
     app.command()(deciding.accept)

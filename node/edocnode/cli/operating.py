@@ -6,6 +6,7 @@ import typer
 
 from edoccore.errors import RequestInvalidError
 from edocnode.cli.context import CommandContext, operating_system_user
+from edocnode.cli.late import number_text
 from edocnode.cli.wording import clock, peer_trouble, sentence
 
 
@@ -98,6 +99,7 @@ def _status_text(found: dict[str, Any]) -> str:
         f"waiting   {_waiting_text(found)}",
     ]
     lines += [f"          {_queue_text(queue)}" for queue in found["queues"]]
+    lines.append(f"late      {_late_text(found['late'])}")
     return "\n".join(lines)
 
 
@@ -127,6 +129,11 @@ def _queue_text(queue: dict[str, Any]) -> str:
     head = f"{queue['agency']}: {queue['waiting']} since {clock(queue['oldest_at'])}"
     trouble = peer_trouble(queue)
     return f"{head}; {trouble}" if trouble else head
+
+
+def _late_text(late: dict[str, int]) -> str:
+    shown = [f"{number_text(count)} {kind}" for kind, count in late.items() if count]
+    return f"{', '.join(shown)}; see: edocnode late" if shown else "nothing"
 
 
 def _because(message: str) -> str:

@@ -21,9 +21,11 @@ from edocnet.admin.v1 import admin_service_pb2_grpc as services
 from edocnode.domain.decisions import MAX_ACTOR
 from edocnode.domain.exchange import Hello
 from edocnode.domain.journal import JournalReport
+from edocnode.domain.late import LateLook
 from edocnode.domain.model import Alarm, EpochHead, MessageId, PeerQueue, PeerStatus
 from edocnode.domain.office import spellings
 from edocnode.domain.office_model import OfficeStore
+from edocnode.rpc.late import late_counts
 from edocnode.rpc.office import CHUNK_BYTES, sent_message
 from edocnode.rpc.office_admission import Wakes
 from edocnode.rpc.office_messages import optional_timestamp, timestamp
@@ -131,6 +133,7 @@ class AdminParts:
     version: str
     store: AdminStore
     office: OfficeStore
+    late: LateLook
     sealer: SealerView
     directory: DirectoryView
     greeter: Greets
@@ -170,6 +173,7 @@ class AdminServicer(services.AdminServiceServicer):
             alarms=[_alarm(alarm) for alarm in await parts.store.alarms()],
             queues=await self._queues(oldest),
             oldest_undelivered_time=optional_timestamp(min(oldest.values(), default=None)),
+            late=late_counts(await parts.late.counts()),
         )
 
     async def ListPeers(

@@ -29,6 +29,8 @@ TAKEOVER_SCHEMA = "edoc.takeover/v1"
 CALL_TIMEOUT_S = 30.0
 PING_TIMEOUT_S = 60.0
 
+LATE_KINDS = ("undelivered", "unanswered", "undecided", "overdue")
+
 Json = dict[str, Any]  # as json.dumps takes it
 
 
@@ -61,6 +63,7 @@ class AdminClient:
             "alarms": [_alarm(item) for item in answer.alarms],
             "queues": [_queue(item) for item in answer.queues],
             "oldest_undelivered_at": _time(answer, "oldest_undelivered_time"),
+            "late": {name: getattr(answer.late, name) for name in LATE_KINDS},
         }
 
     def peers(self) -> Json:

@@ -13,6 +13,7 @@ import grpc
 from edockit.blobs import BlobFolder
 from edocnet.admin.v1 import admin_service_pb2_grpc as admin_services
 from edocnet.office.v1 import office_service_pb2_grpc as office_services
+from edocnode.domain.late import LateLook
 from edocnode.domain.office_model import OfficeStore
 from edocnode.domain.ports import Submissions
 from edocnode.domain.repair import Suspects
@@ -59,6 +60,7 @@ class LocalParts:
     directory: DirectoryView
     greeter: Greets
     evidence: Evidence
+    late: LateLook
     blobs: BlobFolder
     damage: Suspects
     clock: Callable[[], datetime]
@@ -82,6 +84,7 @@ def register_local(server: grpc.aio.Server, parts: LocalParts) -> Place:
             sealer=parts.sealer,
             scheduler=parts.scheduler,
             directory=parts.directory,
+            late=parts.late,
             clock=parts.clock,
         )
     )
@@ -92,6 +95,7 @@ def register_local(server: grpc.aio.Server, parts: LocalParts) -> Place:
             version=parts.version,
             store=parts.store,
             office=parts.office,
+            late=parts.late,
             sealer=parts.sealer,
             directory=parts.directory,
             greeter=parts.greeter,

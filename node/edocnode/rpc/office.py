@@ -25,6 +25,7 @@ from edocnode.domain.model import DocumentId, MessageId
 from edocnode.domain.office import spellings
 from edocnode.domain.office_model import Found, InboxEntry, OfficeStore, PageRequest
 from edocnode.domain.workflow import Decision
+from edocnode.rpc.late import late_request, late_response
 from edocnode.rpc.office_admission import OfficeParts, admitted
 from edocnode.rpc.office_batches import BatchDesk
 from edocnode.rpc.office_messages import (
@@ -228,6 +229,14 @@ class OfficeServicer(services.OfficeServiceServicer):
             queued, left = await desk.one(message_id), 0
         parts.sealer.wake()
         return messages.RetryResponse(queued=queued, left=left)
+
+    async def ListLate(
+        self,
+        request: messages.ListLateRequest,
+        context: grpc.aio.ServicerContext[messages.ListLateRequest, messages.ListLateResponse],
+    ) -> messages.ListLateResponse:
+        """Lists what is late."""
+        return late_response(await self._parts.late.late(late_request(request)))
 
     async def FetchInbox(
         self,

@@ -20,6 +20,7 @@ from edoccore.errors import (
     RegistryUnreachableError,
 )
 from edockit.blobs import BlobFolder
+from edocnode.domain.late import LateLook
 from edocnode.domain.model import (
     DocumentId,
     EnvelopeDraft,
@@ -88,6 +89,7 @@ class OfficeParts:
     sealer: TakesDrafts
     scheduler: Wakes
     directory: DirectoryInForce
+    late: LateLook
     clock: Callable[[], datetime]
 
     def fresh_id(self) -> bytes:

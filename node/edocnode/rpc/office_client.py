@@ -66,7 +66,7 @@ class OfficeClient:
 
     def __init__(self, channel: grpc.Channel) -> None:
         """Takes an open channel; ``open_office`` makes one."""
-        self._stub = services.OfficeServiceStub(channel)
+        self.stub = services.OfficeServiceStub(channel)
 
     def submit(self, outgoing: Outgoing, content: Iterable[bytes]) -> tuple[Json, int]:
         """Hands a document in.
@@ -80,8 +80,8 @@ class OfficeClient:
         Raises:
             EdocError: As the node says.
         """
-        with _errors():
-            answer = self._stub.Submit(_requests(outgoing, content))
+        with call_errors():
+            answer = self.stub.Submit(_requests(outgoing, content))
         return _kept(answer), answer.position
 
     def inbox(self, *, agency: str, state: str, limit: int, after: str) -> Json:
@@ -97,8 +97,8 @@ class OfficeClient:
             limit=limit,
             after=after,
         )
-        with _errors():
-            answer = self._stub.ListInbox(request, timeout=CALL_TIMEOUT_S)
+        with call_errors():
+            answer = self.stub.ListInbox(request, timeout=CALL_TIMEOUT_S)
         return {
             "schema": INBOX_SCHEMA,
             "documents": [_received(item) for item in answer.documents],
@@ -118,8 +118,8 @@ class OfficeClient:
             limit=limit,
             after=after,
         )
-        with _errors():
-            answer = self._stub.ListOutbox(request, timeout=CALL_TIMEOUT_S)
+        with call_errors():
+            answer = self.stub.ListOutbox(request, timeout=CALL_TIMEOUT_S)
         return {
             "schema": OUTBOX_SCHEMA,
             "documents": [_sent(item) for item in answer.documents],
@@ -145,8 +145,8 @@ class OfficeClient:
             request = messages.ListDeliveriesRequest(
                 id=text, state=wanted, limit=min(limit - len(found), PAGE), after=after
             )
-            with _errors():
-                answer = self._stub.ListDeliveries(request, timeout=CALL_TIMEOUT_S)
+            with call_errors():
+                answer = self.stub.ListDeliveries(request, timeout=CALL_TIMEOUT_S)
             found += map(_delivery, answer.deliveries)
             after = answer.next
             if not after or len(found) >= limit:
@@ -158,9 +158,9 @@ class OfficeClient:
         Raises:
             DocumentUnknownError, IdAmbiguousError: The id names none or several.
         """
-        with _errors():
+        with call_errors():
             request = messages.GetDocumentRequest(id=text)
-            answer = self._stub.GetDocument(request, timeout=CALL_TIMEOUT_S)
+            answer = self.stub.GetDocument(request, timeout=CALL_TIMEOUT_S)
         return {
             "schema": SHOW_SCHEMA,
             "received": [
@@ -177,8 +177,8 @@ class OfficeClient:
         Raises:
             EdocError: As the node says; also while iterating.
         """
-        with _errors():
-            for answer in self._stub.GetPart(messages.GetPartRequest(id=text, index=index)):
+        with call_errors():
+            for answer in self.stub.GetPart(messages.GetPartRequest(id=text, index=index)):
                 yield answer.chunk
 
     def accept(self, text: str, actor: str) -> Json:
@@ -234,8 +234,8 @@ class OfficeClient:
             EnvelopeExpiredError, StorageDamagedError: It cannot be offered any more.
         """
         request = messages.RetryRequest(id=text, recipient=recipient, all_of=all_of, actor=actor)
-        with _errors():
-            answer = self._stub.Retry(request, timeout=RETRY_TIMEOUT_S)
+        with call_errors():
+            answer = self.stub.Retry(request, timeout=RETRY_TIMEOUT_S)
         return {"schema": RETRY_SCHEMA, "queued": answer.queued, "left": answer.left}
 
     def changes(self, document_id: str, after: int, timeout_s: float) -> Iterator[tuple[str, str]]:
@@ -251,7 +251,7 @@ class OfficeClient:
         """
         request = messages.WatchRequest(after=after, document_id=_id_bytes(document_id))
         try:
-            for answer in self._stub.Watch(request, timeout=timeout_s):
+            for answer in self.stub.Watch(request, timeout=timeout_s):
                 yield from (
                     (uuid_text(event.message_id), event.state)
                     for event in answer.events
@@ -262,8 +262,8 @@ class OfficeClient:
                 raise raise_for(error, unreachable=NodeNotRunningError) from error
 
     def _decide(self, request: messages.DecideRequest) -> Json:
-        with _errors():
-            answer = self._stub.Decide(request, timeout=CALL_TIMEOUT_S)
+        with call_errors():
+            answer = self.stub.Decide(request, timeout=CALL_TIMEOUT_S)
         shown = _received(answer.document)
         return {
             "schema": DECISION_SCHEMA,
@@ -280,7 +280,8 @@ def open_office(socket: Path) -> Iterator[OfficeClient]:
 
 
 @contextlib.contextmanager
-def _errors() -> Iterator[None]:
+def call_errors() -> Iterator[None]:
+    """Turns what a call ended with into an error of the tree."""
     try:
         yield
     except grpc.RpcError as error:

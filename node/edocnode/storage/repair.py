@@ -27,6 +27,7 @@ from edocnode.storage.listing import encode_listing, encode_parts
 from edocnode.storage.recording import ANSWERED, adopt_envelopes
 from edocnode.storage.sealing import note_seqs
 from edocnode.storage.sql import among, change_each, insert_returning, insert_rows, select_by
+from edocnode.storage.submitting import NOT_ANSWERED
 from edocnode.storage.tables import (
     DeliveryRow,
     DocumentRow,
@@ -168,6 +169,7 @@ def _add(connection: Connection, stated: Envelope, record: bytes) -> None:
                 "envelope_rank": 0,
                 "attempts": 0,
                 "digest_failures": 0,
+                "answered": int(stated.operation in NOT_ANSWERED),
                 "next_at": None,
                 "expires_at": values["expires_at"],
                 "reason": "" if whole else PARTS_LOST,

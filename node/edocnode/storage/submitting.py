@@ -20,6 +20,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from edoccore.errors import EdocError, RequestConflictError
+from edoccore.signing.statements import Operation
 from edockit.database import Database
 from edocnode.domain.model import (
     DeliveryState,
@@ -51,6 +52,7 @@ from edocnode.storage.tables import (
 )
 
 FANOUT_PIECE = 500  # deliveries added in one transaction
+NOT_ANSWERED = frozenset({Operation.STATUS, Operation.REVOKE})  # as a document is
 _QUEUED = frozenset({"scheduled", "unsealed", "waiting"})  # as people see it
 
 _BLOB_USE = table_of(BlobUseRow)
@@ -327,6 +329,7 @@ def _delivery(submission: Submission, item: NewDelivery, document_row: int) -> d
         "envelope_rank": 0,
         "attempts": 0,
         "digest_failures": 0,
+        "answered": int(submission.operation in NOT_ANSWERED),
         "next_at": submission.send_at,
         "expires_at": submission.expires,
         "reason": "",

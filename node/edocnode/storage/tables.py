@@ -82,7 +82,8 @@ class DeliveryRow(NodeTable, table=True):
     ``state`` is a ``DeliveryState``, with three more that people see as ``queued``: ``scheduled``
     (not for the sealer yet, see ``schedule``), ``unsealed`` (waits for the sealer) and ``waiting``
     (waits until ``next_at``). ``envelope_rank`` says which envelope of the message is in force.
-    ``ended_at``: when the recipient answered or nobody did.
+    ``ended_at``: when the recipient answered or nobody did. ``answered`` 1: somebody there has
+    told what he did with it, or nobody is expected to.
     """
 
     __tablename__ = "delivery"
@@ -100,6 +101,11 @@ class DeliveryRow(NodeTable, table=True):
         partial_index("ix_delivery_sending", "id", where="state = 'sending'"),
         partial_index("ix_delivery_expiry", "expires_at", where="state IN ('queued', 'waiting')"),
         partial_index("ix_delivery_held", "id", where="state = 'held'"),
+        partial_index(
+            "ix_delivery_unanswered",
+            *("lane", "ended_at", "sender"),
+            where="state = 'delivered' AND answered = 0",
+        ),
         partial_index(
             "ix_delivery_never_asked",
             "to_node",
@@ -120,6 +126,7 @@ class DeliveryRow(NodeTable, table=True):
     envelope_rank: int
     attempts: int
     digest_failures: int
+    answered: int
     next_at: datetime | None = optional_moment()
     expires_at: datetime = moment()
     ended_at: datetime | None = optional_moment()
@@ -291,6 +298,16 @@ class InboxRow(NodeTable, table=True):
     __table_args__ = (
         Index("ix_inbox_recipient", "recipient", "position"),
         Index("ix_inbox_document_id", "document_id"),
+        partial_index(
+            "ix_inbox_undecided",
+            *("lane", "received_at", "recipient"),
+            where="state = 'received'",
+        ),
+        partial_index(
+            "ix_inbox_due",
+            *("due_date", "recipient"),
+            where="due_date <> '' AND state IN ('received', 'accepted', 'assigned', 'processing')",
+        ),
     )
 
     position: int | None = rowid()

@@ -12,7 +12,7 @@ from edoccore.signing.statements import Operation, Result, uuid_bytes
 from edocnode.domain.model import ReceiptDraft
 from edocnode.storage.events import EventKind, event_values, tell
 from edocnode.storage.listing import LISTED, search_text
-from edocnode.storage.sql import Row, insert_rows
+from edocnode.storage.sql import Row, change_each, insert_rows
 from edocnode.storage.steps import told_values
 from edocnode.storage.tables import (
     DeliveryEnvelopeRow,
@@ -34,6 +34,9 @@ _SENT_ENVELOPES = (
         _DELIVERY.c.document_id == sa.bindparam("document_id"),
         _DELIVERY.c.to_node == sa.bindparam("to_node"),
     )
+)
+_ANSWERED = (
+    sa.update(_DELIVERY).where(_DELIVERY.c.message_id == sa.bindparam("of")).values(answered=1)
 )
 
 
@@ -58,6 +61,8 @@ def make_visible(connection: Connection, drafts: Sequence[ReceiptDraft]) -> None
         )
     insert_rows(connection, _INBOX, inbox)
     insert_rows(connection, _STATUS, statuses)
+    answered = {status["message_id"] for status in statuses} - {None}
+    change_each(connection, _ANSWERED, [{"of": message_id} for message_id in answered])
     tell(connection, events)
 
 

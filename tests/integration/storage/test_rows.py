@@ -63,6 +63,7 @@ def delivery(number: int) -> Row:
         "envelope_rank": 0,
         "attempts": 0,
         "digest_failures": 0,
+        "answered": 0,
         "expires_at": MOMENT,
         "reason": "",
         "message": "",

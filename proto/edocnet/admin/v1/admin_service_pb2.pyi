@@ -121,6 +121,7 @@ class GetStatusResponse(_message.Message):
     ALARMS_FIELD_NUMBER: _builtins.int
     QUEUES_FIELD_NUMBER: _builtins.int
     OLDEST_UNDELIVERED_TIME_FIELD_NUMBER: _builtins.int
+    LATE_FIELD_NUMBER: _builtins.int
     agency: _builtins.str
     """Code of the agency that owns the node."""
     name: _builtins.str
@@ -161,6 +162,10 @@ class GetStatusResponse(_message.Message):
     def oldest_undelivered_time(self) -> _timestamp_pb2.Timestamp:
         """When the oldest document that is not delivered was handed in; absent when all are delivered."""
 
+    @_builtins.property
+    def late(self) -> Global___LateCounts:
+        """What is late and waits for somebody; office/v1 ListLate has the documents."""
+
     def __init__(
         self,
         *,
@@ -177,14 +182,49 @@ class GetStatusResponse(_message.Message):
         alarms: _abc.Iterable[Global___Alarm] | None = ...,
         queues: _abc.Iterable[Global___PeerQueue] | None = ...,
         oldest_undelivered_time: _timestamp_pb2.Timestamp | None = ...,
+        late: Global___LateCounts | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["directory", b"directory", "oldest_undelivered_time", b"oldest_undelivered_time", "sealer", b"sealer", "start_time", b"start_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["directory", b"directory", "late", b"late", "oldest_undelivered_time", b"oldest_undelivered_time", "sealer", b"sealer", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agency", b"agency", "alarms", b"alarms", "directory", b"directory", "listen", b"listen", "name", b"name", "network", b"network", "oldest_undelivered_time", b"oldest_undelivered_time", "queues", b"queues", "sealer", b"sealer", "serves", b"serves", "socket", b"socket", "start_time", b"start_time", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agency", b"agency", "alarms", b"alarms", "directory", b"directory", "late", b"late", "listen", b"listen", "name", b"name", "network", b"network", "oldest_undelivered_time", b"oldest_undelivered_time", "queues", b"queues", "sealer", b"sealer", "serves", b"serves", "socket", b"socket", "start_time", b"start_time", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetStatusResponse: _TypeAlias = GetStatusResponse  # noqa: Y015
+
+@_typing.final
+class LateCounts(_message.Message):
+    """How many documents are late; each at most 10,001, which means more than 10,000."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    UNDELIVERED_FIELD_NUMBER: _builtins.int
+    UNANSWERED_FIELD_NUMBER: _builtins.int
+    UNDECIDED_FIELD_NUMBER: _builtins.int
+    OVERDUE_FIELD_NUMBER: _builtins.int
+    undelivered: _builtins.int
+    """Sent from here, and not at the recipient's node."""
+    unanswered: _builtins.int
+    """Delivered, and nobody there has accepted or refused them."""
+    undecided: _builtins.int
+    """Received, and nobody here has accepted or refused them."""
+    overdue: _builtins.int
+    """Received, and not finished on their due date."""
+    def __init__(
+        self,
+        *,
+        undelivered: _builtins.int = ...,
+        unanswered: _builtins.int = ...,
+        undecided: _builtins.int = ...,
+        overdue: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["overdue", b"overdue", "unanswered", b"unanswered", "undecided", b"undecided", "undelivered", b"undelivered"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LateCounts: _TypeAlias = LateCounts  # noqa: Y015
 
 @_typing.final
 class ListPeersRequest(_message.Message):

@@ -262,6 +262,74 @@ DELIVERY_STATE_VOID: DeliveryState.ValueType  # 7
 """Never offered, or lost in a restore."""
 Global___DeliveryState: _TypeAlias = DeliveryState  # noqa: Y015
 
+class _LateKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _LateKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_LateKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    LATE_KIND_UNSPECIFIED: _LateKind.ValueType  # 0
+    """Not said."""
+    LATE_KIND_UNDELIVERED: _LateKind.ValueType  # 1
+    """Sent from here, and not at the recipient's node."""
+    LATE_KIND_UNANSWERED: _LateKind.ValueType  # 2
+    """Delivered, and nobody there has accepted or refused it."""
+    LATE_KIND_UNDECIDED: _LateKind.ValueType  # 3
+    """Received, and nobody here has accepted or refused it."""
+    LATE_KIND_OVERDUE: _LateKind.ValueType  # 4
+    """Received, and not finished on its due date."""
+
+class LateKind(_LateKind, metaclass=_LateKindEnumTypeWrapper):
+    """Who is late with what."""
+
+LATE_KIND_UNSPECIFIED: LateKind.ValueType  # 0
+"""Not said."""
+LATE_KIND_UNDELIVERED: LateKind.ValueType  # 1
+"""Sent from here, and not at the recipient's node."""
+LATE_KIND_UNANSWERED: LateKind.ValueType  # 2
+"""Delivered, and nobody there has accepted or refused it."""
+LATE_KIND_UNDECIDED: LateKind.ValueType  # 3
+"""Received, and nobody here has accepted or refused it."""
+LATE_KIND_OVERDUE: LateKind.ValueType  # 4
+"""Received, and not finished on its due date."""
+Global___LateKind: _TypeAlias = LateKind  # noqa: Y015
+
+class _Deadline:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _DeadlineEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Deadline.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    DEADLINE_UNSPECIFIED: _Deadline.ValueType  # 0
+    """Not said."""
+    DEADLINE_SEND: _Deadline.ValueType  # 1
+    """Sealed here."""
+    DEADLINE_DELIVER: _Deadline.ValueType  # 2
+    """At the recipient's node."""
+    DEADLINE_ACKNOWLEDGE: _Deadline.ValueType  # 3
+    """Accepted or refused on the day of arrival."""
+    DEADLINE_ACCEPT: _Deadline.ValueType  # 4
+    """Accepted or refused at the latest."""
+    DEADLINE_FINISH: _Deadline.ValueType  # 5
+    """Dealt with by its due date."""
+
+class Deadline(_Deadline, metaclass=_DeadlineEnumTypeWrapper):
+    """What must have happened by a moment; node/README.md, section Deadlines."""
+
+DEADLINE_UNSPECIFIED: Deadline.ValueType  # 0
+"""Not said."""
+DEADLINE_SEND: Deadline.ValueType  # 1
+"""Sealed here."""
+DEADLINE_DELIVER: Deadline.ValueType  # 2
+"""At the recipient's node."""
+DEADLINE_ACKNOWLEDGE: Deadline.ValueType  # 3
+"""Accepted or refused on the day of arrival."""
+DEADLINE_ACCEPT: Deadline.ValueType  # 4
+"""Accepted or refused at the latest."""
+DEADLINE_FINISH: Deadline.ValueType  # 5
+"""Dealt with by its due date."""
+Global___Deadline: _TypeAlias = Deadline  # noqa: Y015
+
 class _EventKind:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -1048,6 +1116,182 @@ class RetryResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RetryResponse: _TypeAlias = RetryResponse  # noqa: Y015
+
+@_typing.final
+class ListLateRequest(_message.Message):
+    """Asks for what is late."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AGENCY_FIELD_NUMBER: _builtins.int
+    KINDS_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    agency: _builtins.str
+    """Only of this agency of the node: sender of what went out, recipient of what came in; empty: of
+    all.
+    """
+    limit: _builtins.int
+    """At most this many of each kind, 1 to 1000; 0: 100."""
+    @_builtins.property
+    def kinds(self) -> _containers.RepeatedScalarFieldContainer[Global___LateKind.ValueType]:
+        """Only these kinds; empty: all."""
+
+    def __init__(
+        self,
+        *,
+        agency: _builtins.str = ...,
+        kinds: _abc.Iterable[Global___LateKind.ValueType] | None = ...,
+        limit: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agency", b"agency", "kinds", b"kinds", "limit", b"limit"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListLateRequest: _TypeAlias = ListLateRequest  # noqa: Y015
+
+@_typing.final
+class ListLateResponse(_message.Message):
+    """What is late."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DOCUMENTS_FIELD_NUMBER: _builtins.int
+    COUNTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def documents(self) -> _containers.RepeatedCompositeFieldContainer[Global___LateDocument]:
+        """By kind, the oldest first; fewer than asked for when more do not fit into a message."""
+
+    @_builtins.property
+    def counts(self) -> _containers.RepeatedCompositeFieldContainer[Global___LateCount]:
+        """How many there are of each kind, also of those not shown."""
+
+    def __init__(
+        self,
+        *,
+        documents: _abc.Iterable[Global___LateDocument] | None = ...,
+        counts: _abc.Iterable[Global___LateCount] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "documents", b"documents"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListLateResponse: _TypeAlias = ListLateResponse  # noqa: Y015
+
+@_typing.final
+class LateDocument(_message.Message):
+    """A document that waits for somebody."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    DOCUMENT_ID_FIELD_NUMBER: _builtins.int
+    MESSAGE_ID_FIELD_NUMBER: _builtins.int
+    AGENCY_FIELD_NUMBER: _builtins.int
+    PEER_FIELD_NUMBER: _builtins.int
+    URGENCY_FIELD_NUMBER: _builtins.int
+    SUBJECT_FIELD_NUMBER: _builtins.int
+    NUMBER_FIELD_NUMBER: _builtins.int
+    NOTATION_FIELD_NUMBER: _builtins.int
+    DUE_DATE_FIELD_NUMBER: _builtins.int
+    SINCE_FIELD_NUMBER: _builtins.int
+    DEADLINE_FIELD_NUMBER: _builtins.int
+    DUE_TIME_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    ADVICE_FIELD_NUMBER: _builtins.int
+    kind: Global___LateKind.ValueType
+    """Who is late with what."""
+    document_id: _builtins.bytes
+    """The document, 16 bytes."""
+    message_id: _builtins.bytes
+    """The delivery, 16 bytes."""
+    agency: _builtins.str
+    """Code of the agency of this node."""
+    peer: _builtins.str
+    """Code of the other one."""
+    urgency: Global___Urgency.ValueType
+    """How fast it must travel."""
+    subject: _builtins.str
+    """What it is about; empty when not given, like the texts below."""
+    number: _builtins.str
+    """Number of the document."""
+    notation: _builtins.str
+    """Notation of the document."""
+    due_date: _builtins.str
+    """Day by which it must be dealt with, YYYY-MM-DD."""
+    deadline: Global___Deadline.ValueType
+    """The deadline that is over."""
+    state: _builtins.str
+    """State of the delivery or of the received document, in lower case."""
+    reason: _builtins.str
+    """Why it is not delivered; reason of the table in proto/README.md."""
+    advice: _builtins.str
+    """What a person can do: a clause without capital letter and full stop."""
+    @_builtins.property
+    def since(self) -> _timestamp_pb2.Timestamp:
+        """Since when it waits: when it was sealed, delivered, or received."""
+
+    @_builtins.property
+    def due_time(self) -> _timestamp_pb2.Timestamp:
+        """When that was."""
+
+    def __init__(
+        self,
+        *,
+        kind: Global___LateKind.ValueType = ...,
+        document_id: _builtins.bytes = ...,
+        message_id: _builtins.bytes = ...,
+        agency: _builtins.str = ...,
+        peer: _builtins.str = ...,
+        urgency: Global___Urgency.ValueType = ...,
+        subject: _builtins.str = ...,
+        number: _builtins.str = ...,
+        notation: _builtins.str = ...,
+        due_date: _builtins.str = ...,
+        since: _timestamp_pb2.Timestamp | None = ...,
+        deadline: Global___Deadline.ValueType = ...,
+        due_time: _timestamp_pb2.Timestamp | None = ...,
+        state: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        advice: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["due_time", b"due_time", "since", b"since"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["advice", b"advice", "agency", b"agency", "deadline", b"deadline", "document_id", b"document_id", "due_date", b"due_date", "due_time", b"due_time", "kind", b"kind", "message_id", b"message_id", "notation", b"notation", "number", b"number", "peer", b"peer", "reason", b"reason", "since", b"since", "state", b"state", "subject", b"subject", "urgency", b"urgency"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LateDocument: _TypeAlias = LateDocument  # noqa: Y015
+
+@_typing.final
+class LateCount(_message.Message):
+    """How many documents of a kind are late."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    kind: Global___LateKind.ValueType
+    """The kind."""
+    count: _builtins.int
+    """At most 10,001, which means more than 10,000."""
+    def __init__(
+        self,
+        *,
+        kind: Global___LateKind.ValueType = ...,
+        count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "kind", b"kind"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LateCount: _TypeAlias = LateCount  # noqa: Y015
 
 @_typing.final
 class FetchInboxRequest(_message.Message):

@@ -80,6 +80,11 @@ class OfficeServiceStub(object):
                 request_serializer=edocnet_dot_office_dot_v1_dot_office__service__pb2.RetryRequest.SerializeToString,
                 response_deserializer=edocnet_dot_office_dot_v1_dot_office__service__pb2.RetryResponse.FromString,
                 _registered_method=True)
+        self.ListLate = channel.unary_unary(
+                '/edocnet.office.v1.OfficeService/ListLate',
+                request_serializer=edocnet_dot_office_dot_v1_dot_office__service__pb2.ListLateRequest.SerializeToString,
+                response_deserializer=edocnet_dot_office_dot_v1_dot_office__service__pb2.ListLateResponse.FromString,
+                _registered_method=True)
         self.FetchInbox = channel.unary_unary(
                 '/edocnet.office.v1.OfficeService/FetchInbox',
                 request_serializer=edocnet_dot_office_dot_v1_dot_office__service__pb2.FetchInboxRequest.SerializeToString,
@@ -189,6 +194,13 @@ class OfficeServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListLate(self, request, context):
+        """Lists what is late and waits for somebody, the oldest first. Read-only.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def FetchInbox(self, request, context):
         """Gives a consumer the received documents it has not acknowledged, oldest first.
 
@@ -263,6 +275,11 @@ def add_OfficeServiceServicer_to_server(servicer, server):
                     servicer.Retry,
                     request_deserializer=edocnet_dot_office_dot_v1_dot_office__service__pb2.RetryRequest.FromString,
                     response_serializer=edocnet_dot_office_dot_v1_dot_office__service__pb2.RetryResponse.SerializeToString,
+            ),
+            'ListLate': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListLate,
+                    request_deserializer=edocnet_dot_office_dot_v1_dot_office__service__pb2.ListLateRequest.FromString,
+                    response_serializer=edocnet_dot_office_dot_v1_dot_office__service__pb2.ListLateResponse.SerializeToString,
             ),
             'FetchInbox': grpc.unary_unary_rpc_method_handler(
                     servicer.FetchInbox,
@@ -524,6 +541,33 @@ class OfficeService(object):
             '/edocnet.office.v1.OfficeService/Retry',
             edocnet_dot_office_dot_v1_dot_office__service__pb2.RetryRequest.SerializeToString,
             edocnet_dot_office_dot_v1_dot_office__service__pb2.RetryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListLate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/edocnet.office.v1.OfficeService/ListLate',
+            edocnet_dot_office_dot_v1_dot_office__service__pb2.ListLateRequest.SerializeToString,
+            edocnet_dot_office_dot_v1_dot_office__service__pb2.ListLateResponse.FromString,
             options,
             channel_credentials,
             insecure,

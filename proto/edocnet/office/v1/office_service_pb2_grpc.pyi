@@ -88,6 +88,8 @@ class OfficeServiceStub:
     whose envelope has ended with ENVELOPE_EXPIRED, one without its parts with STORAGE_DAMAGED; of
     all of an agency those are left as they are and counted.
     """
+    ListLate: _grpc.UnaryUnaryMultiCallable[_office_service_pb2.ListLateRequest, _office_service_pb2.ListLateResponse]
+    """Lists what is late and waits for somebody, the oldest first. Read-only."""
     FetchInbox: _grpc.UnaryUnaryMultiCallable[_office_service_pb2.FetchInboxRequest, _office_service_pb2.FetchInboxResponse]
     """Gives a consumer the received documents it has not acknowledged, oldest first.
 
@@ -158,6 +160,8 @@ class OfficeServiceAsyncStub(OfficeServiceStub):
     whose envelope has ended with ENVELOPE_EXPIRED, one without its parts with STORAGE_DAMAGED; of
     all of an agency those are left as they are and counted.
     """
+    ListLate: _aio.UnaryUnaryMultiCallable[_office_service_pb2.ListLateRequest, _office_service_pb2.ListLateResponse]  # type: ignore[assignment]
+    """Lists what is late and waits for somebody, the oldest first. Read-only."""
     FetchInbox: _aio.UnaryUnaryMultiCallable[_office_service_pb2.FetchInboxRequest, _office_service_pb2.FetchInboxResponse]  # type: ignore[assignment]
     """Gives a consumer the received documents it has not acknowledged, oldest first.
 
@@ -279,6 +283,14 @@ class OfficeServiceServicer(metaclass=_abc_1.ABCMeta):
         whose envelope has ended with ENVELOPE_EXPIRED, one without its parts with STORAGE_DAMAGED; of
         all of an agency those are left as they are and counted.
         """
+
+    @_abc_1.abstractmethod
+    def ListLate(
+        self,
+        request: _office_service_pb2.ListLateRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_office_service_pb2.ListLateResponse, _abc.Awaitable[_office_service_pb2.ListLateResponse]]:
+        """Lists what is late and waits for somebody, the oldest first. Read-only."""
 
     @_abc_1.abstractmethod
     def FetchInbox(

@@ -4,6 +4,8 @@ import sqlalchemy as sa
 from alembic import op
 
 from edocnode.storage.migrations import workflow
+from edocnode.storage.migrations.overview import create_overview
+from edocnode.storage.migrations.people import create_people
 
 revision = "0001"
 down_revision = None
@@ -38,10 +40,8 @@ def upgrade() -> None:
     _create_effect()
     _create_peer()
     _create_opening()
-    _create_event()
-    _create_consumer()
-    _create_alarm()
-    _create_meta()
+    create_people()
+    create_overview()
 
 
 def _create_document() -> None:
@@ -84,6 +84,7 @@ def _create_delivery() -> None:
         sa.Column("envelope_rank", sa.Integer(), nullable=False),
         sa.Column("attempts", sa.Integer(), nullable=False),
         sa.Column("digest_failures", sa.Integer(), nullable=False),
+        sa.Column("answered", sa.Integer(), nullable=False),
         sa.Column("next_at", sa.BigInteger(), nullable=True),
         sa.Column("expires_at", sa.BigInteger(), nullable=False),
         sa.Column("ended_at", sa.BigInteger(), nullable=True),
@@ -422,50 +423,6 @@ def _create_opening() -> None:
         sa.Column("proof", sa.LargeBinary(), nullable=False),
         sa.Column("data", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("agency"),
-    )
-
-
-def _create_event() -> None:
-    op.create_table(
-        "event",
-        sa.Column("position", ROWID, nullable=False),
-        sa.Column("kind", sa.String(32), nullable=False),
-        sa.Column("document_id", sa.LargeBinary(16), nullable=False),
-        sa.Column("message_id", sa.LargeBinary(16), nullable=False),
-        sa.Column("agency", sa.String(35), nullable=False),
-        sa.Column("at", sa.BigInteger(), nullable=False),
-        sa.PrimaryKeyConstraint("position"),
-    )
-    op.create_index("ix_event_document_id", "event", ["document_id", "position"])
-
-
-def _create_consumer() -> None:
-    op.create_table(
-        "consumer",
-        sa.Column("name", sa.String(100), nullable=False),
-        sa.Column("position", sa.BigInteger(), nullable=False),
-        sa.PrimaryKeyConstraint("name"),
-    )
-
-
-def _create_alarm() -> None:
-    op.create_table(
-        "alarm",
-        sa.Column("kind", sa.String(63), nullable=False),
-        sa.Column("subject", sa.String(100), nullable=False),
-        sa.Column("message", sa.String(), nullable=False),
-        sa.Column("since", sa.BigInteger(), nullable=False),
-        sa.Column("updated_at", sa.BigInteger(), nullable=False),
-        sa.PrimaryKeyConstraint("kind", "subject"),
-    )
-
-
-def _create_meta() -> None:
-    op.create_table(
-        "meta",
-        sa.Column("name", sa.String(63), nullable=False),
-        sa.Column("value", sa.String(), nullable=False),
-        sa.PrimaryKeyConstraint("name"),
     )
 
 

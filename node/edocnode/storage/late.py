@@ -1,0 +1,242 @@
+"""Finds what is late by its index: see ``domain.late.LateStore``.
+
+Each kind has a partial index over what waits for somebody, by lane and beginning, so a million
+documents that were dealt with cost nothing. What is not delivered is found among the deliveries
+that wait; those that can be late are the ones whose message id, which begins with its time, is
+old enough.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from edockit.database import Database
+from edocnode.domain.late import COUNTED, INCOMING, LateCuts, LateKind, LateRequest, LateRow
+from edocnode.domain.model import DocumentId, Lane, MessageId
+from edocnode.storage.listing import decode_listing
+from edocnode.storage.submitting import shown_state
+from edocnode.storage.tables import (
+    DeliveryEnvelopeRow,
+    DeliveryRow,
+    DocumentRow,
+    InboxRow,
+    SealRow,
+    table_of,
+)
+
+_DELIVERY, _DOCUMENT = table_of(DeliveryRow), table_of(DocumentRow)
+_ENVELOPE, _SEAL = table_of(DeliveryEnvelopeRow), table_of(SealRow)
+_INBOX = table_of(InboxRow)
+
+_OPEN_STATES = ("unsealed", "queued", "waiting", "sending", "held")  # each has a partial index
+_CANDIDATE = _DELIVERY.alias("candidate")
+_TOO_MANY = 1000  # statuses, and what was sent later than it was handed in
+_LATER = 100  # deliveries looked at behind a moment
+_ALL_ROWS = (1 << 63) - 1
+_MOMENT = _INBOX.c.received_at.type
+_SENT_AT = sa.func.coalesce(_SEAL.c.sealed_at, _DOCUMENT.c.created_at, type_=_MOMENT)
+_OUT_COLUMNS = (
+    _DELIVERY.c.id.label("place"),
+    _DELIVERY.c.message_id,
+    _DELIVERY.c.document_id,
+    _DELIVERY.c.sender.label("agency"),
+    _DELIVERY.c.recipient.label("peer"),
+    _DELIVERY.c.lane,
+    _DELIVERY.c.state,
+    _DELIVERY.c.reason,
+    _DOCUMENT.c.listing,
+)
+_OF_DOCUMENT = _DELIVERY.join(_DOCUMENT, _DOCUMENT.c.id == _DELIVERY.c.document_row)
+_SEALED = _OF_DOCUMENT.outerjoin(
+    _ENVELOPE,
+    sa.and_(
+        _ENVELOPE.c.message_id == _DELIVERY.c.message_id,
+        _ENVELOPE.c.rank == _DELIVERY.c.envelope_rank,
+    ),
+).outerjoin(_SEAL, _SEAL.c.id == _ENVELOPE.c.seal_id)
+_UNDELIVERED = sa.select(*_OUT_COLUMNS, _SENT_AT.label("since")).select_from(_SEALED)
+_UNANSWERED = (
+    sa.select(*_OUT_COLUMNS, _DELIVERY.c.ended_at.label("since"))
+    .select_from(_OF_DOCUMENT)
+    .where(sa.text("delivery.state = 'delivered' AND answered = 0"))
+)
+_RECEIVED = sa.select(
+    _INBOX.c.position.label("place"),
+    _INBOX.c.message_id,
+    _INBOX.c.document_id,
+    _INBOX.c.recipient.label("agency"),
+    _INBOX.c.sender.label("peer"),
+    _INBOX.c.lane,
+    _INBOX.c.state,
+    _INBOX.c.received_at.label("since"),
+    _INBOX.c.subject,
+    _INBOX.c.number,
+    _INBOX.c.notation,
+    _INBOX.c.due_date,
+).where(_INBOX.c.operation != "revoke")
+_UNDECIDED = _RECEIVED.where(sa.text("state = 'received'"))
+_OVERDUE = _RECEIVED.where(
+    sa.text("due_date <> '' AND state IN ('received', 'accepted', 'assigned', 'processing')")
+)
+
+
+class SqlLate:
+    """See ``domain.late.LateStore``."""
+
+    def __init__(self, database: Database) -> None:
+        """Takes the database."""
+        self._database = database
+
+    async def late(self, cuts: LateCuts, wanted: LateRequest) -> Sequence[LateRow]:
+        """The oldest of each kind, by kind and age."""
+        return await self._database.aread(
+            lambda connection: [
+                row
+                for kind in wanted.kinds
+                for row in _oldest(connection, kind, cuts, agency=wanted.agency, limit=wanted.limit)
+            ]
+        )
+
+    async def late_counts(self, cuts: LateCuts, agency: str) -> Mapping[LateKind, int]:
+        """How many there are of each kind, at most ``COUNTED`` + 1, which means more."""
+        return await self._database.aread(
+            lambda connection: {kind: _count(connection, kind, cuts, agency) for kind in LateKind}
+        )
+
+
+def _oldest(
+    connection: Connection, kind: LateKind, cuts: LateCuts, *, agency: str, limit: int
+) -> list[LateRow]:
+    make = _incoming if kind in INCOMING else _outgoing
+    rows = [
+        make(kind, row)
+        for query in _queries(connection, kind, cuts, agency=agency, most=limit)
+        for row in connection.execute(query.limit(limit))
+    ]
+    if kind is LateKind.OVERDUE:
+        return sorted(rows, key=lambda row: (row.due_date, row.place))[:limit]
+    return sorted(rows, key=lambda row: (row.since, row.place))[:limit]
+
+
+def _count(connection: Connection, kind: LateKind, cuts: LateCuts, agency: str) -> int:
+    counted = 0
+    for query in _queries(connection, kind, cuts, agency=agency, most=COUNTED + 1):
+        few = query.order_by(None).limit(COUNTED + 1 - counted).subquery("few")
+        counted += connection.scalar(sa.select(sa.func.count()).select_from(few)) or 0
+        if counted > COUNTED:
+            break
+    return counted
+
+
+def _queries(
+    connection: Connection, kind: LateKind, cuts: LateCuts, *, agency: str, most: int
+) -> Iterator[sa.Select[Any]]:
+    """What has all late ones of a kind, each oldest first; together they are all."""
+    if kind is LateKind.UNDELIVERED:
+        yield from _undelivered(connection, cuts, agency=agency, most=most)
+    elif kind is LateKind.OVERDUE:
+        mine = _of(_OVERDUE, _INBOX.c.recipient, agency)
+        over = mine.where(_INBOX.c.due_date <= cuts.overdue.isoformat())
+        yield over.order_by(_INBOX.c.due_date)
+    else:
+        yield from _by_lane(kind, cuts, agency)
+
+
+def _by_lane(kind: LateKind, cuts: LateCuts, agency: str) -> Iterator[sa.Select[Any]]:
+    if kind is LateKind.UNDECIDED:
+        mine, began = _of(_UNDECIDED, _INBOX.c.recipient, agency), _INBOX.c.received_at
+        lane_column, limits = _INBOX.c.lane, cuts.undecided
+    else:
+        mine, began = _of(_UNANSWERED, _DELIVERY.c.sender, agency), _DELIVERY.c.ended_at
+        lane_column, limits = _DELIVERY.c.lane, cuts.unanswered
+    for lane, limit in limits.items():
+        yield mine.where(lane_column == lane.value, began <= limit).order_by(began)
+
+
+def _undelivered(
+    connection: Connection, cuts: LateCuts, *, agency: str, most: int
+) -> Iterator[sa.Select[Any]]:
+    newest = {lane: _newest_row(connection, limit) for lane, limit in cuts.undelivered.items()}
+    old = sa.or_(
+        *(
+            sa.and_(_CANDIDATE.c.lane == lane.value, _CANDIDATE.c.id <= row)
+            for lane, row in newest.items()
+        )
+    )
+    late = sa.or_(
+        *(
+            sa.and_(_DELIVERY.c.lane == lane.value, end >= _SENT_AT)
+            for lane, end in cuts.undelivered.items()
+        )
+    )
+    mine = _of(_UNDELIVERED, _DELIVERY.c.sender, agency)
+    for state in _OPEN_STATES:
+        candidates = (
+            sa.select(_CANDIDATE.c.id)
+            .where(sa.text(f"candidate.state = '{state}'"), old)
+            .order_by(_CANDIDATE.c.id + 0)  # not in the order of the rows: all would be read
+            .limit(most + _TOO_MANY)
+        )
+        yield mine.where(_DELIVERY.c.id.in_(candidates), late, _DOCUMENT.c.operation != "status")
+
+
+def _newest_row(connection: Connection, until: datetime) -> int:
+    """A row before which all deliveries lie that were handed in until a moment.
+
+    Some later ones too: within a millisecond ids are in no order.
+    """
+    floor = int((until + timedelta(milliseconds=1)).timestamp() * 1000).to_bytes(6, "big")
+    later = (
+        sa.select(_DELIVERY.c.id)
+        .where(_DELIVERY.c.message_id >= floor)
+        .order_by(_DELIVERY.c.message_id)
+        .limit(_LATER)
+    )
+    rows = connection.scalars(later).all()
+    return max(rows) if len(rows) == _LATER else _ALL_ROWS
+
+
+def _of(query: sa.Select[Any], column: sa.Column[Any], agency: str) -> sa.Select[Any]:
+    return query.where(column == agency) if agency else query
+
+
+def _outgoing(kind: LateKind, row: sa.Row[Any]) -> LateRow:
+    listing = decode_listing(row.listing)
+    return LateRow(
+        kind=kind,
+        place=row.place,
+        message_id=MessageId(row.message_id),
+        document_id=DocumentId(row.document_id),
+        agency=row.agency,
+        peer=row.peer,
+        lane=Lane(row.lane),
+        since=row.since,
+        subject=listing.get("subject", ""),
+        number=listing.get("number", ""),
+        notation=listing.get("notation", ""),
+        due_date=listing.get("due_date", ""),
+        state=shown_state(row.state).value,
+        reason=row.reason,
+    )
+
+
+def _incoming(kind: LateKind, row: sa.Row[Any]) -> LateRow:
+    return LateRow(
+        kind=kind,
+        place=row.place,
+        message_id=MessageId(row.message_id),
+        document_id=DocumentId(row.document_id),
+        agency=row.agency,
+        peer=row.peer,
+        lane=Lane(row.lane),
+        since=row.since,
+        subject=row.subject,
+        number=row.number,
+        notation=row.notation,
+        due_date=row.due_date,
+        state=row.state,
+        reason="",
+    )

@@ -1,0 +1,111 @@
+"""What an office is told of late documents: over the socket, and by the command."""
+
+import asyncio
+import json
+import re
+import sys
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from edockit.grpc_client import unix_channel
+from edocnet.admin.v1 import admin_service_pb2 as admin
+from edocnet.admin.v1 import admin_service_pb2_grpc as admin_services
+from edocnet.office.v1 import office_service_pb2 as office
+from tests.integration.office.support import submit, text
+from tests.support.nodes import TestNode, make_pair, running, until
+
+
+@dataclass
+class Clock:
+    """The real clock, set forward."""
+
+    ahead: timedelta = field(default_factory=timedelta)
+
+    def __call__(self) -> datetime:
+        return datetime.now(UTC) + self.ahead
+
+
+async def command(node: TestNode, *words: str) -> str:
+    program = str(Path(sys.executable).with_name("edocnode"))
+    run = await asyncio.create_subprocess_exec(
+        program,
+        "--data",
+        str(node.data),
+        *words,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, error = await run.communicate()
+    assert run.returncode == 0, error.decode()
+    return out.decode()
+
+
+async def late(node: TestNode, **wanted: Any) -> office.ListLateResponse:
+    async with node.office() as stub:
+        return await stub.ListLate(office.ListLateRequest(**wanted))
+
+
+async def test_late_documents_are_listed_on_both_sides_until_the_clerk_acts(
+    tmp_path: Path,
+) -> None:
+    _, sender, recipient = make_pair(tmp_path)
+    clock = Clock()
+    sender.clock = recipient.clock = clock
+    async with running(sender, recipient):
+        fields = {"subject": "Về việc báo cáo", "number": "28", "due_date": "2020-01-03"}
+        sent = await submit(sender, b"one", fields=fields)
+        await until(recipient.inbox)
+        await until(lambda: sender.state(sent.deliveries[0].message_id) == "delivered")
+        assert not (await late(sender)).documents
+        assert [item.kind for item in (await late(recipient)).documents] == [
+            office.LATE_KIND_OVERDUE
+        ]
+        clock.ahead = timedelta(days=9)
+        (unanswered,) = (await late(sender)).documents
+        assert unanswered.kind == office.LATE_KIND_UNANSWERED
+        assert unanswered.deadline == office.DEADLINE_ACCEPT
+        assert (unanswered.peer, unanswered.subject) == ("G01", "Về việc báo cáo")
+        kinds = {item.kind for item in (await late(recipient)).documents}
+        assert kinds == {office.LATE_KIND_UNDECIDED, office.LATE_KIND_OVERDUE}
+        only = await late(recipient, kinds=[office.LATE_KIND_UNDECIDED], agency="G01.22")
+        assert not only.documents
+        async with unix_channel(recipient.where.socket) as channel:
+            status = await admin_services.AdminServiceStub(channel).GetStatus(
+                admin.GetStatusRequest()
+            )
+        assert (status.late.undecided, status.late.overdue) == (1, 1)
+        async with recipient.office() as stub:
+            request = office.DecideRequest(
+                id=text(sent.document_id), actor="Lan", accept=office.Accept()
+            )
+            await stub.Decide(request)
+        await until(lambda: sender.count("SELECT count(*) FROM delivery WHERE answered = 1"))
+        assert not (await late(sender)).documents
+        assert [item.kind for item in (await late(recipient)).documents] == [
+            office.LATE_KIND_OVERDUE
+        ]
+
+
+async def test_command_says_what_is_late_by_how_much_and_what_to_do(tmp_path: Path) -> None:
+    _, sender, _ = make_pair(tmp_path)
+    clock = Clock(-timedelta(hours=6))
+    sender.clock = clock
+    async with running(sender):
+        assert await command(sender, "late") == "Nothing is late.\n"
+        assert "late      nothing" in await command(sender, "status")
+        fields = {"subject": "Về việc\u202e báo cáo", "number": "28", "notation": "QĐ-UBND"}
+        await submit(sender, b"one", fields=fields)
+        await until(lambda: sender.count("SELECT count(*) FROM delivery_envelope"))
+        clock.ahead = timedelta(0)
+        told = await command(sender, "late", "--outbox")
+        assert re.search(r"28/QĐ-UBND to G01 \(H29\)  Về việc báo cáo$", told, re.MULTILINE)
+        assert re.search(r"was to be delivered by .*, late by (1 h 59 min|2 h)", told)
+        assert "See whether its node answers: edocnode ping G01" in told
+        assert "late      1 undelivered; see: edocnode late" in await command(sender, "status")
+        found = json.loads(await command(sender, "late", "--json"))
+        assert found["schema"] == "edoc.late/v1"
+        assert found["counts"]["undelivered"] == 1
+        assert found["documents"][0]["deadline"] == "deliver"
+        assert await command(sender, "late", "--inbox") == "Nothing is late.\n"
