@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from edoccore.errors import EdocError, ExitCode, RequestInvalidError
 from edockit import tls13  # noqa: F401 - entry points import this module before any of gRPC
-from edockit.language import choose_language, is_english, speak, told
+from edockit.language import _, choose_language, is_english, speak, told
 
 if TYPE_CHECKING:
     import typer
@@ -112,7 +112,7 @@ def run(
         console.error(error)
         return error.exit_code.value
     except KeyboardInterrupt:
-        console.say("interrupted")
+        console.say(_("interrupted"))
         return INTERRUPTED
     except BrokenPipeError:
         _drop_stdout()
@@ -203,7 +203,7 @@ def _invoke(app: "typer.Typer", name: str, arguments: list[str], *, console: Con
     except SystemExit as ended:  # the reader of stdout went away
         return ended.code if isinstance(ended.code, int) else ExitCode.FAILED.value
     if result == INTERRUPTED:
-        console.say("interrupted")
+        console.say(_("interrupted"))
     return result if isinstance(result, int) else ExitCode.DONE.value
 
 

@@ -26,10 +26,6 @@ PACKAGES = {  # whose messages stand in whose catalogue
 }
 # What the command line library says.
 COMMAND_LINE = (
-    "integer",
-    "float",
-    "range",
-    "Usage:",
     "Arguments",
     "Options",
     "Commands",
@@ -39,31 +35,30 @@ COMMAND_LINE = (
     "Show this message and exit.",
     "Missing command.",
     "No such command {command}.",
+    "No such command {command}. Did you mean {commands}?",
     "No such option: {option}",
     "No such option: {option} (Possible options: {options})",
-    "No such option: {option} Did you mean {options}?",
     "Option {option} requires an argument.",
     "Option {option} does not take a value.",
     "Missing argument {argument}.",
     "Missing option {option}.",
-    "Got unexpected extra argument ({argument})",
-    "Got unexpected extra arguments ({arguments})",
+    "Got unexpected extra argument(s) ({arguments})",
     "Invalid value for {parameter}: {problem}",
-    "File {path} does not exist.",
-    "Path {path} does not exist.",
-    "File {path} is a directory.",
+    "file {path} does not exist.",
+    "file {path} is a directory.",
+    "file {path} is not readable.",
     "{value} is not one of {choices}.",
-    "Value {value} is not a valid {kind}.",
-    "{value} is not in the range {range}.",
 )
-# What the reader of settings says of a value.
+# What the reader of settings and options says of a value.
 SETTINGS = (
     "Value error, {problem}",
     "String should match pattern {pattern}",
     "String should have at most {count} characters",
     "Input should be {choices}",
-    "Input should be a valid {kind}",
+    "Input should be a valid boolean, unable to interpret input",
+    "Input should be a valid string",
     "Input should be a valid integer, unable to parse string as an integer",
+    "Input should be a valid number, unable to parse string as a number",
     "Input should be greater than {limit}",
     "Input should be greater than or equal to {limit}",
     "Input should be less than or equal to {limit}",
@@ -94,6 +89,7 @@ SPOKEN = {
         *SETTINGS,
         *SYSTEM,
         *("active", "suspended", "merged", "closed"),  # states of agencies, in lower case
+        *("is missing", "number {index}"),  # shorter than what counts as prose
     ),
     "edocnode": (
         # of deliveries
@@ -103,12 +99,14 @@ SPOKEN = {
         *("fresh", "stale", "emergency"),  # of the directory
         *("new", "up", "down"),  # of peers
         *("ok", "broken", "valid", "invalid", "no anchor"),  # verdicts on a journal or evidence
+        *("the registry", "The envelope", "{damaged} small part(s)"),  # shorter than prose
         # of the decoder of documents' data
         "expected {expected}, got {found}",
         "object missing required field {field}",
         "object contains unknown field {field}",
     ),
     "edocregistry": (
+        *("Closing {code}", "{name} was revoked"),  # shorter than prose
         "a port is at most {limit}",
         "nodes cannot reach it; name the address they use with advertise",
     ),
@@ -231,6 +229,8 @@ def _spoken(call: ast.Call) -> Iterator[ast.expr]:
     name = _callee(call)
     if name in ("_", "told"):
         yield from call.args[:1]
+    elif name == "Problem":  # code, message, hint
+        yield from call.args[1:3]
     elif name.endswith("Error") and name not in _SILENT:
         told = [*call.args[:1], *(item.value for item in call.keywords if item.arg == "hint")]
         for argument in told:

@@ -1,9 +1,11 @@
 """Commands about agencies: add, list, show, suspend, resume, close."""
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from edockit.language import _, told
 from edocregistry.cli.context import CommandContext, operating_system_user, require_yes
 
 if TYPE_CHECKING:
@@ -12,6 +14,7 @@ if TYPE_CHECKING:
 
 AGENCY_SCHEMA = "edoc.registry-agency/v1"
 AGENCIES_SCHEMA = "edoc.registry-agencies/v1"
+_MOMENTS = ("valid_from", "valid_to", "seal_ends_at")
 
 Code = Annotated[str, typer.Argument(metavar="CODE", help="Code of the agency, such as H29.")]
 
@@ -48,7 +51,7 @@ def add(
     )
     _tell(options, agency)
     if owner is None:
-        options.console.say(f"Next: edocregistry invite {agency.code}")
+        options.console.say(_("Next: edocregistry invite {code}", code=agency.code))
 
 
 def list_agencies(context: typer.Context) -> None:
@@ -61,8 +64,8 @@ def list_agencies(context: typer.Context) -> None:
     rows = [
         (
             view.agency.code,
-            view.agency.state.value.lower(),
-            "yes" if view.seal else "no",
+            told(view.agency.state.value.lower()),
+            _("yes") if view.seal else _("no"),
             view.agency.owner or "",
             view.agency.name,
         )
@@ -70,7 +73,7 @@ def list_agencies(context: typer.Context) -> None:
     ]
     options.console.data(
         {"schema": AGENCIES_SCHEMA, "agencies": [_view_object(view) for view in views]},
-        table(("code", "state", "enrolled", "owner", "name"), rows),
+        table((_("code"), _("state"), _("enrolled"), _("owner"), _("name")), rows),
     )
 
 
@@ -82,7 +85,7 @@ def show(context: typer.Context, code: Code) -> None:
     view = agency_view(options.registry(), code)
     found = _view_object(view)
     text = "\n".join(
-        f"{key.replace('_', ' '):<18}{_shown(value)}" for key, value in found.items() if value
+        f"{label:<20}{_shown(key, found[key])}" for key, label in _labels().items() if found[key]
     )
     options.console.data({"schema": AGENCY_SCHEMA, **found}, text)
 
@@ -111,7 +114,12 @@ def close(
 
 
 def _tell(options: CommandContext, agency: "Agency") -> None:
-    text = f"{agency.code} ({agency.name}) is {agency.state.value.lower()}"
+    text = _(
+        "{code} ({name}) is {state}",
+        code=agency.code,
+        name=agency.name,
+        state=told(agency.state.value.lower()),
+    )
     options.console.data({"schema": AGENCY_SCHEMA, **_agency_object(agency)}, text)
 
 
@@ -143,5 +151,30 @@ def _view_object(view: "AgencyView") -> dict[str, Any]:
     }
 
 
-def _shown(value: object) -> str:
-    return ", ".join(value) if isinstance(value, list) else str(value)
+def _labels() -> dict[str, str]:
+    """What a person reads before each value that is shown of an agency."""
+    return {
+        "code": _("code"),
+        "name": _("name"),
+        "aliases": _("aliases"),
+        "owner": _("owner"),
+        "state": _("state"),
+        "valid_from": _("valid from"),
+        "valid_to": _("valid to"),
+        "enrolled": _("enrolled"),
+        "seal_sha256": _("seal SHA-256"),
+        "seal_ends_at": _("seal ends"),
+        "addresses": _("addresses"),
+        "tls_sha256": _("TLS SHA-256"),
+        "revoked": _("revoked"),
+    }
+
+
+def _shown(key: str, value: object) -> str:
+    from edockit.console import local_time_text
+
+    if key in _MOMENTS:
+        return local_time_text(datetime.fromisoformat(str(value)))
+    if isinstance(value, list):
+        return ", ".join(value)
+    return _("yes") if value is True else told(str(value))

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from edoccore.errors import RequestInvalidError
+from edockit.language import _
 from edocregistry.cli.context import CommandContext, now, operating_system_user, require_yes
 
 INVITE_SCHEMA = "edoc.registry-invite/v1"
@@ -22,7 +23,7 @@ def invite(
     ),
 ) -> None:
     """Prints a join string for an agency's node; for an enrolled one it replaces its keys."""
-    from edockit.console import local_time
+    from edockit.console import local_time, local_time_text
 
     options: CommandContext = context.obj
     life = _duration(ttl)
@@ -34,12 +35,15 @@ def invite(
         join,
     )
     options.console.say(
-        f"Good once, for {code}, until {local_time(expires)}. It is a secret: hand it over by a "
-        "safe way."
+        _(
+            "Good once, for {code}, until {expires}. It is a secret: hand it over by a safe way.",
+            code=code,
+            expires=local_time_text(expires),
+        )
     )
     if registry.folder.keys.publishes_alone():
         options.console.say(
-            "auto_publish is on: this machine can replace the key of any agency at any time."
+            _("auto_publish is on: this machine can replace the key of any agency at any time.")
         )
 
 
@@ -71,7 +75,10 @@ def revoke(
     registry = options.registry()
     ordered = registry.revoke(operating_system_user(), code, kinds=chosen, compromised_since=since)
     own = registry.keep_own_entry()
-    lines = [f"revoked {item.kind} {item.sha256}" for item in ordered.revocations]
+    lines = [
+        _("revoked {kind} {sha256}", kind=item.kind, sha256=item.sha256)
+        for item in ordered.revocations
+    ]
     options.console.data(
         {
             "schema": REVOKE_SCHEMA,
@@ -81,12 +88,14 @@ def revoke(
             ],
             "version": ordered.version,
         },
-        "\n".join(lines) or "nothing was left to revoke",
+        "\n".join(lines) or _("nothing was left to revoke"),
     )
     if own:
-        options.console.say("The registry has made new keys for itself; its server follows.")
+        options.console.say(_("The registry has made new keys for itself; its server follows."))
     elif seal or not tls:
-        options.console.say(f"To enrol it again with new keys: edocregistry invite {code}")
+        options.console.say(
+            _("To enrol it again with new keys: edocregistry invite {code}", code=code)
+        )
 
 
 def _duration(text: str) -> timedelta:

@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from edockit.language import _, told
 from edocregistry.cli.context import CommandContext, now, operating_system_user
 
 if TYPE_CHECKING:
+    from edocregistry.app.founding import Founded
     from edocregistry.app.status import RegistryStatus
+    from edocregistry.settings import RegistrySettings
 
 READY_SCHEMA = "edoc.ready/v1"
 INIT_SCHEMA = "edoc.registry-init/v1"
@@ -32,7 +35,7 @@ def init(
     ] = None,
 ) -> None:
     """Founds a registry in an empty data folder."""
-    from edocregistry.app.founding import THRESHOLD, found
+    from edocregistry.app.founding import found
     from edocregistry.settings import first_settings
 
     options: CommandContext = context.obj
@@ -40,30 +43,7 @@ def init(
     address = _with_port(listen)
     settings = first_settings(network=network, listen=address, advertise=advertise)
     founded = found(folder, settings, actor=operating_system_user(), clock=now)
-    officers = [str(path) for path in founded.officer_files]
-    options.console.data(
-        {
-            "schema": INIT_SCHEMA,
-            "network": settings.network,
-            "listen": settings.listen,
-            "advertise": settings.advertise,
-            "root_sha256": founded.root_sha256,
-            "version": founded.version,
-            "officer_keys": officers,
-            "threshold": THRESHOLD,
-            "auto_publish": True,
-        },
-        f"The registry of {settings.network} is founded; nodes will reach it at "
-        f"{settings.advertise}.\nFingerprint of its root: {founded.root_sha256}",
-    )
-    options.console.say(
-        f"\nThe directory's root keys are in {folder.path / 'officers'}: any {THRESHOLD} of "
-        f"{len(officers)} can replace every other key.\n"
-        "Give each officer one file, keep it offline, and remove the files from this machine.\n"
-        "auto_publish is on: this machine holds the identity key and can replace the key of any "
-        "agency. registry/README.md says what that means.\n"
-        "Next: edocregistry serve, then: edocregistry agency add CODE --name TEXT"
-    )
+    _tell_founded(options, settings, founded)
 
 
 def serve(context: typer.Context) -> None:
@@ -94,12 +74,18 @@ def publish(context: typer.Context) -> None:
     """Publishes what is due; does nothing when nothing is."""
     options: CommandContext = context.obj
     publication = options.registry().publish(operating_system_user())
-    done = f"signed {len(publication.signed)} roles" if publication.signed else "nothing was due"
-    awaiting = (
-        f"\nwaiting for the officers: {', '.join(publication.awaiting)}"
-        if publication.awaiting
-        else ""
-    )
+    signed, awaiting = publication.signed, ", ".join(publication.awaiting)
+    lines = [
+        _(
+            "directory version {version}: signed {count} roles",
+            version=publication.version,
+            count=len(signed),
+        )
+        if signed
+        else _("directory version {version}: nothing was due", version=publication.version)
+    ]
+    if awaiting:
+        lines.append(_("waiting for the officers: {awaiting}", awaiting=awaiting))
     options.console.data(
         {
             "schema": PUBLISH_SCHEMA,
@@ -107,7 +93,49 @@ def publish(context: typer.Context) -> None:
             "signed": publication.signed,
             "awaiting": publication.awaiting,
         },
-        f"directory version {publication.version}: {done}{awaiting}",
+        "\n".join(lines),
+    )
+
+
+def _tell_founded(
+    options: CommandContext, settings: "RegistrySettings", founded: "Founded"
+) -> None:
+    from edocregistry.app.founding import THRESHOLD
+
+    officers = [str(path) for path in founded.officer_files]
+    options.console.data(
+        {
+            "schema": INIT_SCHEMA,
+            "network": settings.network,
+            "listen": settings.listen,
+            "advertise": settings.advertise,
+            "root_sha256": founded.root_sha256,
+            "version": founded.version,
+            "officer_keys": officers,
+            "threshold": THRESHOLD,
+            "auto_publish": True,
+        },
+        _(
+            "The registry of {network} is founded; nodes will reach it at {advertise}.\n"
+            "Fingerprint of its root: {root_sha256}",
+            network=settings.network,
+            advertise=settings.advertise,
+            root_sha256=founded.root_sha256,
+        ),
+    )
+    options.console.say("")
+    options.console.say(
+        _(
+            "The directory's root keys are in {path}: any {threshold} of {officers} can replace "
+            "every other key.\n"
+            "Give each officer one file, keep it offline, and remove the files from this machine.\n"
+            "auto_publish is on: this machine holds the identity key and can replace the key of "
+            "any agency. registry/README.md says what that means.\n"
+            "Next: edocregistry serve, then: edocregistry agency add CODE --name TEXT",
+            path=options.folder().path / "officers",
+            threshold=THRESHOLD,
+            officers=len(officers),
+        )
     )
 
 
@@ -165,18 +193,29 @@ def _status_object(found: "RegistryStatus") -> dict[str, Any]:
 def _status_text(found: "RegistryStatus") -> str:
     from edockit.console import local_time_text, table
 
-    lines = [f"PROBLEM {problem.message}\n        {problem.hint}" for problem in found.problems]
-    counts = ", ".join(f"{count} {state}" for state, count in found.agencies.items() if count)
+    lines = [
+        f"{_('PROBLEM')} {told(problem.message)}\n        {told(problem.hint)}"
+        for problem in found.problems
+    ]
+    states = ", ".join(f"{count} {told(state)}" for state, count in found.agencies.items() if count)
     roles = [
         (age.role, age.version, local_time_text(age.expires), (age.expires - now()).days)
         for age in found.roles
     ]
     lines += [
-        f"network   {found.network}, at {found.advertise}",
-        f"root      {found.root_sha256}",
-        f"directory version {found.version}, signed {local_time_text(found.published_at)}",
-        f"agencies  {counts or 'none'}; {found.enrolled} with a seal",
-        f"keys here {', '.join(found.keys)}",
-        table(("role", "version", "expires", "days left"), roles),
+        _("network   {network}, at {advertise}", network=found.network, advertise=found.advertise),
+        _("root      {root_sha256}", root_sha256=found.root_sha256),
+        _(
+            "directory version {version}, signed {published_at}",
+            version=found.version,
+            published_at=local_time_text(found.published_at),
+        ),
+        _(
+            "agencies  {states}; {enrolled} with a seal",
+            states=states or _("none"),
+            enrolled=found.enrolled,
+        ),
+        _("keys here {keys}", keys=", ".join(found.keys)),
+        table((_("role"), _("version"), _("expires"), _("days left")), roles),
     ]
     return "\n".join(lines)
