@@ -2,6 +2,7 @@
 
 import typer
 
+from edockit.language import _
 from edocnode.cli.context import CommandContext, now
 
 CONFIG_SCHEMA = "edoc.config/v1"
@@ -36,7 +37,10 @@ def check(context: typer.Context) -> None:
     directory = DirectoryFiles(folder.directory, identity.root_sha256).load()
     options.console.data(
         {"schema": CONFIG_SCHEMA, "ok": True, "directory_version": directory.mark.version},
-        f"Settings, calendar, keys and directory (version {directory.mark.version}) can be used.",
+        _(
+            "Settings, calendar, keys and directory (version {version}) can be used.",
+            version=directory.mark.version,
+        ),
     )
 
 
