@@ -14,6 +14,7 @@ import typer
 
 from edoccore.errors import ExitCode
 from edockit import allocator
+from edockit.language import _
 from edocnode.cli.context import CommandContext, now
 
 if TYPE_CHECKING:
@@ -152,16 +153,21 @@ def _tell_joined(
         "seal_sha256": fingerprint,
         "already_enrolled": joined.already,
     }
-    what = "is already enrolled in" if joined.already else "has joined"
-    options.console.data(
-        found,
-        f"{identity.agency} {what} the network {identity.network}.\n"
-        f"Fingerprint of its seal: {fingerprint}",
-    )
+    of = {"agency": identity.agency, "network": identity.network}
+    lines = [
+        _("{agency} is already enrolled in the network {network}.", **of)
+        if joined.already
+        else _("{agency} has joined the network {network}.", **of),
+        _("Fingerprint of its seal: {fingerprint}", fingerprint=fingerprint),
+    ]
+    options.console.data(found, "\n".join(lines))
     if not joined.already:
         options.console.say(
-            "Read the fingerprint to the registry's officer over the phone; `edocregistry agency "
-            f"show {identity.agency}` shows the same.\nNext: edocnode serve"
+            _(
+                "Read the fingerprint to the registry's officer over the phone; `edocregistry "
+                "agency show {agency}` shows the same.\nNext: edocnode serve",
+                agency=identity.agency,
+            )
         )
 
 
