@@ -130,7 +130,7 @@ _SILENT = frozenset(  # calls whose texts no person reads as a message
     "debug info warning exception critical text compile partial_index ValueError TypeError "
     "RuntimeError AssertionError NotImplementedError Index execute".split()
 )
-_SKIPPED = ("_pb2", "/migrations/", "/demo/")
+_SKIPPED = ("_pb2", "/migrations/", "/demo/", "/domain/reasons.py")  # the last has both languages
 
 
 def messages_of(package: str) -> dict[str, set[str]]:
@@ -195,16 +195,20 @@ def update_catalogue(package: str) -> int:
 def template(node: ast.expr) -> str | None:
     """The message that an expression makes; places have the names of their values."""
     if isinstance(node, ast.Constant):
-        return node.value if isinstance(node.value, str) else None
+        return _literal(node.value) if isinstance(node.value, str) else None
     if not isinstance(node, ast.JoinedStr):
         return None
     pieces, used = [], set()
     for value in node.values:
         if isinstance(value, ast.Constant):
-            pieces.append(str(value.value).replace("{", "{{").replace("}", "}}"))
+            pieces.append(_literal(str(value.value)))
         elif isinstance(value, ast.FormattedValue):
             pieces.append(f"{{{_named(value.value, used)}}}")
     return "".join(pieces)
+
+
+def _literal(text: str) -> str:
+    return text.replace("{", "{{").replace("}", "}}")
 
 
 def _in_code(source: str) -> Iterator[str]:
@@ -214,6 +218,9 @@ def _in_code(source: str) -> Iterator[str]:
         if isinstance(node, ast.Call) and id(node) not in silent:
             for argument in _spoken(node):
                 text = template(argument)
+                if _callee(node) == "_" and isinstance(argument, ast.Constant):
+                    text = str(argument.value)  # a template as it stands
+                    silent.add(id(argument))
                 if text and text.strip():
                     yield text.strip()
     for node in ast.walk(tree):
