@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from edoccore.errors import RequestInvalidError
+from edockit.language import _
 from edocnode.cli.context import CommandContext, operating_system_user
 
 
@@ -33,5 +34,8 @@ def retry(
     options: CommandContext = context.obj
     with options.office() as office:
         found = office.retry(document, to, all_of=all_of, actor=actor or operating_system_user())
-    left = f" {found['left']} stay held; see: edocnode outbox --state held" if found["left"] else ""
-    options.console.data(found, f"Queued again: {found['queued']}.{left}")
+    text = _("Queued again: {queued}.", queued=found["queued"])
+    if found["left"]:
+        left = _("{left} stay held; see: edocnode outbox --state held", left=found["left"])
+        text = f"{text} {left}"
+    options.console.data(found, text)
