@@ -21,6 +21,7 @@ from edoccore.errors import (
     FileExistsHereError,
     PartDigestError,
 )
+from edockit.language import _
 from edocnode.cli.context import CommandContext
 
 SAVE_SCHEMA = "edoc.save/v1"
@@ -68,7 +69,7 @@ def save(
     ]
     options.console.data(
         {"schema": SAVE_SCHEMA, "document_id": shown["document_id"], "files": files},
-        "\n".join(str(path) for path in paths) or "The document has no files.",
+        "\n".join(str(path) for path in paths) or _("The document has no files."),
     )
 
 
