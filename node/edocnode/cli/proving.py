@@ -18,6 +18,7 @@ import typer
 from edoccore.errors import ExitCode, FileExistsHereError, NodeNotRunningError, RequestInvalidError
 from edoccore.signing.statements import uuid_text
 from edockit.console import new_app
+from edockit.language import _, told
 from edocnode.cli.context import CommandContext, now
 from edocnode.cli.wording import plain
 
@@ -74,7 +75,9 @@ def export(
         {"schema": EVIDENCE_SCHEMA, "path": str(out), "size_bytes": size, "sha256": digest},
         str(out),
     )
-    options.console.say(f"Check it anywhere: edocnode evidence verify {out} --root SHA256")
+    options.console.say(
+        _("Check it anywhere: edocnode evidence verify {out} --root SHA256", out=out)
+    )
 
 
 def verify(
@@ -182,20 +185,30 @@ async def _read_journal(folder: "DataFolder", settings: "NodeSettings") -> "Jour
 
 
 def _journal_text(found: dict[str, Any]) -> str:
-    under = f"over {found['statements']} statements and {found['effects']} local effects"
     lines = [
-        f"journal: {found['verdict']}",
-        f"  {found['seals']} seals in {found['epochs']} epochs, {under}",
+        _(
+            "{seals} seals in {epochs} epochs, over {statements} statements and {effects} local "
+            "effects",
+            **{name: found[name] for name in ("seals", "epochs", "statements", "effects")},
+        )
     ]
     if found["epoch"]:
-        lines.append(f"  head: epoch {found['epoch']}, size {found['size']}, root {found['root']}")
+        head = {name: found[name] for name in ("epoch", "size", "root")}
+        lines.append(_("head: epoch {epoch}, size {size}, root {root}", **head))
     if found["lost"]:
-        lines.append(f"  {found['lost']} seals lie in a tail that was lost at a restore")
+        lines.append(_("{lost} seals lie in a tail that was lost at a restore", lost=found["lost"]))
     lines += [
-        f"  {item['verdict']}: epoch {item['epoch']}, seal {item['index']}: {item['why']}"
+        _(
+            "{verdict}: epoch {epoch}, seal {index}: {why}",
+            verdict=told(item["verdict"]),
+            epoch=item["epoch"],
+            index=item["index"],
+            why=told(item["why"]),
+        )
         for item in found["findings"]
     ]
-    return "\n".join(lines)
+    verdict = _("journal: {verdict}", verdict=told(found["verdict"]))
+    return "\n".join([verdict, *(f"  {line}" for line in lines)])
 
 
 def _verdict_object(verdict: "Verdict") -> dict[str, Any]:
@@ -215,15 +228,36 @@ def _verdict_object(verdict: "Verdict") -> dict[str, Any]:
 
 
 def _verdict_text(verdict: "Verdict") -> str:
-    lines = [f"verdict: {verdict.kind.value}"]
-    lines += [
-        f"  step {item.number}{f', {plain(item.member)}' if item.member else ''}: {plain(item.why)}"
+    lines = [
+        _(
+            "step {number}{member}: {why}",
+            number=item.number,
+            member=f", {plain(item.member)}" if item.member else "",
+            why=plain(told(item.why)),
+        )
         for item in verdict.findings
     ]
-    lines += [f"  {name.replace('_', ' ')}: {plain(text)}" for name, text in verdict.facts.items()]
-    lines += [f"  note: {plain(note)}" for note in verdict.notes]
+    lines += [_fact(name, plain(text)) for name, text in verdict.facts.items()]
+    lines += [_("note: {note}", note=plain(told(note))) for note in verdict.notes]
     if verdict.made_by:
-        lines.append(f"  file made by {plain(verdict.made_by)} at {plain(verdict.made_at)}")
+        made = {"made_by": plain(verdict.made_by), "made_at": plain(verdict.made_at)}
+        lines.append(_("file made by {made_by} at {made_at}", **made))
     if verdict.fingerprint:
-        lines.append(f"  root {verdict.fingerprint}")
-    return "\n".join(lines)
+        lines.append(_("root {fingerprint}", fingerprint=verdict.fingerprint))
+    head = _("verdict: {verdict}", verdict=told(verdict.kind.value))
+    return "\n".join([head, *(f"  {line}" for line in lines)])
+
+
+def _fact(name: str, text: str) -> str:
+    """One thing that a person wants to know first, after what it is."""
+    labels = {
+        "message_id": _("message id"),
+        "sender": _("sender"),
+        "recipient": _("recipient"),
+        "sealed_by": _("sealed by"),
+        "sealed_at": _("sealed at"),
+        "result": _("result"),
+        "received_at": _("received at"),
+        "reason": _("reason"),
+    }
+    return f"{labels.get(name, name)}: {told(text) if name == 'result' else text}"
