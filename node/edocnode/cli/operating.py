@@ -5,6 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from edoccore.errors import RequestInvalidError
+from edockit.language import _, told
 from edocnode.cli.context import CommandContext, operating_system_user
 from edocnode.cli.late import number_text
 from edocnode.cli.wording import clock, peer_trouble, sentence
@@ -29,18 +30,18 @@ def peers(context: typer.Context) -> None:
         (
             peer["agency"],
             peer["name"],
-            peer["state"],
+            told(peer["state"]),
             peer["waiting"] or "",
             ", ".join(peer["addresses"]),
-            peer_trouble(peer) or (f"answered {clock(peer['seen_at'])}" if peer["seen_at"] else ""),
+            peer_trouble(peer) or _answered(peer["seen_at"]),
         )
         for peer in found["peers"]
     ]
     options.console.data(
         found,
-        table(("agency", "name", "state", "waiting", "address", ""), rows)
+        table((_("agency"), _("name"), _("state"), _("waiting"), _("address"), ""), rows)
         if rows
-        else "No other agency has a node yet.",
+        else _("No other agency has a node yet."),
     )
 
 
@@ -52,14 +53,7 @@ def ping(
     options: CommandContext = context.obj
     with options.admin() as node:
         found = node.ping(code)
-    difference = found["clock_difference_ms"]
-    options.console.data(
-        found,
-        f"{found['agency']} at {found['address']} answered in {found['round_trip_ms']:.0f} ms "
-        f"({found['protocol']}, certificate as in the directory).\n"
-        f"Its clock is {abs(difference):.0f} ms {'ahead' if difference >= 0 else 'behind'}; it "
-        f"holds directory version {found['directory_version']}.",
-    )
+    options.console.data(found, _ping_text(found))
 
 
 def takeover(
@@ -81,22 +75,61 @@ def takeover(
     options: CommandContext = context.obj
     with options.admin() as node:
         found = node.take_over(actor or operating_system_user())
-    options.console.data(found, f"This node seals again, in epoch {found['epoch']}.")
+    text = _("This node seals again, in epoch {epoch}.", epoch=found["epoch"])
+    options.console.data(found, text)
+
+
+def _answered(seen_at: str | None) -> str:
+    return _("answered {seen_at}", seen_at=clock(seen_at)) if seen_at else ""
+
+
+def _ping_text(found: dict[str, Any]) -> str:
+    difference = found["clock_difference_ms"]
+    clock_text = (
+        _("Its clock is {difference} ms ahead", difference=f"{difference:.0f}")
+        if difference >= 0
+        else _("Its clock is {difference} ms behind", difference=f"{-difference:.0f}")
+    )
+    holds = _(
+        "it holds directory version {directory_version}.",
+        directory_version=found["directory_version"],
+    )
+    answered = _(
+        "{agency} at {address} answered in {round_trip_ms} ms ({protocol}, certificate as in the "
+        "directory).",
+        agency=found["agency"],
+        address=found["address"],
+        round_trip_ms=f"{found['round_trip_ms']:.0f}",
+        protocol=found["protocol"],
+    )
+    return f"{answered}\n{clock_text}; {holds}"
 
 
 def _status_text(found: dict[str, Any]) -> str:
     directory, sealer = found["directory"], found["sealer"]
     lines = [
-        f"ALARM {alarm['kind']} ({alarm['subject']}, since {clock(alarm['since'])})\n"
-        f"      {alarm['message']}"
+        _(
+            "ALARM {kind} ({subject}, since {since})",
+            kind=alarm["kind"],
+            subject=alarm["subject"],
+            since=clock(alarm["since"]),
+        )
+        + f"\n      {told(alarm['message'])}"
         for alarm in found["alarms"]
     ]
     lines += [
-        f"node      {found['agency']} {found['name']}, network {found['network']}",
-        f"listens   {found['ready']['listen']}, since {clock(found['started_at'])}",
-        f"directory {_directory_text(directory)}",
-        f"sealer    {_sealer_text(sealer)}",
-        f"waiting   {_waiting_text(found)}",
+        _(
+            "node      {agency} {name}, network {network}",
+            **{name: found[name] for name in ("agency", "name", "network")},
+        ),
+        _(
+            "listens   {listen}, since {started_at}",
+            listen=found["ready"]["listen"],
+            started_at=clock(found["started_at"]),
+        ),
+        _("directory {text}", text=_directory_text(directory)),
+        _("sealer    {text}", text=_sealer_text(sealer)),
+        _("waiting   {text}", text=_waiting_text(found)),
     ]
     lines += [f"          {_queue_text(queue)}" for queue in found["queues"]]
     lines.append(f"late      {_late_text(found['late'])}")
@@ -104,29 +137,45 @@ def _status_text(found: dict[str, Any]) -> str:
 
 
 def _directory_text(directory: dict[str, Any]) -> str:
-    text = f"{directory['state']}, version {directory['version']}"
-    until = f"good until {clock(directory['expires_at'])}"
-    return f"{text}, {until}{_because(directory['message'])}"
+    text = _(
+        "{state}, version {version}, good until {expires_at}",
+        state=told(directory["state"]),
+        version=directory["version"],
+        expires_at=clock(directory["expires_at"]),
+    )
+    return f"{text}{_because(directory['message'])}"
 
 
 def _sealer_text(sealer: dict[str, Any]) -> str:
     if sealer["sealing"]:
-        return f"seals, {sealer['seals']} seals in epoch {sealer['epoch']}"
-    return (
-        f"DOES NOT SEAL ({sealer['reason']}): {sealer['message'] or 'it is starting'} "
-        f"{sealer['waiting']} statements wait."
+        return _(
+            "seals, {seals} seals in epoch {epoch}", seals=sealer["seals"], epoch=sealer["epoch"]
+        )
+    stopped = _(
+        "DOES NOT SEAL ({reason}): {message}",
+        reason=sealer["reason"],
+        message=sentence(told(sealer["message"] or "it is starting")),
     )
+    return f"{stopped} {_('{waiting} statements wait.', waiting=sealer['waiting'])}"
 
 
 def _waiting_text(found: dict[str, Any]) -> str:
     if not found["queues"]:
-        return "nothing; every document is delivered or answered"
-    count = sum(queue["waiting"] for queue in found["queues"])
-    return f"{count} deliveries, the oldest since {clock(found['oldest_undelivered_at'])}"
+        return _("nothing; every document is delivered or answered")
+    return _(
+        "{count} deliveries, the oldest since {since}",
+        count=sum(queue["waiting"] for queue in found["queues"]),
+        since=clock(found["oldest_undelivered_at"]),
+    )
 
 
 def _queue_text(queue: dict[str, Any]) -> str:
-    head = f"{queue['agency']}: {queue['waiting']} since {clock(queue['oldest_at'])}"
+    head = _(
+        "{agency}: {waiting} since {oldest_at}",
+        agency=queue["agency"],
+        waiting=queue["waiting"],
+        oldest_at=clock(queue["oldest_at"]),
+    )
     trouble = peer_trouble(queue)
     return f"{head}; {trouble}" if trouble else head
 
@@ -137,4 +186,4 @@ def _late_text(late: dict[str, int]) -> str:
 
 
 def _because(message: str) -> str:
-    return f"\n          {sentence(message)}" if message else ""
+    return f"\n          {sentence(told(message))}" if message else ""
