@@ -30,6 +30,7 @@ from edoccore.directory.seals import SealBook
 from edoccore.directory.view import Directory
 from edoccore.errors import DirectoryInvalidError, EdocError
 from edoccore.identity.certificate import UNREADABLE, read_certificate
+from edoccore.signing.seal import SealedStatement
 from edoccore.signing.statements import DirectoryMark, parse_time
 
 _Data = TypeVar("_Data", NetworkInfo, RevocationList)
@@ -64,8 +65,10 @@ class _Roles:
     files: dict[str, bytes]
     versions: dict[str, int] = field(default_factory=dict)
     expiries: dict[str, datetime] = field(default_factory=dict)
-    targets: dict[str, Targets] = field(default_factory=dict)
-    found: dict[str, list[TargetFile]] = field(default_factory=dict)
+    targets: dict[str, Targets] = field(default_factory=dict)  # without the bins
+    identities: dict[str, IdentityEntry] = field(default_factory=dict)
+    sealed: dict[str, SealedStatement | EdocError] = field(default_factory=dict)  # by path
+    problems: list[str] = field(default_factory=list)  # of identities
     snapshot_hash: str = ""
 
     def note(self, role: str, signed: Signed) -> None:
@@ -88,7 +91,8 @@ def _assemble(read: _Roles, floor: Floor) -> Directory:
     info = _read_one(read.targets[layout.TARGETS], layout.NETWORK_PATH, NetworkInfo)
     problems: list[str] = []
     revoked = _read_revocations(read, info, problems).union(floor.revocations())
-    entries = _read_identities(read, problems)
+    entries = read.identities
+    problems += read.problems
     ownership = Ownership(list(entries.values()))
     seals = SealBook(
         entries.values(),
@@ -141,19 +145,36 @@ def _read_delegated(read: _Roles, files: Mapping[str, bytes], snapshot: Snapshot
         data = _take(read, files, name)
         targets = roles.read_role(role, data, delegator=delegator, snapshot=snapshot)
         read.note(role, targets)
-        read.targets[role] = targets
         return targets
 
-    top = read_below(layout.TARGETS, read.chain.root)
-    read_below(layout.REVOCATIONS, top)
+    top = read.targets[layout.TARGETS] = read_below(layout.TARGETS, read.chain.root)
+    read.targets[layout.REVOCATIONS] = read_below(layout.REVOCATIONS, top)
+    openers = {layout.IDENTITY: _open_identity, layout.ENDPOINTS: _open_endpoint}
     for parent in layout.BINNED_ROLES:
         delegator = read_below(parent, top)
         bins = roles.bins_of(parent, delegator)
-        read.found[parent] = [
-            target
-            for name in layout.bin_names(parent)
-            for target in roles.targets_of(parent, read_below(name, delegator), bins, name=name)
-        ]
+        for name in layout.bin_names(parent):
+            # One bin at a time: parsed, all together are ten times as large as their entries.
+            for target in roles.targets_of(parent, read_below(name, delegator), bins, name=name):
+                openers[parent](read, target)
+
+
+def _open_identity(read: _Roles, target: TargetFile) -> None:
+    try:
+        entry = layout.read_target(target, IdentityEntry)
+        _check_identity(entry, target.path)
+    except (DirectoryInvalidError, ValueError) as error:
+        read.problems.append(f"The entry {target.path} is left out: {error}")
+    else:
+        read.identities[entry.code] = entry
+
+
+def _open_endpoint(read: _Roles, target: TargetFile) -> None:
+    try:
+        entry = layout.read_target(target, EndpointEntry)
+        read.sealed[target.path] = endpoint_rules.from_entry(entry)
+    except EdocError as error:
+        read.sealed[target.path] = error
 
 
 def _take(read: _Roles, files: Mapping[str, bytes], name: str) -> bytes:
@@ -211,19 +232,6 @@ def _load_certificate(text: str) -> x509.Certificate:
         raise roles.invalid(layout.NETWORK_PATH, f"an authority is unreadable: {error}.") from error
 
 
-def _read_identities(read: _Roles, problems: list[str]) -> dict[str, IdentityEntry]:
-    entries: dict[str, IdentityEntry] = {}
-    for target in read.found[layout.IDENTITY]:
-        try:
-            entry = layout.read_target(target, IdentityEntry)
-            _check_identity(entry, target.path)
-        except (DirectoryInvalidError, ValueError) as error:
-            problems.append(f"The entry {target.path} is left out: {error}")
-        else:
-            entries[entry.code] = entry
-    return entries
-
-
 def _check_identity(entry: IdentityEntry, path: str) -> None:
     if path != layout.identity_path(entry.code):
         raise roles.invalid(path, f"it is of {entry.code}.")
@@ -234,29 +242,30 @@ def _check_identity(entry: IdentityEntry, path: str) -> None:
 
 def _read_endpoints(read: _Roles, standard: _Standard, problems: list[str]) -> dict[str, Endpoint]:
     checked: dict[str, Endpoint] = {}
-    for target in read.found[layout.ENDPOINTS]:
+    for path, sealed in read.sealed.items():
         try:
-            endpoint = _read_endpoint(target, standard)
+            endpoint = _check_endpoint(path, sealed, standard)
         except EdocError as error:
-            problems.append(f"The entry {target.path} is left out: {error.message}")
+            problems.append(f"The entry {path} is left out: {error.message}")
         else:
             checked[endpoint.agency] = endpoint
     return checked
 
 
-def _read_endpoint(target: TargetFile, standard: _Standard) -> Endpoint:
-    sealed = endpoint_rules.from_entry(layout.read_target(target, EndpointEntry))
+def _check_endpoint(
+    path: str, sealed: SealedStatement | EdocError, standard: _Standard
+) -> Endpoint:
+    if isinstance(sealed, EdocError):
+        raise sealed
     seal = endpoint_rules.seal_of(sealed)
     listed = standard.seals.check_seal(seal, endpoint_rules.time_of(seal))
     endpoint = endpoint_rules.check_endpoint(sealed, listed, standard.network)
-    if target.path != layout.endpoint_path(endpoint.agency):
-        raise roles.invalid(target.path, f"it is of {endpoint.agency}.")
+    if path != layout.endpoint_path(endpoint.agency):
+        raise roles.invalid(path, f"it is of {endpoint.agency}.")
     revocation = listed.revocation(standard.seals.revocations)
     if revocation is not None:
-        raise roles.invalid(target.path, f"its seal was revoked ({revocation.reason}).")
+        raise roles.invalid(path, f"its seal was revoked ({revocation.reason}).")
     lowest = standard.floor.counters.get(endpoint.agency, 0)
     if endpoint.counter < lowest:
-        raise roles.invalid(
-            target.path, f"its counter {endpoint.counter} is below {lowest}, seen before."
-        )
+        raise roles.invalid(path, f"its counter {endpoint.counter} is below {lowest}, seen before.")
     return endpoint

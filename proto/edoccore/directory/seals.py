@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from itertools import pairwise
+from typing import NamedTuple
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -48,9 +48,13 @@ class ListedSeal:
     chain: tuple[bytes, ...]
     digests: tuple[str, ...]
     serials: tuple[Serial, ...]
-    key: PublicKey
     not_before: datetime
     not_after: datetime
+
+    @property
+    def key(self) -> PublicKey:
+        """The key that it seals with; read when it is asked for, few of a nation's keys are."""
+        return _key_of(self.chain[0])
 
     def revocation(self, known: Revocations) -> Revocation | None:
         """The earliest revocation of a certificate of the chain, if any."""
@@ -80,7 +84,7 @@ def read_listing(agency: str, listing: SealListing, authorities: tuple[str, ...]
     """
     try:
         leaf, *issuers = [_load(text) for text in (listing.certificate, *listing.issuers)]
-        anchors = [_load(text) for text in authorities]
+        anchors = [_load_authority(text) for text in authorities]
         check_seal_certificate(leaf, leaf.not_valid_before_utc)
     except (ValueError, DirectoryInvalidError) as error:
         raise SealCertificateError(
@@ -256,19 +260,45 @@ def _chain(
 
 
 def _listed(agency: str, chain: tuple[x509.Certificate, ...]) -> ListedSeal:
-    encoded = tuple(certificate.public_bytes(Encoding.DER) for certificate in chain)
+    leaf, *issuers = chain
+    known_key(leaf.public_key())
+    encoded = leaf.public_bytes(Encoding.DER)
+    shared = [_issuer(issuer) for issuer in issuers]
     return ListedSeal(
         agency=agency,
-        chain=encoded,
-        digests=tuple(certificate_digest(data) for data in encoded),
+        chain=(encoded, *(issuer.encoded for issuer in shared)),
+        digests=(certificate_digest(encoded), *(issuer.digest for issuer in shared)),
         serials=tuple(
-            (key_digest(issuer), certificate.serial_number)
-            for certificate, issuer in pairwise(chain)
+            (issuer.key_digest, certificate.serial_number)
+            for certificate, issuer in zip(chain, shared, strict=False)
         ),
-        key=known_key(chain[0].public_key()),
         not_before=max(certificate.not_valid_before_utc for certificate in chain),
         not_after=min(certificate.not_valid_after_utc for certificate in chain),
     )
+
+
+class _Issuer(NamedTuple):
+    """What thousands of listed certificates share."""
+
+    encoded: bytes
+    digest: str
+    key_digest: str
+
+
+@lru_cache(maxsize=1024)
+def _issuer(certificate: x509.Certificate) -> _Issuer:
+    encoded = certificate.public_bytes(Encoding.DER)
+    return _Issuer(encoded, certificate_digest(encoded), key_digest(certificate))
+
+
+@lru_cache(maxsize=1024)  # 50 us each; 4 KB
+def _key_of(certificate: bytes) -> PublicKey:
+    return known_key(x509.load_der_x509_certificate(certificate).public_key())
+
+
+@lru_cache(maxsize=64)
+def _load_authority(text: str) -> x509.Certificate:
+    return _load(text)
 
 
 def _load(text: str) -> x509.Certificate:

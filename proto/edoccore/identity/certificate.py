@@ -189,9 +189,8 @@ def _extension(certificate: x509.Certificate, kind: type[E]) -> E | None:
 
 
 def _refusal(error: type[EdocError], purpose: str, certificate: x509.Certificate) -> Refuse:
-    digest = certificate_digest(certificate.public_bytes(Encoding.DER))
-
     def refuse(why: str) -> EdocError:
+        digest = certificate_digest(certificate.public_bytes(Encoding.DER))
         return error(
             f"The certificate {digest[:16]}… cannot be used for {purpose}: {why}.",
             certificate=digest,
