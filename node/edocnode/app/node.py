@@ -380,6 +380,7 @@ def _local_parts(ground: Ground, workers: Workers) -> LocalParts:
         greeter=workers.greeter,
         evidence=_evidence_desk(ground, workers),
         late=workers.overview.late,
+        registers=workers.overview.registers,
         blobs=workers.blobs,
         damage=workers.repair.repairer,
         clock=ground.clock,

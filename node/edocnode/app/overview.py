@@ -1,4 +1,4 @@
-"""Builds what watches over documents: what is late."""
+"""Builds what watches over documents: what is late, registers."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ from edockit.database import Database
 from edocnode.app.working_days import WorkingDays
 from edocnode.settings import NodeSettings
 from edocnode.storage.late import SqlLate
+from edocnode.storage.registers import SqlRegisters
 from edocnode.workers.lateness import LateDesk
 
 
@@ -17,6 +18,7 @@ class Overview:
     """What watches over documents."""
 
     late: LateDesk
+    registers: SqlRegisters
 
 
 def build_overview(
@@ -28,4 +30,7 @@ def build_overview(
         folder: Data folder.
     """
     rules = WorkingDays(settings, folder).rules
-    return Overview(late=LateDesk(store=SqlLate(database), rules=rules, clock=clock))
+    return Overview(
+        late=LateDesk(store=SqlLate(database), rules=rules, clock=clock),
+        registers=SqlRegisters(database),
+    )

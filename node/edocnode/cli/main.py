@@ -17,6 +17,7 @@ from edocnode.cli import (
     operating,
     proving,
     reading,
+    registering,
     retrying,
     running,
     saving,
@@ -40,6 +41,7 @@ def build_app() -> typer.Typer:
     app.command()(reading.outbox)
     app.command()(reading.show)
     app.command()(late.late)
+    app.command()(registering.register)
     app.command()(saving.save)
     app.command()(retrying.retry)
     app.command()(deciding.accept)

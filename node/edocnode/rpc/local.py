@@ -16,6 +16,7 @@ from edocnet.office.v1 import office_service_pb2_grpc as office_services
 from edocnode.domain.late import LateLook
 from edocnode.domain.office_model import OfficeStore
 from edocnode.domain.ports import Submissions
+from edocnode.domain.registers import RegisterStore
 from edocnode.domain.repair import Suspects
 from edocnode.rpc.admin import (
     AdminParts,
@@ -61,6 +62,7 @@ class LocalParts:
     greeter: Greets
     evidence: Evidence
     late: LateLook
+    registers: RegisterStore
     blobs: BlobFolder
     damage: Suspects
     clock: Callable[[], datetime]
@@ -85,6 +87,7 @@ def register_local(server: grpc.aio.Server, parts: LocalParts) -> Place:
             scheduler=parts.scheduler,
             directory=parts.directory,
             late=parts.late,
+            registers=parts.registers,
             clock=parts.clock,
         )
     )

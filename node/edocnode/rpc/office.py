@@ -42,6 +42,7 @@ from edocnode.rpc.office_messages import (
     outbox_to_message,
     submission_to_message,
 )
+from edocnode.rpc.registers import register_pieces
 from edocnode.rpc.retrying import RetryDesk, check_actor
 from edocnode.rpc.submissions import take_in
 
@@ -237,6 +238,17 @@ class OfficeServicer(services.OfficeServiceServicer):
     ) -> messages.ListLateResponse:
         """Lists what is late."""
         return late_response(await self._parts.late.late(late_request(request)))
+
+    async def GetRegister(
+        self,
+        request: messages.GetRegisterRequest,
+        context: grpc.aio.ServicerContext[
+            messages.GetRegisterRequest, messages.GetRegisterResponse
+        ],
+    ) -> AsyncIterator[messages.GetRegisterResponse]:
+        """Sends a register."""
+        async for piece in register_pieces(self._parts.registers, request):
+            yield piece
 
     async def FetchInbox(
         self,

@@ -38,6 +38,7 @@ from edocnode.domain.office import (
 )
 from edocnode.domain.office_model import OfficeStore
 from edocnode.domain.ports import Submissions
+from edocnode.domain.registers import RegisterStore
 from edocnode.domain.repair import Suspects
 
 ID_RANDOM_BYTES = 10
@@ -90,6 +91,7 @@ class OfficeParts:
     scheduler: Wakes
     directory: DirectoryInForce
     late: LateLook
+    registers: RegisterStore
     clock: Callable[[], datetime]
 
     def fresh_id(self) -> bytes:

@@ -85,6 +85,11 @@ class OfficeServiceStub(object):
                 request_serializer=edocnet_dot_office_dot_v1_dot_office__service__pb2.ListLateRequest.SerializeToString,
                 response_deserializer=edocnet_dot_office_dot_v1_dot_office__service__pb2.ListLateResponse.FromString,
                 _registered_method=True)
+        self.GetRegister = channel.unary_stream(
+                '/edocnet.office.v1.OfficeService/GetRegister',
+                request_serializer=edocnet_dot_office_dot_v1_dot_office__service__pb2.GetRegisterRequest.SerializeToString,
+                response_deserializer=edocnet_dot_office_dot_v1_dot_office__service__pb2.GetRegisterResponse.FromString,
+                _registered_method=True)
         self.FetchInbox = channel.unary_unary(
                 '/edocnet.office.v1.OfficeService/FetchInbox',
                 request_serializer=edocnet_dot_office_dot_v1_dot_office__service__pb2.FetchInboxRequest.SerializeToString,
@@ -201,6 +206,15 @@ class OfficeServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetRegister(self, request, context):
+        """Sends a register, outgoing or incoming, of some days; oldest first. Read-only.
+
+        Read in pieces: what happens meanwhile may or may not be in it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def FetchInbox(self, request, context):
         """Gives a consumer the received documents it has not acknowledged, oldest first.
 
@@ -280,6 +294,11 @@ def add_OfficeServiceServicer_to_server(servicer, server):
                     servicer.ListLate,
                     request_deserializer=edocnet_dot_office_dot_v1_dot_office__service__pb2.ListLateRequest.FromString,
                     response_serializer=edocnet_dot_office_dot_v1_dot_office__service__pb2.ListLateResponse.SerializeToString,
+            ),
+            'GetRegister': grpc.unary_stream_rpc_method_handler(
+                    servicer.GetRegister,
+                    request_deserializer=edocnet_dot_office_dot_v1_dot_office__service__pb2.GetRegisterRequest.FromString,
+                    response_serializer=edocnet_dot_office_dot_v1_dot_office__service__pb2.GetRegisterResponse.SerializeToString,
             ),
             'FetchInbox': grpc.unary_unary_rpc_method_handler(
                     servicer.FetchInbox,
@@ -568,6 +587,33 @@ class OfficeService(object):
             '/edocnet.office.v1.OfficeService/ListLate',
             edocnet_dot_office_dot_v1_dot_office__service__pb2.ListLateRequest.SerializeToString,
             edocnet_dot_office_dot_v1_dot_office__service__pb2.ListLateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetRegister(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/edocnet.office.v1.OfficeService/GetRegister',
+            edocnet_dot_office_dot_v1_dot_office__service__pb2.GetRegisterRequest.SerializeToString,
+            edocnet_dot_office_dot_v1_dot_office__service__pb2.GetRegisterResponse.FromString,
             options,
             channel_credentials,
             insecure,

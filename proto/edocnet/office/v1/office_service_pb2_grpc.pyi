@@ -90,6 +90,11 @@ class OfficeServiceStub:
     """
     ListLate: _grpc.UnaryUnaryMultiCallable[_office_service_pb2.ListLateRequest, _office_service_pb2.ListLateResponse]
     """Lists what is late and waits for somebody, the oldest first. Read-only."""
+    GetRegister: _grpc.UnaryStreamMultiCallable[_office_service_pb2.GetRegisterRequest, _office_service_pb2.GetRegisterResponse]
+    """Sends a register, outgoing or incoming, of some days; oldest first. Read-only.
+
+    Read in pieces: what happens meanwhile may or may not be in it.
+    """
     FetchInbox: _grpc.UnaryUnaryMultiCallable[_office_service_pb2.FetchInboxRequest, _office_service_pb2.FetchInboxResponse]
     """Gives a consumer the received documents it has not acknowledged, oldest first.
 
@@ -162,6 +167,11 @@ class OfficeServiceAsyncStub(OfficeServiceStub):
     """
     ListLate: _aio.UnaryUnaryMultiCallable[_office_service_pb2.ListLateRequest, _office_service_pb2.ListLateResponse]  # type: ignore[assignment]
     """Lists what is late and waits for somebody, the oldest first. Read-only."""
+    GetRegister: _aio.UnaryStreamMultiCallable[_office_service_pb2.GetRegisterRequest, _office_service_pb2.GetRegisterResponse]  # type: ignore[assignment]
+    """Sends a register, outgoing or incoming, of some days; oldest first. Read-only.
+
+    Read in pieces: what happens meanwhile may or may not be in it.
+    """
     FetchInbox: _aio.UnaryUnaryMultiCallable[_office_service_pb2.FetchInboxRequest, _office_service_pb2.FetchInboxResponse]  # type: ignore[assignment]
     """Gives a consumer the received documents it has not acknowledged, oldest first.
 
@@ -291,6 +301,17 @@ class OfficeServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_office_service_pb2.ListLateResponse, _abc.Awaitable[_office_service_pb2.ListLateResponse]]:
         """Lists what is late and waits for somebody, the oldest first. Read-only."""
+
+    @_abc_1.abstractmethod
+    def GetRegister(
+        self,
+        request: _office_service_pb2.GetRegisterRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_office_service_pb2.GetRegisterResponse], _abc.AsyncIterator[_office_service_pb2.GetRegisterResponse]]:
+        """Sends a register, outgoing or incoming, of some days; oldest first. Read-only.
+
+        Read in pieces: what happens meanwhile may or may not be in it.
+        """
 
     @_abc_1.abstractmethod
     def FetchInbox(
