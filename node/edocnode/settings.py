@@ -16,6 +16,7 @@ from edoccore.signing.statements import Urgency
 from edockit.settings import ProgramSettings, load_settings
 from edocnode.domain.calendar import Span, WorkingCalendar
 from edocnode.domain.deadlines import DEFAULT_LIMITS, DeadlineRules, TimeLimit
+from edocnode.domain.official_numbers import NumberingRules
 
 PREFIX = "EDOCNODE_"
 DATA_VARIABLE = "EDOCNODE_DATA"
@@ -76,6 +77,8 @@ class NodeSettings(ProgramSettings):
         morning_ends: Until when the morning lasts in which the law wants a document sent.
         due_soon_h: Hours before its end from which a deadline is due soon.
         time_limits: By urgency: what "at once" means here.
+        numbering: Codes of agencies whose documents this node numbers; others number themselves.
+        numbering_series: Name of a series of its own by document type; others share one.
         log_level: Least important event that is logged.
         log_format: ``text`` for people, ``json`` for collectors.
     """
@@ -97,6 +100,10 @@ class NodeSettings(ProgramSettings):
     morning_ends: time = time(12)
     due_soon_h: Annotated[float, Field(ge=0, le=720)] = 4
     time_limits: Mapping[Urgency, LimitSettings] = Field(default_factory=dict)
+    numbering: tuple[Annotated[str, Field(min_length=1, max_length=35)], ...] = ()
+    numbering_series: Mapping[str, Annotated[str, Field(min_length=1, max_length=100)]] = Field(
+        default_factory=dict
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["text", "json"] = "text"
 
@@ -124,6 +131,11 @@ class NodeSettings(ProgramSettings):
     def scrub_bytes_per_second(self) -> int:
         """Bytes of stored parts that are read to find damage, in a second."""
         return int(self.scrub_mib_s * (1 << 20))
+
+    @property
+    def numbering_rules(self) -> NumberingRules:
+        """For whom and in which series this node numbers."""
+        return NumberingRules(agencies=frozenset(self.numbering), series=self.numbering_series)
 
     def weight(self, agency: str) -> int:
         """How many times the share of others an agency has."""

@@ -43,6 +43,7 @@ from edocnode.settings import NodeSettings
 from edocnode.storage.directory_files import DirectoryFiles
 from edocnode.storage.folder import DataFolder, NodeIdentity
 from edocnode.storage.office import SqlOffice
+from edocnode.storage.official_numbers import SqlNumberBook
 from edocnode.workers.answers import AnswerReader
 from edocnode.workers.courier import CourierParts
 from edocnode.workers.delivery import Dispatcher
@@ -383,6 +384,8 @@ def _local_parts(ground: Ground, workers: Workers) -> LocalParts:
         registers=workers.overview.registers,
         blobs=workers.blobs,
         damage=workers.repair.repairer,
+        book=SqlNumberBook(ground.sealing.database),
+        numbering=ground.settings.numbering_rules,
         clock=ground.clock,
     )
 

@@ -14,6 +14,7 @@ from edocnode.cli import (
     deciding,
     demo,
     late,
+    numbering,
     operating,
     proving,
     reading,
@@ -56,6 +57,7 @@ def build_app() -> typer.Typer:
     app.command()(demo.demo)
     app.add_typer(proving.build_evidence_app(), name="evidence")
     app.add_typer(proving.build_journal_app(), name="journal")
+    app.add_typer(numbering.build_app(), name="numbers")
     app.add_typer(configuring.build_app(), name="config")
     return app
 

@@ -31,6 +31,7 @@ _CODED = frozenset({"document_type", "copy_form", "signer"})  # fields with a co
 _OPEN = frozenset({"queued", "sending"})
 
 
+_AUTO = "auto"  # instead of a number: the node gives it
 _ON_PAPER = "The document on paper"
 _SIGNING = "Who signed it"
 _FILING = "Filing and references"
@@ -76,7 +77,12 @@ def send(
         ),
     ] = None,
     number: Annotated[
-        str, typer.Option("--number", help="Number (số).", rich_help_panel=_ON_PAPER)
+        str,
+        typer.Option(
+            "--number",
+            help="Number (số); auto: the node numbers it.",
+            rich_help_panel=_ON_PAPER,
+        ),
     ] = "",
     notation: Annotated[
         str, typer.Option("--notation", help="Notation (ký hiệu).", rich_help_panel=_ON_PAPER)
@@ -202,7 +208,7 @@ def send(
         "subject": subject,
         "document_type": document_type,
         "due_date": record.day(due, "--due"),
-        "number": number,
+        "number": "" if number == _AUTO else number,
         "notation": notation,
         "document_code": document_code,
         "issued_date": record.day(issued_date, "--issued-date"),
@@ -222,9 +228,10 @@ def send(
         "dossier_file": record.dossier(dossier),
         "deliver_by": record.time_of(_deliver_by(deliver_by, urgency)),
     }
-    fields = _checked(options, record.merged(record.fields_in(fields_file), given), document_type)
+    fields = record.merged(record.fields_in(fields_file), given)
+    fields = _checked(options, fields, document_type, numbered_here=number == _AUTO)
     _tell(options, secrecy_remarks(fields, [record.nfc(path.name) for path in files]))
-    made = _Made(fields, files, recipients, sender, urgency, moment, request_id)
+    made = _Made(fields, files, recipients, sender, urgency, moment, request_id, number == _AUTO)
     references = record.texts(reference)
     return _send(options, made, reply_to=reply_to, references=references, wait=wait)
 
@@ -239,6 +246,7 @@ class _Made(NamedTuple):
     urgency: Urgency
     send_at: datetime | None
     request_id: str
+    number_here: bool
 
 
 def _send(
@@ -265,6 +273,7 @@ def _send(
             fields=json.dumps(fields, ensure_ascii=False).encode(),
             files=tuple((record.nfc(path.name), path.stat().st_size) for path in made.files),
             send_at=made.send_at,
+            number_here=made.number_here,
         )
         sent, position = office.submit(outgoing, _content(made.files, outgoing))
         if wait:
@@ -273,11 +282,14 @@ def _send(
     return _exit_code(sent).value if wait else ExitCode.DONE.value
 
 
-def _checked(options: CommandContext, fields: dict[str, Any], typed: str) -> dict[str, Any]:
+def _checked(
+    options: CommandContext, fields: dict[str, Any], typed: str, *, numbered_here: bool
+) -> dict[str, Any]:
     """Fields with the codes that were meant; says what a clerk should look at.
 
     Args:
         typed: Type given as an option, which has to be in a list; one in a file only is remarked.
+        numbered_here: The node will add a number.
 
     Raises:
         RequestInvalidError: There is no subject.
@@ -294,7 +306,8 @@ def _checked(options: CommandContext, fields: dict[str, Any], typed: str) -> dic
     signer = fields.get("signer")
     if isinstance(signer, dict) and isinstance(signer.get("authority"), str):
         fields["signer"] = {**signer, "authority": record.authority_of(lists, signer["authority"])}
-    _tell(options, remarks(fields, lists))
+    seen = {**fields, "number": "1"} if numbered_here else fields
+    _tell(options, remarks(seen, lists))
     return fields
 
 
@@ -409,9 +422,12 @@ def _exit_code(sent: dict[str, Any]) -> ExitCode:
 
 
 def _sent_text(sent: dict[str, Any], moment: datetime | None) -> str:
+    from edocnode.domain.official import on_paper
+
     deliveries = sent["deliveries"]
     later = f" will be sent {clock(moment.isoformat())}" if moment else ""
-    lines = [f"document {sent['document_id']}{later}"]
+    numbered = f" number {on_paper(sent['number'])}" if sent["number"] else ""
+    lines = [f"document {sent['document_id']}{numbered}{later}"]
     if len(deliveries) > SHOWN:
         counts = Counter(item["state"] for item in deliveries)
         return "\n".join([*lines, f"  {state_counts(counts)}"])

@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from edoccore.signing.seal import SealedStatement, SignedSeal
 from edoccore.signing.statements import Operation, Part, Result, Urgency
+from edocnode.domain.official_numbers import GivenNumber
 
 MessageId = NewType("MessageId", bytes)
 DocumentId = NewType("DocumentId", bytes)
@@ -85,6 +86,7 @@ class Submission:
         listing: What lists show (subject, number, ...), taken from the record.
         created: When it was handed in.
         send_at: Not sealed before this moment; None: at once.
+        number: That was given to it here, to be counted as used; None: none was.
     """
 
     request_id: str
@@ -101,6 +103,7 @@ class Submission:
     expires: datetime
     deliveries: tuple[NewDelivery, ...]
     send_at: datetime | None = None
+    number: GivenNumber | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

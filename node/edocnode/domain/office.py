@@ -51,6 +51,7 @@ from edocnode.domain.model import (
     Submission,
 )
 from edocnode.domain.official import official_code
+from edocnode.domain.official_numbers import GivenNumber
 from edocnode.domain.secrecy import Secrecy, check_secrecy
 
 DEFAULT_LIFETIME = timedelta(days=30)
@@ -79,6 +80,7 @@ class SubmitHeader:
         lifetime: How long delivery is tried, from ``send_at`` on; None: 30 days.
         send_at: Not sent before this moment; None: at once.
         secrecy: As the office declares it.
+        number_here: The node is to number it.
     """
 
     request_id: str
@@ -90,6 +92,7 @@ class SubmitHeader:
     lifetime: timedelta | None
     send_at: datetime | None = None
     secrecy: Secrecy = Secrecy.NONE
+    number_here: bool = False
 
 
 class SendTimePastError(RequestInvalidError):
@@ -187,11 +190,17 @@ def admit(header: SubmitHeader, directory: Directory, agency: str, *, now: datet
 
 
 def build_record(
-    admitted: Admitted, fields: bytes, *, network: str, document_id: DocumentId
+    admitted: Admitted,
+    fields: bytes,
+    *,
+    network: str,
+    document_id: DocumentId,
+    number: GivenNumber | None = None,
 ) -> Record:
     """Builds the record of a document from the fields that the office gave.
 
-    Without ``document_code`` it gets the one that edXML would give it, when it has what that needs.
+    With a number that was given here it gets that, and its day of issue. Without ``document_code``
+    it gets the one that edXML would give it, when it has what that needs.
 
     Raises:
         RecordInvalidError: A field is unknown, has a value outside its limits, or may not be
@@ -199,7 +208,9 @@ def build_record(
         NotCanonicalError: A text is not in Unicode form C or has a forbidden character.
         LimitExceededError: The record is larger than 4 MiB.
     """
-    given = _decoded(fields)
+    given = decoded_fields(fields)
+    if number is not None:
+        given |= {"number": str(number.number), "issued_date": number.issued_date}
     given["issuer"] = given.get("issuer") or {
         "code": admitted.sender,
         "name": admitted.sender_name,
@@ -231,6 +242,7 @@ def build_submission(
     document_id: DocumentId,
     message_ids: Sequence[MessageId],
     inline: bytes,
+    number: GivenNumber | None = None,
 ) -> Submission:
     """Joins what was admitted with the content that came.
 
@@ -270,6 +282,7 @@ def build_submission(
         expires=admitted.expires,
         deliveries=tuple(deliveries),
         send_at=header.send_at,
+        number=number,
     )
 
 
@@ -379,7 +392,12 @@ def _expiry(header: SubmitHeader, now: datetime) -> datetime:
     return expires
 
 
-def _decoded(fields: bytes) -> dict[str, object]:
+def decoded_fields(fields: bytes) -> dict[str, object]:
+    """The fields of a record as an office gave them, unchecked.
+
+    Raises:
+        RecordInvalidError: They are no JSON object, or name one that the node fills in.
+    """
     try:
         given = msgspec.json.decode(fields, type=dict[str, object])
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -459,6 +477,7 @@ def _request_hash(admitted: Admitted, digests: Sequence[bytes], fields_digest: b
         fields_digest.hex(),
         -1 if header.lifetime is None else int(header.lifetime.total_seconds()),
         "" if header.send_at is None else time_text(header.send_at),
+        header.number_here,
         [
             (part.name, part.media_type, part.size, digest.hex())
             for part, digest in zip(admitted.parts, digests, strict=True)

@@ -44,6 +44,7 @@ class InboxEntry:
         received_at: When it had been verified and kept.
         position: In the inbox, in order of arrival; consumers acknowledge it.
         steps: What the office did with it, in order.
+        arrival_number: Under which it was registered; 0: not yet.
     """
 
     incoming_id: IncomingId
@@ -56,6 +57,7 @@ class InboxEntry:
     state: DocumentState
     position: int
     steps: tuple[Step, ...] = ()
+    arrival_number: int = 0
 
     @property
     def workflow(self) -> Workflow:

@@ -39,7 +39,7 @@ class AdminClient:
 
     def __init__(self, channel: grpc.Channel) -> None:
         """Takes an open channel; ``open_admin`` makes one."""
-        self._stub = services.AdminServiceStub(channel)
+        self.stub = services.AdminServiceStub(channel)
 
     def status(self) -> Json:
         """How the node is doing, ``edoc.status/v1``.
@@ -48,7 +48,7 @@ class AdminClient:
             NodeNotRunningError: It does not answer.
         """
         with _errors():
-            answer = self._stub.GetStatus(messages.GetStatusRequest(), timeout=CALL_TIMEOUT_S)
+            answer = self.stub.GetStatus(messages.GetStatusRequest(), timeout=CALL_TIMEOUT_S)
         return {
             "schema": STATUS_SCHEMA,
             "ready": {"schema": READY_SCHEMA, "listen": answer.listen, "socket": answer.socket},
@@ -73,7 +73,7 @@ class AdminClient:
             NodeNotRunningError: It does not answer.
         """
         with _errors():
-            answer = self._stub.ListPeers(messages.ListPeersRequest(), timeout=CALL_TIMEOUT_S)
+            answer = self.stub.ListPeers(messages.ListPeersRequest(), timeout=CALL_TIMEOUT_S)
         return {"schema": PEERS_SCHEMA, "peers": [_peer(item) for item in answer.peers]}
 
     def ping(self, agency: str) -> Json:
@@ -84,7 +84,7 @@ class AdminClient:
         """
         request = messages.PingPeerRequest(agency=agency)
         with _errors():
-            answer = self._stub.PingPeer(request, timeout=PING_TIMEOUT_S)
+            answer = self.stub.PingPeer(request, timeout=PING_TIMEOUT_S)
         return {
             "schema": PING_SCHEMA,
             "agency": answer.agency,
@@ -103,7 +103,7 @@ class AdminClient:
         """
         with _errors():
             request = messages.TakeOverRequest(actor=actor)
-            answer = self._stub.TakeOver(request, timeout=CALL_TIMEOUT_S)
+            answer = self.stub.TakeOver(request, timeout=CALL_TIMEOUT_S)
         return {"schema": TAKEOVER_SCHEMA, "epoch": uuid_text(answer.epoch)}
 
     def verify_journal(self) -> Json:
@@ -113,7 +113,7 @@ class AdminClient:
             NodeNotRunningError: It does not answer.
         """
         with _errors():
-            answer = self._stub.VerifyJournal(messages.VerifyJournalRequest())
+            answer = self.stub.VerifyJournal(messages.VerifyJournalRequest())
         names = ("verdict", "epochs", "seals", "lost", "statements", "effects", "size")
         return {
             "schema": JOURNAL_SCHEMA,
@@ -140,7 +140,7 @@ class AdminClient:
         """
         request = messages.ExportEvidenceRequest(id=document, recipient=recipient)
         with _errors():
-            for answer in self._stub.ExportEvidence(request):
+            for answer in self.stub.ExportEvidence(request):
                 yield answer.chunk
 
 

@@ -46,13 +46,13 @@ class GrpcSource:
             channel: To a server with a DirectoryService.
             unreachable: What it means that nobody answers: of the registry or of a peer.
         """
-        self._stub = services.DirectoryServiceStub(channel)
+        self.stub = services.DirectoryServiceStub(channel)
         self._unreachable = unreachable
 
     async def fetch(self, wanted: Sequence[FileWanted]) -> list[bytes | None]:
         """Fetches files; see ``DirectorySource.fetch``."""
         request = messages.GetFilesRequest(paths=[item.name for item in wanted])
-        call = self._stub.GetFiles(request, timeout=FILES_TIMEOUT_S)
+        call = self.stub.GetFiles(request, timeout=FILES_TIMEOUT_S)
         unpacking = Unpacking(wanted)
         try:
             async for answer in call:

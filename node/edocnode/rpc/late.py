@@ -7,7 +7,8 @@ from edockit.console import local_time
 from edocnet.admin.v1 import admin_service_pb2 as admin_messages
 from edocnet.office.v1 import office_service_pb2 as messages
 from edocnode.domain.late import LateItem, LateKind, LateReport, LateRequest, urgency_of
-from edocnode.rpc.office_client import Json, OfficeClient, call_errors
+from edocnode.rpc.client_values import Json, node_errors
+from edocnode.rpc.office_client import OfficeClient
 from edocnode.rpc.office_messages import fitting, limit_from, moment_from, timestamp
 
 LATE_SCHEMA = "edoc.late/v1"
@@ -46,7 +47,7 @@ def list_late(office: OfficeClient, *, agency: str, kinds: list[LateKind], limit
         EdocError: As the node says.
     """
     request = messages.ListLateRequest(agency=agency, kinds=map(_kind, kinds), limit=limit)
-    with call_errors():
+    with node_errors():
         answer = office.stub.ListLate(request, timeout=CALL_TIMEOUT_S)
     return {
         "schema": LATE_SCHEMA,

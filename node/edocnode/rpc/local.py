@@ -15,6 +15,7 @@ from edocnet.admin.v1 import admin_service_pb2_grpc as admin_services
 from edocnet.office.v1 import office_service_pb2_grpc as office_services
 from edocnode.domain.late import LateLook
 from edocnode.domain.office_model import OfficeStore
+from edocnode.domain.official_numbers import NumberBook, NumberingRules
 from edocnode.domain.ports import Submissions
 from edocnode.domain.registers import RegisterStore
 from edocnode.domain.repair import Suspects
@@ -49,6 +50,7 @@ class LocalParts:
         agency: That owns the node.
         version: Of the program.
         damage: Told of parts that are not what was stored.
+        book: Where official numbers are given, as ``numbering`` says.
     """
 
     agency: str
@@ -65,6 +67,8 @@ class LocalParts:
     registers: RegisterStore
     blobs: BlobFolder
     damage: Suspects
+    book: NumberBook
+    numbering: NumberingRules
     clock: Callable[[], datetime]
 
 
@@ -83,6 +87,8 @@ def register_local(server: grpc.aio.Server, parts: LocalParts) -> Place:
             submissions=parts.store,
             blobs=parts.blobs,
             damage=parts.damage,
+            book=parts.book,
+            numbering=parts.numbering,
             sealer=parts.sealer,
             scheduler=parts.scheduler,
             directory=parts.directory,

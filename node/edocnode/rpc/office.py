@@ -26,6 +26,7 @@ from edocnode.domain.office import spellings
 from edocnode.domain.office_model import Found, InboxEntry, OfficeStore, PageRequest
 from edocnode.domain.workflow import Decision
 from edocnode.rpc.late import late_request, late_response
+from edocnode.rpc.numbering import NumberDesk
 from edocnode.rpc.office_admission import OfficeParts, admitted
 from edocnode.rpc.office_batches import BatchDesk
 from edocnode.rpc.office_messages import (
@@ -62,6 +63,7 @@ class OfficeServicer(services.OfficeServiceServicer):
         """Takes what it works with."""
         self._parts = parts
         self._batches = BatchDesk(parts)
+        self._numbers = NumberDesk(parts)
 
     async def Submit(
         self,
@@ -82,10 +84,11 @@ class OfficeServicer(services.OfficeServiceServicer):
             network=parts.directory.current.network,
             document_id=document_id,
             message_ids=message_ids,
+            numbering=self._numbers.give,
         )
         kept = await parts.submissions.submit(submission)
         parts.kept([(submission, kept)])
-        return submission_to_message(kept)
+        return submission_to_message(kept, submission.number)
 
     async def SubmitMany(  # type: ignore[override]  # grpc.aio also runs coroutines that write
         self,
@@ -271,6 +274,34 @@ class OfficeServicer(services.OfficeServiceServicer):
         consumer = _consumer(request.consumer)
         position = await self._parts.office.acknowledge(consumer, request.position)
         return messages.AcknowledgeInboxResponse(position=position)
+
+    async def ReserveNumbers(
+        self,
+        request: messages.ReserveNumbersRequest,
+        context: grpc.aio.ServicerContext[
+            messages.ReserveNumbersRequest, messages.ReserveNumbersResponse
+        ],
+    ) -> messages.ReserveNumbersResponse:
+        """Gives numbers for paper."""
+        return await self._numbers.reserve(request)
+
+    async def ListNumbers(
+        self,
+        request: messages.ListNumbersRequest,
+        context: grpc.aio.ServicerContext[
+            messages.ListNumbersRequest, messages.ListNumbersResponse
+        ],
+    ) -> messages.ListNumbersResponse:
+        """Lists given numbers."""
+        return await self._numbers.list(request)
+
+    async def VoidNumber(
+        self,
+        request: messages.VoidNumberRequest,
+        context: grpc.aio.ServicerContext[messages.VoidNumberRequest, messages.VoidNumberResponse],
+    ) -> messages.VoidNumberResponse:
+        """Gives a number up."""
+        return await self._numbers.void(request)
 
     async def Watch(
         self,

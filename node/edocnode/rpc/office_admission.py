@@ -37,6 +37,7 @@ from edocnode.domain.office import (
     new_id,
 )
 from edocnode.domain.office_model import OfficeStore
+from edocnode.domain.official_numbers import NumberBook, NumberingRules
 from edocnode.domain.ports import Submissions
 from edocnode.domain.registers import RegisterStore
 from edocnode.domain.repair import Suspects
@@ -79,6 +80,7 @@ class OfficeParts:
         agency: That owns the node.
         damage: Told of parts that are not what was stored.
         sealer: Given what was kept for it.
+        book: Where official numbers are given, as ``numbering`` says.
         scheduler: Woken when something was kept that is for the sealer later.
     """
 
@@ -92,6 +94,8 @@ class OfficeParts:
     directory: DirectoryInForce
     late: LateLook
     registers: RegisterStore
+    book: NumberBook
+    numbering: NumberingRules
     clock: Callable[[], datetime]
 
     def fresh_id(self) -> bytes:

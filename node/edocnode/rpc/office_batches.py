@@ -108,6 +108,11 @@ class BatchDesk:
                     f"A document to more than {MAX_RECIPIENTS_EACH} recipients is handed in alone.",
                     hint="Use Submit for it.",
                 )
+            if header.number_here:
+                raise RequestInvalidError(
+                    "A document that is to be numbered here is handed in alone.",
+                    hint="Use Submit for it.",
+                )
             admitted = admit(header, parts.directory.current, parts.agency, now=now)
             return self._built(admitted, whole.content)
         except StorageFailedError:

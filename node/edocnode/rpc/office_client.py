@@ -20,6 +20,8 @@ from edockit.console import local_time
 from edockit.grpc_client import unix_channel_sync
 from edocnet.office.v1 import office_service_pb2 as messages
 from edocnet.office.v1 import office_service_pb2_grpc as services
+from edocnode.rpc.client_values import CALL_TIMEOUT_S, Json, enum_name, node_errors
+from edocnode.rpc.number_client import NumberCalls
 from edocnode.rpc.office_messages import moment_from, optional_timestamp
 
 SEND_SCHEMA = "edoc.send/v1"
@@ -28,7 +30,6 @@ OUTBOX_SCHEMA = "edoc.outbox/v1"
 SHOW_SCHEMA = "edoc.show/v1"
 RETRY_SCHEMA = "edoc.retry/v1"
 DECISION_SCHEMA = "edoc.decision/v1"
-CALL_TIMEOUT_S = 30.0
 RETRY_TIMEOUT_S = 600.0  # of all that is held for an agency
 CHUNK_BYTES = 960 * 1024
 PAGE = 1000  # deliveries asked for at once
@@ -39,8 +40,6 @@ _DECIDED = (
     *("assignee", "last_step"),
 )  # what the answer to a decision tells of the document
 
-Json = dict[str, Any]  # as json.dumps takes it
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outgoing:
@@ -50,6 +49,7 @@ class Outgoing:
         fields: Of the record, JSON.
         files: Name and size of each, in order; their bytes come separately.
         send_at: Not sent before this moment; None: at once.
+        number_here: The node numbers it.
     """
 
     request_id: str
@@ -59,14 +59,15 @@ class Outgoing:
     fields: bytes
     files: tuple[tuple[str, int], ...]
     send_at: datetime | None = None
+    number_here: bool = False
 
 
-class OfficeClient:
+class OfficeClient(NumberCalls):
     """The office's calls to one node."""
 
     def __init__(self, channel: grpc.Channel) -> None:
         """Takes an open channel; ``open_office`` makes one."""
-        self.stub = services.OfficeServiceStub(channel)
+        super().__init__(services.OfficeServiceStub(channel))
 
     def submit(self, outgoing: Outgoing, content: Iterable[bytes]) -> tuple[Json, int]:
         """Hands a document in.
@@ -80,7 +81,7 @@ class OfficeClient:
         Raises:
             EdocError: As the node says.
         """
-        with call_errors():
+        with node_errors():
             answer = self.stub.Submit(_requests(outgoing, content))
         return _kept(answer), answer.position
 
@@ -97,7 +98,7 @@ class OfficeClient:
             limit=limit,
             after=after,
         )
-        with call_errors():
+        with node_errors():
             answer = self.stub.ListInbox(request, timeout=CALL_TIMEOUT_S)
         return {
             "schema": INBOX_SCHEMA,
@@ -118,7 +119,7 @@ class OfficeClient:
             limit=limit,
             after=after,
         )
-        with call_errors():
+        with node_errors():
             answer = self.stub.ListOutbox(request, timeout=CALL_TIMEOUT_S)
         return {
             "schema": OUTBOX_SCHEMA,
@@ -145,7 +146,7 @@ class OfficeClient:
             request = messages.ListDeliveriesRequest(
                 id=text, state=wanted, limit=min(limit - len(found), PAGE), after=after
             )
-            with call_errors():
+            with node_errors():
                 answer = self.stub.ListDeliveries(request, timeout=CALL_TIMEOUT_S)
             found += map(_delivery, answer.deliveries)
             after = answer.next
@@ -158,7 +159,7 @@ class OfficeClient:
         Raises:
             DocumentUnknownError, IdAmbiguousError: The id names none or several.
         """
-        with call_errors():
+        with node_errors():
             request = messages.GetDocumentRequest(id=text)
             answer = self.stub.GetDocument(request, timeout=CALL_TIMEOUT_S)
         return {
@@ -177,7 +178,7 @@ class OfficeClient:
         Raises:
             EdocError: As the node says; also while iterating.
         """
-        with call_errors():
+        with node_errors():
             for answer in self.stub.GetPart(messages.GetPartRequest(id=text, index=index)):
                 yield answer.chunk
 
@@ -234,7 +235,7 @@ class OfficeClient:
             EnvelopeExpiredError, StorageDamagedError: It cannot be offered any more.
         """
         request = messages.RetryRequest(id=text, recipient=recipient, all_of=all_of, actor=actor)
-        with call_errors():
+        with node_errors():
             answer = self.stub.Retry(request, timeout=RETRY_TIMEOUT_S)
         return {"schema": RETRY_SCHEMA, "queued": answer.queued, "left": answer.left}
 
@@ -262,7 +263,7 @@ class OfficeClient:
                 raise raise_for(error, unreachable=NodeNotRunningError) from error
 
     def _decide(self, request: messages.DecideRequest) -> Json:
-        with call_errors():
+        with node_errors():
             answer = self.stub.Decide(request, timeout=CALL_TIMEOUT_S)
         shown = _received(answer.document)
         return {
@@ -279,15 +280,6 @@ def open_office(socket: Path) -> Iterator[OfficeClient]:
         yield OfficeClient(channel)
 
 
-@contextlib.contextmanager
-def call_errors() -> Iterator[None]:
-    """Turns what a call ended with into an error of the tree."""
-    try:
-        yield
-    except grpc.RpcError as error:
-        raise raise_for(error, unreachable=NodeNotRunningError) from error
-
-
 def _requests(outgoing: Outgoing, content: Iterable[bytes]) -> Iterator[messages.SubmitRequest]:
     header = messages.SubmitHeader(
         request_id=outgoing.request_id,
@@ -297,6 +289,7 @@ def _requests(outgoing: Outgoing, content: Iterable[bytes]) -> Iterator[messages
         record_size=len(outgoing.fields),
         parts=[messages.PartDeclaration(name=name, size=size) for name, size in outgoing.files],
         send_time=optional_timestamp(outgoing.send_at),
+        number_here=outgoing.number_here,
     )
     yield messages.SubmitRequest(header=header)
     for start in range(0, len(outgoing.fields), CHUNK_BYTES):
@@ -315,7 +308,12 @@ def _kept(answer: messages.SubmitResponse) -> Json:
         for item in answer.deliveries
     ]
     document_id = uuid_text(answer.document_id)
-    return {"schema": SEND_SCHEMA, "document_id": document_id, "deliveries": deliveries}
+    return {
+        "schema": SEND_SCHEMA,
+        "document_id": document_id,
+        "number": answer.number,
+        "deliveries": deliveries,
+    }
 
 
 def _received(item: messages.InboxDocument) -> Json:
@@ -325,8 +323,9 @@ def _received(item: messages.InboxDocument) -> Json:
         "sender": item.document.sender,
         "recipient": item.recipient,
         **_listing(item.document),
+        "arrival_number": item.document.arrival_number or None,
         "received_at": local_time(moment_from(item.receive_time)),
-        "state": _name(messages.DocumentState, "DOCUMENT_STATE", item.state),
+        "state": _document_state(item.state),
         "assignee": item.assignee,
         "last_step": _step(item.last_step) if item.HasField("last_step") else None,
         "parts": _parts(item.document),
@@ -354,7 +353,7 @@ def _listing(document: messages.Document) -> Json:
         "notation": document.notation,
         "type": document.document_type,
         "subject": document.subject,
-        "urgency": _name(messages.Urgency, "URGENCY", document.urgency),
+        "urgency": enum_name(messages.Urgency, "URGENCY", document.urgency),
         "issued_date": document.issued_date,
         "due_date": document.due_date,
     }
@@ -386,7 +385,9 @@ def _delivery(item: messages.Delivery) -> Json:
         "advice": item.advice,
         "next_attempt_at": _optional_time(item, "next_attempt_time"),
         "peer_down_since": _optional_time(item, "peer_down_time"),
-        "recipient_state": _name(messages.DocumentState, "DOCUMENT_STATE", told) if told else "",
+        "recipient_state": enum_name(messages.DocumentState, "DOCUMENT_STATE", told)
+        if told
+        else "",
         "recipient_reason": item.recipient_reason,
         "assignee": item.assignee,
         "timeline": [_step(step) for step in item.timeline],
@@ -396,9 +397,9 @@ def _delivery(item: messages.Delivery) -> Json:
 def _step(item: messages.Step) -> Json:
     return {
         "order": item.order,
-        "step": _name(messages.StepKind, "STEP_KIND", item.kind),
+        "step": enum_name(messages.StepKind, "STEP_KIND", item.kind),
         "edxml_code": item.edxml_code,
-        "state": _name(messages.DocumentState, "DOCUMENT_STATE", item.state),
+        "state": enum_name(messages.DocumentState, "DOCUMENT_STATE", item.state),
         "actor": item.actor,
         "time": local_time(moment_from(item.time)),
         "assignee": item.assignee,
@@ -411,7 +412,7 @@ def _step(item: messages.Step) -> Json:
 def _event(item: messages.Event) -> Json:
     return {
         "position": item.position,
-        "kind": _name(messages.EventKind, "EVENT_KIND", item.kind),
+        "kind": enum_name(messages.EventKind, "EVENT_KIND", item.kind),
         "message_id": uuid_text(item.message_id),
         "agency": item.agency,
         "state": item.state,
@@ -425,13 +426,12 @@ def _optional_time(item: messages.Delivery | messages.OutboxDocument, name: str)
     return local_time(moment_from(getattr(item, name)))
 
 
+def _document_state(number: int) -> str:
+    return enum_name(messages.DocumentState, "DOCUMENT_STATE", number)
+
+
 def _delivery_state(number: int) -> str:
-    return _name(messages.DeliveryState, "DELIVERY_STATE", number)
-
-
-def _name(kind: Any, prefix: str, number: int) -> str:  # noqa: ANN401 - any generated enum
-    name: str = kind.Name(number)
-    return name.removeprefix(f"{prefix}_").lower()
+    return enum_name(messages.DeliveryState, "DELIVERY_STATE", number)
 
 
 def _number(kind: Any, prefix: str, name: str) -> Any:  # noqa: ANN401 - as _name

@@ -23,6 +23,7 @@ from edocnode.domain.office_model import (
     OutboxEntry,
     PageRequest,
 )
+from edocnode.domain.official_numbers import GivenNumber
 from edocnode.domain.secrecy import Secrecy
 from edocnode.domain.workflow import Decision, Step, workflow_of
 
@@ -101,10 +102,13 @@ def header_from_message(message: messages.SubmitHeader) -> SubmitHeader:
         lifetime=_lifetime(message),
         send_at=_send_time(message),
         secrecy=_secrecy(message.secrecy),
+        number_here=message.number_here,
     )
 
 
-def submission_to_message(kept: SubmissionResult) -> messages.SubmitResponse:
+def submission_to_message(
+    kept: SubmissionResult, number: GivenNumber | None = None
+) -> messages.SubmitResponse:
     """What was kept for a submission."""
     return messages.SubmitResponse(
         document_id=kept.document_id,
@@ -116,6 +120,7 @@ def submission_to_message(kept: SubmissionResult) -> messages.SubmitResponse:
         ],
         repeated_request=kept.repeated,
         position=kept.position,
+        number="" if number is None else str(number.number),
     )
 
 
@@ -200,7 +205,7 @@ def inbox_to_message(entry: InboxEntry, *, whole: bool = False) -> messages.Inbo
         whole: With all its steps, not the last one alone.
     """
     return messages.InboxDocument(
-        document=_document(entry.document),
+        document=_document(entry.document, arrival_number=entry.arrival_number),
         message_id=entry.message_id,
         recipient=entry.recipient,
         receive_time=timestamp(entry.received_at),
@@ -313,7 +318,7 @@ def _timeline(view: DeliveryView) -> list[messages.Step]:
     return [arrival, *steps]
 
 
-def _document(view: DocumentView) -> messages.Document:
+def _document(view: DocumentView, *, arrival_number: int = 0) -> messages.Document:
     return messages.Document(
         document_id=view.document_id,
         sender=view.sender,
@@ -329,6 +334,7 @@ def _document(view: DocumentView) -> messages.Document:
             )
             for part in view.parts[1:]
         ],
+        arrival_number=arrival_number,
         **view.listing,
     )
 

@@ -7,7 +7,8 @@ from edoccore.errors import RequestInvalidError
 from edoccore.signing.statements import uuid_text
 from edocnet.office.v1 import office_service_pb2 as messages
 from edocnode.domain.registers import RegisterEntry, RegisterRequest, RegisterStore
-from edocnode.rpc.office_client import Json, OfficeClient, call_errors
+from edocnode.rpc.client_values import Json, node_errors
+from edocnode.rpc.office_client import OfficeClient
 from edocnode.rpc.office_messages import (
     PAGE_BYTES,
     moment_from,
@@ -58,7 +59,7 @@ def read_register(
     request = messages.GetRegisterRequest(
         incoming=incoming, first_day=first.isoformat(), last_day=last.isoformat(), agency=agency
     )
-    with call_errors():
+    with node_errors():
         for piece in office.stub.GetRegister(request):
             yield from map(_plain, piece.entries)
 

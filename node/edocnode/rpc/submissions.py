@@ -6,7 +6,7 @@ submission leaves behind is removed, at the latest at the next start.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from edoccore.errors import RequestInvalidError
@@ -16,6 +16,9 @@ from edockit.blobs import BlobFolder, StagingFile
 from edocnet.office.v1 import office_service_pb2 as messages
 from edocnode.domain.model import DocumentId, MessageId, Submission
 from edocnode.domain.office import Admitted, build_record, build_submission, is_inline
+from edocnode.domain.official_numbers import GivenNumber
+
+Numbering = Callable[[Admitted, bytes], Awaitable[GivenNumber | None]]
 
 STAGING_PREFIX = "submit-"
 
@@ -89,8 +92,13 @@ async def take_in(
     network: str,
     document_id: DocumentId,
     message_ids: Sequence[MessageId],
+    numbering: Numbering,
 ) -> Submission:
     """Takes all content in and builds the submission.
+
+    Args:
+        numbering: Gives the document its official number, when all else of it is here: one that is
+            cut off before then takes none.
 
     Raises:
         RequestInvalidError: Not as many bytes came as the header declares.
@@ -104,18 +112,26 @@ async def take_in(
         await asyncio.to_thread(blobs.reserve, sum(large))
     fields = await content.joined(header.record_size)
     record = build_record(admitted, fields, network=network, document_id=document_id)
-    taken = [await _keep_record(record.data, blobs, document_id)]
-    for index, part in enumerate(admitted.parts, start=1):
-        taken.append(await _take_part(content, part.size, blobs, _key(document_id, index)))
+    parts = [
+        await _take_part(content, part.size, blobs, _key(document_id, index))
+        for index, part in enumerate(admitted.parts, start=1)
+    ]
     await content.end()
+    number = await numbering(admitted, fields)
+    if number is not None:
+        record = build_record(
+            admitted, fields, network=network, document_id=document_id, number=number
+        )
+    taken = [await _keep_record(record.data, blobs, document_id), *parts]
     return build_submission(
         admitted,
         record,
-        [part.digest for part in taken[1:]],
+        [part.digest for part in parts],
         fields_digest=digest_of(fields),
         document_id=document_id,
         message_ids=message_ids,
         inline=b"".join(part.inline for part in taken),
+        number=number,
     )
 
 

@@ -25,6 +25,7 @@ from edocnode.domain.model import (
 from edocnode.domain.office_model import DeliveryView, DocumentView, Event, InboxEntry, OutboxEntry
 from edocnode.domain.workflow import Step, workflow_of
 from edocnode.storage.listing import LISTED, decode_listing, decode_parts
+from edocnode.storage.official_numbers import arrival_numbers
 from edocnode.storage.sql import among, select_by
 from edocnode.storage.steps import steps_taken, steps_told
 from edocnode.storage.submitting import shown_state
@@ -83,8 +84,12 @@ _PEERS = sa.select(_PEER).where(among(_PEER.c.agency))
 
 def inbox_entries(connection: Connection, rows: Sequence[sa.Row[Any]]) -> tuple[InboxEntry, ...]:
     """Entries of rows of ``INBOX_ENTRIES``, in their order."""
-    steps = steps_taken(connection, [row.incoming_id for row in rows])
-    return tuple(_inbox_entry(row, steps.get(row.incoming_id, ())) for row in rows)
+    ids = [row.incoming_id for row in rows]
+    steps, numbers = steps_taken(connection, ids), arrival_numbers(connection, ids)
+    return tuple(
+        _inbox_entry(row, steps.get(row.incoming_id, ()), numbers.get(row.incoming_id, 0))
+        for row in rows
+    )
 
 
 def outbox_entries(
@@ -133,7 +138,7 @@ def inline_piece(parts: Sequence[Part], inline: bytes, index: int) -> bytes:
     return inline[start : start + parts[index].size]
 
 
-def _inbox_entry(row: sa.Row[Any], steps: tuple[Step, ...]) -> InboxEntry:
+def _inbox_entry(row: sa.Row[Any], steps: tuple[Step, ...], arrival_number: int) -> InboxEntry:
     envelope = canonical.decode(row.envelope, Envelope)
     listing = {name: getattr(row, name) for name in LISTED if getattr(row, name)}
     return InboxEntry(
@@ -147,6 +152,7 @@ def _inbox_entry(row: sa.Row[Any], steps: tuple[Step, ...]) -> InboxEntry:
         state=DocumentState(row.state),
         position=row.position,
         steps=steps,
+        arrival_number=arrival_number,
     )
 
 

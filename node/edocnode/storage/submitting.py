@@ -32,6 +32,7 @@ from edocnode.domain.model import (
     SubmissionResult,
 )
 from edocnode.storage.listing import encode_listing, encode_parts, large_parts
+from edocnode.storage.official_numbers import use_number
 from edocnode.storage.sql import (
     AnyRow,
     NotPlainError,
@@ -176,8 +177,15 @@ def _add_rest(connection: Connection, new: Sequence[tuple[Submission, int]]) -> 
         [_delivery(each, item, row) for each, row in new for item in each.deliveries],
     )
     insert_rows(connection, _BLOB_USE, [use for each, row in new for use in _uses(each, row)])
+    _use_numbers(connection, [each for each, _ in new])
     later = [_scheduled(each, row, each.send_at) for each, row in new if each.send_at is not None]
     insert_rows(connection, _SCHEDULE, later)
+
+
+def _use_numbers(connection: Connection, submissions: Sequence[Submission]) -> None:
+    for each in submissions:
+        if each.number is not None:
+            use_number(connection, each.number, each.document_id, each.created)
 
 
 def shown_state(state: str) -> DeliveryState:
@@ -246,6 +254,7 @@ def _finish(connection: Connection, submission: Submission, row: int) -> Submiss
             hint="Send it again with the same request id.",
         )
     connection.execute(_TAKE_REQUEST, {"row": row, "its_request": submission.request_id})
+    _use_numbers(connection, [submission])
     return _new(submission, position, unsealed=False)
 
 

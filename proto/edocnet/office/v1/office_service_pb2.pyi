@@ -330,6 +330,38 @@ DEADLINE_FINISH: Deadline.ValueType  # 5
 """Dealt with by its due date."""
 Global___Deadline: _TypeAlias = Deadline  # noqa: Y015
 
+class _NumberState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _NumberStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_NumberState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    NUMBER_STATE_UNSPECIFIED: _NumberState.ValueType  # 0
+    """Not said."""
+    NUMBER_STATE_TAKEN: _NumberState.ValueType  # 1
+    """Taken for a document that was not kept: as good as void, unless its request is repeated."""
+    NUMBER_STATE_USED: _NumberState.ValueType  # 2
+    """A document has it."""
+    NUMBER_STATE_PAPER: _NumberState.ValueType  # 3
+    """Reserved for paper."""
+    NUMBER_STATE_VOID: _NumberState.ValueType  # 4
+    """Given up."""
+
+class NumberState(_NumberState, metaclass=_NumberStateEnumTypeWrapper):
+    """What became of an official number."""
+
+NUMBER_STATE_UNSPECIFIED: NumberState.ValueType  # 0
+"""Not said."""
+NUMBER_STATE_TAKEN: NumberState.ValueType  # 1
+"""Taken for a document that was not kept: as good as void, unless its request is repeated."""
+NUMBER_STATE_USED: NumberState.ValueType  # 2
+"""A document has it."""
+NUMBER_STATE_PAPER: NumberState.ValueType  # 3
+"""Reserved for paper."""
+NUMBER_STATE_VOID: NumberState.ValueType  # 4
+"""Given up."""
+Global___NumberState: _TypeAlias = NumberState  # noqa: Y015
+
 class _EventKind:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -402,12 +434,15 @@ class SubmitResponse(_message.Message):
     DELIVERIES_FIELD_NUMBER: _builtins.int
     REPEATED_REQUEST_FIELD_NUMBER: _builtins.int
     POSITION_FIELD_NUMBER: _builtins.int
+    NUMBER_FIELD_NUMBER: _builtins.int
     document_id: _builtins.bytes
     """The document, 16 bytes."""
     repeated_request: _builtins.bool
     """True when the same request had been kept before."""
     position: _builtins.int
     """Position to watch from in order to see every later change of these deliveries."""
+    number: _builtins.str
+    """Number that the node gave the document; empty when it gave none."""
     @_builtins.property
     def deliveries(self) -> _containers.RepeatedCompositeFieldContainer[Global___Delivery]:
         """One for each recipient, in the order of the header."""
@@ -419,10 +454,11 @@ class SubmitResponse(_message.Message):
         deliveries: _abc.Iterable[Global___Delivery] | None = ...,
         repeated_request: _builtins.bool = ...,
         position: _builtins.int = ...,
+        number: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["deliveries", b"deliveries", "document_id", b"document_id", "position", b"position", "repeated_request", b"repeated_request"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deliveries", b"deliveries", "document_id", b"document_id", "number", b"number", "position", b"position", "repeated_request", b"repeated_request"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1294,6 +1330,164 @@ class LateCount(_message.Message):
 Global___LateCount: _TypeAlias = LateCount  # noqa: Y015
 
 @_typing.final
+class GetRegisterRequest(_message.Message):
+    """Asks for a register."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INCOMING_FIELD_NUMBER: _builtins.int
+    FIRST_DAY_FIELD_NUMBER: _builtins.int
+    LAST_DAY_FIELD_NUMBER: _builtins.int
+    AGENCY_FIELD_NUMBER: _builtins.int
+    incoming: _builtins.bool
+    """True: the register of arrivals; false: of what went out."""
+    first_day: _builtins.str
+    """First day in Viet Nam, YYYY-MM-DD."""
+    last_day: _builtins.str
+    """Last day, included; not before the first."""
+    agency: _builtins.str
+    """Only of this agency: recipient of arrivals, sender of what went out; empty: of all."""
+    def __init__(
+        self,
+        *,
+        incoming: _builtins.bool = ...,
+        first_day: _builtins.str = ...,
+        last_day: _builtins.str = ...,
+        agency: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agency", b"agency", "first_day", b"first_day", "incoming", b"incoming", "last_day", b"last_day"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetRegisterRequest: _TypeAlias = GetRegisterRequest  # noqa: Y015
+
+@_typing.final
+class GetRegisterResponse(_message.Message):
+    """A piece of a register."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENTRIES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def entries(self) -> _containers.RepeatedCompositeFieldContainer[Global___RegisterEntry]:
+        """In order."""
+
+    def __init__(
+        self,
+        *,
+        entries: _abc.Iterable[Global___RegisterEntry] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entries", b"entries"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetRegisterResponse: _TypeAlias = GetRegisterResponse  # noqa: Y015
+
+@_typing.final
+class RegisterEntry(_message.Message):
+    """A line of a register; Decree 30/2020, Appendix IV. Texts are empty when the document does not say."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DOCUMENT_ID_FIELD_NUMBER: _builtins.int
+    TIME_FIELD_NUMBER: _builtins.int
+    AGENCY_FIELD_NUMBER: _builtins.int
+    PEER_FIELD_NUMBER: _builtins.int
+    AUTHOR_FIELD_NUMBER: _builtins.int
+    NUMBER_FIELD_NUMBER: _builtins.int
+    NOTATION_FIELD_NUMBER: _builtins.int
+    ISSUED_DATE_FIELD_NUMBER: _builtins.int
+    DUE_DATE_FIELD_NUMBER: _builtins.int
+    DOCUMENT_TYPE_FIELD_NUMBER: _builtins.int
+    SUBJECT_FIELD_NUMBER: _builtins.int
+    SIGNER_FIELD_NUMBER: _builtins.int
+    RECIPIENTS_FIELD_NUMBER: _builtins.int
+    MORE_RECIPIENTS_FIELD_NUMBER: _builtins.int
+    ASSIGNEE_FIELD_NUMBER: _builtins.int
+    ASSIGN_TIME_FIELD_NUMBER: _builtins.int
+    COPIES_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    document_id: _builtins.bytes
+    """The document, 16 bytes."""
+    agency: _builtins.str
+    """Code of the agency of this node."""
+    peer: _builtins.str
+    """Code of the sender of an arrival; empty for what went out."""
+    author: _builtins.str
+    """Name of the issuer."""
+    number: _builtins.str
+    """Number of the document."""
+    notation: _builtins.str
+    """Notation of the document."""
+    issued_date: _builtins.str
+    """Day of issue, YYYY-MM-DD."""
+    due_date: _builtins.str
+    """Day by which it must be dealt with, YYYY-MM-DD."""
+    document_type: _builtins.str
+    """Type, as abbreviation or name."""
+    subject: _builtins.str
+    """What it is about."""
+    signer: _builtins.str
+    """Who signed it."""
+    more_recipients: _builtins.int
+    """How many more recipients there are."""
+    assignee: _builtins.str
+    """Unit or person that an arrival was given to last."""
+    copies: _builtins.int
+    """Copies issued; 0: not said."""
+    state: _builtins.str
+    """Of an arrival a DocumentState, of what went out the worst DeliveryState; in lower case."""
+    reason: _builtins.str
+    """Why an arrival was given back."""
+    @_builtins.property
+    def time(self) -> _timestamp_pb2.Timestamp:
+        """When it arrived, or was handed in."""
+
+    @_builtins.property
+    def recipients(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """To whom it goes, at most 200."""
+
+    @_builtins.property
+    def assign_time(self) -> _timestamp_pb2.Timestamp:
+        """When that was; absent: never."""
+
+    def __init__(
+        self,
+        *,
+        document_id: _builtins.bytes = ...,
+        time: _timestamp_pb2.Timestamp | None = ...,
+        agency: _builtins.str = ...,
+        peer: _builtins.str = ...,
+        author: _builtins.str = ...,
+        number: _builtins.str = ...,
+        notation: _builtins.str = ...,
+        issued_date: _builtins.str = ...,
+        due_date: _builtins.str = ...,
+        document_type: _builtins.str = ...,
+        subject: _builtins.str = ...,
+        signer: _builtins.str = ...,
+        recipients: _abc.Iterable[_builtins.str] | None = ...,
+        more_recipients: _builtins.int = ...,
+        assignee: _builtins.str = ...,
+        assign_time: _timestamp_pb2.Timestamp | None = ...,
+        copies: _builtins.int = ...,
+        state: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["assign_time", b"assign_time", "time", b"time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agency", b"agency", "assign_time", b"assign_time", "assignee", b"assignee", "author", b"author", "copies", b"copies", "document_id", b"document_id", "document_type", b"document_type", "due_date", b"due_date", "issued_date", b"issued_date", "more_recipients", b"more_recipients", "notation", b"notation", "number", b"number", "peer", b"peer", "reason", b"reason", "recipients", b"recipients", "signer", b"signer", "state", b"state", "subject", b"subject", "time", b"time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RegisterEntry: _TypeAlias = RegisterEntry  # noqa: Y015
+
+@_typing.final
 class FetchInboxRequest(_message.Message):
     """Asks for what a consumer has not acknowledged."""
 
@@ -1392,6 +1586,274 @@ class AcknowledgeInboxResponse(_message.Message):
 Global___AcknowledgeInboxResponse: _TypeAlias = AcknowledgeInboxResponse  # noqa: Y015
 
 @_typing.final
+class NumberSeries(_message.Message):
+    """A sequence of official numbers."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AGENCY_FIELD_NUMBER: _builtins.int
+    YEAR_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    ARRIVALS_FIELD_NUMBER: _builtins.int
+    agency: _builtins.str
+    """Code of the agency; empty: the node's own."""
+    year: _builtins.int
+    """Its year; 0: this year in Viet Nam."""
+    name: _builtins.str
+    """Name, when the settings give a document type a series of its own; empty: the common one."""
+    arrivals: _builtins.bool
+    """Numbers of documents that arrived, instead of those of own documents."""
+    def __init__(
+        self,
+        *,
+        agency: _builtins.str = ...,
+        year: _builtins.int = ...,
+        name: _builtins.str = ...,
+        arrivals: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agency", b"agency", "arrivals", b"arrivals", "name", b"name", "year", b"year"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NumberSeries: _TypeAlias = NumberSeries  # noqa: Y015
+
+@_typing.final
+class ReserveNumbersRequest(_message.Message):
+    """Reserves numbers."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SERIES_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    PURPOSE_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    count: _builtins.int
+    """How many, 1 to 1000."""
+    purpose: _builtins.str
+    """What for, 1 to 500 characters."""
+    actor: _builtins.str
+    """Who reserves them, as the office names people; 1 to 200 characters."""
+    @_builtins.property
+    def series(self) -> Global___NumberSeries:
+        """The series."""
+
+    def __init__(
+        self,
+        *,
+        series: Global___NumberSeries | None = ...,
+        count: _builtins.int = ...,
+        purpose: _builtins.str = ...,
+        actor: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["series", b"series"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "count", b"count", "purpose", b"purpose", "series", b"series"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReserveNumbersRequest: _TypeAlias = ReserveNumbersRequest  # noqa: Y015
+
+@_typing.final
+class ReserveNumbersResponse(_message.Message):
+    """Reserved numbers."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SERIES_FIELD_NUMBER: _builtins.int
+    NUMBERS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def series(self) -> Global___NumberSeries:
+        """Their series, complete."""
+
+    @_builtins.property
+    def numbers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """The numbers, growing."""
+
+    def __init__(
+        self,
+        *,
+        series: Global___NumberSeries | None = ...,
+        numbers: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["series", b"series"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["numbers", b"numbers", "series", b"series"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReserveNumbersResponse: _TypeAlias = ReserveNumbersResponse  # noqa: Y015
+
+@_typing.final
+class ListNumbersRequest(_message.Message):
+    """Asks for given numbers."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SERIES_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    AFTER_FIELD_NUMBER: _builtins.int
+    limit: _builtins.int
+    """At most this many, 1 to 1000; 0: 100."""
+    after: _builtins.int
+    """`next` of the page before; 0: the first page."""
+    @_builtins.property
+    def series(self) -> Global___NumberSeries:
+        """Agency, year and book; the name is not looked at."""
+
+    def __init__(
+        self,
+        *,
+        series: Global___NumberSeries | None = ...,
+        limit: _builtins.int = ...,
+        after: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["series", b"series"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "limit", b"limit", "series", b"series"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListNumbersRequest: _TypeAlias = ListNumbersRequest  # noqa: Y015
+
+@_typing.final
+class ListNumbersResponse(_message.Message):
+    """Given numbers."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NUMBERS_FIELD_NUMBER: _builtins.int
+    NEXT_FIELD_NUMBER: _builtins.int
+    next: _builtins.int
+    """Cursor of the next page; 0 when there is none."""
+    @_builtins.property
+    def numbers(self) -> _containers.RepeatedCompositeFieldContainer[Global___NumberEntry]:
+        """Newest first."""
+
+    def __init__(
+        self,
+        *,
+        numbers: _abc.Iterable[Global___NumberEntry] | None = ...,
+        next: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next", b"next", "numbers", b"numbers"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListNumbersResponse: _TypeAlias = ListNumbersResponse  # noqa: Y015
+
+@_typing.final
+class NumberEntry(_message.Message):
+    """A number that was given."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SERIES_FIELD_NUMBER: _builtins.int
+    NUMBER_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    DOCUMENT_ID_FIELD_NUMBER: _builtins.int
+    TAKE_TIME_FIELD_NUMBER: _builtins.int
+    number: _builtins.int
+    """The number."""
+    state: Global___NumberState.ValueType
+    """What became of it."""
+    note: _builtins.str
+    """What it was reserved for, or why it is void."""
+    actor: _builtins.str
+    """Who reserved it or gave it up; empty for a document."""
+    document_id: _builtins.bytes
+    """The document that has it, 16 bytes; empty for others."""
+    @_builtins.property
+    def series(self) -> Global___NumberSeries:
+        """Its series."""
+
+    @_builtins.property
+    def take_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was given."""
+
+    def __init__(
+        self,
+        *,
+        series: Global___NumberSeries | None = ...,
+        number: _builtins.int = ...,
+        state: Global___NumberState.ValueType = ...,
+        note: _builtins.str = ...,
+        actor: _builtins.str = ...,
+        document_id: _builtins.bytes = ...,
+        take_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["series", b"series", "take_time", b"take_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "document_id", b"document_id", "note", b"note", "number", b"number", "series", b"series", "state", b"state", "take_time", b"take_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NumberEntry: _TypeAlias = NumberEntry  # noqa: Y015
+
+@_typing.final
+class VoidNumberRequest(_message.Message):
+    """Gives a number up."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SERIES_FIELD_NUMBER: _builtins.int
+    NUMBER_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    number: _builtins.int
+    """The number."""
+    reason: _builtins.str
+    """Why; 10 to 500 characters."""
+    actor: _builtins.str
+    """Who decides it, as the office names people; 1 to 200 characters. Goes into the journal."""
+    @_builtins.property
+    def series(self) -> Global___NumberSeries:
+        """Its series."""
+
+    def __init__(
+        self,
+        *,
+        series: Global___NumberSeries | None = ...,
+        number: _builtins.int = ...,
+        reason: _builtins.str = ...,
+        actor: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["series", b"series"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "number", b"number", "reason", b"reason", "series", b"series"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VoidNumberRequest: _TypeAlias = VoidNumberRequest  # noqa: Y015
+
+@_typing.final
+class VoidNumberResponse(_message.Message):
+    """What became of it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REPEATED_REQUEST_FIELD_NUMBER: _builtins.int
+    repeated_request: _builtins.bool
+    """True when it was void already."""
+    def __init__(
+        self,
+        *,
+        repeated_request: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["repeated_request", b"repeated_request"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VoidNumberResponse: _TypeAlias = VoidNumberResponse  # noqa: Y015
+
+@_typing.final
 class WatchRequest(_message.Message):
     """Asks for events."""
 
@@ -1456,6 +1918,7 @@ class SubmitHeader(_message.Message):
     LIFETIME_FIELD_NUMBER: _builtins.int
     SEND_TIME_FIELD_NUMBER: _builtins.int
     SECRECY_FIELD_NUMBER: _builtins.int
+    NUMBER_HERE_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """The caller's own name for this request: 1 to 64 of A-Z, a-z, 0-9, dot, hyphen, underscore."""
     sender: _builtins.str
@@ -1471,6 +1934,11 @@ class SubmitHeader(_message.Message):
     secrecy: Global___Secrecy.ValueType
     """Whether the document is a state secret; unspecified: none. Any other value fails with
     STATE_SECRET before anything of the document is kept.
+    """
+    number_here: _builtins.bool
+    """The node numbers the document, for an agency that its settings name: the next number of the year
+    of its day of issue, which is today in Viet Nam when the fields give none. The fields then have
+    no number. The same request id has the same number again. Not in SubmitMany.
     """
     @_builtins.property
     def recipients(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -1505,10 +1973,11 @@ class SubmitHeader(_message.Message):
         lifetime: _duration_pb2.Duration | None = ...,
         send_time: _timestamp_pb2.Timestamp | None = ...,
         secrecy: Global___Secrecy.ValueType = ...,
+        number_here: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["lifetime", b"lifetime", "send_time", b"send_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["lifetime", b"lifetime", "parts", b"parts", "recipients", b"recipients", "record_size", b"record_size", "request_id", b"request_id", "secrecy", b"secrecy", "send_time", b"send_time", "sender", b"sender", "urgency", b"urgency"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["lifetime", b"lifetime", "number_here", b"number_here", "parts", b"parts", "recipients", b"recipients", "record_size", b"record_size", "request_id", b"request_id", "secrecy", b"secrecy", "send_time", b"send_time", "sender", b"sender", "urgency", b"urgency"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1600,6 +2069,7 @@ class Document(_message.Message):
     URGENCY_FIELD_NUMBER: _builtins.int
     OPERATION_FIELD_NUMBER: _builtins.int
     PARTS_FIELD_NUMBER: _builtins.int
+    ARRIVAL_NUMBER_FIELD_NUMBER: _builtins.int
     document_id: _builtins.bytes
     """The document, 16 bytes."""
     sender: _builtins.str
@@ -1622,6 +2092,8 @@ class Document(_message.Message):
     """How fast it travels."""
     operation: Global___Operation.ValueType
     """What it does."""
+    arrival_number: _builtins.int
+    """Number under which the recipient registered it (Decree 30/2020, Article 22); 0: not yet."""
     @_builtins.property
     def parts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Part]:
         """The parts without the record."""
@@ -1641,10 +2113,11 @@ class Document(_message.Message):
         urgency: Global___Urgency.ValueType = ...,
         operation: Global___Operation.ValueType = ...,
         parts: _abc.Iterable[Global___Part] | None = ...,
+        arrival_number: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["document_code", b"document_code", "document_id", b"document_id", "document_type", b"document_type", "due_date", b"due_date", "issued_date", b"issued_date", "notation", b"notation", "number", b"number", "operation", b"operation", "parts", b"parts", "sender", b"sender", "subject", b"subject", "urgency", b"urgency"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arrival_number", b"arrival_number", "document_code", b"document_code", "document_id", b"document_id", "document_type", b"document_type", "due_date", b"due_date", "issued_date", b"issued_date", "notation", b"notation", "number", b"number", "operation", b"operation", "parts", b"parts", "sender", b"sender", "subject", b"subject", "urgency", b"urgency"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

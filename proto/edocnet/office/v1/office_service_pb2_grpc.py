@@ -100,6 +100,21 @@ class OfficeServiceStub(object):
                 request_serializer=edocnet_dot_office_dot_v1_dot_office__service__pb2.AcknowledgeInboxRequest.SerializeToString,
                 response_deserializer=edocnet_dot_office_dot_v1_dot_office__service__pb2.AcknowledgeInboxResponse.FromString,
                 _registered_method=True)
+        self.ReserveNumbers = channel.unary_unary(
+                '/edocnet.office.v1.OfficeService/ReserveNumbers',
+                request_serializer=edocnet_dot_office_dot_v1_dot_office__service__pb2.ReserveNumbersRequest.SerializeToString,
+                response_deserializer=edocnet_dot_office_dot_v1_dot_office__service__pb2.ReserveNumbersResponse.FromString,
+                _registered_method=True)
+        self.ListNumbers = channel.unary_unary(
+                '/edocnet.office.v1.OfficeService/ListNumbers',
+                request_serializer=edocnet_dot_office_dot_v1_dot_office__service__pb2.ListNumbersRequest.SerializeToString,
+                response_deserializer=edocnet_dot_office_dot_v1_dot_office__service__pb2.ListNumbersResponse.FromString,
+                _registered_method=True)
+        self.VoidNumber = channel.unary_unary(
+                '/edocnet.office.v1.OfficeService/VoidNumber',
+                request_serializer=edocnet_dot_office_dot_v1_dot_office__service__pb2.VoidNumberRequest.SerializeToString,
+                response_deserializer=edocnet_dot_office_dot_v1_dot_office__service__pb2.VoidNumberResponse.FromString,
+                _registered_method=True)
         self.Watch = channel.unary_stream(
                 '/edocnet.office.v1.OfficeService/Watch',
                 request_serializer=edocnet_dot_office_dot_v1_dot_office__service__pb2.WatchRequest.SerializeToString,
@@ -233,6 +248,33 @@ class OfficeServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReserveNumbers(self, request, context):
+        """Reserves official numbers for paper, which shares its sequence with electronic documents.
+
+        Not idempotent: each call gives the next numbers. Fails with REQUEST_INVALID when this node does
+        not number for the agency.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListNumbers(self, request, context):
+        """Lists the official numbers given in a year, newest first. Read-only.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def VoidNumber(self, request, context):
+        """Gives a number up: it stays in the book as void and is never given again.
+
+        Number and journal entry are one transaction. Idempotent. Fails with DECISION_CONFLICT when a
+        document has the number, with DOCUMENT_UNKNOWN when it was never given.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Watch(self, request, context):
         """Streams what happens to documents, from a position on, and stays open.
 
@@ -309,6 +351,21 @@ def add_OfficeServiceServicer_to_server(servicer, server):
                     servicer.AcknowledgeInbox,
                     request_deserializer=edocnet_dot_office_dot_v1_dot_office__service__pb2.AcknowledgeInboxRequest.FromString,
                     response_serializer=edocnet_dot_office_dot_v1_dot_office__service__pb2.AcknowledgeInboxResponse.SerializeToString,
+            ),
+            'ReserveNumbers': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReserveNumbers,
+                    request_deserializer=edocnet_dot_office_dot_v1_dot_office__service__pb2.ReserveNumbersRequest.FromString,
+                    response_serializer=edocnet_dot_office_dot_v1_dot_office__service__pb2.ReserveNumbersResponse.SerializeToString,
+            ),
+            'ListNumbers': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListNumbers,
+                    request_deserializer=edocnet_dot_office_dot_v1_dot_office__service__pb2.ListNumbersRequest.FromString,
+                    response_serializer=edocnet_dot_office_dot_v1_dot_office__service__pb2.ListNumbersResponse.SerializeToString,
+            ),
+            'VoidNumber': grpc.unary_unary_rpc_method_handler(
+                    servicer.VoidNumber,
+                    request_deserializer=edocnet_dot_office_dot_v1_dot_office__service__pb2.VoidNumberRequest.FromString,
+                    response_serializer=edocnet_dot_office_dot_v1_dot_office__service__pb2.VoidNumberResponse.SerializeToString,
             ),
             'Watch': grpc.unary_stream_rpc_method_handler(
                     servicer.Watch,
@@ -668,6 +725,87 @@ class OfficeService(object):
             '/edocnet.office.v1.OfficeService/AcknowledgeInbox',
             edocnet_dot_office_dot_v1_dot_office__service__pb2.AcknowledgeInboxRequest.SerializeToString,
             edocnet_dot_office_dot_v1_dot_office__service__pb2.AcknowledgeInboxResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReserveNumbers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/edocnet.office.v1.OfficeService/ReserveNumbers',
+            edocnet_dot_office_dot_v1_dot_office__service__pb2.ReserveNumbersRequest.SerializeToString,
+            edocnet_dot_office_dot_v1_dot_office__service__pb2.ReserveNumbersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListNumbers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/edocnet.office.v1.OfficeService/ListNumbers',
+            edocnet_dot_office_dot_v1_dot_office__service__pb2.ListNumbersRequest.SerializeToString,
+            edocnet_dot_office_dot_v1_dot_office__service__pb2.ListNumbersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def VoidNumber(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/edocnet.office.v1.OfficeService/VoidNumber',
+            edocnet_dot_office_dot_v1_dot_office__service__pb2.VoidNumberRequest.SerializeToString,
+            edocnet_dot_office_dot_v1_dot_office__service__pb2.VoidNumberResponse.FromString,
             options,
             channel_credentials,
             insecure,

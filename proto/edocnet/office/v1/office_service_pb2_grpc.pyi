@@ -104,6 +104,20 @@ class OfficeServiceStub:
     """
     AcknowledgeInbox: _grpc.UnaryUnaryMultiCallable[_office_service_pb2.AcknowledgeInboxRequest, _office_service_pb2.AcknowledgeInboxResponse]
     """Moves a consumer's place forward. Idempotent; a place further back changes nothing."""
+    ReserveNumbers: _grpc.UnaryUnaryMultiCallable[_office_service_pb2.ReserveNumbersRequest, _office_service_pb2.ReserveNumbersResponse]
+    """Reserves official numbers for paper, which shares its sequence with electronic documents.
+
+    Not idempotent: each call gives the next numbers. Fails with REQUEST_INVALID when this node does
+    not number for the agency.
+    """
+    ListNumbers: _grpc.UnaryUnaryMultiCallable[_office_service_pb2.ListNumbersRequest, _office_service_pb2.ListNumbersResponse]
+    """Lists the official numbers given in a year, newest first. Read-only."""
+    VoidNumber: _grpc.UnaryUnaryMultiCallable[_office_service_pb2.VoidNumberRequest, _office_service_pb2.VoidNumberResponse]
+    """Gives a number up: it stays in the book as void and is never given again.
+
+    Number and journal entry are one transaction. Idempotent. Fails with DECISION_CONFLICT when a
+    document has the number, with DOCUMENT_UNKNOWN when it was never given.
+    """
     Watch: _grpc.UnaryStreamMultiCallable[_office_service_pb2.WatchRequest, _office_service_pb2.WatchResponse]
     """Streams what happens to documents, from a position on, and stays open.
 
@@ -181,6 +195,20 @@ class OfficeServiceAsyncStub(OfficeServiceStub):
     """
     AcknowledgeInbox: _aio.UnaryUnaryMultiCallable[_office_service_pb2.AcknowledgeInboxRequest, _office_service_pb2.AcknowledgeInboxResponse]  # type: ignore[assignment]
     """Moves a consumer's place forward. Idempotent; a place further back changes nothing."""
+    ReserveNumbers: _aio.UnaryUnaryMultiCallable[_office_service_pb2.ReserveNumbersRequest, _office_service_pb2.ReserveNumbersResponse]  # type: ignore[assignment]
+    """Reserves official numbers for paper, which shares its sequence with electronic documents.
+
+    Not idempotent: each call gives the next numbers. Fails with REQUEST_INVALID when this node does
+    not number for the agency.
+    """
+    ListNumbers: _aio.UnaryUnaryMultiCallable[_office_service_pb2.ListNumbersRequest, _office_service_pb2.ListNumbersResponse]  # type: ignore[assignment]
+    """Lists the official numbers given in a year, newest first. Read-only."""
+    VoidNumber: _aio.UnaryUnaryMultiCallable[_office_service_pb2.VoidNumberRequest, _office_service_pb2.VoidNumberResponse]  # type: ignore[assignment]
+    """Gives a number up: it stays in the book as void and is never given again.
+
+    Number and journal entry are one transaction. Idempotent. Fails with DECISION_CONFLICT when a
+    document has the number, with DOCUMENT_UNKNOWN when it was never given.
+    """
     Watch: _aio.UnaryStreamMultiCallable[_office_service_pb2.WatchRequest, _office_service_pb2.WatchResponse]  # type: ignore[assignment]
     """Streams what happens to documents, from a position on, and stays open.
 
@@ -333,6 +361,38 @@ class OfficeServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_office_service_pb2.AcknowledgeInboxResponse, _abc.Awaitable[_office_service_pb2.AcknowledgeInboxResponse]]:
         """Moves a consumer's place forward. Idempotent; a place further back changes nothing."""
+
+    @_abc_1.abstractmethod
+    def ReserveNumbers(
+        self,
+        request: _office_service_pb2.ReserveNumbersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_office_service_pb2.ReserveNumbersResponse, _abc.Awaitable[_office_service_pb2.ReserveNumbersResponse]]:
+        """Reserves official numbers for paper, which shares its sequence with electronic documents.
+
+        Not idempotent: each call gives the next numbers. Fails with REQUEST_INVALID when this node does
+        not number for the agency.
+        """
+
+    @_abc_1.abstractmethod
+    def ListNumbers(
+        self,
+        request: _office_service_pb2.ListNumbersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_office_service_pb2.ListNumbersResponse, _abc.Awaitable[_office_service_pb2.ListNumbersResponse]]:
+        """Lists the official numbers given in a year, newest first. Read-only."""
+
+    @_abc_1.abstractmethod
+    def VoidNumber(
+        self,
+        request: _office_service_pb2.VoidNumberRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_office_service_pb2.VoidNumberResponse, _abc.Awaitable[_office_service_pb2.VoidNumberResponse]]:
+        """Gives a number up: it stays in the book as void and is never given again.
+
+        Number and journal entry are one transaction. Idempotent. Fails with DECISION_CONFLICT when a
+        document has the number, with DOCUMENT_UNKNOWN when it was never given.
+        """
 
     @_abc_1.abstractmethod
     def Watch(

@@ -4,6 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 from edocnode.storage.migrations import workflow
+from edocnode.storage.migrations.first_record import create_official_numbers
 from edocnode.storage.migrations.overview import create_overview
 from edocnode.storage.migrations.people import create_people
 
@@ -42,6 +43,7 @@ def upgrade() -> None:
     _create_opening()
     create_people()
     create_overview()
+    create_official_numbers()
 
 
 def _create_document() -> None:
