@@ -15,19 +15,26 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from edoccore.errors import EdocError, ExitCode, RequestInvalidError
 from edockit import tls13  # noqa: F401 - entry points import this module before any of gRPC
-from edockit.language import _, choose_language, is_english, speak, told
+from edockit.language import (
+    LOCAL_TIME,
+    VIET_NAM,
+    _,
+    choose_language,
+    is_english,
+    speak,
+    told,
+)
 
 if TYPE_CHECKING:
     import typer
 
 ERROR_SCHEMA = "edoc.error/v1"
 INTERRUPTED = 130  # 128 + SIGINT, as shells tell it
-VIET_NAM = timezone(timedelta(hours=7))  # one zone, no summer time
 TRACEBACK_VARIABLE = "EDOC_TRACEBACK"  # set: a fault prints where it happened
 # Options that may stand before or after the subcommand, and whether a value follows.
 GLOBAL_OPTIONS: Mapping[str, bool] = {"--data": True, "--json": False, "--lang": True}
@@ -163,7 +170,7 @@ def local_time_text(moment: datetime) -> str:
     """
     if moment.tzinfo is None:
         raise ValueError(f"a time without a time zone cannot be shown: {moment!r}")
-    return moment.astimezone(VIET_NAM).strftime("%d/%m/%Y %H:%M:%S")
+    return moment.astimezone(VIET_NAM).strftime(LOCAL_TIME)
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

@@ -12,10 +12,13 @@ A command line chooses once, at its start; JSON keeps its keys, reasons and stat
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timedelta, timezone
 from enum import StrEnum
 from importlib.resources import files
 from string import Formatter
 
+VIET_NAM = timezone(timedelta(hours=7))  # one zone, no summer time
+LOCAL_TIME = "%d/%m/%Y %H:%M:%S"  # as people read it
 LOCALE_VARIABLES = ("LC_ALL", "LC_MESSAGES", "LANG")  # in this order; POSIX.1-2017, 8.2
 
 
@@ -26,6 +29,9 @@ class Language(StrEnum):
     ENGLISH = "en"
 
 
+_MOMENT = re.compile(  # as messages have it: RFC 3339, also with a blank
+    r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)", re.ASCII
+)
 _DEPTH = 4  # of messages within messages
 _MIN_LITERAL = 5  # characters of its own that a template must have to be recognised
 _WORD_PLACES = frozenset({"state", "lower", "kind"})  # what stands there may be one word to tell
@@ -82,7 +88,8 @@ class Catalogue:
         """A finished message as a person is to read it; what is not known stays English.
 
         Values that are messages themselves are translated too. One word is told only in a place
-        for states: anywhere else it is a name, and a file named "held" keeps its name.
+        for states: anywhere else it is a name, and a file named "held" keeps its name. Times are
+        put as clocks in Viet Nam show them.
         """
         before, message, after = _parts(text)
         if message in self._exact:
@@ -94,7 +101,7 @@ class Catalogue:
             if values is not None:
                 known = {
                     name: self.told(value, depth + 1) if _may_be_message(name, value) else value
-                    for name, value in values.items()
+                    for name, value in _with_local_times(values).items()
                 }
                 return f"{before}{template.translated(known)}{after}"
         return text
@@ -153,6 +160,19 @@ def _read(language: Language, packages: Sequence[str]) -> Catalogue:
                 if message.id and message.string:
                     entries[str(message.id)] = str(message.string)
     return Catalogue(entries)
+
+
+def _with_local_times(values: Mapping[str, str]) -> dict[str, str]:
+    return {name: _local_time(value) for name, value in values.items()}
+
+
+def _local_time(value: str) -> str:
+    if not _MOMENT.fullmatch(value):
+        return value
+    try:
+        return datetime.fromisoformat(value).astimezone(VIET_NAM).strftime(LOCAL_TIME)
+    except (ValueError, OverflowError):  # the 31st of February, or the end of all years
+        return value
 
 
 def _may_be_message(name: str, value: str) -> bool:

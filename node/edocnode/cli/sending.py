@@ -368,7 +368,7 @@ def _moment(text: str, option: str = "--send-at") -> datetime | None:
             f"{text[:80]!r} is no day and time.",
             hint=f"Write {option} as 2026-12-01T08:00, or with its offset: 2026-12-01T08:00+07:00.",
         ) from error
-    from edockit.console import VIET_NAM
+    from edockit.language import VIET_NAM
 
     return found if found.tzinfo else found.replace(tzinfo=VIET_NAM)
 

@@ -55,6 +55,20 @@ def test_one_word_is_translated_only_where_a_state_stands() -> None:
     assert CATALOGUE.told("revoked does not own G01.") == "Mã G01 không thuộc revoked."
 
 
+@pytest.mark.parametrize(
+    "moment", ["2026-11-26T01:00:00.000Z", "2026-11-26T01:00:00+00:00", "2026-11-26 01:00:00Z"]
+)
+def test_a_time_is_told_as_clocks_in_viet_nam_show_it(moment: str) -> None:
+    assert (
+        CATALOGUE.told(f"{moment} does not own G01.") == "Mã G01 không thuộc 26/11/2026 08:00:00."
+    )
+
+
+def test_a_time_that_is_none_stays_as_it_is() -> None:
+    for text in ("2026-11-26", "2026-02-31T01:00:00Z", "9999-12-31T23:59:59Z"):
+        assert CATALOGUE.told(f"{text} does not own 08:00.") == f"Mã 08:00 không thuộc {text}."
+
+
 def test_blanks_around_a_message_stay() -> None:
     assert CATALOGUE.told("  No such file.\n") == "  Không có tệp này.\n"
 
