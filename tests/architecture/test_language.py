@@ -1,18 +1,25 @@
 """Every message has a Vietnamese translation with the same places, and no catalogue has more."""
 
 import ast
+import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from string import Formatter
+from typing import Any
 
 import pytest
+from typer.main import get_command
 
-from edockit.language import Catalogue
+import edocnode.cli.main
+import edocregistry.cli.main
+from edockit.console import run
+from edockit.language import Catalogue, Language, speak
 from tests.support.messages import (
     PACKAGES,
     SETTINGS,
     SYSTEM,
     UNSPOKEN,
+    help_of,
     messages_of,
     prose_of,
     read_catalogue,
@@ -21,7 +28,12 @@ from tests.support.messages import (
 
 UPDATE = "run `make messages`, then translate what is empty"
 PROGRAMS = (("edockit", "edocnode"), ("edockit", "edocregistry"))  # what each of them reads
+COMMAND_LINES = {"edocnode": edocnode.cli.main, "edocregistry": edocregistry.cli.main}
 _MARKS = ".,:;?!"
+# What help would have in English: words of the library, articles, ends of the verbs that begin it.
+_ENGLISH = re.compile(
+    r"\b(Usage|Arguments|Options|Commands|required|default|env var|Show this|the|of|and|to be)\b"
+)
 
 
 @pytest.mark.parametrize("package", PACKAGES)
@@ -79,6 +91,37 @@ def test_no_message_of_two_catalogues_has_two_translations(packages: Sequence[st
     assert {text: (first[text], second[text]) for text in first if second.get(text)} == {
         text: (first[text], first[text]) for text in first if second.get(text)
     }
+
+
+@pytest.mark.parametrize("program", COMMAND_LINES)
+def test_help_has_no_english_sentence(program: str, capsys: pytest.CaptureFixture[str]) -> None:
+    module = COMMAND_LINES[program]
+    wrong = {}
+    try:
+        for words in _commands(get_command(module.build_app())):
+            called = [*words, "--help", "--lang", "vi"]
+            assert (
+                run(module.build_app(), name=program, catalogues=(program,), arguments=called) == 0
+            )
+            english = _ENGLISH.findall(capsys.readouterr().out)
+            if english:
+                wrong[" ".join(words)] = english
+    finally:
+        speak(Language.ENGLISH, ())
+    assert wrong == {}
+
+
+@pytest.mark.parametrize("program", COMMAND_LINES)
+def test_every_help_text_differs_from_the_english_one(program: str) -> None:
+    known = read_catalogue("edockit") | read_catalogue(program)
+    assert [text for text in help_of(program) if known.get(text, text) == text] == []
+
+
+def _commands(command: Any, words: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """All commands, each by the words that call it."""
+    yield words
+    for name, below in getattr(command, "commands", {}).items():
+        yield from _commands(below, (*words, name))
 
 
 def test_what_is_said_to_be_no_message_stands_in_the_code() -> None:

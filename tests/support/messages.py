@@ -144,7 +144,7 @@ def messages_of(package: str) -> dict[str, set[str]]:
                     found.setdefault(message, set()).add(name)
     for message in UNSPOKEN.keys() & found.keys():
         del found[message]
-    for message in _in_help(package):
+    for message in help_of(package):
         found.setdefault(message, set()).add(f"{PACKAGES[package][-1]}/cli/main.py")
     for message in SPOKEN[package]:
         found.setdefault(message, set()).add("tests/support/messages.py")
@@ -289,7 +289,8 @@ def _named(value: ast.expr, used: set[str]) -> str:
     return chosen
 
 
-def _in_help(package: str) -> Iterator[str]:
+def help_of(package: str) -> Iterator[str]:
+    """All help texts of a program."""
     from typer.main import get_command
 
     from edockit.help_language import joined
