@@ -123,6 +123,10 @@ UNSPOKEN = {
     "{name} (sudo by {behind})": "actor in a journal or audit",
     "envelope {digest} to {to} ended {expires}; {heard}": "detail in the journal",
     "Internal error from Core": "gRPC's own words, which are looked for",
+    "no element found": "expat's own words, which are looked for",
+    "Node | str | None": "a type",
+    "Từ chối tiếp nhận": "text for other software, Vietnamese already",
+    "of series {name}": "detail in the journal",
 }
 _WRITTEN = re.compile(r"# |(WITH|SELECT|INSERT|UPDATE|DELETE) ")  # settings' comments, SQL
 _PROSE = re.compile(r"[a-z]+ ")
