@@ -29,6 +29,7 @@ from tests.support.messages import (
 UPDATE = "run `make messages`, then translate what is empty"
 PROGRAMS = (("edockit", "edocnode"), ("edockit", "edocregistry"))  # what each of them reads
 COMMAND_LINES = {"edocnode": edocnode.cli.main, "edocregistry": edocregistry.cli.main}
+TOO_SHORT = 5  # letters of its own
 _MARKS = ".,:;?!"
 # What help would have in English: words of the library, articles, ends of the verbs that begin it.
 _ENGLISH = re.compile(
@@ -78,6 +79,8 @@ def test_a_finished_message_is_told_by_its_own_template(packages: Sequence[str])
     for message, said in entries.items():
         names = [name for _, name, *_ in Formatter().parse(message) if name is not None]
         values = {name: f"x{place}y" for place, name in enumerate(dict.fromkeys(names))}
+        if sum(len(text) for text, *_ in Formatter().parse(message)) < TOO_SHORT:
+            continue  # never looked for in finished messages
         expected = said.format(**values)
         told = catalogue.told(message.format(**values))
         if told != expected:

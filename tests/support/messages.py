@@ -98,6 +98,8 @@ SPOKEN = {
         *("received", "accepted", "assigned", "processing", "finished", "revoked"),
         *("fresh", "stale", "emergency"),  # of the directory
         *("new", "up", "down"),  # of peers
+        *("undelivered", "unanswered", "undecided", "overdue"),  # why it is late
+        *("used", "paper"),  # of official numbers
         *("ok", "broken", "valid", "invalid", "no anchor"),  # verdicts on a journal or evidence
         *("the registry", "The envelope", "{damaged} small part(s)"),  # shorter than prose
         # of the decoder of documents' data

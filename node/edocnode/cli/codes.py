@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edockit.language import _
 from edocnode.cli.context import CommandContext
 from edocnode.domain.codes import CodeList
 
@@ -38,8 +39,8 @@ def _text(entries: "Sequence[CodeEntry]") -> str:
             entry.vi,
             entry.en,
             "" if entry.edxml is None else str(entry.edxml),
-            "; ".join(filter(None, ("unverified" if entry.unverified else "", entry.note))),
+            "; ".join(filter(None, (_("unverified") if entry.unverified else "", entry.note))),
         )
         for entry in entries
     ]
-    return table(("code", "Vietnamese", "English", "edXML", "remark"), rows)
+    return table((_("code"), _("Vietnamese"), _("English"), "edXML", _("remark")), rows)

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from edoccore.errors import RequestInvalidError
+from edockit.language import _, told
 from edocnode.cli.context import CommandContext, now
 from edocnode.cli.wording import (
     URGENCY,
@@ -61,46 +62,51 @@ def late(
 
 def number_text(count: int) -> str:
     """A count that the node stopped at some point."""
-    return f"more than {COUNTED}" if count > COUNTED else str(count)
+    return _("more than {counted}", counted=COUNTED) if count > COUNTED else str(count)
 
 
 def length(amount: timedelta) -> str:
     """A time for people, in its two largest units: ``3 d 4 h``."""
     minutes = max(int(amount.total_seconds() // 60), 0)
     days, hours, rest = minutes // 1440, minutes // 60 % 24, minutes % 60
-    pairs = [(days, "d"), (hours, "h"), (rest, "min")]
+    pairs = [(days, _("d")), (hours, _("h")), (rest, _("min"))]
     shown = [f"{count} {unit}" for count, unit in pairs if count][:2]
-    return " ".join(shown) or "0 min"
+    return " ".join(shown) or f"0 {_('min')}"
 
 
 def _late_text(found: dict[str, Any], moment: datetime) -> str:
     if not found["documents"]:
-        return "Nothing is late."
+        return _("Nothing is late.")
     ids = short_ids(item["message_id"] for item in found["documents"])
     lines: list[str] = []
     for kind, heading in HEADINGS.items():
         documents = [item for item in found["documents"] if item["kind"] == kind]
         if documents:
             total = found["counts"][kind]
-            lines += ["", f"{heading}: {number_text(total)}"]
+            lines += ["", f"{told(heading)}: {number_text(total)}"]
             lines += [_line(item, ids[item["message_id"]], moment) for item in documents]
             if total > len(documents):
-                lines.append("  ... for more: --limit NUMBER")
+                lines.append(f"  {_('... for more: --limit NUMBER')}")
     return "\n".join(lines[1:])
 
 
 def _line(item: dict[str, Any], shown_id: str, moment: datetime) -> str:
-    towards = "to" if item["kind"] in ("undelivered", "unanswered") else "from"
+    sent = item["kind"] in ("undelivered", "unanswered")
     words = [
         shown_id,
         URGENCY[item["urgency"]],
         plain(official_number(item)),
-        f"{towards} {item['peer']}",
+        _("to {peer}", peer=item["peer"]) if sent else _("from {peer}", peer=item["peer"]),
         f"({item['agency']})",
     ]
     by = length(moment - datetime.fromisoformat(item["due_at"]))
-    due = f"was {DEADLINES[item['deadline']]} by {clock(item['due_at'])}, late by {by}"
+    due = _(
+        "was {deadline} by {due_at}, late by {by}",
+        deadline=told(DEADLINES[item["deadline"]]),
+        due_at=clock(item["due_at"]),
+        by=by,
+    )
     return (
         f"  {' '.join(filter(None, words))}  {plain(item['subject'])}\n"
-        f"    {due}. {sentence(item['advice'])}"
+        f"    {due}. {sentence(told(item['advice']))}"
     )

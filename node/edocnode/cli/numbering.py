@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from edockit.language import _, told
 from edocnode.cli.context import CommandContext, operating_system_user
 from edocnode.cli.reading import Limit
 from edocnode.cli.record import nfc
@@ -72,7 +73,7 @@ def list_numbers(
         found = office.numbers(_series(agency, year, "", arrivals), limit=limit, after=after)
     options.console.data(found, _text(found["numbers"]))
     if found["next"] and not options.console.as_json:
-        options.console.say(f"More: edocnode numbers list --after {found['next']}")
+        options.console.say(_("More: edocnode numbers list --after {next}", next=found["next"]))
 
 
 def void(
@@ -95,8 +96,12 @@ def void(
             reason=nfc(reason),
             actor=actor or operating_system_user(),
         )
-    told = "was void already" if found["repeated"] else "is void"
-    options.console.data(found, f"Number {number} {told}.")
+    text = (
+        _("Number {number} was void already.", number=number)
+        if found["repeated"]
+        else _("Number {number} is void.", number=number)
+    )
+    options.console.data(found, text)
 
 
 def _series(agency: str, year: int, name: str, arrivals: bool) -> "NumberSeries":
@@ -109,12 +114,12 @@ def _text(numbers: list[dict[str, Any]]) -> str:
     from edockit.console import table
 
     if not numbers:
-        return "Nothing here."
+        return _("Nothing here.")
     rows = [
         (
             str(item["number"]),
             plain(item["series"]),
-            "taken, not used" if item["state"] == "taken" else item["state"],
+            _("taken, not used") if item["state"] == "taken" else told(item["state"]),
             clock(item["taken_at"]),
             (item["document_id"] or "")[:13],
             plain(item["note"]),
@@ -122,5 +127,13 @@ def _text(numbers: list[dict[str, Any]]) -> str:
         )
         for item in numbers
     ]
-    headings = ("number", "series", "state", "given", "document", "for or why", "by")
+    headings = (
+        _("number"),
+        _("series"),
+        _("state"),
+        _("given"),
+        _("document"),
+        _("for or why"),
+        _("by"),
+    )
     return table(headings, rows)

@@ -132,7 +132,7 @@ def _status_text(found: dict[str, Any]) -> str:
         _("waiting   {text}", text=_waiting_text(found)),
     ]
     lines += [f"          {_queue_text(queue)}" for queue in found["queues"]]
-    lines.append(f"late      {_late_text(found['late'])}")
+    lines.append(_("late      {text}", text=_late_text(found["late"])))
     return "\n".join(lines)
 
 
@@ -181,8 +181,9 @@ def _queue_text(queue: dict[str, Any]) -> str:
 
 
 def _late_text(late: dict[str, int]) -> str:
-    shown = [f"{number_text(count)} {kind}" for kind, count in late.items() if count]
-    return f"{', '.join(shown)}; see: edocnode late" if shown else "nothing"
+    shown = [f"{number_text(count)} {told(kind)}" for kind, count in late.items() if count]
+    kinds = ", ".join(shown)
+    return _("{kinds}; see: edocnode late", kinds=kinds) if shown else _("nothing")
 
 
 def _because(message: str) -> str:

@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from edoccore.errors import DataFolderError, FileExistsHereError, RequestInvalidError
+from edockit.language import _
 from edocnode.cli.context import CommandContext
 from edocnode.cli.wording import day, official_number, plain
 
@@ -66,7 +67,7 @@ def register(
         count = _placed(out, lambda beside: write(beside, titles, rows), force=force)
     options.console.data(
         {"schema": REGISTER_SCHEMA, "register": which.value, "path": str(out), "lines": count},
-        f"{out}: {count} lines.",
+        _("{out}: {count} lines.", out=out, count=count),
     )
 
 
