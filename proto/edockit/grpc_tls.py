@@ -125,11 +125,16 @@ class TlsProvider:
             return self._loaded_version
 
     def credentials(self) -> grpc.ServerCredentials:
-        """Makes the credentials of one server port."""
+        """Makes the credentials of one server port.
+
+        The port opens with a trust store that lets nobody in; the first handshake has the real one
+        built and waits for it, so that a server of thousands of callers is there at once.
+        """
         required = self._client_auth is ClientAuth.REQUIRED
-        first = self._fetch()
-        if first is None:
-            first = self._configuration()
+        with self._lock:
+            trusted = self._own if required else None
+            first = grpc.ssl_server_certificate_configuration([self._pair], trusted)
+            self._handed_at = float("-inf")
         return grpc.dynamic_ssl_server_credentials(
             first,
             self._fetch,  # type: ignore[arg-type]  # None is documented: "no change"

@@ -62,7 +62,7 @@ from edocnode.workers.suspensions import Suspensions
 
 DRAIN = timedelta(seconds=5)  # calls under way may finish within it
 SWEEP_EVERY = timedelta(minutes=10)
-REST_EVERY = timedelta(seconds=10)
+REST_EVERY = timedelta(seconds=1)  # in which hundreds of peers may turn out to be down
 
 log = structlog.get_logger(__name__)
 

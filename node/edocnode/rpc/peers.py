@@ -97,7 +97,10 @@ class Links:
         return link
 
     async def rest(self) -> None:
-        """Forgets links that nobody uses: 25 KB each, and a nation has thousands of peers."""
+        """Forgets links that are lost or that nobody uses.
+
+        Each has 25 KB, and a node that starts says hello to thousands of peers that may be down.
+        """
         unused = self._clock() - REST_AFTER
         at_rest = [item for item in self._links.items() if item[1].is_at_rest(unused)]
         for agency, _ in at_rest:
@@ -154,11 +157,11 @@ class Link:
         return route == self._route and own == self._own and not self._is_lost
 
     def is_at_rest(self, unused: datetime) -> bool:
-        """Whether nobody has wanted it since a moment and no call is under way.
+        """Whether nobody has wanted it since a moment, or wants it again, and no call is under way.
 
         A call keeps its connection; one without a call is ended by gRPC.
         """
-        return self.used_at <= unused and not any(
+        return (self._is_lost or self.used_at <= unused) and not any(
             channel.get_state() is grpc.ChannelConnectivity.READY for channel in self._channels()
         )
 

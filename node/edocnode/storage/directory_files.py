@@ -1,21 +1,28 @@
-"""The verified directory on disk: one bundle, and beside it the floor.
+"""The verified directory on disk: one bundle, beside it the floor and what checking has shown.
 
-Both lie outside the database, so that restoring yesterday's database takes nobody back to
+They lie outside the database, so that restoring yesterday's database takes nobody back to
 yesterday's keys. The bundle is written first: after a crash between the two it is ahead of the
-floor, never below it.
+floor, never below it. The memory of what was checked only saves time: without it, or with one of
+other files or of other software, all is checked again.
 """
 
+from importlib.metadata import version
 from pathlib import Path
+
+import structlog
 
 from edoccore.directory.bundle import (
     MAX_BUNDLE_BYTES,
     decode_bundle,
     encode_bundle,
     encode_floor,
+    encode_memory,
     read_floor,
+    read_memory,
 )
 from edoccore.directory.floor import MAX_FLOOR_BYTES, NO_FLOOR, Floor
 from edoccore.directory.loading import load
+from edoccore.directory.memory import Memory
 from edoccore.directory.trust import check_floor
 from edoccore.directory.view import Directory
 from edoccore.errors import DataFolderError, DirectoryInvalidError, StorageDamagedError
@@ -23,6 +30,9 @@ from edockit import files
 
 BUNDLE_NAME = "bundle"
 FLOOR_NAME = "floor"
+MEMORY_NAME = "checked"
+
+log = structlog.get_logger(__name__)
 
 
 class DirectoryFiles:
@@ -37,6 +47,7 @@ class DirectoryFiles:
         """
         self._folder = folder
         self._anchor = anchor
+        self._remembered = ""  # hash of the snapshot that the memory on disk is of
 
     def load(self) -> Directory:
         """Loads and verifies the directory of the last run; needs no network.
@@ -55,9 +66,9 @@ class DirectoryFiles:
                 "A node that never joined needs a join string: edocnode init.",
                 path=str(path),
             )
-        floor = self.floor()
+        floor, memory = self.floor(), self._memory()
         try:
-            directory = load(decode_bundle(data), self._anchor, floor)
+            directory = load(decode_bundle(data), self._anchor, floor, memory)
             check_floor(floor, directory)
         except StorageDamagedError as error:
             raise _damaged(path) from error
@@ -67,6 +78,8 @@ class DirectoryFiles:
                 hint="Reach the registry and run: edocnode serve; it fetches the directory again.",
                 path=str(path),
             ) from error
+        if memory is not None and memory.is_of(directory.mark.hash):
+            self._remembered = directory.mark.hash
         return directory
 
     def floor(self) -> Floor:
@@ -94,6 +107,19 @@ class DirectoryFiles:
         files.make_private_folder(self._folder)
         files.write_file_atomic(self._folder / BUNDLE_NAME, encode_bundle(directory.files))
         files.write_file_atomic(self._folder / FLOOR_NAME, encode_floor(directory.floor()))
+        if self._remembered != directory.mark.hash:  # a new timestamp alone tells nothing new
+            memory = encode_memory(directory, _software())
+            files.write_file_atomic(self._folder / MEMORY_NAME, memory)
+            self._remembered = directory.mark.hash
+
+    def _memory(self) -> Memory | None:
+        path = self._folder / MEMORY_NAME
+        try:
+            data = _read(path, MAX_BUNDLE_BYTES)
+            return read_memory(data, _software()) if data is not None else None
+        except StorageDamagedError as error:
+            log.warning("directory_memory_damaged", path=str(path), cause=error.message)
+            return None
 
     def keep_proof(self, version: int, ours: bytes, theirs: bytes) -> None:
         """Keeps two signed snapshots of one version beside the bundle, for the officers.
@@ -104,6 +130,10 @@ class DirectoryFiles:
         files.make_private_folder(self._folder)
         for whose, data in (("ours", ours), ("theirs", theirs)):
             files.write_file_atomic(self._folder / f"{version}.snapshot.{whose}.json", data)
+
+
+def _software() -> str:
+    return f"edocnode {version('edocnode')}"
 
 
 def _read(path: Path, limit: int) -> bytes | None:

@@ -1,4 +1,4 @@
-"""The form in which a directory, or its floor, lies in one file.
+"""The form in which a directory, its floor, or what is remembered of it, lies in one file.
 
 First line: what it is; second: SHA-256 of the rest, in hex. So a torn or rotten file is told from a
 forged one, and the reader can say what to do. Reading and writing the disk is done elsewhere.
@@ -9,13 +9,16 @@ from hashlib import sha256
 
 import msgspec
 
-from edoccore.directory import layout
+from edoccore.directory import layout, memory
 from edoccore.directory.floor import Floor, decode_floor
+from edoccore.directory.memory import Memory
+from edoccore.directory.view import Directory
 from edoccore.errors import StorageDamagedError
 
 MAX_BUNDLE_BYTES = layout.MAX_DIRECTORY_BYTES + 1024 * 1024
 _BUNDLE = b"edoc.directory-bundle/v1"
 _FLOOR = b"edoc.directory-floor/v1"
+_MEMORY = b"edoc.directory-memory/v1"
 
 
 def encode_bundle(files: Mapping[str, bytes]) -> bytes:
@@ -48,6 +51,20 @@ def read_floor(data: bytes) -> Floor:
         DirectoryInvalidError: They are, but no floor is in them.
     """
     return decode_floor(_unwrap(_FLOOR, data))
+
+
+def encode_memory(directory: Directory, software: str) -> bytes:
+    """Writes what is remembered of a directory; see ``memory``."""
+    return _wrap(_MEMORY, memory.encode(directory, software))
+
+
+def read_memory(data: bytes, software: str) -> Memory:
+    """Reads what is remembered of a directory.
+
+    Raises:
+        StorageDamagedError: The bytes are not what ``encode_memory`` wrote.
+    """
+    return Memory(_unwrap(_MEMORY, data), software)
 
 
 def _wrap(kind: bytes, content: bytes) -> bytes:

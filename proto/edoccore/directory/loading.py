@@ -23,6 +23,7 @@ from edoccore.directory import layout, revocations, roles
 from edoccore.directory.endpoints import Endpoint
 from edoccore.directory.floor import NO_FLOOR, Floor
 from edoccore.directory.layout import EndpointEntry, IdentityEntry, NetworkInfo, RevocationList
+from edoccore.directory.memory import Memory
 from edoccore.directory.ownership import Ownership
 from edoccore.directory.revocations import Revocations
 from edoccore.directory.roles import RootChain
@@ -36,7 +37,12 @@ from edoccore.signing.statements import DirectoryMark, parse_time
 _Data = TypeVar("_Data", NetworkInfo, RevocationList)
 
 
-def load(files: Mapping[str, bytes], anchor: str, floor: Floor = NO_FLOOR) -> Directory:
+def load(
+    files: Mapping[str, bytes],
+    anchor: str,
+    floor: Floor = NO_FLOOR,
+    memory: Memory | None = None,
+) -> Directory:
     """Verifies the files of a directory.
 
     Args:
@@ -44,6 +50,7 @@ def load(files: Mapping[str, bytes], anchor: str, floor: Floor = NO_FLOOR) -> Di
         anchor: SHA-256 of the root file that is trusted, lower hex.
         floor: What was seen before: its revocations stay in force and endpoint statements with
             lower counters are left out. Versions are compared by ``trust``.
+        memory: What was found before; used when it is of the same files, else they are checked.
 
     Returns:
         The directory. Its age is not judged.
@@ -54,7 +61,7 @@ def load(files: Mapping[str, bytes], anchor: str, floor: Floor = NO_FLOOR) -> Di
     """
     if sum(map(len, files.values())) > layout.MAX_DIRECTORY_BYTES:
         raise roles.invalid("all", f"more than {layout.MAX_DIRECTORY_BYTES} bytes together.")
-    return _assemble(_read_roles(files, anchor), floor)
+    return _assemble(_read_roles(files, anchor, memory), floor)
 
 
 @dataclass(slots=True)
@@ -68,7 +75,7 @@ class _Roles:
     targets: dict[str, Targets] = field(default_factory=dict)  # without the bins
     identities: dict[str, IdentityEntry] = field(default_factory=dict)
     sealed: dict[str, SealedStatement | EdocError] = field(default_factory=dict)  # by path
-    problems: list[str] = field(default_factory=list)  # of identities
+    refused: dict[str, str] = field(default_factory=dict)  # why, by path
     snapshot_hash: str = ""
 
     def note(self, role: str, signed: Signed) -> None:
@@ -88,11 +95,11 @@ class _Standard:
 
 def _assemble(read: _Roles, floor: Floor) -> Directory:
     """Reads the entries of checked roles and puts the directory together."""
-    info = _read_one(read.targets[layout.TARGETS], layout.NETWORK_PATH, NetworkInfo)
+    info = _read_info(read)
     problems: list[str] = []
     revoked = _read_revocations(read, info, problems).union(floor.revocations())
     entries = read.identities
-    problems += read.problems
+    problems += map(_left_out, read.refused.items())
     ownership = Ownership(list(entries.values()))
     seals = SealBook(
         entries.values(),
@@ -101,7 +108,8 @@ def _assemble(read: _Roles, floor: Floor) -> Directory:
         revocations=revoked,
     )
     problems += [*ownership.problems, *seals.problems]
-    checked = _read_endpoints(read, _Standard(info.network, seals, floor), problems)
+    checked, refused = _read_endpoints(read, _Standard(info.network, seals, floor))
+    problems += map(_left_out, refused.items())
     counters = {code: found.counter for code, found in checked.items()}
     return Directory(
         info=info,
@@ -117,11 +125,21 @@ def _assemble(read: _Roles, floor: Floor) -> Directory:
         revocations=revoked,
         counters=floors.join_counters(floor.counters, counters),
         problems=tuple(problems),
+        refused=read.refused | refused,
         pins={pin.sha256: pin for found in checked.values() for pin in found.pins},
     )
 
 
-def _read_roles(files: Mapping[str, bytes], anchor: str) -> _Roles:
+def _left_out(refusal: tuple[str, str]) -> str:
+    path, why = refusal
+    return f"The entry {path} is left out: {why}"
+
+
+def _read_info(read: _Roles) -> NetworkInfo:
+    return _read_one(read.targets[layout.TARGETS], layout.NETWORK_PATH, NetworkInfo)
+
+
+def _read_roles(files: Mapping[str, bytes], anchor: str, memory: Memory | None) -> _Roles:
     chain = roles.chain_in(files, anchor)
     if chain is None:
         raise roles.invalid(layout.ROOT, f"no root file has the SHA-256 {anchor}.")
@@ -135,28 +153,62 @@ def _read_roles(files: Mapping[str, bytes], anchor: str) -> _Roles:
     read.snapshot_hash = sha256(data).hexdigest()
     snapshot = roles.read_snapshot(data, chain.root, stamp)
     read.note(layout.SNAPSHOT, snapshot)
-    _read_delegated(read, files, snapshot)
+    reader = _Reader(read, files, snapshot)
+    top = read.targets[layout.TARGETS] = reader.below(layout.TARGETS, chain.root)
+    read.targets[layout.REVOCATIONS] = reader.below(layout.REVOCATIONS, top)
+    if memory is not None and memory.is_of(read.snapshot_hash):
+        reader.recall_bins(top, memory)
+    else:
+        reader.read_bins(top)
     return read
 
 
-def _read_delegated(read: _Roles, files: Mapping[str, bytes], snapshot: Snapshot) -> None:
-    def read_below(role: str, delegator: Root | Targets) -> Targets:
-        name = layout.file_name(role, roles.meta_of(snapshot, role).version)
-        data = _take(read, files, name)
-        targets = roles.read_role(role, data, delegator=delegator, snapshot=snapshot)
-        read.note(role, targets)
+class _Reader:
+    """Takes the roles below a checked snapshot out of the files."""
+
+    def __init__(self, read: _Roles, files: Mapping[str, bytes], snapshot: Snapshot) -> None:
+        self._read = read
+        self._files = files
+        self._snapshot = snapshot
+
+    def below(self, role: str, delegator: Root | Targets) -> Targets:
+        """Checks one role."""
+        data = self._bytes_of(role)
+        targets = roles.read_role(role, data, delegator=delegator, snapshot=self._snapshot)
+        self._read.note(role, targets)
         return targets
 
-    top = read.targets[layout.TARGETS] = read_below(layout.TARGETS, read.chain.root)
-    read.targets[layout.REVOCATIONS] = read_below(layout.REVOCATIONS, top)
-    openers = {layout.IDENTITY: _open_identity, layout.ENDPOINTS: _open_endpoint}
-    for parent in layout.BINNED_ROLES:
-        delegator = read_below(parent, top)
-        bins = roles.bins_of(parent, delegator)
-        for name in layout.bin_names(parent):
-            # One bin at a time: parsed, all together are ten times as large as their entries.
-            for target in roles.targets_of(parent, read_below(name, delegator), bins, name=name):
-                openers[parent](read, target)
+    def read_bins(self, top: Targets) -> None:
+        """Checks the bins and takes their entries out."""
+        openers = {layout.IDENTITY: _open_identity, layout.ENDPOINTS: _open_endpoint}
+        for parent in layout.BINNED_ROLES:
+            delegator = self.below(parent, top)
+            bins = roles.bins_of(parent, delegator)
+            for name in layout.bin_names(parent):
+                # One at a time: parsed, all together are ten times as large as their entries.
+                checked = self.below(name, delegator)
+                for target in roles.targets_of(parent, checked, bins, name=name):
+                    openers[parent](self._read, target)
+
+    def recall_bins(self, top: Targets, memory: Memory) -> None:
+        """Takes the entries from memory, for bins that are still those of the snapshot."""
+        for parent in layout.BINNED_ROLES:
+            self.below(parent, top)
+        read, info = self._read, _read_info(self._read)
+        found = memory.recall(info.network, info.issuing_authorities)
+        for name, expires in found.expiries.items():
+            meta = roles.check_named(name, self._bytes_of(name), self._snapshot)
+            read.versions[name], read.expiries[name] = meta.version, expires
+        read.identities, read.sealed = found.identities, dict(found.sealed)
+        for path, why in found.refused.items():
+            if path.startswith(f"{layout.ENDPOINTS}/"):
+                read.sealed[path] = DirectoryInvalidError(why)
+            else:
+                read.refused[path] = why
+
+    def _bytes_of(self, role: str) -> bytes:
+        name = layout.file_name(role, roles.meta_of(self._snapshot, role).version)
+        return _take(self._read, self._files, name)
 
 
 def _open_identity(read: _Roles, target: TargetFile) -> None:
@@ -164,7 +216,7 @@ def _open_identity(read: _Roles, target: TargetFile) -> None:
         entry = layout.read_target(target, IdentityEntry)
         _check_identity(entry, target.path)
     except (DirectoryInvalidError, ValueError) as error:
-        read.problems.append(f"The entry {target.path} is left out: {error}")
+        read.refused[target.path] = str(error)
     else:
         read.identities[entry.code] = entry
 
@@ -240,16 +292,20 @@ def _check_identity(entry: IdentityEntry, path: str) -> None:
         parse_time(entry.valid_to)
 
 
-def _read_endpoints(read: _Roles, standard: _Standard, problems: list[str]) -> dict[str, Endpoint]:
+def _read_endpoints(
+    read: _Roles, standard: _Standard
+) -> tuple[dict[str, Endpoint], dict[str, str]]:
+    """The endpoints that hold, by agency, and why the others do not, by path."""
     checked: dict[str, Endpoint] = {}
+    refused: dict[str, str] = {}
     for path, sealed in read.sealed.items():
         try:
             endpoint = _check_endpoint(path, sealed, standard)
         except EdocError as error:
-            problems.append(f"The entry {path} is left out: {error.message}")
+            refused[path] = error.message
         else:
             checked[endpoint.agency] = endpoint
-    return checked
+    return checked, refused
 
 
 def _check_endpoint(

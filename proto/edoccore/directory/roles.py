@@ -170,12 +170,25 @@ def read_role(role: str, data: bytes, *, delegator: _Delegator, snapshot: Snapsh
         DirectoryInvalidError: Not the file that the snapshot names, or not signed as its delegator
             demands.
     """
-    meta = meta_of(snapshot, role)
-    _check_bytes(role, data, meta)
+    meta = check_named(role, data, snapshot)
     opened = _open(role, data, Targets, limit=layout.MAX_ROLE_BYTES)
     _verify(role, opened, delegator)
     _check_version(role, opened.signed.version, meta.version)
     return opened.signed
+
+
+def check_named(role: str, data: bytes, snapshot: Snapshot) -> MetaFile:
+    """Accepts a role file as the one that a snapshot names, by size and hash alone.
+
+    Returns:
+        What the snapshot says of it.
+
+    Raises:
+        DirectoryInvalidError: It is another one.
+    """
+    meta = meta_of(snapshot, role)
+    _check_bytes(role, data, meta)
+    return meta
 
 
 def bins_of(role: str, targets: Targets) -> SuccinctRoles:

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from edoccore.directory.layout import IdentityEntry, SealListing, from_base64
 from edoccore.directory.ownership import Agency
+from edoccore.directory.remembering import Remembered
 from edoccore.directory.revocations import Revocation, Revocations, Serial, key_digest
 from edoccore.errors import AgencyUnknownError, DirectoryInvalidError, SealCertificateError
 from edoccore.identity.certificate import (
@@ -70,7 +71,17 @@ class ListedSeal:
         return self.not_before <= at <= self.not_after
 
 
-@lru_cache(maxsize=16384)  # computed anew otherwise for all agencies at every refresh (0.2 ms each)
+_Listing = tuple[str, SealListing, tuple[str, ...]]  # of an agency, under these authorities
+_read: Remembered[_Listing, ListedSeal] = Remembered(16384)  # 0.2 ms each; read at every refresh
+
+
+def remember_listing(
+    agency: str, listing: SealListing, authorities: tuple[str, ...], *, listed: ListedSeal
+) -> None:
+    """Keeps what ``read_listing`` gave once, so that it gives it again without checking."""
+    _read.put((agency, listing, authorities), listed)
+
+
 def read_listing(agency: str, listing: SealListing, authorities: tuple[str, ...]) -> ListedSeal:
     """Checks one listed seal certificate.
 
@@ -82,6 +93,12 @@ def read_listing(agency: str, listing: SealListing, authorities: tuple[str, ...]
     Raises:
         SealCertificateError: Unreadable, of the wrong kind, or not issued under an authority.
     """
+    return _read.get(
+        (agency, listing, authorities), lambda: _check_listing(agency, listing, authorities)
+    )
+
+
+def _check_listing(agency: str, listing: SealListing, authorities: tuple[str, ...]) -> ListedSeal:
     try:
         leaf, *issuers = [_load(text) for text in (listing.certificate, *listing.issuers)]
         anchors = [_load_authority(text) for text in authorities]

@@ -40,6 +40,7 @@ class Directory:
         revocations: All that is known to be revoked.
         counters: Highest counter of an endpoint statement ever seen, by agency.
         problems: What was left out because it could not be trusted, one line each.
+        refused: Why an entry was left out, by its path.
         pins: All listed TLS certificates by SHA-256; ``tls_agency`` says which hold.
     """
 
@@ -56,6 +57,7 @@ class Directory:
     revocations: Revocations
     counters: Mapping[str, int]
     problems: tuple[str, ...]
+    refused: Mapping[str, str]
     pins: Mapping[str, TlsPin]
 
     @property

@@ -30,6 +30,16 @@ def reader_of(kind: type[Kind]) -> msgspec.json.Decoder[Kind]:
     return reader
 
 
+def packed_reader_of(kind: type[Kind]) -> msgspec.msgpack.Decoder[Kind]:
+    """The reader of a kind from MessagePack; from any thread.
+
+    Raises:
+        TypeError: It has fields that cannot be read.
+    """
+    with _one_at_a_time:
+        return msgspec.msgpack.Decoder(kind)
+
+
 def converted(value: object, kind: type[Kind]) -> Kind:
     """A value of plain Python as a Struct; from any thread.
 

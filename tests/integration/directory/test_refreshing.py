@@ -215,6 +215,27 @@ async def test_t07_a_restored_older_bundle_is_refused_by_the_floor_and_read_anew
     assert store.floor() == keeper.current.floor()
 
 
+async def test_what_checking_has_shown_is_kept_beside_a_new_directory_and_not_needed(
+    registry: RunningRegistry, make_keeper: MakeKeeper, tmp_path: Path
+) -> None:
+    folder = tmp_path / "directory"
+    keeper = make_keeper()
+    registry.nation.now += timedelta(seconds=5)
+    registry.nation.add_agency("H30", "Another")
+    registry.nation.publish()
+    await keeper.refresh()
+    kept = (folder / "checked").stat()
+    registry.nation.sign_timestamp()
+    assert await keeper.refresh()
+    assert (folder / "checked").stat().st_ino == kept.st_ino  # nothing new but the timestamp
+    for damage in (b"", b"rotten", (folder / "checked").read_bytes()[:-1]):
+        (folder / "checked").write_bytes(damage)
+        store = DirectoryFiles(folder, registry.nation.anchor)
+        assert store.load().mark == keeper.current.mark
+        (folder / "checked").unlink()
+        assert store.load().mark == keeper.current.mark
+
+
 async def test_t07_a_database_restored_beside_the_directory_changes_nothing(
     registry: RunningRegistry, make_keeper: MakeKeeper, tmp_path: Path
 ) -> None:

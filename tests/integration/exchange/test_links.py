@@ -142,6 +142,19 @@ async def test_a_link_is_forgotten_when_nobody_uses_it_and_no_call_is_under_way(
     await links.close()
 
 
+async def test_a_link_to_a_node_that_is_down_is_forgotten_at_once() -> None:
+    nation = make_nation(free_port())
+    nation.set_address("H29", f"127.0.0.1:{free_port()}")
+    caller = BadPeer(nation, nation.agencies["G01"], nation.agencies["H29"], "")
+    directory, own = nation.directory(), OwnTls(caller.chain, caller.key)
+    links = Links(directory=lambda: directory, own=lambda: own, clock=utc_now)
+    with pytest.raises(PeerUnreachableError):
+        await links.link("H29").hello(caller.hello())
+    await links.rest()
+    assert links._links == {}
+    await links.close()
+
+
 async def test_a_caller_that_is_cancelled_stays_cancelled() -> None:
     nation, port = make_nation(free_port()), free_port()
     nation.set_address("H29", f"127.0.0.1:{port}")
