@@ -31,6 +31,7 @@ class Suspensions:
         self._shut_out_changed: Callable[[frozenset[str]], None] = lambda _: None
         self._cut: dict[str, int] = {}  # connections cut and not reported yet, by agency
         self._ends: dict[str, float] = {}  # of the alarms that are raised, on the loop's clock
+        self._is_new = True  # alarms of an earlier run may stand yet
 
     def on_shut_out(self, told: Callable[[frozenset[str]], None]) -> None:
         """Names who is told of the agencies whose connections are not to be taken, all of them.
@@ -76,7 +77,6 @@ class Suspensions:
         Raises:
             StorageFailedError: The disk failed; the node must stop.
         """
-        await when_there_is_room("alarms", self._forget_earlier_run)
         while True:
             await when_there_is_room("alarms", self.report)
             await asyncio.sleep(LOOK_EVERY_S)
@@ -84,6 +84,9 @@ class Suspensions:
     async def report(self) -> None:
         """Tells which agencies were suspended since the last time, and which no longer are."""
         self._tell_shut_out()  # first: a full disk keeps alarms, and must keep nobody out
+        if self._is_new:
+            await self._forget_earlier_run()
+            self._is_new = False
         for agency in list(self._cut):
             if agency not in self._ends:
                 await self._alarms.raise_alarm(

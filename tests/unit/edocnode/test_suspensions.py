@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import timedelta
 
 import pytest
 
@@ -9,7 +10,7 @@ from edoccore.errors import DiskFullError
 from edocnode.domain import quotas
 from edocnode.domain.quotas import FAULTS_AT_ONCE, HELD_AT_ONCE, CallQuotas
 from edocnode.storage.store import NodeStore, open_store
-from edocnode.workers import suspensions
+from edocnode.workers import room, suspensions
 from edocnode.workers.suspensions import PEER_SUSPENDED, Suspensions
 from tests.support.nodes import utc_now
 
@@ -98,6 +99,32 @@ async def test_many_who_are_shut_out_one_after_another_are_told_together(
     await asyncio.sleep(0.25)
     await gate.report()
     assert told == [{"H29"}, {"H29", "H30", "H31"}]
+
+
+async def test_a_full_disk_with_an_alarm_of_an_earlier_run_keeps_nobody_out(
+    store: NodeStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(quotas, "SUSPENSION_S", 0.2)
+    monkeypatch.setattr(suspensions, "SHUT_OUT_EVERY_S", 0.1)
+    monkeypatch.setattr(room, "LOOK_AGAIN", timedelta(seconds=0.05))
+    await store.raise_alarm(PEER_SUSPENDED, "G01", "of an earlier run", utc_now())
+
+    async def full(*_: object) -> None:
+        raise DiskFullError("/data")
+
+    monkeypatch.setattr(store, "clear_alarm", full)
+    gate, told = Suspensions(CallQuotas(), store, utc_now), list[frozenset[str]]()
+    gate.on_shut_out(told.append)
+    running = asyncio.create_task(gate.run())
+    flood(gate, "H29")
+    flood(gate, "H29")
+    assert told == [{"H29"}]
+    await asyncio.sleep(1)
+    assert told == [{"H29"}, frozenset()]
+    monkeypatch.undo()
+    await asyncio.sleep(0.2)
+    assert "G01" not in {alarm.subject for alarm in await store.alarms()}
+    running.cancel()
 
 
 async def test_a_suspended_agency_waits_for_its_refusal_and_leaves_no_place_taken(
