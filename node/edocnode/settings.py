@@ -58,6 +58,9 @@ class LimitSettings(BaseModel):
         )
 
 
+COPIES_KEPT = ("Bản sao lưu được tạo trước khi thu hồi (backups made before the revocation).",)
+
+
 class NodeSettings(ProgramSettings):
     """What an operator can choose.
 
@@ -79,6 +82,8 @@ class NodeSettings(ProgramSettings):
         time_limits: By urgency: what "at once" means here.
         numbering: Codes of agencies whose documents this node numbers; others number themselves.
         numbering_series: Name of a series of its own by document type; others share one.
+        revocations: ``auto`` destroys at once what its sender takes back; ``ask``: a clerk answers.
+        copies_kept: Copies that this node cannot destroy with a document, as its sender is told.
         log_level: Least important event that is logged.
         log_format: ``text`` for people, ``json`` for collectors.
     """
@@ -104,6 +109,8 @@ class NodeSettings(ProgramSettings):
     numbering_series: Mapping[str, Annotated[str, Field(min_length=1, max_length=100)]] = Field(
         default_factory=dict
     )
+    revocations: Literal["auto", "ask"] = "auto"
+    copies_kept: tuple[Annotated[str, Field(min_length=1, max_length=1000)], ...] = COPIES_KEPT
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["text", "json"] = "text"
 

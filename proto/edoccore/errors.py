@@ -409,6 +409,14 @@ class DecisionConflictError(EdocError):
     exit_code = ExitCode.CONFLICT
 
 
+class DocumentRevokedError(EdocError):
+    """Its sender took the document back, and it was destroyed here; ask the sender about it."""
+
+    reason = "DOCUMENT_REVOKED"
+    status = "FAILED_PRECONDITION"
+    exit_code = ExitCode.REFUSED
+
+
 class FileExistsHereError(EdocError):
     """A file of this name is there already and not overwritten; use --force or another folder."""
 

@@ -10,7 +10,8 @@ Invariants:
  1. A file under its digest is whole and durable; a damaged one is noticed when it is read to the
     end, and never handed out as sound.
  2. The offset ``sync`` returns is on the disk; bytes after it may be lost with the power.
- 3. What was set aside as damaged is never handed out again, and never removed here.
+ 3. What was set aside as damaged is never handed out again, and goes only with the part itself,
+    when all that is left of it is to go.
 """
 
 import contextlib
@@ -19,7 +20,8 @@ import os
 import re
 import threading
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -27,15 +29,16 @@ from typing import Self
 
 from edoccore.errors import DiskFullError, PartDigestError, StorageDamagedError
 from edockit import files
+from edockit.blob_reader import READ_BYTES, BlobReader
 
 STAGING_NAME = "staging"
 QUARANTINE_NAME = "quarantine"
 REMOVING = "removing-"  # before the digest of a part that is being removed; a name in staging
-READ_BYTES = 1024 * 1024  # one read of the disk
 MIN_RESERVE_BYTES = 64 * 1024 * 1024  # kept free for receipts, the database and the operator
 MAX_RESERVE_BYTES = 1024 * 1024 * 1024
 RESERVE_SHARE = 100  # one hundredth of the disk, between the two bounds
 LOOK_S = 0.01  # between two looks at how full the disk is; far less than a reserve comes meanwhile
+CLOCK_LAG_S = 1.0  # times of files may be that much behind the clock
 _KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,119}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -160,75 +163,6 @@ class StagingFile:
                 position += len(content)
 
 
-class BlobReader:
-    """Reads a stored part from its start or from an offset; the end proves the whole."""
-
-    def __init__(self, path: Path, sha256: str, *, offset: int) -> None:
-        """Opens a part; bytes before ``offset`` are read for the digest only.
-
-        Raises:
-            StorageDamagedError: It is missing or shorter than ``offset``.
-            StorageFailedError: The disk failed.
-        """
-        self._path = path
-        self._sha256 = sha256
-        self._digest = hashlib.sha256()
-        with files.disk_errors(path):
-            try:
-                self._file = path.open("rb", buffering=0)
-            except FileNotFoundError as error:
-                raise _damaged(sha256, "is missing") from error
-        try:
-            self._skip(offset)
-        except BaseException:
-            self.close()
-            raise
-
-    def read(self, size_bytes: int = READ_BYTES) -> bytes:
-        """Returns the next bytes, at most so many; empty at the end.
-
-        Raises:
-            StorageDamagedError: The end is reached and the bytes are not those that were stored.
-            StorageFailedError: The disk failed.
-        """
-        with files.disk_errors(self._path):
-            content = self._file.read(size_bytes)
-        if content:
-            self._digest.update(content)
-        elif self._digest.hexdigest() != self._sha256:
-            raise _damaged(self._sha256, "has other bytes than were stored")
-        return content
-
-    def __iter__(self) -> Iterator[bytes]:
-        """Yields all remaining bytes in pieces; the end is checked as in ``read``."""
-        while content := self.read():
-            yield content
-
-    def close(self) -> None:
-        """Closes the file; repeating it does nothing."""
-        self._file.close()
-
-    def __enter__(self) -> Self:
-        """Keeps the part open for a block."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Closes the file."""
-        self.close()
-
-    def _skip(self, offset: int) -> None:
-        while offset > 0:
-            content = self.read(min(offset, READ_BYTES))
-            if not content:
-                raise _damaged(self._sha256, "is shorter than it was")
-            offset -= len(content)
-
-
 class BlobFolder:
     """Parts by digest under one folder."""
 
@@ -248,6 +182,7 @@ class BlobFolder:
         self._quarantine = path / QUARANTINE_NAME
         self._reserve_bytes = reserve_bytes
         self._seen: tuple[float, os.statvfs_result | None] = 0.0, None
+        self._unsettled: Counter[str] = Counter()  # put here, and nobody said yet what needs them
         files.make_private_folder(self._staging)
 
     def open_staging(self, key: str, offset: int = 0) -> StagingFile:
@@ -290,6 +225,7 @@ class BlobFolder:
         finally:
             staging.close()
         files.make_private_folder(target.parent)
+        self._unsettled[sha256] += 1
         with files.disk_errors(target):
             os.replace(staging.path, target)
         files.fsync_folder(target.parent)
@@ -306,6 +242,7 @@ class BlobFolder:
         self.reserve(len(content))
         target = self.path(sha256)
         files.make_private_folder(target.parent)
+        self._unsettled[sha256] += 1
         files.write_file_atomic(target, content)
         return target
 
@@ -412,6 +349,36 @@ class BlobFolder:
         files.fsync_folder(path.parent)
         return True
 
+    def settled(self, digests: Iterable[str]) -> None:
+        """Notes that what needs parts put here is kept by now, once for each time of putting."""
+        for digest in digests:
+            self._unsettled[digest] -= 1
+            if self._unsettled[digest] <= 0:
+                del self._unsettled[digest]
+
+    def removal_mark(self, sha256: str) -> float | None:
+        """When a part may be removed at once, to be asked before looking what needs it.
+
+        Returns:
+            What ``remove_all`` needs; None while somebody has put the part there and not said yet
+            that what needs it is kept (see ``settled``).
+        """
+        mark = time.time() - CLOCK_LAG_S
+        return None if sha256 in self._unsettled else mark
+
+    def remove_all(self, sha256: str, mark: float) -> bool:
+        """Removes a part that nothing needs, with damaged copies of it.
+
+        Args:
+            mark: Of ``removal_mark``, taken before it was looked whether anything needs the part.
+
+        Returns:
+            False when it was put there anew, or a moment ago: to be asked again.
+        """
+        for copy in self._quarantine.glob(f"{sha256}.*"):
+            copy.unlink(missing_ok=True)
+        return self.remove_older(sha256, mark) or not self.path(sha256).exists()
+
     def put_back_removals(self) -> None:
         """Puts back what a program that died was about to remove; called at the start."""
         for staged in list(self.iter_staging()):
@@ -485,11 +452,3 @@ class BlobFolder:
         if not _KEY.fullmatch(key):
             raise ValueError(f"not a key of a growing part: {key!r}")
         return self._staging / key
-
-
-def _damaged(sha256: str, what: str) -> StorageDamagedError:
-    return StorageDamagedError(
-        f"the stored part {sha256} {what}",
-        hint="it is asked for again from a node that has had it; see: edocnode status",
-        sha256=sha256,
-    )

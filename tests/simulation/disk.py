@@ -11,7 +11,7 @@ import math
 import random
 import sqlite3
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -32,7 +32,8 @@ from edoccore.errors import (
     StorageDamagedError,
     StorageFailedError,
 )
-from edockit.blobs import READ_BYTES, Staged
+from edockit.blob_reader import READ_BYTES
+from edockit.blobs import Staged
 from edocnode.storage.store import open_store
 from tests.simulation.process import Process, ProcessKilled
 
@@ -306,6 +307,19 @@ class SimulatedBlobs:
         self._process.effect("part.put")
         self._disk.parts.stored[sha256] = content
         self._process.effect("part.stored")
+
+    def settled(self, digests: Iterable[str]) -> None:
+        """Nothing is removed here while it may be about to be needed."""
+
+    def removal_mark(self, sha256: str) -> float | None:
+        """A part may go at once, unless it was put there and is not kept yet."""
+        return None if sha256 in self._disk.parts.unnamed else 0.0
+
+    def remove_all(self, sha256: str, mark: float) -> bool:
+        """Removes a part, durably."""
+        self._process.check()
+        self._disk.parts.stored.pop(sha256, None)
+        return True
 
     def holds(self, sha256: str, size_bytes: int) -> bool:
         """Whether a part of this size lies under a digest."""

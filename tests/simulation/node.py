@@ -25,6 +25,7 @@ from edoccore.identity.certificate import certificate_digest
 from edoccore.identity.keys import SoftwareSigner
 from edockit.grpc_peer import AuthContext, peer_certificate, require_tls13
 from edocnode.app.repair import build_reckoning, build_repair
+from edocnode.app.revoking import build_revocations
 from edocnode.domain.directory import DirectorySource
 from edocnode.domain.sealing import SealingKey
 from edocnode.rpc.directory import GrpcSource
@@ -59,7 +60,7 @@ from tests.simulation.realm import REGISTRY_ADDRESS, START, address_of
 from tests.support.nation import Agency
 
 QUOTA_BYTES = 1 << 30
-SETTINGS = SimpleNamespace(scrub_bytes_per_second=1 << 20)
+SETTINGS = SimpleNamespace(scrub_bytes_per_second=1 << 20, revocations="auto", copies_kept=())
 PATIENCE = timedelta(seconds=60)
 SWEEP_EVERY = timedelta(minutes=10)
 
@@ -200,6 +201,15 @@ class Life:
             reader=reader,
             clock=clock,
         )
+        self.revocations = build_revocations(
+            code,
+            SimpleNamespace(database=self.database, store=store, sealer=self.sealer),
+            self.blobs,
+            directory=in_force,
+            settings=SETTINGS,
+            clock=clock,
+            random=self.place.chance.randbytes,
+        )
         self._join(shelf)
 
     def _join(self, shelf: PartShelf) -> None:
@@ -245,7 +255,12 @@ class Life:
         }
         running = [asyncio.create_task(job, name=name) for name, job in jobs.items()]
         running += [
-            asyncio.create_task(job) for job in (*self.repair.jobs(), *self.reckoning.jobs())
+            asyncio.create_task(job)
+            for job in (
+                *self.repair.jobs(),
+                *self.reckoning.jobs(),
+                *self.revocations.jobs(),
+            )
         ]
         watched: set[asyncio.Future] = {self.failing, *running}
         while True:

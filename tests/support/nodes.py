@@ -275,8 +275,8 @@ def make_node(
     return TestNode(agency, data, NodeSettings.model_validate(values | settings))
 
 
-def make_pair(tmp_path: Path) -> tuple[Nation, TestNode, TestNode]:
-    """A nation with two agencies, H29 and G01, and a node for each."""
+def make_pair(tmp_path: Path, **settings: object) -> tuple[Nation, TestNode, TestNode]:
+    """A nation with two agencies, H29 and G01, and a node for each, both with these settings."""
     nation = Nation.create(utc_now())
     ports = [free_port(), free_port()]
     agencies = [
@@ -297,7 +297,7 @@ def make_pair(tmp_path: Path) -> tuple[Nation, TestNode, TestNode]:
     ]
     nation.directory()
     first, second = (
-        make_node(nation, agency, tmp_path / agency.code, port=port)
+        make_node(nation, agency, tmp_path / agency.code, port=port, **settings)
         for agency, port in zip(agencies, ports, strict=True)
     )
     return nation, first, second

@@ -18,10 +18,9 @@ import structlog
 
 from edoccore.directory.state import Freshness
 from edoccore.directory.view import Directory
-from edoccore.errors import EdocError, PeerNotTrustedError, StorageFailedError
+from edoccore.errors import PeerNotTrustedError, StorageFailedError
 from edoccore.identity.certificate import certificate_digest
 from edockit.blobs import BlobFolder
-from edockit.database import Database
 from edockit.files import lock_folder
 from edockit.grpc_peer import AuthContext, is_tls_certificate, peer_certificate, require_tls13
 from edockit.grpc_server import HANDSHAKE_TIMEOUT_MS, bind, office_server, peer_server
@@ -33,6 +32,8 @@ from edocnode.app.parts import SealingContext, SealingParts, open_sealing
 from edocnode.app.pins import Pins
 from edocnode.app.repair import Reckoning, Repair, build_reckoning, build_repair
 from edocnode.app.resting import give_back_at_rest
+from edocnode.app.revoking import Revocations, build_revocations
+from edocnode.app.stopping import fail, until_stopped, watch
 from edocnode.domain.quotas import CallQuotas
 from edocnode.rpc.directory import GrpcSources
 from edocnode.rpc.joining import load_or_fetch
@@ -44,6 +45,7 @@ from edocnode.storage.directory_files import DirectoryFiles
 from edocnode.storage.folder import DataFolder, NodeIdentity
 from edocnode.storage.office import SqlOffice
 from edocnode.storage.official_numbers import SqlNumberBook
+from edocnode.storage.revoking import SqlSentRevocations
 from edocnode.workers.answers import AnswerReader
 from edocnode.workers.courier import CourierParts
 from edocnode.workers.delivery import Dispatcher
@@ -112,6 +114,7 @@ class Workers:
     reckoning: Reckoning
     suspensions: Suspensions
     overview: Overview
+    revocations: Revocations
 
 
 async def serve(
@@ -141,15 +144,15 @@ async def serve(
             ground = await stack.enter_async_context(_ground(settings, folder, identity, clock))
             workers = _workers(ground)
             failing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            _watch(ground.sealing.database, failing)
-            servers = _servers(ground, workers, lambda error: _fail(failing, error))
+            watch(ground.sealing.database, failing)
+            servers = _servers(ground, workers, lambda error: fail(failing, error))
             where = await stack.enter_async_context(servers)
             stack.push_async_callback(_stop, workers)
             stack.callback(stopping)
             running = _start(ground, workers, where)
             ready(where)
             # The sealer goes on until the servers have answered what is under way.
-            await _until_stopped(stop, running, watched=[ground.sealing.sealing, failing])
+            await until_stopped(stop, running, watched=[ground.sealing.sealing, failing])
 
 
 @asynccontextmanager
@@ -218,6 +221,18 @@ def _workers(ground: Ground) -> Workers:
         reckoning,
         suspensions,
         build_overview(ground.settings, ground.folder.path, ground.sealing.database, ground.clock),
+        _revocations(ground, blobs),
+    )
+
+
+def _revocations(ground: Ground, blobs: BlobFolder) -> Revocations:
+    return build_revocations(
+        ground.identity.agency,
+        ground.sealing,
+        blobs,
+        directory=ground.directory,
+        settings=ground.settings,
+        clock=ground.clock,
     )
 
 
@@ -375,6 +390,8 @@ def _local_parts(ground: Ground, workers: Workers) -> LocalParts:
         version=version("edocnode"),
         store=ground.sealing.store,
         office=SqlOffice(ground.sealing.database),
+        revocations=SqlSentRevocations(ground.sealing.database),
+        answers=workers.revocations.desk,
         sealer=ground.sealing.sealer,
         scheduler=workers.scheduler,
         directory=ground.keeper,
@@ -417,6 +434,7 @@ def _start(ground: Ground, workers: Workers, where: Ready) -> list[asyncio.Task[
         give_back_at_rest(),
         *workers.repair.jobs(),
         *workers.reckoning.jobs(),
+        *workers.revocations.jobs(),
     ]
     return [asyncio.create_task(job) for job in jobs]
 
@@ -439,46 +457,6 @@ async def _rest(links: Links) -> None:
     while True:
         await asyncio.sleep(REST_EVERY.total_seconds())
         await links.rest()
-
-
-def _watch(database: Database, failing: asyncio.Future[None]) -> None:
-    """Hears of the end of all writing also when nobody waits for a write."""
-    loop = asyncio.get_running_loop()
-
-    def tell(error: EdocError) -> None:  # in the writing thread
-        loop.call_soon_threadsafe(_fail, failing, error)
-
-    database.on_failure = tell
-
-
-def _fail(failing: asyncio.Future[None], error: EdocError) -> None:
-    if not failing.done():
-        failing.set_exception(error)
-
-
-async def _until_stopped(
-    stop: asyncio.Event,
-    running: list[asyncio.Task[None]],
-    *,
-    watched: list[asyncio.Future[None]],
-) -> None:
-    """Waits for the stop; a part that fails before ends the node with its error.
-
-    Args:
-        running: Ended here.
-        watched: Ended by others, later.
-    """
-    stopping = asyncio.create_task(stop.wait())
-    waiting: set[asyncio.Future[Any]] = {stopping, *running, *watched}
-    try:
-        while not stopping.done():
-            done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
-    finally:
-        for task in (stopping, *running):
-            task.cancel()
-        await asyncio.gather(stopping, *running, return_exceptions=True)
 
 
 async def _stop(workers: Workers) -> None:

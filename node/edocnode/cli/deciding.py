@@ -20,7 +20,7 @@ def accept(context: typer.Context, document: Id, actor: Actor = "") -> None:
     options: CommandContext = context.obj
     with options.office() as office:
         found = office.accept(document, _name(actor))
-    _tell(options, found)
+    tell_step(options, found)
 
 
 def assign(
@@ -36,7 +36,7 @@ def assign(
     options: CommandContext = context.obj
     with options.office() as office:
         found = office.assign(document, _name(actor), assignee=_nfc(to))
-    _tell(options, found)
+    tell_step(options, found)
 
 
 def process(context: typer.Context, document: Id, actor: Actor = "") -> None:
@@ -44,7 +44,7 @@ def process(context: typer.Context, document: Id, actor: Actor = "") -> None:
     options: CommandContext = context.obj
     with options.office() as office:
         found = office.process(document, _name(actor))
-    _tell(options, found)
+    tell_step(options, found)
 
 
 def finish(context: typer.Context, document: Id, actor: Actor = "") -> None:
@@ -52,7 +52,7 @@ def finish(context: typer.Context, document: Id, actor: Actor = "") -> None:
     options: CommandContext = context.obj
     with options.office() as office:
         found = office.finish(document, _name(actor))
-    _tell(options, found)
+    tell_step(options, found)
 
 
 def reject(
@@ -70,7 +70,7 @@ def reject(
     options: CommandContext = context.obj
     with options.office() as office:
         found = office.reject(document, _name(actor), code=code, reason=_nfc(reason))
-    _tell(options, found)
+    tell_step(options, found)
 
 
 def _name(actor: str) -> str:
@@ -81,7 +81,8 @@ def _nfc(text: str) -> str:
     return unicodedata.normalize("NFC", text)
 
 
-def _tell(options: CommandContext, found: dict[str, Any]) -> None:
+def tell_step(options: CommandContext, found: dict[str, Any]) -> None:
+    """Prints what became of a document by a decision."""
     before = "was already" if found["repeated"] else "is"
     options.console.data(
         found,

@@ -20,6 +20,7 @@ from edocnode.cli import (
     reading,
     registering,
     retrying,
+    revoking,
     running,
     saving,
     sending,
@@ -51,6 +52,9 @@ def build_app() -> typer.Typer:
     app.command()(deciding.finish)
     app.command()(deciding.reject)
     app.command()(codes.codes)
+    app.command()(revoking.revoke)
+    app.command()(revoking.agree)
+    app.command()(revoking.decline)
     app.command()(operating.peers)
     app.command()(operating.ping)
     app.command()(operating.takeover)

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Sequence
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -21,8 +21,14 @@ from edocnode.cli.wording import (
     size,
     state_counts,
     step_line,
+    taken_back_words,
 )
 
+if TYPE_CHECKING:
+    from edocnode.rpc.office_client import OfficeClient
+
+REVOKED = "revoked"
+DESTROYED = "(taken back and destroyed)"  # where the subject stood
 Limit = Annotated[int, typer.Option("--limit", min=1, max=1000, help="At most this many.")]
 After = Annotated[str, typer.Option("--after", help="Where the page before ended.")]
 Agency = Annotated[str, typer.Option("--agency", help="Only of this agency; default: all here.")]
@@ -82,8 +88,17 @@ def show(
         if found["sent"] is not None:
             listed = office.deliveries(document, state=state, limit=limit)
             found["sent"]["deliveries"] = listed["deliveries"]
-        record = json.loads(b"".join(office.part(document, 0)))
+        record = _record(office, document, found)
     options.console.data({**found, "record": record}, _show_text(found, record))
+
+
+def _record(office: "OfficeClient", document: str, found: dict[str, Any]) -> dict[str, Any]:
+    """The record of a document; nothing of one that was received and destroyed."""
+    received = found["received"]
+    if received and received[0]["state"] == REVOKED and found["sent"] is None:
+        return {}
+    record: dict[str, Any] = json.loads(b"".join(office.part(document, 0)))
+    return record
 
 
 def _tell_of_more(options: CommandContext, found: dict[str, Any], command: str) -> None:
@@ -104,7 +119,7 @@ def _inbox_text(documents: list[dict[str, Any]]) -> str:
             item["sender"],
             URGENCY[item["urgency"]],
             plain(official_number(item)),
-            plain(item["subject"]),
+            plain(item["subject"]) or DESTROYED,
             day(item["due_date"]),
             files(item["parts"]),
             item["state"],
@@ -169,7 +184,7 @@ def _without_empty(
 
 def _show_text(found: dict[str, Any], record: dict[str, Any]) -> str:
     document = found["received"][0] if found["received"] else found["sent"]
-    lines = [plain(document["subject"]), ""]
+    lines = [plain(document["subject"]) or DESTROYED, ""]
     lines += _fields(
         [
             ("document id", document["document_id"]),
@@ -180,22 +195,15 @@ def _show_text(found: dict[str, Any], record: dict[str, Any]) -> str:
             ("issued", day(document["issued_date"])),
             ("due", day(document["due_date"])),
             ("code", document["document_code"]),
-            ("issuer", record["issuer"].get("name", record["issuer"]["code"])),
+            ("issuer", _issuer(record)),
             ("to", several(record.get("recipients", []))),
             ("in reply to", _replies(record)),
         ]
     )
     for entry in found["received"]:
-        lines += ["", f"Received for {entry['recipient']}: {entry['state']}"]
-        at = clock(entry["received_at"])
-        lines += _fields([("message id", entry["message_id"]), ("received", at)])
-        lines += [f"  {step_line(step)}" for step in entry["steps"]]
+        lines += _received_lines(entry)
     if found["sent"] is not None:
-        sent = found["sent"]
-        lines += ["", f"Deliveries, {state_counts(sent['counts'])}"]
-        lines += [_delivery_line(item) for item in sent["deliveries"]]
-        if sum(sent["counts"].values()) > len(sent["deliveries"]):
-            lines += ["  ... for others: --state STATE, --limit NUMBER"]
+        lines += _sent_lines(found["sent"])
     lines += ["", "Files"]
     lines += [
         f"  {part['index']}. {plain(part['name'])}  {size(part['size_bytes'])}"
@@ -204,8 +212,43 @@ def _show_text(found: dict[str, Any], record: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def _received_lines(entry: dict[str, Any]) -> list[str]:
+    fields = [
+        ("message id", entry["message_id"]),
+        ("received", clock(entry["received_at"])),
+        ("taken back", _taken_back(entry)),
+    ]
+    return [
+        "",
+        f"Received for {entry['recipient']}: {entry['state']}",
+        *_fields(fields),
+        *(f"  {step_line(step)}" for step in entry["steps"]),
+    ]
+
+
+def _sent_lines(sent: dict[str, Any]) -> list[str]:
+    lines = [
+        *_fields([("taken back", _taken_back(sent))]),
+        "",
+        f"Deliveries, {state_counts(sent['counts'])}",
+        *(_delivery_line(item) for item in sent["deliveries"]),
+    ]
+    if sum(sent["counts"].values()) > len(sent["deliveries"]):
+        lines += ["  ... for others: --state STATE, --limit NUMBER"]
+    return lines
+
+
 def _fields(pairs: Iterable[tuple[str, str]]) -> list[str]:
     return [f"  {name:<14}{plain(value)}" for name, value in pairs if value]
+
+
+def _issuer(record: dict[str, Any]) -> str:
+    issuer = record.get("issuer", {})
+    return str(issuer.get("name") or issuer.get("code", ""))
+
+
+def _taken_back(entry: dict[str, Any]) -> str:
+    return taken_back_words(entry["taken_back"]) if entry["taken_back"] else ""
 
 
 def _replies(record: dict[str, Any]) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from edocnode.domain.reasons import REJECT_CODES
+from edocnode.domain.reasons import DECLINE_CODES, REJECT_CODES
 
 URGENCY = {
     "normal": "",
@@ -121,7 +121,7 @@ def step_words(step: dict[str, Any]) -> str:
 
 def code_words(code: str) -> str:
     """A reason code and how it reads: ``DUPLICATE (Văn bản đã được gửi trước đó)``."""
-    known = REJECT_CODES.get(code)
+    known = REJECT_CODES.get(code) or DECLINE_CODES.get(code)
     return plain(code) if known is None else f"{code} ({known.vi})"
 
 
@@ -133,6 +133,8 @@ def step_line(step: dict[str, Any]) -> str:
 
 def delivery_trouble(delivery: dict[str, Any]) -> str:
     """Why a delivery is not done and when it goes on; what the recipient did when it is."""
+    if delivery["revocation"]:
+        return revocation_words(delivery)
     if delivery["state"] == "delivered":
         return _told(delivery) if delivery["recipient_state"] else ""
     if delivery["peer_down_since"]:
@@ -146,6 +148,28 @@ def delivery_trouble(delivery: dict[str, Any]) -> str:
     )
     why = brief(plain(delivery["message"] or delivery["reason"]))
     return f"{why} ({delivery['reason']}){following}{advice(delivery)}"
+
+
+def revocation_words(delivery: dict[str, Any]) -> str:
+    """What became of a delivery since it was taken back."""
+    match delivery["revocation"]:
+        case "withdrawn":
+            return "taken back before it was sent"
+        case "pending":
+            return f"taken back; not yet destroyed at {plain(delivery['recipient'])}"
+        case "agreed":
+            held = "; ".join(plain(text) for text in delivery["still_held"])
+            left = f"; still held there: {held}" if held else ""
+            return f"destroyed there {clock(delivery['revocation_at'])}{left}"
+        case "declined":
+            return f"taken back, but kept there: {plain(delivery['decline_reason'])}"
+        case _:
+            return "taken back; the recipient had refused it and kept nothing"
+
+
+def taken_back_words(found: dict[str, Any]) -> str:
+    """Who took a document back, when and why."""
+    return f"{clock(found['time'])} by {plain(found['actor'])}: {plain(found['reason'])}"
 
 
 def _told(delivery: dict[str, Any]) -> str:

@@ -33,7 +33,7 @@ from edoccore.errors import (
 from edoccore.signing import canonical
 from edoccore.signing.digests import digest_of
 from edoccore.signing.part_names import check_part_names
-from edoccore.signing.records import DocumentRecord, StatusRecord
+from edoccore.signing.records import DocumentRecord, RevocationRecord, StatusRecord
 from edoccore.signing.statements import (
     MAX_PARTS,
     DirectoryMark,
@@ -46,6 +46,12 @@ from edoccore.signing.statements import (
 
 MAX_SKEW = timedelta(minutes=5)  # a later "created" means that one of the clocks is wrong
 MAX_LIFE = timedelta(days=90)  # between created and expires
+MIN_REASON = 10  # characters for the other side to read
+
+_RECORDS: Mapping[Operation, type[DocumentRecord | StatusRecord | RevocationRecord]] = {
+    Operation.STATUS: StatusRecord,
+    Operation.REVOKE: RevocationRecord,
+}  # all others carry a document
 
 
 class Addressing(Protocol):
@@ -158,9 +164,7 @@ def read_record(envelope: Envelope, record: bytes) -> Mapping[str, str]:
     Raises:
         RecordInvalidError: Not canonical, of the wrong type, or about another document.
     """
-    kind: type[DocumentRecord | StatusRecord] = DocumentRecord
-    if envelope.operation == Operation.STATUS:
-        kind = StatusRecord
+    kind = _RECORDS.get(envelope.operation, DocumentRecord)
     try:
         value = canonical.decode(record, kind, limit=canonical.MAX_RECORD_BYTES)
     except (NotCanonicalError, StatementTooLargeError, StatementTypeError) as error:
@@ -177,7 +181,15 @@ def read_record(envelope: Envelope, record: bytes) -> Mapping[str, str]:
     if value.envelope != envelope.about:
         raise _record_disagrees(envelope, "envelope")
     _check_moment(envelope, value.time)
-    return _status_listing(value)
+    if isinstance(value, StatusRecord):
+        return _status_listing(value)
+    if len(value.reason.strip()) < MIN_REASON:
+        raise RecordInvalidError(
+            f"The revocation in message {envelope.message_id} gives no reason of {MIN_REASON} "
+            "characters.",
+            message_id=envelope.message_id,
+        )
+    return _revocation_listing(value)
 
 
 def is_same_document(one: Envelope, other: Envelope) -> bool:
@@ -224,6 +236,16 @@ def _status_listing(record: StatusRecord) -> dict[str, str]:
         "still_held": UNSET if held is UNSET else msgspec.json.encode(held).decode(),
     }
     return {name: value for name, value in fields.items() if value is not UNSET}
+
+
+def _revocation_listing(record: RevocationRecord) -> dict[str, str]:
+    return {
+        "document_id": record.document_id,
+        "envelope": record.envelope,
+        "actor": record.actor,
+        "reason": record.reason,
+        "time": record.time,
+    }
 
 
 def _check_sender(envelope: Envelope, seal: Seal, standing: Standing) -> None:

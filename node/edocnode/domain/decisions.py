@@ -7,6 +7,7 @@ Which step may follow which is in ``workflow``.
 Source: Decision 28/2018/QD-TTg, Articles 5, 9 and 10(h); Decree 30/2020/ND-CP, Article 21(2).
 """
 
+from collections.abc import Mapping
 from datetime import datetime
 from hashlib import sha256
 
@@ -30,15 +31,15 @@ from edoccore.signing.statements import (
     time_text,
     uuid_text,
 )
+from edocnode.domain.checks import MIN_REASON
 from edocnode.domain.model import MessageId, NewDelivery, Submission
 from edocnode.domain.office import DEFAULT_LIFETIME
-from edocnode.domain.office_model import InboxEntry, StepPlan
-from edocnode.domain.reasons import REJECT_CODES, known_codes
+from edocnode.domain.office_model import InboxEntry, StepPlan, Subject
+from edocnode.domain.reasons import DECLINE_CODES, REJECT_CODES, Reason, known_codes
 from edocnode.domain.workflow import Decision, Step, Verdict, judge, step_after
 
 MAX_ACTOR = 200  # characters
 MAX_ASSIGNEE = 200
-MIN_REASON = 10
 MAX_REASON = 1000
 
 _COMMANDS = {
@@ -48,14 +49,18 @@ _COMMANDS = {
     StatusStep.PROCESSING: "process",
     StatusStep.FINISHED: "finish",
 }
+_CODES: Mapping[StatusStep, Mapping[str, Reason]] = {
+    StatusStep.REJECTED: REJECT_CODES,
+    StatusStep.DECLINED: DECLINE_CODES,
+}
 
 
 def check_decision(decision: Decision) -> None:
     """Checks what an office wrote.
 
     Raises:
-        RequestInvalidError: The actor or assignee is missing, or a rejection has no code of the
-            list or hardly a reason.
+        RequestInvalidError: The actor or assignee is missing, or a refusal has no code of its list
+            or hardly a reason.
         NotCanonicalError: A text has a forbidden character.
     """
     if not 1 <= len(decision.actor) <= MAX_ACTOR:
@@ -69,22 +74,10 @@ def check_decision(decision: Decision) -> None:
             f"Whom the document is given to must be named, in 1 to {MAX_ASSIGNEE} characters.",
             hint="Add --to with a unit or person.",
         )
-    if decision.step is StatusStep.REJECTED:
-        check_code(decision.code)
+    codes = _CODES.get(decision.step)
+    if codes is not None:
+        _check_code(decision.code, codes)
         check_reason(decision.reason)
-
-
-def check_code(code: str) -> None:
-    """Checks that a rejection says why in a code that its sender's software knows.
-
-    Raises:
-        RequestInvalidError: It is no code of the list.
-    """
-    if code not in REJECT_CODES:
-        raise RequestInvalidError(
-            f"{code[:40]!r} is no code for giving a document back.",
-            hint=f"Use one of: {known_codes(REJECT_CODES)}.",
-        )
 
 
 def check_reason(reason: str) -> None:
@@ -98,6 +91,18 @@ def check_reason(reason: str) -> None:
             f"The reason must have {MIN_REASON} to {MAX_REASON} characters, so that the other "
             "side knows what to do.",
             hint="Say in a sentence what is wrong: --reason TEXT.",
+        )
+
+
+def _check_code(code: str, codes: Mapping[str, Reason]) -> None:
+    """Checks that a refusal says why in a code that its sender's software knows.
+
+    Raises:
+        RequestInvalidError: It is no code of the list.
+    """
+    if code not in codes:
+        raise RequestInvalidError(
+            f"{code[:40]!r} is no code for this.", hint=f"Use one of: {known_codes(codes)}."
         )
 
 
@@ -138,11 +143,37 @@ def plan_decision(
         message_id: Fresh, for the status that tells the sender.
     """
     step = step_after(entry.workflow, decision, now)
-    return StepPlan(
+    return plan_step(subject_of(entry), step, directory, agency=agency, message_id=message_id)
+
+
+def subject_of(entry: InboxEntry) -> Subject:
+    """What a step with a received document is about."""
+    return Subject(
         incoming_id=entry.incoming_id,
+        message_id=entry.message_id,
+        document_id=entry.document.document_id,
+        sender=entry.document.sender,
+        signer=entry.signer,
+        recipient=entry.recipient,
+        envelope_digest=entry.envelope_digest,
+        urgency=entry.document.urgency,
+    )
+
+
+def plan_step(
+    subject: Subject, step: Step, directory: Directory, *, agency: str, message_id: MessageId
+) -> StepPlan:
+    """Prepares all that is kept with a step, whoever took it.
+
+    Args:
+        agency: As in ``plan_decision``, like ``message_id``.
+    """
+    return StepPlan(
+        incoming_id=subject.incoming_id,
+        message_id=subject.message_id,
         step=step,
-        effect=canonical.encode(_effect(entry, step, directory.network, agency)),
-        status=_status(entry, step, directory, message_id=message_id),
+        effect=canonical.encode(_effect(subject, step, directory.network, agency)),
+        status=_status(subject, step, directory, message_id=message_id),
     )
 
 
@@ -159,24 +190,24 @@ def _after(step: StatusStep) -> str:
     return "processed" if step is StatusStep.PROCESSING else step.value
 
 
-def _effect(entry: InboxEntry, step: Step, network: str, agency: str) -> Effect:
+def _effect(subject: Subject, step: Step, network: str, agency: str) -> Effect:
     detail = step.assignee or (f"{step.code}: {step.reason}" if step.reason else "")
     return Effect(
         network=network,
         agency=agency,
         kind=f"document.{step.step}",
-        subject=uuid_text(entry.message_id),
+        subject=uuid_text(subject.message_id),
         actor=step.actor,
         time=time_text(step.at),
         detail=detail or UNSET,
     )
 
 
-def _record(entry: InboxEntry, step: Step, network: str) -> StatusRecord:
+def _record(subject: Subject, step: Step, network: str) -> StatusRecord:
     return StatusRecord(
         network=network,
-        document_id=uuid_text(entry.document.document_id),
-        envelope=entry.envelope_digest.hex(),
+        document_id=uuid_text(subject.document_id),
+        envelope=subject.envelope_digest.hex(),
         answers=UNSET if step.answers is None else step.answers.hex(),
         step=step.step,
         state=step.state,
@@ -191,9 +222,9 @@ def _record(entry: InboxEntry, step: Step, network: str) -> StatusRecord:
 
 
 def _status(
-    entry: InboxEntry, step: Step, directory: Directory, *, message_id: MessageId
+    subject: Subject, step: Step, directory: Directory, *, message_id: MessageId
 ) -> Submission:
-    record = canonical.encode(_record(entry, step, directory.network))
+    record = canonical.encode(_record(subject, step, directory.network))
     digest = sha256(record)
     part = Part(
         index=0,
@@ -204,17 +235,17 @@ def _status(
     )
     delivery = NewDelivery(
         message_id=message_id,
-        recipient=entry.document.sender,
-        to_node=_node_of_sender(entry, directory),
+        recipient=subject.sender,
+        to_node=_node_of_sender(subject, directory),
     )
     return Submission(
-        request_id=f"step-{entry.envelope_digest.hex()}-{step.order}",
+        request_id=f"step/{subject.incoming_id}/{step.order}",  # no office can name one so
         request_hash=digest.digest(),
-        document_id=entry.document.document_id,
-        sender=entry.recipient,
-        urgency=entry.document.urgency,
+        document_id=subject.document_id,
+        sender=subject.recipient,
+        urgency=subject.urgency,
         operation=Operation.STATUS,
-        about=entry.envelope_digest,
+        about=subject.envelope_digest,
         parts=(part,),
         inline=record,
         listing={},
@@ -224,9 +255,9 @@ def _status(
     )
 
 
-def _node_of_sender(entry: InboxEntry, directory: Directory) -> str:
+def _node_of_sender(subject: Subject, directory: Directory) -> str:
     """The node that serves the sender now; that of then, if the directory knows no better."""
     try:
-        return directory.node_of(entry.document.sender)
+        return directory.node_of(subject.sender)
     except (AgencyUnknownError, AgencyInactiveError):
-        return entry.signer
+        return subject.signer

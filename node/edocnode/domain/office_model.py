@@ -7,13 +7,14 @@ in these lists; it shows as the recipient's state of a delivery.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Protocol
 
 from edoccore.signing.records import DocumentState
 from edoccore.signing.statements import Operation, Part, Urgency
 from edocnode.domain.dead_letters import HeldDelivery, RetryPlan
 from edocnode.domain.model import DeliveryState, DocumentId, IncomingId, MessageId, Submission
-from edocnode.domain.workflow import Step, Workflow, workflow_of
+from edocnode.domain.workflow import Step, Workflow, answer_in, workflow_of
 
 MIN_PREFIX = 8  # characters of an id, without hyphens
 
@@ -35,6 +36,31 @@ class DocumentView:
     parts: tuple[Part, ...]
 
 
+class RevocationState(StrEnum):
+    """What became of taking a document back."""
+
+    WITHDRAWN = "withdrawn"  # it never left; only at the sender
+    PENDING = "pending"  # not answered: not destroyed yet
+    AGREED = "agreed"  # destroyed
+    DECLINED = "declined"
+    NEVER_KEPT = "never_kept"  # the recipient had refused it; only at the sender
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TakenBack:
+    """That the sender took a document back.
+
+    Attributes:
+        actor: Who did.
+        state: What became of it here; of a sent document PENDING, for each delivery tells.
+    """
+
+    actor: str
+    reason: str
+    at: datetime
+    state: RevocationState = RevocationState.PENDING
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InboxEntry:
     """A received document.
@@ -45,6 +71,7 @@ class InboxEntry:
         position: In the inbox, in order of arrival; consumers acknowledge it.
         steps: What the office did with it, in order.
         arrival_number: Under which it was registered; 0: not yet.
+        taken_back: When its sender wants it destroyed, or it was.
     """
 
     incoming_id: IncomingId
@@ -58,6 +85,7 @@ class InboxEntry:
     position: int
     steps: tuple[Step, ...] = ()
     arrival_number: int = 0
+    taken_back: TakenBack | None = None
 
     @property
     def workflow(self) -> Workflow:
@@ -80,7 +108,15 @@ class DeliveryView:
         arrived_at: When the recipient had verified and kept it, by its receipt; None in lists of
             documents, like ``timeline``.
         timeline: The steps that the recipient told, in their order; may have gaps.
+        revocation: What became of it since it was taken back; None: it was not.
     """
+
+    @property
+    def answer(self) -> Step | None:
+        """How the recipient answered the revocation; None: it did not."""
+        if self.revocation is None:
+            return None
+        return answer_in(self.timeline)
 
     message_id: MessageId
     recipient: str
@@ -98,6 +134,7 @@ class DeliveryView:
     position: int
     arrived_at: datetime | None = None
     timeline: tuple[Step, ...] = ()
+    revocation: RevocationState | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +146,7 @@ class OutboxEntry:
         deliveries: In the order of the request; of many only some.
         counts: Of all deliveries, by state; only states that occur.
         position: Place in the outbox; later ones are higher.
+        taken_back: When it was revoked, for some recipients at least.
     """
 
     document: DocumentView
@@ -118,6 +156,7 @@ class OutboxEntry:
     deliveries: tuple[DeliveryView, ...]
     counts: Mapping[DeliveryState, int]
     position: int
+    taken_back: TakenBack | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,16 +239,37 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """What a step at the recipient is about.
+
+    Attributes:
+        incoming_id: Arrival of the document; of its revocation, when that came alone.
+        envelope_digest: Of the envelope that the status speaks of.
+    """
+
+    incoming_id: IncomingId
+    message_id: MessageId
+    document_id: DocumentId
+    sender: str
+    signer: str
+    recipient: str
+    envelope_digest: bytes
+    urgency: Urgency
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StepPlan:
     """A step with everything that is kept with it.
 
     Attributes:
+        incoming_id, message_id: Of what the step is about.
         step: Kept only if no other has taken its place in the order.
         effect: Exact bytes of the journal's leaf, without salt.
         status: Tells the sender.
     """
 
     incoming_id: IncomingId
+    message_id: MessageId
     step: Step
     effect: bytes
     status: Submission

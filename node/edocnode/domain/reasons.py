@@ -1,8 +1,11 @@
-"""Why a document is given back: codes with their texts in Vietnamese and English. Data only.
+"""Why a document is given back, or a request declined: codes with texts in Vietnamese and English.
+
+Data only. The codes for declining are this project's own: edXML has none.
 
 Source: Decision 28/2018/QD-TTg, Articles 5 and 9; Decree 30/2020/ND-CP, Article 21(2).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 
@@ -38,9 +41,16 @@ REJECT_REASONS = (
     Reason("DUPLICATE", "Văn bản đã được gửi trước đó", "the document was sent before"),
     Reason("OTHER", "Lý do khác", "another reason, as the text says"),
 )
+DECLINE_REASONS = (
+    Reason("LEGAL_HOLD", "Văn bản đang bị phong tỏa theo yêu cầu", "the document is under a hold"),
+    Reason("IN_FORCE", "Văn bản đã được thi hành", "the document has been carried out"),
+    Reason("UNCLEAR", "Yêu cầu chưa rõ lý do", "the request does not say why"),
+    Reason("OTHER", "Lý do khác", "another reason, as the text says"),
+)
+DECLINE_CODES = {reason.code: reason for reason in DECLINE_REASONS}
 REJECT_CODES = {reason.code: reason for reason in REJECT_REASONS}
 
 
-def known_codes(codes: dict[str, Reason]) -> str:
+def known_codes(codes: Mapping[str, Reason]) -> str:
     """The codes one after another, for people."""
     return ", ".join(codes)

@@ -139,6 +139,17 @@ def workflow_of(steps: Iterable[Step]) -> Workflow:
     )
 
 
+def answer_in(steps: Iterable[Step]) -> Step | None:
+    """The answer that counts among those that a recipient gave to a revocation; None: none."""
+    answers = [
+        item
+        for item in timeline(steps)
+        if item.step is StatusStep.DECLINED
+        or (item.step is StatusStep.AGREED and item.state is DocumentState.REVOKED)
+    ]
+    return answers[-1] if answers else None
+
+
 def judge(now: Workflow, decision: Decision) -> Verdict:
     """Whether a clerk's decision is the next step, was taken before, or contradicts what was.
 

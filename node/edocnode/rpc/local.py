@@ -19,6 +19,7 @@ from edocnode.domain.official_numbers import NumberBook, NumberingRules
 from edocnode.domain.ports import Submissions
 from edocnode.domain.registers import RegisterStore
 from edocnode.domain.repair import Suspects
+from edocnode.domain.revoking import SentRevocations
 from edocnode.rpc.admin import (
     AdminParts,
     AdminServicer,
@@ -31,6 +32,7 @@ from edocnode.rpc.admin import (
 )
 from edocnode.rpc.office import OfficeServicer
 from edocnode.rpc.office_admission import OfficeParts, TakesDrafts, Wakes
+from edocnode.rpc.revoking import AnswersRevocations
 from edocnode.rpc.submissions import discard_leftovers
 
 
@@ -49,6 +51,7 @@ class LocalParts:
     Attributes:
         agency: That owns the node.
         version: Of the program.
+        answers: Answers revocations that were received.
         damage: Told of parts that are not what was stored.
         book: Where official numbers are given, as ``numbering`` says.
     """
@@ -58,6 +61,8 @@ class LocalParts:
     version: str
     store: LocalStore
     office: OfficeStore
+    revocations: SentRevocations
+    answers: AnswersRevocations
     sealer: LocalSealer
     scheduler: Wakes
     directory: DirectoryView
@@ -85,6 +90,8 @@ def register_local(server: grpc.aio.Server, parts: LocalParts) -> Place:
             agency=parts.agency,
             office=parts.office,
             submissions=parts.store,
+            revocations=parts.revocations,
+            answers=parts.answers,
             blobs=parts.blobs,
             damage=parts.damage,
             book=parts.book,

@@ -8,6 +8,7 @@ import asyncio
 import re
 import secrets
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 
 import grpc
 
@@ -17,6 +18,7 @@ from edoccore.errors import (
     RequestInvalidError,
     StorageDamagedError,
 )
+from edoccore.signing.records import StatusStep
 from edoccore.signing.seal import SALT_BYTES
 from edocnet.office.v1 import office_service_pb2 as messages
 from edocnet.office.v1 import office_service_pb2_grpc as services
@@ -24,6 +26,7 @@ from edocnode.domain.decisions import check_decision, is_repeated, plan_decision
 from edocnode.domain.model import DocumentId, MessageId
 from edocnode.domain.office import spellings
 from edocnode.domain.office_model import Found, InboxEntry, OfficeStore, PageRequest
+from edocnode.domain.revoking import RevokeOrder
 from edocnode.domain.workflow import Decision
 from edocnode.rpc.late import late_request, late_response
 from edocnode.rpc.numbering import NumberDesk
@@ -45,6 +48,7 @@ from edocnode.rpc.office_messages import (
 )
 from edocnode.rpc.registers import register_pieces
 from edocnode.rpc.retrying import RetryDesk, check_actor
+from edocnode.rpc.revoking import RevokeDesk, answer_revocation
 from edocnode.rpc.submissions import take_in
 
 CHUNK_BYTES = 960 * 1024
@@ -198,13 +202,42 @@ class OfficeServicer(services.OfficeServiceServicer):
         check_decision(decision)
         for _ in range(_TRIES):
             entry = _only_received(await self._parts.office.find(request.id), request.id)
-            repeated = is_repeated(entry, decision)
-            if repeated or await self._decide(entry, decision):
+            repeated = await self._taken(entry, decision)
+            if repeated is not None:
                 now = _only_received(await self._parts.office.find(request.id), request.id)
                 return messages.DecideResponse(
                     document=inbox_to_message(now, whole=True), repeated_request=repeated
                 )
         raise DecisionConflictError("The document is being decided by others at this moment.")
+
+    async def Revoke(
+        self,
+        request: messages.RevokeRequest,
+        context: grpc.aio.ServicerContext[messages.RevokeRequest, messages.RevokeResponse],
+    ) -> messages.RevokeResponse:
+        """Takes a document back that was handed in here."""
+        parts = self._parts
+        found = await parts.office.find(request.id)
+        if found.sent is None:
+            raise DocumentUnknownError(
+                "This document was received here; only its sender takes it back.", id=request.id
+            )
+        for code in request.recipients:  # one that is unknown takes nothing back
+            await sent_message(parts.office, replace(found, message_id=None), code)
+        desk = RevokeDesk(
+            store=parts.revocations,
+            directory=parts.directory.current,
+            agency=parts.agency,
+            fresh_id=parts.fresh_id,
+            kept=parts.sealer.wake,
+        )
+        order = RevokeOrder(actor=request.actor, reason=request.reason, at=parts.clock())
+        taken_back = await desk.revoke(found.sent, request.recipients, order)
+        return messages.RevokeResponse(
+            document_id=found.sent.document.document_id,
+            taken_back=taken_back,
+            repeated_request=not taken_back,
+        )
 
     async def Retry(
         self,
@@ -318,6 +351,14 @@ class OfficeServicer(services.OfficeServiceServicer):
                 yield messages.WatchResponse(events=[event_to_message(event) for event in events])
             else:
                 await asyncio.sleep(WATCH_EVERY_S)
+
+    async def _taken(self, entry: InboxEntry, decision: Decision) -> bool | None:
+        """Takes a step; True when it was taken before, None when something changed meanwhile."""
+        if decision.step in (StatusStep.AGREED, StatusStep.DECLINED):
+            return await answer_revocation(self._parts.answers, entry, decision)
+        if is_repeated(entry, decision):
+            return True
+        return False if await self._decide(entry, decision) else None
 
     async def _decide(self, entry: InboxEntry, decision: Decision) -> bool:
         plan = plan_decision(

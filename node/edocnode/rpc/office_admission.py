@@ -34,6 +34,7 @@ from edocnode.domain.office import (
     SubmitHeader,
     admit,
     envelope_drafts,
+    is_inline,
     new_id,
 )
 from edocnode.domain.office_model import OfficeStore
@@ -41,6 +42,8 @@ from edocnode.domain.official_numbers import NumberBook, NumberingRules
 from edocnode.domain.ports import Submissions
 from edocnode.domain.registers import RegisterStore
 from edocnode.domain.repair import Suspects
+from edocnode.domain.revoking import SentRevocations
+from edocnode.rpc.revoking import AnswersRevocations
 
 ID_RANDOM_BYTES = 10
 IDS_AT_ONCE = 400
@@ -78,6 +81,7 @@ class OfficeParts:
 
     Attributes:
         agency: That owns the node.
+        answers: Answers revocations that were received.
         damage: Told of parts that are not what was stored.
         sealer: Given what was kept for it.
         book: Where official numbers are given, as ``numbering`` says.
@@ -87,6 +91,8 @@ class OfficeParts:
     agency: str
     office: OfficeStore
     submissions: Submissions
+    revocations: SentRevocations
+    answers: AnswersRevocations
     blobs: BlobFolder
     damage: Suspects
     sealer: TakesDrafts
@@ -110,6 +116,9 @@ class OfficeParts:
         """Hands what was kept to the sealer, or tells who has it for later."""
         drafts: list[EnvelopeDraft] = []
         for submission, result in results:
+            self.blobs.settled(
+                [item.sha256 for item in submission.parts if not is_inline(item.size)]
+            )
             if result.unsealed:
                 drafts += envelope_drafts(submission)
             elif not result.repeated:

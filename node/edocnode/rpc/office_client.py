@@ -5,30 +5,37 @@ Nam's zone), so that no message leaves this module.
 """
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import grpc
 
-from edoccore.errors import NodeNotRunningError, RequestInvalidError
+from edoccore.errors import NodeNotRunningError
 from edoccore.signing.statements import Urgency, uuid_text
 from edoccore.wire.status import raise_for
-from edockit.console import local_time
 from edockit.grpc_client import unix_channel_sync
 from edocnet.office.v1 import office_service_pb2 as messages
 from edocnet.office.v1 import office_service_pb2_grpc as services
-from edocnode.rpc.client_values import CALL_TIMEOUT_S, Json, enum_name, node_errors
+from edocnode.rpc.client_values import CALL_TIMEOUT_S, Json, node_errors
 from edocnode.rpc.number_client import NumberCalls
-from edocnode.rpc.office_messages import moment_from, optional_timestamp
+from edocnode.rpc.office_json import (
+    delivery_json,
+    event_json,
+    kept_json,
+    number_of,
+    received_json,
+    sent_json,
+    step_json,
+)
+from edocnode.rpc.office_messages import optional_timestamp
 
-SEND_SCHEMA = "edoc.send/v1"
 INBOX_SCHEMA = "edoc.inbox/v1"
 OUTBOX_SCHEMA = "edoc.outbox/v1"
 SHOW_SCHEMA = "edoc.show/v1"
 RETRY_SCHEMA = "edoc.retry/v1"
+REVOCATION_SCHEMA = "edoc.revocation/v1"
 DECISION_SCHEMA = "edoc.decision/v1"
 RETRY_TIMEOUT_S = 600.0  # of all that is held for an agency
 CHUNK_BYTES = 960 * 1024
@@ -83,7 +90,7 @@ class OfficeClient(NumberCalls):
         """
         with node_errors():
             answer = self.stub.Submit(_requests(outgoing, content))
-        return _kept(answer), answer.position
+        return kept_json(answer), answer.position
 
     def inbox(self, *, agency: str, state: str, limit: int, after: str) -> Json:
         """A page of the inbox, ``edoc.inbox/v1``.
@@ -94,7 +101,7 @@ class OfficeClient(NumberCalls):
         """
         request = messages.ListInboxRequest(
             agency=agency,
-            state=_number(messages.DocumentState, "DOCUMENT_STATE", state),
+            state=number_of(messages.DocumentState, "DOCUMENT_STATE", state),
             limit=limit,
             after=after,
         )
@@ -102,7 +109,7 @@ class OfficeClient(NumberCalls):
             answer = self.stub.ListInbox(request, timeout=CALL_TIMEOUT_S)
         return {
             "schema": INBOX_SCHEMA,
-            "documents": [_received(item) for item in answer.documents],
+            "documents": [received_json(item) for item in answer.documents],
             "next": answer.next,
         }
 
@@ -115,7 +122,7 @@ class OfficeClient(NumberCalls):
         """
         request = messages.ListOutboxRequest(
             agency=agency,
-            state=_number(messages.DeliveryState, "DELIVERY_STATE", state),
+            state=number_of(messages.DeliveryState, "DELIVERY_STATE", state),
             limit=limit,
             after=after,
         )
@@ -123,7 +130,7 @@ class OfficeClient(NumberCalls):
             answer = self.stub.ListOutbox(request, timeout=CALL_TIMEOUT_S)
         return {
             "schema": OUTBOX_SCHEMA,
-            "documents": [_sent(item) for item in answer.documents],
+            "documents": [sent_json(item) for item in answer.documents],
             "next": answer.next,
         }
 
@@ -139,7 +146,7 @@ class OfficeClient(NumberCalls):
             DocumentUnknownError, IdAmbiguousError: The id names no sent document, or several.
             RequestInvalidError: There is no such state.
         """
-        wanted = _number(messages.DeliveryState, "DELIVERY_STATE", state)
+        wanted = number_of(messages.DeliveryState, "DELIVERY_STATE", state)
         found: list[Json] = []
         after = ""
         while True:
@@ -148,7 +155,7 @@ class OfficeClient(NumberCalls):
             )
             with node_errors():
                 answer = self.stub.ListDeliveries(request, timeout=CALL_TIMEOUT_S)
-            found += map(_delivery, answer.deliveries)
+            found += map(delivery_json, answer.deliveries)
             after = answer.next
             if not after or len(found) >= limit:
                 return {"document_id": uuid_text(answer.document_id), "deliveries": found}
@@ -165,11 +172,11 @@ class OfficeClient(NumberCalls):
         return {
             "schema": SHOW_SCHEMA,
             "received": [
-                {**_received(item), "steps": [_step(step) for step in item.steps]}
+                {**received_json(item), "steps": [step_json(step) for step in item.steps]}
                 for item in answer.received
             ],
-            "sent": _sent(answer.sent) if answer.HasField("sent") else None,
-            "history": [_event(item) for item in answer.history],
+            "sent": sent_json(answer.sent) if answer.HasField("sent") else None,
+            "history": [event_json(item) for item in answer.history],
         }
 
     def part(self, text: str, index: int) -> Iterator[bytes]:
@@ -226,6 +233,42 @@ class OfficeClient(NumberCalls):
         rejection = messages.Reject(code=code, reason=reason)
         return self._decide(messages.DecideRequest(id=text, actor=actor, reject=rejection))
 
+    def agree(self, text: str, actor: str) -> Json:
+        """Destroys a document that its sender took back, ``edoc.decision/v1``.
+
+        Raises:
+            DocumentUnknownError: Nobody took it back.
+        """
+        return self._decide(messages.DecideRequest(id=text, actor=actor, agree=messages.Agree()))
+
+    def decline(self, text: str, actor: str, *, code: str, reason: str) -> Json:
+        """Keeps a document that its sender took back, ``edoc.decision/v1``.
+
+        Raises:
+            DocumentUnknownError: Nobody took it back.
+            DecisionConflictError: It was destroyed already.
+            RequestInvalidError: The code is none of the list, or the reason is too short.
+        """
+        declined = messages.Decline(code=code, reason=reason)
+        return self._decide(messages.DecideRequest(id=text, actor=actor, decline=declined))
+
+    def revoke(self, text: str, recipients: Sequence[str], *, actor: str, reason: str) -> Json:
+        """Takes a sent document back, ``edoc.revocation/v1``.
+
+        Raises:
+            DocumentUnknownError, IdAmbiguousError: The id names none or several.
+            DecisionConflictError: It was taken back for another reason.
+        """
+        request = messages.RevokeRequest(id=text, recipients=recipients, actor=actor, reason=reason)
+        with node_errors():
+            answer = self.stub.Revoke(request, timeout=RETRY_TIMEOUT_S)
+        return {
+            "schema": REVOCATION_SCHEMA,
+            "document_id": uuid_text(answer.document_id),
+            "taken_back": answer.taken_back,
+            "repeated": answer.repeated_request,
+        }
+
     def retry(self, text: str, recipient: str, *, all_of: str, actor: str) -> Json:
         """Queues held deliveries again, ``edoc.retry/v1``.
 
@@ -265,7 +308,7 @@ class OfficeClient(NumberCalls):
     def _decide(self, request: messages.DecideRequest) -> Json:
         with node_errors():
             answer = self.stub.Decide(request, timeout=CALL_TIMEOUT_S)
-        shown = _received(answer.document)
+        shown = received_json(answer.document)
         return {
             "schema": DECISION_SCHEMA,
             **{name: shown[name] for name in _DECIDED},
@@ -296,154 +339,6 @@ def _requests(outgoing: Outgoing, content: Iterable[bytes]) -> Iterator[messages
         yield messages.SubmitRequest(chunk=outgoing.fields[start : start + CHUNK_BYTES])
     for chunk in content:
         yield messages.SubmitRequest(chunk=chunk)
-
-
-def _kept(answer: messages.SubmitResponse) -> Json:
-    deliveries = [
-        {
-            "recipient": item.recipient,
-            "message_id": uuid_text(item.message_id),
-            "state": _delivery_state(item.state),
-        }
-        for item in answer.deliveries
-    ]
-    document_id = uuid_text(answer.document_id)
-    return {
-        "schema": SEND_SCHEMA,
-        "document_id": document_id,
-        "number": answer.number,
-        "deliveries": deliveries,
-    }
-
-
-def _received(item: messages.InboxDocument) -> Json:
-    return {
-        "document_id": uuid_text(item.document.document_id),
-        "message_id": uuid_text(item.message_id),
-        "sender": item.document.sender,
-        "recipient": item.recipient,
-        **_listing(item.document),
-        "arrival_number": item.document.arrival_number or None,
-        "received_at": local_time(moment_from(item.receive_time)),
-        "state": _document_state(item.state),
-        "assignee": item.assignee,
-        "last_step": _step(item.last_step) if item.HasField("last_step") else None,
-        "parts": _parts(item.document),
-    }
-
-
-def _sent(item: messages.OutboxDocument) -> Json:
-    return {
-        "document_id": uuid_text(item.document.document_id),
-        "sender": item.document.sender,
-        **_listing(item.document),
-        "created_at": local_time(moment_from(item.create_time)),
-        "expires_at": local_time(moment_from(item.expire_time)),
-        "send_at": _optional_time(item, "send_time"),
-        "counts": {_delivery_state(count.state): count.count for count in item.counts},
-        "deliveries": [_delivery(delivery) for delivery in item.deliveries],
-        "parts": _parts(item.document),
-    }
-
-
-def _listing(document: messages.Document) -> Json:
-    return {
-        "document_code": document.document_code,
-        "number": document.number,
-        "notation": document.notation,
-        "type": document.document_type,
-        "subject": document.subject,
-        "urgency": enum_name(messages.Urgency, "URGENCY", document.urgency),
-        "issued_date": document.issued_date,
-        "due_date": document.due_date,
-    }
-
-
-def _parts(document: messages.Document) -> list[Json]:
-    return [
-        {
-            "index": part.index,
-            "name": part.name,
-            "media_type": part.media_type,
-            "size_bytes": part.size,
-            "sha256": part.sha256.hex(),
-        }
-        for part in document.parts
-    ]
-
-
-def _delivery(item: messages.Delivery) -> Json:
-    told = item.recipient_state
-    return {
-        "recipient": item.recipient,
-        "message_id": uuid_text(item.message_id),
-        "state": _delivery_state(item.state),
-        "since": local_time(moment_from(item.state_time)),
-        "attempts": item.attempts,
-        "reason": item.reason,
-        "message": item.message,
-        "advice": item.advice,
-        "next_attempt_at": _optional_time(item, "next_attempt_time"),
-        "peer_down_since": _optional_time(item, "peer_down_time"),
-        "recipient_state": enum_name(messages.DocumentState, "DOCUMENT_STATE", told)
-        if told
-        else "",
-        "recipient_reason": item.recipient_reason,
-        "assignee": item.assignee,
-        "timeline": [_step(step) for step in item.timeline],
-    }
-
-
-def _step(item: messages.Step) -> Json:
-    return {
-        "order": item.order,
-        "step": enum_name(messages.StepKind, "STEP_KIND", item.kind),
-        "edxml_code": item.edxml_code,
-        "state": enum_name(messages.DocumentState, "DOCUMENT_STATE", item.state),
-        "actor": item.actor,
-        "time": local_time(moment_from(item.time)),
-        "assignee": item.assignee,
-        "code": item.code,
-        "reason": item.reason,
-        "still_held": list(item.still_held),
-    }
-
-
-def _event(item: messages.Event) -> Json:
-    return {
-        "position": item.position,
-        "kind": enum_name(messages.EventKind, "EVENT_KIND", item.kind),
-        "message_id": uuid_text(item.message_id),
-        "agency": item.agency,
-        "state": item.state,
-        "time": local_time(moment_from(item.time)),
-    }
-
-
-def _optional_time(item: messages.Delivery | messages.OutboxDocument, name: str) -> str | None:
-    if not item.HasField(name):  # type: ignore[arg-type]  # generated stubs list literal names
-        return None
-    return local_time(moment_from(getattr(item, name)))
-
-
-def _document_state(number: int) -> str:
-    return enum_name(messages.DocumentState, "DOCUMENT_STATE", number)
-
-
-def _delivery_state(number: int) -> str:
-    return enum_name(messages.DeliveryState, "DELIVERY_STATE", number)
-
-
-def _number(kind: Any, prefix: str, name: str) -> Any:  # noqa: ANN401 - as _name
-    if not name:
-        return 0
-    key = f"{prefix}_{name.upper()}"
-    if key not in kind.keys() or name == "unspecified":  # noqa: SIM118 - not a dict
-        known = [item.removeprefix(f"{prefix}_").lower() for item in kind.keys()[1:]]
-        raise RequestInvalidError(
-            f"There is no state {name[:40]!r}.", hint=f"Use one of: {', '.join(known)}."
-        )
-    return kind.Value(key)
 
 
 def _id_bytes(text: str) -> bytes:

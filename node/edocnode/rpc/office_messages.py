@@ -22,6 +22,8 @@ from edocnode.domain.office_model import (
     InboxEntry,
     OutboxEntry,
     PageRequest,
+    RevocationState,
+    TakenBack,
 )
 from edocnode.domain.official_numbers import GivenNumber
 from edocnode.domain.secrecy import Secrecy
@@ -62,6 +64,8 @@ _DECIDED = {
     "assign": StatusStep.ASSIGNED,
     "process": StatusStep.PROCESSING,
     "finish": StatusStep.FINISHED,
+    "agree": StatusStep.AGREED,
+    "decline": StatusStep.DECLINED,
 }
 _ARRIVED_CODE = "01"
 
@@ -133,12 +137,13 @@ def decision_from_message(message: messages.DecideRequest) -> Decision:
     kind = message.WhichOneof("decision")
     if kind is None:
         raise RequestInvalidError("The request does not say what was decided.")
+    refusal = message.decline if kind == "decline" else message.reject
     return Decision(
         step=_DECIDED[kind],
         actor=message.actor,
         assignee=message.assign.assignee,
-        code=message.reject.code,
-        reason=message.reject.reason,
+        code=refusal.code,
+        reason=refusal.reason,
     )
 
 
@@ -214,6 +219,7 @@ def inbox_to_message(entry: InboxEntry, *, whole: bool = False) -> messages.Inbo
         assignee=entry.workflow.assignee,
         last_step=step_to_message(entry.steps[-1]) if entry.steps else None,
         steps=[step_to_message(step) for step in entry.steps] if whole else [],
+        taken_back=_taken_back(entry.taken_back, told=True),
     )
 
 
@@ -250,6 +256,7 @@ def outbox_to_message(entry: OutboxEntry, *, whole: bool = False) -> messages.Ou
             for state in DeliveryState
             if state in entry.counts
         ],
+        taken_back=_taken_back(entry.taken_back, told=False),
     )
 
 
@@ -259,7 +266,7 @@ def delivery_to_message(view: DeliveryView, *, whole: bool = True) -> messages.D
     Args:
         whole: With its timeline.
     """
-    state = view.recipient_state
+    state, answer = view.recipient_state, view.answer
     return messages.Delivery(
         message_id=view.message_id,
         recipient=view.recipient,
@@ -277,6 +284,10 @@ def delivery_to_message(view: DeliveryView, *, whole: bool = True) -> messages.D
         recipient_reason=view.recipient_reason,
         timeline=_timeline(view) if whole else [],
         assignee=workflow_of(view.timeline).assignee,
+        revocation=_revocation_state(view.revocation),
+        revocation_time=None if answer is None else timestamp(answer.at),
+        still_held=[] if answer is None else answer.still_held,
+        decline_reason="" if answer is None else answer.reason,
     )
 
 
@@ -302,6 +313,23 @@ def document_state(state: DocumentState) -> "messages.DocumentState.ValueType":
 def delivery_state(state: DeliveryState) -> "messages.DeliveryState.ValueType":
     """A state as messages name it."""
     return _DELIVERY_STATES[state]
+
+
+def _taken_back(found: TakenBack | None, *, told: bool) -> messages.TakenBack | None:
+    if found is None:
+        return None
+    return messages.TakenBack(
+        actor=found.actor,
+        reason=found.reason,
+        time=timestamp(found.at),
+        state=_revocation_state(found.state if told else None),
+    )
+
+
+def _revocation_state(state: RevocationState | None) -> "messages.RevocationState.ValueType":
+    if state is None:
+        return messages.REVOCATION_STATE_UNSPECIFIED
+    return messages.RevocationState.Value(f"REVOCATION_STATE_{state.name}")
 
 
 def _timeline(view: DeliveryView) -> list[messages.Step]:

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from edoccore.signing.records import StatusStep
+from edoccore.signing.records import DocumentState, StatusStep
 from edocnode.domain.office_model import StepPlan
 from edocnode.storage.events import EventKind, event_values, tell
 from edocnode.storage.sealing import add_effect
@@ -19,13 +19,13 @@ _EVENTS = {
     StatusStep.ASSIGNED: EventKind.DOCUMENT_ASSIGNED,
     StatusStep.PROCESSING: EventKind.DOCUMENT_PROCESSING,
     StatusStep.FINISHED: EventKind.DOCUMENT_FINISHED,
+    StatusStep.DECLINED: EventKind.DOCUMENT_KEPT,
 }
 _SET_STATE = (
     sa.update(_INBOX)
     .where(_INBOX.c.incoming_id == sa.bindparam("of"))
     .values(state=sa.bindparam("to_state"))
 )
-_MESSAGE_OF = sa.select(_INBOX.c.message_id).where(_INBOX.c.incoming_id == sa.bindparam("of"))
 
 
 def take_step(connection: Connection, plan: StepPlan, salt: bytes) -> bool:
@@ -37,11 +37,11 @@ def take_step(connection: Connection, plan: StepPlan, salt: bytes) -> bool:
     connection.execute(_SET_STATE, change)
     keep_submission(connection, plan.status)
     add_effect(connection, salt, plan.effect)
-    message_id = connection.execute(_MESSAGE_OF, {"of": plan.incoming_id}).scalar_one()
+    revoked = step.state is DocumentState.REVOKED
     event = event_values(
-        _EVENTS[step.step],
+        EventKind.DOCUMENT_REVOKED if revoked else _EVENTS[step.step],
         plan.status.document_id,
-        message_id,
+        plan.message_id,
         agency=plan.status.deliveries[0].recipient,
         at=step.at,
     )

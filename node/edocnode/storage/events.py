@@ -28,6 +28,9 @@ class EventKind(StrEnum):
     DOCUMENT_ASSIGNED = "document.assigned"
     DOCUMENT_PROCESSING = "document.processing"
     DOCUMENT_FINISHED = "document.finished"
+    DOCUMENT_REVOKED = "document.revoked"  # destroyed here
+    DOCUMENT_KEPT = "document.kept"  # although its sender took it back
+    DELIVERY_VOID = "delivery.void"
 
 
 def event_values(

@@ -35,6 +35,7 @@ from edocnode.storage.tables import (
     IncomingRow,
     table_of,
 )
+from edocnode.storage.workflow_tables import RevokedDeliveryRow
 
 _ACCOUNTED = table_of(AccountedRow)
 _DELIVERY = table_of(DeliveryRow)
@@ -42,6 +43,7 @@ _DOCUMENT = table_of(DocumentRow)
 _ENVELOPE = table_of(DeliveryEnvelopeRow)
 _EXPLAINED = table_of(ExplainedRow)
 _INCOMING = table_of(IncomingRow)
+_REVOKED = table_of(RevokedDeliveryRow)
 _SETTLED = table_of(SettledRow)
 _EPOCHS = EARLIER_OPENINGS + 1
 
@@ -68,6 +70,7 @@ _NUMBERED = (
         _DELIVERY.c.state,
         _DELIVERY.c.expires_at,
         _DOCUMENT.c.complete,
+        sa.exists().where(_REVOKED.c.message_id == _DELIVERY.c.message_id).label("taken_back"),
     )
     .select_from(
         _ENVELOPE.join(_DELIVERY, _DELIVERY.c.message_id == _ENVELOPE.c.message_id).join(
@@ -218,7 +221,8 @@ def _envelope(row: AnyRow, at: datetime | None) -> NumberedEnvelope:
     return NumberedEnvelope(
         seq=row.seq,
         message_id=MessageId(row.message_id),
-        state=shown_state(row.state),
+        # What was taken back does not go out again, whatever the recipient lost.
+        state=DeliveryState.VOID if row.taken_back else shown_state(row.state),
         in_force=row.rank == row.envelope_rank,
         can_be_offered=bool(row.complete) and (at is None or row.expires_at > at),
     )

@@ -15,11 +15,13 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from edoccore.errors import (
+    DocumentRevokedError,
     DocumentUnknownError,
     IdAmbiguousError,
     RequestInvalidError,
     StorageDamagedError,
 )
+from edoccore.signing.records import DocumentState
 from edoccore.signing.statements import uuid_text
 from edockit.database import Database
 from edocnode.domain.dead_letters import HeldDelivery, RetryPlan
@@ -313,6 +315,25 @@ def _load(connection: Connection, document_id: bytes, messages: set[bytes]) -> F
     )
 
 
+def _inline_of(found: Found) -> sa.Select[Any]:
+    """The small parts of a document, as received or, when that was destroyed, as sent from here.
+
+    Raises:
+        DocumentRevokedError: It was received and destroyed.
+    """
+    entry = found.received[0] if found.received else None
+    if entry is not None and entry.state is not DocumentState.REVOKED:
+        return sa.select(INCOMING.c.inline).where(INCOMING.c.id == entry.incoming_id)
+    if found.sent is None:
+        raise DocumentRevokedError(
+            f"Document {uuid_text(found.document.document_id)} was taken back by "
+            f"{found.document.sender} and destroyed here.",
+            hint=f"See: edocnode show {uuid_text(found.document.document_id)}",
+            document_id=uuid_text(found.document.document_id),
+        )
+    return sa.select(DOCUMENT.c.inline).where(DOCUMENT.c.id == found.sent.position)
+
+
 def _inline_part(connection: Connection, found: Found, index: int) -> bytes | None:
     document = found.document
     if index >= len(document.parts):
@@ -320,15 +341,9 @@ def _inline_part(connection: Connection, found: Found, index: int) -> bytes | No
             f"Document {uuid_text(document.document_id)} has no part {index}.", part=str(index)
         )
     part = document.parts[index]
+    wanted = _inline_of(found)  # also for what lies elsewhere: nothing of a revoked one is read
     if part.size > INLINE_PART_BYTES:
         return None
-    if found.received:
-        incoming_id = found.received[0].incoming_id
-        wanted = sa.select(INCOMING.c.inline).where(INCOMING.c.id == incoming_id)
-    else:
-        wanted = sa.select(DOCUMENT.c.inline).where(
-            DOCUMENT.c.document_id == document.document_id, DOCUMENT.c.operation != "status"
-        )
     piece = inline_piece(document.parts, connection.scalars(wanted).first() or b"", index)
     if len(piece) != part.size:
         raise DocumentUnknownError(

@@ -5,6 +5,7 @@ Queries and mapping only, inside a connection that the caller holds; ``office`` 
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -22,12 +23,22 @@ from edocnode.domain.model import (
     IncomingId,
     MessageId,
 )
-from edocnode.domain.office_model import DeliveryView, DocumentView, Event, InboxEntry, OutboxEntry
-from edocnode.domain.workflow import Step, workflow_of
+from edocnode.domain.office_model import (
+    DeliveryView,
+    DocumentView,
+    Event,
+    InboxEntry,
+    OutboxEntry,
+    RevocationState,
+    TakenBack,
+)
+from edocnode.domain.revoking import outcome
+from edocnode.domain.workflow import Step, timeline, workflow_of
 from edocnode.storage.listing import LISTED, decode_listing, decode_parts
 from edocnode.storage.official_numbers import arrival_numbers
+from edocnode.storage.revoking import orders_of, revoked_among
 from edocnode.storage.sql import among, select_by
-from edocnode.storage.steps import steps_taken, steps_told
+from edocnode.storage.steps import step_in, steps_taken, steps_told
 from edocnode.storage.submitting import shown_state
 from edocnode.storage.tables import (
     DeliveryRow,
@@ -39,9 +50,11 @@ from edocnode.storage.tables import (
     ScheduleRow,
     table_of,
 )
+from edocnode.storage.workflow_tables import RevocationRow
 
 INBOX, INCOMING = table_of(InboxRow), table_of(IncomingRow)
 DOCUMENT, DELIVERY = table_of(DocumentRow), table_of(DeliveryRow)
+_REVOCATION = table_of(RevocationRow)
 _PEER, _RECEIPT, _SCHEDULE = table_of(PeerRow), table_of(ReceiptGotRow), table_of(ScheduleRow)
 
 SCHEDULED = "SCHEDULED"  # reason of a delivery that is to be sent later
@@ -61,7 +74,7 @@ INBOX_ENTRIES = (
 DOCUMENTS = sa.select(
     *(column for column in DOCUMENT.c if column.name not in ("inline", "request_hash"))
 ).where(
-    DOCUMENT.c.operation != Operation.STATUS.value,
+    DOCUMENT.c.operation.not_in((Operation.STATUS.value, Operation.REVOKE.value)),
     # Of a document to many not all deliveries may be here yet: then nobody was answered.
     ~sa.exists().where(_SCHEDULE.c.document_row == DOCUMENT.c.id, _SCHEDULE.c.due_at.is_(None)),
 )
@@ -79,6 +92,16 @@ _COUNTS = (
 _RECEIPTS = sa.select(_RECEIPT.c.message_id, _RECEIPT.c.data).where(
     among(_RECEIPT.c.message_id), _RECEIPT.c.rank == 0, _RECEIPT.c.result == "delivered"
 )
+_GIVEN_BACK = sa.select(DOCUMENT.c.inline).where(
+    among(DOCUMENT.c.document_id),
+    DOCUMENT.c.operation == Operation.STATUS.value,
+    DOCUMENT.c.request_id.is_(None),  # by a peer, after a restore
+)
+_REVOCATIONS = (
+    sa.select(_REVOCATION)
+    .where(among(_REVOCATION.c.document_id))
+    .order_by(_REVOCATION.c.incoming_id)
+)
 _PEERS = sa.select(_PEER).where(among(_PEER.c.agency))
 
 
@@ -86,8 +109,18 @@ def inbox_entries(connection: Connection, rows: Sequence[sa.Row[Any]]) -> tuple[
     """Entries of rows of ``INBOX_ENTRIES``, in their order."""
     ids = [row.incoming_id for row in rows]
     steps, numbers = steps_taken(connection, ids), arrival_numbers(connection, ids)
+    documents = sorted({row.document_id for row in rows})
+    given_back = _steps_given_back(connection, documents)
+    taken_back = _taken_back(connection, documents)
     return tuple(
-        _inbox_entry(row, steps.get(row.incoming_id, ()), numbers.get(row.incoming_id, 0))
+        replace(
+            _inbox_entry(
+                row,
+                timeline([*given_back.get(row.digest, ()), *steps.get(row.incoming_id, ())]),
+                taken_back.get((row.document_id, row.sender, row.recipient)),
+            ),
+            arrival_number=numbers.get(row.incoming_id, 0),
+        )
         for row in rows
     )
 
@@ -109,7 +142,13 @@ def outbox_entries(
         if _total(counts.get(row.id, ())) > shown:
             deliveries += connection.execute(_first_of(row.id, shown, states))
     views = _views(connection, deliveries, {row.id: row for row in rows})
-    return tuple(_outbox_entry(row, views.get(row.id, ()), counts.get(row.id, ())) for row in rows)
+    orders = orders_of(connection, sorted({row.document_id for row in rows}))
+    return tuple(
+        _outbox_entry(
+            row, views.get(row.id, ()), counts.get(row.id, ()), orders.get(row.document_id)
+        )
+        for row in rows
+    )
 
 
 def delivery_views(
@@ -138,7 +177,9 @@ def inline_piece(parts: Sequence[Part], inline: bytes, index: int) -> bytes:
     return inline[start : start + parts[index].size]
 
 
-def _inbox_entry(row: sa.Row[Any], steps: tuple[Step, ...], arrival_number: int) -> InboxEntry:
+def _inbox_entry(
+    row: sa.Row[Any], steps: tuple[Step, ...], taken_back: TakenBack | None
+) -> InboxEntry:
     envelope = canonical.decode(row.envelope, Envelope)
     listing = {name: getattr(row, name) for name in LISTED if getattr(row, name)}
     return InboxEntry(
@@ -149,10 +190,10 @@ def _inbox_entry(row: sa.Row[Any], steps: tuple[Step, ...], arrival_number: int)
         recipient=row.recipient,
         envelope_digest=row.digest,
         received_at=row.received_at,
-        state=DocumentState(row.state),
+        state=steps[-1].state if steps else DocumentState(row.state),
         position=row.position,
         steps=steps,
-        arrival_number=arrival_number,
+        taken_back=taken_back,
     )
 
 
@@ -176,6 +217,7 @@ def _views(
     messages = [row.message_id for row in deliveries]
     told = steps_told(connection, messages)
     arrived = _arrivals(connection, messages)
+    revoked = revoked_among(connection, messages)
     nodes = sorted({row.to_node for row in deliveries})
     peers = {row.agency: row for row in select_by(connection, _PEERS, nodes)}
     views: dict[int, list[DeliveryView]] = {}
@@ -186,13 +228,17 @@ def _views(
             peers.get(item.to_node),
             steps=told.get(item.message_id, ()),
             arrived_at=arrived.get(item.message_id),
+            revoked=revoked.get(item.message_id),
         )
         views.setdefault(item.document_row, []).append(view)
     return views
 
 
 def _outbox_entry(
-    row: sa.Row[Any], deliveries: Sequence[DeliveryView], counts: Sequence[sa.Row[Any]]
+    row: sa.Row[Any],
+    deliveries: Sequence[DeliveryView],
+    counts: Sequence[sa.Row[Any]],
+    taken_back: TakenBack | None,
 ) -> OutboxEntry:
     by_state: Counter[DeliveryState] = Counter()
     for count in counts:
@@ -206,6 +252,7 @@ def _outbox_entry(
         deliveries=tuple(deliveries),
         counts=by_state,
         position=row.id,
+        taken_back=taken_back,
     )
 
 
@@ -234,6 +281,7 @@ def _delivery(
     *,
     steps: tuple[Step, ...],
     arrived_at: datetime | None,
+    revoked: bool | None,
 ) -> DeliveryView:
     told = workflow_of(steps)
     waits = row.state in WAITING_STATES
@@ -258,6 +306,9 @@ def _delivery(
         position=row.id,
         arrived_at=arrived_at,
         timeline=steps,
+        revocation=None
+        if revoked is None
+        else outcome(shown_state(row.state), steps, sent=revoked),
     )
 
 
@@ -266,4 +317,28 @@ def _arrivals(connection: Connection, message_ids: Sequence[bytes]) -> dict[byte
     return {
         row.message_id: parse_time(canonical.decode(row.data, Receipt).time)
         for row in select_by(connection, _RECEIPTS, message_ids)
+    }
+
+
+def _steps_given_back(
+    connection: Connection, document_ids: Sequence[bytes]
+) -> dict[bytes, list[Step]]:
+    """Steps that a restore lost and peers gave back, by the envelope that they speak of."""
+    found: dict[bytes, list[Step]] = {}
+    for row in select_by(connection, _GIVEN_BACK, document_ids):
+        if row.inline:
+            envelope, step = step_in(row.inline)
+            found.setdefault(envelope, []).append(step)
+    return found
+
+
+def _taken_back(
+    connection: Connection, document_ids: Sequence[bytes]
+) -> dict[tuple[bytes, str, str], TakenBack]:
+    """The newest revocations of received documents, by document, sender and recipient."""
+    return {
+        (row.document_id, row.sender, row.recipient): TakenBack(
+            actor=row.actor, reason=row.reason, at=row.at, state=RevocationState(row.state)
+        )
+        for row in select_by(connection, _REVOCATIONS, document_ids)
     }

@@ -32,6 +32,7 @@ from edocnode.storage.tables import (
     DocumentRow,
     IncomingRow,
     StagePartRow,
+    StageRow,
     table_of,
 )
 
@@ -45,7 +46,7 @@ _DOCUMENT = table_of(DocumentRow)
 _ENVELOPE = table_of(DeliveryEnvelopeRow)
 _INCOMING = table_of(IncomingRow)
 _META = table_of(MetaRow)
-_STAGE_PART = table_of(StagePartRow)
+_STAGE, _STAGE_PART = table_of(StageRow), table_of(StagePartRow)
 
 _OF_MESSAGE: sa.BindParameter[bytes] = sa.bindparam("message_id")
 _OF_DIGEST: sa.BindParameter[bytes] = sa.bindparam("digest")
@@ -125,8 +126,19 @@ _QUEUE_HELD = (
     .values(state="queued", reason="", message="", ended_at=None, next_at=None)
 )
 _NEEDED = [
-    sa.select(table.c.sha256).where(among(table.c.sha256)).distinct()
-    for table in (_BLOB_USE, _STAGE_PART, _DAMAGED)
+    *(
+        sa.select(table.c.sha256).where(among(table.c.sha256)).distinct()
+        for table in (_BLOB_USE, _DAMAGED)
+    ),
+    sa.select(_STAGE_PART.c.sha256)
+    .join(
+        _STAGE,
+        sa.and_(
+            _STAGE.c.sender == _STAGE_PART.c.sender, _STAGE.c.message_id == _STAGE_PART.c.message_id
+        ),
+    )
+    .where(among(_STAGE_PART.c.sha256), _STAGE.c.ended == 0)
+    .distinct(),
 ]
 
 

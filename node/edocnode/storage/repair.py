@@ -10,7 +10,15 @@ from sqlalchemy.engine import Connection
 from edoccore.errors import RecordInvalidError
 from edoccore.signing import canonical
 from edoccore.signing.seal import SealedStatement
-from edoccore.signing.statements import Envelope, Receipt, Result, Seal, parse_time, uuid_bytes
+from edoccore.signing.statements import (
+    Envelope,
+    Operation,
+    Receipt,
+    Result,
+    Seal,
+    parse_time,
+    uuid_bytes,
+)
 from edocnode.domain.checks import read_record
 from edocnode.domain.dead_letters import PARTS_LOST
 from edocnode.domain.model import (
@@ -25,6 +33,7 @@ from edocnode.storage import recording
 from edocnode.storage.journals import lost_seals
 from edocnode.storage.listing import encode_listing, encode_parts
 from edocnode.storage.recording import ANSWERED, adopt_envelopes
+from edocnode.storage.revoking import note_given_back
 from edocnode.storage.sealing import note_seqs
 from edocnode.storage.sql import among, change_each, insert_returning, insert_rows, select_by
 from edocnode.storage.submitting import NOT_ANSWERED
@@ -34,12 +43,14 @@ from edocnode.storage.tables import (
     ReceiptGotRow,
     table_of,
 )
+from edocnode.storage.workflow_tables import RevokedDeliveryRow
 
 _NOT_SEALED = ("scheduled", "unsealed")  # as far as this database knows
 
 _DELIVERY = table_of(DeliveryRow)
 _DOCUMENT = table_of(DocumentRow)
 _RECEIPT = table_of(ReceiptGotRow)
+_REVOKED = table_of(RevokedDeliveryRow)
 
 _ACKNOWLEDGED = sa.select(_RECEIPT.c.message_id).where(among(_RECEIPT.c.seal_id)).distinct()
 _OFFER_AGAIN = (
@@ -49,6 +60,8 @@ _OFFER_AGAIN = (
         sa.text("state IN ('delivered', 'rejected')"),
         # Of what came back after an own restore only the record is here: nothing to offer.
         sa.exists().where(_DOCUMENT.c.id == _DELIVERY.c.document_row, _DOCUMENT.c.complete == 1),
+        # What was taken back does not go out again: its revocation does.
+        ~sa.exists().where(_REVOKED.c.message_id == _DELIVERY.c.message_id),
     )
     .values(state="queued", next_at=None, ended_at=None)
 )
@@ -115,6 +128,8 @@ def adopt(
         adopted=envelope,
     )
     _take(connection, adopted, known_as=state, at=at)
+    if stated.operation == Operation.REVOKE and record:
+        note_given_back(connection, record, stated.to)
     _note_seq(connection, envelope, stated)
     return True
 

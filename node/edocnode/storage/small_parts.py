@@ -41,6 +41,7 @@ from edocnode.storage.tables import (
     IncomingRow,
     table_of,
 )
+from edocnode.storage.workflow_tables import DestroyedRow
 
 # Why deliveries are held that go on when the parts are back.
 _HELD_FOR_PARTS = (PARTS_LOST, "STORAGE_DAMAGED", "PART_DIGEST_MISMATCH")
@@ -48,6 +49,7 @@ _HELD_FOR_PARTS = (PARTS_LOST, "STORAGE_DAMAGED", "PART_DIGEST_MISMATCH")
 _BLOB_USE = table_of(BlobUseRow)
 _DAMAGED = table_of(DamagedMessageRow)
 _DELIVERY = table_of(DeliveryRow)
+_DESTROYED = table_of(DestroyedRow)
 _DOCUMENT = table_of(DocumentRow)
 _ENVELOPE = table_of(DeliveryEnvelopeRow)
 _INBOX = table_of(InboxRow)
@@ -71,6 +73,7 @@ _WHOLE_SENT = _SENT.where(_DOCUMENT.c.complete == 1)
 _WHOLE_RECEIVED = _RECEIVED.where(
     _INCOMING.c.result == Result.RECEIVED.value,
     _INCOMING.c.id.not_in(sa.select(_DAMAGED.c.incoming_id)),
+    _INCOMING.c.id.not_in(sa.select(_DESTROYED.c.incoming_id)),
 )
 _INCOMPLETE_SENT = _SENT.where(sa.text("complete = 0"), _DOCUMENT.c.id > _AFTER).limit(_LIMIT)
 # The few damaged rows first: a join would walk all arrivals in their order.

@@ -8,7 +8,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from edoccore.signing.records import DocumentState, StatusStep
+from edoccore.signing import canonical
+from edoccore.signing.records import DocumentState, StatusRecord, StatusStep
 from edoccore.signing.statements import parse_time
 from edocnode.domain.workflow import Step, timeline
 from edocnode.storage.sql import AnyRow, Row, among, insert_missing, select_by
@@ -31,6 +32,24 @@ def steps_told(
 ) -> dict[bytes, tuple[Step, ...]]:
     """The steps that recipients told of, by delivery."""
     return _by(select_by(connection, _TOLD, message_ids), "message_id")
+
+
+def step_in(record: bytes) -> tuple[bytes, Step]:
+    """The step that the record of a status of this node tells, and the envelope it speaks of."""
+    told = canonical.decode(record, StatusRecord)
+    step = Step(
+        order=told.order,
+        step=told.step,
+        state=told.state,
+        actor=told.actor,
+        at=parse_time(told.time),
+        assignee=told.assignee or "",
+        code=told.code or "",
+        reason=told.reason or "",
+        answers=bytes.fromhex(told.answers) if told.answers else None,
+        still_held=told.still_held or (),
+    )
+    return bytes.fromhex(told.envelope), step
 
 
 def add_step(connection: Connection, incoming_id: int, step: Step) -> bool:

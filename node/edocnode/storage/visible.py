@@ -1,4 +1,7 @@
-"""What becomes visible once its receipt is sealed: documents enter the inbox, statuses count."""
+"""What becomes visible once its receipt is sealed: documents enter the inbox, statuses count.
+
+A document that was revoked before it came is not shown: it is destroyed here, with its receipt.
+"""
 
 from collections.abc import Sequence
 from hashlib import sha256
@@ -10,9 +13,10 @@ from sqlalchemy.engine import Connection
 from edoccore.signing.records import DocumentState
 from edoccore.signing.statements import Operation, Result, uuid_bytes
 from edocnode.domain.model import ReceiptDraft
+from edocnode.storage.destroying import add_revocations, destroy, revoked_before
 from edocnode.storage.events import EventKind, event_values, tell
 from edocnode.storage.listing import LISTED, search_text
-from edocnode.storage.sql import Row, change_each, insert_rows
+from edocnode.storage.sql import Row, change_each, in_order, insert_rows
 from edocnode.storage.steps import told_values
 from edocnode.storage.tables import (
     DeliveryEnvelopeRow,
@@ -44,15 +48,24 @@ def make_visible(connection: Connection, drafts: Sequence[ReceiptDraft]) -> None
     """Shows received arrivals to offices, in the order in which they were kept."""
     inbox: list[Row] = []
     statuses: list[Row] = []
+    revocations: list[ReceiptDraft] = []
     events: list[Row] = []
     received = [item for item in drafts if item.result is Result.RECEIVED]
+    in_order(connection)  # revocations are answered one after another with this
+    gone = revoked_before(connection, received)
     for item in sorted(received, key=attrgetter("incoming_id")):
+        if item.operation is Operation.REVOKE:
+            revocations.append(item)
+            continue
         if item.operation is Operation.STATUS:
             status = _status(connection, item)
             statuses.append(status)
             if status["message_id"] is None:  # of nothing that was sent to its sender
                 continue
             kind, subject = EventKind.STATUS_RECEIVED, status["document_id"]
+        elif item.incoming_id in gone:
+            destroy(connection, [item.incoming_id], item.kept_at)
+            continue
         else:
             inbox.append(_inbox(item))
             kind, subject = EventKind.DOCUMENT_RECEIVED, item.document_id
@@ -63,6 +76,7 @@ def make_visible(connection: Connection, drafts: Sequence[ReceiptDraft]) -> None
     insert_rows(connection, _STATUS, statuses)
     answered = {status["message_id"] for status in statuses} - {None}
     change_each(connection, _ANSWERED, [{"of": message_id} for message_id in answered])
+    add_revocations(connection, revocations)
     tell(connection, events)
 
 

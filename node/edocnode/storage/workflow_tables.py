@@ -5,10 +5,19 @@ Rows come with people's decisions, never with a document on its way.
 
 from datetime import datetime
 
-from sqlalchemy import Index
+from sqlalchemy import Column, Index, Integer
 from sqlmodel import Field
 
-from edocnode.storage.columns import moment, number, optional_bytes, rowid
+from edocnode.storage.columns import (
+    ROWID,
+    byte_column,
+    key_bytes,
+    moment,
+    number,
+    optional_bytes,
+    partial_index,
+    rowid,
+)
 from edocnode.storage.tables import NodeTable
 
 
@@ -37,3 +46,58 @@ class StepRow(NodeTable, table=True):
     answers: bytes | None = optional_bytes(32)
     still_held: str
     at: datetime = moment()
+
+
+class RevokedDeliveryRow(NodeTable, table=True):
+    """A delivery that was taken back here. Append-only.
+
+    ``sent``: whether a revocation went to the recipient, under the request ``revoke/<message id>``.
+    """
+
+    __tablename__ = "revoked_delivery"
+    __table_args__ = (Index("ix_revoked_delivery_document", "document_id"),)
+
+    message_id: bytes = key_bytes(16)
+    document_id: bytes = byte_column(16)
+    actor: str
+    reason: str
+    at: datetime = moment()
+    sent: int
+
+
+class RevocationRow(NodeTable, table=True):
+    """A revocation that a sender sealed, and what became of it here.
+
+    ``state`` is a ``RevocationState``. Every document from that sender to that recipient under the
+    id is destroyed once it is ``agreed``, also one that comes later.
+    """
+
+    __tablename__ = "revocation"
+    __table_args__ = (
+        Index("ix_revocation_document", "document_id"),
+        partial_index("ix_revocation_pending", "incoming_id", where="state = 'pending'"),
+    )
+
+    incoming_id: int = Field(sa_column=Column(ROWID, primary_key=True, autoincrement=False))
+    document_id: bytes = byte_column(16)
+    sender: str = Field(max_length=35)
+    recipient: str = Field(max_length=35)
+    envelope: bytes = byte_column(32)
+    actor: str
+    reason: str
+    at: datetime = moment()
+    state: str = Field(max_length=16)
+
+
+class DestroyedRow(NodeTable, table=True):
+    """What stays of a received document that was destroyed, beside its envelope and receipt.
+
+    ``files`` 1: files of its large parts may still be there.
+    """
+
+    __tablename__ = "destroyed"
+    __table_args__ = (partial_index("ix_destroyed_files", "incoming_id", where="files = 1"),)
+
+    incoming_id: int = Field(sa_column=Column(ROWID, primary_key=True, autoincrement=False))
+    at: datetime = moment()
+    files: int = Field(sa_column=Column(Integer, nullable=False))

@@ -119,6 +119,8 @@ class Incoming:
                 raise
             self._part = replace(self._part, offset=self._part.size)
             await self._note(complete=True)
+            if self._part.size > INLINE_PART_BYTES:
+                self._blobs.settled([self._part.sha256.hex()])  # its offer needs it
 
     async def _open_at(self, offset: int) -> StagingFile:
         file = await asyncio.to_thread(self._blobs.open_staging, self._key(), offset)

@@ -6,7 +6,8 @@ from collections.abc import AsyncGenerator, Callable
 
 from edoccore.errors import PartDigestError, StorageDamagedError
 from edoccore.signing.statements import Part, uuid_text
-from edockit.blobs import BlobFolder, BlobReader
+from edockit.blob_reader import BlobReader
+from edockit.blobs import BlobFolder
 from edocnode.domain.model import INLINE_PART_BYTES, QueuedDelivery
 from edocnode.domain.repair import StoredPart
 

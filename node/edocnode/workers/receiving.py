@@ -98,16 +98,18 @@ class ReceivingDesk:
         )
         answers: list[Answer] = [item for item in judged if isinstance(item, Refused | TryLater)]
         self._tell_behind(peer, parcels)
-        arrivals = []
+        arrivals: list[Arrival] = []
+        put: list[str] = []
         for parcel, item in zip(parcels, judged, strict=True):
             if isinstance(item, Arrival):
                 failed = None
                 if len(parcel.parts) > INLINE_PART_BYTES:  # none of the parts is larger otherwise
-                    failed = await self._store_large(item, parcel.parts)
+                    failed = await self._store_large(item, parcel.parts, put)
                 arrivals += [item] if failed is None else []
                 answers += [] if failed is None else [failed]
         offers = [item for item in judged if isinstance(item, Offered)]
         answers += await self._keep(arrivals)
+        self._staging.kept(put)
         for offer in offers:
             answers.append(await self._answer_offer(peer, offer))
         return answers
@@ -161,10 +163,14 @@ class ReceivingDesk:
         cache[key] = verified
         return verified
 
-    async def _store_large(self, arrival: Arrival, joined: bytes) -> Answer | None:
-        """Puts large parts that came inline on disk; the answer when that is not possible now."""
+    async def _store_large(self, arrival: Arrival, joined: bytes, put: list[str]) -> Answer | None:
+        """Puts large parts that came inline on disk; the answer when that is not possible now.
+
+        Args:
+            put: Gets the digests of what was put there.
+        """
         try:
-            await self._staging.store_large(arrival, joined)
+            put += await self._staging.store_large(arrival, joined)
         except StorageFailedError:
             raise
         except EdocError as error:

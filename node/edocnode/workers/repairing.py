@@ -183,6 +183,7 @@ class Repairer:
         try:
             await self._take(self._chunks(source, offset), file, size)
             await asyncio.to_thread(self._blobs.finish, file, digest, size_bytes=size)
+            self._blobs.settled([digest])  # asked for because a document needs it
         except PartDigestError:
             await asyncio.to_thread(file.close)
             await asyncio.to_thread(self._blobs.discard, key)

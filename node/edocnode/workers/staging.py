@@ -99,11 +99,14 @@ class Staging:
         now = self._clock()
         return await self._inbox.stage(agency, arrival.envelope, parts, now, now + STAGE_LIFE)
 
-    async def store_large(self, arrival: Arrival, joined: bytes) -> None:
+    async def store_large(self, arrival: Arrival, joined: bytes) -> list[str]:
         """Puts parts that came inline but lie outside the database on disk, before all else.
 
         Args:
             joined: All parts, verified.
+
+        Returns:
+            The digests put there, to be given to ``kept`` when the arrival is.
 
         Raises:
             DiskFullError: There is no room on the disk.
@@ -111,9 +114,14 @@ class Staging:
         pieces = large_pieces(arrival, joined) if arrival.result is Result.RECEIVED else []
         key = (arrival.sender, arrival.message_id)
         if not pieces or key in await self._inbox.known([key]):
-            return
+            return []
         for digest, piece in pieces:
             await asyncio.to_thread(self._blobs.put, piece, digest)
+        return [digest for digest, _ in pieces]
+
+    def kept(self, digests: Sequence[str]) -> None:
+        """Notes that arrivals are kept whose parts ``store_large`` put on disk."""
+        self._blobs.settled(digests)
 
     def wanted(self, parts: Sequence[StagedPart]) -> tuple[PartWanted, ...]:
         """What is still to come of an offer."""

@@ -110,14 +110,14 @@ def test_statuses_of_two_documents_under_one_message_id_have_their_own_requests(
     message_id = MessageId(new_id(NOW, b"s" * 10))
     requests = {
         plan_decision(
-            replace(ENTRY, envelope_digest=digest),
+            replace(ENTRY, incoming_id=IncomingId(row)),
             ACCEPT,
             nation.directory(),
             agency="G01",
             message_id=message_id,
             now=NOW,
         ).status.request_id
-        for digest in (b"e" * 32, b"f" * 32)
+        for row in (1, 2)
     }
     assert len(requests) == 2
 

@@ -63,6 +63,8 @@ def delivery(code: str, state: str, **more: object) -> dict[str, object]:
         "next_attempt_at": None,
         "recipient_state": "",
         "recipient_reason": "",
+        "assignee": "",
+        "revocation": "",
         **more,
     }
 

@@ -10,6 +10,9 @@ def create() -> None:
     """Makes them."""
     _create_step()
     _create_status_got()
+    _create_revoked_delivery()
+    _create_revocation()
+    _create_destroyed()
 
 
 def _create_step() -> None:
@@ -55,3 +58,53 @@ def _create_status_got() -> None:
     )
     op.create_index("ix_status_got_document_id", "status_got", ["document_id"])
     op.create_index("ix_status_got_message", "status_got", ["message_id"])
+
+
+def _create_revoked_delivery() -> None:
+    op.create_table(
+        "revoked_delivery",
+        sa.Column("message_id", sa.LargeBinary(16), nullable=False),
+        sa.Column("document_id", sa.LargeBinary(16), nullable=False),
+        sa.Column("actor", sa.String(), nullable=False),
+        sa.Column("reason", sa.String(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("sent", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("message_id"),
+    )
+    op.create_index("ix_revoked_delivery_document", "revoked_delivery", ["document_id"])
+
+
+def _create_revocation() -> None:
+    op.create_table(
+        "revocation",
+        sa.Column("incoming_id", ROWID, autoincrement=False, nullable=False),
+        sa.Column("document_id", sa.LargeBinary(16), nullable=False),
+        sa.Column("sender", sa.String(35), nullable=False),
+        sa.Column("recipient", sa.String(35), nullable=False),
+        sa.Column("envelope", sa.LargeBinary(32), nullable=False),
+        sa.Column("actor", sa.String(), nullable=False),
+        sa.Column("reason", sa.String(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("state", sa.String(16), nullable=False),
+        sa.PrimaryKeyConstraint("incoming_id"),
+    )
+    op.create_index("ix_revocation_document", "revocation", ["document_id"])
+    _partial("ix_revocation_pending", "revocation", "state = 'pending'")
+
+
+def _create_destroyed() -> None:
+    op.create_table(
+        "destroyed",
+        sa.Column("incoming_id", ROWID, autoincrement=False, nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("files", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("incoming_id"),
+    )
+    _partial("ix_destroyed_files", "destroyed", "files = 1")
+
+
+def _partial(name: str, table: str, where: str) -> None:
+    condition = sa.text(where)
+    op.create_index(
+        name, table, ["incoming_id"], sqlite_where=condition, postgresql_where=condition
+    )

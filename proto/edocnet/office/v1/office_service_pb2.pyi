@@ -218,6 +218,42 @@ STEP_KIND_DECLINED: StepKind.ValueType  # 8
 """What its sender asked for later was declined."""
 Global___StepKind: _TypeAlias = StepKind  # noqa: Y015
 
+class _RevocationState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _RevocationStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RevocationState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    REVOCATION_STATE_UNSPECIFIED: _RevocationState.ValueType  # 0
+    """Not said."""
+    REVOCATION_STATE_WITHDRAWN: _RevocationState.ValueType  # 1
+    """It never left."""
+    REVOCATION_STATE_PENDING: _RevocationState.ValueType  # 2
+    """The recipient has not answered: it is not destroyed there yet."""
+    REVOCATION_STATE_AGREED: _RevocationState.ValueType  # 3
+    """The recipient destroyed it."""
+    REVOCATION_STATE_DECLINED: _RevocationState.ValueType  # 4
+    """The recipient keeps it."""
+    REVOCATION_STATE_NEVER_KEPT: _RevocationState.ValueType  # 5
+    """The recipient had refused it and kept nothing."""
+
+class RevocationState(_RevocationState, metaclass=_RevocationStateEnumTypeWrapper):
+    """What became of taking a document back."""
+
+REVOCATION_STATE_UNSPECIFIED: RevocationState.ValueType  # 0
+"""Not said."""
+REVOCATION_STATE_WITHDRAWN: RevocationState.ValueType  # 1
+"""It never left."""
+REVOCATION_STATE_PENDING: RevocationState.ValueType  # 2
+"""The recipient has not answered: it is not destroyed there yet."""
+REVOCATION_STATE_AGREED: RevocationState.ValueType  # 3
+"""The recipient destroyed it."""
+REVOCATION_STATE_DECLINED: RevocationState.ValueType  # 4
+"""The recipient keeps it."""
+REVOCATION_STATE_NEVER_KEPT: RevocationState.ValueType  # 5
+"""The recipient had refused it and kept nothing."""
+Global___RevocationState: _TypeAlias = RevocationState  # noqa: Y015
+
 class _DeliveryState:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -917,6 +953,8 @@ class DecideRequest(_message.Message):
     ASSIGN_FIELD_NUMBER: _builtins.int
     PROCESS_FIELD_NUMBER: _builtins.int
     FINISH_FIELD_NUMBER: _builtins.int
+    AGREE_FIELD_NUMBER: _builtins.int
+    DECLINE_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Document id or message id as text, or a unique beginning of one, at least 8 characters."""
     actor: _builtins.str
@@ -941,6 +979,14 @@ class DecideRequest(_message.Message):
     def finish(self) -> Global___Finish:
         """The document has been dealt with."""
 
+    @_builtins.property
+    def agree(self) -> Global___Agree:
+        """What its sender asked for is done: the document is destroyed."""
+
+    @_builtins.property
+    def decline(self) -> Global___Decline:
+        """What its sender asked for is not done."""
+
     def __init__(
         self,
         *,
@@ -951,12 +997,14 @@ class DecideRequest(_message.Message):
         assign: Global___Assign | None = ...,
         process: Global___Process | None = ...,
         finish: Global___Finish | None = ...,
+        agree: Global___Agree | None = ...,
+        decline: Global___Decline | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["accept", b"accept", "assign", b"assign", "decision", b"decision", "finish", b"finish", "process", b"process", "reject", b"reject"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["accept", b"accept", "agree", b"agree", "assign", b"assign", "decision", b"decision", "decline", b"decline", "finish", b"finish", "process", b"process", "reject", b"reject"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accept", b"accept", "actor", b"actor", "assign", b"assign", "decision", b"decision", "finish", b"finish", "id", b"id", "process", b"process", "reject", b"reject"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accept", b"accept", "actor", b"actor", "agree", b"agree", "assign", b"assign", "decision", b"decision", "decline", b"decline", "finish", b"finish", "id", b"id", "process", b"process", "reject", b"reject"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_decision: _TypeAlias = _typing.Literal["accept", "reject", "assign", "process", "finish"]  # noqa: Y015
+    _WhichOneofReturnType_decision: _TypeAlias = _typing.Literal["accept", "reject", "assign", "process", "finish", "agree", "decline"]  # noqa: Y015
     _WhichOneofArgType_decision: _TypeAlias = _typing.Literal["decision", b"decision"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_decision) -> _WhichOneofReturnType_decision | None: ...
 
@@ -1036,6 +1084,53 @@ class Finish(_message.Message):
 Global___Finish: _TypeAlias = Finish  # noqa: Y015
 
 @_typing.final
+class Agree(_message.Message):
+    """Does what the sender asked for. Only when the settings say that a person answers, or after it was
+    declined.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Agree: _TypeAlias = Agree  # noqa: Y015
+
+@_typing.final
+class Decline(_message.Message):
+    """Declines what the sender asked for. The law obliges a recipient to destroy what is taken back
+    (Decision 28/2018, Article 9).
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CODE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    code: _builtins.str
+    """One of LEGAL_HOLD, IN_FORCE, UNCLEAR, OTHER."""
+    reason: _builtins.str
+    """Reason for the sender to read; 10 to 1000 characters."""
+    def __init__(
+        self,
+        *,
+        code: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Decline: _TypeAlias = Decline  # noqa: Y015
+
+@_typing.final
 class Reject(_message.Message):
     """Gives a document back to its sender."""
 
@@ -1090,6 +1185,108 @@ class DecideResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DecideResponse: _TypeAlias = DecideResponse  # noqa: Y015
+
+@_typing.final
+class RevokeRequest(_message.Message):
+    """Takes a document back."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    RECIPIENTS_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """Document id or message id as text, or a unique beginning of one, at least 8 characters."""
+    actor: _builtins.str
+    """Who decides, as the office names people; 1 to 200 characters."""
+    reason: _builtins.str
+    """Reason for the recipients to read; 10 to 1000 characters."""
+    @_builtins.property
+    def recipients(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Codes of recipients to take it back from; empty: from all."""
+
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        recipients: _abc.Iterable[_builtins.str] | None = ...,
+        actor: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "id", b"id", "reason", b"reason", "recipients", b"recipients"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RevokeRequest: _TypeAlias = RevokeRequest  # noqa: Y015
+
+@_typing.final
+class RevokeResponse(_message.Message):
+    """What taking a document back led to."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DOCUMENT_ID_FIELD_NUMBER: _builtins.int
+    TAKEN_BACK_FIELD_NUMBER: _builtins.int
+    REPEATED_REQUEST_FIELD_NUMBER: _builtins.int
+    document_id: _builtins.bytes
+    """The document, 16 bytes."""
+    taken_back: _builtins.int
+    """Deliveries taken back now."""
+    repeated_request: _builtins.bool
+    """True when all of them had been taken back before."""
+    def __init__(
+        self,
+        *,
+        document_id: _builtins.bytes = ...,
+        taken_back: _builtins.int = ...,
+        repeated_request: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["document_id", b"document_id", "repeated_request", b"repeated_request", "taken_back", b"taken_back"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RevokeResponse: _TypeAlias = RevokeResponse  # noqa: Y015
+
+@_typing.final
+class TakenBack(_message.Message):
+    """That a document was taken back."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACTOR_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    TIME_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    actor: _builtins.str
+    """Who did."""
+    reason: _builtins.str
+    """Why."""
+    state: Global___RevocationState.ValueType
+    """What became of it; of a sent document unspecified, for each delivery has its own."""
+    @_builtins.property
+    def time(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        actor: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        time: _timestamp_pb2.Timestamp | None = ...,
+        state: Global___RevocationState.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["time", b"time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "reason", b"reason", "state", b"state", "time", b"time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TakenBack: _TypeAlias = TakenBack  # noqa: Y015
 
 @_typing.final
 class RetryRequest(_message.Message):
@@ -2138,6 +2335,7 @@ class InboxDocument(_message.Message):
     ASSIGNEE_FIELD_NUMBER: _builtins.int
     LAST_STEP_FIELD_NUMBER: _builtins.int
     STEPS_FIELD_NUMBER: _builtins.int
+    TAKEN_BACK_FIELD_NUMBER: _builtins.int
     message_id: _builtins.bytes
     """The delivery that brought it, 16 bytes."""
     recipient: _builtins.str
@@ -2164,6 +2362,12 @@ class InboxDocument(_message.Message):
     def steps(self) -> _containers.RepeatedCompositeFieldContainer[Global___Step]:
         """All steps, in order; only from GetDocument."""
 
+    @_builtins.property
+    def taken_back(self) -> Global___TakenBack:
+        """When its sender took it back. Once that is agreed to, nothing of the document is left but ids,
+        agencies and the names, sizes and digests of its parts.
+        """
+
     def __init__(
         self,
         *,
@@ -2176,10 +2380,11 @@ class InboxDocument(_message.Message):
         assignee: _builtins.str = ...,
         last_step: Global___Step | None = ...,
         steps: _abc.Iterable[Global___Step] | None = ...,
+        taken_back: Global___TakenBack | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["document", b"document", "last_step", b"last_step", "receive_time", b"receive_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["document", b"document", "last_step", b"last_step", "receive_time", b"receive_time", "taken_back", b"taken_back"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["assignee", b"assignee", "document", b"document", "last_step", b"last_step", "message_id", b"message_id", "position", b"position", "receive_time", b"receive_time", "recipient", b"recipient", "state", b"state", "steps", b"steps"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["assignee", b"assignee", "document", b"document", "last_step", b"last_step", "message_id", b"message_id", "position", b"position", "receive_time", b"receive_time", "recipient", b"recipient", "state", b"state", "steps", b"steps", "taken_back", b"taken_back"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2259,6 +2464,7 @@ class OutboxDocument(_message.Message):
     DELIVERIES_FIELD_NUMBER: _builtins.int
     COUNTS_FIELD_NUMBER: _builtins.int
     SEND_TIME_FIELD_NUMBER: _builtins.int
+    TAKEN_BACK_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def document(self) -> Global___Document:
         """What it is."""
@@ -2283,6 +2489,10 @@ class OutboxDocument(_message.Message):
     def send_time(self) -> _timestamp_pb2.Timestamp:
         """When it is to be sent; absent when it was, or is sent at once."""
 
+    @_builtins.property
+    def taken_back(self) -> Global___TakenBack:
+        """When it was taken back, from some recipients at least."""
+
     def __init__(
         self,
         *,
@@ -2292,10 +2502,11 @@ class OutboxDocument(_message.Message):
         deliveries: _abc.Iterable[Global___Delivery] | None = ...,
         counts: _abc.Iterable[Global___DeliveryCount] | None = ...,
         send_time: _timestamp_pb2.Timestamp | None = ...,
+        taken_back: Global___TakenBack | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "document", b"document", "expire_time", b"expire_time", "send_time", b"send_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "document", b"document", "expire_time", b"expire_time", "send_time", b"send_time", "taken_back", b"taken_back"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "create_time", b"create_time", "deliveries", b"deliveries", "document", b"document", "expire_time", b"expire_time", "send_time", b"send_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "create_time", b"create_time", "deliveries", b"deliveries", "document", b"document", "expire_time", b"expire_time", "send_time", b"send_time", "taken_back", b"taken_back"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2347,6 +2558,10 @@ class Delivery(_message.Message):
     ADVICE_FIELD_NUMBER: _builtins.int
     TIMELINE_FIELD_NUMBER: _builtins.int
     ASSIGNEE_FIELD_NUMBER: _builtins.int
+    REVOCATION_FIELD_NUMBER: _builtins.int
+    REVOCATION_TIME_FIELD_NUMBER: _builtins.int
+    STILL_HELD_FIELD_NUMBER: _builtins.int
+    DECLINE_REASON_FIELD_NUMBER: _builtins.int
     message_id: _builtins.bytes
     """This delivery, 16 bytes."""
     recipient: _builtins.str
@@ -2371,6 +2586,10 @@ class Delivery(_message.Message):
     """
     assignee: _builtins.str
     """Unit or person at the recipient that it was given to last; empty: nobody, as far as told."""
+    revocation: Global___RevocationState.ValueType
+    """What became of it since it was taken back; unspecified: it was not."""
+    decline_reason: _builtins.str
+    """With DECLINED: why."""
     @_builtins.property
     def state_time(self) -> _timestamp_pb2.Timestamp:
         """Since when it waits, or when it was answered or given up."""
@@ -2389,6 +2608,14 @@ class Delivery(_message.Message):
         some may still be on their way. Only from GetDocument and ListDeliveries.
         """
 
+    @_builtins.property
+    def revocation_time(self) -> _timestamp_pb2.Timestamp:
+        """With AGREED and DECLINED: when the recipient answered, as it says."""
+
+    @_builtins.property
+    def still_held(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """With AGREED: copies that the recipient could not destroy."""
+
     def __init__(
         self,
         *,
@@ -2406,10 +2633,14 @@ class Delivery(_message.Message):
         advice: _builtins.str = ...,
         timeline: _abc.Iterable[Global___Step] | None = ...,
         assignee: _builtins.str = ...,
+        revocation: Global___RevocationState.ValueType = ...,
+        revocation_time: _timestamp_pb2.Timestamp | None = ...,
+        still_held: _abc.Iterable[_builtins.str] | None = ...,
+        decline_reason: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["next_attempt_time", b"next_attempt_time", "peer_down_time", b"peer_down_time", "state_time", b"state_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["next_attempt_time", b"next_attempt_time", "peer_down_time", b"peer_down_time", "revocation_time", b"revocation_time", "state_time", b"state_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["advice", b"advice", "assignee", b"assignee", "attempts", b"attempts", "message", b"message", "message_id", b"message_id", "next_attempt_time", b"next_attempt_time", "peer_down_time", b"peer_down_time", "reason", b"reason", "recipient", b"recipient", "recipient_reason", b"recipient_reason", "recipient_state", b"recipient_state", "state", b"state", "state_time", b"state_time", "timeline", b"timeline"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["advice", b"advice", "assignee", b"assignee", "attempts", b"attempts", "decline_reason", b"decline_reason", "message", b"message", "message_id", b"message_id", "next_attempt_time", b"next_attempt_time", "peer_down_time", b"peer_down_time", "reason", b"reason", "recipient", b"recipient", "recipient_reason", b"recipient_reason", "recipient_state", b"recipient_state", "revocation", b"revocation", "revocation_time", b"revocation_time", "state", b"state", "state_time", b"state_time", "still_held", b"still_held", "timeline", b"timeline"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

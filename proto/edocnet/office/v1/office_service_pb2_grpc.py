@@ -75,6 +75,11 @@ class OfficeServiceStub(object):
                 request_serializer=edocnet_dot_office_dot_v1_dot_office__service__pb2.DecideRequest.SerializeToString,
                 response_deserializer=edocnet_dot_office_dot_v1_dot_office__service__pb2.DecideResponse.FromString,
                 _registered_method=True)
+        self.Revoke = channel.unary_unary(
+                '/edocnet.office.v1.OfficeService/Revoke',
+                request_serializer=edocnet_dot_office_dot_v1_dot_office__service__pb2.RevokeRequest.SerializeToString,
+                response_deserializer=edocnet_dot_office_dot_v1_dot_office__service__pb2.RevokeResponse.FromString,
+                _registered_method=True)
         self.Retry = channel.unary_unary(
                 '/edocnet.office.v1.OfficeService/Retry',
                 request_serializer=edocnet_dot_office_dot_v1_dot_office__service__pb2.RetryRequest.SerializeToString,
@@ -197,6 +202,18 @@ class OfficeServiceServicer(object):
         assigned to somebody else until it is finished. State, step, journal entry and the status for
         the sender are one transaction. Idempotent: what was decided already changes nothing; what does
         not follow on it fails with DECISION_CONFLICT.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Revoke(self, request, context):
+        """Takes a document back that was handed in here, from all recipients or from some.
+
+        What was never sealed is void at once. Every other recipient gets a sealed revocation, whose
+        answer its delivery shows. Bounded transactions of 500 deliveries; idempotent, so a call that
+        was cut off is repeated. Fails with DECISION_CONFLICT when it was taken back for another
+        reason, with DOCUMENT_UNKNOWN when it was not sent from here, or not to a recipient named.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -326,6 +343,11 @@ def add_OfficeServiceServicer_to_server(servicer, server):
                     servicer.Decide,
                     request_deserializer=edocnet_dot_office_dot_v1_dot_office__service__pb2.DecideRequest.FromString,
                     response_serializer=edocnet_dot_office_dot_v1_dot_office__service__pb2.DecideResponse.SerializeToString,
+            ),
+            'Revoke': grpc.unary_unary_rpc_method_handler(
+                    servicer.Revoke,
+                    request_deserializer=edocnet_dot_office_dot_v1_dot_office__service__pb2.RevokeRequest.FromString,
+                    response_serializer=edocnet_dot_office_dot_v1_dot_office__service__pb2.RevokeResponse.SerializeToString,
             ),
             'Retry': grpc.unary_unary_rpc_method_handler(
                     servicer.Retry,
@@ -590,6 +612,33 @@ class OfficeService(object):
             '/edocnet.office.v1.OfficeService/Decide',
             edocnet_dot_office_dot_v1_dot_office__service__pb2.DecideRequest.SerializeToString,
             edocnet_dot_office_dot_v1_dot_office__service__pb2.DecideResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Revoke(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/edocnet.office.v1.OfficeService/Revoke',
+            edocnet_dot_office_dot_v1_dot_office__service__pb2.RevokeRequest.SerializeToString,
+            edocnet_dot_office_dot_v1_dot_office__service__pb2.RevokeResponse.FromString,
             options,
             channel_credentials,
             insecure,

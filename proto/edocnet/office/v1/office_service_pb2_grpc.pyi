@@ -80,6 +80,14 @@ class OfficeServiceStub:
     the sender are one transaction. Idempotent: what was decided already changes nothing; what does
     not follow on it fails with DECISION_CONFLICT.
     """
+    Revoke: _grpc.UnaryUnaryMultiCallable[_office_service_pb2.RevokeRequest, _office_service_pb2.RevokeResponse]
+    """Takes a document back that was handed in here, from all recipients or from some.
+
+    What was never sealed is void at once. Every other recipient gets a sealed revocation, whose
+    answer its delivery shows. Bounded transactions of 500 deliveries; idempotent, so a call that
+    was cut off is repeated. Fails with DECISION_CONFLICT when it was taken back for another
+    reason, with DOCUMENT_UNKNOWN when it was not sent from here, or not to a recipient named.
+    """
     Retry: _grpc.UnaryUnaryMultiCallable[_office_service_pb2.RetryRequest, _office_service_pb2.RetryResponse]
     """Queues held deliveries again, under the same message ids and with the same envelopes.
 
@@ -170,6 +178,14 @@ class OfficeServiceAsyncStub(OfficeServiceStub):
     assigned to somebody else until it is finished. State, step, journal entry and the status for
     the sender are one transaction. Idempotent: what was decided already changes nothing; what does
     not follow on it fails with DECISION_CONFLICT.
+    """
+    Revoke: _aio.UnaryUnaryMultiCallable[_office_service_pb2.RevokeRequest, _office_service_pb2.RevokeResponse]  # type: ignore[assignment]
+    """Takes a document back that was handed in here, from all recipients or from some.
+
+    What was never sealed is void at once. Every other recipient gets a sealed revocation, whose
+    answer its delivery shows. Bounded transactions of 500 deliveries; idempotent, so a call that
+    was cut off is repeated. Fails with DECISION_CONFLICT when it was taken back for another
+    reason, with DOCUMENT_UNKNOWN when it was not sent from here, or not to a recipient named.
     """
     Retry: _aio.UnaryUnaryMultiCallable[_office_service_pb2.RetryRequest, _office_service_pb2.RetryResponse]  # type: ignore[assignment]
     """Queues held deliveries again, under the same message ids and with the same envelopes.
@@ -306,6 +322,20 @@ class OfficeServiceServicer(metaclass=_abc_1.ABCMeta):
         assigned to somebody else until it is finished. State, step, journal entry and the status for
         the sender are one transaction. Idempotent: what was decided already changes nothing; what does
         not follow on it fails with DECISION_CONFLICT.
+        """
+
+    @_abc_1.abstractmethod
+    def Revoke(
+        self,
+        request: _office_service_pb2.RevokeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_office_service_pb2.RevokeResponse, _abc.Awaitable[_office_service_pb2.RevokeResponse]]:
+        """Takes a document back that was handed in here, from all recipients or from some.
+
+        What was never sealed is void at once. Every other recipient gets a sealed revocation, whose
+        answer its delivery shows. Bounded transactions of 500 deliveries; idempotent, so a call that
+        was cut off is repeated. Fails with DECISION_CONFLICT when it was taken back for another
+        reason, with DOCUMENT_UNKNOWN when it was not sent from here, or not to a recipient named.
         """
 
     @_abc_1.abstractmethod

@@ -1,0 +1,242 @@
+"""Documents that are taken back from here: see ``domain.revoking.SentRevocations``."""
+
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
+from operator import attrgetter
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from edoccore.signing import canonical
+from edoccore.signing.records import RevocationRecord
+from edoccore.signing.statements import Operation, parse_time, uuid_bytes
+from edockit.database import Database
+from edocnode.domain.model import DocumentId, MessageId
+from edocnode.domain.office_model import TakenBack
+from edocnode.domain.revoking import WITHDRAWN, RevokePlan, SentDelivery
+from edocnode.storage.events import EventKind, event_values, tell
+from edocnode.storage.sealing import add_effect
+from edocnode.storage.sql import AnyRow, among, insert_missing, select_by
+from edocnode.storage.submitting import keep_submission
+from edocnode.storage.tables import (
+    DeliveryEnvelopeRow,
+    DeliveryRow,
+    DocumentRow,
+    table_of,
+)
+from edocnode.storage.workflow_tables import RevokedDeliveryRow
+
+_DELIVERY, _DOCUMENT = table_of(DeliveryRow), table_of(DocumentRow)
+_ENVELOPE, _REVOKED = table_of(DeliveryEnvelopeRow), table_of(RevokedDeliveryRow)
+_MOMENT = _DELIVERY.c.ended_at.type
+
+_NO_DOCUMENT = (Operation.STATUS.value, Operation.REVOKE.value)
+_FIRST_ORDER = (
+    sa.select(_REVOKED.c.actor, _REVOKED.c.reason, _REVOKED.c.at)
+    .where(_REVOKED.c.document_id == sa.bindparam("document_id"))
+    .order_by(_REVOKED.c.at, _REVOKED.c.message_id)
+    .limit(1)
+)
+_ORDERS = (  # one row for each order, however many deliveries it took back
+    sa.select(
+        _REVOKED.c.document_id,
+        _REVOKED.c.actor,
+        _REVOKED.c.reason,
+        sa.func.min(_REVOKED.c.at, type_=_MOMENT).label("at"),
+    )
+    .where(among(_REVOKED.c.document_id))
+    .group_by(_REVOKED.c.document_id, _REVOKED.c.actor, _REVOKED.c.reason)
+)
+_REVOKED_AMONG = sa.select(_REVOKED.c.message_id, _REVOKED.c.sent).where(
+    among(_REVOKED.c.message_id)
+)
+_SEALED_AMONG = sa.select(_ENVELOPE.c.message_id).where(among(_ENVELOPE.c.message_id)).distinct()
+_OF_DOCUMENT = (
+    sa.select(
+        _DELIVERY.c.id,
+        _DELIVERY.c.message_id,
+        _DELIVERY.c.recipient,
+        _DELIVERY.c.to_node,
+        _DELIVERY.c.state,
+        _DELIVERY.c.reason,
+        _ENVELOPE.c.data,
+    )
+    .select_from(
+        _DELIVERY.join(_DOCUMENT, _DOCUMENT.c.id == _DELIVERY.c.document_row).outerjoin(
+            _ENVELOPE,
+            sa.and_(
+                _ENVELOPE.c.message_id == _DELIVERY.c.message_id,
+                _ENVELOPE.c.rank == _DELIVERY.c.envelope_rank,
+            ),
+        )
+    )
+    .where(
+        _DELIVERY.c.document_id == sa.bindparam("document_id"),
+        _DELIVERY.c.id > sa.bindparam("after"),
+        _DOCUMENT.c.operation.not_in(_NO_DOCUMENT),
+        ~sa.exists().where(_REVOKED.c.message_id == _DELIVERY.c.message_id),
+    )
+    .order_by(_DELIVERY.c.id)
+    .limit(sa.bindparam("limit"))
+)
+_FIRST_TO = (
+    sa.select(_DELIVERY.c.recipient, sa.func.min(_DELIVERY.c.id).label("first"))
+    .select_from(_DELIVERY.join(_DOCUMENT, _DOCUMENT.c.id == _DELIVERY.c.document_row))
+    .where(
+        _DELIVERY.c.document_id == sa.bindparam("document_id"),
+        _DOCUMENT.c.operation.not_in(_NO_DOCUMENT),
+    )
+    .group_by(_DELIVERY.c.recipient)
+)
+_WITHDRAW = (
+    sa.update(_DELIVERY)
+    .where(
+        _DELIVERY.c.message_id == sa.bindparam("of"),
+        _DELIVERY.c.state.not_in(("delivered", "rejected", "expired", "void")),
+    )
+    .values(
+        state="void",
+        reason=WITHDRAWN,
+        message="",
+        next_at=None,
+        ended_at=sa.bindparam("moment", type_=_MOMENT),
+    )
+)
+_NAMES = sa.select(_DELIVERY.c.document_id, _DELIVERY.c.recipient, _DELIVERY.c.state).where(
+    _DELIVERY.c.message_id == sa.bindparam("of")
+)
+_SENT_ENVELOPES = (
+    sa.select(_DELIVERY.c.message_id, _ENVELOPE.c.data)
+    .select_from(_DELIVERY.join(_ENVELOPE, _ENVELOPE.c.message_id == _DELIVERY.c.message_id))
+    .where(
+        _DELIVERY.c.document_id == sa.bindparam("document_id"),
+        _DELIVERY.c.recipient == sa.bindparam("recipient"),
+    )
+)
+
+
+class SqlSentRevocations:
+    """See ``domain.revoking.SentRevocations``."""
+
+    def __init__(self, database: Database) -> None:
+        """Takes the database."""
+        self._database = database
+
+    async def revoked(self, document_id: DocumentId) -> TakenBack | None:
+        """The first order by which any delivery of a document was taken back."""
+        place = {"document_id": document_id}
+        row = await self._database.aread(
+            lambda connection: connection.execute(_FIRST_ORDER, place).one_or_none()
+        )
+        return None if row is None else _taken_back(row)
+
+    async def revocable(
+        self, document_id: DocumentId, recipients: Sequence[str], after: int, limit: int
+    ) -> Sequence[SentDelivery]:
+        """Deliveries of a document that were not taken back, oldest first."""
+        place = {"document_id": document_id, "after": after, "limit": limit}
+        wanted = _OF_DOCUMENT
+        if recipients:
+            wanted = wanted.where(_DELIVERY.c.recipient.in_(recipients))
+        return await self._database.aread(lambda connection: _revocable(connection, wanted, place))
+
+    async def revoke(self, plans: Sequence[RevokePlan], salts: Sequence[bytes]) -> int:
+        """Takes deliveries back, each with its effect; returns how many were not before."""
+        return await self._database.awrite(lambda connection: _revoke(connection, plans, salts))
+
+
+def orders_of(connection: Connection, document_ids: Sequence[bytes]) -> dict[bytes, TakenBack]:
+    """By whom and why documents were first taken back, by document."""
+    rows = sorted(select_by(connection, _ORDERS, document_ids), key=attrgetter("at"), reverse=True)
+    return {row.document_id: _taken_back(row) for row in rows}
+
+
+def revoked_among(connection: Connection, message_ids: Sequence[bytes]) -> dict[bytes, bool]:
+    """Those deliveries that were taken back; whether a revocation was sent for each."""
+    rows = select_by(connection, _REVOKED_AMONG, message_ids)
+    return {row.message_id: bool(row.sent) for row in rows}
+
+
+def note_given_back(connection: Connection, record: bytes, recipient: str) -> None:
+    """Notes a revocation of this node's own that a peer gave back after a restore."""
+    stated = canonical.decode(record, RevocationRecord)
+    document_id = uuid_bytes(stated.document_id)
+    place = {"document_id": document_id, "recipient": recipient}
+    for row in connection.execute(_SENT_ENVELOPES, place).all():
+        if sha256(row.data).hexdigest() == stated.envelope:
+            values = {
+                "message_id": row.message_id,
+                "document_id": document_id,
+                "actor": stated.actor,
+                "reason": stated.reason,
+                "at": parse_time(stated.time),
+                "sent": 1,
+            }
+            insert_missing(connection, _REVOKED, [values])
+            connection.execute(_WITHDRAW, {"of": row.message_id, "moment": values["at"]})
+
+
+def _revocable(
+    connection: Connection, wanted: sa.Select[tuple[object, ...]], place: Mapping[str, object]
+) -> list[SentDelivery]:
+    rows = connection.execute(wanted, place).all()
+    first = {row.recipient: row.first for row in connection.execute(_FIRST_TO, place)}
+    return [_sent(row, is_first=first[row.recipient] == row.id) for row in rows]
+
+
+def _sent(row: AnyRow, *, is_first: bool) -> SentDelivery:
+    return SentDelivery(
+        place=row.id,
+        message_id=MessageId(row.message_id),
+        recipient=row.recipient,
+        to_node=row.to_node,
+        state=row.state,
+        reason=row.reason,
+        envelope_digest=None if row.data is None else sha256(row.data).digest(),
+        is_first=is_first,
+    )
+
+
+def _revoke(connection: Connection, plans: Sequence[RevokePlan], salts: Sequence[bytes]) -> int:
+    ids = [plan.message_id for plan in plans]
+    before = revoked_among(connection, ids)
+    sealed = {row.message_id for row in select_by(connection, _SEALED_AMONG, ids)}
+    new = [
+        (plan, salt)
+        for plan, salt in zip(plans, salts, strict=True)
+        # One that was sealed since may have left: it is judged again.
+        if plan.message_id not in before and plan.sealed == (plan.message_id in sealed)
+    ]
+    for plan, salt in new:
+        _revoke_one(connection, plan, salt)
+    return len(new)
+
+
+def _revoke_one(connection: Connection, plan: RevokePlan, salt: bytes) -> None:
+    row = connection.execute(_NAMES, {"of": plan.message_id}).one()
+    order = plan.order
+    values = {
+        "message_id": plan.message_id,
+        "document_id": row.document_id,
+        "actor": order.actor,
+        "reason": order.reason,
+        "at": order.at,
+        "sent": int(plan.revocation is not None),
+    }
+    insert_missing(connection, _REVOKED, [values])
+    add_effect(connection, salt, plan.effect)
+    if plan.revocation is not None:
+        keep_submission(connection, plan.revocation)
+    if connection.execute(_WITHDRAW, {"of": plan.message_id, "moment": order.at}).rowcount:
+        event = event_values(
+            EventKind.DELIVERY_VOID,
+            row.document_id,
+            plan.message_id,
+            agency=row.recipient,
+            at=order.at,
+        )
+        tell(connection, [event])
+
+
+def _taken_back(row: AnyRow) -> TakenBack:
+    return TakenBack(actor=row.actor, reason=row.reason, at=row.at)

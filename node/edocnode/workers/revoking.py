@@ -1,0 +1,166 @@
+"""Answers revocations of senders and removes the files of what was destroyed.
+
+What waits is in the database and is looked at again and again, so a restart needs no care of its
+own: a document becomes inaccessible in one transaction with its answer, its files go afterwards.
+"""
+
+import asyncio
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import structlog
+
+from edoccore.directory.view import Directory
+from edoccore.signing.records import StatusStep
+from edoccore.signing.seal import SALT_BYTES
+from edoccore.signing.statements import uuid_text
+from edockit.blobs import BlobFolder
+from edocnode.domain.model import MessageId
+from edocnode.domain.office import new_id
+from edocnode.domain.office_model import InboxEntry
+from edocnode.domain.repair import RepairStore
+from edocnode.domain.revoking import (
+    DestroyedPart,
+    ReceivedRevocation,
+    ReceivedRevocations,
+    plan_answer,
+)
+from edocnode.domain.workflow import Decision
+from edocnode.workers.room import when_there_is_room
+from edocnode.workers.scheduling import Wakes
+
+LOOK_AGAIN = timedelta(seconds=0.5)
+FILES_LATER = timedelta(seconds=2)  # when some could not go yet
+AT_ONCE = 50
+ACTOR = "edocnode"  # who agrees when nobody is asked
+ID_RANDOM_BYTES = 10
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """What an operator chose.
+
+    Attributes:
+        asks: A person answers for documents that are here.
+        still_held: Copies that this node cannot destroy, in words for the sender.
+    """
+
+    asks: bool
+    still_held: Sequence[str]
+
+
+class RevocationDesk:
+    """Answers what senders take back."""
+
+    def __init__(
+        self,
+        *,
+        agency: str,
+        store: ReceivedRevocations,
+        sealer: Wakes,
+        directory: Callable[[], Directory],
+        policy: Policy,
+        clock: Callable[[], datetime],
+        random: Callable[[int], bytes] = secrets.token_bytes,
+    ) -> None:
+        """Joins the parts; nothing happens before ``run``."""
+        self._agency = agency
+        self._store = store
+        self._sealer = sealer
+        self._directory = directory
+        self._policy = policy
+        self._clock = clock
+        self._random = random
+
+    async def run(self) -> None:
+        """Answers until cancelled.
+
+        Raises:
+            StorageFailedError: The disk failed; the node must stop.
+        """
+        while True:
+            if not await when_there_is_room("revocations", self.answer_open):
+                await asyncio.sleep(LOOK_AGAIN.total_seconds())
+
+    async def answer_open(self) -> int:
+        """Agrees to what waits and asks nobody; returns how many answers were kept."""
+        waiting = await self._store.open_revocations(AT_ONCE, asks=self._policy.asks)
+        agree = Decision(step=StatusStep.AGREED, actor=ACTOR)
+        return sum([await self.answer(revocation, agree) for revocation in waiting])
+
+    async def revocation_of(self, entry: InboxEntry) -> ReceivedRevocation | None:
+        """The newest revocation of a received document; None when there is none."""
+        return await self._store.revocation_of(entry)
+
+    async def answer(self, revocation: ReceivedRevocation, decision: Decision) -> bool:
+        """Answers one revocation; False when something changed meanwhile."""
+        now = self._clock()
+        answer = plan_answer(
+            revocation,
+            decision,
+            self._directory(),
+            agency=self._agency,
+            message_id=MessageId(new_id(now, self._random(ID_RANDOM_BYTES))),
+            now=now,
+            still_held=self._policy.still_held,
+        )
+        kept = await self._store.answer_revocation(answer, self._random(SALT_BYTES))
+        if kept:
+            self._sealer.wake()
+            log.info(
+                "revocation.answered",
+                document_id=uuid_text(revocation.document_id),
+                agency=revocation.sender,
+                step=decision.step.value,
+                was_here=revocation.entry is not None,
+            )
+        return kept
+
+
+class Remover:
+    """Removes the files of what was destroyed."""
+
+    def __init__(
+        self, *, store: ReceivedRevocations, needs: RepairStore, blobs: BlobFolder
+    ) -> None:
+        """Joins the parts; nothing happens before ``run``.
+
+        Args:
+            needs: Knows which files documents need.
+        """
+        self._store = store
+        self._needs = needs
+        self._blobs = blobs
+
+    async def run(self) -> None:
+        """Removes until cancelled.
+
+        Raises:
+            StorageFailedError: The disk failed; the node must stop.
+        """
+        while True:
+            left = await when_there_is_room("removal", self.look)
+            await asyncio.sleep((FILES_LATER if left else LOOK_AGAIN).total_seconds())
+
+    async def look(self) -> int:
+        """Removes files that nobody else needs; returns of how many documents some must wait."""
+        parts = await self._store.to_be_removed(AT_ONCE)
+        left = {part.incoming_id for part in parts if not await self._gone(part)}
+        await self._store.removed({part.incoming_id for part in parts} - left)
+        return len(left)
+
+    async def _gone(self, part: DestroyedPart) -> bool:
+        """Whether a file is gone, or is another document's by now.
+
+        One that somebody put there may be about to be needed: it is looked at again.
+        """
+        mark = await asyncio.to_thread(self._blobs.removal_mark, part.sha256)
+        if mark is None:
+            return False
+        if not await self._needs.unused([part.sha256]):
+            return True
+        return await asyncio.to_thread(self._blobs.remove_all, part.sha256, mark)
