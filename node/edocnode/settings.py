@@ -61,6 +61,22 @@ class LimitSettings(BaseModel):
 COPIES_KEPT = ("Bản sao lưu được tạo trước khi thu hồi (backups made before the revocation).",)
 
 
+class TrustStore(BaseModel):
+    """A folder of roots that vouch for signers of documents, PEM or DER.
+
+    Attributes:
+        folder: Relative to the data folder, or absolute.
+        kind: ``personal`` or ``organisation``: all that it vouches for are; ``any``: rules tell;
+            ``timestamp``: it vouches for the time alone.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Annotated[str, Field(min_length=1, max_length=200)]
+    folder: Annotated[str, Field(min_length=1, max_length=1000)]
+    kind: Literal["any", "personal", "organisation", "timestamp"] = "any"
+
+
 class NodeSettings(ProgramSettings):
     """What an operator can choose.
 
@@ -84,6 +100,11 @@ class NodeSettings(ProgramSettings):
         numbering_series: Name of a series of its own by document type; others share one.
         revocations: ``auto`` destroys at once what its sender takes back; ``ask``: a clerk answers.
         copies_kept: Copies that this node cannot destroy with a document, as its sender is told.
+        trust_stores: Whose signatures in documents are trusted; empty: none is checked.
+        crl_folder: Folder of revocation lists; empty: only those that documents bring along.
+        signer_rules: File that tells persons from organisations; empty: the own rules.
+        strict_revocation: A certificate of which no revocation list speaks is not valid.
+        largest_check_mib: MiB of a part whose signatures are still checked, 1 to 100000.
         log_level: Least important event that is logged.
         log_format: ``text`` for people, ``json`` for collectors.
     """
@@ -111,6 +132,11 @@ class NodeSettings(ProgramSettings):
     )
     revocations: Literal["auto", "ask"] = "auto"
     copies_kept: tuple[Annotated[str, Field(min_length=1, max_length=1000)], ...] = COPIES_KEPT
+    trust_stores: tuple[TrustStore, ...] = ()
+    crl_folder: Annotated[str, Field(max_length=1000)] = ""
+    signer_rules: Annotated[str, Field(max_length=1000)] = ""
+    strict_revocation: bool = False
+    largest_check_mib: Annotated[int, Field(ge=1, le=100_000)] = 200
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["text", "json"] = "text"
 
@@ -133,6 +159,11 @@ class NodeSettings(ProgramSettings):
     def staging_quota_bytes(self) -> int:
         """Bytes of unfinished documents that one agency may have here."""
         return self.staging_quota_gib * (1 << 30)
+
+    @property
+    def largest_check_bytes(self) -> int:
+        """Bytes of a part whose signatures are still checked."""
+        return self.largest_check_mib * (1 << 20)
 
     @property
     def scrub_bytes_per_second(self) -> int:

@@ -1,6 +1,7 @@
 """Authorities, signers and timestamps of a test: real keys, real PDF signatures, real lists."""
 
 import io
+import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
+from pyhanko.pdf_utils import generic
 from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter
 from pyhanko.sign import signers, timestamps
 from pyhanko.sign.fields import SigFieldSpec, SigSeedSubFilter
@@ -172,6 +174,17 @@ def sign_pdf(
     )  # fmt: skip
     with ThreadPoolExecutor(1) as thread:  # it runs a loop of its own
         thread.submit(pdf_signer.sign_pdf, writer, output=out).result()
+    return out.getvalue()
+
+
+def enlarged(pdf: bytes, size_bytes: int) -> bytes:
+    """The same document with a large object that nothing shows."""
+    writer = IncrementalPdfFileWriter(io.BytesIO(pdf))
+    filler = writer.add_object(generic.StreamObject(stream_data=os.urandom(size_bytes)))
+    writer.root["/EdocFiller"] = filler
+    writer.update_root()
+    out = io.BytesIO()
+    writer.write(out)
     return out.getvalue()
 
 

@@ -33,6 +33,7 @@ from edocnode.app.pins import Pins
 from edocnode.app.repair import Reckoning, Repair, build_reckoning, build_repair
 from edocnode.app.resting import give_back_at_rest
 from edocnode.app.revoking import Revocations, build_revocations
+from edocnode.app.signatures import SignatureParts, build_signatures
 from edocnode.app.stopping import fail, until_stopped, watch
 from edocnode.domain.quotas import CallQuotas
 from edocnode.rpc.directory import GrpcSources
@@ -115,6 +116,7 @@ class Workers:
     suspensions: Suspensions
     overview: Overview
     revocations: Revocations
+    signatures: SignatureParts
 
 
 async def serve(
@@ -195,19 +197,18 @@ def _workers(ground: Ground) -> Workers:
     reader = _reader(ground)
     dispatcher = _dispatcher(ground, sessions, links, shelf, reader)
     greeter = _greeter(ground, sessions, links)
+    own_agency = ground.identity.agency
     reckoning = build_reckoning(
-        ground.identity.agency,
-        ground.sealing,
-        links,
-        greeter,
-        reader=reader,
-        clock=ground.clock,
+        own_agency, ground.sealing, links, greeter, reader=reader, clock=ground.clock
     )
     _connect(ground, sessions, desk, dispatcher, greeter)
     reckoning.connect(sessions, ground.sealing.sealer, dispatcher)
     service = _service(ground, sessions, desk, staging, shelf)
     scheduler = Scheduler(schedule=store, sealer=ground.sealing.sealer, clock=ground.clock)
     suspensions = Suspensions(CallQuotas(ground.settings.weight), store, ground.clock)
+    signatures = build_signatures(
+        store, blobs, settings=ground.settings, data=ground.folder.path, clock=ground.clock
+    )
     return Workers(
         sessions,
         dispatcher,
@@ -222,6 +223,7 @@ def _workers(ground: Ground) -> Workers:
         suspensions,
         build_overview(ground.settings, ground.folder.path, ground.sealing.database, ground.clock),
         _revocations(ground, blobs),
+        signatures,
     )
 
 
@@ -352,7 +354,8 @@ async def _servers(
     ground.keeper.on_change(pins.publish)
     workers.suspensions.on_shut_out(pins.shut_out)
     patience = ground.settings.patience
-    handshake = ("grpc.server_handshake_timeout_ms", _handshake_ms(patience))
+    limit_ms = min(HANDSHAKE_TIMEOUT_MS, int(patience.total_seconds() * 1000))
+    handshake = ("grpc.server_handshake_timeout_ms", limit_ms)
     peers = peer_server(
         lambda context: _peer(ground, context),
         gate=workers.suspensions,
@@ -379,10 +382,6 @@ async def _servers(
         remove_socket(ground.folder.path)
 
 
-def _handshake_ms(patience: timedelta) -> int:
-    return min(HANDSHAKE_TIMEOUT_MS, int(patience.total_seconds() * 1000))
-
-
 def _local_parts(ground: Ground, workers: Workers) -> LocalParts:
     return LocalParts(
         agency=ground.identity.agency,
@@ -403,6 +402,7 @@ def _local_parts(ground: Ground, workers: Workers) -> LocalParts:
         damage=workers.repair.repairer,
         book=SqlNumberBook(ground.sealing.database),
         numbering=ground.settings.numbering_rules,
+        rechecks=workers.signatures.loop,
         clock=ground.clock,
     )
 
@@ -435,6 +435,7 @@ def _start(ground: Ground, workers: Workers, where: Ready) -> list[asyncio.Task[
         *workers.repair.jobs(),
         *workers.reckoning.jobs(),
         *workers.revocations.jobs(),
+        workers.signatures.loop.run(),
     ]
     return [asyncio.create_task(job) for job in jobs]
 
@@ -463,6 +464,7 @@ async def _stop(workers: Workers) -> None:
     await workers.greeter.stop()
     await workers.reckoning.reckoner.stop()
     await workers.dispatcher.stop()
+    await workers.signatures.stop()
     await workers.links.close()
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from edocnode.cli.context import CommandContext
+from edocnode.cli.signature_words import SHORT_STATUS, legal_line, signature_lines
 from edocnode.cli.wording import (
     SHOWN,
     URGENCY,
@@ -122,14 +123,15 @@ def _inbox_text(documents: list[dict[str, Any]]) -> str:
             plain(item["subject"]) or DESTROYED,
             day(item["due_date"]),
             files(item["parts"]),
+            SHORT_STATUS.get(item["legal_status"], ""),
             item["state"],
             plain(item["assignee"]),
         )
         for item in documents
     ]
     headings = (
-        *("id", "received", "from", "urgency", "number", "subject", "due", "files", "state"),
-        "given to",
+        *("id", "received", "from", "urgency", "number", "subject", "due", "files"),
+        *("legal", "state", "given to"),
     )
     return table(*_without_empty(headings, rows))
 
@@ -203,6 +205,8 @@ def _show_text(found: dict[str, Any], record: dict[str, Any]) -> str:
     for entry in found["received"]:
         lines += _received_lines(entry)
     if found["sent"] is not None:
+        if not found["received"]:
+            lines += ["", f"Sent by {found['sent']['sender']}", *_signatures(found["sent"])]
         lines += _sent_lines(found["sent"])
     lines += ["", "Files"]
     lines += [
@@ -222,6 +226,7 @@ def _received_lines(entry: dict[str, Any]) -> list[str]:
         "",
         f"Received for {entry['recipient']}: {entry['state']}",
         *_fields(fields),
+        *_signatures(entry),
         *(f"  {step_line(step)}" for step in entry["steps"]),
     ]
 
@@ -249,6 +254,10 @@ def _issuer(record: dict[str, Any]) -> str:
 
 def _taken_back(entry: dict[str, Any]) -> str:
     return taken_back_words(entry["taken_back"]) if entry["taken_back"] else ""
+
+
+def _signatures(document: dict[str, Any]) -> list[str]:
+    return [f"  {line}" for line in [legal_line(document), *signature_lines(document)]]
 
 
 def _replies(record: dict[str, Any]) -> str:

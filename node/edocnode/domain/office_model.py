@@ -14,6 +14,7 @@ from edoccore.signing.records import DocumentState
 from edoccore.signing.statements import Operation, Part, Urgency
 from edocnode.domain.dead_letters import HeldDelivery, RetryPlan
 from edocnode.domain.model import DeliveryState, DocumentId, IncomingId, MessageId, Submission
+from edocnode.domain.signature_checks import SignatureCheck
 from edocnode.domain.workflow import Step, Workflow, answer_in, workflow_of
 
 MIN_PREFIX = 8  # characters of an id, without hyphens
@@ -26,6 +27,7 @@ class DocumentView:
     Attributes:
         listing: Subject, number, ...; see ``checks.document_listing``.
         parts: All, the record first.
+        signatures: Where the check of its signatures stands; None: no part may hold any.
     """
 
     document_id: DocumentId
@@ -34,6 +36,7 @@ class DocumentView:
     operation: Operation
     listing: Mapping[str, str]
     parts: tuple[Part, ...]
+    signatures: SignatureCheck | None = None
 
 
 class RevocationState(StrEnum):

@@ -40,6 +40,7 @@ from edocnode.domain.model import (
     MessageId,
     ReceiptDraft,
 )
+from edocnode.domain.signatures import TO_CHECK, has_parts_to_check
 
 AFTER_SEALER = timedelta(seconds=5)
 NO_ID = MessageId(bytes(16))  # of a parcel whose envelope cannot be read
@@ -214,7 +215,10 @@ def _content(envelope: Envelope, pieces: Sequence[bytes]) -> _Content:
         for part, piece in zip(envelope.parts, pieces, strict=True)
         if part.size <= INLINE_PART_BYTES
     ]
-    return _Content(read_record(envelope, pieces[0]), b"".join(inline))
+    listing = read_record(envelope, pieces[0])
+    if has_parts_to_check(envelope.parts):
+        listing = {**listing, TO_CHECK: "1"}
+    return _Content(listing, b"".join(inline))
 
 
 def _check_inline(parcel: Parcel, envelope: Envelope) -> None:

@@ -20,6 +20,7 @@ from edoccore.errors import StorageDamagedError
 from edoccore.signing.readers import reader_of
 from edoccore.signing.statements import Part
 
+TO_CHECK = "to_check"  # key in the listing of an arrival that has parts to be checked
 CHECKER_VERSION = 1  # raised when the same bytes would be judged otherwise
 MAX_VERDICT_BYTES = 1024 * 1024  # of the JSON of one document
 MAX_SIGNATURES = 50  # checked in one part; more are told
@@ -117,6 +118,7 @@ class Reason(StrEnum):
     NO_TRUST_STORE = "NO_TRUST_STORE"
     NOT_INSTALLED = "NOT_INSTALLED"
     PENDING = "PENDING"
+    VERDICT_DAMAGED = "VERDICT_DAMAGED"
     # Of a document.
     NO_SIGNED_PART = "NO_SIGNED_PART"
     NO_PERSONAL_SIGNATURE = "NO_VALID_PERSONAL_SIGNATURE"

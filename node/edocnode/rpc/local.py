@@ -20,6 +20,7 @@ from edocnode.domain.ports import Submissions
 from edocnode.domain.registers import RegisterStore
 from edocnode.domain.repair import Suspects
 from edocnode.domain.revoking import SentRevocations
+from edocnode.domain.signature_checks import Rechecks
 from edocnode.rpc.admin import (
     AdminParts,
     AdminServicer,
@@ -54,6 +55,7 @@ class LocalParts:
         answers: Answers revocations that were received.
         damage: Told of parts that are not what was stored.
         book: Where official numbers are given, as ``numbering`` says.
+        rechecks: Checks signatures again.
     """
 
     agency: str
@@ -74,6 +76,7 @@ class LocalParts:
     damage: Suspects
     book: NumberBook
     numbering: NumberingRules
+    rechecks: Rechecks
     clock: Callable[[], datetime]
 
 
@@ -101,6 +104,7 @@ def register_local(server: grpc.aio.Server, parts: LocalParts) -> Place:
             directory=parts.directory,
             late=parts.late,
             registers=parts.registers,
+            rechecks=parts.rechecks,
             clock=parts.clock,
         )
     )

@@ -286,6 +286,22 @@ class OfficeServicer(services.OfficeServiceServicer):
         async for piece in register_pieces(self._parts.registers, request):
             yield piece
 
+    async def CheckSignatures(
+        self,
+        request: messages.CheckSignaturesRequest,
+        context: grpc.aio.ServicerContext[
+            messages.CheckSignaturesRequest, messages.CheckSignaturesResponse
+        ],
+    ) -> messages.CheckSignaturesResponse:
+        """Lets signatures be checked again."""
+        if bool(request.id) == request.all:
+            raise RequestInvalidError("Name either a document or all of them, not both.")
+        ids: list[DocumentId] = []
+        if request.id:
+            ids = [(await self._parts.office.find(request.id)).document.document_id]
+        checks = await self._parts.rechecks.recheck(ids)
+        return messages.CheckSignaturesResponse(checks=checks)
+
     async def FetchInbox(
         self,
         request: messages.FetchInboxRequest,

@@ -43,6 +43,7 @@ from edocnode.domain.ports import Submissions
 from edocnode.domain.registers import RegisterStore
 from edocnode.domain.repair import Suspects
 from edocnode.domain.revoking import SentRevocations
+from edocnode.domain.signature_checks import Rechecks
 from edocnode.rpc.revoking import AnswersRevocations
 
 ID_RANDOM_BYTES = 10
@@ -86,6 +87,7 @@ class OfficeParts:
         sealer: Given what was kept for it.
         book: Where official numbers are given, as ``numbering`` says.
         scheduler: Woken when something was kept that is for the sealer later.
+        rechecks: Checks signatures again.
     """
 
     agency: str
@@ -102,6 +104,7 @@ class OfficeParts:
     registers: RegisterStore
     book: NumberBook
     numbering: NumberingRules
+    rechecks: Rechecks
     clock: Callable[[], datetime]
 
     def fresh_id(self) -> bytes:

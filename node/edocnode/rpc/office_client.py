@@ -37,6 +37,7 @@ SHOW_SCHEMA = "edoc.show/v1"
 RETRY_SCHEMA = "edoc.retry/v1"
 REVOCATION_SCHEMA = "edoc.revocation/v1"
 DECISION_SCHEMA = "edoc.decision/v1"
+RECHECK_SCHEMA = "edoc.recheck/v1"
 RETRY_TIMEOUT_S = 600.0  # of all that is held for an agency
 CHUNK_BYTES = 960 * 1024
 PAGE = 1000  # deliveries asked for at once
@@ -281,6 +282,17 @@ class OfficeClient(NumberCalls):
         with node_errors():
             answer = self.stub.Retry(request, timeout=RETRY_TIMEOUT_S)
         return {"schema": RETRY_SCHEMA, "queued": answer.queued, "left": answer.left}
+
+    def recheck(self, text: str, *, every: bool) -> Json:
+        """Lets signatures be checked again, ``edoc.recheck/v1``.
+
+        Raises:
+            DocumentUnknownError, IdAmbiguousError: The id names none or several.
+        """
+        request = messages.CheckSignaturesRequest(id=text, all=every)
+        with node_errors():
+            answer = self.stub.CheckSignatures(request, timeout=RETRY_TIMEOUT_S)
+        return {"schema": RECHECK_SCHEMA, "checks": answer.checks}
 
     def changes(self, document_id: str, after: int, timeout_s: float) -> Iterator[tuple[str, str]]:
         """Deliveries of a document that reach another state, as it happens.

@@ -8,6 +8,7 @@ from edockit.console import local_time
 from edocnet.office.v1 import office_service_pb2 as messages
 from edocnode.rpc.client_values import Json, enum_name
 from edocnode.rpc.office_messages import moment_from
+from edocnode.rpc.signature_client import signatures_json
 
 SEND_SCHEMA = "edoc.send/v1"
 
@@ -75,6 +76,7 @@ def _listing(document: messages.Document) -> Json:
         "urgency": enum_name(messages.Urgency, "URGENCY", document.urgency),
         "issued_date": document.issued_date,
         "due_date": document.due_date,
+        **signatures_json(document.signatures),
     }
 
 

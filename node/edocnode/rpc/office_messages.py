@@ -28,6 +28,7 @@ from edocnode.domain.office_model import (
 from edocnode.domain.official_numbers import GivenNumber
 from edocnode.domain.secrecy import Secrecy
 from edocnode.domain.workflow import Decision, Step, workflow_of
+from edocnode.rpc.signature_messages import signatures_to_message
 
 DEFAULT_LIMIT = 100
 MAX_LIMIT = 1000
@@ -52,6 +53,7 @@ _EVENT_KINDS = {
     "document": messages.EVENT_KIND_DOCUMENT_DECIDED,
     "delivery": messages.EVENT_KIND_DELIVERY_CHANGED,
     "status": messages.EVENT_KIND_STATUS_RECEIVED,
+    "signatures": messages.EVENT_KIND_SIGNATURES_CHECKED,
 }
 
 _DELIVERY_STATES = {
@@ -300,7 +302,7 @@ def event_to_message(event: Event) -> messages.Event:
         document_id=event.document_id,
         message_id=event.message_id,
         agency=event.agency,
-        state="" if subject == "status" else state,
+        state="" if subject in ("status", "signatures") else state,
         time=timestamp(event.at),
     )
 
@@ -363,6 +365,7 @@ def _document(view: DocumentView, *, arrival_number: int = 0) -> messages.Docume
             for part in view.parts[1:]
         ],
         arrival_number=arrival_number,
+        signatures=signatures_to_message(view.signatures),
         **view.listing,
     )
 

@@ -102,6 +102,9 @@ class CheckingProcess:
         except TimeoutError:
             await self.close()
             return self._failed(part, Reason.TOO_LONG)
+        except asyncio.CancelledError:  # or the answer would be taken for that of another part
+            await self.close()
+            raise
         except (BrokenPipeError, ConnectionResetError, ValueError):
             answer = b""
         if not answer.endswith(b"\n"):

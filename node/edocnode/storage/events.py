@@ -31,6 +31,7 @@ class EventKind(StrEnum):
     DOCUMENT_REVOKED = "document.revoked"  # destroyed here
     DOCUMENT_KEPT = "document.kept"  # although its sender took it back
     DELIVERY_VOID = "delivery.void"
+    SIGNATURES_CHECKED = "signatures.checked"
 
 
 def event_values(

@@ -69,6 +69,12 @@ def large_parts(parts: Sequence[Part]) -> list[Part]:
     return [part for part in parts if part.size > INLINE_PART_BYTES]
 
 
+def inline_piece(parts: Sequence[Part], inline: bytes, index: int) -> bytes:
+    """The bytes of one inline part out of all of them joined; short when they are not all here."""
+    start = sum(part.size for part in parts[:index] if part.size <= INLINE_PART_BYTES)
+    return inline[start : start + parts[index].size]
+
+
 def search_text(listing: Mapping[str, str]) -> str:
     """What a search looks at."""
     return folded(" ".join([listing[name] for name in LISTED if listing.get(name)]))

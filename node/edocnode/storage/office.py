@@ -41,6 +41,7 @@ from edocnode.domain.office_model import (
 from edocnode.storage.awaiting import count_waiting
 from edocnode.storage.dead_letters import deliveries_of, held_for, queue_again
 from edocnode.storage.deciding import take_step
+from edocnode.storage.listing import inline_piece
 from edocnode.storage.office_views import (
     DELIVERY,
     DOCUMENT,
@@ -55,7 +56,6 @@ from edocnode.storage.office_views import (
     delivery_views,
     event_of,
     inbox_entries,
-    inline_piece,
     outbox_entries,
 )
 from edocnode.storage.people_tables import ConsumerRow, EventRow

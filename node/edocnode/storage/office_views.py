@@ -17,7 +17,6 @@ from edoccore.signing.records import DocumentState
 from edoccore.signing.statements import Envelope, Operation, Part, Receipt, Urgency, parse_time
 from edocnode.domain.dead_letters import what_to_do
 from edocnode.domain.model import (
-    INLINE_PART_BYTES,
     DeliveryState,
     DocumentId,
     IncomingId,
@@ -33,10 +32,12 @@ from edocnode.domain.office_model import (
     TakenBack,
 )
 from edocnode.domain.revoking import outcome
+from edocnode.domain.signature_checks import Side, SignatureCheck
 from edocnode.domain.workflow import Step, timeline, workflow_of
 from edocnode.storage.listing import LISTED, decode_listing, decode_parts
 from edocnode.storage.official_numbers import arrival_numbers
 from edocnode.storage.revoking import orders_of, revoked_among
+from edocnode.storage.signature_checks import checks_of
 from edocnode.storage.sql import among, select_by
 from edocnode.storage.steps import step_in, steps_taken, steps_told
 from edocnode.storage.submitting import shown_state
@@ -109,6 +110,7 @@ def inbox_entries(connection: Connection, rows: Sequence[sa.Row[Any]]) -> tuple[
     """Entries of rows of ``INBOX_ENTRIES``, in their order."""
     ids = [row.incoming_id for row in rows]
     steps, numbers = steps_taken(connection, ids), arrival_numbers(connection, ids)
+    checks = checks_of(connection, Side.RECEIVED, ids)
     documents = sorted({row.document_id for row in rows})
     given_back = _steps_given_back(connection, documents)
     taken_back = _taken_back(connection, documents)
@@ -118,6 +120,7 @@ def inbox_entries(connection: Connection, rows: Sequence[sa.Row[Any]]) -> tuple[
                 row,
                 timeline([*given_back.get(row.digest, ()), *steps.get(row.incoming_id, ())]),
                 taken_back.get((row.document_id, row.sender, row.recipient)),
+                checks.get(row.incoming_id),
             ),
             arrival_number=numbers.get(row.incoming_id, 0),
         )
@@ -143,9 +146,14 @@ def outbox_entries(
             deliveries += connection.execute(_first_of(row.id, shown, states))
     views = _views(connection, deliveries, {row.id: row for row in rows})
     orders = orders_of(connection, sorted({row.document_id for row in rows}))
+    checks = checks_of(connection, Side.SENT, [row.id for row in rows])
     return tuple(
         _outbox_entry(
-            row, views.get(row.id, ()), counts.get(row.id, ()), orders.get(row.document_id)
+            row,
+            views.get(row.id, ()),
+            counts.get(row.id, ()),
+            taken_back=orders.get(row.document_id),
+            check=checks.get(row.id),
         )
         for row in rows
     )
@@ -171,21 +179,18 @@ def event_of(row: sa.Row[Any]) -> Event:
     )
 
 
-def inline_piece(parts: Sequence[Part], inline: bytes, index: int) -> bytes:
-    """The bytes of one inline part out of all of them joined; short when they are not all here."""
-    start = sum(part.size for part in parts[:index] if part.size <= INLINE_PART_BYTES)
-    return inline[start : start + parts[index].size]
-
-
 def _inbox_entry(
-    row: sa.Row[Any], steps: tuple[Step, ...], taken_back: TakenBack | None
+    row: sa.Row[Any],
+    steps: tuple[Step, ...],
+    taken_back: TakenBack | None,
+    check: SignatureCheck | None,
 ) -> InboxEntry:
     envelope = canonical.decode(row.envelope, Envelope)
     listing = {name: getattr(row, name) for name in LISTED if getattr(row, name)}
     return InboxEntry(
         incoming_id=IncomingId(row.incoming_id),
         message_id=MessageId(row.message_id),
-        document=_document(row, row.sender, listing, envelope.parts, urgency=envelope.urgency),
+        document=_document(row, listing, envelope.parts, urgency=envelope.urgency, check=check),
         signer=row.signer,
         recipient=row.recipient,
         envelope_digest=row.digest,
@@ -238,14 +243,22 @@ def _outbox_entry(
     row: sa.Row[Any],
     deliveries: Sequence[DeliveryView],
     counts: Sequence[sa.Row[Any]],
+    *,
     taken_back: TakenBack | None,
+    check: SignatureCheck | None,
 ) -> OutboxEntry:
     by_state: Counter[DeliveryState] = Counter()
     for count in counts:
         by_state[shown_state(count.state)] += count.number
     later = [count.next_at for count in counts if count.state == "scheduled"]
     return OutboxEntry(
-        document=_document(row, row.sender, decode_listing(row.listing), decode_parts(row.parts)),
+        document=_document(
+            row,
+            decode_listing(row.listing),
+            decode_parts(row.parts),
+            urgency=Urgency(row.urgency),
+            check=check,
+        ),
         created=row.created_at,
         expires=row.expires_at,
         send_at=later[0] if later else None,
@@ -258,19 +271,20 @@ def _outbox_entry(
 
 def _document(
     row: sa.Row[Any],
-    sender: str,
     listing: Mapping[str, str],
     parts: tuple[Part, ...],
     *,
-    urgency: Urgency | None = None,
+    urgency: Urgency,
+    check: SignatureCheck | None,
 ) -> DocumentView:
     return DocumentView(
         document_id=DocumentId(row.document_id),
-        sender=sender,
-        urgency=urgency or Urgency(row.urgency),
+        sender=row.sender,
+        urgency=urgency,
         operation=Operation(row.operation),
         listing=listing,
         parts=parts,
+        signatures=check,
     )
 
 

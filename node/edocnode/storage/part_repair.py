@@ -20,7 +20,7 @@ from edocnode.domain.repair import (
     StoredPart,
 )
 from edocnode.storage.alarms import drop_alarm, put_alarm
-from edocnode.storage.office_views import inline_piece
+from edocnode.storage.listing import inline_piece
 from edocnode.storage.people_tables import MetaRow
 from edocnode.storage.repair_tables import DamagedPartRow
 from edocnode.storage.sql import among, insert_missing, select_by, upsert

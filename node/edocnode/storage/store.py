@@ -12,6 +12,7 @@ from edocnode.storage.part_repair import SqlRepair
 from edocnode.storage.peers import SqlPeers
 from edocnode.storage.schedule import SqlSchedule
 from edocnode.storage.sealing import SqlSealerStore
+from edocnode.storage.signature_checks import SqlSignatureChecks
 from edocnode.storage.small_parts import SqlSmallParts
 from edocnode.storage.submitting import SqlSubmissions
 
@@ -28,6 +29,7 @@ class NodeStore(
     SqlSmallParts,
     SqlNumbers,
     SqlExpiry,
+    SqlSignatureChecks,
 ):
     """Implements every port but ``OfficeStore``, each by the class that bears its name."""
 

@@ -33,6 +33,7 @@ from edocnode.domain.model import (
 )
 from edocnode.storage.listing import encode_listing, encode_parts, large_parts
 from edocnode.storage.official_numbers import use_number
+from edocnode.storage.signature_checks import wait_for_checks
 from edocnode.storage.sql import (
     AnyRow,
     NotPlainError,
@@ -180,6 +181,7 @@ def _add_rest(connection: Connection, new: Sequence[tuple[Submission, int]]) -> 
     _use_numbers(connection, [each for each, _ in new])
     later = [_scheduled(each, row, each.send_at) for each, row in new if each.send_at is not None]
     insert_rows(connection, _SCHEDULE, later)
+    wait_for_checks(connection, new)
 
 
 def _use_numbers(connection: Connection, submissions: Sequence[Submission]) -> None:
@@ -255,6 +257,7 @@ def _finish(connection: Connection, submission: Submission, row: int) -> Submiss
         )
     connection.execute(_TAKE_REQUEST, {"row": row, "its_request": submission.request_id})
     _use_numbers(connection, [submission])
+    wait_for_checks(connection, [(submission, row)])
     return _new(submission, position, unsealed=False)
 
 

@@ -13,9 +13,11 @@ from sqlalchemy.engine import Connection
 from edoccore.signing.records import DocumentState
 from edoccore.signing.statements import Operation, Result, uuid_bytes
 from edocnode.domain.model import ReceiptDraft
+from edocnode.domain.signatures import TO_CHECK
 from edocnode.storage.destroying import add_revocations, destroy, revoked_before
 from edocnode.storage.events import EventKind, event_values, tell
 from edocnode.storage.listing import LISTED, search_text
+from edocnode.storage.signature_checks import wait_for_received
 from edocnode.storage.sql import Row, change_each, in_order, insert_rows
 from edocnode.storage.steps import told_values
 from edocnode.storage.tables import (
@@ -47,6 +49,7 @@ _ANSWERED = (
 def make_visible(connection: Connection, drafts: Sequence[ReceiptDraft]) -> None:
     """Shows received arrivals to offices, in the order in which they were kept."""
     inbox: list[Row] = []
+    to_check: list[ReceiptDraft] = []
     statuses: list[Row] = []
     revocations: list[ReceiptDraft] = []
     events: list[Row] = []
@@ -68,6 +71,8 @@ def make_visible(connection: Connection, drafts: Sequence[ReceiptDraft]) -> None
             continue
         else:
             inbox.append(_inbox(item))
+            if TO_CHECK in item.listing:
+                to_check.append(item)
             kind, subject = EventKind.DOCUMENT_RECEIVED, item.document_id
         events.append(
             event_values(kind, subject, item.message_id, agency=item.sender, at=item.kept_at)
@@ -77,6 +82,7 @@ def make_visible(connection: Connection, drafts: Sequence[ReceiptDraft]) -> None
     answered = {status["message_id"] for status in statuses} - {None}
     change_each(connection, _ANSWERED, [{"of": message_id} for message_id in answered])
     add_revocations(connection, revocations)
+    wait_for_received(connection, to_check)
     tell(connection, events)
 
 

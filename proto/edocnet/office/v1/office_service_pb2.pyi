@@ -90,6 +90,34 @@ SECRECY_TUYET_MAT: Secrecy.ValueType  # 4
 """Of the highest secrecy (Tuyệt mật)."""
 Global___Secrecy: _TypeAlias = Secrecy  # noqa: Y015
 
+class _LegalStatus:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _LegalStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_LegalStatus.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    LEGAL_STATUS_UNSPECIFIED: _LegalStatus.ValueType  # 0
+    """Not said."""
+    LEGAL_STATUS_REPLACES_PAPER: _LegalStatus.ValueType  # 1
+    """A person and the organisation signed it: it replaces paper."""
+    LEGAL_STATUS_REFERENCE_ONLY: _LegalStatus.ValueType  # 2
+    """For reference only."""
+    LEGAL_STATUS_NOT_CHECKED: _LegalStatus.ValueType  # 3
+    """Not known: the check waits, failed, or is not possible here."""
+
+class LegalStatus(_LegalStatus, metaclass=_LegalStatusEnumTypeWrapper):
+    """What the law makes of a document by its signatures."""
+
+LEGAL_STATUS_UNSPECIFIED: LegalStatus.ValueType  # 0
+"""Not said."""
+LEGAL_STATUS_REPLACES_PAPER: LegalStatus.ValueType  # 1
+"""A person and the organisation signed it: it replaces paper."""
+LEGAL_STATUS_REFERENCE_ONLY: LegalStatus.ValueType  # 2
+"""For reference only."""
+LEGAL_STATUS_NOT_CHECKED: LegalStatus.ValueType  # 3
+"""Not known: the check waits, failed, or is not possible here."""
+Global___LegalStatus: _TypeAlias = LegalStatus  # noqa: Y015
+
 class _Operation:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -414,6 +442,8 @@ class _EventKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_EventKind.V
     """A delivery reached another state."""
     EVENT_KIND_STATUS_RECEIVED: _EventKind.ValueType  # 4
     """A recipient told what it did with a document sent from here."""
+    EVENT_KIND_SIGNATURES_CHECKED: _EventKind.ValueType  # 30
+    """Signatures in a document were checked; GetDocument shows what was found."""
 
 class EventKind(_EventKind, metaclass=_EventKindEnumTypeWrapper):
     """What happened."""
@@ -428,6 +458,8 @@ EVENT_KIND_DELIVERY_CHANGED: EventKind.ValueType  # 3
 """A delivery reached another state."""
 EVENT_KIND_STATUS_RECEIVED: EventKind.ValueType  # 4
 """A recipient told what it did with a document sent from here."""
+EVENT_KIND_SIGNATURES_CHECKED: EventKind.ValueType  # 30
+"""Signatures in a document were checked; GetDocument shows what was found."""
 Global___EventKind: _TypeAlias = EventKind  # noqa: Y015
 
 @_typing.final
@@ -1685,6 +1717,56 @@ class RegisterEntry(_message.Message):
 Global___RegisterEntry: _TypeAlias = RegisterEntry  # noqa: Y015
 
 @_typing.final
+class CheckSignaturesRequest(_message.Message):
+    """Names documents whose signatures are to be checked again."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    ALL_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """Document id or message id as text, or a unique beginning of one, at least 8 characters; empty
+    with all.
+    """
+    all: _builtins.bool
+    """All documents, received and sent, that have parts which may hold signatures."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        all: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["all", b"all", "id", b"id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CheckSignaturesRequest: _TypeAlias = CheckSignaturesRequest  # noqa: Y015
+
+@_typing.final
+class CheckSignaturesResponse(_message.Message):
+    """What will be checked again."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHECKS_FIELD_NUMBER: _builtins.int
+    checks: _builtins.int
+    """Checks that wait now; a document that was received and sent here counts twice."""
+    def __init__(
+        self,
+        *,
+        checks: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checks", b"checks"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CheckSignaturesResponse: _TypeAlias = CheckSignaturesResponse  # noqa: Y015
+
+@_typing.final
 class FetchInboxRequest(_message.Message):
     """Asks for what a consumer has not acknowledged."""
 
@@ -2267,6 +2349,7 @@ class Document(_message.Message):
     OPERATION_FIELD_NUMBER: _builtins.int
     PARTS_FIELD_NUMBER: _builtins.int
     ARRIVAL_NUMBER_FIELD_NUMBER: _builtins.int
+    SIGNATURES_FIELD_NUMBER: _builtins.int
     document_id: _builtins.bytes
     """The document, 16 bytes."""
     sender: _builtins.str
@@ -2295,6 +2378,10 @@ class Document(_message.Message):
     def parts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Part]:
         """The parts without the record."""
 
+    @_builtins.property
+    def signatures(self) -> Global___SignatureCheck:
+        """What is known of the signatures in its parts; always set by the node."""
+
     def __init__(
         self,
         *,
@@ -2311,14 +2398,191 @@ class Document(_message.Message):
         operation: Global___Operation.ValueType = ...,
         parts: _abc.Iterable[Global___Part] | None = ...,
         arrival_number: _builtins.int = ...,
+        signatures: Global___SignatureCheck | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["signatures", b"signatures"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["arrival_number", b"arrival_number", "document_code", b"document_code", "document_id", b"document_id", "document_type", b"document_type", "due_date", b"due_date", "issued_date", b"issued_date", "notation", b"notation", "number", b"number", "operation", b"operation", "parts", b"parts", "sender", b"sender", "subject", b"subject", "urgency", b"urgency"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arrival_number", b"arrival_number", "document_code", b"document_code", "document_id", b"document_id", "document_type", b"document_type", "due_date", b"due_date", "issued_date", b"issued_date", "notation", b"notation", "number", b"number", "operation", b"operation", "parts", b"parts", "sender", b"sender", "signatures", b"signatures", "subject", b"subject", "urgency", b"urgency"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Document: _TypeAlias = Document  # noqa: Y015
+
+@_typing.final
+class SignatureCheck(_message.Message):
+    """What was found of the signatures in a document; Decision 28/2018, Article 4."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LEGAL_STATUS_FIELD_NUMBER: _builtins.int
+    REASONS_FIELD_NUMBER: _builtins.int
+    CHECK_TIME_FIELD_NUMBER: _builtins.int
+    PARTS_FIELD_NUMBER: _builtins.int
+    legal_status: Global___LegalStatus.ValueType
+    """What the law makes of the document."""
+    @_builtins.property
+    def reasons(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Why it does not replace paper, as codes of node/README.md, Signatures; empty when it does."""
+
+    @_builtins.property
+    def check_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was checked; absent while it is not."""
+
+    @_builtins.property
+    def parts(self) -> _containers.RepeatedCompositeFieldContainer[Global___CheckedPart]:
+        """The parts that may hold signatures."""
+
+    def __init__(
+        self,
+        *,
+        legal_status: Global___LegalStatus.ValueType = ...,
+        reasons: _abc.Iterable[_builtins.str] | None = ...,
+        check_time: _timestamp_pb2.Timestamp | None = ...,
+        parts: _abc.Iterable[Global___CheckedPart] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["check_time", b"check_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["check_time", b"check_time", "legal_status", b"legal_status", "parts", b"parts", "reasons", b"reasons"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SignatureCheck: _TypeAlias = SignatureCheck  # noqa: Y015
+
+@_typing.final
+class CheckedPart(_message.Message):
+    """What was found in one part."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INDEX_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    DETAIL_FIELD_NUMBER: _builtins.int
+    SIGNATURES_FIELD_NUMBER: _builtins.int
+    MORE_FIELD_NUMBER: _builtins.int
+    index: _builtins.int
+    """Index of the part."""
+    name: _builtins.str
+    """Its file name."""
+    state: _builtins.str
+    """`checked`; `check_failed`: the check broke; `not_checked`."""
+    reason: _builtins.str
+    """Code of node/README.md, Signatures; VALID when every signature is."""
+    detail: _builtins.str
+    """More for a person; may be empty."""
+    more: _builtins.int
+    """Signatures beyond those, which were not looked at."""
+    @_builtins.property
+    def signatures(self) -> _containers.RepeatedCompositeFieldContainer[Global___Signature]:
+        """The signatures, in the order of their fields; at most 50."""
+
+    def __init__(
+        self,
+        *,
+        index: _builtins.int = ...,
+        name: _builtins.str = ...,
+        state: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        detail: _builtins.str = ...,
+        signatures: _abc.Iterable[Global___Signature] | None = ...,
+        more: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["detail", b"detail", "index", b"index", "more", b"more", "name", b"name", "reason", b"reason", "signatures", b"signatures", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CheckedPart: _TypeAlias = CheckedPart  # noqa: Y015
+
+@_typing.final
+class Signature(_message.Message):
+    """One signature."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULT_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    SIGNER_FIELD_NUMBER: _builtins.int
+    ORGANISATION_FIELD_NUMBER: _builtins.int
+    SIGN_TIME_FIELD_NUMBER: _builtins.int
+    TIME_SOURCE_FIELD_NUMBER: _builtins.int
+    COVERAGE_FIELD_NUMBER: _builtins.int
+    INTACT_FIELD_NUMBER: _builtins.int
+    CHAIN_FIELD_NUMBER: _builtins.int
+    TRUST_STORE_FIELD_NUMBER: _builtins.int
+    REVOCATION_FIELD_NUMBER: _builtins.int
+    REVOKE_TIME_FIELD_NUMBER: _builtins.int
+    WEAK_FIELD_NUMBER: _builtins.int
+    CERTIFICATE_SHA256_FIELD_NUMBER: _builtins.int
+    FIELD_FIELD_NUMBER: _builtins.int
+    result: _builtins.str
+    """`valid`, `weak` (never counts) or `invalid`."""
+    reason: _builtins.str
+    """Code of node/README.md, Signatures."""
+    kind: _builtins.str
+    """`personal`, `organisation` or `unknown`."""
+    signer: _builtins.str
+    """Name in the certificate of the signer."""
+    organisation: _builtins.str
+    """Organisation in that certificate; may be empty."""
+    time_source: _builtins.str
+    """Who says so: `timestamp`, `claimed` (the signer) or `none`."""
+    coverage: _builtins.str
+    """`whole`, `validation_added`, `signatures_added`, `changed` or `partial`."""
+    intact: _builtins.bool
+    """Whether the signed bytes are those that were signed."""
+    chain: _builtins.str
+    """`trusted`, `untrusted_root`, `no_path` or `invalid`."""
+    trust_store: _builtins.str
+    """Name of the trust store with the root; empty: none has it."""
+    revocation: _builtins.str
+    """`good`, `revoked`, `revoked_since` (after it signed) or `unknown`."""
+    certificate_sha256: _builtins.bytes
+    """SHA-256 of the certificate, 32 bytes; empty when there is none."""
+    field: _builtins.str
+    """Name of the field, or path of the element."""
+    @_builtins.property
+    def sign_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was signed; absent when nobody says so."""
+
+    @_builtins.property
+    def revoke_time(self) -> _timestamp_pb2.Timestamp:
+        """When the certificate was revoked; absent when it was not."""
+
+    @_builtins.property
+    def weak(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What is too weak, such as `SHA-1` or `RSA 1024`."""
+
+    def __init__(
+        self,
+        *,
+        result: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        kind: _builtins.str = ...,
+        signer: _builtins.str = ...,
+        organisation: _builtins.str = ...,
+        sign_time: _timestamp_pb2.Timestamp | None = ...,
+        time_source: _builtins.str = ...,
+        coverage: _builtins.str = ...,
+        intact: _builtins.bool = ...,
+        chain: _builtins.str = ...,
+        trust_store: _builtins.str = ...,
+        revocation: _builtins.str = ...,
+        revoke_time: _timestamp_pb2.Timestamp | None = ...,
+        weak: _abc.Iterable[_builtins.str] | None = ...,
+        certificate_sha256: _builtins.bytes = ...,
+        field: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["revoke_time", b"revoke_time", "sign_time", b"sign_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate_sha256", b"certificate_sha256", "chain", b"chain", "coverage", b"coverage", "field", b"field", "intact", b"intact", "kind", b"kind", "organisation", b"organisation", "reason", b"reason", "result", b"result", "revocation", b"revocation", "revoke_time", b"revoke_time", "sign_time", b"sign_time", "signer", b"signer", "time_source", b"time_source", "trust_store", b"trust_store", "weak", b"weak"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Signature: _TypeAlias = Signature  # noqa: Y015
 
 @_typing.final
 class InboxDocument(_message.Message):

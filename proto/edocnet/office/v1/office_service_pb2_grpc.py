@@ -95,6 +95,11 @@ class OfficeServiceStub(object):
                 request_serializer=edocnet_dot_office_dot_v1_dot_office__service__pb2.GetRegisterRequest.SerializeToString,
                 response_deserializer=edocnet_dot_office_dot_v1_dot_office__service__pb2.GetRegisterResponse.FromString,
                 _registered_method=True)
+        self.CheckSignatures = channel.unary_unary(
+                '/edocnet.office.v1.OfficeService/CheckSignatures',
+                request_serializer=edocnet_dot_office_dot_v1_dot_office__service__pb2.CheckSignaturesRequest.SerializeToString,
+                response_deserializer=edocnet_dot_office_dot_v1_dot_office__service__pb2.CheckSignaturesResponse.FromString,
+                _registered_method=True)
         self.FetchInbox = channel.unary_unary(
                 '/edocnet.office.v1.OfficeService/FetchInbox',
                 request_serializer=edocnet_dot_office_dot_v1_dot_office__service__pb2.FetchInboxRequest.SerializeToString,
@@ -247,6 +252,16 @@ class OfficeServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CheckSignatures(self, request, context):
+        """Lets signatures in documents be checked again, after a trust store or revocation list changed.
+
+        Answered at once; the checks follow, urgent documents first, and each is told as an event.
+        Safe to repeat. Fails as GetDocument does.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def FetchInbox(self, request, context):
         """Gives a consumer the received documents it has not acknowledged, oldest first.
 
@@ -363,6 +378,11 @@ def add_OfficeServiceServicer_to_server(servicer, server):
                     servicer.GetRegister,
                     request_deserializer=edocnet_dot_office_dot_v1_dot_office__service__pb2.GetRegisterRequest.FromString,
                     response_serializer=edocnet_dot_office_dot_v1_dot_office__service__pb2.GetRegisterResponse.SerializeToString,
+            ),
+            'CheckSignatures': grpc.unary_unary_rpc_method_handler(
+                    servicer.CheckSignatures,
+                    request_deserializer=edocnet_dot_office_dot_v1_dot_office__service__pb2.CheckSignaturesRequest.FromString,
+                    response_serializer=edocnet_dot_office_dot_v1_dot_office__service__pb2.CheckSignaturesResponse.SerializeToString,
             ),
             'FetchInbox': grpc.unary_unary_rpc_method_handler(
                     servicer.FetchInbox,
@@ -720,6 +740,33 @@ class OfficeService(object):
             '/edocnet.office.v1.OfficeService/GetRegister',
             edocnet_dot_office_dot_v1_dot_office__service__pb2.GetRegisterRequest.SerializeToString,
             edocnet_dot_office_dot_v1_dot_office__service__pb2.GetRegisterResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CheckSignatures(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/edocnet.office.v1.OfficeService/CheckSignatures',
+            edocnet_dot_office_dot_v1_dot_office__service__pb2.CheckSignaturesRequest.SerializeToString,
+            edocnet_dot_office_dot_v1_dot_office__service__pb2.CheckSignaturesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -103,6 +103,12 @@ class OfficeServiceStub:
 
     Read in pieces: what happens meanwhile may or may not be in it.
     """
+    CheckSignatures: _grpc.UnaryUnaryMultiCallable[_office_service_pb2.CheckSignaturesRequest, _office_service_pb2.CheckSignaturesResponse]
+    """Lets signatures in documents be checked again, after a trust store or revocation list changed.
+
+    Answered at once; the checks follow, urgent documents first, and each is told as an event.
+    Safe to repeat. Fails as GetDocument does.
+    """
     FetchInbox: _grpc.UnaryUnaryMultiCallable[_office_service_pb2.FetchInboxRequest, _office_service_pb2.FetchInboxResponse]
     """Gives a consumer the received documents it has not acknowledged, oldest first.
 
@@ -201,6 +207,12 @@ class OfficeServiceAsyncStub(OfficeServiceStub):
     """Sends a register, outgoing or incoming, of some days; oldest first. Read-only.
 
     Read in pieces: what happens meanwhile may or may not be in it.
+    """
+    CheckSignatures: _aio.UnaryUnaryMultiCallable[_office_service_pb2.CheckSignaturesRequest, _office_service_pb2.CheckSignaturesResponse]  # type: ignore[assignment]
+    """Lets signatures in documents be checked again, after a trust store or revocation list changed.
+
+    Answered at once; the checks follow, urgent documents first, and each is told as an event.
+    Safe to repeat. Fails as GetDocument does.
     """
     FetchInbox: _aio.UnaryUnaryMultiCallable[_office_service_pb2.FetchInboxRequest, _office_service_pb2.FetchInboxResponse]  # type: ignore[assignment]
     """Gives a consumer the received documents it has not acknowledged, oldest first.
@@ -369,6 +381,18 @@ class OfficeServiceServicer(metaclass=_abc_1.ABCMeta):
         """Sends a register, outgoing or incoming, of some days; oldest first. Read-only.
 
         Read in pieces: what happens meanwhile may or may not be in it.
+        """
+
+    @_abc_1.abstractmethod
+    def CheckSignatures(
+        self,
+        request: _office_service_pb2.CheckSignaturesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_office_service_pb2.CheckSignaturesResponse, _abc.Awaitable[_office_service_pb2.CheckSignaturesResponse]]:
+        """Lets signatures in documents be checked again, after a trust store or revocation list changed.
+
+        Answered at once; the checks follow, urgent documents first, and each is told as an event.
+        Safe to repeat. Fails as GetDocument does.
         """
 
     @_abc_1.abstractmethod

@@ -7,6 +7,7 @@ from edocnode.storage.migrations import workflow
 from edocnode.storage.migrations.first_record import create_official_numbers
 from edocnode.storage.migrations.overview import create_overview
 from edocnode.storage.migrations.people import create_people
+from edocnode.storage.migrations.signature_check import create_signature_check
 
 revision = "0001"
 down_revision = None
@@ -44,6 +45,7 @@ def upgrade() -> None:
     create_people()
     create_overview()
     create_official_numbers()
+    create_signature_check()
 
 
 def _create_document() -> None:

@@ -1,0 +1,258 @@
+"""Documents that wait for a check of their signatures, and verdicts: see ``SignatureChecks``.
+
+Rows come with what they belong to: at the sender in the transaction that keeps the document, at the
+recipient in the one that shows it. So nothing is forgotten by a restart, and what has no PDF or XML
+part costs nothing here.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from edoccore.errors import StorageDamagedError
+from edoccore.signing import canonical
+from edoccore.signing.statements import Envelope, Part
+from edockit.database import Database
+from edocnode.domain.model import (
+    INLINE_PART_BYTES,
+    DocumentId,
+    Lane,
+    ReceiptDraft,
+    Submission,
+)
+from edocnode.domain.signature_checks import CheckJob, Side, SignatureCheck
+from edocnode.domain.signatures import (
+    CHECKER_VERSION,
+    CheckState,
+    DocumentVerdict,
+    PartToCheck,
+    decode_verdict,
+    encode_verdict,
+    has_parts_to_check,
+    kind_to_check,
+)
+from edocnode.storage.events import EventKind, event_values, tell
+from edocnode.storage.listing import decode_parts, inline_piece
+from edocnode.storage.signature_tables import SignatureCheckRow
+from edocnode.storage.sql import AnyRow, Row, among, insert_missing, select_by
+from edocnode.storage.tables import DocumentRow, IncomingRow, table_of
+
+PIECE = 500  # rows changed in one transaction
+
+_CHECK = table_of(SignatureCheckRow)
+_DOCUMENT = table_of(DocumentRow)
+_INCOMING = table_of(IncomingRow)
+
+_KEY = (_CHECK.c.side, _CHECK.c.owner)
+_NEXT = (
+    sa.select(_CHECK)
+    .where(sa.text("state = 'pending'"))
+    .order_by(_CHECK.c.lane, _CHECK.c.side, _CHECK.c.owner)
+    .limit(1)
+)
+_OF_OWNERS = {
+    side: sa.select(_CHECK.c.owner, _CHECK.c.state, _CHECK.c.verdict).where(
+        _CHECK.c.side == side.value, among(_CHECK.c.owner)
+    )
+    for side in Side
+}
+
+
+class SqlSignatureChecks:
+    """See ``domain.signature_checks.SignatureChecks``."""
+
+    def __init__(self, database: Database) -> None:
+        """Takes the database."""
+        self._database = database
+
+    async def next_check(self) -> CheckJob | None:
+        """The most urgent document that waits for its check; None when none does."""
+        return await self._database.aread(_next)
+
+    async def settle_check(self, job: CheckJob, verdict: DocumentVerdict) -> None:
+        """Keeps a verdict and tells of it, unless the document was settled or is gone."""
+        await self._database.awrite(lambda connection: _settle(connection, job, verdict))
+
+    async def skip_checks(self, verdict: DocumentVerdict) -> int:
+        """Settles a bounded piece of what waits, unchecked; returns how many."""
+        changes = {"state": "skipped", "verdict": encode_verdict(verdict)}
+        return await self._database.awrite(
+            lambda connection: _change_piece(connection, "pending", changes)
+        )
+
+    async def resume_checks(self) -> int:
+        """Makes a bounded piece of what was skipped wait again; returns how many."""
+        changes = {"state": "pending"}
+        return await self._database.awrite(
+            lambda connection: _change_piece(connection, "skipped", changes)
+        )
+
+    async def recheck(self, document_id: DocumentId) -> int:
+        """Makes the checks of a document wait again, on both sides; returns how many."""
+        again = sa.update(_CHECK).where(_CHECK.c.document_id == document_id)
+        again = again.values(state=CheckState.PENDING.value)
+        return await self._database.awrite(lambda connection: connection.execute(again).rowcount)
+
+    async def recheck_after(
+        self, place: tuple[str, int], before: datetime
+    ) -> tuple[int, tuple[str, int] | None]:
+        """Makes a bounded piece of all checks wait again; returns how many, and the next place."""
+        return await self._database.awrite(
+            lambda connection: _recheck_piece(connection, place, before)
+        )
+
+    async def waiting_checks(self) -> int:
+        """How many documents wait for their check."""
+        count = sa.select(sa.func.count()).select_from(_CHECK).where(sa.text("state = 'pending'"))
+        return await self._database.aread(lambda connection: connection.scalar(count) or 0)
+
+
+def wait_for_checks(connection: Connection, new: Sequence[tuple[Submission, int]]) -> None:
+    """Notes documents that were kept now, in these rows, and have parts to be checked."""
+    rows = [_sent(each, row) for each, row in new if has_parts_to_check(each.parts)]
+    insert_missing(connection, _CHECK, rows)
+
+
+def wait_for_received(connection: Connection, shown: Sequence[ReceiptDraft]) -> None:
+    """Notes documents that are shown from now on and have parts to be checked."""
+    insert_missing(connection, _CHECK, [_received(each) for each in shown])
+
+
+def checks_of(
+    connection: Connection, side: Side, owners: Sequence[int]
+) -> dict[int, SignatureCheck]:
+    """Where checks stand, by row of the document; those without parts to check are absent."""
+    found = select_by(connection, _OF_OWNERS[side], owners)
+    return {row.owner: _check(row) for row in found}
+
+
+def _check(row: AnyRow) -> SignatureCheck:
+    if row.state == CheckState.PENDING.value or row.verdict is None:
+        return SignatureCheck(state=CheckState.PENDING, verdict=None)
+    try:
+        verdict = decode_verdict(row.verdict)
+    except StorageDamagedError:  # told as such in its place; the list goes on
+        return SignatureCheck(state=CheckState.DONE, verdict=None)
+    return SignatureCheck(state=CheckState.DONE, verdict=verdict)
+
+
+def _sent(submission: Submission, row: int) -> Row:
+    return {
+        "side": Side.SENT.value,
+        "owner": row,
+        "document_id": submission.document_id,
+        "message_id": b"",
+        "agency": submission.sender,
+        "lane": Lane.of(submission.urgency).value,
+        "state": CheckState.PENDING.value,
+        "known_at": submission.created,
+        "checker": 0,
+    }
+
+
+def _received(draft: ReceiptDraft) -> Row:
+    return {
+        "side": Side.RECEIVED.value,
+        "owner": draft.incoming_id,
+        "document_id": draft.document_id,
+        "message_id": draft.message_id,
+        "agency": draft.sender,
+        "lane": draft.lane.value,
+        "state": CheckState.PENDING.value,
+        "known_at": draft.kept_at,
+        "checker": 0,
+    }
+
+
+def _next(connection: Connection) -> CheckJob | None:
+    row = connection.execute(_NEXT).one_or_none()
+    if row is None:
+        return None
+    parts, inline = _content(connection, row)
+    return CheckJob(
+        side=Side(row.side),
+        owner=row.owner,
+        document_id=DocumentId(row.document_id),
+        parts=tuple(
+            PartToCheck(
+                index=part.index,
+                name=part.name,
+                kind=kind,
+                size=part.size,
+                sha256=part.sha256,
+                known_at=row.known_at,
+                data=b"" if part.size > INLINE_PART_BYTES else inline_piece(parts, inline, place),
+            )
+            for place, part in enumerate(parts)
+            if place and (kind := kind_to_check(part.name, part.media_type))
+        ),
+    )
+
+
+def _content(connection: Connection, check: AnyRow) -> tuple[tuple[Part, ...], bytes]:
+    """All parts of a document, and the bytes of small ones; empty when it is gone."""
+    if check.side == Side.SENT.value:
+        wanted = sa.select(_DOCUMENT.c.parts, _DOCUMENT.c.inline)
+        row = connection.execute(wanted.where(_DOCUMENT.c.id == check.owner)).one_or_none()
+        return ((), b"") if row is None else (decode_parts(row.parts), row.inline)
+    wanted = sa.select(_INCOMING.c.envelope, _INCOMING.c.inline)
+    row = connection.execute(wanted.where(_INCOMING.c.id == check.owner)).one_or_none()
+    if row is None:
+        return (), b""
+    return canonical.decode(row.envelope, Envelope).parts, row.inline
+
+
+def _settle(connection: Connection, job: CheckJob, verdict: DocumentVerdict) -> None:
+    mine = (_CHECK.c.side == job.side.value, _CHECK.c.owner == job.owner)
+    changed = connection.execute(
+        sa.update(_CHECK)
+        .where(*mine, _CHECK.c.state == CheckState.PENDING.value)
+        .values(
+            state=CheckState.DONE.value,
+            verdict=encode_verdict(verdict),
+            checker=CHECKER_VERSION,
+            checked_at=verdict.checked_at,
+        )
+    )
+    if not changed.rowcount:
+        return
+    row = connection.execute(sa.select(_CHECK).where(*mine)).one()
+    event = event_values(
+        EventKind.SIGNATURES_CHECKED,
+        row.document_id,
+        row.message_id,
+        agency=row.agency,
+        at=verdict.checked_at,
+    )
+    tell(connection, [event])
+
+
+def _change_piece(connection: Connection, state: str, changes: Row) -> int:
+    """Changes up to ``PIECE`` rows of a state, which then have another."""
+    wanted = sa.select(*_KEY).where(sa.text(f"state = '{state}'")).order_by(*_KEY).limit(PIECE)
+    rows = connection.execute(wanted).all()
+    for row in rows:
+        connection.execute(
+            sa.update(_CHECK)
+            .where(_CHECK.c.side == row.side, _CHECK.c.owner == row.owner)
+            .values(**changes)
+        )
+    return len(rows)
+
+
+def _recheck_piece(
+    connection: Connection, place: tuple[str, int], before: datetime
+) -> tuple[int, tuple[str, int] | None]:
+    behind = sa.tuple_(*_KEY) > sa.tuple_(sa.literal(place[0]), sa.literal(place[1]))
+    wanted = sa.select(_CHECK).where(behind).order_by(*_KEY).limit(PIECE)
+    rows = connection.execute(wanted).all()
+    again = [row for row in rows if row.checked_at is not None and row.checked_at < before]
+    for row in again:
+        connection.execute(
+            sa.update(_CHECK)
+            .where(_CHECK.c.side == row.side, _CHECK.c.owner == row.owner)
+            .values(state=CheckState.PENDING.value)
+        )
+    return len(again), (rows[-1].side, rows[-1].owner) if len(rows) == PIECE else None

@@ -1,0 +1,137 @@
+"""The loop that has signatures checked: beside everything else, urgent documents first.
+
+Nothing waits for it: a document is sent, delivered and shown before its check, and the verdict
+follows. What waits is in the database, so a restart goes on where it was.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime, timedelta
+from functools import partial
+from pathlib import Path
+
+import structlog
+from msgspec import structs
+
+from edoccore.signing.statements import uuid_text
+from edocnode.domain.model import INLINE_PART_BYTES, DocumentId
+from edocnode.domain.signature_checks import CheckJob, SignatureChecks
+from edocnode.domain.signatures import (
+    DocumentVerdict,
+    LegalStatus,
+    PartToCheck,
+    Reason,
+    SignatureChecker,
+    judge_document,
+)
+from edocnode.workers.room import when_there_is_room
+
+LOOK_EVERY = timedelta(seconds=0.5)  # for documents that came meanwhile; one read of an index
+
+log = structlog.get_logger(__name__)
+
+
+class SignatureCheckLoop:
+    """Has documents checked, one at a time."""
+
+    def __init__(
+        self,
+        *,
+        store: SignatureChecks,
+        checker: SignatureChecker,
+        path_of: Callable[[str], Path],
+        impossible: Reason | None,
+        clock: Callable[[], datetime],
+    ) -> None:
+        """Joins the parts; nothing happens before ``run``.
+
+        Args:
+            path_of: Place of a large part, by its digest.
+            impossible: Why nothing can be checked here; None: it can.
+        """
+        self._store = store
+        self._checker = checker
+        self._path_of = path_of
+        self._impossible = impossible
+        self._clock = clock
+        self._woken = asyncio.Event()
+
+    async def run(self) -> None:
+        """Checks until cancelled.
+
+        Raises:
+            StorageFailedError: The disk failed; the node must stop.
+        """
+        if self._impossible is None:
+            await self._to_the_end(self._store.resume_checks)
+        while True:
+            self._woken.clear()
+            if not await self._work():
+                await self._rest()
+
+    async def recheck(self, ids: Sequence[DocumentId]) -> int:
+        """Lets documents be checked again; none: all. Returns how many."""
+        if ids:
+            found = sum([await self._store.recheck(each) for each in ids])
+        else:
+            found = await self._recheck_all()
+        self._woken.set()
+        return found
+
+    async def _work(self) -> bool:
+        """Settles the next document, or a piece of what cannot be checked; False: nothing waits."""
+        if self._impossible is not None:
+            return bool(await when_there_is_room("signatures", self._skip))
+        job = await self._store.next_check()
+        if job is None:
+            return False
+        verdict = await self._verdict(job)
+        await when_there_is_room("signatures", partial(self._store.settle_check, job, verdict))
+        log.info(
+            "signatures.checked",
+            document_id=uuid_text(job.document_id),
+            side=job.side.value,
+            legal_status=verdict.legal_status.value,
+            reasons=[reason.value for reason in verdict.reasons],
+        )
+        return True
+
+    async def _verdict(self, job: CheckJob) -> DocumentVerdict:
+        parts = [await self._checker.check(self._placed(part)) for part in job.parts]
+        return judge_document(parts, self._clock())
+
+    def _placed(self, part: PartToCheck) -> PartToCheck:
+        if part.size <= INLINE_PART_BYTES:
+            return part
+        return structs.replace(part, path=str(self._path_of(part.sha256)))
+
+    async def _skip(self) -> int:
+        assert self._impossible is not None
+        return await self._store.skip_checks(
+            DocumentVerdict(
+                legal_status=LegalStatus.NOT_CHECKED,
+                reasons=(self._impossible,),
+                parts=(),
+                checked_at=self._clock(),
+            )
+        )
+
+    async def _recheck_all(self) -> int:
+        before = self._clock()
+        found, place = await self._store.recheck_after(("", 0), before)
+        while place is not None:
+            more, place = await self._store.recheck_after(place, before)
+            found += more
+        return found
+
+    async def _to_the_end(self, change: Callable[[], Awaitable[int]]) -> None:
+        while await when_there_is_room("signatures", change):
+            pass
+
+    async def _rest(self) -> None:
+        """Waits a moment, or until somebody asks."""
+        try:
+            async with asyncio.timeout(LOOK_EVERY.total_seconds()):
+                await self._woken.wait()
+        except TimeoutError:
+            return

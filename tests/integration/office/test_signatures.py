@@ -1,0 +1,235 @@
+"""Signatures of documents between running nodes: sent and shown first, checked beside it."""
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from edoccore.errors import DocumentUnknownError, RequestInvalidError
+from edocnet.office.v1 import office_service_pb2 as office
+from edocnode.settings import NodeSettings
+from tests.integration.office.support import Refused, text
+from tests.support import bombs
+from tests.support.nodes import Sent, TestNode, make_pair, running, until
+from tests.support.signing_pki import DECISION, Authority, enlarged, sign_pdf
+
+PAPER = office.LEGAL_STATUS_REPLACES_PAPER
+REFERENCE = office.LEGAL_STATUS_REFERENCE_ONLY
+UNKNOWN = office.LEGAL_STATUS_NOT_CHECKED
+
+
+@pytest.fixture(scope="module")
+def government() -> Authority:
+    return Authority.make("CA chuyên dùng Chính phủ")
+
+
+@pytest.fixture(scope="module")
+def signed(government: Authority) -> bytes:
+    """A decision with both signatures."""
+    one = sign_pdf(DECISION.read_bytes(), government.person())
+    return sign_pdf(one, government.office())
+
+
+def trusting(node: TestNode, *authorities: Authority) -> TestNode:
+    """Gives a node, which is stopped, its trust store."""
+    folder = node.data / "trust"
+    folder.mkdir(exist_ok=True)
+    for authority in authorities:
+        (folder / f"{authority.name}.pem").write_bytes(authority.root.pem())
+    stores = [{"name": "Chính phủ", "folder": "trust"}]
+    node.settings = NodeSettings.model_validate(
+        {**node.settings.model_dump(), "trust_stores": stores}
+    )
+    return node
+
+
+@pytest.fixture
+async def pair(tmp_path: Path, government: Authority) -> AsyncIterator[tuple[TestNode, TestNode]]:
+    _, sender, recipient = make_pair(tmp_path)
+    for node in (sender, recipient):
+        trusting(node, government)
+    async with running(sender, recipient):
+        yield sender, recipient
+
+
+async def check_of(node: TestNode, sent: Sent, *, received: bool) -> office.SignatureCheck:
+    """What a node knows of the signatures of a document."""
+    async with node.office() as stub:
+        found = await stub.GetDocument(office.GetDocumentRequest(id=text(sent.document_id)))
+    return found.received[0].document.signatures if received else found.sent.document.signatures
+
+
+async def checked(node: TestNode, sent: Sent, *, received: bool) -> office.SignatureCheck:
+    """The same, once it was checked."""
+
+    async def look() -> office.SignatureCheck | None:
+        found = await check_of(node, sent, received=received)
+        return found if found.HasField("check_time") else None
+
+    verdict: office.SignatureCheck = await until(look, within_s=30)
+    return verdict
+
+
+async def test_both_sides_are_told_that_a_document_replaces_paper(
+    pair: tuple[TestNode, TestNode], signed: bytes
+) -> None:
+    sender, recipient = pair
+    sent = await sender.send(signed, to=["G01"])
+    await sender.delivered(sent)
+    for node, received in ((sender, False), (recipient, True)):
+        check = await checked(node, sent, received=received)
+        assert check.legal_status == PAPER
+        assert [each.kind for each in check.parts[0].signatures] == ["personal", "organisation"]
+        kinds = [row[0] for row in node.rows("SELECT kind FROM event")]
+        assert kinds.count("signatures.checked") == 1
+
+
+async def test_large_part_is_checked_where_it_lies(
+    pair: tuple[TestNode, TestNode], government: Authority
+) -> None:
+    sender, recipient = pair
+    large = enlarged(DECISION.read_bytes(), 1 << 20)
+    sent = await sender.send(sign_pdf(large, government.person()), to=["G01"])
+    await sender.delivered(sent)
+    check = await checked(recipient, sent, received=True)
+    assert check.legal_status == REFERENCE
+    assert list(check.reasons) == ["NO_VALID_ORGANISATION_SIGNATURE"]
+
+
+async def test_document_without_signed_parts_is_for_reference(
+    pair: tuple[TestNode, TestNode],
+) -> None:
+    sender, recipient = pair
+    async with sender.office() as stub:
+        header = office.SubmitHeader(
+            request_id="r", recipients=["G01"], record_size=15,
+            parts=[office.PartDeclaration(name="a.docx", size=1)],
+        )  # fmt: skip
+        requests = [
+            office.SubmitRequest(header=header),
+            office.SubmitRequest(chunk=b'{"subject":"a"}x'),
+        ]
+        answer = await stub.Submit(iter(requests))
+    sent = Sent(answer.document_id, (answer.deliveries[0].message_id,))
+    await sender.delivered(sent)
+    check = await check_of(recipient, sent, received=True)
+    assert (check.legal_status, list(check.reasons)) == (REFERENCE, ["NO_SIGNED_PART"])
+    assert recipient.count("SELECT count(*) FROM signature_check") == 0
+
+
+async def test_node_without_trust_store_says_so_and_checks_later(
+    tmp_path: Path, government: Authority, signed: bytes
+) -> None:
+    _, sender, recipient = make_pair(tmp_path)
+    async with running(sender, recipient):
+        sent = await sender.send(signed, to=["G01"])
+        await sender.delivered(sent)
+        check = await checked(recipient, sent, received=True)
+        assert (check.legal_status, list(check.reasons)) == (UNKNOWN, ["NO_TRUST_STORE"])
+        await recipient.stop()
+        await trusting(recipient, government).start()
+
+        async def on_paper() -> bool:
+            return (await check_of(recipient, sent, received=True)).legal_status == PAPER
+
+        await until(on_paper, within_s=30)
+
+
+@pytest.mark.timeout(120)
+async def test_sending_waits_for_no_check_however_long_it_takes(
+    pair: tuple[TestNode, TestNode], signed: bytes
+) -> None:
+    sender, recipient = pair
+    bomb = await sender.send(bombs.many_objects_pdf(8_000_000), to=["G01"])
+    await sender.delivered(bomb)
+    await until(lambda: _busy(2), within_s=20)
+    began = time.monotonic()
+    urgent = [
+        await sender.send(signed, to=["G01"], urgency=office.URGENCY_HOA_TOC) for _ in range(5)
+    ]
+    await sender.delivered(*urgent)
+    assert time.monotonic() - began < 10
+    assert _busy(2)  # all of that beside the check, which goes on
+    assert (await check_of(recipient, urgent[0], received=True)).reasons == ["PENDING"]
+    _kill()  # or the test would wait for its limit
+    assert (await checked(recipient, urgent[0], received=True)).legal_status == PAPER
+
+
+async def test_killed_check_and_killed_node_forget_nothing(
+    pair: tuple[TestNode, TestNode], signed: bytes
+) -> None:
+    sender, recipient = pair
+    bomb = await sender.send(bombs.many_objects_pdf(8_000_000), to=["G01"])
+    await sender.delivered(bomb)
+    await until(_busy, within_s=20)
+    sent = await sender.send(signed, to=["G01"])
+    await sender.delivered(sent)
+    await recipient.stop()
+    query = "SELECT count(*) FROM signature_check WHERE state = 'pending'"
+    assert recipient.count(query) == 2
+    await recipient.start()
+    await until(_busy, within_s=20)
+    _kill()
+    check = await checked(recipient, bomb, received=True)
+    assert check.legal_status == UNKNOWN
+    assert check.parts[0].state == "check_failed"
+    assert (await checked(recipient, sent, received=True)).legal_status == PAPER
+
+
+async def test_documents_are_checked_again_when_somebody_asks(
+    pair: tuple[TestNode, TestNode],
+) -> None:
+    sender, recipient = pair
+    other = Authority.make("CA mới")
+    content = sign_pdf(sign_pdf(DECISION.read_bytes(), other.person()), other.office())
+    sent = await sender.send(content, to=["G01"])
+    await sender.delivered(sent)
+    assert (await checked(recipient, sent, received=True)).legal_status == REFERENCE
+    (recipient.data / "trust" / "new.pem").write_bytes(other.root.pem())
+
+    async def on_paper() -> bool:
+        return (await check_of(recipient, sent, received=True)).legal_status == PAPER
+
+    async with recipient.office() as stub:
+        one = office.CheckSignaturesRequest(id=text(sent.document_id))
+        assert (await stub.CheckSignatures(one)).checks == 1
+        await until(on_paper, within_s=20)
+        assert (await stub.CheckSignatures(office.CheckSignaturesRequest(all=True))).checks == 1
+        await until(on_paper, within_s=20)
+        with Refused(RequestInvalidError):
+            await stub.CheckSignatures(office.CheckSignaturesRequest())
+        with Refused(DocumentUnknownError):
+            await stub.CheckSignatures(office.CheckSignaturesRequest(id="00000000"))
+
+
+def _checkers() -> list[int]:
+    """The checking processes of both nodes, which run in this process."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):
+            if entry.name.isdigit() and b"signatures.worker" in (entry / "cmdline").read_bytes():
+                parent = (entry / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()[1]
+                if int(parent) == os.getpid():
+                    found.append(int(entry.name))
+    return found
+
+
+def _busy(checks: int = 1) -> bool:
+    """Whether so many checks use the processor; starting a process takes less than this."""
+    return sum(_ticks(pid) > 150 for pid in _checkers()) >= checks
+
+
+def _ticks(pid: int) -> int:
+    with contextlib.suppress(OSError):
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+        return int(fields[11])
+    return 0
+
+
+def _kill() -> None:
+    for pid in _checkers():
+        os.kill(pid, signal.SIGKILL)
