@@ -16,6 +16,7 @@ from edockit.console import run
 from edockit.language import Catalogue, Language, speak
 from tests.support.messages import (
     PACKAGES,
+    ROOT,
     SETTINGS,
     SYSTEM,
     UNSPOKEN,
@@ -112,6 +113,19 @@ def test_help_has_no_english_sentence(program: str, capsys: pytest.CaptureFixtur
     finally:
         speak(Language.ENGLISH, ())
     assert wrong == {}
+
+
+def test_the_help_in_the_readme_is_what_the_command_prints(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    arguments = ["accept", "--help", "--lang", "vi"]
+    try:
+        app = edocnode.cli.main.build_app()
+        run(app, name="edocnode", catalogues=("edocnode",), arguments=arguments)
+    finally:
+        speak(Language.ENGLISH, ())
+    printed = capsys.readouterr().out.strip()
+    assert printed in (ROOT / "README.md").read_text("utf-8")
 
 
 @pytest.mark.parametrize("program", COMMAND_LINES)

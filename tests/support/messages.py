@@ -312,7 +312,9 @@ def help_of(package: str) -> Iterator[str]:
         command = commands.pop()
         commands += getattr(command, "commands", {}).values()
         yield from (joined(text) for text in (command.help, command.epilog) if text)
-        yield from (joined(item.help) for item in command.params if getattr(item, "help", None))
+        for item in command.params:
+            texts = (getattr(item, name, None) for name in ("help", "rich_help_panel"))
+            yield from (joined(text) for text in texts if text)
 
 
 if __name__ == "__main__":
