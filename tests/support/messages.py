@@ -125,6 +125,9 @@ UNSPOKEN = {
     "{name} (sudo by {behind})": "actor in a journal or audit",
     "envelope {digest} to {to} ended {expires}; {heard}": "detail in the journal",
     "Internal error from Core": "gRPC's own words, which are looked for",
+    "Bản sao lưu được tạo trước khi thu hồi (backups made before the revocation).": (
+        "goes into a sealed status, in both languages"
+    ),
     "no element found": "expat's own words, which are looked for",
     "Node | str | None": "a type",
     "Từ chối tiếp nhận": "text for other software, Vietnamese already",
