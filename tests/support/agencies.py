@@ -18,7 +18,7 @@ from edoccore.directory.layout import (
 from edoccore.identity.keys import SoftwareSigner
 from edoccore.signing import canonical
 from edoccore.signing.merkle import EMPTY_ROOT
-from edoccore.signing.seal import SealedStatement, SealPlace, SignedSeal, draft
+from edoccore.signing.seal import SALT_BYTES, SealedStatement, SealPlace, SignedSeal, draft
 from edoccore.signing.statements import DirectoryMark, Endpoint, time_text, uuid_text
 from edockit import certificates
 
@@ -109,6 +109,16 @@ class Agency:
             for leaf, (statement, proof) in enumerate(
                 zip(statements, made.statement_proofs, strict=True)
             )
+        ]
+
+    def seal_effects(self, *effects: bytes, time: datetime) -> list[SealedStatement]:
+        """Seals effects, each with its salt in front, which the statements here lack."""
+        made = draft(self.place(directory=NO_MARK), [], effects, time=time)
+        self.index += 1
+        signed = SignedSeal(made.data, self.signer.sign(made.data))
+        return [
+            SealedStatement(effect[SALT_BYTES:], leaf, tuple(proof), signed)
+            for leaf, (effect, proof) in enumerate(zip(effects, made.effect_proofs, strict=True))
         ]
 
     def endpoint(

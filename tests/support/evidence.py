@@ -7,9 +7,11 @@ and receipts the status. All seals are real; several statements share a seal, so
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from hashlib import sha256
+
+import msgspec
 
 from edoccore.directory.view import Directory
 from edoccore.signing import canonical
@@ -19,19 +21,26 @@ from edoccore.signing.statements import (
     DOCUMENT_MEDIA_TYPE,
     RECORD_NAME,
     STATUS_MEDIA_TYPE,
+    Effect,
     Envelope,
     Operation,
     Part,
     Receipt,
     Result,
     Urgency,
+    parse_time,
     time_text,
+    uuid_bytes,
 )
-from edocnode.domain.evidence import MessageEvidence, StatusEvidence
+from edocnode.domain.evidence import MessageEvidence, SealedEffect, StatusEvidence
+from edocnode.domain.expiring import last_word
+from edocnode.domain.lanes import Lane
+from edocnode.domain.model import DocumentId, MessageId, QueuedDelivery
 from edocnode.evidence.bundle import Exporter, write_bundle
 from tests.support.nation import Agency, Nation, new_uuid7
 
 SCAN = b"%PDF-1.7\n" + bytes(range(256)) * 40  # 10 kB, lies in the blob folder here
+SALT = bytes(range(16))
 ANNEX = "Phụ lục kèm theo".encode()
 
 
@@ -74,8 +83,8 @@ def open_blob(digest: str) -> Iterator[list[bytes]]:
     yield [SCAN[:4000], SCAN[4000:]]
 
 
-def exchange(now: datetime) -> Exchange:
-    """Founds a network and lets a document travel in it, a few minutes before ``now``."""
+def exchange(now: datetime, *, lives: timedelta = timedelta(days=30)) -> Exchange:
+    """Founds a network and lets a document travel in it, an hour before ``now``."""
     nation = Nation.create(now - timedelta(hours=2))
     hanoi = nation.add_agency("H26", "Ủy ban nhân dân thành phố Hà Nội", owns=("H26.5",))
     saigon = nation.add_agency("H29", "Ủy ban nhân dân Thành phố Hồ Chí Minh")
@@ -94,19 +103,54 @@ def exchange(now: datetime) -> Exchange:
         part(1, "Công văn, bản chính.pdf", "application/pdf", SCAN),
         part(2, "Phụ lục {1}.txt", "text/plain", ANNEX),
     )
-    envelope = _envelope(nation, hanoi, "H26.5", saigon, parts, document_id, at=start)
+    envelope = _envelope(nation, hanoi, "H26.5", saigon, parts, document_id, at=start, lives=lives)
     sealed = _seal(hanoi, envelope, among=5, at=start)
-    receipt = _receipt(saigon, sealed, among=1, at=start + timedelta(seconds=2))
+    answer = receipt(saigon, sealed, among=1, at=start + timedelta(seconds=2))
     status = _status(nation, saigon, hanoi, sealed, document_id, at=start + timedelta(minutes=9))
     inline = {0: record, 2: ANNEX}
     evidence = MessageEvidence(
         envelope=sealed,
-        receipt=receipt,
+        receipt=answer,
         statuses=(status,),
         inline=inline,
         blobs=frozenset({1}),
     )
     return Exchange(nation, hanoi, saigon, evidence, start + timedelta(hours=1))
+
+
+def unanswered(now: datetime) -> Exchange:
+    """The same when nobody answered: the sender gave the delivery up, among other effects."""
+    made = exchange(now, lives=timedelta(minutes=30))
+    evidence = replace(made.evidence, receipt=None, statuses=())
+    return replace(made, evidence=replace(evidence, no_receipt=given_up(made)))
+
+
+def given_up(
+    made: Exchange, *, after: timedelta = timedelta(minutes=31), **changes: object
+) -> SealedEffect:
+    """What the sender puts into its journal about a delivery; ``changes`` are of the effect."""
+    envelope = canonical.decode(made.evidence.envelope.statement, Envelope)
+    at = parse_time(envelope.created) + after
+    delivery = QueuedDelivery(
+        message_id=MessageId(uuid_bytes(envelope.message_id)),
+        document_id=DocumentId(uuid_bytes(envelope.document_id)),
+        place=1,
+        sender=envelope.from_,
+        recipient=envelope.to,
+        to_node=envelope.to_node,
+        lane=Lane.NORMAL,
+        envelope=made.evidence.envelope,
+        parts=envelope.parts,
+        inline=b"",
+        attempts=1,
+        digest_failures=0,
+    )
+    word = last_word(delivery, trouble="", agency=made.sender.code, salt=SALT, now=at)
+    effect = canonical.decode(word.effect, Effect)
+    data = canonical.encode(msgspec.structs.replace(effect, **changes))
+    others = [bytes([number]) * 16 + b"{}" for number in range(4)]
+    sealed = made.sender.seal_effects(*others[:2], SALT + data, *others[2:], time=at)[2]
+    return SealedEffect(SALT, sealed)
 
 
 def part(index: int, name: str, media_type: str, data: bytes) -> Part:
@@ -125,6 +169,7 @@ def _envelope(
     *,
     at: datetime,
     about: str | None = None,
+    lives: timedelta = timedelta(days=30),
 ) -> bytes:
     optional = {} if about is None else {"about": about}
     return canonical.encode(
@@ -138,7 +183,7 @@ def _envelope(
             epoch=sender.epoch,
             seq=1,
             created=time_text(at),
-            expires=time_text(at + timedelta(days=30)),
+            expires=time_text(at + lives),
             urgency=Urgency.NORMAL,
             operation=Operation.NEW if about is None else Operation.STATUS,
             parts=parts,
@@ -147,9 +192,10 @@ def _envelope(
     )
 
 
-def _receipt(
+def receipt(
     recipient: Agency, sealed: SealedStatement, *, among: int, at: datetime
 ) -> SealedStatement:
+    """The recipient's receipt for an envelope, the last of several statements under its seal."""
     envelope = canonical.decode(sealed.statement, Envelope)
     statement = Receipt(
         network=envelope.network,
@@ -193,7 +239,7 @@ def _status(
     return StatusEvidence(
         envelope=sealed,
         record=record,
-        receipt=_receipt(listener, sealed, among=3, at=at + timedelta(seconds=1)),
+        receipt=receipt(listener, sealed, among=3, at=at + timedelta(seconds=1)),
     )
 
 

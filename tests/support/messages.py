@@ -123,7 +123,7 @@ UNSPOKEN = {
     "agency resume {code}": "order in the registry's audit",
     "agency close {code}": "order in the registry's audit",
     "{name} (sudo by {behind})": "actor in a journal or audit",
-    "envelope {digest} to {to} ended {expires}; {heard}": "detail in the journal",
+    "envelope {digest} to {to} ended {expires};": "detail in the journal",
     "Internal error from Core": "gRPC's own words, which are looked for",
     "Bản sao lưu được tạo trước khi thu hồi (backups made before the revocation).": (
         "goes into a sealed status, in both languages"

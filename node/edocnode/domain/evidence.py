@@ -24,12 +24,27 @@ class StatusEvidence:
     receipt: SealedStatement | None
 
 
+@dataclass(frozen=True, slots=True)
+class SealedEffect:
+    """A local effect that proves itself alone: a salted leaf of its seal's effects.
+
+    Attributes:
+        salt: 16 random bytes in front of the effect in its leaf.
+        sealed: The effect as the statement, with place, proof and seal.
+    """
+
+    salt: bytes
+    sealed: SealedStatement
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MessageEvidence:
     """Envelope, answer, statuses and small parts of one message.
 
     Attributes:
         receipt: Received or rejected; None while there is no sealed answer.
+        no_receipt: What the sender put into its journal when it gave the delivery up; a receipt
+            may have come later.
         statuses: Oldest first; at most ``MAX_STATUSES``.
         inline: Bytes of parts that lie in the database, by index of the part.
         blobs: Indices of the parts that lie in the blob folder under their digest. A part that is
@@ -41,6 +56,7 @@ class MessageEvidence:
     statuses: tuple[StatusEvidence, ...]
     inline: Mapping[int, bytes]
     blobs: frozenset[int]
+    no_receipt: SealedEffect | None = None
 
 
 MAX_STATUSES = 50  # of one message in one file; there are seven states

@@ -68,7 +68,7 @@ def last_word(
         if trouble
         else f"{delivery.to_node} was asked and does not hold it"
     )
-    digest = delivery.digest.hex()
+    names = names_envelope(envelope, delivery.digest.hex())
     effect = Effect(
         network=envelope.network,
         agency=agency,
@@ -76,7 +76,7 @@ def last_word(
         subject=uuid_text(delivery.message_id),
         actor=ACTOR,
         time=time_text(now),
-        detail=_plain(f"envelope {digest} to {envelope.to} ended {envelope.expires}; {heard}"),
+        detail=_plain(f"{names}{heard}"),
     )
     return LastWord(
         message_id=delivery.message_id,
@@ -85,6 +85,11 @@ def last_word(
         salt=salt,
         effect=canonical.encode(effect),
     )
+
+
+def names_envelope(envelope: Envelope, digest: str) -> str:
+    """How the last word about a delivery begins: with the envelope, recipient and end."""
+    return f"envelope {digest} to {envelope.to} ended {envelope.expires}; "
 
 
 def _plain(text: str) -> str:

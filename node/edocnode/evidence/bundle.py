@@ -24,7 +24,14 @@ from edocnode.domain.evidence import MAX_STATUSES, MessageEvidence
 from edocnode.evidence import manifest as manifests
 from edocnode.evidence.directory_extract import role_files
 from edocnode.evidence.manifest import Manifest, Member
-from edocnode.evidence.members import derived_members, part_name, record_name, status_folder
+from edocnode.evidence.members import (
+    NO_RECEIPT,
+    SALT,
+    derived_members,
+    part_name,
+    record_name,
+    status_folder,
+)
 
 OpenBlob = Callable[[str], AbstractContextManager[Iterable[bytes]]]
 
@@ -105,6 +112,8 @@ def folders_of(evidence: MessageEvidence) -> dict[str, SealedStatement]:
     folders = {"envelope": evidence.envelope}
     if evidence.receipt is not None:
         folders["receipt"] = evidence.receipt
+    if evidence.no_receipt is not None:
+        folders[NO_RECEIPT] = evidence.no_receipt.sealed
     for number, status in enumerate(evidence.statuses, 1):
         folders[status_folder(number)] = status.envelope
         if status.receipt is not None:
@@ -136,6 +145,8 @@ def _small_members(
     for number, status in enumerate(evidence.statuses, 1):
         if status.record is not None:
             members[record_name(number)] = status.record
+    if evidence.no_receipt is not None:
+        members[SALT] = evidence.no_receipt.salt
     members[manifests.INSTRUCTIONS] = instructions()
     return members, chains[manifests.MANIFEST]
 

@@ -6,11 +6,12 @@ from hashlib import sha256
 from edoccore.errors import EdocError
 from edoccore.signing import canonical
 from edoccore.signing.records import StatusRecord
-from edoccore.signing.statements import Envelope, Operation, Receipt
+from edoccore.signing.statements import Effect, Envelope, Operation, Receipt, parse_time
 from edocnode.domain import checks
+from edocnode.domain.expiring import NO_RECEIPT_BY, names_envelope
 from edocnode.evidence.container import Container, invalid
 from edocnode.evidence.directory_extract import Extract
-from edocnode.evidence.members import part_name
+from edocnode.evidence.members import NO_RECEIPT, part_name
 from edocnode.evidence.reading import CheckedStatement
 
 _RECEIPT = "-receipt"
@@ -42,6 +43,30 @@ def check_receipt(receipt: CheckedStatement, envelope: CheckedStatement) -> None
         raise invalid(receipt.folder, "its message, sender or recipient differs from the envelope")
     if receipt.seal.signer != sent.to_node:
         raise invalid(receipt.folder, f"{receipt.seal.signer} sealed it instead of {sent.to_node}")
+
+
+def check_no_receipt(given_up: CheckedStatement, envelope: CheckedStatement) -> str:
+    """Step 9: the sender said of exactly this envelope, after its end, that nobody had answered.
+
+    Returns:
+        What it said, for a person.
+
+    Raises:
+        EvidenceInvalidError: It did not, or somebody else did.
+    """
+    sent, said = envelope.value, given_up.value
+    if not isinstance(sent, Envelope) or not isinstance(said, Effect):
+        raise invalid(given_up.folder, "it is no effect about an envelope")
+    if said.kind != NO_RECEIPT_BY:
+        raise invalid(given_up.folder, f"it is of kind {said.kind}, not {NO_RECEIPT_BY}")
+    names_it = str(said.detail).startswith(names_envelope(sent, envelope.digest))
+    if said.subject != sent.message_id or not names_it:
+        raise invalid(given_up.folder, "it is about another envelope")
+    if not said.agency == given_up.seal.signer == envelope.seal.signer:
+        raise invalid(given_up.folder, "it is not by the agency that sealed the envelope")
+    if parse_time(said.time) < parse_time(sent.expires):
+        raise invalid(given_up.folder, "it was said before the envelope had ended")
+    return f"{said.agency} said at {said.time} that nobody had answered: {said.detail}"
 
 
 def check_parts(container: Container, envelope: Envelope) -> list[str]:
@@ -116,6 +141,8 @@ def check_all(
         check_receipt(statements["receipt"], envelope)
     else:
         notes.append("there is no receipt: nothing shows that the document arrived")
+    if NO_RECEIPT in statements:
+        notes.append(check_no_receipt(statements[NO_RECEIPT], envelope))
     notes += check_parts(container, envelope.value)
     for folder, statement in statements.items():
         if not folder.startswith("status-"):

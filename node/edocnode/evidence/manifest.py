@@ -27,7 +27,8 @@ _NAMES = re.compile(
     r"|crls/[0-9]{2}\.der"
     r"|keys/[0-9a-f]{64}\.pem"
     r"|roles/[a-z0-9-]{1,40}/(file\.json|signed|[0-9a-f]{64}\.sig)"
-    rf"|(envelope|receipt|status-[0-9]{{2}}|status-[0-9]{{2}}-receipt)/{_STATEMENT}"
+    rf"|(envelope|receipt|no-receipt|status-[0-9]{{2}}|status-[0-9]{{2}}-receipt)/{_STATEMENT}"
+    r"|no-receipt/salt"
     r"|status-[0-9]{2}/record\.json"
 )
 

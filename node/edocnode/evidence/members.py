@@ -17,6 +17,10 @@ from edocnode.evidence.directory_extract import RoleFiles, role_members
 Chains = Mapping[str, Sequence[bytes]]  # by folder or manifest: DER, seal certificate first
 
 
+NO_RECEIPT = "no-receipt"  # folder of what the sender said when it gave the delivery up
+SALT = f"{NO_RECEIPT}/salt"
+
+
 def part_name(index: int) -> str:
     """Where the bytes of a part are; its real name stands in the envelope."""
     return f"parts/{index:02d}"
@@ -39,6 +43,7 @@ def derived_members(
 
     Args:
         statements: By folder: ``envelope``, ``receipt``, ``status-01``, ``status-01-receipt``, ...
+            and ``no-receipt``, whose salt is a member of its own.
         roles: Role files of the directory.
         chains: Of every folder, and of the manifest.
 

@@ -12,13 +12,16 @@ from edoccore.directory.seals import ListedSeal
 from edoccore.errors import EdocError
 from edoccore.identity.keys import verify_signature
 from edoccore.signing import canonical
-from edoccore.signing.seal import SealedStatement, SignedSeal, check_membership
-from edoccore.signing.statements import Envelope, Receipt, Seal, parse_time
+from edoccore.signing.seal import SealedStatement, SignedSeal, check_effect, check_membership
+from edoccore.signing.statements import Effect, Envelope, Receipt, Seal, parse_time
 from edocnode.evidence.container import Container, invalid
 from edocnode.evidence.directory_extract import Extract
 from edocnode.evidence.manifest import MANIFEST, MANIFEST_SIGNATURE, MAX_MANIFEST_BYTES, Manifest
+from edocnode.evidence.members import NO_RECEIPT, SALT
 
-_FOLDER = re.compile(r"(envelope|receipt|status-[0-9]{2}|status-[0-9]{2}-receipt)/statement\.json")
+_FOLDER = re.compile(
+    r"(envelope|receipt|no-receipt|status-[0-9]{2}|status-[0-9]{2}-receipt)/statement\.json"
+)
 _LEAF = re.compile(rb"(0|[1-9][0-9]{0,15})\n")
 _MAX_PROOF = 64
 
@@ -29,7 +32,7 @@ class CheckedStatement:
 
     Attributes:
         folder: Where it is in the file.
-        value: An envelope, or a receipt.
+        value: An envelope, a receipt, or the effect that there was none.
         digest: SHA-256 of its bytes, lower hex.
         listed: The certificate of the seal.
         time: Of the seal.
@@ -37,7 +40,7 @@ class CheckedStatement:
 
     folder: str
     sealed: SealedStatement
-    value: Envelope | Receipt
+    value: Envelope | Receipt | Effect
     digest: str
     seal: Seal
     listed: ListedSeal
@@ -89,20 +92,43 @@ def read_statements(container: Container) -> dict[str, SealedStatement]:
     return {folder: _read_sealed(container, folder) for folder in sorted(folders)}
 
 
-def check_statement(folder: str, sealed: SealedStatement, extract: Extract) -> CheckedStatement:
+def read_salt(container: Container) -> bytes:
+    """The salt of the effect in the evidence; empty when there is no effect.
+
+    Raises:
+        EvidenceInvalidError: It is missing, or there without an effect.
+    """
+    if f"{NO_RECEIPT}/statement.json" in container.names:
+        return container.read(SALT)
+    if SALT in container.names:
+        raise invalid(SALT, "nothing in the evidence leads to it")
+    return b""
+
+
+def check_statement(
+    folder: str, sealed: SealedStatement, extract: Extract, salt: bytes = b""
+) -> CheckedStatement:
     """Checks one statement: canonical, network, certificate, signature, membership.
+
+    Args:
+        salt: Of an effect.
 
     Raises:
         EvidenceInvalidError: One of these does not hold; says which.
     """
-    kind: type[Envelope | Receipt] = Receipt if folder.endswith("receipt") else Envelope
+    kind: type[Envelope | Receipt | Effect] = Receipt if folder.endswith("receipt") else Envelope
+    if folder == NO_RECEIPT:
+        kind = Effect
     try:
         seal = canonical.decode(sealed.seal.data, Seal)
         value = canonical.decode(sealed.statement, kind)
         time = _time(seal.time, f"{folder}/seal.json")
         listed = extract.book.check_seal(seal, time)
         verify_signature(listed.key, seal.suite, sealed.seal.data, sealed.seal.signature)
-        check_membership(seal, sealed.statement, sealed.leaf, sealed.proof)
+        if folder == NO_RECEIPT:
+            check_effect(seal, salt, sealed.statement, leaf=sealed.leaf, proof=sealed.proof)
+        else:
+            check_membership(seal, sealed.statement, sealed.leaf, sealed.proof)
     except EdocError as error:
         raise invalid(folder, error.message.rstrip(".")) from error
     if {seal.network, value.network} != {extract.info.network}:

@@ -10,6 +10,7 @@ from datetime import datetime
 
 from edoccore.directory.revocations import Revocations
 from edoccore.directory.seals import ListedSeal
+from edocnode.evidence.members import NO_RECEIPT
 from edocnode.evidence.reading import CheckedStatement
 from edocnode.evidence.verdict import Finding, VerdictKind
 
@@ -21,15 +22,20 @@ _SEVERITY = (
     VerdictKind.INVALID,
 )
 _DECISIVE = ("envelope", "receipt")  # a status that proves nothing takes nothing from these
+_INSTEAD = ("envelope", NO_RECEIPT)  # without a receipt
 Witness = tuple[ListedSeal, datetime]  # whose seal names the statement, and when it says it did
 
 
 def judge_times(
     statements: Mapping[str, CheckedStatement], manifest: Witness, revocations: Revocations
 ) -> tuple[VerdictKind, list[Finding]]:
-    """Judges each seal whose certificate was revoked; of envelope and receipt the worse decides."""
+    """Judges each seal whose certificate was revoked.
+
+    Of envelope and receipt, or of what stands in its place, the worse decides.
+    """
     worst = VerdictKind.VALID
     findings = []
+    decisive = _DECISIVE if "receipt" in statements else _INSTEAD
     for folder, statement in statements.items():
         revocation = statement.listed.revocation(revocations)
         if revocation is None:
@@ -49,7 +55,7 @@ def judge_times(
             kind, why = VerdictKind.TIME_NOT_PROVEN, "is not shown by anybody else to be older than"
         text = f"{why} the revocation of {statement.listed.agency}'s certificate ({limit:%Y-%m-%d})"
         findings.append(Finding(_STEP, folder, text))
-        if folder in _DECISIVE:
+        if folder in decisive:
             worst = max(worst, kind, key=_SEVERITY.index)
     return worst, findings
 

@@ -17,7 +17,7 @@ from edoccore.directory.revocations import Revocations
 from edoccore.directory.seals import ListedSeal
 from edoccore.directory.view import Directory
 from edoccore.errors import EdocError, EvidenceInvalidError
-from edoccore.signing.statements import Receipt, parse_time
+from edoccore.signing.statements import Effect, Envelope, Receipt, parse_time
 from edocnode.evidence import links, reading
 from edocnode.evidence.container import Container, invalid, open_container
 from edocnode.evidence.directory_extract import (
@@ -27,7 +27,7 @@ from edocnode.evidence.directory_extract import (
     read_extract,
 )
 from edocnode.evidence.manifest import INSTRUCTIONS, MANIFEST, MANIFEST_SIGNATURE, Manifest
-from edocnode.evidence.members import derived_members
+from edocnode.evidence.members import NO_RECEIPT, SALT, derived_members
 from edocnode.evidence.reading import CheckedStatement
 from edocnode.evidence.times import judge_times
 from edocnode.evidence.verdict import Finding, Verdict, VerdictKind
@@ -103,7 +103,7 @@ def _judge(
         _check_clock(statements, manifest, now)
     with _step(8):
         notes = links.check_all(container, statements, extract)
-        if manifest.message_id != statements["envelope"].value.message_id:
+        if manifest.message_id != _sent(statements).message_id:
             raise invalid(MANIFEST, "it is of another message than the envelope")
     witness = (maker, parse_time(manifest.time))
     kind, findings = judge_times(statements, witness, extract.book.revocations)
@@ -129,8 +129,9 @@ def _anchor(found: Mapping[str, str], trusted: set[str]) -> str:
 
 
 def _statements(container: Container, extract: Extract) -> dict[str, CheckedStatement]:
+    salt = reading.read_salt(container)
     return {
-        folder: reading.check_statement(folder, sealed, extract)
+        folder: reading.check_statement(folder, sealed, extract, salt)
         for folder, sealed in reading.read_statements(container).items()
     }
 
@@ -182,7 +183,7 @@ def _check_derived(
     chains = {folder: item.listed.chain for folder, item in statements.items()}
     sealed = {folder: item.sealed for folder, item in statements.items()}
     expected = derived_members(sealed, roles, {**chains, MANIFEST: maker.chain})
-    free = {MANIFEST, MANIFEST_SIGNATURE, INSTRUCTIONS}
+    free = {MANIFEST, MANIFEST_SIGNATURE, INSTRUCTIONS, SALT}
     primary = {
         name
         for name in container.names
@@ -205,13 +206,20 @@ def _check_clock(
             raise invalid(name, f"its time {moment.isoformat()} lies in the future")
 
 
+def _sent(statements: Mapping[str, CheckedStatement]) -> Envelope:
+    value = statements["envelope"].value
+    if not isinstance(value, Envelope):
+        raise invalid("envelope", "it is no envelope")
+    return value
+
+
 def _facts(statements: Mapping[str, CheckedStatement]) -> dict[str, str]:
     """What a person wants to read first."""
-    envelope = statements["envelope"]
+    envelope, sent = statements["envelope"], _sent(statements)
     facts = {
-        "message_id": envelope.value.message_id,
-        "sender": envelope.value.from_,
-        "recipient": envelope.value.to,
+        "message_id": sent.message_id,
+        "sender": sent.from_,
+        "recipient": sent.to,
         "sealed_by": envelope.seal.signer,
         "sealed_at": envelope.seal.time,
     }
@@ -221,4 +229,8 @@ def _facts(statements: Mapping[str, CheckedStatement]) -> dict[str, str]:
         facts["received_at"] = receipt.value.time
         if receipt.value.reason is not UNSET:
             facts["reason"] = str(receipt.value.reason)
+    given_up = statements.get(NO_RECEIPT)
+    if given_up is not None and isinstance(given_up.value, Effect):
+        facts["given_up_at"] = given_up.value.time
+        facts["given_up_sealed_at"] = given_up.seal.time
     return facts

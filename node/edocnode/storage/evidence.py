@@ -9,7 +9,12 @@ from edoccore.signing import canonical
 from edoccore.signing.seal import SealedStatement
 from edoccore.signing.statements import Envelope, Operation, uuid_bytes
 from edockit.database import Database
-from edocnode.domain.evidence import MAX_STATUSES, MessageEvidence, StatusEvidence
+from edocnode.domain.evidence import (
+    MAX_STATUSES,
+    MessageEvidence,
+    SealedEffect,
+    StatusEvidence,
+)
 from edocnode.domain.model import INLINE_PART_BYTES, MessageId
 from edocnode.storage.seals import load_seals, sealed_statement
 from edocnode.storage.sql import AnyRow
@@ -19,6 +24,7 @@ from edocnode.storage.tables import (
     DeliveryEnvelopeRow,
     DeliveryRow,
     DocumentRow,
+    EffectRow,
     IncomingRow,
     ReceiptGivenRow,
     ReceiptGotRow,
@@ -29,6 +35,7 @@ from edocnode.storage.tables import (
 _BLOB = table_of(BlobUseRow)
 _DELIVERY = table_of(DeliveryRow)
 _DOCUMENT = table_of(DocumentRow)
+_EFFECT = table_of(EffectRow)
 _ENVELOPE = table_of(DeliveryEnvelopeRow)
 _GIVEN = table_of(ReceiptGivenRow)
 _GOT = table_of(ReceiptGotRow)
@@ -85,6 +92,12 @@ _ANSWER_GOT = sa.select(_GOT.c.seal_id, _GOT.c.leaf, _GOT.c.proof, _GOT.c.data).
 _ANSWER_GIVEN = sa.select(_GIVEN.c.seal_id, _GIVEN.c.leaf, _GIVEN.c.proof, _GIVEN.c.data).where(
     _GIVEN.c.incoming_id == sa.bindparam("owner")
 )
+_NO_RECEIPT = (
+    sa.select(_EFFECT.c.seal_id, _EFFECT.c.leaf, _EFFECT.c.proof, _EFFECT.c.data, _EFFECT.c.salt)
+    .where(_EFFECT.c.message_id == sa.bindparam("message_id"), _EFFECT.c.seal_id.is_not(None))
+    .order_by(_EFFECT.c.id)
+    .limit(1)
+)
 _BLOBS = sa.select(_BLOB.c.sha256).where(
     _BLOB.c.kind == sa.bindparam("kind"), _BLOB.c.owner == sa.bindparam("owner")
 )
@@ -130,7 +143,15 @@ def _evidence(connection: Connection, message: AnyRow) -> MessageEvidence:
         statuses=tuple(_status(connection, status) for status in statuses),
         inline=inline,
         blobs=blobs,
+        no_receipt=_no_receipt(connection, message),
     )
+
+
+def _no_receipt(connection: Connection, message: AnyRow) -> SealedEffect | None:
+    if message.kind != _SENT_KIND:
+        return None
+    row = connection.execute(_NO_RECEIPT, {"message_id": message.message_id}).first()
+    return None if row is None else SealedEffect(row.salt, _sealed(connection, row))
 
 
 def _status(connection: Connection, status: AnyRow) -> StatusEvidence:

@@ -137,7 +137,7 @@ def _give_up(connection: Connection, words: Sequence[LastWord], now: datetime) -
         values = {"of": word.message_id, "why": word.reason, "said": word.message, "at": now}
         if not connection.execute(_GIVE_UP, values).rowcount:
             continue
-        add_effect(connection, word.salt, word.effect)
+        add_effect(connection, word.salt, word.effect, word.message_id)
         row = names[word.message_id]
         events.append(
             event_values(

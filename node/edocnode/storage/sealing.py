@@ -239,9 +239,16 @@ def receipts_of(
     }
 
 
-def add_effect(connection: Connection, salt: bytes, data: bytes) -> int:
-    """Keeps an effect for the journal inside another change; returns its row."""
-    effect_id = insert_returning(connection, _EFFECT, {"salt": salt, "data": data})
+def add_effect(
+    connection: Connection, salt: bytes, data: bytes, message_id: MessageId | None = None
+) -> int:
+    """Keeps an effect for the journal inside another change; returns its row.
+
+    Args:
+        message_id: Into whose evidence it belongs, if any.
+    """
+    row = {"salt": salt, "data": data, "message_id": message_id}
+    effect_id = insert_returning(connection, _EFFECT, row)
     assert effect_id is not None  # it has no key but its row
     return effect_id
 

@@ -432,12 +432,16 @@ class OwnStatementRow(NodeTable, table=True):
 
 
 class EffectRow(NodeTable, table=True):
-    """Something done here that the journal commits to; without ``seal_id`` it waits."""
+    """Something done here that the journal commits to; without ``seal_id`` it waits.
+
+    ``message_id`` only when it belongs into the evidence of that message.
+    """
 
     __tablename__ = "effect"
     __table_args__ = (
         partial_index("ix_effect_unsealed", "id", where="seal_id IS NULL"),
         Index("ix_effect_seal", "seal_id"),
+        partial_index("ix_effect_message", "message_id", where="message_id IS NOT NULL"),
     )
 
     id: int | None = rowid()
@@ -446,6 +450,7 @@ class EffectRow(NodeTable, table=True):
     proof: bytes | None = optional_bytes()
     salt: bytes = byte_column(16)
     data: bytes = byte_column()
+    message_id: bytes | None = optional_bytes(16)
 
 
 # --- Peers and people ------------------------------------------------------------------------

@@ -170,6 +170,25 @@ def check_membership(
     )
 
 
+def check_effect(
+    seal: Seal, salt: bytes, effect: bytes, *, leaf: int, proof: Sequence[bytes]
+) -> None:
+    """Checks that an effect, behind its salt, is leaf ``leaf`` of the seal's tree of effects.
+
+    Raises:
+        SealInvalidError: It is not, or the salt has another length.
+    """
+    if len(salt) != SALT_BYTES:
+        raise SealInvalidError(f"The salt of an effect has {SALT_BYTES} bytes, not {len(salt)}.")
+    merkle.verify_inclusion(
+        merkle.leaf_hash(salt + effect),
+        leaf,
+        size=seal.effects.size,
+        proof=proof,
+        root=bytes.fromhex(seal.effects.root),
+    )
+
+
 def _seal_time(seal: Seal) -> datetime:
     try:
         return parse_time(seal.time)

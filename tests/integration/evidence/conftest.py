@@ -12,7 +12,7 @@ from zipfile import ZIP_STORED, ZipFile
 import pytest
 
 from edocnode.evidence.bundle import instructions
-from tests.support.evidence import Exchange, exchange
+from tests.support.evidence import Exchange, exchange, unanswered
 
 # What VERIFY.md says a person needs: a shell, openssl and small tools.
 TOOLS = ("sh", "openssl", "sha256sum", "cat", "cut", "date", "mktemp", "od", "tail", "tr")
@@ -29,6 +29,12 @@ def made() -> Exchange:
 @pytest.fixture(scope="session")
 def file(made: Exchange) -> bytes:
     return made.bundle()
+
+
+@pytest.fixture(scope="session")
+def silent() -> Exchange:
+    """A message that nobody answered, and which its sender gave up."""
+    return unanswered(datetime.now(UTC))
 
 
 @pytest.fixture

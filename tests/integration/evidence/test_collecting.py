@@ -1,12 +1,17 @@
 """What the database gives as evidence of one message, at the sender and at the recipient."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from edoccore.signing import canonical
 from edoccore.signing.records import DocumentState
+from edoccore.signing.seal import check_effect
+from edoccore.signing.statements import Effect, Seal, uuid_text
 from edockit.database import Database
+from edocnode.domain.expiring import NO_RECEIPT_BY
 from edocnode.domain.model import MessageId
 from edocnode.storage.evidence import SqlEvidence
 from edocnode.storage.store import NodeStore, open_store
@@ -14,6 +19,7 @@ from tests.integration.storage.offices import (
     NOW,
     Office,
     arrival,
+    given_up,
     sealed,
     status_submission,
     submission,
@@ -87,3 +93,32 @@ async def test_unknown_and_unsealed_messages_have_no_evidence(database: Database
     await store.submit(made)
     for message_id in (MessageId(bytes(16)), made.deliveries[0].message_id):
         assert await SqlEvidence(database).find(message_id) is None
+
+
+async def test_what_was_said_of_a_delivery_without_an_answer_is_its_evidence_once_sealed(
+    database: Database,
+) -> None:
+    store = NodeStore(database)
+    office = Office("H29", store)
+    await office.open()
+    made, other = submission(), submission()
+    await store.submit(made)
+    await store.submit(other)
+    await office.seal_all()
+    later = NOW + timedelta(days=31)
+    assert await given_up(store, later) == 2
+    message_id = made.deliveries[0].message_id
+    waiting = await SqlEvidence(database).find(message_id)
+    assert waiting is not None
+    assert waiting.no_receipt is None
+    await office.seal_all(later)
+    found = await SqlEvidence(database).find(message_id)
+    assert found is not None
+    assert found.no_receipt is not None
+    word = found.no_receipt
+    effect = canonical.decode(word.sealed.statement, Effect)
+    assert (effect.kind, effect.subject) == (NO_RECEIPT_BY, uuid_text(message_id))
+    seal = canonical.decode(word.sealed.seal.data, Seal)
+    check_effect(
+        seal, word.salt, word.sealed.statement, leaf=word.sealed.leaf, proof=word.sealed.proof
+    )

@@ -396,9 +396,11 @@ def _create_effect() -> None:
         sa.Column("proof", sa.LargeBinary(), nullable=True),
         sa.Column("salt", sa.LargeBinary(16), nullable=False),
         sa.Column("data", sa.LargeBinary(), nullable=False),
+        sa.Column("message_id", sa.LargeBinary(16), nullable=True),
         sa.PrimaryKeyConstraint("id"),
     )
     _partial("ix_effect_unsealed", "effect", ["id"], "seal_id IS NULL")
+    _partial("ix_effect_message", "effect", ["message_id"], "message_id IS NOT NULL")
     op.create_index("ix_effect_seal", "effect", ["seal_id"])
 
 
