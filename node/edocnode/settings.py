@@ -17,6 +17,7 @@ from edockit.settings import ProgramSettings, load_settings
 from edocnode.domain.calendar import Span, WorkingCalendar
 from edocnode.domain.deadlines import DEFAULT_LIMITS, DeadlineRules, TimeLimit
 from edocnode.domain.official_numbers import NumberingRules
+from edocnode.domain.savings import SavingAssumptions
 
 PREFIX = "EDOCNODE_"
 DATA_VARIABLE = "EDOCNODE_DATA"
@@ -77,6 +78,26 @@ class TrustStore(BaseModel):
     kind: Literal["any", "personal", "organisation", "timestamp"] = "any"
 
 
+Vnd = Annotated[int, Field(ge=0, le=100_000_000)]
+
+
+class SavingSettings(BaseModel):
+    """What a delivery on paper would cost, for the estimate of savings; see ``domain.savings``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    pages: Annotated[int, Field(ge=0, le=10_000)] = 3
+    page_vnd: Vnd = 500
+    postage_vnd: Vnd = 12_000
+    handling_min: Annotated[int, Field(ge=0, le=10_000)] = 10
+    minute_vnd: Vnd = 600
+
+    @property
+    def assumptions(self) -> SavingAssumptions:
+        """The same for the rules."""
+        return SavingAssumptions(**self.model_dump())
+
+
 class NodeSettings(ProgramSettings):
     """What an operator can choose.
 
@@ -105,6 +126,7 @@ class NodeSettings(ProgramSettings):
         signer_rules: File that tells persons from organisations; empty: the own rules.
         strict_revocation: A certificate of which no revocation list speaks is not valid.
         largest_check_mib: MiB of a part whose signatures are still checked, 1 to 100000.
+        savings: What a delivery on paper would cost, for the estimate in statistics.
         log_level: Least important event that is logged.
         log_format: ``text`` for people, ``json`` for collectors.
     """
@@ -137,6 +159,7 @@ class NodeSettings(ProgramSettings):
     signer_rules: Annotated[str, Field(max_length=1000)] = ""
     strict_revocation: bool = False
     largest_check_mib: Annotated[int, Field(ge=1, le=100_000)] = 200
+    savings: SavingSettings = SavingSettings()
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["text", "json"] = "text"
 

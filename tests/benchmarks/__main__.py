@@ -25,6 +25,7 @@ NAMES = (
     "peers",
     "attack",
     "growth",
+    "statistics",
     "attachment",
     "resume",
     "start",

@@ -396,8 +396,7 @@ def _local_parts(ground: Ground, workers: Workers) -> LocalParts:
         directory=ground.keeper,
         greeter=workers.greeter,
         evidence=_evidence_desk(ground, workers),
-        late=workers.overview.late,
-        registers=workers.overview.registers,
+        overview=workers.overview.parts,
         blobs=workers.blobs,
         damage=workers.repair.repairer,
         book=SqlNumberBook(ground.sealing.database),
@@ -436,6 +435,7 @@ def _start(ground: Ground, workers: Workers, where: Ready) -> list[asyncio.Task[
         *workers.reckoning.jobs(),
         *workers.revocations.jobs(),
         workers.signatures.loop.run(),
+        *workers.overview.jobs(),
     ]
     return [asyncio.create_task(job) for job in jobs]
 

@@ -12,6 +12,7 @@ from edocnode.cli import (
     checking,
     codes,
     configuring,
+    counting,
     deciding,
     demo,
     late,
@@ -45,6 +46,7 @@ def build_app() -> typer.Typer:
     app.command()(reading.show)
     app.command()(late.late)
     app.command()(registering.register)
+    app.command()(counting.stats)
     app.command()(saving.save)
     app.command()(retrying.retry)
     app.command()(deciding.accept)

@@ -13,11 +13,9 @@ import grpc
 from edockit.blobs import BlobFolder
 from edocnet.admin.v1 import admin_service_pb2_grpc as admin_services
 from edocnet.office.v1 import office_service_pb2_grpc as office_services
-from edocnode.domain.late import LateLook
 from edocnode.domain.office_model import OfficeStore
 from edocnode.domain.official_numbers import NumberBook, NumberingRules
 from edocnode.domain.ports import Submissions
-from edocnode.domain.registers import RegisterStore
 from edocnode.domain.repair import Suspects
 from edocnode.domain.revoking import SentRevocations
 from edocnode.domain.signature_checks import Rechecks
@@ -33,6 +31,7 @@ from edocnode.rpc.admin import (
 )
 from edocnode.rpc.office import OfficeServicer
 from edocnode.rpc.office_admission import OfficeParts, TakesDrafts, Wakes
+from edocnode.rpc.overview import OverviewParts
 from edocnode.rpc.revoking import AnswersRevocations
 from edocnode.rpc.submissions import discard_leftovers
 
@@ -70,8 +69,7 @@ class LocalParts:
     directory: DirectoryView
     greeter: Greets
     evidence: Evidence
-    late: LateLook
-    registers: RegisterStore
+    overview: OverviewParts
     blobs: BlobFolder
     damage: Suspects
     book: NumberBook
@@ -102,9 +100,8 @@ def register_local(server: grpc.aio.Server, parts: LocalParts) -> Place:
             sealer=parts.sealer,
             scheduler=parts.scheduler,
             directory=parts.directory,
-            late=parts.late,
-            registers=parts.registers,
             rechecks=parts.rechecks,
+            overview=parts.overview,
             clock=parts.clock,
         )
     )
@@ -115,7 +112,7 @@ def register_local(server: grpc.aio.Server, parts: LocalParts) -> Place:
             version=parts.version,
             store=parts.store,
             office=parts.office,
-            late=parts.late,
+            late=parts.overview.late,
             sealer=parts.sealer,
             directory=parts.directory,
             greeter=parts.greeter,

@@ -49,6 +49,7 @@ from edocnode.rpc.office_messages import (
 from edocnode.rpc.registers import register_pieces
 from edocnode.rpc.retrying import RetryDesk, check_actor
 from edocnode.rpc.revoking import RevokeDesk, answer_revocation
+from edocnode.rpc.statistics import statistics_response
 from edocnode.rpc.submissions import take_in
 
 CHUNK_BYTES = 960 * 1024
@@ -273,7 +274,17 @@ class OfficeServicer(services.OfficeServiceServicer):
         context: grpc.aio.ServicerContext[messages.ListLateRequest, messages.ListLateResponse],
     ) -> messages.ListLateResponse:
         """Lists what is late."""
-        return late_response(await self._parts.late.late(late_request(request)))
+        return late_response(await self._parts.overview.late.late(late_request(request)))
+
+    async def GetStatistics(
+        self,
+        request: messages.GetStatisticsRequest,
+        context: grpc.aio.ServicerContext[
+            messages.GetStatisticsRequest, messages.GetStatisticsResponse
+        ],
+    ) -> messages.GetStatisticsResponse:
+        """Sums up some days."""
+        return await statistics_response(self._parts.overview, request)
 
     async def GetRegister(
         self,
@@ -283,7 +294,7 @@ class OfficeServicer(services.OfficeServiceServicer):
         ],
     ) -> AsyncIterator[messages.GetRegisterResponse]:
         """Sends a register."""
-        async for piece in register_pieces(self._parts.registers, request):
+        async for piece in register_pieces(self._parts.overview.registers, request):
             yield piece
 
     async def CheckSignatures(

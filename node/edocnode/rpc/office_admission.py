@@ -20,7 +20,6 @@ from edoccore.errors import (
     RegistryUnreachableError,
 )
 from edockit.blobs import BlobFolder
-from edocnode.domain.late import LateLook
 from edocnode.domain.model import (
     DocumentId,
     EnvelopeDraft,
@@ -40,10 +39,10 @@ from edocnode.domain.office import (
 from edocnode.domain.office_model import OfficeStore
 from edocnode.domain.official_numbers import NumberBook, NumberingRules
 from edocnode.domain.ports import Submissions
-from edocnode.domain.registers import RegisterStore
 from edocnode.domain.repair import Suspects
 from edocnode.domain.revoking import SentRevocations
 from edocnode.domain.signature_checks import Rechecks
+from edocnode.rpc.overview import OverviewParts
 from edocnode.rpc.revoking import AnswersRevocations
 
 ID_RANDOM_BYTES = 10
@@ -100,8 +99,7 @@ class OfficeParts:
     sealer: TakesDrafts
     scheduler: Wakes
     directory: DirectoryInForce
-    late: LateLook
-    registers: RegisterStore
+    overview: OverviewParts
     book: NumberBook
     numbering: NumberingRules
     rechecks: Rechecks

@@ -5,7 +5,14 @@ from alembic import op
 
 
 def create_overview() -> None:
-    """Makes the indexes of what is late."""
+    """Makes the indexes of what is late, and the tables of sums."""
+    _create_late_indexes()
+    _create_daily()
+    _create_daily_detail()
+    _create_counted()
+
+
+def _create_late_indexes() -> None:
     _partial(
         "ix_delivery_unanswered",
         "delivery",
@@ -16,6 +23,45 @@ def create_overview() -> None:
     _partial("ix_inbox_due", "inbox", ["due_date", "recipient"], f"due_date <> '' AND {undealt}")
     undecided = ["lane", "received_at", "recipient"]
     _partial("ix_inbox_undecided", "inbox", undecided, "state = 'received'")
+
+
+def _create_daily() -> None:
+    figures = (
+        *("sent_documents", "sent", "sent_on_time", "paper", "revocations", "received"),
+        *("acknowledged", "accepted", "refused", "finished", "due", "finished_on_time"),
+    )
+    op.create_table(
+        "daily",
+        sa.Column("day", sa.String(10), nullable=False),
+        sa.Column("direction", sa.String(3), nullable=False),
+        sa.Column("agency", sa.String(35), nullable=False),
+        sa.Column("peer", sa.String(35), nullable=False),
+        sa.Column("document_type", sa.String(35), nullable=False),
+        sa.Column("lane", sa.Integer(), autoincrement=False, nullable=False),
+        *(sa.Column(name, sa.BigInteger(), nullable=False) for name in figures),
+        sa.PrimaryKeyConstraint("day", "direction", "agency", "peer", "document_type", "lane"),
+    )
+
+
+def _create_daily_detail() -> None:
+    op.create_table(
+        "daily_detail",
+        sa.Column("day", sa.String(10), nullable=False),
+        sa.Column("agency", sa.String(35), nullable=False),
+        sa.Column("detail", sa.String(16), nullable=False),
+        sa.Column("item", sa.String(35), nullable=False),
+        sa.Column("count", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("day", "agency", "detail", "item"),
+    )
+
+
+def _create_counted() -> None:
+    op.create_table(
+        "counted",
+        sa.Column("source", sa.String(16), nullable=False),
+        sa.Column("place", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("source"),
+    )
 
 
 def _partial(name: str, table: str, columns: list[str], where: str) -> None:

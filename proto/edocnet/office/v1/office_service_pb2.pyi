@@ -358,6 +358,38 @@ LATE_KIND_OVERDUE: LateKind.ValueType  # 4
 """Received, and not finished on its due date."""
 Global___LateKind: _TypeAlias = LateKind  # noqa: Y015
 
+class _StatisticsGroup:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _StatisticsGroupEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_StatisticsGroup.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    STATISTICS_GROUP_UNSPECIFIED: _StatisticsGroup.ValueType  # 0
+    """Not at all."""
+    STATISTICS_GROUP_TYPE: _StatisticsGroup.ValueType  # 1
+    """By document type."""
+    STATISTICS_GROUP_URGENCY: _StatisticsGroup.ValueType  # 2
+    """By urgency."""
+    STATISTICS_GROUP_PEER: _StatisticsGroup.ValueType  # 3
+    """By the other agency."""
+    STATISTICS_GROUP_DAY: _StatisticsGroup.ValueType  # 4
+    """By day."""
+
+class StatisticsGroup(_StatisticsGroup, metaclass=_StatisticsGroupEnumTypeWrapper):
+    """By what statistics are divided."""
+
+STATISTICS_GROUP_UNSPECIFIED: StatisticsGroup.ValueType  # 0
+"""Not at all."""
+STATISTICS_GROUP_TYPE: StatisticsGroup.ValueType  # 1
+"""By document type."""
+STATISTICS_GROUP_URGENCY: StatisticsGroup.ValueType  # 2
+"""By urgency."""
+STATISTICS_GROUP_PEER: StatisticsGroup.ValueType  # 3
+"""By the other agency."""
+STATISTICS_GROUP_DAY: StatisticsGroup.ValueType  # 4
+"""By day."""
+Global___StatisticsGroup: _TypeAlias = StatisticsGroup  # noqa: Y015
+
 class _Deadline:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -1765,6 +1797,264 @@ class CheckSignaturesResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CheckSignaturesResponse: _TypeAlias = CheckSignaturesResponse  # noqa: Y015
+
+@_typing.final
+class GetStatisticsRequest(_message.Message):
+    """Asks for statistics."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FIRST_DAY_FIELD_NUMBER: _builtins.int
+    LAST_DAY_FIELD_NUMBER: _builtins.int
+    AGENCY_FIELD_NUMBER: _builtins.int
+    BY_FIELD_NUMBER: _builtins.int
+    first_day: _builtins.str
+    """First day in Viet Nam, YYYY-MM-DD."""
+    last_day: _builtins.str
+    """Last day, included; not before the first."""
+    agency: _builtins.str
+    """Only of this agency and of those whose codes continue its own; empty: of all."""
+    by: Global___StatisticsGroup.ValueType
+    """By what the figures are divided; unspecified: not at all."""
+    def __init__(
+        self,
+        *,
+        first_day: _builtins.str = ...,
+        last_day: _builtins.str = ...,
+        agency: _builtins.str = ...,
+        by: Global___StatisticsGroup.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agency", b"agency", "by", b"by", "first_day", b"first_day", "last_day", b"last_day"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetStatisticsRequest: _TypeAlias = GetStatisticsRequest  # noqa: Y015
+
+@_typing.final
+class GetStatisticsResponse(_message.Message):
+    """Figures of a period."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOTAL_FIELD_NUMBER: _builtins.int
+    GROUPS_FIELD_NUMBER: _builtins.int
+    ACCEPTING_MEDIAN_FIELD_NUMBER: _builtins.int
+    FINISHING_MEDIAN_FIELD_NUMBER: _builtins.int
+    REFUSALS_FIELD_NUMBER: _builtins.int
+    COMPLETE_FIELD_NUMBER: _builtins.int
+    OVERDUE_FIELD_NUMBER: _builtins.int
+    SAVINGS_FIELD_NUMBER: _builtins.int
+    complete: _builtins.bool
+    """False: there was so much to count that the figures lag behind; ask again."""
+    overdue: _builtins.int
+    """Arrivals that are over their due date now, at most 10,001, which means more."""
+    @_builtins.property
+    def total(self) -> Global___Figures:
+        """All together."""
+
+    @_builtins.property
+    def groups(self) -> _containers.RepeatedCompositeFieldContainer[Global___GroupFigures]:
+        """Divided as asked for, in order of the key."""
+
+    @_builtins.property
+    def accepting_median(self) -> _duration_pb2.Duration:
+        """Median time from arrival to acceptance, within 3 %; absent: nothing was accepted."""
+
+    @_builtins.property
+    def finishing_median(self) -> _duration_pb2.Duration:
+        """Median time from acceptance to the end, within 3 %; absent: nothing was finished."""
+
+    @_builtins.property
+    def refusals(self) -> _containers.RepeatedCompositeFieldContainer[Global___Refusal]:
+        """Arrivals that were given back, by code of the reason."""
+
+    @_builtins.property
+    def savings(self) -> Global___Savings:
+        """What was saved against paper, estimated."""
+
+    def __init__(
+        self,
+        *,
+        total: Global___Figures | None = ...,
+        groups: _abc.Iterable[Global___GroupFigures] | None = ...,
+        accepting_median: _duration_pb2.Duration | None = ...,
+        finishing_median: _duration_pb2.Duration | None = ...,
+        refusals: _abc.Iterable[Global___Refusal] | None = ...,
+        complete: _builtins.bool = ...,
+        overdue: _builtins.int = ...,
+        savings: Global___Savings | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["accepting_median", b"accepting_median", "finishing_median", b"finishing_median", "savings", b"savings", "total", b"total"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepting_median", b"accepting_median", "complete", b"complete", "finishing_median", b"finishing_median", "groups", b"groups", "overdue", b"overdue", "refusals", b"refusals", "savings", b"savings", "total", b"total"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetStatisticsResponse: _TypeAlias = GetStatisticsResponse  # noqa: Y015
+
+@_typing.final
+class Figures(_message.Message):
+    """Counts of documents; node/README.md, section Statistics."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SENT_DOCUMENTS_FIELD_NUMBER: _builtins.int
+    SENT_FIELD_NUMBER: _builtins.int
+    SENT_ON_TIME_FIELD_NUMBER: _builtins.int
+    PAPER_FIELD_NUMBER: _builtins.int
+    REVOCATIONS_FIELD_NUMBER: _builtins.int
+    RECEIVED_FIELD_NUMBER: _builtins.int
+    ACKNOWLEDGED_FIELD_NUMBER: _builtins.int
+    ACCEPTED_FIELD_NUMBER: _builtins.int
+    REFUSED_FIELD_NUMBER: _builtins.int
+    FINISHED_FIELD_NUMBER: _builtins.int
+    DUE_FIELD_NUMBER: _builtins.int
+    FINISHED_ON_TIME_FIELD_NUMBER: _builtins.int
+    sent_documents: _builtins.int
+    """Handed in here and sealed, each once."""
+    sent: _builtins.int
+    """The same, once for each recipient."""
+    sent_on_time: _builtins.int
+    """Of `sent`, sealed by the deadline of the law."""
+    paper: _builtins.int
+    """Of `sent_documents`, those that also went on paper."""
+    revocations: _builtins.int
+    """Sent to take a document back, once for each recipient."""
+    received: _builtins.int
+    """Arrived here."""
+    acknowledged: _builtins.int
+    """Of `received`, accepted or refused on the day of arrival."""
+    accepted: _builtins.int
+    """Of `received`, accepted."""
+    refused: _builtins.int
+    """Of `received`, refused."""
+    finished: _builtins.int
+    """Of `received`, finished."""
+    due: _builtins.int
+    """Of `received`, those with a due date."""
+    finished_on_time: _builtins.int
+    """Of `due`, finished by it."""
+    def __init__(
+        self,
+        *,
+        sent_documents: _builtins.int = ...,
+        sent: _builtins.int = ...,
+        sent_on_time: _builtins.int = ...,
+        paper: _builtins.int = ...,
+        revocations: _builtins.int = ...,
+        received: _builtins.int = ...,
+        acknowledged: _builtins.int = ...,
+        accepted: _builtins.int = ...,
+        refused: _builtins.int = ...,
+        finished: _builtins.int = ...,
+        due: _builtins.int = ...,
+        finished_on_time: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "acknowledged", b"acknowledged", "due", b"due", "finished", b"finished", "finished_on_time", b"finished_on_time", "paper", b"paper", "received", b"received", "refused", b"refused", "revocations", b"revocations", "sent", b"sent", "sent_documents", b"sent_documents", "sent_on_time", b"sent_on_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Figures: _TypeAlias = Figures  # noqa: Y015
+
+@_typing.final
+class GroupFigures(_message.Message):
+    """Figures of one group."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEY_FIELD_NUMBER: _builtins.int
+    FIGURES_FIELD_NUMBER: _builtins.int
+    key: _builtins.str
+    """Day, code of a type (- for those in no list), urgency or code of an agency."""
+    @_builtins.property
+    def figures(self) -> Global___Figures:
+        """Its figures."""
+
+    def __init__(
+        self,
+        *,
+        key: _builtins.str = ...,
+        figures: Global___Figures | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["figures", b"figures"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["figures", b"figures", "key", b"key"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GroupFigures: _TypeAlias = GroupFigures  # noqa: Y015
+
+@_typing.final
+class Refusal(_message.Message):
+    """How many arrivals were given back for a reason."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CODE_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    code: _builtins.str
+    """Code of the reason."""
+    count: _builtins.int
+    """How many."""
+    def __init__(
+        self,
+        *,
+        code: _builtins.str = ...,
+        count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "count", b"count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Refusal: _TypeAlias = Refusal  # noqa: Y015
+
+@_typing.final
+class Savings(_message.Message):
+    """An estimate, with all that it assumes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SAVED_VND_FIELD_NUMBER: _builtins.int
+    PAGES_FIELD_NUMBER: _builtins.int
+    PAGE_VND_FIELD_NUMBER: _builtins.int
+    POSTAGE_VND_FIELD_NUMBER: _builtins.int
+    HANDLING_MIN_FIELD_NUMBER: _builtins.int
+    MINUTE_VND_FIELD_NUMBER: _builtins.int
+    saved_vnd: _builtins.int
+    """The estimate, in VND."""
+    pages: _builtins.int
+    """Pages of a document."""
+    page_vnd: _builtins.int
+    """Printing a page, in VND."""
+    postage_vnd: _builtins.int
+    """Envelope and postage of a delivery, in VND."""
+    handling_min: _builtins.int
+    """Minutes of clerks for a delivery."""
+    minute_vnd: _builtins.int
+    """A minute of a clerk, in VND."""
+    def __init__(
+        self,
+        *,
+        saved_vnd: _builtins.int = ...,
+        pages: _builtins.int = ...,
+        page_vnd: _builtins.int = ...,
+        postage_vnd: _builtins.int = ...,
+        handling_min: _builtins.int = ...,
+        minute_vnd: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["handling_min", b"handling_min", "minute_vnd", b"minute_vnd", "page_vnd", b"page_vnd", "pages", b"pages", "postage_vnd", b"postage_vnd", "saved_vnd", b"saved_vnd"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Savings: _TypeAlias = Savings  # noqa: Y015
 
 @_typing.final
 class FetchInboxRequest(_message.Message):

@@ -100,6 +100,11 @@ class OfficeServiceStub(object):
                 request_serializer=edocnet_dot_office_dot_v1_dot_office__service__pb2.CheckSignaturesRequest.SerializeToString,
                 response_deserializer=edocnet_dot_office_dot_v1_dot_office__service__pb2.CheckSignaturesResponse.FromString,
                 _registered_method=True)
+        self.GetStatistics = channel.unary_unary(
+                '/edocnet.office.v1.OfficeService/GetStatistics',
+                request_serializer=edocnet_dot_office_dot_v1_dot_office__service__pb2.GetStatisticsRequest.SerializeToString,
+                response_deserializer=edocnet_dot_office_dot_v1_dot_office__service__pb2.GetStatisticsResponse.FromString,
+                _registered_method=True)
         self.FetchInbox = channel.unary_unary(
                 '/edocnet.office.v1.OfficeService/FetchInbox',
                 request_serializer=edocnet_dot_office_dot_v1_dot_office__service__pb2.FetchInboxRequest.SerializeToString,
@@ -262,6 +267,13 @@ class OfficeServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetStatistics(self, request, context):
+        """Sums up what went out and came in over some days. Read-only but for the sums it brings up to date.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def FetchInbox(self, request, context):
         """Gives a consumer the received documents it has not acknowledged, oldest first.
 
@@ -383,6 +395,11 @@ def add_OfficeServiceServicer_to_server(servicer, server):
                     servicer.CheckSignatures,
                     request_deserializer=edocnet_dot_office_dot_v1_dot_office__service__pb2.CheckSignaturesRequest.FromString,
                     response_serializer=edocnet_dot_office_dot_v1_dot_office__service__pb2.CheckSignaturesResponse.SerializeToString,
+            ),
+            'GetStatistics': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetStatistics,
+                    request_deserializer=edocnet_dot_office_dot_v1_dot_office__service__pb2.GetStatisticsRequest.FromString,
+                    response_serializer=edocnet_dot_office_dot_v1_dot_office__service__pb2.GetStatisticsResponse.SerializeToString,
             ),
             'FetchInbox': grpc.unary_unary_rpc_method_handler(
                     servicer.FetchInbox,
@@ -767,6 +784,33 @@ class OfficeService(object):
             '/edocnet.office.v1.OfficeService/CheckSignatures',
             edocnet_dot_office_dot_v1_dot_office__service__pb2.CheckSignaturesRequest.SerializeToString,
             edocnet_dot_office_dot_v1_dot_office__service__pb2.CheckSignaturesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetStatistics(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/edocnet.office.v1.OfficeService/GetStatistics',
+            edocnet_dot_office_dot_v1_dot_office__service__pb2.GetStatisticsRequest.SerializeToString,
+            edocnet_dot_office_dot_v1_dot_office__service__pb2.GetStatisticsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -109,6 +109,8 @@ class OfficeServiceStub:
     Answered at once; the checks follow, urgent documents first, and each is told as an event.
     Safe to repeat. Fails as GetDocument does.
     """
+    GetStatistics: _grpc.UnaryUnaryMultiCallable[_office_service_pb2.GetStatisticsRequest, _office_service_pb2.GetStatisticsResponse]
+    """Sums up what went out and came in over some days. Read-only but for the sums it brings up to date."""
     FetchInbox: _grpc.UnaryUnaryMultiCallable[_office_service_pb2.FetchInboxRequest, _office_service_pb2.FetchInboxResponse]
     """Gives a consumer the received documents it has not acknowledged, oldest first.
 
@@ -214,6 +216,8 @@ class OfficeServiceAsyncStub(OfficeServiceStub):
     Answered at once; the checks follow, urgent documents first, and each is told as an event.
     Safe to repeat. Fails as GetDocument does.
     """
+    GetStatistics: _aio.UnaryUnaryMultiCallable[_office_service_pb2.GetStatisticsRequest, _office_service_pb2.GetStatisticsResponse]  # type: ignore[assignment]
+    """Sums up what went out and came in over some days. Read-only but for the sums it brings up to date."""
     FetchInbox: _aio.UnaryUnaryMultiCallable[_office_service_pb2.FetchInboxRequest, _office_service_pb2.FetchInboxResponse]  # type: ignore[assignment]
     """Gives a consumer the received documents it has not acknowledged, oldest first.
 
@@ -394,6 +398,14 @@ class OfficeServiceServicer(metaclass=_abc_1.ABCMeta):
         Answered at once; the checks follow, urgent documents first, and each is told as an event.
         Safe to repeat. Fails as GetDocument does.
         """
+
+    @_abc_1.abstractmethod
+    def GetStatistics(
+        self,
+        request: _office_service_pb2.GetStatisticsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_office_service_pb2.GetStatisticsResponse, _abc.Awaitable[_office_service_pb2.GetStatisticsResponse]]:
+        """Sums up what went out and came in over some days. Read-only but for the sums it brings up to date."""
 
     @_abc_1.abstractmethod
     def FetchInbox(

@@ -1,0 +1,144 @@
+"""The command that shows statistics: stats."""
+
+import csv
+import io
+import re
+from datetime import date, timedelta
+from typing import Annotated, Any
+
+import typer
+
+from edoccore.errors import RequestInvalidError
+from edocnode.cli.context import CommandContext, now
+from edocnode.cli.late import length, number_text
+from edocnode.cli.wording import day
+from edocnode.domain.calendar import day_in_viet_nam
+from edocnode.domain.statistics import FIGURES, GroupBy
+
+_MONTH = re.compile(r"([0-9]{4})-(0[1-9]|1[0-2])")
+_QUARTER = re.compile(r"([0-9]{4})-Q([1-4])")
+_COLUMNS = ("sent", "sent_on_time", "received", "acknowledged", "accepted", "refused", "finished")
+
+
+def stats(
+    context: typer.Context,
+    *,
+    month: Annotated[str, typer.Option("--month", help="Such as 2026-11; default: this one.")] = "",
+    quarter: Annotated[str, typer.Option("--quarter", help="Such as 2026-Q4.")] = "",
+    first: Annotated[str, typer.Option("--from", help="First day, YYYY-MM-DD.")] = "",
+    last: Annotated[str, typer.Option("--to", help="Last day, YYYY-MM-DD.")] = "",
+    agency: Annotated[
+        str, typer.Option("--agency", help="Only of this agency and its sub-agencies.")
+    ] = "",
+    by: Annotated[GroupBy | None, typer.Option("--by", help="Divided by this.")] = None,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print as CSV.")] = False,
+) -> None:
+    """Counts what went out and came in, and how it was dealt with.
+
+    Arrivals are counted on the day they arrived, with what became of them until now.
+    """
+    from edocnode.rpc.statistics import read_statistics
+
+    options: CommandContext = context.obj
+    begin, end = period(month, quarter, first, last, today=day_in_viet_nam(now()))
+    with options.office() as office:
+        found = read_statistics(office, first=begin, last=end, agency=agency, by=by)
+    text = _csv_text(found, by) if as_csv else _text(found, by)
+    options.console.data(found, text)
+    if not found["complete"] and not options.console.as_json:
+        options.console.say("There was too much to count at once: ask again in a minute.")
+
+
+def period(month: str, quarter: str, first: str, last: str, *, today: date) -> tuple[date, date]:
+    """First and last day of what was named; this month when nothing was.
+
+    Raises:
+        RequestInvalidError: More than one period was named, or one is none.
+    """
+    if bool(month) + bool(quarter) + bool(first or last) > 1 or bool(first) != bool(last):
+        raise RequestInvalidError(
+            "Name one period.", hint="Use --month, --quarter, or --from and --to."
+        )
+    if first:
+        try:
+            return date.fromisoformat(first), date.fromisoformat(last)
+        except ValueError as error:
+            raise RequestInvalidError(
+                f"{first[:20]} to {last[:20]} is no period.", hint="Write days as YYYY-MM-DD."
+            ) from error
+    if quarter:
+        found = _QUARTER.fullmatch(quarter)
+        if found is None:
+            raise RequestInvalidError(f"{quarter[:20]} is no quarter.", hint="Write 2026-Q4.")
+        begins = int(found[2]) * 3 - 2
+        return date(int(found[1]), begins, 1), _end(int(found[1]), begins + 2)
+    found = _MONTH.fullmatch(month or today.isoformat()[:7])
+    if found is None:
+        raise RequestInvalidError(f"{month[:20]} is no month.", hint="Write 2026-11.")
+    return date(int(found[1]), int(found[2]), 1), _end(int(found[1]), int(found[2]))
+
+
+def _end(year: int, month: int) -> date:
+    following = date(year + month // 12, month % 12 + 1, 1)
+    return following - timedelta(days=1)
+
+
+def _csv_text(found: dict[str, Any], by: GroupBy | None) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([by.value if by else "period", *FIGURES])
+    whole = f"{found['first_day']}/{found['last_day']}"
+    groups = found["groups"] or {whole: found["total"]}
+    for key, figures in groups.items():
+        writer.writerow([key, *(figures[name] for name in FIGURES)])
+    return text.getvalue().rstrip("\n")
+
+
+def _text(found: dict[str, Any], by: GroupBy | None) -> str:
+    total, savings = found["total"], found["savings"]
+    on_time = _share(total["sent_on_time"], total["sent"])
+    paper = _share(total["paper"], total["sent_documents"])
+    same_day = _share(total["acknowledged"], total["received"])
+    kept = _share(total["finished_on_time"], total["due"])
+    over = number_text(found["overdue_now"])
+    lines = {
+        "sent": f"{total['sent_documents']} documents to {total['sent']} recipients; {on_time} on "
+        f"time, {paper} also on paper, {total['revocations']} revocations",
+        "received": f"{total['received']}; {same_day} accepted or refused the same day",
+        "accepted": f"{total['accepted']}, half of them within "
+        f"{_median(found['accepting_median_s'])}",
+        "refused": f"{total['refused']}{_reasons(found['refusals'])}",
+        "finished": f"{total['finished']}, half of them within "
+        f"{_median(found['finishing_median_s'])} of their acceptance",
+        "due": f"{total['due']} with a due date; {kept} finished by it, {over} over it now",
+        "saved": f"about {savings['saved_vnd']:,} VND, if a delivery on paper has "
+        f"{savings['pages']} pages at {savings['page_vnd']} VND, costs {savings['postage_vnd']} "
+        f"VND to post and {savings['handling_min']} minutes of clerks at {savings['minute_vnd']} "
+        f"VND",
+        "left out": "signatures of PDF files; documents that arrived twice",
+    }
+    head = f"From {day(found['first_day'])} to {day(found['last_day'])}"
+    text = "\n".join([head, *(f"{name:<10}{value}" for name, value in lines.items())])
+    return f"{text}\n\n{_table(found, by)}" if by else text
+
+
+def _table(found: dict[str, Any], by: GroupBy) -> str:
+    from edockit.console import table
+
+    rows = [
+        (key, *(str(figures[name]) for name in _COLUMNS))
+        for key, figures in found["groups"].items()
+    ]
+    return table((by.value, *(name.replace("_", " ") for name in _COLUMNS)), rows)
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{part} ({part / whole:.1%})" if whole else str(part)
+
+
+def _median(seconds: float | None) -> str:
+    return "-" if seconds is None else length(timedelta(seconds=seconds))
+
+
+def _reasons(refusals: dict[str, int]) -> str:
+    return f": {', '.join(f'{count} {code}' for code, count in refusals.items())}" * bool(refusals)

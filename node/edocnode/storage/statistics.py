@@ -1,0 +1,330 @@
+"""Counts documents into sums of their day: see ``domain.statistics.StatisticsStore``.
+
+Three sources are read in the order in which their rows were added, each up to a mark: seals with
+the envelopes under them, the inbox, and the steps taken. Reading and judging take no write; one
+small transaction then adds the sums and moves the marks, if they still stand where the reading
+began. So nothing is counted twice or left out by a crash or by two workers, and a document on its
+way pays nothing.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from edoccore.signing.records import StatusStep
+from edoccore.signing.statements import Operation
+from edockit.database import Database
+from edocnode.domain.model import Lane
+from edocnode.domain.statistics import (
+    FIGURES,
+    ArrivalFact,
+    Batch,
+    DayKey,
+    Detail,
+    DetailKey,
+    Figures,
+    GroupBy,
+    SealedFact,
+    Statistics,
+    StatisticsRequest,
+    StepFact,
+    Tally,
+    added,
+    median_time,
+)
+from edocnode.storage.listing import decode_listing, decode_parts
+from edocnode.storage.sql import among, insert_missing, select_by
+from edocnode.storage.statistics_tables import CountedRow, DailyDetailRow, DailyRow
+from edocnode.storage.tables import (
+    DeliveryEnvelopeRow,
+    DeliveryRow,
+    DocumentRow,
+    InboxRow,
+    SealRow,
+    table_of,
+)
+from edocnode.storage.workflow_tables import StepRow
+
+_DAILY, _DETAIL, _COUNTED = table_of(DailyRow), table_of(DailyDetailRow), table_of(CountedRow)
+_SEAL, _ENVELOPE = table_of(SealRow), table_of(DeliveryEnvelopeRow)
+_DELIVERY, _DOCUMENT = table_of(DeliveryRow), table_of(DocumentRow)
+_INBOX, _STEP = table_of(InboxRow), table_of(StepRow)
+
+SOURCES = {"seal": _SEAL.c.id, "inbox": _INBOX.c.position, "step": _STEP.c.id}
+ENVELOPES = 4000  # a seal may be over hundreds
+RECORD_BYTES = 64 * 1024  # of what lies with a document; its record comes first
+_PAPER = b'"paper_also_sent":true'  # in a canonical record it cannot stand inside a text
+
+_FIRST = _DELIVERY.alias("first")
+_SEALED: sa.Select[Any] = (
+    sa.select(
+        _SEAL.c.id.label("seal"),
+        _SEAL.c.sealed_at,
+        _DELIVERY.c.id,
+        _DELIVERY.c.sender,
+        _DELIVERY.c.recipient,
+        _DELIVERY.c.lane,
+        _DOCUMENT.c.operation,
+        _DOCUMENT.c.created_at,
+        _DOCUMENT.c.listing,
+        _DOCUMENT.c.parts,
+        sa.func.substr(_DOCUMENT.c.inline, 1, RECORD_BYTES).label("inline"),
+        sa.select(sa.func.min(_FIRST.c.id))
+        .where(_FIRST.c.document_row == _DELIVERY.c.document_row)
+        .scalar_subquery()
+        .label("first"),
+    )
+    .select_from(
+        _SEAL.join(_ENVELOPE, _ENVELOPE.c.seal_id == _SEAL.c.id)
+        .join(_DELIVERY, _DELIVERY.c.message_id == _ENVELOPE.c.message_id)
+        .join(_DOCUMENT, _DOCUMENT.c.id == _DELIVERY.c.document_row)
+    )
+    .where(
+        _SEAL.c.id > sa.bindparam("after"), _SEAL.c.id <= sa.bindparam("to"), _ENVELOPE.c.rank == 0
+    )
+    .order_by(_SEAL.c.id)
+    .execution_options(yield_per=500)
+)
+_ARRIVAL_COLUMNS = (
+    _INBOX.c.recipient,
+    _INBOX.c.sender,
+    _INBOX.c.lane,
+    _INBOX.c.operation,
+    _INBOX.c.document_type,
+    _INBOX.c.due_date,
+    _INBOX.c.received_at,
+)
+_ARRIVALS: sa.Select[Any] = sa.select(*_ARRIVAL_COLUMNS).where(
+    _INBOX.c.position > sa.bindparam("after"), _INBOX.c.position <= sa.bindparam("to")
+)
+_STEPS: sa.Select[Any] = (
+    sa.select(_STEP.c.incoming_id, _STEP.c.step, _STEP.c.at, _STEP.c.code, *_ARRIVAL_COLUMNS)
+    .select_from(_STEP.join(_INBOX, _INBOX.c.incoming_id == _STEP.c.incoming_id))
+    .where(_STEP.c.id > sa.bindparam("after"), _STEP.c.id <= sa.bindparam("to"))
+)
+_ACCEPTED = sa.select(_STEP.c.incoming_id, _STEP.c.at).where(
+    among(_STEP.c.incoming_id), _STEP.c.step == StatusStep.ACCEPTED.value
+)
+_GROUPS: Mapping[GroupBy | None, sa.Column[Any] | None] = {
+    None: None,
+    GroupBy.DAY: _DAILY.c.day,
+    GroupBy.TYPE: _DAILY.c.document_type,
+    GroupBy.URGENCY: _DAILY.c.lane,
+    GroupBy.PEER: _DAILY.c.peer,
+}
+
+
+class SqlStatistics:
+    """See ``domain.statistics.StatisticsStore``."""
+
+    def __init__(self, database: Database) -> None:
+        """Takes the database."""
+        self._database = database
+
+    async def uncounted(self, limit: int) -> Batch:
+        """Reads what is not counted yet, at most ``limit`` rows of each source."""
+        return await self._database.aread(lambda connection: _uncounted(connection, limit))
+
+    async def add_tally(self, tally: Tally, marks: Mapping[str, tuple[int, int]]) -> bool:
+        """Adds what was counted and moves the marks, in one transaction."""
+        try:
+            await self._database.awrite(lambda connection: _add(connection, tally, marks))
+        except MarksMovedError:
+            return False
+        return True
+
+    async def statistics(self, wanted: StatisticsRequest) -> Statistics:
+        """Sums up a period."""
+        return await self._database.aread(lambda connection: _statistics(connection, wanted))
+
+
+def _uncounted(connection: Connection, limit: int) -> Batch:
+    places = {row.source: row.place for row in connection.execute(sa.select(_COUNTED))}
+    marks: dict[str, tuple[int, int]] = {}
+    complete = True
+    for source, key in SOURCES.items():
+        after = places.get(source, 0)
+        newest = connection.scalar(sa.select(sa.func.max(key))) or 0
+        marks[source] = (after, min(newest, after + limit))
+        complete = complete and marks[source][1] == newest
+    spans = {name: {"after": after, "to": to} for name, (after, to) in marks.items()}
+    sealed, place = _whole_seals(connection, spans["seal"])
+    complete = complete and place == marks["seal"][1]
+    marks["seal"] = (marks["seal"][0], place)
+    steps = connection.execute(_STEPS, spans["step"]).all()
+    finished = [row.incoming_id for row in steps if row.step == StatusStep.FINISHED]
+    accepted = {row.incoming_id: row.at for row in select_by(connection, _ACCEPTED, finished)}
+    return Batch(
+        sealed=sealed,
+        arrivals=[_arrival(row) for row in connection.execute(_ARRIVALS, spans["inbox"])],
+        steps=[_step(row, accepted) for row in steps],
+        marks=marks,
+        complete=complete,
+    )
+
+
+def _whole_seals(connection: Connection, span: Mapping[str, int]) -> tuple[list[SealedFact], int]:
+    """Deliveries under some seals, not many more than ``ENVELOPES``, and the last seal read."""
+    found: list[SealedFact] = []
+    last = span["after"]
+    rows = connection.execute(_SEALED, span)
+    for row in rows:
+        if row.seal != last and len(found) > ENVELOPES:
+            rows.close()
+            return found, last
+        last = row.seal
+        found.append(_sealed(row))
+    return found, span["to"]
+
+
+def _sealed(row: sa.Row[Any]) -> SealedFact:
+    listing = decode_listing(row.listing)
+    first = row.first == row.id
+    return SealedFact(
+        agency=row.sender,
+        peer=row.recipient,
+        lane=Lane(row.lane),
+        operation=Operation(row.operation),
+        document_type=listing.get("document_type", ""),
+        issued_date=listing.get("issued_date", ""),
+        handed_in=row.created_at,
+        sealed_at=row.sealed_at,
+        first=first,
+        paper=first and _on_paper(row.parts, row.inline),
+    )
+
+
+def _on_paper(parts: bytes, inline: bytes) -> bool:
+    if _PAPER not in inline:
+        return False
+    return _PAPER in inline[: decode_parts(parts)[0].size]
+
+
+def _arrival(row: sa.Row[Any]) -> ArrivalFact:
+    return ArrivalFact(
+        agency=row.recipient,
+        peer=row.sender,
+        lane=Lane(row.lane),
+        operation=Operation(row.operation),
+        document_type=row.document_type,
+        due_date=row.due_date,
+        received_at=row.received_at,
+    )
+
+
+def _step(row: sa.Row[Any], accepted: Mapping[int, Any]) -> StepFact:
+    return StepFact(
+        arrival=_arrival(row),
+        step=StatusStep(row.step),
+        at=row.at,
+        code=row.code,
+        accepted_at=accepted.get(row.incoming_id),
+    )
+
+
+def _add(connection: Connection, tally: Tally, marks: Mapping[str, tuple[int, int]]) -> None:
+    insert_missing(connection, _COUNTED, [{"source": name, "place": 0} for name in marks])
+    for source, (after, to) in marks.items():
+        mine = sa.update(_COUNTED).where(_COUNTED.c.source == source, _COUNTED.c.place == after)
+        if not connection.execute(mine.values(place=to)).rowcount:
+            raise MarksMovedError
+    days = [_day_values(key, counts) for key, counts in tally.figures.items()]
+    _sum_into(connection, _DAILY, days, FIGURES)
+    details = [_detail_values(key, count) for key, count in tally.details.items()]
+    _sum_into(connection, _DETAIL, details, ("count",))
+
+
+class MarksMovedError(Exception):
+    """Somebody else has counted meanwhile; nothing of this transaction is kept."""
+
+
+def _sum_into(
+    connection: Connection, table: sa.Table, rows: Sequence[dict[str, Any]], sums: Sequence[str]
+) -> None:
+    """Adds rows, or their sums to the rows that are there."""
+    if not rows:
+        return
+    keys = [column.name for column in table.primary_key]
+    mine = sa.and_(*(table.c[name] == sa.bindparam(f"of_{name}") for name in keys))
+    insert_missing(connection, table, [{**row, **dict.fromkeys(sums, 0)} for row in rows])
+    added_to = {name: table.c[name] + sa.bindparam(f"more_{name}") for name in sums}
+    values = [
+        {f"of_{name}": row[name] for name in keys} | {f"more_{name}": row[name] for name in sums}
+        for row in rows
+    ]
+    connection.execute(sa.update(table).where(mine).values(added_to), values)
+
+
+def _day_values(key: DayKey, counts: Mapping[str, int]) -> dict[str, Any]:
+    return {
+        "day": key.day.isoformat(),
+        "direction": key.direction.value,
+        "agency": key.agency,
+        "peer": key.peer,
+        "document_type": key.document_type,
+        "lane": key.lane.value,
+        **{name: counts.get(name, 0) for name in FIGURES},
+    }
+
+
+def _detail_values(key: DetailKey, count: int) -> dict[str, Any]:
+    return {
+        "day": key.day.isoformat(),
+        "agency": key.agency,
+        "detail": key.detail.value,
+        "item": key.key,
+        "count": count,
+    }
+
+
+def _statistics(connection: Connection, wanted: StatisticsRequest) -> Statistics:
+    group = _GROUPS[wanted.by]
+    sums = [sa.func.sum(_DAILY.c[name]).label(name) for name in FIGURES]
+    named = sa.literal("") if group is None else group
+    query = sa.select(named.label("name"), *sums).where(*_span(_DAILY, wanted))
+    if group is not None:
+        query = query.group_by(group).order_by(group)
+    groups = {
+        _name(wanted.by, row.name): Figures(**{name: int(getattr(row, name)) for name in FIGURES})
+        for row in connection.execute(query)
+        if row.sent is not None  # the sums of no rows are nothing
+    }
+    details = _details(connection, wanted)
+    return Statistics(
+        total=added(groups.values()),
+        groups={} if group is None else groups,
+        accepting=median_time(_histogram(details[Detail.ACCEPTING])),
+        finishing=median_time(_histogram(details[Detail.FINISHING])),
+        refusals=details[Detail.REFUSED],
+    )
+
+
+def _details(connection: Connection, wanted: StatisticsRequest) -> dict[Detail, dict[str, int]]:
+    query = (
+        sa.select(_DETAIL.c.detail, _DETAIL.c.item, sa.func.sum(_DETAIL.c.count).label("total"))
+        .where(*_span(_DETAIL, wanted))
+        .group_by(_DETAIL.c.detail, _DETAIL.c.item)
+        .order_by(_DETAIL.c.item)
+    )
+    found: dict[Detail, dict[str, int]] = {detail: {} for detail in Detail}
+    for row in connection.execute(query):
+        found[Detail(row.detail)][row.item] = int(row.total)
+    return found
+
+
+def _span(table: sa.Table, wanted: StatisticsRequest) -> list[sa.ColumnElement[bool]]:
+    days = table.c.day.between(wanted.first.isoformat(), wanted.last.isoformat())
+    if not wanted.agency:
+        return [days]
+    below = table.c.agency.startswith(f"{wanted.agency}.", autoescape=True)
+    return [days, sa.or_(table.c.agency == wanted.agency, below)]
+
+
+def _name(by: GroupBy | None, value: Any) -> str:  # noqa: ANN401 - text or number
+    return Lane(value).name.lower() if by is GroupBy.URGENCY else str(value)
+
+
+def _histogram(items: Mapping[str, int]) -> dict[int, int]:
+    return {int(step): count for step, count in items.items()}

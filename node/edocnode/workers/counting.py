@@ -1,0 +1,88 @@
+"""The counter: adds documents to the sums of their day, in the background.
+
+It reads what is new since its marks, judges it, and writes sums (``storage.statistics``). While
+there is much to count it rests longer than it works, so that documents on their way do not wait;
+whoever asks for statistics has all counted first.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+
+import structlog
+
+from edocnode.domain.deadlines import DeadlineRules
+from edocnode.domain.statistics import Statistics, StatisticsRequest, StatisticsStore, tally_of
+from edocnode.workers.room import when_there_is_room
+
+EVERY = timedelta(seconds=30)
+AT_ONCE = 1000  # rows of each source
+REST = 9  # times as long as a batch took: a tenth of one processor at most
+CATCH_UP = timedelta(seconds=20)  # at most, for somebody who asks
+
+log = structlog.get_logger(__name__)
+
+
+class Counter:
+    """Counts documents; see ``domain.statistics``."""
+
+    def __init__(
+        self,
+        *,
+        store: StatisticsStore,
+        rules: Callable[[datetime], DeadlineRules],
+        types: Callable[[], Mapping[str, str]],
+        clock: Callable[[], datetime],
+    ) -> None:
+        """Joins the parts; nothing happens before ``run``.
+
+        Args:
+            rules: Gives the rules in force at a moment; may read files, like ``types``.
+            types: Codes of document types by every way to write them.
+        """
+        self._store = store
+        self._rules = rules
+        self._types = types
+        self._clock = clock
+        self._turn = asyncio.Lock()
+
+    async def run(self) -> None:
+        """Counts until cancelled.
+
+        Raises:
+            StorageFailedError: The disk failed; the node must stop.
+        """
+        while True:
+            await asyncio.sleep(EVERY.total_seconds())
+            await when_there_is_room("count", self.look)
+
+    async def look(self) -> None:
+        """Counts all that is there, at its leisure."""
+        while True:
+            began = time.monotonic()
+            if await self.count():
+                return
+            await asyncio.sleep((time.monotonic() - began) * REST)
+
+    async def count(self) -> bool:
+        """Counts a batch; whether nothing more was there."""
+        async with self._turn:
+            batch = await self._store.uncounted(AT_ONCE)
+            if any(after != to for after, to in batch.marks.values()):
+                rules, types = await asyncio.to_thread(self._in_force)
+                tally = await asyncio.to_thread(tally_of, batch, rules, types)
+                if not await self._store.add_tally(tally, batch.marks):
+                    return False
+            return batch.complete
+
+    async def statistics(self, wanted: StatisticsRequest) -> tuple[Statistics, bool]:
+        """The figures of a period, and whether all that is here is counted in them."""
+        until = time.monotonic() + CATCH_UP.total_seconds()
+        complete = await self.count()
+        while not complete and time.monotonic() < until:
+            complete = await self.count()
+        return await self._store.statistics(wanted), complete
+
+    def _in_force(self) -> tuple[DeadlineRules, Mapping[str, str]]:
+        return self._rules(self._clock()), self._types()

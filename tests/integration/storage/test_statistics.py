@@ -1,0 +1,253 @@
+"""Sums of documents are exact, on every database, whoever counts and whenever it breaks off."""
+
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from edoccore.signing.records import DocumentState, StatusStep
+from edoccore.signing.statements import Operation
+from edockit.database import Database
+from edocnode.domain.calendar import WorkingCalendar
+from edocnode.domain.deadlines import DeadlineRules
+from edocnode.domain.statistics import (
+    Figures,
+    GroupBy,
+    Statistics,
+    StatisticsRequest,
+    tally_of,
+)
+from edocnode.domain.workflow import Step
+from edocnode.storage.statistics import SqlStatistics
+from edocnode.storage.steps import add_step
+from edocnode.storage.store import NodeStore
+from edocnode.workers.counting import Counter
+from tests.integration.storage.offices import (
+    NOW,
+    Office,
+    arrival,
+    part,
+    status_submission,
+    submission,
+)
+
+RULES = DeadlineRules(calendar=WorkingCalendar())
+NOVEMBER = StatisticsRequest(first=date(2026, 11, 1), last=date(2026, 11, 30))
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture
+def counter(database: Database) -> Counter:
+    return Counter(
+        store=SqlStatistics(database),
+        rules=lambda _: RULES,
+        types=lambda: {"QĐ": "QĐ"},
+        clock=lambda: NOW,
+    )
+
+
+async def november(counter: Counter, **wanted: Any) -> Statistics:
+    found, complete = await counter.statistics(replace(NOVEMBER, **wanted))
+    assert complete
+    return found
+
+
+async def receive(store: NodeStore, peer: Office, at: datetime = NOW, to: str = "H29") -> None:
+    made = submission("G01", [to], at=at)
+    await store.keep([arrival(peer.envelope(made), made.inline, at=at)])
+
+
+async def take(database: Database, position: int, *steps: tuple[StatusStep, datetime]) -> None:
+    def write(connection: sa.Connection) -> None:
+        incoming = connection.execute(
+            sa.text(f"SELECT incoming_id FROM inbox WHERE position = {position}")
+        ).scalar_one()
+        for order, (step, at) in enumerate(steps, 1):
+            taken = Step(
+                order=order,
+                step=step,
+                state=DocumentState(step.value),
+                actor="Lan",
+                at=at,
+                code="OTHER" if step is StatusStep.REJECTED else "",
+                reason="Không đúng nơi nhận" if step is StatusStep.REJECTED else "",
+            )
+            assert add_step(connection, incoming, taken)
+
+    await database.awrite(write)
+
+
+async def test_sent_documents_are_counted_when_they_are_sealed(
+    store: NodeStore, office: Office, counter: Counter
+) -> None:
+    await office.open()
+    await store.submit(submission(to=["G01", "H30", "H31"]))
+    assert (await november(counter)).total == Figures()
+    await office.seal_all()
+    await store.submit(submission())
+    await office.seal_all(NOW + timedelta(days=3))
+    found = (await november(counter, by=GroupBy.PEER)).groups
+    assert {peer: (each.sent_documents, each.sent) for peer, each in found.items()} == {
+        "G01": (2, 2),
+        "H30": (0, 1),
+        "H31": (0, 1),
+    }
+    total = (await november(counter)).total
+    assert (total.sent, total.sent_on_time, total.sent_documents) == (4, 3, 2)
+
+
+async def test_mark_of_paper_counts_in_the_record_alone(
+    store: NodeStore, office: Office, counter: Counter
+) -> None:
+    await office.open()
+    told = b'{"paper_also_sent":true}'
+    made = submission(content=told)
+    on_paper = replace(submission(), inline=told, parts=(part(0, "record.json", told),))
+    await store.submit(made)
+    await store.submit(on_paper)
+    await office.seal_all()
+    assert (await november(counter)).total.paper == 1
+
+
+async def test_arrivals_and_steps_are_counted_on_the_day_of_arrival(
+    database: Database, store: NodeStore, office: Office, peer: Office, counter: Counter
+) -> None:
+    await office.open()
+    for at in (NOW, NOW + HOUR, NOW + 8 * timedelta(days=1)):
+        await receive(store, peer, at)
+    await office.seal_all()
+    await take(
+        database,
+        1,
+        (StatusStep.ACCEPTED, NOW + HOUR),
+        (StatusStep.FINISHED, NOW + timedelta(days=20)),
+    )
+    await take(database, 2, (StatusStep.REJECTED, NOW + timedelta(days=9)))
+    found = await november(counter)
+    assert found.total == Figures(received=2, acknowledged=1, accepted=1, refused=1, finished=1)
+    assert found.refusals == {"OTHER": 1}
+    assert found.accepting is not None
+    assert abs(found.accepting / HOUR - 1) < 0.03
+    december = replace(NOVEMBER, first=date(2026, 12, 1), last=date(2026, 12, 31))
+    assert (await counter.statistics(december))[0].total == Figures(received=1)
+
+
+async def test_statuses_are_no_documents(
+    store: NodeStore, office: Office, peer: Office, counter: Counter
+) -> None:
+    await office.open()
+    made = submission("G01", ["H29"])
+    told = status_submission(peer.envelope(made), DocumentState.ACCEPTED, sender="H29", to="G01")
+    await store.submit(told)
+    await office.seal_all()
+    revoked = replace(submission(), operation=Operation.REVOKE)
+    await store.submit(revoked)
+    await office.seal_all()
+    assert (await november(counter)).total == Figures(revocations=1)
+
+
+async def test_counting_again_adds_only_what_is_new(
+    store: NodeStore, office: Office, peer: Office, counter: Counter
+) -> None:
+    await office.open()
+    await receive(store, peer)
+    await office.seal_all()
+    for _ in range(3):
+        assert (await november(counter)).total.received == 1
+    await receive(store, peer)
+    await office.seal_all()
+    assert (await november(counter)).total.received == 2
+
+
+async def test_of_two_that_read_the_same_only_one_counts_it(
+    database: Database, store: NodeStore, office: Office, peer: Office, counter: Counter
+) -> None:
+    await office.open()
+    await receive(store, peer)
+    await office.seal_all()
+    sums = SqlStatistics(database)
+    batch = await sums.uncounted(100)
+    tally = tally_of(batch, RULES, {})
+    assert await sums.add_tally(tally, batch.marks)
+    assert not await sums.add_tally(tally, batch.marks)
+    assert (await november(counter)).total.received == 1
+
+
+async def test_write_that_fails_counts_nothing_and_moves_no_mark(
+    database: Database, store: NodeStore, office: Office, peer: Office, counter: Counter
+) -> None:
+    await office.open()
+    await receive(store, peer)
+    await office.seal_all()
+    sums = SqlStatistics(database)
+    batch = await sums.uncounted(100)
+    tally = tally_of(batch, RULES, {})
+    broken = sa.text("ALTER TABLE daily RENAME TO elsewhere")
+    await database.awrite(lambda connection: connection.execute(broken) and None)
+    with pytest.raises(sa.exc.DatabaseError):
+        await sums.add_tally(tally, batch.marks)
+    mended = sa.text("ALTER TABLE elsewhere RENAME TO daily")
+    await database.awrite(lambda connection: connection.execute(mended) and None)
+    assert (await november(counter)).total.received == 1
+
+
+async def test_small_batches_lead_to_the_same_sums(
+    database: Database,
+    store: NodeStore,
+    office: Office,
+    peer: Office,
+    counter: Counter,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    await office.open()
+    for number in range(7):
+        await store.submit(submission(to=["G01", "H30"]))
+        await receive(store, peer)
+        if number % 3 == 0:
+            await office.seal_all()
+    await office.seal_all()
+    monkeypatch.setattr("edocnode.storage.statistics.ENVELOPES", 1)
+    monkeypatch.setattr("edocnode.workers.counting.AT_ONCE", 2)
+    assert not await counter.count()
+    total = (await november(counter)).total
+    assert (total.sent_documents, total.sent, total.received) == (7, 14, 7)
+
+
+async def test_agency_has_those_whose_codes_continue_its_own(
+    store: NodeStore, office: Office, peer: Office, counter: Counter
+) -> None:
+    await office.open()
+    for to in ("H29", "H29.5", "H29.5.1", "H295"):
+        await receive(store, peer, to=to)
+    await office.seal_all()
+    assert (await november(counter, agency="H29")).total.received == 3
+    assert (await november(counter, agency="H29.5")).total.received == 2
+    assert (await november(counter, agency="H2_")).total.received == 0
+
+
+@pytest.mark.parametrize(
+    ("by", "keys"),
+    [
+        (GroupBy.DAY, ["2026-11-23", "2026-11-24"]),
+        (GroupBy.URGENCY, ["normal"]),
+        (GroupBy.TYPE, ["-"]),
+        (GroupBy.PEER, ["G01"]),
+    ],
+)
+async def test_figures_are_divided_and_their_sum_is_the_whole(
+    store: NodeStore,
+    office: Office,
+    peer: Office,
+    counter: Counter,
+    by: GroupBy,
+    keys: list[str],
+) -> None:
+    await office.open()
+    for at in (NOW, datetime(2026, 11, 23, 17, 0, tzinfo=UTC)):  # the next day in Ha Noi
+        await receive(store, peer, at)
+    await office.seal_all()
+    found = await november(counter, by=by)
+    assert list(found.groups) == keys
+    assert sum(each.received for each in found.groups.values()) == found.total.received == 2
