@@ -43,6 +43,9 @@ def check(
     """
     import asyncio
 
+    from edockit.logs import set_up_logs
+
+    set_up_logs(level="WARNING")  # what was found is told below
     options: CommandContext = context.obj
     settings, largest = _trusted(options, trust or (), crl)
     parts = [_part(index, path) for index, path in enumerate(files, start=1)]

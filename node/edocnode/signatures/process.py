@@ -140,7 +140,6 @@ class CheckingProcess:
             *(sys.executable, "-I", "-X", "utf8", "-m", "edocnode.signatures.worker"),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
             limit=ANSWER_BYTES,
             env={name: os.environ[name] for name in _PASSED_ON if name in os.environ},
         )

@@ -151,7 +151,7 @@ def read_rules(path: Path) -> tuple[SignerRule, ...]:
 def _certificates(store: StoreSettings) -> Iterator[Any]:
     for path in _files(store.folder, _CERTIFICATES, key="trust_stores"):
         try:
-            yield from (x509.Certificate.load(der) for der in _pieces(path))
+            yield from [_certificate(der) for der in _pieces(path)]
         except (ValueError, TypeError) as error:
             log.warning(
                 "trust_store.unreadable", path=str(path), store=store.name, cause=str(error)
@@ -161,9 +161,31 @@ def _certificates(store: StoreSettings) -> Iterator[Any]:
 def _crls(folder: str) -> Iterator[Any]:
     for path in _files(folder, (".crl",), key="crl_folder") if folder else ():
         try:
-            yield from (crl.CertificateList.load(der) for der in _pieces(path))
+            yield from [_list(der) for der in _pieces(path)]
         except (ValueError, TypeError) as error:
             log.warning("crl.unreadable", path=str(path), cause=str(error))
+
+
+def _certificate(der: bytes) -> Any:  # noqa: ANN401 - asn1crypto is untyped
+    """A certificate whose names can be read; asn1crypto by itself reads nothing before it must.
+
+    Raises:
+        ValueError, TypeError: These bytes are none.
+    """
+    certificate = x509.Certificate.load(der, strict=True)
+    _ = (certificate.self_issued, certificate.subject.hashable, certificate.public_key.algorithm)
+    return certificate
+
+
+def _list(der: bytes) -> Any:  # noqa: ANN401
+    """A revocation list whose issuer and times can be read.
+
+    Raises:
+        ValueError, TypeError: These bytes are none.
+    """
+    revoked = crl.CertificateList.load(der, strict=True)
+    _ = (revoked.issuer.hashable, revoked["tbs_cert_list"]["next_update"].native)
+    return revoked
 
 
 def _files(folder: str, endings: Sequence[str], *, key: str) -> list[Path]:

@@ -17,6 +17,7 @@ import msgspec
 
 from edoccore.errors import SettingsError
 from edoccore.signing.readers import reader_of
+from edockit.logs import set_up_logs
 from edocnode.domain.signatures import (
     PartState,
     PartToCheck,
@@ -30,13 +31,17 @@ from edocnode.signatures.trust_settings import WorkerSettings
 
 NICE = 10  # behind the node itself
 _OPEN_FILES = 64
+_TALKATIVE = ("pyhanko", "pyhanko_certvalidator", "signxml")
+_WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _FORBIDDEN = ("socket.connect", "socket.getaddrinfo", "socket.sendto", "socket.bind")
 _FORBIDDEN_PROGRAMS = ("subprocess.Popen", "os.exec", "os.system", "os.posix_spawn", "os.fork")
 
 
 def main() -> None:
     """Answers parts until there are no more."""
-    logging.disable(logging.CRITICAL)  # libraries tell of every odd file; the verdict does too
+    set_up_logs(level="WARNING")  # of trust stores; stdout is for answers alone
+    for library in _TALKATIVE:  # they tell of every odd file; the verdict does too
+        logging.getLogger(library).setLevel(logging.CRITICAL + 1)
     requests, answers = sys.stdin.buffer, sys.stdout.buffer
     settings = reader_of(WorkerSettings).decode(requests.readline())
     parts = reader_of(PartToCheck)
@@ -81,9 +86,9 @@ def _confine(settings: WorkerSettings) -> None:
         used = int(statm.read().split()[0]) * resource.getpagesize()
     room = used + settings.memory_bytes
     resource.setrlimit(resource.RLIMIT_AS, (room, room))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_NOFILE, (_OPEN_FILES, _OPEN_FILES))
+    sys.dont_write_bytecode = True
     sys.addaudithook(_refuse)
 
 
@@ -94,9 +99,10 @@ def _allow_cpu(seconds: int) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (until, resource.RLIM_INFINITY))
 
 
-def _refuse(event: str, _arguments: tuple[object, ...]) -> None:
-    """Nothing in a part makes this process call anybody or start anything."""
-    if event in _FORBIDDEN or event in _FORBIDDEN_PROGRAMS:
+def _refuse(event: str, arguments: tuple[object, ...]) -> None:
+    """Nothing in a part makes this process call anybody, start anything or write a file."""
+    writes = event == "open" and isinstance(arguments[2], int) and arguments[2] & _WRITING
+    if writes or event in _FORBIDDEN or event in _FORBIDDEN_PROGRAMS:
         raise PermissionError(f"{event} is not for a process that reads parts of strangers")
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
@@ -153,6 +154,36 @@ async def test_root_that_is_added_counts_from_then_on(
     folder = Path(stores.settings.stores[0].folder)
     (folder / "new.pem").write_bytes(stranger.root.pem())
     assert (await checker.check(signed)).reason is Reason.VALID
+
+
+async def test_file_that_is_no_certificate_spoils_no_store_and_no_answer(
+    checker: CheckingProcess, stores: Stores, government: Authority, decision: bytes
+) -> None:
+    folder = Path(stores.settings.stores[0].folder)
+    for number, junk in enumerate([b"no certificate", b"0\x030\x01\x00", b""]):
+        (folder / f"{number}.pem").write_bytes(junk)
+        (folder.parent / "crl" / f"{number}.crl").write_bytes(junk)
+    verdict = await checker.check(part_of(sign_pdf(decision, government.office())))
+    assert verdict.reason is Reason.VALID
+
+
+async def test_process_can_neither_call_nor_write_nor_start_anything(tmp_path: Path) -> None:
+    tries = {
+        "call": "import socket; socket.create_connection(('127.0.0.1', 9), 1)",
+        "write": f"open({str(tmp_path / 'a')!r}, 'w')",
+        "start": "import subprocess; subprocess.run(['true'])",
+    }
+    for attempt in tries.values():
+        script = (
+            "from edocnode.signatures import worker as w\n"
+            "from edocnode.signatures.trust_settings import TrustSettings, WorkerSettings\n"
+            "w._confine(WorkerSettings(trust=TrustSettings(), memory_bytes=1 << 28, cpu_s=5))\n"
+            f"try:\n    {attempt}\nexcept PermissionError as error:\n"
+            "    assert 'strangers' in str(error)\nelse:\n    raise SystemExit(3)\n"
+        )
+        process = await asyncio.create_subprocess_exec(sys.executable, "-c", script)
+        assert await process.wait() == 0, attempt
+    assert await asyncio.to_thread(lambda: list(tmp_path.iterdir())) == []
 
 
 async def test_missing_folder_of_a_store_is_told(tmp_path: Path, decision: bytes) -> None:
