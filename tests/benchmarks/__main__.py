@@ -26,6 +26,7 @@ NAMES = (
     "attack",
     "growth",
     "statistics",
+    "office",
     "attachment",
     "resume",
     "start",

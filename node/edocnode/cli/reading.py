@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from edoccore.signing.statements import Urgency
+from edocnode.cli import moments, record
 from edocnode.cli.context import CommandContext
 from edocnode.cli.signature_words import SHORT_STATUS, legal_line, signature_lines
 from edocnode.cli.wording import (
@@ -26,13 +28,43 @@ from edocnode.cli.wording import (
 )
 
 if TYPE_CHECKING:
-    from edocnode.rpc.office_client import OfficeClient
+    from edocnode.rpc.office_client import OfficeClient, Wanted
 
 REVOKED = "revoked"
 DESTROYED = "(taken back and destroyed)"  # where the subject stood
 Limit = Annotated[int, typer.Option("--limit", min=1, max=1000, help="At most this many.")]
 After = Annotated[str, typer.Option("--after", help="Where the page before ended.")]
 Agency = Annotated[str, typer.Option("--agency", help="Only of this agency; default: all here.")]
+_WANTED = "What is looked for"
+Search = Annotated[
+    str,
+    typer.Option(
+        "--search",
+        help="Words in any order; case and marks do not count: quyet dinh.",
+        rich_help_panel=_WANTED,
+    ),
+]
+Type = Annotated[
+    str, typer.Option("--type", help="Of this type, as in send.", rich_help_panel=_WANTED)
+]
+Fast = Annotated[
+    Urgency | None, typer.Option("--urgency", help="As fast as this.", rich_help_panel=_WANTED)
+]
+Since = Annotated[
+    str,
+    typer.Option("--since", help="From this day or time on: 2026-12-01.", rich_help_panel=_WANTED),
+]
+Until = Annotated[
+    str,
+    typer.Option("--until", help="Up to the end of this day, or a time.", rich_help_panel=_WANTED),
+]
+DueBefore = Annotated[
+    str, typer.Option("--due-before", help="Due before this day.", rich_help_panel=_WANTED)
+]
+Number = Annotated[
+    str,
+    typer.Option("--number", help="With this number: 28, or 05/QĐ-UBND.", rich_help_panel=_WANTED),
+]
 Id = Annotated[
     str, typer.Argument(metavar="ID", help="Document id, message id, or its first 8 characters.")
 ]
@@ -44,11 +76,33 @@ def inbox(
     after: After = "",
     state: Annotated[str, typer.Option("--state", help="received, accepted, rejected, ...")] = "",
     agency: Agency = "",
+    *,
+    search: Search = "",
+    sender: Annotated[
+        str, typer.Option("--from", help="Sent by this agency.", rich_help_panel=_WANTED)
+    ] = "",
+    document_type: Type = "",
+    urgency: Fast = None,
+    since: Since = "",
+    until: Until = "",
+    due_before: DueBefore = "",
+    number: Number = "",
 ) -> None:
     """Lists received documents, newest first."""
     options: CommandContext = context.obj
+    wanted = _wanted(
+        options,
+        search=search,
+        other_agency=sender,
+        document_type=document_type,
+        urgency=urgency,
+        since=since,
+        until=until,
+        due_before=due_before,
+        number=number,
+    )
     with options.office() as office:
-        found = office.inbox(agency=agency, state=state, limit=limit, after=after)
+        found = office.inbox(agency=agency, state=state, limit=limit, after=after, wanted=wanted)
     options.console.data(found, _inbox_text(found["documents"]))
     _tell_of_more(options, found, "inbox")
 
@@ -61,14 +115,36 @@ def outbox(
         str, typer.Option("--state", help="queued, delivered, rejected, expired, held, ...")
     ] = "",
     agency: Agency = "",
+    *,
+    search: Search = "",
+    to: Annotated[
+        str, typer.Option("--to", help="Sent to this agency.", rich_help_panel=_WANTED)
+    ] = "",
+    document_type: Type = "",
+    urgency: Fast = None,
+    since: Since = "",
+    until: Until = "",
+    due_before: DueBefore = "",
+    number: Number = "",
 ) -> None:
     """Lists sent documents and their deliveries.
 
     Newest first; says where each delivery stands, since when, why, and when it goes on.
     """
     options: CommandContext = context.obj
+    wanted = _wanted(
+        options,
+        search=search,
+        other_agency=to,
+        document_type=document_type,
+        urgency=urgency,
+        since=since,
+        until=until,
+        due_before=due_before,
+        number=number,
+    )
     with options.office() as office:
-        found = office.outbox(agency=agency, state=state, limit=limit, after=after)
+        found = office.outbox(agency=agency, state=state, limit=limit, after=after, wanted=wanted)
     options.console.data(found, _outbox_text(found["documents"], state))
     _tell_of_more(options, found, "outbox")
 
@@ -102,6 +178,46 @@ def _record(office: "OfficeClient", document: str, found: dict[str, Any]) -> dic
     return record
 
 
+def _wanted(
+    options: CommandContext,
+    *,
+    search: str,
+    other_agency: str,
+    document_type: str,
+    urgency: Urgency | None,
+    since: str,
+    until: str,
+    due_before: str,
+    number: str,
+) -> "Wanted":
+    from edocnode.rpc.office_client import Wanted
+
+    return Wanted(
+        text=search,
+        other_agency=other_agency,
+        document_types=_spellings(options, document_type),
+        urgency=urgency,
+        since=moments.beginning(since, "--since"),
+        until=moments.end(until, "--until"),
+        due_before=record.day(due_before, "--due-before"),
+        number=record.nfc(number),
+    )
+
+
+def _spellings(options: CommandContext, document_type: str) -> tuple[str, ...]:
+    """How a type may stand in documents: its code, its name, or what was typed."""
+    from edocnode.domain.codes import CodeList, CodeUnknownError, find_code
+
+    if not document_type:
+        return ()
+    typed = record.nfc(document_type)
+    try:
+        entry = find_code(options.code_lists(), CodeList.TYPES, typed)
+    except CodeUnknownError:  # software of other agencies may write any text
+        return (typed,)
+    return tuple(dict.fromkeys((entry.code, entry.vi, entry.vi.partition(" (")[0], typed)))
+
+
 def _tell_of_more(options: CommandContext, found: dict[str, Any], command: str) -> None:
     if found["next"] and not options.console.as_json:
         options.console.say(f"More: edocnode {command} --after {found['next']}")
@@ -116,6 +232,7 @@ def _inbox_text(documents: list[dict[str, Any]]) -> str:
     rows = [
         (
             ids[item["message_id"]],
+            str(item["arrival_number"] or ""),
             clock(item["received_at"]),
             item["sender"],
             URGENCY[item["urgency"]],
@@ -130,7 +247,7 @@ def _inbox_text(documents: list[dict[str, Any]]) -> str:
         for item in documents
     ]
     headings = (
-        *("id", "received", "from", "urgency", "number", "subject", "due", "files"),
+        *("id", "arrival", "received", "from", "urgency", "number", "subject", "due", "files"),
         *("legal", "state", "given to"),
     )
     return table(*_without_empty(headings, rows))

@@ -1,7 +1,6 @@
 """The command that hands a document in: send."""
 
 import json
-import re
 import sys
 import time
 from collections import Counter
@@ -14,7 +13,7 @@ import typer
 
 from edoccore.errors import ExitCode, RequestInvalidError
 from edoccore.signing.statements import Urgency
-from edocnode.cli import record
+from edocnode.cli import moments, record
 from edocnode.cli.context import CommandContext
 from edocnode.cli.wording import SHOWN, clock, plain, state_counts
 from edocnode.domain.secrecy import Secrecy, check_secrecy, secrecy_remarks
@@ -24,9 +23,6 @@ if TYPE_CHECKING:
 
 CHUNK_BYTES = 960 * 1024
 PROGRESS_BYTES = 8 * 1024 * 1024  # smaller documents are sent before anybody looks
-_MOMENT = re.compile(
-    r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?([Zz]|[+-]\d\d:\d\d)?", re.ASCII
-)
 _CODED = frozenset({"document_type", "copy_form", "signer"})  # fields with a code of a list
 _OPEN = frozenset({"queued", "sending"})
 
@@ -203,7 +199,7 @@ def send(
     options: CommandContext = context.obj
     check_secrecy(secrecy)
     recipients = _recipients(to or (), to_file or ())
-    moment = _moment(send_at)
+    moment = moments.moment(send_at, "--send-at")
     given = {
         "subject": subject,
         "document_type": document_type,
@@ -322,7 +318,7 @@ def _deliver_by(text: str, urgency: Urgency) -> datetime | None:
             "Only a document of the urgency hoa_toc has a time by which it must be there.",
             hint="Add --urgency hoa_toc, or leave out --deliver-by.",
         )
-    return _moment(text, "--deliver-by")
+    return moments.moment(text, "--deliver-by")
 
 
 def _new_request_id(options: CommandContext) -> str:
@@ -349,28 +345,6 @@ def _recipients(codes: Sequence[str], files: Sequence[Path]) -> tuple[str, ...]:
             "No recipient was given.", hint="Add --to CODE, or --to-file FILE with codes in it."
         )
     return tuple(found)
-
-
-def _moment(text: str, option: str = "--send-at") -> datetime | None:
-    """A moment as people write it: RFC 3339, or local time of Viet Nam when no offset is given.
-
-    Raises:
-        RequestInvalidError: It is neither.
-    """
-    if not text:
-        return None
-    try:
-        if not _MOMENT.fullmatch(text):
-            raise ValueError("another form")
-        found = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise RequestInvalidError(
-            f"{text[:80]!r} is no day and time.",
-            hint=f"Write {option} as 2026-12-01T08:00, or with its offset: 2026-12-01T08:00+07:00.",
-        ) from error
-    from edockit.language import VIET_NAM
-
-    return found if found.tzinfo else found.replace(tzinfo=VIET_NAM)
 
 
 def _content(files: Sequence[Path], outgoing: "Outgoing") -> Iterator[bytes]:

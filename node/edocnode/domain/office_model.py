@@ -14,6 +14,7 @@ from edoccore.signing.records import DocumentState
 from edoccore.signing.statements import Operation, Part, Urgency
 from edocnode.domain.dead_letters import HeldDelivery, RetryPlan
 from edocnode.domain.model import DeliveryState, DocumentId, IncomingId, MessageId, Submission
+from edocnode.domain.searching import ANYTHING, Filters
 from edocnode.domain.signature_checks import SignatureCheck
 from edocnode.domain.workflow import Step, Workflow, answer_in, workflow_of
 
@@ -187,6 +188,7 @@ class PageRequest:
     Attributes:
         agencies: All spellings of one code; empty: all that the node serves.
         state: Empty: any.
+        filters: Of inbox and outbox; not of deliveries.
         after: ``next`` of the page before; empty: the first page.
     """
 
@@ -194,6 +196,7 @@ class PageRequest:
     state: str = ""
     limit: int = 100
     after: str = ""
+    filters: Filters = ANYTHING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

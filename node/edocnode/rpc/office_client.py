@@ -70,6 +70,23 @@ class Outgoing:
     number_here: bool = False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What documents of a list must be; see ``DocumentFilter`` of the schema."""
+
+    text: str = ""
+    other_agency: str = ""
+    document_types: tuple[str, ...] = ()
+    urgency: Urgency | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    due_before: str = ""
+    number: str = ""
+
+
+ANY = Wanted()
+
+
 class OfficeClient(NumberCalls):
     """The office's calls to one node."""
 
@@ -93,7 +110,9 @@ class OfficeClient(NumberCalls):
             answer = self.stub.Submit(_requests(outgoing, content))
         return kept_json(answer), answer.position
 
-    def inbox(self, *, agency: str, state: str, limit: int, after: str) -> Json:
+    def inbox(
+        self, *, agency: str, state: str, limit: int, after: str, wanted: Wanted = ANY
+    ) -> Json:
         """A page of the inbox, ``edoc.inbox/v1``.
 
         Raises:
@@ -105,6 +124,7 @@ class OfficeClient(NumberCalls):
             state=number_of(messages.DocumentState, "DOCUMENT_STATE", state),
             limit=limit,
             after=after,
+            filter=_filter(wanted),
         )
         with node_errors():
             answer = self.stub.ListInbox(request, timeout=CALL_TIMEOUT_S)
@@ -114,7 +134,9 @@ class OfficeClient(NumberCalls):
             "next": answer.next,
         }
 
-    def outbox(self, *, agency: str, state: str, limit: int, after: str) -> Json:
+    def outbox(
+        self, *, agency: str, state: str, limit: int, after: str, wanted: Wanted = ANY
+    ) -> Json:
         """A page of the outbox, ``edoc.outbox/v1``.
 
         Raises:
@@ -126,6 +148,7 @@ class OfficeClient(NumberCalls):
             state=number_of(messages.DeliveryState, "DELIVERY_STATE", state),
             limit=limit,
             after=after,
+            filter=_filter(wanted),
         )
         with node_errors():
             answer = self.stub.ListOutbox(request, timeout=CALL_TIMEOUT_S)
@@ -351,6 +374,20 @@ def _requests(outgoing: Outgoing, content: Iterable[bytes]) -> Iterator[messages
         yield messages.SubmitRequest(chunk=outgoing.fields[start : start + CHUNK_BYTES])
     for chunk in content:
         yield messages.SubmitRequest(chunk=chunk)
+
+
+def _filter(wanted: Wanted) -> messages.DocumentFilter:
+    urgency = "UNSPECIFIED" if wanted.urgency is None else wanted.urgency.name
+    return messages.DocumentFilter(
+        text=wanted.text,
+        other_agency=wanted.other_agency,
+        document_types=wanted.document_types,
+        urgency=messages.Urgency.Value(f"URGENCY_{urgency}"),
+        since=optional_timestamp(wanted.since),
+        until=optional_timestamp(wanted.until),
+        due_before=wanted.due_before,
+        number=wanted.number,
+    )
 
 
 def _id_bytes(text: str) -> bytes:

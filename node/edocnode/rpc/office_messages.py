@@ -26,6 +26,13 @@ from edocnode.domain.office_model import (
     TakenBack,
 )
 from edocnode.domain.official_numbers import GivenNumber
+from edocnode.domain.searching import (
+    Filters,
+    checked_day,
+    checked_types,
+    number_spellings,
+    search_words,
+)
 from edocnode.domain.secrecy import Secrecy
 from edocnode.domain.workflow import Decision, Step, workflow_of
 from edocnode.rpc.signature_messages import signatures_to_message
@@ -153,7 +160,8 @@ def inbox_request(message: messages.ListInboxRequest, directory: Directory) -> P
     """Which page of the inbox.
 
     Raises:
-        AgencyUnknownError: The agency is not in the directory.
+        AgencyUnknownError: An agency is not in the directory.
+        RequestInvalidError: What is looked for is too long, or no day.
     """
     state = _choice(messages.DocumentState, DocumentState, message.state)
     return PageRequest(
@@ -161,6 +169,7 @@ def inbox_request(message: messages.ListInboxRequest, directory: Directory) -> P
         state=state or "",
         limit=limit_from(message.limit),
         after=message.after,
+        filters=_filters(message.filter, directory),
     )
 
 
@@ -168,7 +177,8 @@ def outbox_request(message: messages.ListOutboxRequest, directory: Directory) ->
     """Which page of the outbox.
 
     Raises:
-        AgencyUnknownError: The agency is not in the directory.
+        AgencyUnknownError: An agency is not in the directory.
+        RequestInvalidError: What is looked for is too long, or no day.
     """
     state = _choice(messages.DeliveryState, DeliveryState, message.state)
     return PageRequest(
@@ -176,6 +186,7 @@ def outbox_request(message: messages.ListOutboxRequest, directory: Directory) ->
         state=state or "",
         limit=limit_from(message.limit),
         after=message.after,
+        filters=_filters(message.filter, directory),
     )
 
 
@@ -367,6 +378,21 @@ def _document(view: DocumentView, *, arrival_number: int = 0) -> messages.Docume
         arrival_number=arrival_number,
         signatures=signatures_to_message(view.signatures),
         **view.listing,
+    )
+
+
+def _filters(message: messages.DocumentFilter, directory: Directory) -> Filters:
+    number, notation = number_spellings(message.number)
+    return Filters(
+        words=search_words(message.text),
+        others=spellings(message.other_agency, directory),
+        document_types=checked_types(message.document_types),
+        urgency=_choice(messages.Urgency, Urgency, message.urgency),
+        since=moment_from(message.since) if message.HasField("since") else None,
+        until=moment_from(message.until) if message.HasField("until") else None,
+        due_before=checked_day(message.due_before),
+        number=number,
+        notation=notation,
     )
 
 

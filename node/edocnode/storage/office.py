@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from hashlib import sha256
+from operator import attrgetter
 from typing import Any
 
 import sqlalchemy as sa
@@ -59,6 +60,7 @@ from edocnode.storage.office_views import (
     outbox_entries,
 )
 from edocnode.storage.people_tables import ConsumerRow, EventRow
+from edocnode.storage.searching import SENT, inbox_conditions, one_of, sent_conditions
 from edocnode.storage.sql import among, insert_missing, select_by
 from edocnode.storage.tables import EffectRow, table_of
 
@@ -70,6 +72,7 @@ _READER = "inbox/"  # before the name of a consumer: its place is one in the inb
 _EVENT, _CONSUMER = table_of(EventRow), table_of(ConsumerRow)
 _EFFECT = table_of(EffectRow)
 _UNDELIVERED = (*WAITING_STATES, DeliveryState.SENDING.value)  # each has a partial index
+_DOCUMENTS_OF = DOCUMENTS.where(among(DOCUMENT.c.id))
 _CREATED = sa.select(DOCUMENT.c.id, DOCUMENT.c.created_at).where(among(DOCUMENT.c.id))
 
 
@@ -171,11 +174,12 @@ class SqlOffice:
 def _inbox_page(connection: Connection, page: PageRequest) -> InboxPage:
     wanted = INBOX_ENTRIES
     if page.agencies:
-        wanted = wanted.where(_one_of(INBOX.c.recipient, page.agencies))
+        wanted = wanted.where(one_of(connection, INBOX.c.recipient, page.agencies))
     if page.state:
         wanted = wanted.where(INBOX.c.state == page.state)
     if page.after:
         wanted = wanted.where(INBOX.c.position < _cursor(page.after))
+    wanted = wanted.where(*inbox_conditions(page.filters))
     rows = connection.execute(wanted.order_by(INBOX.c.position.desc()).limit(page.limit + 1)).all()
     shown = rows[: page.limit]
     rest = str(shown[-1].position) if len(rows) > page.limit else ""
@@ -183,32 +187,40 @@ def _inbox_page(connection: Connection, page: PageRequest) -> InboxPage:
 
 
 def _outbox_page(connection: Connection, page: PageRequest) -> OutboxPage:
-    wanted = DOCUMENTS
-    if page.agencies:
-        wanted = wanted.where(_one_of(DOCUMENT.c.sender, page.agencies))
     states = _states(page)
+    found = _sent_rows(connection, page, states)
+    shown = found[: page.limit]
+    rest = str(shown[-1]) if len(found) > page.limit else ""
+    rows = sorted(select_by(connection, _DOCUMENTS_OF, shown), key=attrgetter("id"), reverse=True)
+    entries = outbox_entries(connection, rows, shown=SHOWN_IN_LISTS, states=states)
+    return OutboxPage(entries=entries, next=rest)
+
+
+def _sent_rows(connection: Connection, page: PageRequest, states: Sequence[str]) -> list[int]:
+    """Rows of the documents of a page, newest first, and of one more if there is one."""
+    wanted = sa.select(SENT.c.document_row)
+    if page.agencies:
+        wanted = wanted.where(one_of(connection, SENT.c.sender, page.agencies))
     if states:
         wanted = wanted.where(
             sa.exists().where(
-                DELIVERY.c.document_row == DOCUMENT.c.id, DELIVERY.c.state.in_(states)
+                DELIVERY.c.document_row == SENT.c.document_row, DELIVERY.c.state.in_(states)
             )
         )
         if page.state == DeliveryState.HELD:  # few among many: found by their own index
             held = sa.select(DELIVERY.c.document_row).where(sa.text("state = 'held'"))
-            wanted = wanted.where(DOCUMENT.c.id.in_(held))
+            wanted = wanted.where(SENT.c.document_row.in_(held))
     if page.after:
-        wanted = wanted.where(DOCUMENT.c.id < _cursor(page.after))
-    rows = connection.execute(wanted.order_by(DOCUMENT.c.id.desc()).limit(page.limit + 1)).all()
-    shown = rows[: page.limit]
-    rest = str(shown[-1].id) if len(rows) > page.limit else ""
-    entries = outbox_entries(connection, shown, shown=SHOWN_IN_LISTS, states=states)
-    return OutboxPage(entries=entries, next=rest)
+        wanted = wanted.where(SENT.c.document_row < _cursor(page.after))
+    wanted = wanted.where(*sent_conditions(page.filters))
+    ordered = wanted.order_by(SENT.c.document_row.desc()).limit(page.limit + 1)
+    return list(connection.scalars(ordered))
 
 
 def _deliveries(connection: Connection, sent: OutboxEntry, page: PageRequest) -> DeliveriesPage:
     wanted = sa.select(DELIVERY).where(DELIVERY.c.document_row == sent.position)
     if page.agencies:
-        wanted = wanted.where(_one_of(DELIVERY.c.recipient, page.agencies))
+        wanted = wanted.where(DELIVERY.c.recipient.in_(page.agencies))
     if states := _states(page):
         wanted = wanted.where(DELIVERY.c.state.in_(states))
     if page.after:
@@ -218,11 +230,6 @@ def _deliveries(connection: Connection, sent: OutboxEntry, page: PageRequest) ->
     document = connection.execute(DOCUMENTS.where(DOCUMENT.c.id == sent.position)).one()
     rest = str(shown[-1].id) if len(rows) > page.limit else ""
     return DeliveriesPage(entries=delivery_views(connection, document, shown), next=rest)
-
-
-def _one_of(column: sa.Column[Any], codes: Sequence[str]) -> sa.ColumnElement[bool]:
-    """The condition that a column has one of some codes; with one code an index in order serves."""
-    return column == codes[0] if len(codes) == 1 else column.in_(codes)
 
 
 def _states(page: PageRequest) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 """Repair after a restore: what a peer lost is offered again, what was lost here comes back."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -31,10 +32,12 @@ from edocnode.domain.model import (
 )
 from edocnode.storage import recording
 from edocnode.storage.journals import lost_seals
-from edocnode.storage.listing import encode_listing, encode_parts
+from edocnode.storage.listing import decode_listing, encode_listing, encode_parts
 from edocnode.storage.recording import ANSWERED, adopt_envelopes
 from edocnode.storage.revoking import note_given_back
 from edocnode.storage.sealing import note_seqs
+from edocnode.storage.search_tables import SentRow
+from edocnode.storage.searching import sent_values
 from edocnode.storage.sql import among, change_each, insert_returning, insert_rows, select_by
 from edocnode.storage.submitting import NOT_ANSWERED
 from edocnode.storage.tables import (
@@ -51,6 +54,7 @@ _DELIVERY = table_of(DeliveryRow)
 _DOCUMENT = table_of(DocumentRow)
 _RECEIPT = table_of(ReceiptGotRow)
 _REVOKED = table_of(RevokedDeliveryRow)
+_SENT = table_of(SentRow)
 
 _ACKNOWLEDGED = sa.select(_RECEIPT.c.message_id).where(among(_RECEIPT.c.seal_id)).distinct()
 _OFFER_AGAIN = (
@@ -166,7 +170,7 @@ def _add(connection: Connection, stated: Envelope, record: bytes) -> None:
         "its_parts": values["parts"],
     }
     row = connection.execute(_DOCUMENT_OF, place).scalar_one_or_none()
-    document_row = row if row is not None else insert_returning(connection, _DOCUMENT, values)
+    document_row = row if row is not None else _add_document(connection, stated, values)
     whole = row is not None or values["complete"]
     insert_rows(
         connection,
@@ -192,6 +196,21 @@ def _add(connection: Connection, stated: Envelope, record: bytes) -> None:
             }
         ],
     )
+
+
+def _add_document(connection: Connection, stated: Envelope, values: Mapping[str, Any]) -> int:
+    row = insert_returning(connection, _DOCUMENT, values)
+    assert row is not None  # it has no key but its row
+    if stated.operation not in NOT_ANSWERED:
+        listed = sent_values(
+            row,
+            decode_listing(values["listing"]),
+            sender=stated.from_,
+            urgency=stated.urgency,
+            created=values["created_at"],
+        )
+        insert_rows(connection, _SENT, [listed])
+    return row
 
 
 def _document(stated: Envelope, record: bytes) -> dict[str, Any]:

@@ -33,6 +33,8 @@ from edocnode.domain.model import (
 )
 from edocnode.storage.listing import encode_listing, encode_parts, large_parts
 from edocnode.storage.official_numbers import use_number
+from edocnode.storage.search_tables import SentRow
+from edocnode.storage.searching import sent_values
 from edocnode.storage.signature_checks import wait_for_checks
 from edocnode.storage.sql import (
     AnyRow,
@@ -61,6 +63,7 @@ _BLOB_USE = table_of(BlobUseRow)
 _DELIVERY = table_of(DeliveryRow)
 _DOCUMENT = table_of(DocumentRow)
 _SCHEDULE = table_of(ScheduleRow)
+_SENT = table_of(SentRow)
 
 _NEWEST_EVENT = "SELECT max(position) FROM event"
 _OF_REQUEST = sa.select(
@@ -178,10 +181,23 @@ def _add_rest(connection: Connection, new: Sequence[tuple[Submission, int]]) -> 
         [_delivery(each, item, row) for each, row in new for item in each.deliveries],
     )
     insert_rows(connection, _BLOB_USE, [use for each, row in new for use in _uses(each, row)])
+    _list_sent(connection, new)
     _use_numbers(connection, [each for each, _ in new])
     later = [_scheduled(each, row, each.send_at) for each, row in new if each.send_at is not None]
     insert_rows(connection, _SCHEDULE, later)
     wait_for_checks(connection, new)
+
+
+def _list_sent(connection: Connection, new: Sequence[tuple[Submission, int]]) -> None:
+    """Puts documents into the list that offices look through."""
+    rows = [
+        sent_values(
+            row, each.listing, sender=each.sender, urgency=each.urgency, created=each.created
+        )
+        for each, row in new
+        if each.operation not in NOT_ANSWERED
+    ]
+    insert_rows(connection, _SENT, rows)
 
 
 def _use_numbers(connection: Connection, submissions: Sequence[Submission]) -> None:
@@ -256,6 +272,7 @@ def _finish(connection: Connection, submission: Submission, row: int) -> Submiss
             hint="Send it again with the same request id.",
         )
     connection.execute(_TAKE_REQUEST, {"row": row, "its_request": submission.request_id})
+    _list_sent(connection, [(submission, row)])
     _use_numbers(connection, [submission])
     wait_for_checks(connection, [(submission, row)])
     return _new(submission, position, unsealed=False)

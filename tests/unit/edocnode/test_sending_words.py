@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from edoccore.errors import RequestInvalidError
-from edocnode.cli import reading, sending, wording
+from edocnode.cli import moments, reading, sending, wording
 
 EIGHT_IN_HANOI = datetime(2026, 12, 1, 1, 0, tzinfo=UTC)
 
@@ -24,11 +24,11 @@ EIGHT_IN_HANOI = datetime(2026, 12, 1, 1, 0, tzinfo=UTC)
     ],
 )
 def test_moment_without_offset_is_one_of_viet_nam(text: str) -> None:
-    assert sending._moment(text) == EIGHT_IN_HANOI
+    assert moments.moment(text, "--send-at") == EIGHT_IN_HANOI
 
 
 def test_no_moment_is_at_once() -> None:
-    assert sending._moment("") is None
+    assert moments.moment("", "--send-at") is None
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def test_no_moment_is_at_once() -> None:
 )  # fmt: skip
 def test_what_is_no_moment_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(RequestInvalidError) as refused:
-        sending._moment(text)
+        moments.moment(text, "--send-at")
     assert "2026-12-01T08:00" in refused.value.hint
 
 
@@ -107,6 +107,7 @@ def test_scheduled_delivery_says_when_it_will_be_sent() -> None:
 def test_answer_to_send_stays_short_for_thousands() -> None:
     sent = {
         "document_id": "01a206aa",
+        "number": "",
         "deliveries": [delivery(f"G01.{n}", "queued") for n in range(3000)],
     }
     assert sending._sent_text(sent, None) == "document 01a206aa\n  3000: 3000 queued"

@@ -1,4 +1,4 @@
-"""Part of migration 0001: tables for the metadata of documents; see ``official_number_tables``."""
+"""Part of migration 0001: the tables of official numbers and of searches."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -6,8 +6,13 @@ from alembic import op
 from edocnode.storage.columns import ROWID
 
 
-def create_official_numbers() -> None:
-    """Makes the tables of official numbers."""
+def create_record_tables() -> None:
+    """Makes the tables of official numbers and of searches."""
+    _create_official_numbers()
+    _create_search()
+
+
+def _create_official_numbers() -> None:
     op.create_table(
         "number_series",
         sa.Column("book", sa.String(8), nullable=False),
@@ -40,3 +45,29 @@ def create_official_numbers() -> None:
         sa.UniqueConstraint("incoming_id"),
     )
     op.create_index("ix_official_number_page", "official_number", ["book", "agency", "year", "id"])
+
+
+def _create_search() -> None:
+    op.create_table(
+        "sent",
+        sa.Column("document_row", ROWID, autoincrement=False, nullable=False),
+        sa.Column("sender", sa.String(35), nullable=False),
+        sa.Column("lane", sa.Integer(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("number", sa.String(), nullable=False),
+        sa.Column("notation", sa.String(), nullable=False),
+        sa.Column("document_type", sa.String(), nullable=False),
+        sa.Column("issued_date", sa.String(), nullable=False),
+        sa.Column("due_date", sa.String(), nullable=False),
+        sa.Column("search", sa.String(), nullable=False),
+        sa.PrimaryKeyConstraint("document_row"),
+    )
+    op.create_index("ix_sent_sender", "sent", ["sender", "document_row"])
+    numbered = sa.text("number != ''")
+    op.create_index(
+        "ix_sent_number",
+        "sent",
+        ["number", "notation"],
+        sqlite_where=numbered,
+        postgresql_where=numbered,
+    )

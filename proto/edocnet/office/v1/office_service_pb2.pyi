@@ -716,6 +716,7 @@ class ListInboxRequest(_message.Message):
     STATE_FIELD_NUMBER: _builtins.int
     LIMIT_FIELD_NUMBER: _builtins.int
     AFTER_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
     agency: _builtins.str
     """Only documents for this agency; empty: for all agencies the node serves."""
     state: Global___DocumentState.ValueType
@@ -724,6 +725,10 @@ class ListInboxRequest(_message.Message):
     """At most this many, 1 to 1000; 0: 100."""
     after: _builtins.str
     """`next` of the page before; empty: the first page."""
+    @_builtins.property
+    def filter(self) -> Global___DocumentFilter:
+        """Only documents like this; absent: any."""
+
     def __init__(
         self,
         *,
@@ -731,14 +736,73 @@ class ListInboxRequest(_message.Message):
         state: Global___DocumentState.ValueType = ...,
         limit: _builtins.int = ...,
         after: _builtins.str = ...,
+        filter: Global___DocumentFilter | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "agency", b"agency", "limit", b"limit", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "agency", b"agency", "filter", b"filter", "limit", b"limit", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListInboxRequest: _TypeAlias = ListInboxRequest  # noqa: Y015
+
+@_typing.final
+class DocumentFilter(_message.Message):
+    """What documents of a list must be; each empty or unspecified: anything. All must hold."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TEXT_FIELD_NUMBER: _builtins.int
+    OTHER_AGENCY_FIELD_NUMBER: _builtins.int
+    DOCUMENT_TYPES_FIELD_NUMBER: _builtins.int
+    URGENCY_FIELD_NUMBER: _builtins.int
+    SINCE_FIELD_NUMBER: _builtins.int
+    UNTIL_FIELD_NUMBER: _builtins.int
+    DUE_BEFORE_FIELD_NUMBER: _builtins.int
+    NUMBER_FIELD_NUMBER: _builtins.int
+    text: _builtins.str
+    """Words that all occur in subject, number, notation, type, identifier or dates, in any order and as
+    parts of words; case and Vietnamese marks do not count. At most 12 words, 300 characters.
+    """
+    other_agency: _builtins.str
+    """Code of the other agency: sender of a received document, recipient of a sent one. Old or new."""
+    urgency: Global___Urgency.ValueType
+    """How fast it travels."""
+    due_before: _builtins.str
+    """Due before this day, YYYY-MM-DD; documents without a due date are left out."""
+    number: _builtins.str
+    """Its number, with or without a zero in front, alone or with the notation: 28, 05/QĐ-UBND."""
+    @_builtins.property
+    def document_types(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Spellings of one type, one of which it has exactly; at most 8."""
+
+    @_builtins.property
+    def since(self) -> _timestamp_pb2.Timestamp:
+        """Received or handed in then or later."""
+
+    @_builtins.property
+    def until(self) -> _timestamp_pb2.Timestamp:
+        """Received or handed in before then."""
+
+    def __init__(
+        self,
+        *,
+        text: _builtins.str = ...,
+        other_agency: _builtins.str = ...,
+        document_types: _abc.Iterable[_builtins.str] | None = ...,
+        urgency: Global___Urgency.ValueType = ...,
+        since: _timestamp_pb2.Timestamp | None = ...,
+        until: _timestamp_pb2.Timestamp | None = ...,
+        due_before: _builtins.str = ...,
+        number: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["since", b"since", "until", b"until"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["document_types", b"document_types", "due_before", b"due_before", "number", b"number", "other_agency", b"other_agency", "since", b"since", "text", b"text", "until", b"until", "urgency", b"urgency"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DocumentFilter: _TypeAlias = DocumentFilter  # noqa: Y015
 
 @_typing.final
 class ListInboxResponse(_message.Message):
@@ -778,6 +842,7 @@ class ListOutboxRequest(_message.Message):
     STATE_FIELD_NUMBER: _builtins.int
     LIMIT_FIELD_NUMBER: _builtins.int
     AFTER_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
     agency: _builtins.str
     """Only documents sent from this agency; empty: from all agencies the node serves."""
     state: Global___DeliveryState.ValueType
@@ -786,6 +851,10 @@ class ListOutboxRequest(_message.Message):
     """At most this many, 1 to 1000; 0: 100."""
     after: _builtins.str
     """`next` of the page before; empty: the first page."""
+    @_builtins.property
+    def filter(self) -> Global___DocumentFilter:
+        """Only documents like this; absent: any."""
+
     def __init__(
         self,
         *,
@@ -793,10 +862,11 @@ class ListOutboxRequest(_message.Message):
         state: Global___DeliveryState.ValueType = ...,
         limit: _builtins.int = ...,
         after: _builtins.str = ...,
+        filter: Global___DocumentFilter | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "agency", b"agency", "limit", b"limit", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "agency", b"agency", "filter", b"filter", "limit", b"limit", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 from edocnode.storage.migrations import workflow
-from edocnode.storage.migrations.first_record import create_official_numbers
+from edocnode.storage.migrations.first_record import create_record_tables
 from edocnode.storage.migrations.overview import create_overview
 from edocnode.storage.migrations.people import create_people
 from edocnode.storage.migrations.signature_check import create_signature_check
@@ -44,7 +44,7 @@ def upgrade() -> None:
     _create_opening()
     create_people()
     create_overview()
-    create_official_numbers()
+    create_record_tables()
     create_signature_check()
 
 
