@@ -271,3 +271,33 @@ def test_clerk_reserves_numbers_for_paper_and_has_documents_numbered(exchange):
         6, "DECISION_CONFLICT",
     )  # fmt: skip
     assert "03/QĐ-UBND" in exchange[NOI_VU].run_text("inbox").output
+
+
+def test_number_used_before_is_told_at_both_ends(exchange):
+    sender, recipient = exchange[HA_TINH], exchange[NOI_VU]
+    words = ("--number", "77", "--notation", "BC-SNV", "--issued-date", "2026-11-23")
+    first = send(sender, *words)["document_id"]
+    again = sender.run("send", DECISION, *words, "--to", NOI_VU, "--subject", "Bản khác", *WAIT)
+    assert f"number 77/BC-SNV in this year: {first}" in again.talk
+    second = again.data["document_id"]
+    assert received(recipient, first)["duplicate_of"] == []
+    assert received(recipient, second)["duplicate_of"] == [first]
+    assert f"duplicate of  {first}" in recipient.run_text("show", second).output
+    other_year = ("--number", "77", "--notation", "BC-SNV", "--issued-date", "2025-11-23")
+    quiet = sender.run("send", DECISION, *other_year, "--to", NOI_VU, "--subject", "Năm trước")
+    assert "in this year" not in quiet.talk
+
+
+def test_clerk_finds_documents_by_words_without_marks(exchange):
+    sender, recipient = exchange[HA_TINH], exchange[NOI_VU]
+    sent = send(sender, "--type", "BC", subject="Báo cáo đường sắt đô thị")["document_id"]
+    for words in (
+        ("--search", "do thi duong"),
+        ("--search", "báo CÁO đô", "--type", "bao cao", "--from", "H29", "--since", "2020-01-01"),
+    ):
+        found = recipient.done("inbox", *words)["documents"]
+        assert [item["document_id"] for item in found] == [sent]
+    found = sender.done("outbox", "--search", "duong sat", "--to", NOI_VU)["documents"]
+    assert [item["document_id"] for item in found] == [sent]
+    old = recipient.done("inbox", "--search", "duong sat", "--until", "2020-01-01")
+    assert old["documents"] == []

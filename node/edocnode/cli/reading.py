@@ -243,12 +243,13 @@ def _inbox_text(documents: list[dict[str, Any]]) -> str:
             SHORT_STATUS.get(item["legal_status"], ""),
             item["state"],
             plain(item["assignee"]),
+            ", ".join(each[:13] for each in item["duplicate_of"]),
         )
         for item in documents
     ]
     headings = (
         *("id", "arrival", "received", "from", "urgency", "number", "subject", "due", "files"),
-        *("legal", "state", "given to"),
+        *("legal", "state", "given to", "duplicate of"),
     )
     return table(*_without_empty(headings, rows))
 
@@ -337,6 +338,8 @@ def _received_lines(entry: dict[str, Any]) -> list[str]:
     fields = [
         ("message id", entry["message_id"]),
         ("received", clock(entry["received_at"])),
+        ("arrival no.", str(entry["arrival_number"] or "")),
+        ("duplicate of", ", ".join(entry["duplicate_of"])),
         ("taken back", _taken_back(entry)),
     ]
     return [

@@ -21,6 +21,7 @@ from edocnode.domain.secrecy import Secrecy, check_secrecy, secrecy_remarks
 if TYPE_CHECKING:
     from edocnode.rpc.office_client import OfficeClient, Outgoing
 
+ALIKE = 10  # documents with the same number that are looked at
 CHUNK_BYTES = 960 * 1024
 PROGRESS_BYTES = 8 * 1024 * 1024  # smaller documents are sent before anybody looks
 _CODED = frozenset({"document_type", "copy_form", "signer"})  # fields with a code of a list
@@ -272,6 +273,7 @@ def _send(
             number_here=made.number_here,
         )
         sent, position = office.submit(outgoing, _content(made.files, outgoing))
+        _tell(options, _used_before(office, fields, sent))
         if wait:
             _wait(office, sent, position, wait)
     options.console.data(sent, _sent_text(sent, made.send_at))
@@ -310,6 +312,31 @@ def _checked(
 def _tell(options: CommandContext, told: Iterable[str]) -> None:
     for remark in told:
         options.console.say(f"warning: {plain(remark)}")
+
+
+def _used_before(
+    office: "OfficeClient", fields: dict[str, Any], sent: dict[str, Any]
+) -> Iterator[str]:
+    """Whether another document of the same agency and year was sent with this number."""
+    from edocnode.rpc.office_client import Wanted
+
+    number, notation = sent["number"] or fields.get("number"), fields.get("notation")
+    if not number or not notation:
+        return
+    named = f"{number}/{notation}"
+    alike = office.outbox(agency="", state="", limit=ALIKE, after="", wanted=Wanted(number=named))[
+        "documents"
+    ]
+    own = [item for item in alike if item["document_id"] == sent["document_id"]]
+    others = [item for item in alike if item["document_id"] != sent["document_id"]]
+    series = set(map(_series_of, own))
+    if doubled := [item["document_id"] for item in others if _series_of(item) in series]:
+        ids = ", ".join(doubled)
+        yield f"Another document was sent with the number {named} in this year: {ids}."
+
+
+def _series_of(document: dict[str, Any]) -> tuple[str, str]:
+    return document["sender"], (document["issued_date"] or document["created_at"])[:4]
 
 
 def _deliver_by(text: str, urgency: Urgency) -> datetime | None:

@@ -201,7 +201,10 @@ def is_same_document(one: Envelope, other: Envelope) -> bool:
 
 
 def document_listing(record: DocumentRecord) -> dict[str, str]:
-    """What lists and searches show of a document; absent fields are left out."""
+    """What lists and searches show of a document; absent fields are left out.
+
+    ``issuer`` is there with number and notation alone, which make it tell documents apart.
+    """
     fields = {
         "subject": record.subject,
         "number": record.number,
@@ -210,6 +213,7 @@ def document_listing(record: DocumentRecord) -> dict[str, str]:
         "document_code": record.document_code,
         "issued_date": record.issued_date,
         "due_date": record.due_date,
+        "issuer": record.issuer.code if record.number and record.notation else UNSET,
     }
     return {name: value for name, value in fields.items() if value is not UNSET}
 

@@ -74,6 +74,7 @@ class InboxEntry:
         received_at: When it had been verified and kept.
         position: In the inbox, in order of arrival; consumers acknowledge it.
         steps: What the office did with it, in order.
+        duplicate_of: Documents that came before and look the same; its own id when it came twice.
         arrival_number: Under which it was registered; 0: not yet.
         taken_back: When its sender wants it destroyed, or it was.
     """
@@ -90,6 +91,7 @@ class InboxEntry:
     steps: tuple[Step, ...] = ()
     arrival_number: int = 0
     taken_back: TakenBack | None = None
+    duplicate_of: tuple[DocumentId, ...] = ()
 
     @property
     def workflow(self) -> Workflow:

@@ -41,6 +41,7 @@ def received_json(item: messages.InboxDocument) -> Json:
         "recipient": item.recipient,
         **_listing(item.document),
         "arrival_number": item.document.arrival_number or None,
+        "duplicate_of": [uuid_text(each) for each in item.document.duplicate_of],
         "received_at": local_time(moment_from(item.receive_time)),
         "state": enum_name(messages.DocumentState, "DOCUMENT_STATE", item.state),
         "assignee": item.assignee,

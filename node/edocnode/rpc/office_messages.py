@@ -57,6 +57,7 @@ class EnumOfMessages(Protocol):
 
 _EVENT_KINDS = {
     "document.received": messages.EVENT_KIND_DOCUMENT_RECEIVED,
+    "document.duplicate": messages.EVENT_KIND_DUPLICATE_FOUND,
     "document": messages.EVENT_KIND_DOCUMENT_DECIDED,
     "delivery": messages.EVENT_KIND_DELIVERY_CHANGED,
     "status": messages.EVENT_KIND_STATUS_RECEIVED,
@@ -223,7 +224,11 @@ def inbox_to_message(entry: InboxEntry, *, whole: bool = False) -> messages.Inbo
         whole: With all its steps, not the last one alone.
     """
     return messages.InboxDocument(
-        document=_document(entry.document, arrival_number=entry.arrival_number),
+        document=_document(
+            entry.document,
+            arrival_number=entry.arrival_number,
+            duplicate_of=entry.duplicate_of,
+        ),
         message_id=entry.message_id,
         recipient=entry.recipient,
         receive_time=timestamp(entry.received_at),
@@ -359,7 +364,9 @@ def _timeline(view: DeliveryView) -> list[messages.Step]:
     return [arrival, *steps]
 
 
-def _document(view: DocumentView, *, arrival_number: int = 0) -> messages.Document:
+def _document(
+    view: DocumentView, *, arrival_number: int = 0, duplicate_of: Sequence[bytes] = ()
+) -> messages.Document:
     return messages.Document(
         document_id=view.document_id,
         sender=view.sender,
@@ -377,6 +384,7 @@ def _document(view: DocumentView, *, arrival_number: int = 0) -> messages.Docume
         ],
         arrival_number=arrival_number,
         signatures=signatures_to_message(view.signatures),
+        duplicate_of=duplicate_of,
         **view.listing,
     )
 

@@ -17,6 +17,7 @@ class EventKind(StrEnum):
     """What happened."""
 
     DOCUMENT_RECEIVED = "document.received"
+    DOCUMENT_DUPLICATE = "document.duplicate"  # looks like one that came before
     DELIVERY_QUEUED = "delivery.queued"  # again, by a person
     DELIVERY_DELIVERED = "delivery.delivered"
     DELIVERY_REJECTED = "delivery.rejected"

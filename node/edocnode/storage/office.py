@@ -23,7 +23,7 @@ from edoccore.errors import (
     StorageDamagedError,
 )
 from edoccore.signing.records import DocumentState
-from edoccore.signing.statements import uuid_text
+from edoccore.signing.statements import Operation, uuid_text
 from edockit.database import Database
 from edocnode.domain.dead_letters import HeldDelivery, RetryPlan
 from edocnode.domain.model import INLINE_PART_BYTES, DeliveryState, DocumentId, MessageId
@@ -72,6 +72,7 @@ _READER = "inbox/"  # before the name of a consumer: its place is one in the inb
 _EVENT, _CONSUMER = table_of(EventRow), table_of(ConsumerRow)
 _EFFECT = table_of(EffectRow)
 _UNDELIVERED = (*WAITING_STATES, DeliveryState.SENDING.value)  # each has a partial index
+_ENTRIES_AT = INBOX_ENTRIES.where(among(INBOX.c.position))
 _DOCUMENTS_OF = DOCUMENTS.where(among(DOCUMENT.c.id))
 _CREATED = sa.select(DOCUMENT.c.id, DOCUMENT.c.created_at).where(among(DOCUMENT.c.id))
 
@@ -172,7 +173,21 @@ class SqlOffice:
 
 
 def _inbox_page(connection: Connection, page: PageRequest) -> InboxPage:
-    wanted = INBOX_ENTRIES
+    found = _received_rows(connection, page)
+    shown = found[: page.limit]
+    rest = str(shown[-1]) if len(found) > page.limit else ""
+    rows = sorted(
+        select_by(connection, _ENTRIES_AT, shown), key=attrgetter("position"), reverse=True
+    )
+    return InboxPage(entries=inbox_entries(connection, rows), next=rest)
+
+
+def _received_rows(connection: Connection, page: PageRequest) -> list[int]:
+    """Positions of the documents of a page, newest first, and of one more if there is one.
+
+    From the inbox alone: what an entry needs besides is read for those that are shown.
+    """
+    wanted = sa.select(INBOX.c.position).where(INBOX.c.operation != Operation.STATUS.value)
     if page.agencies:
         wanted = wanted.where(one_of(connection, INBOX.c.recipient, page.agencies))
     if page.state:
@@ -180,10 +195,8 @@ def _inbox_page(connection: Connection, page: PageRequest) -> InboxPage:
     if page.after:
         wanted = wanted.where(INBOX.c.position < _cursor(page.after))
     wanted = wanted.where(*inbox_conditions(page.filters))
-    rows = connection.execute(wanted.order_by(INBOX.c.position.desc()).limit(page.limit + 1)).all()
-    shown = rows[: page.limit]
-    rest = str(shown[-1].position) if len(rows) > page.limit else ""
-    return InboxPage(entries=inbox_entries(connection, shown), next=rest)
+    ordered = wanted.order_by(INBOX.c.position.desc()).limit(page.limit + 1)
+    return list(connection.scalars(ordered))
 
 
 def _outbox_page(connection: Connection, page: PageRequest) -> OutboxPage:

@@ -34,6 +34,7 @@ from edocnode.domain.office_model import (
 from edocnode.domain.revoking import outcome
 from edocnode.domain.signature_checks import Side, SignatureCheck
 from edocnode.domain.workflow import Step, timeline, workflow_of
+from edocnode.storage.duplicates import duplicates_of
 from edocnode.storage.listing import LISTED, decode_listing, decode_parts
 from edocnode.storage.official_numbers import arrival_numbers
 from edocnode.storage.revoking import orders_of, revoked_among
@@ -110,6 +111,7 @@ def inbox_entries(connection: Connection, rows: Sequence[sa.Row[Any]]) -> tuple[
     """Entries of rows of ``INBOX_ENTRIES``, in their order."""
     ids = [row.incoming_id for row in rows]
     steps, numbers = steps_taken(connection, ids), arrival_numbers(connection, ids)
+    duplicates = duplicates_of(connection, ids)
     checks = checks_of(connection, Side.RECEIVED, ids)
     documents = sorted({row.document_id for row in rows})
     given_back = _steps_given_back(connection, documents)
@@ -123,6 +125,7 @@ def inbox_entries(connection: Connection, rows: Sequence[sa.Row[Any]]) -> tuple[
                 checks.get(row.incoming_id),
             ),
             arrival_number=numbers.get(row.incoming_id, 0),
+            duplicate_of=tuple(map(DocumentId, duplicates.get(row.incoming_id, ()))),
         )
         for row in rows
     )
@@ -254,7 +257,7 @@ def _outbox_entry(
     return OutboxEntry(
         document=_document(
             row,
-            decode_listing(row.listing),
+            _listed(row.listing),
             decode_parts(row.parts),
             urgency=Urgency(row.urgency),
             check=check,
@@ -267,6 +270,11 @@ def _outbox_entry(
         position=row.id,
         taken_back=taken_back,
     )
+
+
+def _listed(data: bytes) -> dict[str, str]:
+    listing = decode_listing(data)
+    return {name: listing[name] for name in LISTED if name in listing}
 
 
 def _document(

@@ -5,8 +5,29 @@ from datetime import datetime
 from sqlalchemy import Column, Index
 from sqlmodel import Field
 
-from edocnode.storage.columns import ROWID, moment, partial_index
+from edocnode.storage.columns import ROWID, byte_column, key_bytes, moment, partial_index
 from edocnode.storage.tables import NodeTable
+
+
+class ReceivedNumberRow(NodeTable, table=True):
+    """A received document with an official number; see ``domain.duplicates``."""
+
+    __tablename__ = "received_number"
+    __table_args__ = (Index("ix_received_number_key", "key", "recipient"),)
+
+    incoming_id: int = Field(sa_column=Column(ROWID, primary_key=True, autoincrement=False))
+    key: str
+    recipient: str = Field(max_length=35)
+    document_id: bytes = byte_column(16)
+
+
+class DuplicateRow(NodeTable, table=True):
+    """A received document that looks like ``document_id``, which came before."""
+
+    __tablename__ = "duplicate"
+
+    incoming_id: int = Field(sa_column=Column(ROWID, primary_key=True, autoincrement=False))
+    document_id: bytes = key_bytes(16)
 
 
 class SentRow(NodeTable, table=True):

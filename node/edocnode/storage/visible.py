@@ -15,6 +15,7 @@ from edoccore.signing.statements import Operation, Result, uuid_bytes
 from edocnode.domain.model import ReceiptDraft
 from edocnode.domain.signatures import TO_CHECK
 from edocnode.storage.destroying import add_revocations, destroy, revoked_before
+from edocnode.storage.duplicates import note_duplicates
 from edocnode.storage.events import EventKind, event_values, tell
 from edocnode.storage.listing import LISTED, search_text
 from edocnode.storage.signature_checks import wait_for_received
@@ -48,6 +49,7 @@ _ANSWERED = (
 
 def make_visible(connection: Connection, drafts: Sequence[ReceiptDraft]) -> None:
     """Shows received arrivals to offices, in the order in which they were kept."""
+    documents: list[ReceiptDraft] = []
     inbox: list[Row] = []
     to_check: list[ReceiptDraft] = []
     statuses: list[Row] = []
@@ -73,10 +75,12 @@ def make_visible(connection: Connection, drafts: Sequence[ReceiptDraft]) -> None
             inbox.append(_inbox(item))
             if TO_CHECK in item.listing:
                 to_check.append(item)
+            documents.append(item)
             kind, subject = EventKind.DOCUMENT_RECEIVED, item.document_id
         events.append(
             event_values(kind, subject, item.message_id, agency=item.sender, at=item.kept_at)
         )
+    events += note_duplicates(connection, documents)
     insert_rows(connection, _INBOX, inbox)
     insert_rows(connection, _STATUS, statuses)
     answered = {status["message_id"] for status in statuses} - {None}

@@ -7,9 +7,10 @@ from edocnode.storage.columns import ROWID
 
 
 def create_record_tables() -> None:
-    """Makes the tables of official numbers and of searches."""
+    """Makes the tables of official numbers, searches and duplicates."""
     _create_official_numbers()
     _create_search()
+    _create_duplicates()
 
 
 def _create_official_numbers() -> None:
@@ -70,4 +71,22 @@ def _create_search() -> None:
         ["number", "notation"],
         sqlite_where=numbered,
         postgresql_where=numbered,
+    )
+
+
+def _create_duplicates() -> None:
+    op.create_table(
+        "received_number",
+        sa.Column("incoming_id", ROWID, autoincrement=False, nullable=False),
+        sa.Column("key", sa.String(), nullable=False),
+        sa.Column("recipient", sa.String(35), nullable=False),
+        sa.Column("document_id", sa.LargeBinary(16), nullable=False),
+        sa.PrimaryKeyConstraint("incoming_id"),
+    )
+    op.create_index("ix_received_number_key", "received_number", ["key", "recipient"])
+    op.create_table(
+        "duplicate",
+        sa.Column("incoming_id", ROWID, autoincrement=False, nullable=False),
+        sa.Column("document_id", sa.LargeBinary(16), nullable=False),
+        sa.PrimaryKeyConstraint("incoming_id", "document_id"),
     )

@@ -474,6 +474,8 @@ class _EventKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_EventKind.V
     """A delivery reached another state."""
     EVENT_KIND_STATUS_RECEIVED: _EventKind.ValueType  # 4
     """A recipient told what it did with a document sent from here."""
+    EVENT_KIND_DUPLICATE_FOUND: _EventKind.ValueType  # 20
+    """A document arrived that looks like an earlier one; GetDocument says which."""
     EVENT_KIND_SIGNATURES_CHECKED: _EventKind.ValueType  # 30
     """Signatures in a document were checked; GetDocument shows what was found."""
 
@@ -490,6 +492,8 @@ EVENT_KIND_DELIVERY_CHANGED: EventKind.ValueType  # 3
 """A delivery reached another state."""
 EVENT_KIND_STATUS_RECEIVED: EventKind.ValueType  # 4
 """A recipient told what it did with a document sent from here."""
+EVENT_KIND_DUPLICATE_FOUND: EventKind.ValueType  # 20
+"""A document arrived that looks like an earlier one; GetDocument says which."""
 EVENT_KIND_SIGNATURES_CHECKED: EventKind.ValueType  # 30
 """Signatures in a document were checked; GetDocument shows what was found."""
 Global___EventKind: _TypeAlias = EventKind  # noqa: Y015
@@ -2709,6 +2713,7 @@ class Document(_message.Message):
     OPERATION_FIELD_NUMBER: _builtins.int
     PARTS_FIELD_NUMBER: _builtins.int
     ARRIVAL_NUMBER_FIELD_NUMBER: _builtins.int
+    DUPLICATE_OF_FIELD_NUMBER: _builtins.int
     SIGNATURES_FIELD_NUMBER: _builtins.int
     document_id: _builtins.bytes
     """The document, 16 bytes."""
@@ -2739,6 +2744,12 @@ class Document(_message.Message):
         """The parts without the record."""
 
     @_builtins.property
+    def duplicate_of(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """Earlier documents that a received one looks like, 16 bytes each: with the same number, notation,
+        issuer and year, or its own id when it came before under another message. An alert, no refusal.
+        """
+
+    @_builtins.property
     def signatures(self) -> Global___SignatureCheck:
         """What is known of the signatures in its parts; always set by the node."""
 
@@ -2758,11 +2769,12 @@ class Document(_message.Message):
         operation: Global___Operation.ValueType = ...,
         parts: _abc.Iterable[Global___Part] | None = ...,
         arrival_number: _builtins.int = ...,
+        duplicate_of: _abc.Iterable[_builtins.bytes] | None = ...,
         signatures: Global___SignatureCheck | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["signatures", b"signatures"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["arrival_number", b"arrival_number", "document_code", b"document_code", "document_id", b"document_id", "document_type", b"document_type", "due_date", b"due_date", "issued_date", b"issued_date", "notation", b"notation", "number", b"number", "operation", b"operation", "parts", b"parts", "sender", b"sender", "signatures", b"signatures", "subject", b"subject", "urgency", b"urgency"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arrival_number", b"arrival_number", "document_code", b"document_code", "document_id", b"document_id", "document_type", b"document_type", "due_date", b"due_date", "duplicate_of", b"duplicate_of", "issued_date", b"issued_date", "notation", b"notation", "number", b"number", "operation", b"operation", "parts", b"parts", "sender", b"sender", "signatures", b"signatures", "subject", b"subject", "urgency", b"urgency"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

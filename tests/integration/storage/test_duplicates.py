@@ -1,0 +1,138 @@
+"""A document that came before, by its id or its number, is told and kept all the same."""
+
+from collections.abc import Mapping
+
+import pytest
+import sqlalchemy as sa
+from msgspec import structs
+
+from edoccore.signing.statements import Operation
+from edockit.database import Database
+from edocnode.domain.model import Arrival, DocumentId
+from edocnode.domain.office_model import InboxEntry, PageRequest
+from edocnode.storage.office import SqlOffice
+from edocnode.storage.store import NodeStore
+from tests.integration.storage.offices import Office, arrival, submission
+
+NUMBER = {
+    "subject": "a",
+    "number": "28",
+    "notation": "QĐ-UBND",
+    "issued_date": "2026-11-23",
+    "issuer": "G01",
+}
+
+
+def came(
+    peer: Office,
+    listing: Mapping[str, str] = NUMBER,
+    *,
+    to: str = "H29",
+    again: Arrival | None = None,
+    operation: Operation = Operation.NEW,
+) -> Arrival:
+    """A document on its way in; ``again``: the id of an earlier one, under another message."""
+    made = submission("G01", [to])
+    [envelope] = peer.envelopes([made])
+    found = structs.replace(arrival(envelope, made.inline), listing=listing, operation=operation)
+    return found if again is None else structs.replace(found, document_id=again.document_id)
+
+
+async def shown(
+    store: NodeStore, office: Office, database: Database, *arrivals: Arrival
+) -> list[InboxEntry]:
+    """Entries of arrivals that become visible one after another, in their order."""
+    for each in arrivals:
+        await store.keep([each])
+        await office.seal_all()
+    return await entries(database)
+
+
+async def entries(database: Database) -> list[InboxEntry]:
+    page = await SqlOffice(database).inbox(PageRequest())
+    return list(reversed(page.entries))
+
+
+def alerts(database: Database) -> list[bytes]:
+    wanted = sa.text("SELECT document_id FROM event WHERE kind = 'document.duplicate'")
+    return [bytes(row[0]) for row in database.read(lambda c: c.execute(wanted).all())]
+
+
+@pytest.fixture
+async def sealing(office: Office) -> Office:
+    await office.open()
+    return office
+
+
+async def test_document_with_the_number_of_another_is_told_with_its_id(
+    store: NodeStore, sealing: Office, peer: Office, database: Database
+) -> None:
+    first, second, third = came(peer), came(peer), came(peer, {**NUMBER, "number": "028"})
+    one, two, three = await shown(store, sealing, database, first, second, third)
+    assert one.duplicate_of == ()
+    assert two.duplicate_of == (first.document_id,)
+    assert set(three.duplicate_of) == {first.document_id, second.document_id}
+    assert alerts(database) == [second.document_id, third.document_id]
+
+
+async def test_document_that_comes_twice_under_other_messages_is_told(
+    store: NodeStore, sealing: Office, peer: Office, database: Database
+) -> None:
+    first = came(peer, {"subject": "a"})
+    one, two = await shown(
+        store, sealing, database, first, came(peer, {"subject": "a"}, again=first)
+    )
+    assert (one.duplicate_of, two.duplicate_of) == ((), (first.document_id,))
+    assert alerts(database) == [first.document_id]
+
+
+async def test_doubles_that_become_visible_together_are_told(
+    store: NodeStore, sealing: Office, peer: Office, database: Database
+) -> None:
+    first = came(peer)
+    await store.keep([first, came(peer, again=first), came(peer)])
+    await sealing.seal_all()
+    one, two, three = await entries(database)
+    assert one.duplicate_of == ()
+    assert two.duplicate_of == (first.document_id,)
+    assert three.duplicate_of == (first.document_id,)
+
+
+@pytest.mark.parametrize("operation", [Operation.UPDATE, Operation.REPLACE])
+async def test_update_and_replacement_are_no_duplicates(
+    store: NodeStore,
+    sealing: Office,
+    peer: Office,
+    database: Database,
+    operation: Operation,
+) -> None:
+    first = came(peer)
+    later = came(peer, again=first, operation=operation)
+    another = came(peer, operation=operation)
+    found = await shown(store, sealing, database, first, later, another)
+    assert [entry.duplicate_of for entry in found] == [(), (), ()]
+    assert alerts(database) == []
+
+
+async def test_document_to_two_agencies_of_a_node_is_no_duplicate(
+    store: NodeStore, sealing: Office, peer: Office, database: Database
+) -> None:
+    first = came(peer)
+    found = await shown(store, sealing, database, first, came(peer, to="H29.5", again=first))
+    assert [entry.duplicate_of for entry in found] == [(), ()]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"issuer": "H30"}, {"issued_date": "2025-01-02"}, {"notation": "CV"}, {"number": ""}],
+)
+async def test_number_of_another_issuer_year_or_notation_is_no_duplicate(
+    store: NodeStore,
+    sealing: Office,
+    peer: Office,
+    database: Database,
+    change: dict[str, str],
+) -> None:
+    found = await shown(store, sealing, database, came(peer), came(peer, {**NUMBER, **change}))
+    assert [entry.duplicate_of for entry in found] == [(), ()]
+    assert DocumentId(found[0].document.document_id) not in alerts(database)
