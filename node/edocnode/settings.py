@@ -127,6 +127,11 @@ class NodeSettings(ProgramSettings):
         strict_revocation: A certificate of which no revocation list speaks is not valid.
         largest_check_mib: MiB of a part whose signatures are still checked, 1 to 100000.
         savings: What a delivery on paper would cost, for the estimate in statistics.
+        edxml_folder: Drop folder of ``edxml watch``; empty: none.
+        edxml_agencies: Codes that have a folder of their own in it; empty: one folder for all.
+        edxml_key: PEM file of the key that signs edXML packages; empty: they are not signed.
+        edxml_certificate: PEM file of that key's certificate, and those above it.
+        edxml_trust: PEM file of authorities that signatures of edXML packages must lead to.
         log_level: Least important event that is logged.
         log_format: ``text`` for people, ``json`` for collectors.
     """
@@ -160,6 +165,11 @@ class NodeSettings(ProgramSettings):
     strict_revocation: bool = False
     largest_check_mib: Annotated[int, Field(ge=1, le=100_000)] = 200
     savings: SavingSettings = SavingSettings()
+    edxml_folder: Annotated[str, Field(max_length=1000)] = ""
+    edxml_agencies: tuple[Annotated[str, Field(min_length=1, max_length=35)], ...] = ()
+    edxml_key: Annotated[str, Field(max_length=1000)] = ""
+    edxml_certificate: Annotated[str, Field(max_length=1000)] = ""
+    edxml_trust: Annotated[str, Field(max_length=1000)] = ""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["text", "json"] = "text"
 

@@ -1,10 +1,19 @@
 """All fuzz targets by name."""
 
-from tests.fuzz import certificates, directory, evidence, messages, office, statements, texts
+from tests.fuzz import (
+    certificates,
+    directory,
+    edxml,
+    evidence,
+    messages,
+    office,
+    statements,
+    texts,
+)
 from tests.fuzz.target import Target
 
 TARGETS: dict[str, Target] = {
     target.name: target
-    for group in (texts, statements, certificates, directory, messages, office, evidence)
+    for group in (texts, statements, certificates, directory, messages, office, evidence, edxml)
     for target in group.TARGETS
 }

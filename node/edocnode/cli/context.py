@@ -106,6 +106,14 @@ class CommandContext:
                 path=str(path),
             ) from error
 
+    def office_socket(self) -> Path:
+        """Where the node answers on this machine, running or not.
+
+        Raises:
+            DataFolderError: There is no node.
+        """
+        return self._socket()
+
     def _socket(self) -> Path:
         from edockit.unix_socket import find_socket
 

@@ -7,6 +7,7 @@ as it is. An archive inside an archive is never looked at.
 
 import binascii
 import os
+import re
 import struct
 import zipfile
 import zlib
@@ -18,6 +19,7 @@ from edocnode.edxml.findings import refusal
 
 _READ_BYTES = 256 << 10
 _SPACE = b" \t\r\n"
+_FOREIGN = re.compile(r"[^A-Za-z0-9+/=\s]")
 _DIRECTORY_END = struct.Struct("<4s4H2LH")  # PKZIP application note, 4.3.16
 _ZIP = b"PK\x03\x04"
 _MAX_DIRECTORY_BYTES = 4096  # of one member with a name of ordinary length
@@ -64,9 +66,14 @@ class ContentWriter:
     def write(self, text: str, *, line: int) -> None:
         """Takes the next piece of the text.
 
+        Args:
+            line: At which the piece ends.
+
         Raises:
             EdxmlInvalidError: It is not base64, or too large.
         """
+        if foreign := _FOREIGN.search(text):
+            line -= text.count("\n", foreign.start())
         try:
             piece = text.encode("ascii").translate(None, _SPACE)
         except UnicodeEncodeError as error:
@@ -170,9 +177,14 @@ def _unpack(
     content: Content,
     limits: tuple[Bounds, int],
 ) -> int:
-    """Writes the member to a file; counts what comes, whatever the zip says of itself."""
+    """Writes the member to a file; counts what comes, whatever the zip says of itself.
+
+    Raises:
+        zipfile.BadZipFile: It has another size than the zip says.
+    """
     bounds, limit = limits
-    size = 0
+    size, stated = 0, member.file_size
+    member.file_size = limit + 2 * _READ_BYTES  # the library would stop there without a word
     with archive.open(member) as source, target.open("xb") as file:
         while piece := source.read(_READ_BYTES):
             size += len(piece)
@@ -181,6 +193,8 @@ def _unpack(
             if size > bounds.free_ratio and size > bounds.ratio * content.size:
                 raise _bomb(content, f"more than {bounds.ratio} times its size")
             file.write(piece)
+    if size != stated:
+        raise zipfile.BadZipFile(f"a member has {size} bytes and says {stated}")
     return size
 
 

@@ -103,6 +103,16 @@ def as_error(found: Finding) -> EdxmlInvalidError:
     )
 
 
+def vietnamese(code: str) -> str:
+    """The Vietnamese text of a code without facts."""
+    return _texts()[code][0]
+
+
+def english(code: str) -> str:
+    """The same in English."""
+    return _texts()[code][1]
+
+
 def codes() -> frozenset[str]:
     """All codes that have texts."""
     return frozenset(_texts())

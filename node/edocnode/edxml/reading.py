@@ -26,7 +26,13 @@ CONTENT = "ContentTransferEncoded"
 _PIECE_BYTES = 64 << 10
 _SEPARATOR = "\n"  # never part of a namespace that expat takes
 _UTF8 = frozenset({"", "utf-8", "utf8", "us-ascii", "ascii"})
-_ENDS_EARLY = frozenset({"no element found", "unclosed token", "unclosed CDATA section"})
+_ENDS_EARLY = frozenset(
+    {
+        expat.errors.XML_ERROR_NO_ELEMENTS,
+        expat.errors.XML_ERROR_UNCLOSED_TOKEN,
+        expat.errors.XML_ERROR_UNCLOSED_CDATA_SECTION,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,11 +21,13 @@ from typing import TYPE_CHECKING, Any
 
 from edoccore.errors import KeyUnusableError, LimitExceededError, RequestInvalidError
 from edocnode.edxml.bounds import BOUNDS, Bounds
+from edocnode.edxml.document_types import DocumentTypes
 from edocnode.edxml.findings import Finding, finding, refusal, warning
 from edocnode.edxml.layout import Layout
-from edocnode.edxml.reading import Tree, read_tree
+from edocnode.edxml.model import Judged
+from edocnode.edxml.reading import Tree, open_package, read_tree
 from edocnode.edxml.tree import DSIG, Node, shape
-from edocnode.edxml.validating import SignatureReport
+from edocnode.edxml.validating import SignatureReport, judge
 
 if TYPE_CHECKING:
     from cryptography import x509
@@ -57,6 +59,27 @@ class Verdict(StrEnum):
     WEAK = "weak"  # nothing was changed as far as SHA-1 can tell
     BROKEN = "broken"
     UNCHECKED = "unchecked"
+
+
+def judge_file(
+    path: Path,
+    scratch: Path,
+    *,
+    types: DocumentTypes | None = None,
+    authorities: Path | None = None,
+) -> Judged:
+    """Reads and judges a file, its signature included.
+
+    Raises:
+        EdxmlInvalidError: It cannot be read to its end.
+        RequestInvalidError: There is no such file.
+    """
+
+    def verify(tree: Tree, layout: Layout) -> SignatureReport:
+        return check_signature(tree, layout, path, authorities=authorities)
+
+    with open_package(path) as file:
+        return judge(file, scratch, types=types, verify=verify)
 
 
 def check_signature(

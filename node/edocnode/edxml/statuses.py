@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from msgspec import UNSET, to_builtins
 
 from edoccore.signing.records import STEP_CODES, StatusRecord, StatusStep
-from edocnode.edxml.findings import finding
+from edocnode.edxml.findings import finding, vietnamese
 from edocnode.edxml.layout import Layout
 from edocnode.edxml.model import Fields, Notes, StatusMessage, Target
 from edocnode.edxml.tree import Node, element, optional
@@ -31,22 +31,11 @@ ARRIVED = "01"
 TAKE_BACK = "13"
 CODES = frozenset({ARRIVED, TAKE_BACK, *STEP_CODES.values()})
 STEPS: Mapping[str, StatusStep] = {code: step for step, code in STEP_CODES.items()}
-_WORDS = {
-    ARRIVED: "Đã đến",
-    "02": "Từ chối tiếp nhận",
-    "03": "Đã tiếp nhận",
-    "04": "Phân công",
-    "05": "Đang xử lý",
-    "06": "Hoàn thành",
-    TAKE_BACK: "Lấy lại",
-    "15": "Đồng ý",
-    "16": "Từ chối",
-}
 
 
 def words(code: str) -> str:
     """A code in Vietnamese words; an unknown one as it is."""
-    return _WORDS.get(code, code)
+    return vietnamese(f"STATUS_{code}") if code in CODES else code
 
 
 def read_status(layout: Layout, notes: Notes) -> StatusMessage | None:

@@ -77,7 +77,7 @@ class Node:
         return found.line_text if found else ""
 
 
-def element(name: str, *inside: "Node | str | None", namespace: str = QCVN) -> Node:
+def element(name: str, *inside: Node | str | None, namespace: str = QCVN) -> Node:
     """Makes an element; what is None is left out."""
     return Node(name, namespace, content=[item for item in inside if item is not None])
 
