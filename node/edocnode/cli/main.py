@@ -9,6 +9,7 @@ import typer
 from edockit.console import Console, new_app, run
 from edockit.language import Language
 from edocnode.cli import (
+    bridging,
     checking,
     codes,
     configuring,
@@ -66,6 +67,7 @@ def build_app() -> typer.Typer:
     app.add_typer(proving.build_journal_app(), name="journal")
     app.add_typer(numbering.build_app(), name="numbers")
     app.add_typer(checking.build_app(), name="signatures")
+    app.add_typer(bridging.build_app(), name="edxml")
     app.add_typer(configuring.build_app(), name="config")
     return app
 

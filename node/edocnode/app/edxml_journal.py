@@ -1,0 +1,138 @@
+"""What the drop folder remembers: so that a kill at any moment loses no file and doubles none.
+
+A file appears in three steps: its bytes under a hidden name, a row that says it is about to
+appear, the renaming. After a kill the row says whether the renaming is still to be done: the hidden
+name is there, or it is not. Local software may take the file away the moment it appears.
+"""
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from edockit.files import disk_errors, fsync_folder
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Appearing:
+    """A file that is about to appear.
+
+    Attributes:
+        hidden: Where its bytes are.
+        path: Where they will be.
+        consumer: Whose place in the inbox moves to ``position`` then; empty: nobody's.
+        message: Delivery of which ``step`` is told by it; empty: none.
+    """
+
+    hidden: Path
+    path: Path
+    consumer: str = ""
+    position: int = 0
+    message: str = ""
+    step: int = 0
+
+
+class FolderJournal:
+    """The memory of one drop folder, a SQLite file in it; used by one process at a time."""
+
+    def __init__(self, path: Path) -> None:
+        """Opens or makes it."""
+        self._database = sqlite3.connect(path, isolation_level=None)
+        self._database.execute("PRAGMA journal_mode=WAL")
+        self._database.execute("PRAGMA synchronous=FULL")
+        self._database.execute(
+            """CREATE TABLE IF NOT EXISTS appearing (
+                hidden TEXT PRIMARY KEY, path TEXT NOT NULL, consumer TEXT NOT NULL,
+                position INTEGER NOT NULL, message TEXT NOT NULL, step INTEGER NOT NULL
+            )"""
+        )
+        self._database.execute(
+            "CREATE TABLE IF NOT EXISTS told (message TEXT PRIMARY KEY, step INTEGER NOT NULL)"
+        )
+        self._database.execute(
+            "CREATE TABLE IF NOT EXISTS heard "
+            "(one INTEGER PRIMARY KEY CHECK (one = 1), position INTEGER NOT NULL)"
+        )
+        fsync_folder(path.parent)
+
+    def close(self) -> None:
+        """Closes it."""
+        self._database.close()
+
+    def appear(self, file: Appearing) -> None:
+        """Lets a file appear whose bytes are synced; what follows from it is ``settle``'s."""
+        row = (
+            str(file.hidden),
+            str(file.path),
+            file.consumer,
+            file.position,
+            file.message,
+            file.step,
+        )
+        self._database.execute("INSERT INTO appearing VALUES (?, ?, ?, ?, ?, ?)", row)
+        _rename(file)
+
+    def settle(self, file: Appearing) -> None:
+        """Forgets a file that appeared and was acknowledged, and remembers what it told."""
+        with self._transaction():
+            if file.message:
+                self._database.execute(
+                    "INSERT INTO told VALUES (?, ?) ON CONFLICT (message) DO UPDATE "
+                    "SET step = max(step, excluded.step)",
+                    (file.message, file.step),
+                )
+            self._database.execute("DELETE FROM appearing WHERE hidden = ?", (str(file.hidden),))
+
+    def unsettled(self) -> list[Appearing]:
+        """Files of which a kill left open what follows; all of them have appeared now."""
+        found = [
+            Appearing(
+                hidden=Path(hidden),
+                path=Path(path),
+                consumer=consumer,
+                position=position,
+                message=message,
+                step=step,
+            )
+            for hidden, path, consumer, position, message, step in self._database.execute(
+                "SELECT * FROM appearing ORDER BY position"
+            )
+        ]
+        for file in found:
+            _rename(file)
+        return found
+
+    def told(self, message: str) -> int:
+        """The last step of a delivery that was told; -1: none was."""
+        row = self._database.execute(
+            "SELECT step FROM told WHERE message = ?", (message,)
+        ).fetchone()
+        return int(row[0]) if row else -1
+
+    def heard(self) -> int:
+        """Position up to which all events were dealt with."""
+        row = self._database.execute("SELECT position FROM heard").fetchone()
+        return int(row[0]) if row else 0
+
+    def set_heard(self, position: int) -> None:
+        """Says that all events up to a position were dealt with."""
+        self._database.execute("REPLACE INTO heard VALUES (1, ?)", (position,))
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._database.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._database.execute("ROLLBACK")
+            raise
+        self._database.execute("COMMIT")
+
+
+def _rename(file: Appearing) -> None:
+    if file.hidden.exists():
+        with disk_errors(file.path):
+            os.replace(file.hidden, file.path)
+        fsync_folder(file.path.parent)

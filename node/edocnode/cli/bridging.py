@@ -1,0 +1,278 @@
+"""Commands about edXML packages: edxml validate, import, export, watch."""
+
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from edoccore.errors import EdxmlInvalidError, ExitCode, RequestInvalidError
+from edockit.console import new_app
+from edocnode.cli.context import CommandContext, now, operating_system_user
+from edocnode.cli.wording import plain
+
+if TYPE_CHECKING:
+    from edocnode.app.edxml_bridge import Bridge
+    from edocnode.edxml.model import Judged
+    from edocnode.rpc.office_client import OfficeClient
+
+VALIDATE_SCHEMA = "edoc.edxml-validate/v1"
+EXPORT_SCHEMA = "edoc.edxml-export/v1"
+Trust = Annotated[
+    Path | None,
+    typer.Option(
+        "--trust",
+        exists=True,
+        dir_okay=False,
+        help="PEM file of authorities that XML signatures must lead to.",
+    ),
+]
+Package = Annotated[
+    Path, typer.Argument(metavar="FILE", exists=True, dir_okay=False, help="The edXML package.")
+]
+
+
+def build_app() -> typer.Typer:
+    """Puts the commands about edXML together."""
+    app = new_app("Reads and writes edXML packages (QCVN 102:2016).")
+    app.command("validate")(validate)
+    app.command("import")(import_package)
+    app.command("export")(export_package)
+    app.command("watch")(watch)
+    return app
+
+
+def validate(context: typer.Context, file: Package, trust: Trust = None) -> int:
+    """Judges a package: what it asks for, and what is wrong in which line.
+
+    Needs no running node.
+    """
+    from edocnode.app.edxml_bridge import as_finding, known_types
+    from edocnode.edxml.signing import judge_file
+
+    options: CommandContext = context.obj
+    types = known_types(options.data)
+    with tempfile.TemporaryDirectory(prefix="edoc-edxml-") as scratch:
+        try:
+            judged = judge_file(file, Path(scratch), types=types, authorities=trust)
+        except EdxmlInvalidError as error:
+            found = {**_verdict(file, None), "findings": [as_finding(error)]}
+        else:
+            found = _verdict(file, judged)
+    options.console.data(found, _verdict_text(found))
+    return ExitCode.DONE.value if found["sound"] else ExitCode.REFUSED.value
+
+
+def import_package(
+    context: typer.Context,
+    file: Package,
+    sender: Annotated[
+        str, typer.Option("--from", help="Code to send from; default: the package's own.")
+    ] = "",
+    trust: Trust = None,
+) -> None:
+    """Hands a package to the node: a new document, or a status message.
+
+    Repeating it is safe: the same file is handed in once.
+    """
+    options: CommandContext = context.obj
+    with options.office() as office:
+        done = _bridge(options, office, trust=trust).hand_in(file, sender=sender)
+    lines = [plain(f"{done['action']} {done['document_code']}".strip())]
+    lines += [f"document {done['document_id']}"] if "document_id" in done else []
+    options.console.data(done, "\n".join(lines))
+    for told in done["warnings"]:
+        options.console.say(f"warning: {plain(told)}")
+
+
+def export_package(
+    context: typer.Context,
+    document: Annotated[
+        str,
+        typer.Argument(metavar="ID", help="Document id, message id, or its first 8 characters."),
+    ],
+    *,
+    out: Annotated[Path, typer.Option("--out", help="File to write; never overwritten.")],
+    statuses: Annotated[
+        bool, typer.Option("--statuses", help="Write its status messages beside it, too.")
+    ] = False,
+    sign_key: Annotated[
+        Path | None,
+        typer.Option("--sign-key", exists=True, help="PEM key that signs; default: the setting's."),
+    ] = None,
+    sign_certificate: Annotated[
+        Path | None,
+        typer.Option("--sign-certificate", exists=True, help="PEM certificate of that key."),
+    ] = None,
+) -> None:
+    """Writes a received or sent document as a package."""
+    from edocnode.app.edxml_bridge import write_status_message
+    from edocnode.app.edxml_files import write_new
+
+    options: CommandContext = context.obj
+    with options.office() as office:
+        bridge = _bridge(options, office, key=sign_key, certificate=sign_certificate)
+        told = bridge.statuses(document) if statuses else []
+        size, digest = write_new(out, lambda write: bridge.write_document(write, document))
+    paths = []
+    for name, message in told:
+        path = out.with_name(f"{out.stem}.{name}-{message.code}.edxml")
+        write_new(path, lambda write, message=message: write_status_message(write, message))  # type: ignore[misc]
+        paths.append(str(path))
+    options.console.data(
+        {
+            "schema": EXPORT_SCHEMA,
+            "path": str(out),
+            "size_bytes": size,
+            "sha256": digest,
+            "statuses": paths,
+        },
+        "\n".join([str(out), *paths]),
+    )
+
+
+def watch(
+    context: typer.Context,
+    *,
+    folder: Annotated[
+        Path | None,
+        typer.Option("--folder", help="Folder of out, in, done, failed; default: edxml_folder."),
+    ] = None,
+    agency: Annotated[
+        list[str] | None,
+        typer.Option("--agency", help="A folder for each of these codes; may be repeated."),
+    ] = None,
+    trust: Trust = None,
+    once: Annotated[bool, typer.Option("--once", help="Do what there is, then end.")] = False,
+) -> None:
+    """Exchanges packages by folder, for software that only reads and writes files.
+
+    Sends what lies in out, writes what arrives to in. Runs beside the node until SIGTERM or Ctrl-C.
+    """
+    import signal
+
+    from edocnode.app.edxml_folder import FolderBridge
+
+    options: CommandContext = context.obj
+    settings = options.settings()
+    place = folder or (Path(settings.edxml_folder) if settings.edxml_folder else None)
+    if place is None:
+        raise RequestInvalidError(
+            "No folder for edXML files was named.", hint="Add --folder DIR, or set edxml_folder."
+        )
+
+    def tell(event: dict[str, Any]) -> None:
+        options.console.data(
+            event, " ".join(plain(str(event[key])) for key in event if key != "schema")
+        )
+
+    signal.signal(signal.SIGTERM, lambda *_: _interrupt())
+    runner = FolderBridge(
+        place,
+        agencies=tuple(agency or settings.edxml_agencies),
+        socket=options.office_socket,
+        bridge=lambda office: _bridge(options, office, trust=trust),
+        tell=tell,
+    )
+    try:
+        runner.run(once=once)
+    except KeyboardInterrupt:
+        options.console.say("stopped")
+
+
+def _interrupt() -> None:
+    raise KeyboardInterrupt
+
+
+def _bridge(
+    options: CommandContext,
+    office: "OfficeClient",
+    *,
+    trust: Path | None = None,
+    key: Path | None = None,
+    certificate: Path | None = None,
+) -> "Bridge":
+    from edocnode.app.edxml_bridge import Bridge, known_types
+
+    settings = options.settings()
+    key_file = key or (Path(settings.edxml_key) if settings.edxml_key else None)
+    chosen = certificate or Path(settings.edxml_certificate or os.devnull)
+    return Bridge(
+        office=office,
+        clock=now,
+        actor=operating_system_user(),
+        types=known_types(options.folder().path),
+        authorities=trust or (Path(settings.edxml_trust) if settings.edxml_trust else None),
+        key=_read(key_file) if key_file else b"",
+        certificate=_read(chosen) if key_file else b"",
+    )
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise RequestInvalidError(f"{path} cannot be read: {error.strerror}.") from error
+
+
+def _verdict(file: Path, judged: "Judged | None") -> dict[str, Any]:
+    action = judged.action if judged else None
+    return {
+        "schema": VALIDATE_SCHEMA,
+        "path": str(file),
+        "sound": action is not None,
+        "action": action.kind.value if action else "",
+        "sender": action.sender if action else "",
+        "recipients": list(action.recipients) if action else [],
+        "document_code": action.document_code if action else "",
+        "subject": str(action.fields.get("subject", "")) if action else "",
+        "files": [
+            {"name": each.name, "size_bytes": each.content.size, "zipped": each.content.zipped}
+            for each in (action.attachments if action else ())
+        ],
+        "namespace": judged.namespace if judged else "",
+        "signature": judged.signature if judged else "unchecked",
+        "signer": judged.signer if judged else "",
+        "findings": [
+            {
+                "code": each.code,
+                "severity": each.severity.value,
+                "line": each.line,
+                "element": each.element,
+                "en": each.english,
+                "vi": each.vietnamese,
+                "remedy_en": each.remedy_english,
+                "remedy_vi": each.remedy_vietnamese,
+            }
+            for each in (judged.findings if judged else ())
+        ],
+    }
+
+
+def _verdict_text(found: dict[str, Any]) -> str:
+    words = [found["path"], "sound" if found["sound"] else "refused", found["action"]]
+    lines = [" ".join(filter(None, words))]
+    if found["sound"]:
+        lines += [
+            f"  {name:<14}{plain(str(text))}"
+            for name, text in (
+                ("from", found["sender"]),
+                ("to", ", ".join(found["recipients"])),
+                ("document", found["document_code"]),
+                ("subject", found["subject"]),
+                ("files", ", ".join(each["name"] for each in found["files"])),
+                ("signature", found["signature"]),
+                ("signer", found["signer"]),
+            )
+            if text
+        ]
+    for each in found["findings"]:
+        lines += [
+            f"{each['severity']} {each['code']}",
+            f"  {plain(each['vi'])}",
+            f"    → {plain(each['remedy_vi'])}",
+            f"  {plain(each['en'])}",
+            f"    → {plain(each['remedy_en'])}",
+        ]
+    return "\n".join(lines)

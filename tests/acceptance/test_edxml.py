@@ -1,0 +1,243 @@
+"""edXML over real processes: packages go in and come out, by command and by folder."""
+
+import contextlib
+import json
+import os
+import secrets
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edocnode.rpc.office_client import open_office
+from tests.integration.edxml.packages import action_and_files, sample
+from tests.support.network import HA_TINH, NOI_VU, Network, Node, waited_for
+
+ROUNDS = int(os.environ.get("EDOC_CRASH_ROUNDS", "15"))
+
+
+def package(name: str = "Văn bản mới.edxml", *, mark: str = "", sender: str = HA_TINH) -> bytes:
+    """A sample, from one agency of the test network to the other."""
+    text = sample(name).decode().replace("000.00.00.G22", sender)
+    text = text.replace("000.00.00.H41", NOI_VU).replace("000.00.00.H14", "G01.22")
+    return text.replace(",7816/VPCP-TTĐT", f",7816{mark}/VPCP-TTĐT").encode()
+
+
+def test_a_package_is_imported_once_arrives_and_is_exported_with_all_it_said(
+    network: Network, tmp_path: Path
+) -> None:
+    sender, recipient = network[HA_TINH], network[NOI_VU]
+    file = tmp_path / "Văn bản.edxml"
+    file.write_bytes(package("Hỏa tốc hẹn giờ, phần tử riêng.edxml"))
+    first = sender.done("edxml", "import", file)
+    again = sender.done("edxml", "import", file)
+    assert first["document_id"] == again["document_id"]
+    assert first["schema"] == "edoc.edxml-import/v1"
+    waited_for(lambda: len(received(recipient)) == 2, what="both recipients")
+    entry = received(recipient)[0]
+    assert entry["urgency"] == "hoa_toc"
+    out = tmp_path / "đến.edxml"
+    recipient.done("edxml", "export", entry["message_id"], "--out", out)
+    action, files = action_and_files(out.read_bytes())
+    wanted, wanted_files = action_and_files(file.read_bytes())
+    trace = action.fields.pop("trace")
+    assert trace[:-1] == wanted.fields.pop("trace")
+    assert trace[-1]["agency"] in (NOI_VU, "G01.22")
+    assert action.fields == wanted.fields
+    assert (files, action.recipients) == (wanted_files, wanted.recipients)
+    assert recipient.run("edxml", "export", entry["message_id"], "--out", out).error == (
+        6,
+        "FILE_EXISTS",
+    )
+
+
+def test_statuses_go_both_ways(network: Network, tmp_path: Path) -> None:
+    sender, recipient = network[HA_TINH], network[NOI_VU]
+    file = tmp_path / "a.edxml"
+    file.write_bytes(package())
+    sent = sender.done("edxml", "import", file)["document_id"]
+    waited_for(lambda: len(received(recipient)) == 2)
+    accept = tmp_path / "status.edxml"
+    told = sample("Trạng thái 03, phong bì SOAP.edxml").decode()
+    told = told.replace("000.00.00.G22", HA_TINH).replace("000.00.00.H41", NOI_VU)
+    accept.write_text(told)
+    done = recipient.done("edxml", "import", accept)
+    assert done["state"] == "accepted"
+    assert recipient.done("edxml", "import", accept)["state"] == "accepted"
+    waited_for(lambda: "accepted" in recipient_states(sender, sent))
+    out = tmp_path / "sent.edxml"
+    written = sender.done("edxml", "export", sent, "--out", out, "--statuses")["statuses"]
+    codes = sorted(action_and_files(Path(path).read_bytes())[0].status.code for path in written)
+    assert codes == ["01", "01", "03"]
+    accepted = next(path for path in written if path.endswith("-03.edxml"))
+    status = action_and_files(Path(accepted).read_bytes())[0].status
+    assert status is not None
+    assert status.staff["full_name"] == "Trần Thị Hạnh"
+    assert status.target.receiver == HA_TINH
+
+
+def test_a_package_with_errors_is_refused_with_its_line_and_nothing_is_sent(
+    network: Network, tmp_path: Path
+) -> None:
+    node = network[HA_TINH]
+    file = tmp_path / "a.edxml"
+    file.write_bytes(package().replace(b"JVBER", b"JV!ER"))
+    done = node.run("edxml", "validate", file)
+    found = done.read()["findings"][0]
+    assert done.code == 4
+    assert (found["code"], found["element"]) == ("NOT_BASE64", "ContentTransferEncoded")
+    lines = file.read_text().splitlines()
+    assert "JV!ER" in lines[found["line"] - 1]
+    assert "dòng" in found["vi"]
+    assert node.run("edxml", "import", file).error == (4, "EDXML_INVALID")
+    assert node.sent() == []
+    text = node.run_text("edxml", "validate", file).output
+    assert "Mã hóa lại tệp bằng base64" in text
+    assert "Encode the file again as base64" in text
+
+
+def test_operations_that_the_node_does_not_take_from_a_package_say_so(
+    network: Network, tmp_path: Path
+) -> None:
+    file = tmp_path / "a.edxml"
+    file.write_bytes(package("Thu hồi.edxml"))
+    code, reason = network[HA_TINH].run("edxml", "import", file).error
+    assert (code, reason) == (2, "REQUEST_INVALID")
+
+
+def test_a_folder_sends_what_lies_in_out_and_writes_what_arrives_to_in(
+    network: Network, tmp_path: Path
+) -> None:
+    with (
+        watching(network[HA_TINH], tmp_path / "a") as ours,
+        watching(network[NOI_VU], tmp_path / "b", "--agency", NOI_VU) as theirs,
+    ):
+        drop(ours, "Công văn.edxml", package())
+        drop(ours, "hỏng.edxml", package()[:3000])
+        waited_for(lambda: names(ours / "failed") == {"hỏng.edxml", "hỏng.edxml.reason.txt"})
+        reason = (ours / "failed" / "hỏng.edxml.reason.txt").read_text()
+        assert "Tệp kết thúc giữa chừng" in reason
+        assert "The file ends in the middle" in reason
+        arrived = waited_for(lambda: sorted((theirs / NOI_VU / "in").glob("*.edxml")))
+        assert len(arrived) == 1, "the other recipient has no folder here"
+        action, _ = action_and_files(arrived[0].read_bytes())
+        assert action.document_code == "H29,2026/11/20,7816/VPCP-TTĐT"
+        waited_for(lambda: names(ours / "done") == {"Công văn.edxml"})
+        told = waited_for(lambda: sorted((ours / "in").glob("*-01.edxml")))
+        waited_for(lambda: len(list((ours / "in").glob("*-01.edxml"))) == 2, what="both receipts")
+        assert action_and_files(told[0].read_bytes())[0].status is not None
+        assert names(ours / "out") == set()
+
+
+def test_a_file_that_is_still_written_is_left_alone(network: Network, tmp_path: Path) -> None:
+    data = package()
+    with watching(network[HA_TINH], tmp_path / "a") as ours:
+        with (ours / "out" / "dài.edxml").open("wb") as file:
+            for start in range(0, len(data), 2500):
+                file.write(data[start : start + 2500])
+                file.flush()
+                time.sleep(0.7)
+                assert names(ours / "failed") == set()
+        waited_for(lambda: names(ours / "done") == {"dài.edxml"})
+
+
+def test_a_folder_works_on_when_the_node_was_down(network: Network, tmp_path: Path) -> None:
+    node = network[HA_TINH]
+    with watching(node, tmp_path / "a") as ours:
+        node.kill()
+        drop(ours, "a.edxml", package())
+        time.sleep(4)
+        assert names(ours / "out") == {"a.edxml"}
+        node.start()
+        waited_for(lambda: names(ours / "done") == {"a.edxml"}, within_s=30)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_kills_at_any_moment_lose_no_file_and_double_none(network: Network, tmp_path: Path) -> None:
+    ours, theirs = network[HA_TINH], network[NOI_VU]
+    out, arriving = tmp_path / "a", tmp_path / "b"
+    taken: list[tuple[str, bytes]] = []
+    count = max(ROUNDS, 5) * 3
+    made = {f"{number}.edxml": package(mark=str(number)) for number in range(count)}
+    waiting = list(made)
+    deadline = time.monotonic() + 400
+    while time.monotonic() < deadline:
+        for name in [waiting.pop() for _ in range(min(3, len(waiting)))]:
+            drop(out, name, made[name])
+        with watching(ours, out), watching(theirs, arriving):
+            moment = time.monotonic() + 1.5 + secrets.randbelow(2500) / 1000
+            while time.monotonic() < moment:
+                taken += take(arriving / "in")
+                time.sleep(0.005)
+        if not waiting and len(taken) >= 2 * count and names(out / "done") == set(made):
+            break
+    with watching(theirs, arriving):
+        time.sleep(3)
+    taken += take(arriving / "in")
+    assert names(out / "done") == set(made)
+    assert names(out / "failed") | names(arriving / "failed") == set()
+    found = sorted(action_and_files(data)[0].document_code for _, data in taken)
+    wanted = sorted(action_and_files(data)[0].document_code for data in made.values())
+    assert found == sorted(wanted * 2), "each document once for each of two recipients"
+    assert len({name for name, _ in taken}) == len(taken)
+    assert len(ours.sent()) == count
+
+
+def take(folder: Path) -> list[tuple[str, bytes]]:
+    """Takes finished files away, as local software does the moment they appear."""
+    found = []
+    for path in folder.glob("*.edxml") if folder.is_dir() else ():
+        data = path.read_bytes()
+        path.unlink()
+        if b"StatusCode" not in data:
+            found.append((path.name, data))
+    return found
+
+
+@contextlib.contextmanager
+def watching(node: Node, folder: Path, *words: object) -> Iterator[Path]:
+    """The command beside a node for a block, then killed without warning."""
+    command = node.command("edxml", "watch", "--folder", folder, *words, "--json")
+    log = (folder.parent / f"{folder.name}.log").open("ab")
+    process = subprocess.Popen(command, env=node.environment(), stdout=log, stderr=log)
+    try:
+        waited_for(lambda: list(folder.rglob("failed")) or process.poll() is not None)
+        assert process.poll() is None, Path(log.name).read_text()
+        yield folder
+        assert process.poll() is None, Path(log.name).read_text()
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        log.close()
+
+
+def drop(folder: Path, name: str, data: bytes) -> None:
+    """Puts a file into out as software should: whole, by renaming."""
+    out = folder / "out"
+    out.mkdir(parents=True, exist_ok=True)
+    hidden = out / f".{name}.tmp"
+    hidden.write_bytes(data)
+    hidden.rename(out / name)
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+
+
+def received(node: Node) -> list[dict[str, Any]]:
+    with open_office(node.socket) as office:
+        found: list[dict[str, Any]] = office.inbox(agency="", state="", limit=100, after="")[
+            "documents"
+        ]
+    return found
+
+
+def recipient_states(node: Node, document_id: str) -> set[str]:
+    with open_office(node.socket) as office:
+        deliveries = office.deliveries(document_id)["deliveries"]
+    return {json.loads(json.dumps(each))["recipient_state"] for each in deliveries}
