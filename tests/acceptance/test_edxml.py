@@ -7,7 +7,7 @@ import secrets
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from edocnode.rpc.office_client import open_office
 from tests.integration.edxml.packages import action_and_files, sample
 from tests.support.network import HA_TINH, NOI_VU, Network, Node, waited_for
 
+KILL_MOMENTS = 4  # of each kind
 ROUNDS = int(os.environ.get("EDOC_CRASH_ROUNDS", "15"))
 
 
@@ -162,7 +163,7 @@ def test_kills_at_any_moment_lose_no_file_and_double_none(network: Network, tmp_
     ours, theirs = network[HA_TINH], network[NOI_VU]
     out, arriving = tmp_path / "a", tmp_path / "b"
     taken: list[tuple[str, bytes]] = []
-    count = max(ROUNDS, 5) * 3
+    count = max(ROUNDS, 6)
     made = {f"{number}.edxml": package(mark=str(number)) for number in range(count)}
     waiting = list(made)
     deadline = time.monotonic() + 400
@@ -186,6 +187,79 @@ def test_kills_at_any_moment_lose_no_file_and_double_none(network: Network, tmp_
     assert found == sorted(wanted * 2), "each document once for each of two recipients"
     assert len({name for name, _ in taken}) == len(taken)
     assert len(ours.sent()) == count
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_kill_at_each_renaming_and_each_sync_loses_no_file_and_doubles_none(
+    network: Network, tmp_path: Path, tool: Callable[[str], Path]
+) -> None:
+    """Killed as the n-th call of a kind returns, or instead of it, n counted up."""
+    ours, theirs = network[HA_TINH], network[NOI_VU]
+    out, arriving = tmp_path / "a", tmp_path / "b"
+    moments = [
+        (call, number)
+        for number in range(1, KILL_MOMENTS + 1)
+        for call in ("rename", "rename:error=EIO", "fsync", "fdatasync")
+    ]
+    taken: list[tuple[str, bytes]] = []
+    made = {
+        f"{call}-{number}.edxml": package(mark=f"{place}")
+        for place, (call, number) in enumerate(moments)
+    }
+    for call, number in moments:
+        drop(out, f"{call}-{number}.edxml", made[f"{call}-{number}.edxml"])
+        killed_at(tool("strace"), (ours, out), call, number)
+        killed_at(tool("strace"), (theirs, arriving), call, number)
+        taken += take(arriving / "in")
+    with watching(ours, out), watching(theirs, arriving):
+        waited_for(lambda: names(out / "done") == set(made), within_s=60)
+        taken += drained(arriving / "in", 2 * len(made) - len(taken))
+    assert names(out / "failed") | names(arriving / "failed") == set()
+    found = sorted(action_and_files(data)[0].document_code for _, data in taken)
+    wanted = sorted(action_and_files(data)[0].document_code for data in made.values())
+    assert found == sorted(wanted * 2)
+    assert len(ours.sent()) == len(made)
+
+
+def killed_at(strace: Path, where: tuple[Node, Path], call: str, number: int) -> None:
+    """Runs the command until its n-th call of a kind, and kills it there."""
+    node, folder = where
+    name, _, more = call.partition(":")
+    fault = ":".join(filter(None, (name, more, "signal=KILL", f"when={number}")))
+    traced = [
+        strace,
+        "-f",
+        "-qq",
+        "-o",
+        "/dev/null",
+        "-e",
+        f"trace={name}",
+        "-e",
+        f"inject={fault}",
+    ]
+    command = node.command("edxml", "watch", "--folder", folder, "--once", "--json")
+    process = subprocess.Popen(
+        [*traced, *command],
+        env=node.environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(30)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def drained(folder: Path, count: int) -> list[tuple[str, bytes]]:
+    """Takes files until so many came, and a little longer for one too many."""
+    taken: list[tuple[str, bytes]] = []
+    with contextlib.suppress(AssertionError):
+        waited_for(lambda: taken.extend(take(folder)) or len(taken) >= count, within_s=60)
+    time.sleep(3)
+    return taken + take(folder)
 
 
 def take(folder: Path) -> list[tuple[str, bytes]]:
