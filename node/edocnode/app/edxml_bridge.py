@@ -25,9 +25,9 @@ from edocnode.edxml.model import (
     Target,
 )
 from edocnode.edxml.signing import judge_file, sign_package
-from edocnode.edxml.statuses import ARRIVED, reason_of, words
+from edocnode.edxml.statuses import ARRIVED, TAKE_BACK, reason_of, words
 from edocnode.edxml.validating import refused
-from edocnode.edxml.values import parse_moment
+from edocnode.edxml.values import identifier, parse_moment
 from edocnode.edxml.writing import Exporting, OutFile, Write, write_package, write_status
 from edocnode.rpc.client_values import Json
 from edocnode.rpc.office_client import CHUNK_BYTES, OfficeClient, Outgoing
@@ -35,6 +35,7 @@ from edocnode.rpc.office_client import CHUNK_BYTES, OfficeClient, Outgoing
 IMPORT_SCHEMA = "edoc.edxml-import/v1"
 TYPES_FILE = "edxml-types.json"  # in the data folder, an operator's own
 _FILLED_IN = ("type", "network", "document_id", "recipients")
+_STAFF_NAME = 100  # characters; edoccore.signing.records
 _PAGES = 50  # of a thousand documents each, looked through for an official code
 _FALLBACK_CODE = "OTHER"  # of a rejection; edXML has no code for the reason
 
@@ -84,8 +85,11 @@ class Bridge:
             **done,
         }
 
-    def write_document(self, write: Write, text: str, *, message_id: str = "") -> None:
+    def write_document(self, write: Write, text: str, *, message_id: str = "") -> str:
         """Writes the package of a document that was received or sent.
+
+        Returns:
+            The ``DocumentId`` by which it names the document.
 
         Args:
             text: Id of the document or of a message.
@@ -105,13 +109,44 @@ class Bridge:
             types=self.types,
         )
         fields = _for_writing(record, shown)
+        code = str(fields.get("document_code") or shown["document_id"])
         files = [self._file(shown["document_id"], part) for part in shown["parts"]]
         if not self.key:
             write_package(write, fields, files, exporting)
-            return
+            return code
         made = _Bounded(BOUNDS.signed)
         write_package(made.write, fields, files, exporting)
         write(sign_package(bytes(made.data), self.key, self.certificate))
+        return code
+
+    def write_revocation(
+        self, write: Write, received: Mapping[str, Any], document_code: str
+    ) -> None:
+        """Writes the package by which the sender of a received document takes it back.
+
+        Args:
+            received: As ``show`` has it, with ``taken_back``.
+            document_code: By which local software knows the document.
+        """
+        taken = received["taken_back"]
+        fields = {
+            "issuer": {"code": received["sender"]},
+            "document_code": document_code,
+            "in_reply_to": [
+                {"agency": received["recipient"], **identifier(document_code)},
+            ],
+            "reason": taken["reason"],
+            "staff": {"full_name": taken["actor"][:_STAFF_NAME]},
+            "_to": [received["recipient"]],
+            "_operation": ActionKind.REVOKE.value,
+        }
+        exporting = Exporting(
+            agency=received["recipient"],
+            now=self.clock(),
+            document_id=received["document_id"],
+            types=self.types,
+        )
+        write_package(write, fields, (), exporting)
 
     def statuses(self, text: str) -> list[tuple[str, StatusMessage]]:
         """What is known of the way of a document as status messages, each with a name for a file.
@@ -146,9 +181,10 @@ class Bridge:
             return self._send(action, request_id, sender)
         if action.status is not None:
             return self._decide(action.status)
+        if action.kind is ActionKind.REVOKE:
+            return self._take_back(action)
         raise RequestInvalidError(
-            f"The package asks to {action.kind} a document; this node takes new documents and "
-            "status messages from edXML.",
+            f"The package asks to {action.kind} a document, which cannot be taken from edXML here.",
             hint="Do it by the command of that name.",
         )
 
@@ -164,11 +200,38 @@ class Bridge:
         sent, _ = self.office.submit(outgoing, _content(action.attachments))
         return {name: sent[name] for name in ("document_id", "deliveries")}
 
+    def _take_back(self, action: BridgeAction) -> Json:
+        """Takes documents back from the receivers that are named; all are found before one is."""
+        receivers: dict[str, list[str]] = {}
+        for target in action.targets:
+            receivers.setdefault(self._sent(target.document_code), []).append(target.receiver)
+        actor = self._actor(action.fields.get("staff", {}))
+        done = [
+            self.office.revoke(
+                document_id,
+                () if "" in codes else tuple(dict.fromkeys(codes)),
+                actor=actor,
+                reason=action.reason,
+            )
+            for document_id, codes in receivers.items()
+        ]
+        return {
+            "document_id": done[0]["document_id"],
+            "taken_back": sum(each["taken_back"] for each in done),
+        }
+
+    def _actor(self, staff: Mapping[str, Any]) -> str:
+        return " ".join(str(staff.get("full_name", "")).split()) or self.actor
+
     def _decide(self, status: StatusMessage) -> Json:
-        """Carries out what a receiver's software tells of a document that is in the inbox here."""
-        message_id = self._received(status)
-        actor = " ".join(str(status.staff.get("full_name", "")).split()) or self.actor
+        """Carries out what local software tells of a document that is here."""
+        actor = self._actor(status.staff)
         reason = reason_of(status)
+        if status.code == TAKE_BACK:
+            sent = self._sent(status.target.document_code)
+            done = self.office.revoke(sent, (), actor=actor, reason=reason)
+            return {name: done[name] for name in ("document_id", "taken_back")}
+        message_id = self._received(status)
         decide: Mapping[str, Callable[[], Json]] = {
             "02": lambda: self.office.reject(message_id, actor, code=_FALLBACK_CODE, reason=reason),
             "03": lambda: self.office.accept(message_id, actor),
@@ -177,14 +240,13 @@ class Bridge:
             ),
             "05": lambda: self.office.process(message_id, actor),
             "06": lambda: self.office.finish(message_id, actor),
+            "15": lambda: self.office.agree(message_id, actor),
+            "16": lambda: self.office.decline(
+                message_id, actor, code=_FALLBACK_CODE, reason=reason
+            ),
         }
         if status.code == ARRIVED:  # the receipt has told it
             return {"message_id": message_id}
-        if status.code not in decide:
-            raise RequestInvalidError(
-                f"The status {status.code} ({words(status.code)}) cannot be taken from edXML here.",
-                hint="Do it by the command.",
-            )
         done = decide[status.code]()
         return {name: done[name] for name in ("document_id", "message_id", "state")}
 
@@ -195,18 +257,26 @@ class Bridge:
             DocumentUnknownError: It is not in the inbox.
         """
         wanted = status.target.document_code
-        after = ""
-        for _ in range(_PAGES):
-            page = self.office.inbox(agency="", state="", limit=1000, after=after)
-            for item in page["documents"]:
-                if wanted in (item["document_code"], item["document_id"], item["message_id"]):
-                    return str(item["message_id"])
-            after = page["next"]
-            if not after:
-                break
+        for item in _all(self.office.inbox):
+            if wanted in (item["document_code"], item["document_id"], item["message_id"]):
+                return str(item["message_id"])
         raise DocumentUnknownError(
             f"The document {wanted!r}, which the status speaks of, is not in the inbox.",
             hint="See: edocnode inbox",
+        )
+
+    def _sent(self, wanted: str) -> str:
+        """The id of a document that was sent from here.
+
+        Raises:
+            DocumentUnknownError: None was that has this identifier.
+        """
+        for item in _all(self.office.outbox):
+            if wanted in (item["document_code"], item["document_id"]):
+                return str(item["document_id"])
+        raise DocumentUnknownError(
+            f"The document {wanted!r}, which the package speaks of, was not sent from here.",
+            hint="See: edocnode outbox",
         )
 
 
@@ -221,6 +291,17 @@ class _Bounded:
         """Takes the next piece; what is over the limit is told by the signing."""
         if len(self.data) <= self.limit:
             self.data += piece
+
+
+def _all(page_of: Callable[..., Json]) -> Iterator[Mapping[str, Any]]:
+    """Documents of a list, newest first, as far back as is looked."""
+    after = ""
+    for _ in range(_PAGES):
+        page = page_of(agency="", state="", limit=1000, after=after)
+        yield from page["documents"]
+        after = page["next"]
+        if not after:
+            return
 
 
 def known_types(data: Path | None) -> DocumentTypes:

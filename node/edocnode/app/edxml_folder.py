@@ -213,10 +213,14 @@ class FolderBridge:
         name, message = f"{document.message_id}.edxml", document.message_id
         hidden = self._hidden(box, name)
         try:
+            named: list[str] = []
             write_new(
                 hidden,
-                lambda write: connected.bridge.write_document(write, message, message_id=message),
+                lambda write: named.append(
+                    connected.bridge.write_document(write, message, message_id=message)
+                ),
             )
+            journal.name(message, named[0])
         except EdocError as error:
             if _is_passing(error) or isinstance(error, StorageDamagedError):
                 raise  # a damaged part is being fetched again; no document is left out
@@ -241,19 +245,25 @@ class FolderBridge:
         for happened in connected.events.events(journal.heard(), wait_s):
             documents = dict.fromkeys(each.document_id for each in happened if each.message_id)
             for document_id in documents:
-                self._tell_statuses(boxes, document_id, connected, journal)
+                found = connected.office.document(document_id)
+                self._tell_statuses(boxes, found["sent"], connected, journal)
+                for received in found["received"]:
+                    self._tell_revocation(boxes, received, connected, journal)
             if happened:
                 journal.set_heard(happened[-1].position)
             return
 
     def _tell_statuses(
-        self, boxes: Sequence[Box], document_id: str, connected: _Connected, journal: FolderJournal
+        self,
+        boxes: Sequence[Box],
+        sent: dict[str, Any] | None,
+        connected: _Connected,
+        journal: FolderJournal,
     ) -> None:
-        sent = connected.office.document(document_id)["sent"]
-        box = next((each for each in boxes if sent and each.agency in ("", sent["sender"])), None)
-        if box is None:
+        box = _box_of(boxes, sent["sender"]) if sent else None
+        if box is None or sent is None:
             return
-        for delivery in connected.office.deliveries(document_id)["deliveries"]:
+        for delivery in connected.office.deliveries(sent["document_id"])["deliveries"]:
             told = journal.told(delivery["message_id"])
             for step, message in delivery_statuses(sent, delivery):
                 if step > told:
@@ -270,6 +280,26 @@ class FolderBridge:
         journal.appear(file)
         journal.settle(file)
         self._tell("status", file=str(file.path), code=message.code, message_id=message_id)
+
+    def _tell_revocation(
+        self,
+        boxes: Sequence[Box],
+        received: dict[str, Any],
+        connected: _Connected,
+        journal: FolderJournal,
+    ) -> None:
+        """Tells local software that a document it was given was taken back, once."""
+        message_id = received["message_id"]
+        box, code = _box_of(boxes, received["recipient"]), journal.named(message_id)
+        if not (box and code and received["taken_back"]) or journal.told(message_id) >= 0:
+            return
+        name = f"{message_id}-thu-hoi.edxml"
+        hidden = self._hidden(box, name)
+        write_new(hidden, lambda write: connected.bridge.write_revocation(write, received, code))
+        file = Appearing(hidden=hidden, path=box.part("in") / name, message=message_id)
+        journal.appear(file)
+        journal.settle(file)
+        self._tell("revoked", file=str(file.path), message_id=message_id)
 
     # Both --------------------------------------------------------------------------------------
 
@@ -312,6 +342,10 @@ class FolderBridge:
 
     def _tell(self, event: str, **facts: object) -> None:
         self.tell({"schema": EVENT_SCHEMA, "event": event, **facts})
+
+
+def _box_of(boxes: Sequence[Box], agency: str) -> Box | None:
+    return next((each for each in boxes if each.agency in ("", agency)), None)
 
 
 def reason_text(error: EdocError) -> str:

@@ -52,6 +52,9 @@ class FolderJournal:
             "CREATE TABLE IF NOT EXISTS told (message TEXT PRIMARY KEY, step INTEGER NOT NULL)"
         )
         self._database.execute(
+            "CREATE TABLE IF NOT EXISTS named (message TEXT PRIMARY KEY, code TEXT NOT NULL)"
+        )
+        self._database.execute(
             "CREATE TABLE IF NOT EXISTS heard "
             "(one INTEGER PRIMARY KEY CHECK (one = 1), position INTEGER NOT NULL)"
         )
@@ -110,6 +113,17 @@ class FolderJournal:
             "SELECT step FROM told WHERE message = ?", (message,)
         ).fetchone()
         return int(row[0]) if row else -1
+
+    def name(self, message: str, code: str) -> None:
+        """Remembers by which ``DocumentId`` local software knows a received document."""
+        self._database.execute("REPLACE INTO named VALUES (?, ?)", (message, code))
+
+    def named(self, message: str) -> str:
+        """That ``DocumentId``; empty when the document was never written."""
+        row = self._database.execute(
+            "SELECT code FROM named WHERE message = ?", (message,)
+        ).fetchone()
+        return str(row[0]) if row else ""
 
     def heard(self) -> int:
         """Position up to which all events were dealt with."""

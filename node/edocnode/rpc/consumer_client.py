@@ -16,8 +16,12 @@ from edocnet.office.v1 import office_service_pb2 as messages
 from edocnet.office.v1 import office_service_pb2_grpc as services
 from edocnode.rpc.client_values import CALL_TIMEOUT_S, node_errors
 
-_OF_DELIVERIES = frozenset(
-    {messages.EVENT_KIND_DELIVERY_CHANGED, messages.EVENT_KIND_STATUS_RECEIVED}
+_TELLING = frozenset(
+    {
+        messages.EVENT_KIND_DELIVERY_CHANGED,
+        messages.EVENT_KIND_STATUS_RECEIVED,
+        messages.EVENT_KIND_DOCUMENT_DECIDED,
+    }
 )
 
 
@@ -33,7 +37,11 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Told:
-    """Something new about a delivery of a document that was sent."""
+    """Something new about a delivery of a document.
+
+    Attributes:
+        message_id: Empty: nothing that a consumer of statuses needs to know.
+    """
 
     position: int
     document_id: str
@@ -96,9 +104,7 @@ class Consumer:
                     Told(
                         position=event.position,
                         document_id=uuid_text(event.document_id),
-                        message_id=uuid_text(event.message_id)
-                        if event.kind in _OF_DELIVERIES
-                        else "",
+                        message_id=uuid_text(event.message_id) if event.kind in _TELLING else "",
                     )
                     for event in answer.events
                 ]
