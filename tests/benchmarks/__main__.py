@@ -33,6 +33,7 @@ NAMES = (
     "database",
     "storage",
     "registry",
+    "signatures",
     "others",
 )
 SUMMARY = """# What was measured

@@ -18,6 +18,7 @@ class Load:
 
     Attributes:
         databases: URLs of sender and recipient, made anew by each call; empty: SQLite.
+        settings: Of both nodes, by name without prefix.
         profile: Where profiles of the nodes go; none: nobody looks.
     """
 
@@ -25,6 +26,7 @@ class Load:
     size: int
     options: Mapping[str, str] = field(default_factory=dict)
     databases: Callable[[], tuple[str, str]] = lambda: ("", "")
+    settings: Mapping[str, str] = field(default_factory=dict)
     profile: Profiling | None = None
 
     @property
@@ -56,6 +58,8 @@ def both_at_once(load: Load) -> Span:
 
 
 def _fill(nodes: Pair, load: Load) -> None:
+    for node in (nodes.sender, nodes.recipient):
+        node.settings.update(load.settings)
     fill(
         nodes.sender.database,
         nodes.nation.directory(),

@@ -7,6 +7,7 @@ from tests.fuzz import (
     evidence,
     messages,
     office,
+    signatures,
     statements,
     texts,
 )
@@ -14,6 +15,16 @@ from tests.fuzz.target import Target
 
 TARGETS: dict[str, Target] = {
     target.name: target
-    for group in (texts, statements, certificates, directory, messages, office, evidence, edxml)
+    for group in (
+        texts,
+        statements,
+        certificates,
+        directory,
+        messages,
+        office,
+        evidence,
+        edxml,
+        signatures,
+    )
     for target in group.TARGETS
 }

@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from pathlib import PurePath
-from typing import Protocol
+from typing import Annotated, Protocol
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from edoccore.errors import StorageDamagedError
 from edoccore.signing.readers import reader_of
@@ -24,6 +24,7 @@ TO_CHECK = "to_check"  # key in the listing of an arrival that has parts to be c
 CHECKER_VERSION = 1  # raised when the same bytes would be judged otherwise
 MAX_VERDICT_BYTES = 1024 * 1024  # of the JSON of one document
 MAX_SIGNATURES = 50  # checked in one part; more are told
+_MOST_COUNTED = 2**31 - 1  # of parts or signatures; what messages can hold
 
 _ENDINGS = {".pdf": "pdf", ".xml": "xml", ".edxml": "xml"}
 _ENDED = tuple(_ENDINGS)
@@ -169,7 +170,7 @@ class SignatureFacts(Struct, frozen=True, kw_only=True):
     kind: SignerKind = SignerKind.UNKNOWN
     signer: str = ""
     organisation: str = ""
-    certificate_sha256: str = ""
+    certificate_sha256: Annotated[str, Meta(pattern="^([0-9a-f]{64})?$")] = ""
     signed_at: datetime | None = None
     time_source: TimeSource = TimeSource.NONE
     coverage: Coverage = Coverage.PARTIAL
@@ -202,14 +203,14 @@ class PartVerdict(Struct, frozen=True, kw_only=True):
         more: Signatures beyond ``MAX_SIGNATURES``, which were not looked at.
     """
 
-    index: int
+    index: Annotated[int, Meta(ge=0, le=_MOST_COUNTED)]
     name: str
     kind: str
     state: PartState
     reason: Reason
     detail: str = ""
     signatures: tuple[SignatureVerdict, ...] = ()
-    more: int = 0
+    more: Annotated[int, Meta(ge=0, le=_MOST_COUNTED)] = 0
 
 
 class DocumentVerdict(Struct, frozen=True, kw_only=True):
@@ -365,9 +366,12 @@ def decode_part_verdict(data: bytes) -> PartVerdict:
     """The verdict that a checking process answered with.
 
     Raises:
-        ValueError: These bytes are none; ``msgspec.DecodeError`` is one.
+        ValueError: These bytes are none.
     """
-    return _part_verdicts.decode(data)
+    try:
+        return _part_verdicts.decode(data)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise ValueError(f"no verdict of a part: {error}") from error
 
 
 _verdicts = reader_of(DocumentVerdict)

@@ -109,7 +109,11 @@ class CheckingProcess:
             answer = b""
         if not answer.endswith(b"\n"):
             return self._failed(part, await self._ended())
-        verdict = decode_part_verdict(answer)
+        try:
+            verdict = decode_part_verdict(answer)
+        except ValueError:  # whatever it is, it no longer does what it should
+            await self.close()
+            return self._failed(part, Reason.CRASHED)
         if verdict.reason is Reason.OUT_OF_MEMORY:  # it ends by itself, a moment later
             await self.close()
         self._broken = 0
