@@ -110,6 +110,9 @@ class ReceivingDesk:
         offers = [item for item in judged if isinstance(item, Offered)]
         answers += await self._keep(arrivals)
         self._staging.kept(put)
+        if offers:
+            twins, offers = await self._staging.twins(peer, offers)
+            answers += await self._keep(twins)
         for offer in offers:
             answers.append(await self._answer_offer(peer, offer))
         return answers

@@ -31,6 +31,7 @@ from edocnode.domain.ports import Inbox
 from edocnode.domain.receiving import Offered, large_pieces, with_parts
 from edocnode.workers.incoming import Incoming, staging_key
 from edocnode.workers.parts import CHUNK_BYTES
+from edocnode.workers.twins import Twins
 
 PEERS_RESERVES = 1.25  # of the disk stay free, so that one filled by peers serves the own office
 STAGE_LIFE = timedelta(days=7)  # an offer nobody goes on with is forgotten after it
@@ -61,6 +62,7 @@ class Staging:
         self._blobs = blobs
         self._quota = quota_bytes
         self._clock = clock
+        self._twins = Twins(blobs)
         # At most one handle on a staging file: two would write into each other's part.
         self._open: WeakValueDictionary[Place, Incoming] = WeakValueDictionary()
         self._turns: WeakValueDictionary[Place, asyncio.Lock] = WeakValueDictionary()
@@ -159,8 +161,15 @@ class Staging:
         pieces = [await self._read(part) for part in parts]
         return with_parts(offer.arrival, offer.envelope, pieces)
 
+    async def twins(
+        self, agency: str, offers: Sequence[Offered]
+    ) -> tuple[list[Arrival], list[Offered]]:
+        """Completes offers whose parts this agency delivered a moment ago, with the others left."""
+        return await self._twins.complete(agency, offers)
+
     async def finished(self, agency: str, arrival: Arrival) -> None:
         """Removes the staging files of an arrival that is kept."""
+        self._twins.delivered(agency, arrival)
         for part in arrival.parts:
             await self._remove((agency, arrival.message_id, part.index))
 
@@ -182,6 +191,7 @@ class Staging:
 
         Such files are left by a node that died after an offer was forgotten, before its files were.
         """
+        self._twins.forget()
         for part in await self._inbox.expired_stages(self._clock()):
             await self._remove((part.sender, part.message_id, part.index))
         for place in await asyncio.to_thread(self._places_on_disk):

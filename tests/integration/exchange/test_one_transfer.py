@@ -54,6 +54,18 @@ async def test_50_mib_to_three_agencies_behind_one_node_travel_once(pair: Pair) 
         assert await pair[1].part(message_id, 1) == content
 
 
+async def test_the_others_bring_no_part_not_even_the_record(pair: Pair) -> None:
+    content = secrets.token_bytes(MIB)
+    with capture_logs() as logs:
+        sent = await pair[0].send(content, to=BEHIND)
+        await pair[0].delivered(sent, within_s=50)
+    begun = [entry["part"] for entry in logs if entry["event"] == "transfer.started"]
+    assert sorted(begun) == [0, 1]
+    for message_id in sent.message_ids:
+        assert await pair[1].part(message_id, 0) == await pair[1].part(sent.message_id, 0)
+        assert await pair[1].part(message_id, 1) == content
+
+
 async def test_documents_with_the_same_attachment_do_not_wait_for_each_other(pair: Pair) -> None:
     content = secrets.token_bytes(MIB)
     _, sizes = await sent_bytes(pair, content, secrets.token_bytes(MIB), secrets.token_bytes(MIB))
