@@ -11,13 +11,17 @@ import math
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from edoccore.errors import EdocError, QuotaError
+from edoccore.errors import EdocError, PeerUnreachableError, QuotaError
+from edoccore.signing.statements import time_text
 
 RETRY_AFTER_KEY = "retry_after_s"  # of the error's fields: whole seconds, at least 1
 MOST_RETRY = timedelta(hours=1)  # whatever a peer says
 SUSPENSION_S = 60.0
+QUIET = timedelta(seconds=SUSPENSION_S)  # after which a peer lets in again whom it shut out
+BELIEVED = timedelta(minutes=5)  # so long a silent peer may be one that shuts out, not a dead one
+_DOWN = "Connection refused"  # gRPC's own words: nobody listens there, so nobody shuts out
 FAULTS_PER_S = 20.0  # calls broken off by the caller, wrong, or over a quota
 FAULTS_AT_ONCE = 200
 HOLD_S = 1.0  # that a refusal of a suspended agency waits, or the next call would come at once
@@ -187,6 +191,37 @@ def retry_after(error: EdocError) -> timedelta | None:
     if not (text.isascii() and text.isdigit() and len(text) <= 4):
         return None
     return min(timedelta(seconds=int(text)), MOST_RETRY)
+
+
+def shut_out_by(
+    agency: str, error: EdocError, *, told: datetime | None, now: datetime
+) -> QuotaError | None:
+    """What it means that a peer cannot be reached, soon after it said that this node asks too much.
+
+    A node that went on all the same is shut out: its handshakes fail, until it has been quiet for a
+    minute, and nobody tells it why.
+
+    Args:
+        error: Of the attempt.
+        told: When the peer last told of a quota; None when it never did.
+
+    Returns:
+        The error to tell people instead, with the time to stay quiet; None when the peer is
+        rather down, or long should have let this node in again.
+    """
+    if told is None or not isinstance(error, PeerUnreachableError) or _DOWN in error.message:
+        return None
+    if not told <= now < told + BELIEVED:
+        return None
+    until = told + QUIET if now < told + QUIET else now + QUIET
+    wait = max(1, math.ceil((until - now).total_seconds()))
+    return QuotaError(
+        f"{agency} has shut this node out for asking too much: it said so at {time_text(told)} and "
+        f"takes no connection since. This node stays quiet until {time_text(until)}.",
+        hint="Nothing is lost: this node keeps all it has and tries again by itself.",
+        agency=agency,
+        **{RETRY_AFTER_KEY: str(wait)},
+    )
 
 
 def over_quota(agency: str, what: str, *, after_s: float) -> QuotaError:

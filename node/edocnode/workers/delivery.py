@@ -12,12 +12,18 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from edoccore.errors import DiskFullError, EdocError, PeerUnreachableError, StorageFailedError
+from edoccore.errors import (
+    DiskFullError,
+    EdocError,
+    PeerUnreachableError,
+    QuotaError,
+    StorageFailedError,
+)
 from edocnode.domain.delivery import backoff
 from edocnode.domain.model import Lane, SealCommit
 from edocnode.domain.places import Served, give_up
 from edocnode.domain.ports import Outbox, Peers
-from edocnode.domain.quotas import retry_after
+from edocnode.domain.quotas import retry_after, shut_out_by
 from edocnode.workers.courier import Courier, CourierParts
 from edocnode.workers.room import when_there_is_room
 
@@ -55,6 +61,7 @@ class Dispatcher:
         self._lanes: dict[str, Lane] = {}  # most urgent work of each peer, as of the last look
         self._waiting: dict[str, None] = {}  # peers without a place, in the order they asked
         self._failures: dict[str, int] = {}
+        self._over_quota: dict[str, datetime] = {}  # when a peer last told this node so
         self._stopping = False
         self._begun = False  # what an earlier run was sending is queued again
         self._failed: asyncio.Future[None] | None = None
@@ -154,6 +161,7 @@ class Dispatcher:
     def peer_met(self, agency: str) -> None:
         """A peer answered or said hello: its failures are over."""
         self._failures.pop(agency, None)
+        self._over_quota.pop(agency, None)
         self.wake(agency)
 
     async def _end_waits(self, now: datetime, before: datetime) -> None:
@@ -188,6 +196,9 @@ class Dispatcher:
         attempts = self._failures.get(agency, 0) + 1
         self._failures[agency] = attempts
         now = self._clock()
+        if isinstance(error, QuotaError):
+            self._over_quota[agency] = now
+        error = shut_out_by(agency, error, told=self._over_quota.get(agency), now=now) or error
         wait = backoff(attempts, jitter=self._parts.jitter())
         next_at = now + max(wait, retry_after(error) or wait)
         try:

@@ -2,14 +2,19 @@
 
 import asyncio
 from collections.abc import Collection, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, cast
 
-from edocnode.domain.model import QueuedDelivery
+from edoccore.errors import EdocError, PeerUnreachableError
+from edocnode.domain.model import PeerStatus, QueuedDelivery
+from edocnode.domain.quotas import BELIEVED, QUIET, over_quota
 from edocnode.storage.store import NodeStore, open_store
 from edocnode.workers.courier import CourierParts
 from edocnode.workers.delivery import Dispatcher
+from tests.integration.storage.offices import NOW, Office, submission
 from tests.support.nodes import until, utc_now
+
+GONE = PeerUnreachableError("The node of G01 at g01:7443 does not answer: Socket closed")
 
 
 class WatchedStore(NodeStore):
@@ -53,6 +58,61 @@ async def test_a_hello_before_the_start_is_over_takes_nothing_from_the_queue() -
 
     await until(taken)
     assert store.asked[:2] == ["give_back_all", "due"]
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    await dispatcher.stop()
+    database.close()
+
+
+class FailingLinks:
+    """Every attempt to connect ends with the next of these errors."""
+
+    def __init__(self, *errors: EdocError) -> None:
+        self.errors = list(errors)
+
+    def link(self, agency: str) -> Any:
+        """Fails."""
+        raise self.errors.pop(0)
+
+
+async def test_a_peer_that_cannot_be_reached_after_it_told_of_a_quota_has_shut_this_node_out() -> (
+    None
+):
+    database = open_store("sqlite://")
+    store, nothing, moment = NodeStore(database), cast("Any", None), NOW
+    links = FailingLinks(over_quota("G01", "calls too often", after_s=2), GONE, GONE, GONE)
+    parts = CourierParts(
+        outbox=store,
+        links=cast("Any", links),
+        sessions=nothing,
+        shelf=nothing,
+        reader=nothing,
+        clock=lambda: moment,
+    )
+    dispatcher = Dispatcher(
+        outbox=store, peers=store, parts=parts, clock=lambda: moment, can_send=lambda: True
+    )
+    office = Office("H29", store)
+    await office.open()
+    await store.submit(submission())
+    await office.seal_all()
+
+    async def failed(attempts: int) -> PeerStatus:
+        dispatcher.wake("G01")
+        await until(lambda: len(links.errors) == 4 - attempts)
+        await until(lambda: "G01" not in dispatcher._couriers)
+        return (await store.peer_statuses())["G01"]
+
+    running = asyncio.create_task(dispatcher.run())
+    assert (await failed(1)).reason == "QUOTA_EXCEEDED"
+    moment = NOW + timedelta(seconds=5)
+    told = await failed(2)
+    assert told.reason == "QUOTA_EXCEEDED"
+    assert "has shut this node out" in told.message
+    assert told.next_at == NOW + QUIET
+    moment = NOW + BELIEVED
+    told = await failed(3)
+    assert told.reason == "PEER_UNREACHABLE"
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
     await dispatcher.stop()

@@ -1,10 +1,12 @@
 """What an agency may call, by the clock that the test gives."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edoccore.errors import QuotaError
+from edoccore.errors import PeerUnreachableError, QuotaError
 from edocnode.domain.quotas import (
     CALL_LIMITS,
     FAULTS_AFTER_CUT,
@@ -16,6 +18,7 @@ from edocnode.domain.quotas import (
     CallQuotas,
     over_quota,
     retry_after,
+    shut_out_by,
 )
 
 LIMITS = {"Hello": CallLimit(per_s=2, burst=5, open_at_once=3)}
@@ -177,3 +180,26 @@ def test_after_the_wait_that_a_bucket_names_there_is_a_token(
         now += pause
         bucket.take(now)
     assert bucket.take(now + bucket.wait_s(now) + 1e-6)
+
+
+TOLD = datetime(2026, 11, 26, tzinfo=UTC)
+CLOSED = PeerUnreachableError("The node of G01 does not answer: Socket closed")
+
+
+@pytest.mark.parametrize(
+    ("after_s", "quiet_s"), [(0, 60), (59, 1), (60, 60), (299, 60), (300, None), (-1, None)]
+)
+def test_a_failure_to_connect_after_a_quota_is_a_shut_out_for_some_minutes(
+    after_s: int, quiet_s: int | None
+) -> None:
+    now = TOLD + timedelta(seconds=after_s)
+    found = shut_out_by("G01", CLOSED, told=TOLD, now=now)
+    assert (found and retry_after(found)) == (quiet_s and timedelta(seconds=quiet_s))
+
+
+def test_a_peer_that_is_down_or_fails_otherwise_shuts_nobody_out() -> None:
+    down = PeerUnreachableError("does not answer: Failed to connect: Connection refused (111)")
+    assert shut_out_by("G01", down, told=TOLD, now=TOLD) is None
+    assert shut_out_by("G01", CLOSED, told=None, now=TOLD) is None
+    other = over_quota("G01", "calls too often", after_s=1)
+    assert shut_out_by("G01", other, told=TOLD, now=TOLD) is None
