@@ -45,6 +45,7 @@ def letter(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.timeout(180)  # twenty commands on a busy machine
 def test_a_clerk_reads_vietnamese_from_a_node_that_knows_no_language(
     network: Network, letter: Path, tmp_path: Path
 ) -> None:
