@@ -94,8 +94,9 @@ SPOKEN = {
     "edocnode": (
         # of deliveries
         *("queued", "sending", "delivered", "rejected", "expired", "held", "void"),
-        # of received documents
+        # of received documents, and what was answered to a revocation
         *("received", "accepted", "assigned", "processing", "finished", "revoked"),
+        *("agreed", "declined"),
         *("fresh", "stale", "emergency"),  # of the directory
         *("new", "up", "down"),  # of peers
         *("undelivered", "unanswered", "undecided", "overdue"),  # why it is late

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from edockit.language import _
 from edocnode.cli.context import CommandContext, operating_system_user
 from edocnode.cli.wording import plain, step_words
 from edocnode.domain.reasons import REJECT_CODES, known_codes
@@ -83,10 +84,14 @@ def _nfc(text: str) -> str:
 
 def tell_step(options: CommandContext, found: dict[str, Any]) -> None:
     """Prints what became of a document by a decision."""
-    before = "was already" if found["repeated"] else "is"
-    options.console.data(
-        found,
-        f"{plain(found['subject'])}\n"
-        f"{before} {step_words(found['last_step'])}; {found['sender']} is told. "
-        f"({found['document_id']})",
+    values = {
+        "step": step_words(found["last_step"]),
+        "sender": found["sender"],
+        "document_id": found["document_id"],
+    }
+    text = (
+        _("was already {step}; {sender} is told. ({document_id})", **values)
+        if found["repeated"]
+        else _("is {step}; {sender} is told. ({document_id})", **values)
     )
+    options.console.data(found, f"{plain(found['subject'])}\n{text}")

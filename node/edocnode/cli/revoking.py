@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from edockit.language import _
 from edocnode.cli.context import CommandContext, operating_system_user
 from edocnode.cli.deciding import Actor, Id, tell_step
 from edocnode.domain.reasons import DECLINE_CODES, known_codes
@@ -72,8 +73,9 @@ def decline(
 
 def _revoke_text(found: dict[str, Any]) -> str:
     if found["repeated"]:
-        return f"was already taken back. ({found['document_id']})"
-    return (
-        f"Taken back: {found['taken_back']} deliveries. Where it is destroyed: "
-        f"edocnode show {found['document_id']}"
+        return _("was already taken back. ({document_id})", document_id=found["document_id"])
+    return _(
+        "Taken back: {taken_back} deliveries. Where it is destroyed: edocnode show {document_id}",
+        taken_back=found["taken_back"],
+        document_id=found["document_id"],
     )

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from edockit.language import _, told
 from edocnode.domain.reasons import DECLINE_CODES, REJECT_CODES
 
 URGENCY = {
@@ -87,36 +88,47 @@ def brief(text: str) -> str:
 def state_counts(counts: Mapping[str, int]) -> str:
     """How many deliveries are in each state: ``3000: 2950 delivered, 50 queued``."""
     total = sum(counts.values())
-    return f"{total}: " + ", ".join(f"{number} {state}" for state, number in counts.items())
+    return f"{total}: " + ", ".join(f"{number} {told(state)}" for state, number in counts.items())
 
 
 def several(items: Sequence[str]) -> str:
     """The first of many, and how many more there are."""
-    more = f" and {len(items) - SHOWN} more" if len(items) > SHOWN else ""
-    return ", ".join(items[:SHOWN]) + more
+    shown = ", ".join(items[:SHOWN])
+    if len(items) <= SHOWN:
+        return shown
+    return _("{items} and {count} more", items=shown, count=len(items) - SHOWN)
 
 
 def peer_trouble(peer: dict[str, Any]) -> str:
     """Since when and why a peer does not answer, and when it is tried next; empty when it does."""
     if not peer["down_since"]:
         return ""
-    following = f", next try {clock(peer['next_attempt_at'])}" if peer["next_attempt_at"] else ""
-    why = brief(peer["message"] or peer["reason"])
-    return f"no answer since {clock(peer['down_since'])}: {why} ({peer['reason']}){following}"
+    return _(
+        "no answer since {down_since}: {why} ({reason}){following}",
+        down_since=clock(peer["down_since"]),
+        why=brief(told(peer["message"] or peer["reason"])),
+        reason=peer["reason"],
+        following=_following(peer),
+    )
+
+
+def _following(waiting: dict[str, Any]) -> str:
+    at = waiting["next_attempt_at"]
+    return _(", next try {next_attempt_at}", next_attempt_at=clock(at)) if at else ""
 
 
 def advice(delivery: dict[str, Any]) -> str:
     """What a person can do about a delivery, after what is wrong with it; empty when nothing."""
-    return f"; {delivery['advice']}" if delivery["advice"] else ""
+    return f"; {told(delivery['advice'])}" if delivery["advice"] else ""
 
 
 def step_words(step: dict[str, Any]) -> str:
     """What a step did: ``accepted``, ``assigned to Phòng Hành chính``, ..."""
     if step["assignee"]:
-        return f"{step['step']} to {plain(step['assignee'])}"
+        return _("{step} to {assignee}", step=told(step["step"]), assignee=plain(step["assignee"]))
     if step["code"]:
-        return f"{step['step']}, {code_words(step['code'])}"
-    return str(step["step"])
+        return f"{told(step['step'])}, {code_words(step['code'])}"
+    return told(str(step["step"]))
 
 
 def code_words(code: str) -> str:
@@ -128,7 +140,13 @@ def code_words(code: str) -> str:
 def step_line(step: dict[str, Any]) -> str:
     """A step in one line of a timeline."""
     reason = f": {plain(step['reason'])}" if step["reason"] else ""
-    return f"{clock(step['time'])}  {step_words(step)}{reason}  by {plain(step['actor'])}"
+    return _(
+        "{time}  {step}{reason}  by {actor}",
+        time=clock(step["time"]),
+        step=step_words(step),
+        reason=reason,
+        actor=plain(step["actor"]),
+    )
 
 
 def delivery_trouble(delivery: dict[str, Any]) -> str:
@@ -140,42 +158,50 @@ def delivery_trouble(delivery: dict[str, Any]) -> str:
     if delivery["peer_down_since"]:
         return peer_trouble({**delivery, "down_since": delivery["peer_down_since"]})
     if delivery["reason"] == SCHEDULED:
-        return f"to be sent {clock(delivery['next_attempt_at'])}"
+        return _("to be sent {at}", at=clock(delivery["next_attempt_at"]))
     if not delivery["reason"]:
         return advice(delivery).removeprefix("; ")
-    following = (
-        f", next try {clock(delivery['next_attempt_at'])}" if delivery["next_attempt_at"] else ""
-    )
-    why = brief(plain(delivery["message"] or delivery["reason"]))
-    return f"{why} ({delivery['reason']}){following}{advice(delivery)}"
+    why = brief(plain(told(delivery["message"] or delivery["reason"])))
+    return f"{why} ({delivery['reason']}){_following(delivery)}{advice(delivery)}"
 
 
 def revocation_words(delivery: dict[str, Any]) -> str:
     """What became of a delivery since it was taken back."""
     match delivery["revocation"]:
         case "withdrawn":
-            return "taken back before it was sent"
+            return _("taken back before it was sent")
         case "pending":
-            return f"taken back; not yet destroyed at {plain(delivery['recipient'])}"
+            return _(
+                "taken back; not yet destroyed at {recipient}",
+                recipient=plain(delivery["recipient"]),
+            )
         case "agreed":
             held = "; ".join(plain(text) for text in delivery["still_held"])
-            left = f"; still held there: {held}" if held else ""
-            return f"destroyed there {clock(delivery['revocation_at'])}{left}"
+            left = _("; still held there: {held}", held=held) if held else ""
+            at = clock(delivery["revocation_at"])
+            return _("destroyed there {revocation_at}{left}", revocation_at=at, left=left)
         case "declined":
-            return f"taken back, but kept there: {plain(delivery['decline_reason'])}"
+            return _(
+                "taken back, but kept there: {decline_reason}",
+                decline_reason=plain(delivery["decline_reason"]),
+            )
         case _:
-            return "taken back; the recipient had refused it and kept nothing"
+            return _("taken back; the recipient had refused it and kept nothing")
 
 
 def taken_back_words(found: dict[str, Any]) -> str:
     """Who took a document back, when and why."""
-    return f"{clock(found['time'])} by {plain(found['actor'])}: {plain(found['reason'])}"
+    return _(
+        "{time} by {actor}: {reason}",
+        time=clock(found["time"]),
+        actor=plain(found["actor"]),
+        reason=plain(found["reason"]),
+    )
 
 
 def _told(delivery: dict[str, Any]) -> str:
     """What a recipient did with a document, as far as it told."""
-    given = (
-        f" to {plain(delivery['assignee'])}" if delivery["recipient_state"] == "assigned" else ""
-    )
     reason = f": {plain(delivery['recipient_reason'])}" if delivery["recipient_reason"] else ""
-    return f"{delivery['recipient_state']} there{given}{reason}"
+    if delivery["recipient_state"] == "assigned":
+        return _("assigned there to {assignee}", assignee=plain(delivery["assignee"])) + reason
+    return _("{state} there", state=told(delivery["recipient_state"])) + reason
