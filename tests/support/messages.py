@@ -129,9 +129,6 @@ UNSPOKEN = {
     "Bản sao lưu được tạo trước khi thu hồi (backups made before the revocation).": (
         "goes into a sealed status, in both languages"
     ),
-    "no element found": "expat's own words, which are looked for",
-    "Node | str | None": "a type",
-    "Từ chối tiếp nhận": "text for other software, Vietnamese already",
     "of series {name}": "detail in the journal",
 }
 _WRITTEN = re.compile(r"# |(WITH|SELECT|INSERT|UPDATE|DELETE) ")  # settings' comments, SQL
