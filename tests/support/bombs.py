@@ -49,6 +49,22 @@ def many_objects_pdf(count: int = 2_000_000) -> bytes:
     return head + body + b"startxref\n%d\n%%%%EOF\n" % len(head)
 
 
+def hybrid_pdf() -> bytes:
+    """Two tables of objects, which old and new programs read differently (ISO 32000-1, 7.5.8.4)."""
+    rows = zlib.compress(b"".join(bytes([0, 0, 0, 0, 0, 255, 255]) for _ in range(4)))
+    form = b"<< /Type /XRef /Size 4 /W [1 4 2] /Root 1 0 R /Filter /FlateDecode /Length %d >>"
+    stream = form % len(rows) + b"\nstream\n" + rows + b"\nendstream"
+    made = _pdf(
+        {
+            1: b"<< /Type /Catalog /Pages 2 0 R >>",
+            2: b"<< /Type /Pages /Kids [] /Count 0 >>",
+            3: stream,
+        }
+    )
+    place = made.index(b"3 0 obj")
+    return made.replace(b"<< /Size", b"<< /XRefStm %d /Size" % place)
+
+
 def deep_xml(depth: int = 200_000) -> bytes:
     """Elements inside elements."""
     return b"<a>" * depth + b"</a>" * depth

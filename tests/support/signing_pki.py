@@ -1,7 +1,10 @@
 """Authorities, signers and timestamps of a test: real keys, real PDF signatures, real lists."""
 
+import asyncio
+import hashlib
 import io
 import os
+import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -9,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from asn1crypto import cms
 from asn1crypto import keys as asn1_keys
 from asn1crypto import x509 as asn1_x509
 from cryptography import x509
@@ -177,6 +181,38 @@ def sign_pdf(
     return out.getvalue()
 
 
+def resigned(pdf: bytes, key: Key, *, left_out: int = 0, bare: bool = False) -> bytes:
+    """The last signature made anew by its own key, in a way that no program signs.
+
+    Args:
+        left_out: So many bytes at the end are not covered; as many of the signature are instead.
+        bare: Signs the content itself, without signed attributes.
+    """
+    ranges = re.compile(rb"/ByteRange \[0 (\d+) (\d+) (\d+) *\]")
+    found = list(ranges.finditer(pdf))[-1]
+    first, second, length = map(int, found.groups())
+    text = b"/ByteRange [0 %d %d %d" % (first, second - left_out, length)
+    text = text.ljust(len(found.group()) - 1) + b"]"
+    pdf = pdf[: found.start()] + text + pdf[found.end() :]
+    covered = pdf[:first] + pdf[second - left_out :][:length]
+    digest = hashlib.sha256(covered).digest()
+    signer = signers.SimpleSigner(
+        signing_cert=key.asn1(),
+        signing_key=key.asn1_key(),
+        cert_registry=SimpleCertificateStore(),
+    )
+    with ThreadPoolExecutor(1) as thread:
+        made = thread.submit(asyncio.run, signer.async_sign(digest, "sha256")).result()
+    if bare:
+        info = made["content"]["signer_infos"][0]
+        kept = {name: info[name] for name in ("version", "sid", "digest_algorithm")}
+        kept |= {"signature_algorithm": info["signature_algorithm"]}
+        kept |= {"signature": key.key.sign(covered, ec.ECDSA(hashes.SHA256()))}
+        made["content"]["signer_infos"] = [cms.SignerInfo(kept)]
+    content = made.dump(force=True).hex().encode().ljust(second - first - 2, b"0")
+    return pdf[: first + 1] + content + pdf[second - 1 :]
+
+
 def enlarged(pdf: bytes, size_bytes: int) -> bytes:
     """The same document with a large object that nothing shows."""
     writer = IncrementalPdfFileWriter(io.BytesIO(pdf))
@@ -206,7 +242,6 @@ class _Clocked(signers.SimpleSigner):
     async def signed_attrs(
         self, data_digest: bytes, digest_algorithm: str, *args: Any, **more: Any
     ) -> Any:
-        from asn1crypto import cms
         from asn1crypto.core import UTCTime
 
         attributes = await super().signed_attrs(data_digest, digest_algorithm, *args, **more)

@@ -64,7 +64,7 @@ async def check_xml(file: IO[bytes], part: PartToCheck, trust: Trust, now: datet
         deep = "depth" in str(error) or "huge" in str(error).lower()
         reason = Reason.TOO_DEEP if deep else Reason.NOT_XML
         return part_verdict(part, PartState.CHECKED, reason, detail=str(error)[:200])
-    if root.getroottree().docinfo.doctype or root.getroottree().docinfo.internalDTD is not None:
+    if root.getroottree().docinfo.internalDTD is not None:
         return part_verdict(part, PartState.CHECKED, Reason.DTD_REFUSED)
     elements = [each for each in root.iter(f"{_DS}Signature") if not _is_inside_signature(each)]
     found = [await _facts(root, each, part, trust, now) for each in elements[:MAX_SIGNATURES]]

@@ -33,6 +33,7 @@ from edocnode.domain.signatures import (
 from edocnode.signatures.parts import check_part
 from edocnode.signatures.trust import read_trust
 from tests.integration.signatures.conftest import Stores, part_of
+from tests.support import bombs
 from tests.support.signing_pki import (
     DOCUMENTS,
     NOW,
@@ -40,6 +41,7 @@ from tests.support.signing_pki import (
     PERSON,
     YEAR,
     Authority,
+    resigned,
     sign_pdf,
 )
 
@@ -329,6 +331,29 @@ def test_what_is_no_pdf_though_named_so_is_told(
     content: bytes, reason: Reason, stores: Stores
 ) -> None:
     assert stores.check(content).reason is reason
+
+
+def test_pdf_with_two_tables_of_objects_is_not_judged(stores: Stores) -> None:
+    verdict = stores.check(bombs.hybrid_pdf())
+    assert verdict.reason is Reason.UNREADABLE
+    assert "two tables" in verdict.detail
+
+
+def test_signature_that_covers_itself_instead_of_the_end_is_told(
+    stores: Stores, government: Authority, decision: bytes
+) -> None:
+    office = government.office()
+    signed = sign_pdf(decision, office)
+    assert stores.check(resigned(signed, office)).reason is Reason.VALID
+    assert stores.check(resigned(signed, office, left_out=2)).reason is Reason.PARTIAL
+
+
+def test_signature_without_signed_attributes_is_refused(
+    stores: Stores, government: Authority, decision: bytes
+) -> None:
+    office = government.office()
+    bare = resigned(sign_pdf(decision, office), office, bare=True)
+    assert stores.check(bare).reason is Reason.MALFORMED
 
 
 def test_unsigned_pdf_is_told(stores: Stores, decision: bytes) -> None:

@@ -9,6 +9,7 @@ import pytest
 from lxml import etree
 from signxml.algorithms import DigestAlgorithm, SignatureConstructionMethod, SignatureMethod
 from signxml.signer import XMLSigner
+from signxml.verifier import VerifyResult
 
 from edocnode.domain.signatures import (
     Coverage,
@@ -19,10 +20,12 @@ from edocnode.domain.signatures import (
     SignerKind,
     judge_document,
 )
+from edocnode.signatures import xml
 from tests.integration.signatures.conftest import Stores
 from tests.support import bombs
 from tests.support.signing_pki import NOW, YEAR, Authority, Key
 
+DS = "{http://www.w3.org/2000/09/xmldsig#}"
 XML = "<vanban><trichyeu>Về việc ban hành Quy chế</trichyeu></vanban>"
 
 
@@ -89,6 +92,35 @@ def test_signature_over_something_that_was_wrapped_is_not_over_the_document(
     assert signature.reason is Reason.PARTIAL
     twice = wrapped.replace("<vanban>", '<vanban Id="a">', 1)
     assert stores.check(twice.encode(), kind="xml").signatures[0].result is Result.INVALID
+
+
+def test_signature_that_carries_the_signed_document_inside_itself_is_not_over_the_other(
+    stores: Stores, government: Authority
+) -> None:
+    part = '<vanban Id="a"><trichyeu>Về việc ban hành Quy chế</trichyeu></vanban>'
+    original = etree.fromstring(sign_xml(part, government.office(), reference="#a"))
+    [signature] = original.iter(f"{DS}Signature")
+    original.remove(signature)
+    etree.SubElement(signature, f"{DS}Object").append(original)
+    root = etree.fromstring("<vanban><trichyeu>Chi 9 tỷ đồng</trichyeu></vanban>")
+    root.append(signature)
+    [found] = stores.check(etree.tostring(root), kind="xml").signatures
+    assert found.facts.intact
+    assert found.reason is Reason.PARTIAL
+
+
+def test_only_what_the_verifier_returns_as_signed_counts_as_covered() -> None:
+    root = etree.fromstring(
+        f'<a><b/><s:Signature xmlns:s="{DS[1:-1]}"><s:SignedInfo>'
+        '<s:Reference URI=""/></s:SignedInfo></s:Signature></a>'
+    )
+
+    def coverage(signed: str) -> Coverage:
+        result = VerifyResult(b"", etree.fromstring(signed), root[1], b"")
+        return xml._coverage(root, root[1], [result])
+
+    assert coverage("<a><b/></a>") is Coverage.WHOLE
+    assert coverage("<a/>") is Coverage.PARTIAL
 
 
 @pytest.mark.parametrize(
