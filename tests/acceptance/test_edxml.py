@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from edocnode.edxml.model import ActionKind
 from edocnode.rpc.office_client import open_office
 from tests.integration.edxml.packages import action_and_files, sample
 from tests.support.network import HA_TINH, NOI_VU, Network, Node, waited_for
@@ -105,9 +106,38 @@ def test_operations_that_the_node_does_not_take_from_a_package_say_so(
     network: Network, tmp_path: Path
 ) -> None:
     file = tmp_path / "a.edxml"
-    file.write_bytes(package("Thu hồi.edxml"))
+    file.write_bytes(package("Thay thế.edxml"))
     code, reason = network[HA_TINH].run("edxml", "import", file).error
     assert (code, reason) == (2, "REQUEST_INVALID")
+
+
+def test_a_package_takes_a_document_back_and_local_software_is_told(
+    network: Network, tmp_path: Path
+) -> None:
+    ours, theirs = network[HA_TINH], network[NOI_VU]
+    with watching(theirs, tmp_path / "b", "--agency", NOI_VU) as arriving:
+        drop(tmp_path / "a", "1.edxml", package())
+        ours.run("edxml", "watch", "--folder", tmp_path / "a", "--once")
+        box = arriving / NOI_VU / "in"
+        first = waited_for(lambda: list(box.glob("*.edxml")))[0]
+        revocation = package("Thu hồi.edxml").replace(b"2026/11/02,7806/", b"2026/11/20,7816/")
+        drop(tmp_path / "a", "2.edxml", revocation)
+        done = ours.run("edxml", "watch", "--folder", tmp_path / "a", "--once")
+        assert names(tmp_path / "a" / "done") == {"1.edxml", "2.edxml"}, done
+        told = waited_for(lambda: list(box.glob("*-thu-hoi.edxml")))
+        action, _ = action_and_files(told[0].read_bytes())
+        assert action.kind is ActionKind.REVOKE
+        assert action.reason == "Thu hồi do ban hành nhầm thẩm quyền"
+        document_code = action_and_files(first.read_bytes())[0].document_code
+        assert [(each.receiver, each.document_code) for each in action.targets] == [
+            (NOI_VU, document_code)
+        ]
+        again = tmp_path / "again.edxml"
+        again.write_bytes(revocation)
+        assert ours.done("edxml", "import", again)["taken_back"] == 0
+    with watching(ours, tmp_path / "a") as sending:
+        answers = waited_for(lambda: list((sending / "in").glob("*-15.edxml")))
+        assert action_and_files(answers[0].read_bytes())[0].kind is ActionKind.STATUS
 
 
 def test_a_folder_sends_what_lies_in_out_and_writes_what_arrives_to_in(
