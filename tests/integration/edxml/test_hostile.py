@@ -22,6 +22,7 @@ from pathlib import Path
 import pytest
 
 from edoccore.errors import EdxmlInvalidError
+from edocnode.edxml.attachments import ContentWriter
 from edocnode.edxml.bounds import BOUNDS, Bounds
 from edocnode.edxml.findings import codes
 from edocnode.edxml.signing import judge_file
@@ -93,11 +94,15 @@ def bomb_member() -> zipfile.ZipInfo:
     return member
 
 
-def lying_zip(path: Path) -> None:
-    """A zip that says its member has 10 bytes and holds many more."""
+def lying_zip(path: Path, *, checked: int = 10) -> None:
+    """A zip that says its member has 10 bytes and holds 5,000.
+
+    Args:
+        checked: How many of them its checksum is over.
+    """
     member = zlib.compressobj(9, zlib.DEFLATED, -15)
     packed = member.compress(bytes(5000)) + member.flush()
-    crc = zlib.crc32(bytes(10))
+    crc = zlib.crc32(bytes(checked))
     sizes = (
         crc.to_bytes(4, "little") + len(packed).to_bytes(4, "little") + (10).to_bytes(4, "little")
     )
@@ -181,6 +186,10 @@ HOSTILE: dict[str, tuple[Make, str]] = {
     ),
     "zip bomb": (zip_bomb, "ZIP_BOMB"),
     "zip that lies about its size": (lying_zip, "ZIP_DAMAGED"),
+    "zip that lies about its size alone": (
+        lambda path: lying_zip(path, checked=5000),
+        "ZIP_DAMAGED",
+    ),
     "cut off": (small(sample("Văn bản mới.edxml")[:4000]), "TRUNCATED"),
     "empty": (small(b""), "TRUNCATED"),
     "UTF-16 declared": (small(b'<?xml version="1.0" encoding="UTF-16"?><edXML/>'), "NOT_UTF8"),
@@ -322,6 +331,17 @@ def test_t23_the_unpacked_size_is_bounded_whatever_the_zip_says() -> None:
         judged(data, bounds=Bounds(attachment=4000))
     with pytest.raises(EdxmlInvalidError, match="more than 2 times"):
         judged(data, bounds=Bounds(free_ratio=1000, ratio=2))
+
+
+def test_base64_ends_once_wherever_its_pieces_are_cut(tmp_path: Path) -> None:
+    writer = ContentWriter(tmp_path / "a", line=1, bounds=BOUNDS, room=100)
+    writer.write("QUJ", line=1)
+    writer.write("DQQ==", line=1)
+    writer.write("\n", line=2)
+    with pytest.raises(EdxmlInvalidError, match="something follows the end"):
+        writer.write("QQ==", line=3)
+    writer.abandon()
+    assert (tmp_path / "a").read_bytes() == b"ABCA"
 
 
 def test_all_attachments_together_are_bounded() -> None:

@@ -3,6 +3,7 @@
 import io
 import re
 import subprocess
+from base64 import b64encode
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -265,6 +266,32 @@ def test_many_references_and_several_signatures_are_refused(
         check(signed.replace(reference[0], reference[0] * 9), tmp_path)
     with pytest.raises(EdxmlInvalidError, match="there are several"):
         check(signed.replace(signature[0], signature[0] * 2), tmp_path)
+
+
+def test_a_signature_that_another_hides_is_not_taken_for_it(
+    package: bytes, signer: Signer, tmp_path: Path
+) -> None:
+    """One that verifies lies deep inside, over a package that shows one that was never made."""
+    from lxml import etree
+    from signxml.signer import XMLSigner
+
+    dsig = "http://www.w3.org/2000/09/xmldsig#"
+    root = etree.fromstring(package)
+    certificate = x509.load_pem_x509_certificate(signer.certificate_pem)
+    shown = etree.SubElement(
+        root.find(".//{*}edXMLHeader"), f"{{{dsig}}}Signature", nsmap={None: dsig}
+    )
+    etree.SubElement(shown, f"{{{dsig}}}SignatureValue").text = "AAAA"
+    der = b64encode(certificate.public_bytes(Encoding.DER)).decode()
+    etree.SubElement(shown, f"{{{dsig}}}X509Certificate").text = der
+    deep = etree.SubElement(root.find(".//{*}MessageHeader"), "{urn:x}Deep")
+    etree.SubElement(deep, f"{{{dsig}}}Signature", {"Id": "placeholder"}, {None: dsig})
+    signed = XMLSigner(
+        signature_algorithm="ecdsa-sha256",
+        c14n_algorithm="http://www.w3.org/2001/10/xml-exc-c14n#",
+    ).sign(root, key=signer.key_pem, cert=[certificate])
+    report = check(etree.tostring(signed), tmp_path, authorities=signer.root)
+    assert report.verdict is Verdict.BROKEN
 
 
 def test_an_empty_signature_is_none_and_a_sample_of_old_software_is_broken(tmp_path: Path) -> None:
