@@ -72,7 +72,7 @@ def import_package(
     ] = "",
     trust: Trust = None,
 ) -> None:
-    """Hands a package to the node: a new document, or a status message.
+    """Hands a package to the node: a document, a revocation, or a status message.
 
     Repeating it is safe: the same file is handed in once.
     """
