@@ -6,7 +6,9 @@ import os
 import secrets
 import signal
 import subprocess
+import sys
 import time
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from edocnode.rpc.office_client import open_office
 from tests.integration.edxml.packages import action_and_files, sample
 from tests.support.network import HA_TINH, NOI_VU, Network, Node, waited_for
 
+LARGE_MIB = int(os.environ.get("EDOC_LARGE_MIB", "64"))
 KILL_MOMENTS = 4  # of each kind
 ROUNDS = int(os.environ.get("EDOC_CRASH_ROUNDS", "15"))
 
@@ -188,6 +191,31 @@ def test_a_folder_works_on_when_the_node_was_down(network: Network, tmp_path: Pa
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_a_large_attachment_goes_in_and_comes_out_in_little_memory(
+    network: Network, tmp_path: Path
+) -> None:
+    ours, theirs = network[HA_TINH], network[NOI_VU]
+    small = tmp_path / "small.edxml"
+    small.write_bytes(package(mark="1"))
+    usual = peak_mib(ours, "edxml", "import", small)
+    file = tmp_path / "large.edxml"
+    piece = b64encode(secrets.token_bytes(57 * 1000)) * 18
+    head, tail = package(mark="2").split(b"JVBERi0", 1)
+    with file.open("wb") as package_file:
+        package_file.write(head)
+        for _ in range(LARGE_MIB):
+            package_file.write(piece)
+        package_file.write(tail[tail.index(b"</ContentTransferEncoded>") :])
+    assert peak_mib(ours, "edxml", "import", file) < usual + 40
+    waited_for(lambda: len(received(theirs)) == 4, within_s=200)
+    entry = max(received(theirs), key=lambda each: each["parts"][0]["size_bytes"])
+    out = tmp_path / "out.edxml"
+    assert peak_mib(theirs, "edxml", "export", entry["message_id"], "--out", out) < usual + 40
+    assert out.stat().st_size > LARGE_MIB << 20
+
+
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_kills_at_any_moment_lose_no_file_and_double_none(network: Network, tmp_path: Path) -> None:
     ours, theirs = network[HA_TINH], network[NOI_VU]
@@ -250,6 +278,25 @@ def test_a_kill_at_each_renaming_and_each_sync_loses_no_file_and_doubles_none(
     wanted = sorted(action_and_files(data)[0].document_code for data in made.values())
     assert found == sorted(wanted * 2)
     assert len(ours.sent()) == len(made)
+
+
+def peak_mib(node: Node, *words: object) -> float:
+    """Runs a command, which must succeed, and returns the most memory it had."""
+    code = (
+        "import atexit, sys\n"
+        "from pathlib import Path\n"
+        "tell = lambda: print(Path('/proc/self/status').read_text(), file=sys.stderr)\n"
+        "atexit.register(tell)\n"
+        "from edocnode.cli.main import main\n"
+        "main()"
+    )
+    command = [sys.executable, "-c", code, *map(str, words), "--data", str(node.data)]
+    done = subprocess.run(
+        command, env=node.environment(), capture_output=True, check=False, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    line = next(line for line in done.stderr.splitlines() if line.startswith("VmHWM"))
+    return int(line.split()[1]) / 1024
 
 
 def killed_at(strace: Path, where: tuple[Node, Path], call: str, number: int) -> None:
