@@ -39,6 +39,7 @@ from edocnode.edxml.statuses import read_status
 from edocnode.edxml.tree import Node
 from edocnode.edxml.writing import ATTACHMENTS, REFERENCES, said_by_files
 
+MAX_FINDINGS = 100  # errors, and as many warnings; more help nobody
 _CODES = (
     re.compile(r"\d{3}\.\d{2}\.\d{2}\.[A-Z]\d{2}"),
     re.compile(r"(?=.{3,35}$)[A-Z]\d{2}(\.[0-9A-Z]+)*"),
@@ -97,13 +98,22 @@ def judge(
     failed = any(each.severity is Severity.ERROR for each in found)
     return Judged(
         action=None if failed else action,
-        findings=tuple(sorted(found, key=lambda each: each.line)),
+        findings=_told(found),
         namespace=tree.namespace,
         size=tree.size,
         sha256=tree.sha256,
         signature=report.verdict if report else "none",
         signer=report.signer if report else "",
     )
+
+
+def _told(found: Sequence[Finding]) -> tuple[Finding, ...]:
+    """Findings in the order of lines; of very many the first of each kind."""
+    kinds = [
+        [each for each in found if each.severity is severity][:MAX_FINDINGS]
+        for severity in Severity
+    ]
+    return tuple(sorted((each for kind in kinds for each in kind), key=lambda each: each.line))
 
 
 def _status_action(status: StatusMessage) -> BridgeAction:

@@ -26,6 +26,7 @@ from edocnode.edxml.attachments import ContentWriter
 from edocnode.edxml.bounds import BOUNDS, Bounds
 from edocnode.edxml.findings import codes
 from edocnode.edxml.signing import judge_file
+from edocnode.edxml.validating import MAX_FINDINGS
 from tests.integration.edxml.packages import action_and_files, english, judged, sample
 
 PEAK_MIB = 300
@@ -183,6 +184,20 @@ HOSTILE: dict[str, tuple[Make, str]] = {
             * 100
         ),
         "TOO_MANY_ATTACHMENTS",
+    ),
+    "a manifest of 40,000 references": (
+        small(
+            sample("Văn bản mới.edxml").replace(
+                b"</edXML:edXMLManifest>",
+                b"".join(
+                    b"<edXML:Reference><edXML:ContentId>cid:x%d</edXML:ContentId></edXML:Reference>"
+                    % n
+                    for n in range(40_000)
+                )
+                + b"</edXML:edXMLManifest>",
+            )
+        ),
+        "REFERENCE_WITHOUT_ATTACHMENT",
     ),
     "zip bomb": (zip_bomb, "ZIP_BOMB"),
     "zip that lies about its size": (lying_zip, "ZIP_DAMAGED"),
@@ -387,6 +402,14 @@ def test_a_value_that_the_record_refuses_is_named(old: str, new: str, code: str)
     assert old in data
     found = judged(data.replace(old, new).encode())
     assert code in [each.code for each in found.errors], english(found)
+    assert found.action is None
+
+
+def test_of_very_many_findings_the_first_are_told(tmp_path: Path) -> None:
+    path = tmp_path / "many.edxml"
+    HOSTILE["a manifest of 40,000 references"][0](path)
+    found = judged(path.read_bytes())
+    assert len(found.errors) == MAX_FINDINGS
     assert found.action is None
 
 
