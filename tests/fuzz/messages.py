@@ -32,6 +32,7 @@ from edocnode.domain.numbers import (
     Settled,
     check_question,
 )
+from edocnode.domain.office_model import PageRequest
 from edocnode.rpc import messages, office_messages
 from tests.fuzz.target import Target
 from tests.fuzz.world import NOW, world
@@ -99,14 +100,22 @@ def decide(message: offices.DecideRequest) -> None:
     office_messages.decision_from_message(message)
 
 
+def _page(read: Callable[..., PageRequest], message: Message) -> PageRequest:
+    page = read(message, world().directory)
+    looked_for = page.filters
+    texts = (*looked_for.words, *looked_for.document_types, *looked_for.number, looked_for.notation)
+    assert "\x00" not in "".join(texts)  # PostgreSQL would refuse it
+    return page
+
+
 def inbox(message: offices.ListInboxRequest) -> None:
     """A page of the inbox is bounded."""
-    assert office_messages.inbox_request(message).limit <= office_messages.MAX_LIMIT
+    assert _page(office_messages.inbox_request, message).limit <= office_messages.MAX_LIMIT
 
 
 def outbox(message: offices.ListOutboxRequest) -> None:
     """A page of the outbox is bounded."""
-    assert office_messages.outbox_request(message).limit <= office_messages.MAX_LIMIT
+    assert _page(office_messages.outbox_request, message).limit <= office_messages.MAX_LIMIT
 
 
 def publish(message: enrolments.PublishEndpointRequest) -> None:

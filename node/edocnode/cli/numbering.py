@@ -73,7 +73,9 @@ def list_numbers(
         found = office.numbers(_series(agency, year, "", arrivals), limit=limit, after=after)
     options.console.data(found, _text(found["numbers"]))
     if found["next"] and not options.console.as_json:
-        options.console.say(_("More: edocnode numbers list --after {next}", next=found["next"]))
+        options.console.say(
+            _("More: the same edocnode numbers list with --after {next}", next=found["next"])
+        )
 
 
 def void(

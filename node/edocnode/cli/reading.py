@@ -220,7 +220,7 @@ def _spellings(options: CommandContext, document_type: str) -> tuple[str, ...]:
 
 def _tell_of_more(options: CommandContext, found: dict[str, Any], command: str) -> None:
     if found["next"] and not options.console.as_json:
-        options.console.say(f"More: edocnode {command} --after {found['next']}")
+        options.console.say(f"More: the same edocnode {command} with --after {found['next']}")
 
 
 def _inbox_text(documents: list[dict[str, Any]]) -> str:

@@ -390,18 +390,29 @@ def _document(
 
 
 def _filters(message: messages.DocumentFilter, directory: Directory) -> Filters:
-    number, notation = number_spellings(message.number)
+    number, notation = number_spellings(_without_nul(message.number))
     return Filters(
         words=search_words(message.text),
         others=spellings(message.other_agency, directory),
-        document_types=checked_types(message.document_types),
+        document_types=checked_types([_without_nul(each) for each in message.document_types]),
         urgency=_choice(messages.Urgency, Urgency, message.urgency),
-        since=moment_from(message.since) if message.HasField("since") else None,
-        until=moment_from(message.until) if message.HasField("until") else None,
+        since=_bound(message.since) if message.HasField("since") else None,
+        until=_bound(message.until) if message.HasField("until") else None,
         due_before=checked_day(message.due_before),
         number=number,
         notation=notation,
     )
+
+
+def _without_nul(text: str) -> str:
+    return text.replace("\x00", "")  # no document has one, and PostgreSQL takes none
+
+
+def _bound(message: Timestamp) -> datetime:
+    try:
+        return moment_from(message)
+    except (ValueError, OverflowError) as error:
+        raise RequestInvalidError("A time to look from or up to is no moment.") from error
 
 
 def _lifetime(message: messages.SubmitHeader) -> timedelta | None:

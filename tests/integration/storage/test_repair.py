@@ -11,6 +11,9 @@ from edoccore.signing import canonical
 from edoccore.signing.statements import Result, Seal
 from edockit.database import Database
 from edocnode.domain.model import DeliveryState, EpochHead
+from edocnode.domain.office_model import PageRequest
+from edocnode.domain.searching import Filters
+from edocnode.storage.office import SqlOffice
 from edocnode.storage.store import NodeStore, open_store
 from tests.integration.storage.offices import NOW, Office, arrival, given_up, sealed, submission
 
@@ -157,6 +160,12 @@ async def test_a_restored_node_takes_back_what_a_peer_held(
     row = found[gone.deliveries[0].message_id]
     assert (row.state, row.complete) == ("delivered", 0)
     assert "trục liên thông" in bytes(row.listing).decode()
+    wanted = PageRequest(filters=Filters(words=("lien thong",)))
+    listed = await SqlOffice(database).outbox(wanted)  # what came back is found too
+    assert {entry.document.document_id for entry in listed.entries} >= {
+        gone.document_id,
+        gone_unanswered.document_id,
+    }
     row = found[gone_unanswered.deliveries[0].message_id]
     assert (row.state, row.reason) == ("held", "PARTS_LOST")
     assert await store.adopt(*back(gone_unanswered), NOW)  # its receipt comes later

@@ -1,10 +1,13 @@
 """What a person types to look for documents."""
 
 import unicodedata
+from datetime import UTC, datetime
 
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from edoccore.errors import RequestInvalidError
+from edocnet.office.v1 import office_service_pb2 as office
 from edocnode.domain.searching import (
     MAX_TEXT,
     checked_day,
@@ -12,6 +15,8 @@ from edocnode.domain.searching import (
     number_spellings,
     search_words,
 )
+from edocnode.rpc.office_messages import inbox_request
+from tests.support.nation import Nation
 
 
 @pytest.mark.parametrize("form", ["NFC", "NFD"])
@@ -55,3 +60,15 @@ def test_day_and_types_are_checked() -> None:
         checked_day("5/12/2026")
     with pytest.raises(RequestInvalidError):
         checked_types(["a"] * 9)
+
+
+def test_what_is_looked_for_has_no_nul_and_real_moments() -> None:
+    nation = Nation.create(datetime(2026, 11, 23, tzinfo=UTC))
+    nation.add_agency("H29", "Ủy ban nhân dân tỉnh Hà Tĩnh")
+    wanted = office.DocumentFilter(text="a\0b", document_types=["\0BC"], number="2\0/\0QĐ")
+    found = inbox_request(office.ListInboxRequest(filter=wanted), nation.directory()).filters
+    assert (found.words, found.document_types) == (("ab",), ("BC",))
+    assert (found.number, found.notation) == (("2", "02"), "QĐ")
+    never = office.DocumentFilter(since=Timestamp(seconds=1 << 60))
+    with pytest.raises(RequestInvalidError):
+        inbox_request(office.ListInboxRequest(filter=never), nation.directory())
