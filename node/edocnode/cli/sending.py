@@ -1,5 +1,6 @@
 """The command that hands a document in: send."""
 
+import contextlib
 import json
 import sys
 import time
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from edoccore.errors import ExitCode, RequestInvalidError
+from edoccore.errors import EdocError, ExitCode, RequestInvalidError
 from edoccore.signing.statements import Urgency
 from edocnode.cli import moments, record
 from edocnode.cli.context import CommandContext
@@ -273,7 +274,8 @@ def _send(
             number_here=made.number_here,
         )
         sent, position = office.submit(outgoing, _content(made.files, outgoing))
-        _tell(options, _used_before(office, fields, sent))
+        with contextlib.suppress(EdocError):  # it is sent: what follows is advice alone
+            _tell(options, _used_before(office, fields, sent))
         if wait:
             _wait(office, sent, position, wait)
     options.console.data(sent, _sent_text(sent, made.send_at))

@@ -8,7 +8,7 @@ Source: proto/README.md, section Records; Decision 28/2018/QD-TTg, Article 10.
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -52,6 +52,7 @@ from edocnode.domain.model import (
 )
 from edocnode.domain.official import official_code
 from edocnode.domain.official_numbers import GivenNumber
+from edocnode.domain.record_texts import text_refused
 from edocnode.domain.secrecy import Secrecy, check_secrecy
 
 DEFAULT_LIFETIME = timedelta(days=30)
@@ -227,7 +228,7 @@ def build_record(
     except msgspec.ValidationError as error:
         raise _field_refused(error) from error
     except NotCanonicalError as error:
-        raise _text_refused(given) or error from error
+        raise text_refused(given) or error from error
     except StatementTooLargeError as error:
         raise _record_too_large(len(fields)) from error
     return Record(data=data, listing=document_listing(record))
@@ -416,27 +417,6 @@ def _field_refused(error: Exception) -> RecordInvalidError:
     name = place.rstrip("`")
     what = f"The field {name} of the document" if name else "The record of the document"
     return RecordInvalidError(f"{what} is refused: {text[:1].lower()}{text[1:]}.", field=name)
-
-
-def _text_refused(given: Mapping[str, object]) -> NotCanonicalError | None:
-    """Names the first field with a text that cannot be sealed."""
-    for name, value in given.items():
-        if fault := _fault_in(value):
-            return NotCanonicalError(
-                f"The field {name} of the document cannot be sealed: {fault}.",
-                hint="Bring all texts into Unicode normalisation form C (NFC) before handing in.",
-                field=name,
-            )
-    return None
-
-
-def _fault_in(value: object) -> str | None:
-    if isinstance(value, str):
-        return canonical.text_fault(value)
-    inner = value.values() if isinstance(value, Mapping) else value
-    if not isinstance(inner, Iterable):
-        return None
-    return next((fault for each in inner if (fault := _fault_in(each))), None)
 
 
 def _record_too_large(size: int) -> LimitExceededError:
