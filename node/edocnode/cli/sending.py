@@ -52,7 +52,10 @@ def send(
             "--to-file", exists=True, dir_okay=False, help="File of recipients' codes, one a line."
         ),
     ] = None,
-    subject: Annotated[str, typer.Option("--subject", help="What it is about (trích yếu).")] = "",
+    subject: Annotated[
+        str,
+        typer.Option("--subject", help="What it is about (trích yếu); needed here or in --fields."),
+    ] = "",
     sender: Annotated[
         str, typer.Option("--from", help="Code to send from; default: the node's own.")
     ] = "",
