@@ -223,8 +223,9 @@ class OfficeServicer(services.OfficeServiceServicer):
             raise DocumentUnknownError(
                 "This document was received here; only its sender takes it back.", id=request.id
             )
-        for code in request.recipients:  # one that is unknown takes nothing back
-            await sent_message(parts.office, replace(found, message_id=None), code)
+        named = [spellings(code, parts.directory.current) for code in request.recipients]
+        for codes in named:  # one that is unknown takes nothing back
+            await sent_message(parts.office, replace(found, message_id=None), codes)
         desk = RevokeDesk(
             store=parts.revocations,
             directory=parts.directory.current,
@@ -233,7 +234,8 @@ class OfficeServicer(services.OfficeServiceServicer):
             kept=parts.sealer.wake,
         )
         order = RevokeOrder(actor=request.actor, reason=request.reason, at=parts.clock())
-        taken_back = await desk.revoke(found.sent, request.recipients, order)
+        recipients = [code for codes in named for code in codes]
+        taken_back = await desk.revoke(found.sent, recipients, order)
         return messages.RevokeResponse(
             document_id=found.sent.document.document_id,
             taken_back=taken_back,

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from edoccore.errors import (
+    AgencyUnknownError,
     DecisionConflictError,
     DocumentRevokedError,
     DocumentUnknownError,
@@ -146,7 +147,14 @@ async def test_only_its_sender_takes_a_document_back(pair: Pair) -> None:
     with Refused(DocumentUnknownError):
         await revoke(pair[1], document)
     with Refused(DocumentUnknownError):
+        await revoke(pair[0], document, "H29")
+    with Refused(AgencyUnknownError):
         await revoke(pair[0], document, "H30")
+
+
+async def test_a_document_is_taken_back_from_the_recipient_that_is_named(pair: Pair) -> None:
+    _, document = await delivered(pair, b"a")
+    assert (await revoke(pair[0], document, "G01")).taken_back == 1
 
 
 async def test_document_that_is_to_be_sent_later_never_leaves(pair: Pair) -> None:
