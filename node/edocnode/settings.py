@@ -17,8 +17,10 @@ from edockit.settings import ProgramSettings, load_settings
 from edocnode.domain.calendar import Span, WorkingCalendar
 from edocnode.domain.deadlines import DEFAULT_LIMITS, DeadlineRules, TimeLimit
 from edocnode.domain.official_numbers import NumberingRules
+from edocnode.domain.reminders import ReminderKind
 from edocnode.domain.savings import SavingAssumptions
 
+Text = Annotated[str, Field(max_length=300)]
 PREFIX = "EDOCNODE_"
 DATA_VARIABLE = "EDOCNODE_DATA"
 
@@ -98,6 +100,58 @@ class SavingSettings(BaseModel):
         return SavingAssumptions(**self.model_dump())
 
 
+class ReminderSettings(BaseModel):
+    """One way to tell people of late and most urgent documents, and what it is told.
+
+    Attributes:
+        name: Remembers what was told this way; unique. A new name is told everything anew.
+        channel: How; ``log`` needs nothing else.
+        kinds: What is told; empty: all.
+        agency: Only documents of this agency here; empty: of all.
+        subject: Whether subjects of documents may leave the node this way.
+        to: Addresses or telephone numbers (``email``, ``sms``).
+        server: host:port of the mail server or SMSC.
+        security: How the connection is protected; ``none`` for an SMSC alone.
+        user: Name at the server, with ``password_file``, in the data folder unless absolute.
+        sender: Address or name that it comes from.
+        url: ``https://...``, for a webhook; signed with what ``secret_file`` holds.
+        ca_file: Certificates trusted besides those of the system.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,64}\z")]
+    channel: Literal["log", "email", "webhook", "sms"]
+    kinds: tuple[ReminderKind, ...] = ()
+    agency: Annotated[str, Field(max_length=35)] = ""
+    subject: bool = True
+    to: Annotated[tuple[Text, ...], Field(max_length=100)] = ()
+    server: Address | Literal[""] = ""
+    security: Literal["starttls", "tls", "none"] = "starttls"
+    user: Text = ""
+    password_file: Text = ""
+    sender: Text = ""
+    url: Annotated[str, Field(max_length=1000, pattern=r"^(https://[!-~]+)?\z")] = ""
+    secret_file: Text = ""
+    ca_file: Text = ""
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> "ReminderSettings":
+        needed = {
+            "log": (),
+            "email": ("to", "server", "sender"),
+            "sms": ("to", "server", "sender", "user"),
+            "webhook": ("url", "secret_file"),
+        }[self.channel]
+        if missing := [name for name in needed if not getattr(self, name)]:
+            raise ValueError(f"{self.channel} needs {', '.join(missing)}")
+        if self.channel == "email" and self.security == "none":
+            raise ValueError("e-mail goes with starttls or tls")
+        if self.channel == "sms" and self.security == "starttls":
+            raise ValueError("an SMSC has tls or none")
+        return self
+
+
 class NodeSettings(ProgramSettings):
     """What an operator can choose.
 
@@ -132,6 +186,8 @@ class NodeSettings(ProgramSettings):
         edxml_key: PEM file of the key that signs edXML packages; empty: they are not signed.
         edxml_certificate: PEM file of that key's certificate, and those above it.
         edxml_trust: PEM file of authorities that signatures of edXML packages must lead to.
+        reminders: To whom late and most urgent documents are told, and how.
+        reminders_every_s: Seconds between two looks at what is late, 10 to 86400.
         log_level: Least important event that is logged.
         log_format: ``text`` for people, ``json`` for collectors.
     """
@@ -170,8 +226,16 @@ class NodeSettings(ProgramSettings):
     edxml_key: Annotated[str, Field(max_length=1000)] = ""
     edxml_certificate: Annotated[str, Field(max_length=1000)] = ""
     edxml_trust: Annotated[str, Field(max_length=1000)] = ""
+    reminders: Annotated[tuple[ReminderSettings, ...], Field(max_length=50)] = ()
+    reminders_every_s: Annotated[float, Field(ge=10, le=86_400)] = 60
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["text", "json"] = "text"
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> "NodeSettings":
+        if len({each.name for each in self.reminders}) < len(self.reminders):
+            raise ValueError("two reminders have the same name")
+        return self
 
     @model_validator(mode="before")
     @classmethod

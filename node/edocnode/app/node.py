@@ -221,7 +221,7 @@ def _workers(ground: Ground) -> Workers:
         repair,
         reckoning,
         suspensions,
-        build_overview(ground.settings, ground.folder.path, ground.sealing.database, ground.clock),
+        build_overview(ground.settings, ground.folder, ground.sealing, ground.clock),
         _revocations(ground, blobs),
         signatures,
     )

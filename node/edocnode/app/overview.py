@@ -1,23 +1,27 @@
-"""Builds what watches over documents: what is late, registers, statistics."""
+"""Builds what watches over documents: late lists, registers, statistics, reminders."""
 
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from edockit.database import Database
+from edocnode.app.parts import SealingParts
+from edocnode.app.reminders import reminder_lines
 from edocnode.app.working_days import WorkingDays
 from edocnode.domain.codes import CodeList
 from edocnode.rpc.overview import OverviewParts
 from edocnode.settings import NodeSettings
 from edocnode.storage.code_lists import builtin_lists, lists_with
+from edocnode.storage.folder import DataFolder
 from edocnode.storage.late import SqlLate
 from edocnode.storage.registers import SqlRegisters
+from edocnode.storage.reminders import SqlReminders
 from edocnode.storage.statistics import SqlStatistics
 from edocnode.workers.counting import Counter
 from edocnode.workers.lateness import LateDesk
+from edocnode.workers.reminding import Reminder
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,34 +30,49 @@ class Overview:
 
     parts: OverviewParts
     counter: Counter
+    reminder: Reminder
 
     def jobs(self) -> list[Coroutine[Any, Any, None]]:
         """What runs beside the exchange."""
-        return [self.counter.run()]
+        return [self.counter.run(), self.reminder.run()]
 
 
 def build_overview(
-    settings: NodeSettings, folder: Path, database: Database, clock: Callable[[], datetime]
+    settings: NodeSettings,
+    folder: DataFolder,
+    sealing: SealingParts,
+    clock: Callable[[], datetime],
 ) -> Overview:
     """Joins the parts.
 
-    Args:
-        folder: Data folder.
+    Raises:
+        SettingsError: A reminder needs what is not installed.
     """
-    rules = WorkingDays(settings, folder).rules
+    database = sealing.database
+    rules = WorkingDays(settings, folder.path).rules
     counter = Counter(
         store=SqlStatistics(database),
         rules=rules,
-        types=cache(lambda: document_types(settings, folder)),
+        types=cache(lambda: document_types(settings, folder.path)),
         clock=clock,
     )
+    late = LateDesk(store=SqlLate(database), rules=rules, clock=clock)
     parts = OverviewParts(
-        late=LateDesk(store=SqlLate(database), rules=rules, clock=clock),
+        late=late,
         registers=SqlRegisters(database),
         counter=counter,
         savings=settings.savings.assumptions,
     )
-    return Overview(parts=parts, counter=counter)
+    reminder = Reminder(
+        reminder_lines(settings, folder.path, clock),
+        agency=folder.identity().agency,
+        late=late,
+        store=SqlReminders(database),
+        alarms=sealing.store,
+        every=timedelta(seconds=settings.reminders_every_s),
+        clock=clock,
+    )
+    return Overview(parts=parts, counter=counter, reminder=reminder)
 
 
 def document_types(settings: NodeSettings, folder: Path) -> Mapping[str, str]:

@@ -3,7 +3,9 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
+from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ import sqlalchemy as sa
 
 from edockit import migrations
 from edockit.database import Database
+from edocnode import storage
 from edocnode.domain.dead_letters import RetryPlan
 from edocnode.domain.model import DocumentId, EpochHead, MessageId
 from edocnode.domain.numbers import NumberAnswer, NumberState
@@ -196,5 +199,8 @@ async def use_repair(store: NodeStore, message_id: MessageId) -> None:
 
 
 async def test_the_steps_lead_to_the_tables_as_defined(database: Database) -> None:
+    for module in iter_modules(storage.__path__):
+        if module.name.endswith("_tables"):
+            import_module(f"{storage.__name__}.{module.name}")
     assert migrations.current(database) == migrations.head(SCRIPTS) == HEAD
     assert migrations.differences(database, NodeTable.metadata) == []

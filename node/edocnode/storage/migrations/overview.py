@@ -5,11 +5,12 @@ from alembic import op
 
 
 def create_overview() -> None:
-    """Makes the indexes of what is late, and the tables of sums."""
+    """Makes the indexes of what is late, the tables of sums and of reminders."""
     _create_late_indexes()
     _create_daily()
     _create_daily_detail()
     _create_counted()
+    _create_told()
 
 
 def _create_late_indexes() -> None:
@@ -62,6 +63,18 @@ def _create_counted() -> None:
         sa.Column("place", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("source"),
     )
+
+
+def _create_told() -> None:
+    op.create_table(
+        "told",
+        sa.Column("outlet", sa.String(64), nullable=False),
+        sa.Column("message_id", sa.LargeBinary(16), nullable=False),
+        sa.Column("kind", sa.String(16), nullable=False),
+        sa.Column("told_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("outlet", "message_id", "kind"),
+    )
+    op.create_index("ix_told_at", "told", ["told_at"])
 
 
 def _partial(name: str, table: str, columns: list[str], where: str) -> None:
