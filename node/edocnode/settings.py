@@ -186,6 +186,7 @@ class NodeSettings(ProgramSettings):
         edxml_key: PEM file of the key that signs edXML packages; empty: they are not signed.
         edxml_certificate: PEM file of that key's certificate, and those above it.
         edxml_trust: PEM file of authorities that signatures of edXML packages must lead to.
+        statistics_to: Code of the agency that sums the nation's statistics; empty: none is sent.
         reminders: To whom late and most urgent documents are told, and how.
         reminders_every_s: Seconds between two looks at what is late, 10 to 86400.
         log_level: Least important event that is logged.
@@ -226,6 +227,7 @@ class NodeSettings(ProgramSettings):
     edxml_key: Annotated[str, Field(max_length=1000)] = ""
     edxml_certificate: Annotated[str, Field(max_length=1000)] = ""
     edxml_trust: Annotated[str, Field(max_length=1000)] = ""
+    statistics_to: Annotated[str, Field(max_length=35)] = ""
     reminders: Annotated[tuple[ReminderSettings, ...], Field(max_length=50)] = ()
     reminders_every_s: Annotated[float, Field(ge=10, le=86_400)] = 60
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"

@@ -221,9 +221,15 @@ def _workers(ground: Ground) -> Workers:
         repair,
         reckoning,
         suspensions,
-        build_overview(ground.settings, ground.folder, ground.sealing, ground.clock),
+        _overview(ground),
         _revocations(ground, blobs),
         signatures,
+    )
+
+
+def _overview(ground: Ground) -> Overview:
+    return build_overview(
+        ground.settings, ground.folder, ground.sealing, ground.directory, ground.clock
     )
 
 

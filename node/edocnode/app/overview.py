@@ -1,5 +1,6 @@
 """Builds what watches over documents: late lists, registers, statistics, reminders."""
 
+import secrets
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -7,6 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from edoccore.directory.view import Directory
 from edocnode.app.parts import SealingParts
 from edocnode.app.reminders import reminder_lines
 from edocnode.app.working_days import WorkingDays
@@ -21,6 +23,7 @@ from edocnode.storage.reminders import SqlReminders
 from edocnode.storage.statistics import SqlStatistics
 from edocnode.workers.counting import Counter
 from edocnode.workers.lateness import LateDesk
+from edocnode.workers.monthly import Reporter, ReporterParts
 from edocnode.workers.reminding import Reminder
 
 
@@ -31,16 +34,18 @@ class Overview:
     parts: OverviewParts
     counter: Counter
     reminder: Reminder
+    reporter: Reporter
 
     def jobs(self) -> list[Coroutine[Any, Any, None]]:
         """What runs beside the exchange."""
-        return [self.counter.run(), self.reminder.run()]
+        return [self.counter.run(), self.reminder.run(), self.reporter.run()]
 
 
 def build_overview(
     settings: NodeSettings,
     folder: DataFolder,
     sealing: SealingParts,
+    directory: Callable[[], Directory],
     clock: Callable[[], datetime],
 ) -> Overview:
     """Joins the parts.
@@ -48,31 +53,45 @@ def build_overview(
     Raises:
         SettingsError: A reminder needs what is not installed.
     """
-    database = sealing.database
+    database, agency = sealing.database, folder.identity().agency
     rules = WorkingDays(settings, folder.path).rules
     counter = Counter(
+        agency=agency,
+        nodes=lambda: directory().endpoints.keys() - {directory().info.registry},
         store=SqlStatistics(database),
         rules=rules,
         types=cache(lambda: document_types(settings, folder.path)),
         clock=clock,
     )
     late = LateDesk(store=SqlLate(database), rules=rules, clock=clock)
-    parts = OverviewParts(
-        late=late,
-        registers=SqlRegisters(database),
-        counter=counter,
-        savings=settings.savings.assumptions,
-    )
     reminder = Reminder(
         reminder_lines(settings, folder.path, clock),
-        agency=folder.identity().agency,
+        agency=agency,
         late=late,
         store=SqlReminders(database),
         alarms=sealing.store,
         every=timedelta(seconds=settings.reminders_every_s),
         clock=clock,
     )
-    return Overview(parts=parts, counter=counter, reminder=reminder)
+    reporter = ReporterParts(
+        agency=agency,
+        to=settings.statistics_to,
+        counter=counter,
+        submissions=sealing.store,
+        alarms=sealing.store,
+        directory=directory,
+        rules=rules,
+        wake_sealer=sealing.sealer.wake,
+        chance=secrets.token_bytes,
+        clock=clock,
+    )
+    parts = OverviewParts(
+        late=late,
+        registers=SqlRegisters(database),
+        counter=counter,
+        savings=settings.savings.assumptions,
+    )
+    return Overview(parts, counter, reminder, Reporter(reporter))
 
 
 def document_types(settings: NodeSettings, folder: Path) -> Mapping[str, str]:

@@ -32,18 +32,29 @@ def stats(
     ] = "",
     by: Annotated[GroupBy | None, typer.Option("--by", help="Divided by this.")] = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print as CSV.")] = False,
+    nation: Annotated[
+        bool, typer.Option("--nation", help="Of all agencies that report to this node.")
+    ] = False,
 ) -> None:
     """Counts what went out and came in, and how it was dealt with.
 
     Arrivals are counted on the day they arrived, with what became of them until now.
     """
-    from edocnode.rpc.statistics import read_statistics
+    from edocnode.rpc.statistics import read_nation, read_statistics
 
     options: CommandContext = context.obj
     begin, end = period(month, quarter, first, last, today=day_in_viet_nam(now()))
+    if nation and (agency or by):
+        raise RequestInvalidError(
+            "The nation's statistics are divided by agency.", hint="Leave out --agency and --by."
+        )
     with options.office() as office:
-        found = read_statistics(office, first=begin, last=end, agency=agency, by=by)
-    text = _csv_text(found, by) if as_csv else _text(found, by)
+        if nation:
+            found = read_nation(office, begin, end)
+            text = _csv(found["agencies"], "agency") if as_csv else _nation_text(found)
+        else:
+            found = read_statistics(office, first=begin, last=end, agency=agency, by=by)
+            text = _csv_text(found, by) if as_csv else _text(found, by)
     options.console.data(found, text)
     if not found["complete"] and not options.console.as_json:
         options.console.say("There was too much to count at once: ask again in a minute.")
@@ -84,11 +95,15 @@ def _end(year: int, month: int) -> date:
 
 
 def _csv_text(found: dict[str, Any], by: GroupBy | None) -> str:
+    if by:
+        return _csv(found["groups"], by.value)
+    return _csv({f"{found['first_day']}/{found['last_day']}": found["total"]}, "period")
+
+
+def _csv(groups: dict[str, dict[str, int]], heading: str) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([by.value if by else "period", *FIGURES])
-    whole = f"{found['first_day']}/{found['last_day']}"
-    groups = found["groups"] or {whole: found["total"]}
+    writer.writerow([heading, *FIGURES])
     for key, figures in groups.items():
         writer.writerow([key, *(figures[name] for name in FIGURES)])
     return text.getvalue().rstrip("\n")
@@ -119,17 +134,25 @@ def _text(found: dict[str, Any], by: GroupBy | None) -> str:
     }
     head = f"From {day(found['first_day'])} to {day(found['last_day'])}"
     text = "\n".join([head, *(f"{name:<10}{value}" for name, value in lines.items())])
-    return f"{text}\n\n{_table(found, by)}" if by else text
+    return f"{text}\n\n{_table(found['groups'], by.value)}" if by else text
 
 
-def _table(found: dict[str, Any], by: GroupBy) -> str:
+def _nation_text(found: dict[str, Any]) -> str:
+    missing = found["missing"]
+    lines = [
+        _table({**found["agencies"], "": found["total"]}, "agency"),
+        "",
+        f"Reported for {found['month']}: {len(found['agencies'])} agencies.",
+        f"Not reported: {', '.join(missing)}." if missing else "Nobody is missing.",
+    ]
+    return "\n".join(lines)
+
+
+def _table(groups: dict[str, dict[str, int]], heading: str) -> str:
     from edockit.console import table
 
-    rows = [
-        (key, *(str(figures[name]) for name in _COLUMNS))
-        for key, figures in found["groups"].items()
-    ]
-    return table((by.value, *(name.replace("_", " ") for name in _COLUMNS)), rows)
+    rows = [(key, *(str(figures[name]) for name in _COLUMNS)) for key, figures in groups.items()]
+    return table((heading, *(name.replace("_", " ") for name in _COLUMNS)), rows)
 
 
 def _share(part: int, whole: int) -> str:

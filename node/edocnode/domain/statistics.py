@@ -27,6 +27,8 @@ from edocnode.domain.model import Lane
 
 OTHER_TYPE = "-"  # of a document whose type is in no list
 STEPS_PER_DOUBLING = 12
+REPORT_CODE = "edoc.statistics/"  # before the month: code of a statement, see ``reporting``
+MONTH_CHARACTERS = 7
 MAX_KEY = 35  # characters of an agency's code, the longest that a group is named by
 _SHORTEST = timedelta(seconds=1)
 
@@ -121,10 +123,15 @@ class DetailKey:
 
 @dataclass(slots=True)
 class Tally:
-    """Documents counted that are not in the sums yet."""
+    """Documents counted that are not in the sums yet.
+
+    Attributes:
+        reports: Monthly statements that arrived, by sender and month; the newest.
+    """
 
     figures: dict[DayKey, Counter[str]] = field(default_factory=dict)
     details: Counter[DetailKey] = field(default_factory=Counter)
+    reports: dict[tuple[str, str], int] = field(default_factory=dict)
 
     def add(self, key: DayKey, *names: str) -> None:
         """Counts one document under some of ``FIGURES``."""
@@ -161,8 +168,10 @@ class ArrivalFact:
     lane: Lane
     operation: Operation
     document_type: str
+    document_code: str = ""
     due_date: str
     received_at: datetime
+    incoming_id: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -243,15 +252,11 @@ class StatisticsStore(Protocol):
             False when the marks are no longer where the reading began: nothing was added.
         """
 
+    async def reports(self, month: str) -> Mapping[str, Figures]:
+        """The newest statements of a month, each sealed by the agency that it is of."""
+
     async def statistics(self, wanted: StatisticsRequest) -> Statistics:
         """Sums up a period."""
-
-
-class Counts(Protocol):
-    """Counts documents."""
-
-    async def statistics(self, wanted: StatisticsRequest) -> tuple[Statistics, bool]:
-        """The figures of a period, and whether all that is here is counted in them."""
 
 
 def tally_of(batch: Batch, rules: DeadlineRules, types: Mapping[str, str]) -> Tally:
@@ -268,6 +273,8 @@ def tally_of(batch: Batch, rules: DeadlineRules, types: Mapping[str, str]) -> Ta
         if arrival.operation not in (Operation.STATUS, Operation.REVOKE):
             names = ("received", "due") if arrival.due_date else ("received",)
             tally.add(_arrival_key(arrival, types), *names)
+        if (month := arrival.document_code.removeprefix(REPORT_CODE)) != arrival.document_code:
+            tally.reports[arrival.peer, month[:MONTH_CHARACTERS]] = arrival.incoming_id
     for step in batch.steps:
         _count_step(tally, step, rules, types)
     return tally

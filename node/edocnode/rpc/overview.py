@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from edocnode.domain.late import LateLook
 from edocnode.domain.registers import RegisterStore
+from edocnode.domain.reporting import Counts
 from edocnode.domain.savings import SavingAssumptions
-from edocnode.domain.statistics import Counts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,12 +7,14 @@ from google.protobuf.duration_pb2 import Duration
 from edoccore.errors import RequestInvalidError
 from edocnet.office.v1 import office_service_pb2 as messages
 from edocnode.domain.late import LateKind
+from edocnode.domain.reporting import Month
 from edocnode.domain.savings import saved_vnd
-from edocnode.domain.statistics import FIGURES, Figures, GroupBy, Statistics, StatisticsRequest
+from edocnode.domain.statistics import FIGURES, Figures, GroupBy, StatisticsRequest
 from edocnode.rpc.client_values import Json, node_errors
 from edocnode.rpc.office_client import OfficeClient
 from edocnode.rpc.overview import OverviewParts
 
+NATION_SCHEMA = "edoc.nation/v1"
 STATISTICS_SCHEMA = "edoc.statistics/v1"
 CALL_TIMEOUT_S = 60.0  # a node that was never asked before may have years to count
 MAX_DAYS = 366 * 20
@@ -28,6 +30,8 @@ async def statistics_response(
         RequestInvalidError: A day is none, or the last comes before the first.
     """
     wanted = _request(message)
+    if message.nation:
+        return await _nation_response(parts, wanted)
     found, complete = await parts.counter.statistics(wanted)
     overdue = (await parts.late.counts())[LateKind.OVERDUE]
     return messages.GetStatisticsResponse(
@@ -43,8 +47,51 @@ async def statistics_response(
         finishing_median=_duration(found.finishing),
         complete=complete,
         overdue=overdue,
-        savings=_savings(parts, found),
+        savings=_savings(parts, found.total),
     )
+
+
+async def _nation_response(
+    parts: OverviewParts, wanted: StatisticsRequest
+) -> messages.GetStatisticsResponse:
+    month = Month(wanted.first.year, wanted.first.month)
+    if (wanted.first, wanted.last) != (month.first, month.last):
+        raise RequestInvalidError(
+            "The nation's statistics are of a whole month.", hint="Name its first and last day."
+        )
+    nation, complete = await parts.counter.nation(month)
+    return messages.GetStatisticsResponse(
+        total=_figures(nation.total),
+        groups=[
+            messages.GroupFigures(key=code, figures=_figures(figures))
+            for code, figures in nation.reported.items()
+        ],
+        complete=complete,
+        missing=nation.missing,
+        savings=_savings(parts, nation.total),
+    )
+
+
+def read_nation(office: OfficeClient, first: date, last: date) -> Json:
+    """Asks a node for the sums of all agencies, ``edoc.nation/v1``.
+
+    Raises:
+        RequestInvalidError: The days are not a whole month.
+        EdocError: As the node says.
+    """
+    request = messages.GetStatisticsRequest(
+        first_day=first.isoformat(), last_day=last.isoformat(), nation=True
+    )
+    with node_errors():
+        answer = office.stub.GetStatistics(request, timeout=CALL_TIMEOUT_S)
+    return {
+        "schema": NATION_SCHEMA,
+        "month": first.isoformat()[:7],
+        "complete": answer.complete,
+        "total": _plain(answer.total),
+        "agencies": {item.key: _plain(item.figures) for item in answer.groups},
+        "missing": list(answer.missing),
+    }
 
 
 def read_statistics(
@@ -105,10 +152,10 @@ def _figures(figures: Figures) -> messages.Figures:
     return messages.Figures(**{name: getattr(figures, name) for name in FIGURES})
 
 
-def _savings(parts: OverviewParts, found: Statistics) -> messages.Savings:
+def _savings(parts: OverviewParts, total: Figures) -> messages.Savings:
     assumed = parts.savings
     return messages.Savings(
-        saved_vnd=saved_vnd(found.total, assumed),
+        saved_vnd=saved_vnd(total, assumed),
         **{name: getattr(assumed, name) for name in _ASSUMED},
     )
 

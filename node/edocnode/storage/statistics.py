@@ -13,10 +13,13 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from edoccore.signing.records import StatusStep
-from edoccore.signing.statements import Operation
+from edoccore.errors import NotCanonicalError, StatementTooLargeError
+from edoccore.signing import canonical
+from edoccore.signing.records import DocumentRecord, StatusStep
+from edoccore.signing.statements import Envelope, Operation
 from edockit.database import Database
 from edocnode.domain.model import Lane
+from edocnode.domain.reporting import read_report
 from edocnode.domain.statistics import (
     FIGURES,
     ArrivalFact,
@@ -35,13 +38,14 @@ from edocnode.domain.statistics import (
     median_time,
 )
 from edocnode.storage.listing import decode_listing, decode_parts
-from edocnode.storage.sql import among, insert_missing, select_by
-from edocnode.storage.statistics_tables import CountedRow, DailyDetailRow, DailyRow
+from edocnode.storage.sql import among, insert_missing, select_by, upsert
+from edocnode.storage.statistics_tables import CountedRow, DailyDetailRow, DailyRow, ReportedRow
 from edocnode.storage.tables import (
     DeliveryEnvelopeRow,
     DeliveryRow,
     DocumentRow,
     InboxRow,
+    IncomingRow,
     SealRow,
     table_of,
 )
@@ -50,6 +54,7 @@ from edocnode.storage.workflow_tables import StepRow
 _DAILY, _DETAIL, _COUNTED = table_of(DailyRow), table_of(DailyDetailRow), table_of(CountedRow)
 _SEAL, _ENVELOPE = table_of(SealRow), table_of(DeliveryEnvelopeRow)
 _DELIVERY, _DOCUMENT = table_of(DeliveryRow), table_of(DocumentRow)
+_INCOMING, _REPORTED = table_of(IncomingRow), table_of(ReportedRow)
 _INBOX, _STEP = table_of(InboxRow), table_of(StepRow)
 
 SOURCES = {"seal": _SEAL.c.id, "inbox": _INBOX.c.position, "step": _STEP.c.id}
@@ -93,6 +98,8 @@ _ARRIVAL_COLUMNS = (
     _INBOX.c.lane,
     _INBOX.c.operation,
     _INBOX.c.document_type,
+    _INBOX.c.document_code,
+    _INBOX.c.incoming_id,
     _INBOX.c.due_date,
     _INBOX.c.received_at,
 )
@@ -100,12 +107,21 @@ _ARRIVALS: sa.Select[Any] = sa.select(*_ARRIVAL_COLUMNS).where(
     _INBOX.c.position > sa.bindparam("after"), _INBOX.c.position <= sa.bindparam("to")
 )
 _STEPS: sa.Select[Any] = (
-    sa.select(_STEP.c.incoming_id, _STEP.c.step, _STEP.c.at, _STEP.c.code, *_ARRIVAL_COLUMNS)
+    sa.select(_STEP.c.step, _STEP.c.at, _STEP.c.code, *_ARRIVAL_COLUMNS)
     .select_from(_STEP.join(_INBOX, _INBOX.c.incoming_id == _STEP.c.incoming_id))
     .where(_STEP.c.id > sa.bindparam("after"), _STEP.c.id <= sa.bindparam("to"))
 )
 _ACCEPTED = sa.select(_STEP.c.incoming_id, _STEP.c.at).where(
     among(_STEP.c.incoming_id), _STEP.c.step == StatusStep.ACCEPTED.value
+)
+_REPORTS = (
+    sa.select(_REPORTED.c.agency, _INCOMING.c.envelope, _INCOMING.c.inline)
+    .select_from(_REPORTED.join(_INCOMING, _INCOMING.c.id == _REPORTED.c.incoming_id))
+    .where(
+        _REPORTED.c.month == sa.bindparam("month"),
+        _INCOMING.c.signer == _REPORTED.c.agency,
+    )
+    .order_by(_REPORTED.c.agency)
 )
 _GROUPS: Mapping[GroupBy | None, sa.Column[Any] | None] = {
     None: None,
@@ -134,6 +150,10 @@ class SqlStatistics:
         except MarksMovedError:
             return False
         return True
+
+    async def reports(self, month: str) -> Mapping[str, Figures]:
+        """The newest statements of a month, each sealed by the agency that it is of."""
+        return await self._database.aread(lambda connection: _reports(connection, month))
 
     async def statistics(self, wanted: StatisticsRequest) -> Statistics:
         """Sums up a period."""
@@ -209,6 +229,8 @@ def _arrival(row: sa.Row[Any]) -> ArrivalFact:
         lane=Lane(row.lane),
         operation=Operation(row.operation),
         document_type=row.document_type,
+        document_code=row.document_code,
+        incoming_id=row.incoming_id,
         due_date=row.due_date,
         received_at=row.received_at,
     )
@@ -234,6 +256,12 @@ def _add(connection: Connection, tally: Tally, marks: Mapping[str, tuple[int, in
     _sum_into(connection, _DAILY, days, FIGURES)
     details = [_detail_values(key, count) for key, count in tally.details.items()]
     _sum_into(connection, _DETAIL, details, ("count",))
+    reports = [
+        {"month": month, "agency": agency, "incoming_id": incoming_id}
+        for (agency, month), incoming_id in tally.reports.items()
+    ]
+    if reports:
+        upsert(connection, _REPORTED, reports)
 
 
 class MarksMovedError(Exception):
@@ -299,6 +327,20 @@ def _statistics(connection: Connection, wanted: StatisticsRequest) -> Statistics
         finishing=median_time(_histogram(details[Detail.FINISHING])),
         refusals=details[Detail.REFUSED],
     )
+
+
+def _reports(connection: Connection, month: str) -> dict[str, Figures]:
+    found: dict[str, Figures] = {}
+    for row in connection.execute(_REPORTS, {"month": month}):
+        size = canonical.decode(row.envelope, Envelope).parts[0].size
+        try:
+            record = canonical.decode(row.inline[:size], DocumentRecord)
+        except (NotCanonicalError, StatementTooLargeError):  # destroyed meanwhile
+            continue
+        figures = read_report(record)
+        if figures is not None:
+            found[row.agency] = figures
+    return found
 
 
 def _details(connection: Connection, wanted: StatisticsRequest) -> dict[Detail, dict[str, int]]:

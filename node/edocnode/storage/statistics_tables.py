@@ -57,3 +57,13 @@ class CountedRow(NodeTable, table=True):
 
     source: str = Field(primary_key=True, max_length=16)
     place: int = number()
+
+
+class ReportedRow(NodeTable, table=True):
+    """The newest monthly statement of an agency that arrived here; see ``domain.reporting``."""
+
+    __tablename__ = "reported"
+
+    month: str = Field(primary_key=True, max_length=7)
+    agency: str = Field(primary_key=True, max_length=35)
+    incoming_id: int = number()

@@ -7,13 +7,20 @@ whoever asks for statistics has all counted first.
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime, timedelta
 
 import structlog
 
 from edocnode.domain.deadlines import DeadlineRules
-from edocnode.domain.statistics import Statistics, StatisticsRequest, StatisticsStore, tally_of
+from edocnode.domain.reporting import Month, Nation
+from edocnode.domain.statistics import (
+    Statistics,
+    StatisticsRequest,
+    StatisticsStore,
+    added,
+    tally_of,
+)
 from edocnode.workers.room import when_there_is_room
 
 EVERY = timedelta(seconds=30)
@@ -30,6 +37,8 @@ class Counter:
     def __init__(
         self,
         *,
+        agency: str,
+        nodes: Callable[[], Collection[str]],
         store: StatisticsStore,
         rules: Callable[[datetime], DeadlineRules],
         types: Callable[[], Mapping[str, str]],
@@ -38,9 +47,13 @@ class Counter:
         """Joins the parts; nothing happens before ``run``.
 
         Args:
+            agency: That owns the node.
+            nodes: Codes of all agencies that own one.
             rules: Gives the rules in force at a moment; may read files, like ``types``.
             types: Codes of document types by every way to write them.
         """
+        self._agency = agency
+        self._nodes = nodes
         self._store = store
         self._rules = rules
         self._types = types
@@ -83,6 +96,18 @@ class Counter:
         while not complete and time.monotonic() < until:
             complete = await self.count()
         return await self._store.statistics(wanted), complete
+
+    async def nation(self, month: Month) -> tuple[Nation, bool]:
+        """The sums of a month over all agencies, and whether all that is here is counted."""
+        own = StatisticsRequest(first=month.first, last=month.last)
+        mine, complete = await self.statistics(own)
+        reported = {**await self._store.reports(str(month)), self._agency: mine.total}
+        nation = Nation(
+            total=added(reported.values()),
+            reported=dict(sorted(reported.items())),
+            missing=tuple(sorted(set(self._nodes()) - reported.keys())),
+        )
+        return nation, complete
 
     def _in_force(self) -> tuple[DeadlineRules, Mapping[str, str]]:
         return self._rules(self._clock()), self._types()

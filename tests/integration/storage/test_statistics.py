@@ -41,6 +41,8 @@ HOUR = timedelta(hours=1)
 @pytest.fixture
 def counter(database: Database) -> Counter:
     return Counter(
+        agency="H29",
+        nodes=lambda: {"H29", "G01", "H30"},
         store=SqlStatistics(database),
         rules=lambda _: RULES,
         types=lambda: {"QĐ": "QĐ"},

@@ -10,6 +10,7 @@ def create_overview() -> None:
     _create_daily()
     _create_daily_detail()
     _create_counted()
+    _create_reported()
     _create_told()
 
 
@@ -62,6 +63,16 @@ def _create_counted() -> None:
         sa.Column("source", sa.String(16), nullable=False),
         sa.Column("place", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("source"),
+    )
+
+
+def _create_reported() -> None:
+    op.create_table(
+        "reported",
+        sa.Column("month", sa.String(7), nullable=False),
+        sa.Column("agency", sa.String(35), nullable=False),
+        sa.Column("incoming_id", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("month", "agency"),
     )
 
 

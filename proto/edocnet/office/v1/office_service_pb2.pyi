@@ -1882,6 +1882,7 @@ class GetStatisticsRequest(_message.Message):
     LAST_DAY_FIELD_NUMBER: _builtins.int
     AGENCY_FIELD_NUMBER: _builtins.int
     BY_FIELD_NUMBER: _builtins.int
+    NATION_FIELD_NUMBER: _builtins.int
     first_day: _builtins.str
     """First day in Viet Nam, YYYY-MM-DD."""
     last_day: _builtins.str
@@ -1890,6 +1891,10 @@ class GetStatisticsRequest(_message.Message):
     """Only of this agency and of those whose codes continue its own; empty: of all."""
     by: Global___StatisticsGroup.ValueType
     """By what the figures are divided; unspecified: not at all."""
+    nation: _builtins.bool
+    """True: the sums of all agencies that reported to this node, divided by agency; the days are then
+    a whole month, agency and `by` are left out.
+    """
     def __init__(
         self,
         *,
@@ -1897,10 +1902,11 @@ class GetStatisticsRequest(_message.Message):
         last_day: _builtins.str = ...,
         agency: _builtins.str = ...,
         by: Global___StatisticsGroup.ValueType = ...,
+        nation: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agency", b"agency", "by", b"by", "first_day", b"first_day", "last_day", b"last_day"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agency", b"agency", "by", b"by", "first_day", b"first_day", "last_day", b"last_day", "nation", b"nation"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1920,6 +1926,7 @@ class GetStatisticsResponse(_message.Message):
     COMPLETE_FIELD_NUMBER: _builtins.int
     OVERDUE_FIELD_NUMBER: _builtins.int
     SAVINGS_FIELD_NUMBER: _builtins.int
+    MISSING_FIELD_NUMBER: _builtins.int
     complete: _builtins.bool
     """False: there was so much to count that the figures lag behind; ask again."""
     overdue: _builtins.int
@@ -1948,6 +1955,10 @@ class GetStatisticsResponse(_message.Message):
     def savings(self) -> Global___Savings:
         """What was saved against paper, estimated."""
 
+    @_builtins.property
+    def missing(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """With `nation`: codes of agencies with a node that have not reported."""
+
     def __init__(
         self,
         *,
@@ -1959,10 +1970,11 @@ class GetStatisticsResponse(_message.Message):
         complete: _builtins.bool = ...,
         overdue: _builtins.int = ...,
         savings: Global___Savings | None = ...,
+        missing: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["accepting_median", b"accepting_median", "finishing_median", b"finishing_median", "savings", b"savings", "total", b"total"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepting_median", b"accepting_median", "complete", b"complete", "finishing_median", b"finishing_median", "groups", b"groups", "overdue", b"overdue", "refusals", b"refusals", "savings", b"savings", "total", b"total"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepting_median", b"accepting_median", "complete", b"complete", "finishing_median", b"finishing_median", "groups", b"groups", "missing", b"missing", "overdue", b"overdue", "refusals", b"refusals", "savings", b"savings", "total", b"total"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
