@@ -86,7 +86,7 @@ def cells(line: dict[str, Any], fields: Sequence[str]) -> list[str]:
         "day": _local_day(line["at"]),
         "assigned_day": _local_day(line["assigned_at"]),
         "note": _note(line, words),
-        "arrival_number": str(line.get("arrival_number", "")),
+        "arrival_number": str(line["arrival_number"] or ""),
         "": "",
     }
     return [plain(values[field])[:CELL_CHARACTERS] for field in fields]

@@ -46,6 +46,7 @@ class RegisterEntry:
         copies: Copies issued, 0 when the document does not say.
         state: Of an arrival; of what went out the worst of its deliveries.
         reason: Why it was given back.
+        arrival_number: That was given to an arrival here; 0: none.
     """
 
     document_id: DocumentId
@@ -67,6 +68,7 @@ class RegisterEntry:
     copies: int
     state: str
     reason: str
+    arrival_number: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

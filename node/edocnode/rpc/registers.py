@@ -86,6 +86,7 @@ def _entry(entry: RegisterEntry) -> messages.RegisterEntry:
         more_recipients=entry.more_recipients,
         assign_time=optional_timestamp(entry.assigned_at),
         copies=entry.copies,
+        arrival_number=entry.arrival_number,
         **{name: getattr(entry, name) for name in _TEXTS},
     )
 
@@ -99,5 +100,6 @@ def _plain(entry: messages.RegisterEntry) -> Json:
         "more_recipients": entry.more_recipients,
         "assigned_at": moment_from(entry.assign_time) if entry.HasField("assign_time") else None,
         "copies": entry.copies,
+        "arrival_number": entry.arrival_number,
         **{name: getattr(entry, name) for name in _TEXTS},
     }

@@ -26,10 +26,11 @@ from edocnode.storage.tables import (
     SealRow,
     table_of,
 )
+from edocnode.storage.workflow_tables import RevokedDeliveryRow
 
 _DELIVERY, _DOCUMENT = table_of(DeliveryRow), table_of(DocumentRow)
 _ENVELOPE, _SEAL = table_of(DeliveryEnvelopeRow), table_of(SealRow)
-_INBOX = table_of(InboxRow)
+_INBOX, _REVOKED = table_of(InboxRow), table_of(RevokedDeliveryRow)
 
 _OPEN_STATES = ("unsealed", "queued", "waiting", "sending", "held")  # each has a partial index
 _CANDIDATE = _DELIVERY.alias("candidate")
@@ -57,11 +58,14 @@ _SEALED = _OF_DOCUMENT.outerjoin(
         _ENVELOPE.c.rank == _DELIVERY.c.envelope_rank,
     ),
 ).outerjoin(_SEAL, _SEAL.c.id == _ENVELOPE.c.seal_id)
-_UNDELIVERED = sa.select(*_OUT_COLUMNS, _SENT_AT.label("since")).select_from(_SEALED)
+_NOT_TAKEN_BACK = ~sa.exists().where(_REVOKED.c.message_id == _DELIVERY.c.message_id)
+_UNDELIVERED = (
+    sa.select(*_OUT_COLUMNS, _SENT_AT.label("since")).select_from(_SEALED).where(_NOT_TAKEN_BACK)
+)
 _UNANSWERED = (
     sa.select(*_OUT_COLUMNS, _DELIVERY.c.ended_at.label("since"))
     .select_from(_OF_DOCUMENT)
-    .where(sa.text("delivery.state = 'delivered' AND answered = 0"))
+    .where(sa.text("delivery.state = 'delivered' AND answered = 0"), _NOT_TAKEN_BACK)
 )
 _RECEIVED = sa.select(
     _INBOX.c.position.label("place"),

@@ -28,6 +28,7 @@ from edocnode.domain.registers import (
 )
 from edocnode.domain.workflow import Step
 from edocnode.storage.listing import decode_listing, decode_parts
+from edocnode.storage.official_numbers import arrival_numbers
 from edocnode.storage.sql import among, select_by
 from edocnode.storage.steps import steps_taken
 from edocnode.storage.submitting import shown_state
@@ -98,7 +99,11 @@ def _arrivals(connection: Connection, wanted: RegisterRequest, after: int) -> Re
         and wanted.agency in ("", row.recipient)
     ]
     steps = steps_taken(connection, [row.incoming_id for row in shown])
-    entries = [_arrival(row, steps.get(row.incoming_id, ())) for row in shown]
+    numbers = arrival_numbers(connection, [row.incoming_id for row in shown])
+    entries = [
+        _arrival(row, steps.get(row.incoming_id, ()), numbers.get(row.incoming_id, 0))
+        for row in shown
+    ]
     done = len(rows) < PAGE or rows[-1].received_at >= end + _MARGIN
     return RegisterPage(entries=entries, next=0 if done else rows[-1].position)
 
@@ -147,7 +152,7 @@ def _period(wanted: RegisterRequest) -> tuple[datetime, datetime]:
     return at(wanted.first, time(0)), at(wanted.last + timedelta(days=1), time(0))
 
 
-def _arrival(row: sa.Row[Any], steps: Sequence[Step]) -> RegisterEntry:
+def _arrival(row: sa.Row[Any], steps: Sequence[Step], number: int) -> RegisterEntry:
     parts = canonical.decode(row.envelope, Envelope).parts
     record = _record(row.inline, parts[0].size)
     assigned = [step for step in steps if step.step is StatusStep.ASSIGNED]
@@ -164,6 +169,7 @@ def _arrival(row: sa.Row[Any], steps: Sequence[Step]) -> RegisterEntry:
         assigned_at=assigned[-1].at if assigned else None,
         state=row.state,
         reason=refused[-1] if refused else "",
+        arrival_number=number,
     )
 
 

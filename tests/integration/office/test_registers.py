@@ -61,6 +61,7 @@ def read_cells(path: Path) -> str:
         return book.read("xl/worksheets/sheet1.xml").decode()
 
 
+@pytest.mark.timeout(180)
 async def test_both_registers_have_what_was_sent_accepted_and_assigned(
     tmp_path: Path,
 ) -> None:
@@ -93,6 +94,7 @@ async def test_both_registers_have_what_was_sent_accepted_and_assigned(
         assert (code, json.loads(told)["lines"]) == (0, 1)
         (line,) = read_csv(incoming)
         assert line["Ngày đến"] == TODAY.strftime("%d/%m/%Y")
+        assert line["Số đến"] == ""
         assert line["Tác giả"] == "Ủy ban nhân dân tỉnh Hà Tĩnh"
         assert line["Đơn vị hoặc người nhận"] == "Phòng Tổng hợp"
         assert line["Ngày chuyển"] == TODAY.strftime("%d/%m/%Y")
@@ -155,7 +157,7 @@ def line(**changes: Any) -> dict[str, Any]:
         ("document_type", "subject", "number", "notation", "issued_date", "due_date"), ""
     )
     values |= {"state": "received", "reason": "", "recipients": [], "more_recipients": 0}
-    values |= {"copies": 0, "at": None, "assigned_at": None}
+    values |= {"copies": 0, "arrival_number": 0, "at": None, "assigned_at": None}
     return values | changes
 
 

@@ -127,6 +127,22 @@ async def test_delivered_document_waits_for_the_first_step_there_and_no_longer(
     assert await found(database, NOW + HOUR) == []
 
 
+async def test_document_that_was_taken_back_waits_for_nobody(
+    database: Database, store: NodeStore, office: Office, peer: Office
+) -> None:
+    await office.open()
+    await send(store, office)
+    assert len(await found(database, NOW)) == 1
+    taken_back = sa.text(
+        "INSERT INTO revoked_delivery (message_id, document_id, actor, reason, at, sent) "
+        "SELECT message_id, document_id, 'Lan', 'Sai nội dung', 0, 1 FROM delivery"
+    )
+    await database.awrite(lambda connection: connection.execute(taken_back) and None)
+    assert await found(database, NOW) == []
+    await store.record(peer.delivered(await store.due("G01", NOW, 10)), NOW)
+    assert await found(database, NOW + HOUR) == []
+
+
 async def test_statuses_are_not_documents_that_wait(
     database: Database, store: NodeStore, office: Office, peer: Office
 ) -> None:

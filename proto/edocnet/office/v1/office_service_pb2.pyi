@@ -1747,6 +1747,7 @@ class RegisterEntry(_message.Message):
     COPIES_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    ARRIVAL_NUMBER_FIELD_NUMBER: _builtins.int
     document_id: _builtins.bytes
     """The document, 16 bytes."""
     agency: _builtins.str
@@ -1779,6 +1780,8 @@ class RegisterEntry(_message.Message):
     """Of an arrival a DocumentState, of what went out the worst DeliveryState; in lower case."""
     reason: _builtins.str
     """Why an arrival was given back."""
+    arrival_number: _builtins.int
+    """Number that was given to an arrival here; 0: none."""
     @_builtins.property
     def time(self) -> _timestamp_pb2.Timestamp:
         """When it arrived, or was handed in."""
@@ -1813,10 +1816,11 @@ class RegisterEntry(_message.Message):
         copies: _builtins.int = ...,
         state: _builtins.str = ...,
         reason: _builtins.str = ...,
+        arrival_number: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["assign_time", b"assign_time", "time", b"time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agency", b"agency", "assign_time", b"assign_time", "assignee", b"assignee", "author", b"author", "copies", b"copies", "document_id", b"document_id", "document_type", b"document_type", "due_date", b"due_date", "issued_date", b"issued_date", "more_recipients", b"more_recipients", "notation", b"notation", "number", b"number", "peer", b"peer", "reason", b"reason", "recipients", b"recipients", "signer", b"signer", "state", b"state", "subject", b"subject", "time", b"time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agency", b"agency", "arrival_number", b"arrival_number", "assign_time", b"assign_time", "assignee", b"assignee", "author", b"author", "copies", b"copies", "document_id", b"document_id", "document_type", b"document_type", "due_date", b"due_date", "issued_date", b"issued_date", "more_recipients", b"more_recipients", "notation", b"notation", "number", b"number", "peer", b"peer", "reason", b"reason", "recipients", b"recipients", "signer", b"signer", "state", b"state", "subject", b"subject", "time", b"time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
