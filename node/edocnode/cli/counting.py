@@ -118,7 +118,8 @@ def _text(found: dict[str, Any], by: GroupBy | None) -> str:
     over = number_text(found["overdue_now"])
     lines = {
         "sent": f"{total['sent_documents']} documents to {total['sent']} recipients; {on_time} on "
-        f"time, {paper} also on paper, {total['revocations']} revocations",
+        f"time, {paper} also on paper, {total['revocations']} revocations, "
+        f"{found['confirmed']} confirmed",
         "received": f"{total['received']}; {same_day} accepted or refused the same day",
         "accepted": f"{total['accepted']}, half of them within "
         f"{_median(found['accepting_median_s'])}",

@@ -230,6 +230,7 @@ class Statistics:
         accepting: Median time from arrival to acceptance; None: nothing was accepted.
         finishing: Median time from acceptance to the end.
         refusals: How many were refused, by code.
+        confirmed: Recipients that told in the period that they destroyed what was taken back.
     """
 
     total: Figures
@@ -237,6 +238,7 @@ class Statistics:
     accepting: timedelta | None
     finishing: timedelta | None
     refusals: Mapping[str, int]
+    confirmed: int
 
 
 class StatisticsStore(Protocol):

@@ -47,6 +47,7 @@ async def statistics_response(
         finishing_median=_duration(found.finishing),
         complete=complete,
         overdue=overdue,
+        confirmed=found.confirmed,
         savings=_savings(parts, found.total),
     )
 
@@ -122,6 +123,7 @@ def read_statistics(
         "finishing_median_s": _seconds(answer, "finishing_median"),
         "refusals": {item.code: item.count for item in answer.refusals},
         "overdue_now": answer.overdue,
+        "confirmed": answer.confirmed,
         "savings": {
             "saved_vnd": answer.savings.saved_vnd,
             **{name: getattr(answer.savings, name) for name in _ASSUMED},

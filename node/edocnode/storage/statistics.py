@@ -8,6 +8,7 @@ way pays nothing.
 """
 
 from collections.abc import Mapping, Sequence
+from datetime import time, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -18,6 +19,7 @@ from edoccore.signing import canonical
 from edoccore.signing.records import DocumentRecord, StatusStep
 from edoccore.signing.statements import Envelope, Operation
 from edockit.database import Database
+from edocnode.domain.calendar import at
 from edocnode.domain.model import Lane
 from edocnode.domain.reporting import read_report
 from edocnode.domain.statistics import (
@@ -47,6 +49,7 @@ from edocnode.storage.tables import (
     InboxRow,
     IncomingRow,
     SealRow,
+    StatusGotRow,
     table_of,
 )
 from edocnode.storage.workflow_tables import StepRow
@@ -55,7 +58,7 @@ _DAILY, _DETAIL, _COUNTED = table_of(DailyRow), table_of(DailyDetailRow), table_
 _SEAL, _ENVELOPE = table_of(SealRow), table_of(DeliveryEnvelopeRow)
 _DELIVERY, _DOCUMENT = table_of(DeliveryRow), table_of(DocumentRow)
 _INCOMING, _REPORTED = table_of(IncomingRow), table_of(ReportedRow)
-_INBOX, _STEP = table_of(InboxRow), table_of(StepRow)
+_INBOX, _STEP, _STATUS = table_of(InboxRow), table_of(StepRow), table_of(StatusGotRow)
 
 SOURCES = {"seal": _SEAL.c.id, "inbox": _INBOX.c.position, "step": _STEP.c.id}
 ENVELOPES = 4000  # a seal may be over hundreds
@@ -326,6 +329,22 @@ def _statistics(connection: Connection, wanted: StatisticsRequest) -> Statistics
         accepting=median_time(_histogram(details[Detail.ACCEPTING])),
         finishing=median_time(_histogram(details[Detail.FINISHING])),
         refusals=details[Detail.REFUSED],
+        confirmed=connection.scalar(_confirmed(wanted)) or 0,
+    )
+
+
+def _confirmed(wanted: StatisticsRequest) -> sa.Select[Any]:
+    end = wanted.last + timedelta(days=1)
+    return (
+        sa.select(sa.func.count())
+        .select_from(_STATUS.join(_DELIVERY, _DELIVERY.c.message_id == _STATUS.c.message_id))
+        .where(
+            sa.text("step = 'agreed'"),
+            _STATUS.c.state == "revoked",
+            _STATUS.c.received_at >= at(wanted.first, time(0)),
+            _STATUS.c.received_at < at(end, time(0)),
+            *_of_agency(_DELIVERY.c.sender, wanted.agency),
+        )
     )
 
 
@@ -358,10 +377,13 @@ def _details(connection: Connection, wanted: StatisticsRequest) -> dict[Detail, 
 
 def _span(table: sa.Table, wanted: StatisticsRequest) -> list[sa.ColumnElement[bool]]:
     days = table.c.day.between(wanted.first.isoformat(), wanted.last.isoformat())
-    if not wanted.agency:
-        return [days]
-    below = table.c.agency.startswith(f"{wanted.agency}.", autoescape=True)
-    return [days, sa.or_(table.c.agency == wanted.agency, below)]
+    return [days, *_of_agency(table.c.agency, wanted.agency)]
+
+
+def _of_agency(column: sa.Column[Any], agency: str) -> list[sa.ColumnElement[bool]]:
+    if not agency:
+        return []
+    return [sa.or_(column == agency, column.startswith(f"{agency}.", autoescape=True))]
 
 
 def _name(by: GroupBy | None, value: Any) -> str:  # noqa: ANN401 - text or number

@@ -201,6 +201,7 @@ class StatusGotRow(NodeTable, table=True):
     __table_args__ = (
         Index("ix_status_got_document_id", "document_id"),
         Index("ix_status_got_message", "message_id"),
+        partial_index("ix_status_got_agreed", "received_at", where="step = 'agreed'"),
     )
 
     incoming_id: int = Field(sa_column=Column(ROWID, primary_key=True, autoincrement=False))

@@ -150,6 +150,27 @@ async def test_statuses_are_no_documents(
     assert (await november(counter)).total == Figures(revocations=1)
 
 
+async def test_recipients_that_destroyed_what_was_taken_back_are_counted(
+    database: Database, store: NodeStore, office: Office, peer: Office, counter: Counter
+) -> None:
+    await office.open()
+    await store.submit(submission())
+    await office.seal_all()
+    (queued,) = await store.due("G01", NOW, 10)
+    for state in (DocumentState.ACCEPTED, DocumentState.FINISHED):
+        told = status_submission(queued.envelope, state, sender="G01", to="H29")
+        await store.keep([arrival(peer.envelope(told), told.inline)])
+    await office.seal_all()
+    assert (await november(counter)).confirmed == 0
+    agreed = sa.text(
+        "UPDATE status_got SET step = 'agreed', state = 'revoked' WHERE step = 'finished'"
+    )
+    await database.awrite(lambda connection: connection.execute(agreed) and None)
+    assert (await november(counter, agency="H29")).confirmed == 1
+    assert (await november(counter, agency="H30")).confirmed == 0
+    assert (await november(counter, last=date(2026, 11, 22))).confirmed == 0
+
+
 async def test_counting_again_adds_only_what_is_new(
     store: NodeStore, office: Office, peer: Office, counter: Counter
 ) -> None:

@@ -23,6 +23,7 @@ def _create_late_indexes() -> None:
     )
     undealt = "state IN ('received', 'accepted', 'assigned', 'processing')"
     _partial("ix_inbox_due", "inbox", ["due_date", "recipient"], f"due_date <> '' AND {undealt}")
+    _partial("ix_status_got_agreed", "status_got", ["received_at"], "step = 'agreed'")
     undecided = ["lane", "received_at", "recipient"]
     _partial("ix_inbox_undecided", "inbox", undecided, "state = 'received'")
 

@@ -1931,10 +1931,13 @@ class GetStatisticsResponse(_message.Message):
     OVERDUE_FIELD_NUMBER: _builtins.int
     SAVINGS_FIELD_NUMBER: _builtins.int
     MISSING_FIELD_NUMBER: _builtins.int
+    CONFIRMED_FIELD_NUMBER: _builtins.int
     complete: _builtins.bool
     """False: there was so much to count that the figures lag behind; ask again."""
     overdue: _builtins.int
     """Arrivals that are over their due date now, at most 10,001, which means more."""
+    confirmed: _builtins.int
+    """Recipients that told in these days that they destroyed what was taken back."""
     @_builtins.property
     def total(self) -> Global___Figures:
         """All together."""
@@ -1975,10 +1978,11 @@ class GetStatisticsResponse(_message.Message):
         overdue: _builtins.int = ...,
         savings: Global___Savings | None = ...,
         missing: _abc.Iterable[_builtins.str] | None = ...,
+        confirmed: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["accepting_median", b"accepting_median", "finishing_median", b"finishing_median", "savings", b"savings", "total", b"total"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepting_median", b"accepting_median", "complete", b"complete", "finishing_median", b"finishing_median", "groups", b"groups", "missing", b"missing", "overdue", b"overdue", "refusals", b"refusals", "savings", b"savings", "total", b"total"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepting_median", b"accepting_median", "complete", b"complete", "confirmed", b"confirmed", "finishing_median", b"finishing_median", "groups", b"groups", "missing", b"missing", "overdue", b"overdue", "refusals", b"refusals", "savings", b"savings", "total", b"total"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
