@@ -23,6 +23,8 @@ from edocnode.domain.savings import SavingAssumptions
 Text = Annotated[str, Field(max_length=300)]
 PREFIX = "EDOCNODE_"
 DATA_VARIABLE = "EDOCNODE_DATA"
+TOKEN_VARIABLE = "EDOCNODE_TOKEN_FILE"  # noqa: S105 - the name of a variable
+OFFICE_SOCKET_VARIABLE = "EDOCNODE_OFFICE_SOCKET"
 
 # Pydantic's patterns are Rust's: its end of text is a small z.
 Address = Annotated[str, Field(pattern=r"^(\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z.-]+):[0-9]{1,5}\z")]
@@ -189,6 +191,10 @@ class NodeSettings(ProgramSettings):
         statistics_to: Code of the agency that sums the nation's statistics; empty: none is sent.
         reminders: To whom late and most urgent documents are told, and how.
         reminders_every_s: Seconds between two looks at what is late, 10 to 86400.
+        office_socket: Path of a socket for offices that call with tokens; ``true``: ``socket`` in a
+            folder beside the data folder, with the same name and ``.office``; empty: none.
+        office_group: Group that may open it, by name or number; empty: that of the process.
+        access_history_years: Years for which it is kept who saw what, 1 to 100.
         log_level: Least important event that is logged.
         log_format: ``text`` for people, ``json`` for collectors.
     """
@@ -230,6 +236,9 @@ class NodeSettings(ProgramSettings):
     statistics_to: Annotated[str, Field(max_length=35)] = ""
     reminders: Annotated[tuple[ReminderSettings, ...], Field(max_length=50)] = ()
     reminders_every_s: Annotated[float, Field(ge=10, le=86_400)] = 60
+    office_socket: Annotated[str, Field(max_length=300)] = ""
+    office_group: Annotated[str, Field(max_length=64)] = ""
+    access_history_years: Annotated[float, Field(ge=1, le=100)] = 5
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["text", "json"] = "text"
 
@@ -242,7 +251,10 @@ class NodeSettings(ProgramSettings):
     @model_validator(mode="before")
     @classmethod
     def _fill_in(cls, values: dict[str, object]) -> dict[str, object]:
-        return {key: value for key, value in values.items() if value is not None}
+        given = {key: value for key, value in values.items() if value is not None}
+        if isinstance(wanted := given.get("office_socket"), bool):  # TOML has no true as text
+            given["office_socket"] = "true" if wanted else ""
+        return given
 
     @property
     def directory_refresh(self) -> timedelta:
@@ -310,6 +322,20 @@ class NodeSettings(ProgramSettings):
             due_soon=timedelta(hours=self.due_soon_h),
         )
 
+    @property
+    def access_history(self) -> timedelta:
+        """How long it is kept who saw what."""
+        return timedelta(days=365.25 * self.access_history_years)
+
+    def office_socket_path(self, data_folder: Path) -> Path | None:
+        """Where offices call with tokens; None: nowhere."""
+        if self.office_socket in ("", "false"):
+            return None
+        if self.office_socket != "true":
+            return Path(self.office_socket)
+        folder = data_folder.absolute()
+        return folder.with_name(f"{folder.name}.office") / "socket"
+
     def database_url(self, sqlite_file: Path) -> str:
         """The database to open.
 
@@ -325,7 +351,9 @@ def read_settings(path: Path) -> NodeSettings:
     Raises:
         SettingsError: A key is unknown or a value cannot be used; names it.
     """
-    return load_settings(NodeSettings, path, prefix=PREFIX, not_settings=frozenset({DATA_VARIABLE}))
+    return load_settings(
+        NodeSettings, path, prefix=PREFIX, not_settings=frozenset({DATA_VARIABLE, TOKEN_VARIABLE})
+    )
 
 
 def first_settings(*, listen: str, advertise: str | None) -> NodeSettings:

@@ -37,7 +37,12 @@ ERROR_SCHEMA = "edoc.error/v1"
 INTERRUPTED = 130  # 128 + SIGINT, as shells tell it
 TRACEBACK_VARIABLE = "EDOC_TRACEBACK"  # set: a fault prints where it happened
 # Options that may stand before or after the subcommand, and whether a value follows.
-GLOBAL_OPTIONS: Mapping[str, bool] = {"--data": True, "--json": False, "--lang": True}
+GLOBAL_OPTIONS: Mapping[str, bool] = {
+    "--data": True,
+    "--json": False,
+    "--lang": True,
+    "--token-file": True,
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -180,14 +180,14 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         handler = await continuation(handler_call_details)
         if handler is None:
             return None
-        behaviour = _behaviour(handler)
+        behaviour = behaviour_of(handler)
         if self._gate is not None and not handler.request_streaming:
             behaviour = _as_stream(handler, behaviour)
-            handler = _rebuilt(handler, behaviour, always_stream=True)
+            handler = rebuilt(handler, behaviour, always_stream=True)
         call = handler_call_details.method.rpartition("/")[2]
         if inspect.isasyncgenfunction(behaviour):
-            return _rebuilt(handler, self._around_generator(behaviour, call))
-        return _rebuilt(handler, self._around_coroutine(behaviour, call))
+            return rebuilt(handler, self._around_generator(behaviour, call))
+        return rebuilt(handler, self._around_coroutine(behaviour, call))
 
     def _around_coroutine(self, behaviour: Behaviour, call: str) -> Behaviour:
         async def guarded(request: object, context: Context) -> object:
@@ -275,10 +275,10 @@ class SynchronousCallInterceptor(grpc.ServerInterceptor):
         handler = continuation(handler_call_details)
         if handler is None:
             return None
-        behaviour = _behaviour(handler)
+        behaviour = behaviour_of(handler)
         if handler.response_streaming:
-            return _rebuilt(handler, _around_iterator(behaviour))
-        return _rebuilt(handler, _around_function(behaviour))
+            return rebuilt(handler, _around_iterator(behaviour))
+        return rebuilt(handler, _around_function(behaviour))
 
 
 class _CheckedMessages(AsyncIterator[object]):
@@ -333,7 +333,7 @@ def _told(error: Exception) -> EdocError:
     return EdocError("the call failed because of a fault here; the log of this program says why")
 
 
-def _behaviour(handler: Handler) -> Behaviour:
+def behaviour_of(handler: Handler) -> Behaviour:
     """Returns the function behind a handler, whichever of the four kinds it is."""
     kinds = (handler.unary_unary, handler.unary_stream, handler.stream_unary)
     return next((kind for kind in kinds if kind is not None), None) or handler.stream_stream
@@ -379,7 +379,7 @@ async def _only_request(requests: AsyncIterator[object]) -> object:
     return request
 
 
-def _rebuilt(handler: Handler, behaviour: Behaviour, *, always_stream: bool = False) -> Handler:
+def rebuilt(handler: Handler, behaviour: Behaviour, *, always_stream: bool = False) -> Handler:
     """Returns the same handler around another function."""
     builders = {
         (False, False): grpc.unary_unary_rpc_method_handler,

@@ -84,6 +84,11 @@ UNIX_SERVER_OPTIONS: tuple[Option, ...] = (
     ),
     ("grpc.max_concurrent_streams", MAX_OFFICE_STREAMS),
 )
+# Whoever of the group has no token holds a call for a second; so many of them at once.
+GROUP_OPTIONS: tuple[Option, ...] = (
+    ("grpc.max_concurrent_streams", 100),
+    ("grpc.max_allowed_incoming_connections", 200),
+)
 
 
 class _Server(Protocol):
@@ -118,15 +123,31 @@ def peer_server(
 
 def office_server(
     on_failure: Callable[[StorageFailedError], None] | None = None,
+    inner: Sequence[grpc.aio.ServerInterceptor] = (),
 ) -> grpc.aio.Server:
     """Makes an asynchronous server for a Unix socket, where the file's owner is trusted.
 
     Args:
         on_failure: See ``CallInterceptor``.
+        inner: Interceptors whose errors are told to the caller too.
     """
-    return grpc.aio.server(
-        interceptors=[CallInterceptor(on_failure=on_failure)], options=list(UNIX_SERVER_OPTIONS)
-    )
+    interceptors = [CallInterceptor(on_failure=on_failure), *inner]
+    return grpc.aio.server(interceptors=interceptors, options=list(UNIX_SERVER_OPTIONS))
+
+
+def group_server(
+    on_failure: Callable[[StorageFailedError], None],
+    inner: Sequence[grpc.aio.ServerInterceptor],
+) -> grpc.aio.Server:
+    """Makes an asynchronous server for a Unix socket that a group may open, bounded accordingly.
+
+    Args:
+        on_failure: See ``CallInterceptor``.
+        inner: Interceptors that say who calls; their errors are told to the caller.
+    """
+    options = _merged(UNIX_SERVER_OPTIONS, GROUP_OPTIONS)
+    interceptors = [CallInterceptor(on_failure=on_failure), *inner]
+    return grpc.aio.server(interceptors=interceptors, options=options)
 
 
 def registry_server(

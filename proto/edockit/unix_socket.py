@@ -1,4 +1,4 @@
-"""The Unix socket of a running program: where it is, and that only its user can open it.
+"""The Unix sockets of a running program: where they are, and who can open them.
 
 Normally it is ``socket`` in the data folder. The system limits the length of a socket's path, and
 gRPC reads some characters in it as more than themselves. A folder with a long or odd path
@@ -7,15 +7,23 @@ folder.
 """
 
 import contextlib
+import grp
+import os
 import shlex
 import shutil
+import socket
 import stat
 import tempfile
 from pathlib import Path
 
 import grpc
 
-from edoccore.errors import DataFolderError, NodeNotRunningError
+from edoccore.errors import (
+    AddressInUseError,
+    DataFolderError,
+    NodeNotRunningError,
+    SettingsError,
+)
 from edockit import files
 
 SOCKET_NAME = "socket"
@@ -80,6 +88,98 @@ def remove_socket(data_folder: Path) -> None:
         if moved.parent.name.startswith(_RUNTIME_PREFIX):
             shutil.rmtree(moved.parent, ignore_errors=True)
     path.unlink(missing_ok=True)
+
+
+def bind_group_socket(server: grpc.aio.Server, path: Path, *, group: str) -> None:
+    """Gives a server a socket that a group may open, mode 0660.
+
+    Its folder is made when it is missing, mode 0750, for the same group.
+
+    Args:
+        group: Name or number; empty: the group of this process.
+
+    Raises:
+        SettingsError: The path or group cannot be used.
+        AddressInUseError: Another program listens there.
+    """
+    if not path.is_absolute() or not _fits(path):
+        raise SettingsError(
+            f"the path {path} cannot be that of a socket",
+            hint=f"name an absolute one of at most {MAX_SOCKET_PATH_BYTES} bytes without "
+            f"{' '.join(sorted(_ODD_CHARACTERS))}",
+        )
+    number = _group_number(group)
+    try:
+        if not path.parent.exists():
+            path.parent.mkdir(mode=0o750)
+            os.chown(path.parent, -1, number)
+            path.parent.chmod(0o750)
+        _remove_unused(path)
+        _bind_privately(server, path)
+        os.chown(path, -1, number)
+        path.chmod(0o660)
+    except OSError as error:
+        raise SettingsError(
+            f"the socket {path} cannot be made for the group {number}: {error.strerror}",
+            hint="name a path in a folder of this user, and a group that it belongs to",
+            path=str(path),
+        ) from error
+
+
+def remove_group_socket(path: Path) -> None:
+    """Removes the socket; the folder stays."""
+    path.unlink(missing_ok=True)
+
+
+def _group_number(group: str) -> int:
+    if not group:
+        return os.getgid()
+    if group.isascii() and group.isdigit():
+        return int(group)
+    try:
+        return grp.getgrnam(group).gr_gid
+    except KeyError:
+        raise SettingsError(
+            f"there is no group {group!r} on this machine", hint="make it, or name another one"
+        ) from None
+
+
+def _bind_privately(server: grpc.aio.Server, path: Path) -> None:
+    """Binds so that nobody else can connect before mode and group are right."""
+    before = os.umask(0o177)
+    try:
+        server.add_insecure_port(f"unix:{path}")
+    except RuntimeError as error:
+        raise SettingsError(
+            f"the socket {path} cannot be made",
+            hint="check who owns its folder and that its disk knows sockets",
+            path=str(path),
+        ) from error
+    finally:
+        os.umask(before)
+
+
+def _remove_unused(path: Path) -> None:
+    """Removes what a killed process left.
+
+    Raises:
+        AddressInUseError: Somebody listens there.
+        SettingsError: It is no socket.
+    """
+    if not os.path.lexists(path):
+        return
+    if path.is_symlink() or not path.is_socket():
+        raise SettingsError(f"{path} is there and is no socket", hint="name another path")
+    with socket.socket(socket.AF_UNIX) as trial:
+        trial.settimeout(1.0)
+        try:
+            trial.connect(str(path))
+        except ConnectionRefusedError:
+            path.unlink()
+            return
+    raise AddressInUseError(
+        f"the socket {path} belongs to another program", hint="stop it or name another path"
+    )
 
 
 def _runtime_parent() -> str:

@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +22,14 @@ from edoccore.identity.certificate import certificate_digest
 from edockit.blobs import BlobFolder
 from edockit.files import lock_folder
 from edockit.grpc_peer import AuthContext, is_tls_certificate, peer_certificate, require_tls13
-from edockit.grpc_server import HANDSHAKE_TIMEOUT_MS, bind, office_server, peer_server
-from edockit.unix_socket import bind_unix, remove_socket
+from edockit.grpc_server import HANDSHAKE_TIMEOUT_MS, bind, peer_server
 from edocnode.app.announcing import announce
-from edocnode.app.evidence import EvidenceDesk, seal_signer
-from edocnode.app.overview import Overview, build_overview
-from edocnode.app.parts import SealingContext, SealingParts, open_sealing
+from edocnode.app.ground import Ground, Workers
+from edocnode.app.local import local_servers
+from edocnode.app.overview import build_overview
+from edocnode.app.parts import SealingContext, open_sealing
 from edocnode.app.pins import Pins
-from edocnode.app.repair import Reckoning, Repair, build_reckoning, build_repair
+from edocnode.app.repair import build_reckoning, build_repair
 from edocnode.app.resting import give_back_at_rest
 from edocnode.app.revoking import Revocations, build_revocations
 from edocnode.app.signatures import SignatureParts, build_signatures
@@ -38,15 +37,11 @@ from edocnode.app.stopping import fail, until_stopped, watch
 from edocnode.domain.quotas import CallQuotas
 from edocnode.rpc.directory import GrpcSources
 from edocnode.rpc.joining import load_or_fetch
-from edocnode.rpc.local import LocalParts, register_local
-from edocnode.rpc.peers import Links, OwnTls
+from edocnode.rpc.peers import Links
 from edocnode.rpc.server import register_exchange
 from edocnode.settings import NodeSettings
 from edocnode.storage.directory_files import DirectoryFiles
 from edocnode.storage.folder import DataFolder, NodeIdentity
-from edocnode.storage.office import SqlOffice
-from edocnode.storage.official_numbers import SqlNumberBook
-from edocnode.storage.revoking import SqlSentRevocations
 from edocnode.workers.answers import AnswerReader
 from edocnode.workers.courier import CourierParts
 from edocnode.workers.delivery import Dispatcher
@@ -72,51 +67,11 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """Where a node listens."""
+    """Where a node listens; ``office`` is the socket for offices, if there is one."""
 
     listen: str
     socket: Path
-
-
-@dataclass(frozen=True, slots=True)
-class Ground:
-    """What everything else stands on."""
-
-    settings: NodeSettings
-    folder: DataFolder
-    identity: NodeIdentity
-    keeper: DirectoryKeeper
-    sealing: SealingParts
-    clock: Callable[[], datetime]
-
-    def directory(self) -> Directory:
-        """The directory in force."""
-        return self.keeper.current
-
-    def tls(self) -> OwnTls:
-        """The TLS certificate in force."""
-        pair = self.folder.tls_pair("current")
-        return OwnTls(pair.chain, pair.key)
-
-
-@dataclass(frozen=True, slots=True)
-class Workers:
-    """What runs on the ground."""
-
-    sessions: Sessions
-    dispatcher: Dispatcher
-    greeter: Greeter
-    links: Links
-    staging: Staging
-    service: NodeService
-    blobs: BlobFolder
-    scheduler: Scheduler
-    repair: Repair
-    reckoning: Reckoning
-    suspensions: Suspensions
-    overview: Overview
-    revocations: Revocations
-    signatures: SignatureParts
+    office: Path | None = None
 
 
 async def serve(
@@ -371,59 +326,21 @@ async def _servers(
     weight = ground.settings.weight
     service = FairService(workers.service, workers.blobs, weight=weight, on_failure=on_failure)
     exchange = register_exchange(peers, service, ground.directory, patience=patience)
-    local = office_server(on_failure)
-    place = register_local(local, _local_parts(ground, workers))
     host, _, _ = ground.settings.listen.rpartition(":")
     listen = f"{host}:{bind(peers, ground.settings.listen, pins.tls)}"
-    path = bind_unix(local, ground.folder.path)
-    place.listen, place.socket = listen, str(path)
-    await peers.start()
-    await local.start()
-    try:
-        yield Ready(listen, path)
-    finally:
-        exchange.drain()
-        await asyncio.gather(peers.stop(DRAIN.total_seconds()), local.stop(DRAIN.total_seconds()))
-        await service.stop()
-        remove_socket(ground.folder.path)
+    local = local_servers(ground, workers, listen, drain=DRAIN, on_failure=on_failure)
+    async with local as place:
+        await peers.start()
+        try:
+            yield Ready(listen, place.socket, place.office)
+        finally:
+            exchange.drain()
+            await asyncio.gather(peers.stop(DRAIN.total_seconds()), place.stop())
+            await service.stop()
 
 
-def _local_parts(ground: Ground, workers: Workers) -> LocalParts:
-    return LocalParts(
-        agency=ground.identity.agency,
-        network=ground.identity.network,
-        version=version("edocnode"),
-        store=ground.sealing.store,
-        office=SqlOffice(ground.sealing.database),
-        revocations=SqlSentRevocations(ground.sealing.database),
-        answers=workers.revocations.desk,
-        sealer=ground.sealing.sealer,
-        scheduler=workers.scheduler,
-        directory=ground.keeper,
-        greeter=workers.greeter,
-        evidence=_evidence_desk(ground, workers),
-        overview=workers.overview.parts,
-        blobs=workers.blobs,
-        damage=workers.repair.repairer,
-        book=SqlNumberBook(ground.sealing.database),
-        numbering=ground.settings.numbering_rules,
-        rechecks=workers.signatures.loop,
-        clock=ground.clock,
-    )
-
-
-def _evidence_desk(ground: Ground, workers: Workers) -> EvidenceDesk:
-    return EvidenceDesk(
-        agency=ground.identity.agency,
-        network=ground.identity.network,
-        database=ground.sealing.database,
-        blobs=workers.blobs,
-        scratch=ground.folder.path,
-        damage=workers.repair.repairer,
-        signer=seal_signer(ground.folder),
-        directory=ground.directory,
-        clock=ground.clock,
-    )
+def _handshake_ms(patience: timedelta) -> int:
+    return min(HANDSHAKE_TIMEOUT_MS, int(patience.total_seconds() * 1000))
 
 
 def _start(ground: Ground, workers: Workers, where: Ready) -> list[asyncio.Task[None]]:

@@ -15,6 +15,7 @@ from edockit.console import Console
 
 if TYPE_CHECKING:
     from edocnode.domain.codes import CodeLists
+    from edocnode.rpc.access_client import AccessClient
     from edocnode.rpc.admin_client import AdminClient
     from edocnode.rpc.office_client import OfficeClient
     from edocnode.settings import NodeSettings
@@ -23,10 +24,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class CommandContext:
-    """The global options of one call."""
+    """The global options of one call.
+
+    Attributes:
+        token_file: Of an account; the office's calls then go to the socket for offices.
+    """
 
     data: Path | None
     console: Console
+    token_file: Path | None = None
 
     def folder(self) -> "DataFolder":
         """The data folder that was named.
@@ -68,16 +74,41 @@ class CommandContext:
         return lists_with(self.folder().path / own) if own else builtin_lists()
 
     @contextmanager
-    def office(self) -> Iterator["OfficeClient"]:
+    def office(self, *, purpose: str = "") -> Iterator["OfficeClient"]:
         """The office's side of the running node, for a block.
+
+        Args:
+            purpose: ``save`` or ``export``, for the access history.
+
+        Raises:
+            DataFolderError: There is no node.
+            NodeNotRunningError: It is stopped.
+            KeyUnusableError: The token file cannot be used.
+        """
+        from edocnode.cli.offices import office_socket, read_token
+        from edocnode.rpc.introducing import Introduction
+        from edocnode.rpc.office_client import open_office
+
+        token = "" if self.token_file is None else read_token(self.token_file)
+        who = Introduction(actor=operating_system_user(), purpose=purpose, token=token)
+        if token:
+            with open_office(office_socket(self._office_socket), who) as client:
+                yield client
+            return
+        with self._started(), open_office(self._socket(), who) as client:
+            yield client
+
+    @contextmanager
+    def access(self) -> Iterator["AccessClient"]:
+        """The administrator's side of the running node that is about access, for a block.
 
         Raises:
             DataFolderError: There is no node.
             NodeNotRunningError: It is stopped.
         """
-        from edocnode.rpc.office_client import open_office
+        from edocnode.rpc.access_client import open_access
 
-        with self._started(), open_office(self._socket()) as client:
+        with self._started(), open_access(self._socket()) as client:
             yield client
 
     @contextmanager
@@ -89,8 +120,10 @@ class CommandContext:
             NodeNotRunningError: It is stopped.
         """
         from edocnode.rpc.admin_client import open_admin
+        from edocnode.rpc.introducing import Introduction
 
-        with self._started(), open_admin(self._socket()) as client:
+        who = Introduction(actor=operating_system_user())
+        with self._started(), open_admin(self._socket(), who) as client:
             yield client
 
     @contextmanager
@@ -113,6 +146,10 @@ class CommandContext:
             DataFolderError: There is no node.
         """
         return self._socket()
+
+    def _office_socket(self) -> Path | None:
+        """The one for offices, as the settings of the data folder have it, if one was named."""
+        return None if self.data is None else self.settings().office_socket_path(self.data)
 
     def _socket(self) -> Path:
         from edockit.unix_socket import find_socket

@@ -9,6 +9,7 @@ import typer
 from edockit.console import Console, new_app, run
 from edockit.language import Language
 from edocnode.cli import (
+    access,
     bridging,
     checking,
     codes,
@@ -16,6 +17,8 @@ from edocnode.cli import (
     counting,
     deciding,
     demo,
+    exporting,
+    holding,
     late,
     numbering,
     operating,
@@ -49,6 +52,7 @@ def build_app() -> typer.Typer:
     app.command()(registering.register)
     app.command()(counting.stats)
     app.command()(saving.save)
+    app.command()(exporting.export)
     app.command()(retrying.retry)
     app.command()(deciding.accept)
     app.command()(deciding.assign)
@@ -63,6 +67,8 @@ def build_app() -> typer.Typer:
     app.command()(operating.ping)
     app.command()(operating.takeover)
     app.command()(demo.demo)
+    app.add_typer(access.build_app(), name="access")
+    app.add_typer(holding.build_app(), name="hold")
     app.add_typer(proving.build_evidence_app(), name="evidence")
     app.add_typer(proving.build_journal_app(), name="journal")
     app.add_typer(numbering.build_app(), name="numbers")
@@ -81,12 +87,20 @@ def _root(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print data as JSON, errors as edoc.error/v1.")
     ] = False,
+    token_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--token-file",
+            envvar="EDOCNODE_TOKEN_FILE",
+            help="Call as the account of this token.",
+        ),
+    ] = None,
     _language: Annotated[  # chosen before the options are read, so that their errors speak it too
         Language | None,
         typer.Option("--lang", help="Language of messages; default: by LC_ALL, LANG."),
     ] = None,
 ) -> None:
-    context.obj = CommandContext(data, Console(as_json=as_json))
+    context.obj = CommandContext(data, Console(as_json=as_json), token_file)
 
 
 def main() -> None:

@@ -125,6 +125,8 @@ def _set_up_interpreter() -> None:
 
 def _announce(ready: "Ready") -> None:
     line = {"schema": READY_SCHEMA, "listen": ready.listen, "socket": str(ready.socket)}
+    if ready.office is not None:
+        line["office_socket"] = str(ready.office)
     print(json.dumps(line), flush=True)
 
 

@@ -55,7 +55,7 @@ def save(
     Prints their paths. When one is there already, nothing is written.
     """
     options: CommandContext = context.obj
-    with options.office() as office:
+    with options.office(purpose="save") as office:
         found = office.document(document)
         shown = found["received"][0] if found["received"] else found["sent"]
         targets = choose_targets(shown["parts"])

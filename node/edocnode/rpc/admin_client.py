@@ -18,6 +18,7 @@ from edockit.console import local_time
 from edockit.grpc_client import unix_channel_sync
 from edocnet.admin.v1 import admin_service_pb2 as messages
 from edocnet.admin.v1 import admin_service_pb2_grpc as services
+from edocnode.rpc.introducing import NOBODY, Introduction, introduced
 from edocnode.rpc.office_messages import moment_from
 
 STATUS_SCHEMA = "edoc.status/v1"
@@ -145,10 +146,10 @@ class AdminClient:
 
 
 @contextlib.contextmanager
-def open_admin(socket: Path) -> Iterator[AdminClient]:
+def open_admin(socket: Path, who: Introduction = NOBODY) -> Iterator[AdminClient]:
     """Opens the operators' side of the node at a socket, for a block."""
     with unix_channel_sync(socket) as channel:
-        yield AdminClient(channel)
+        yield AdminClient(introduced(channel, who))
 
 
 @contextlib.contextmanager

@@ -1,6 +1,7 @@
-"""Puts the services for the office and for operators on the node's own socket.
+"""Puts the services for offices and for the administrator on the sockets of this machine.
 
-Whoever can open the socket (mode 0600) may call; there is no other check.
+Whoever can open the node's own socket (mode 0600) may call all of them; there is no other check. On
+the socket for offices there is office/v1 alone, behind ``office_gate``.
 """
 
 from collections.abc import Callable
@@ -11,14 +12,19 @@ from typing import Protocol
 import grpc
 
 from edockit.blobs import BlobFolder
+from edocnet.access.v1 import access_service_pb2_grpc as access_services
 from edocnet.admin.v1 import admin_service_pb2_grpc as admin_services
 from edocnet.office.v1 import office_service_pb2_grpc as office_services
+from edocnode.domain.access_log import AccessLog
+from edocnode.domain.holds import HoldStore
 from edocnode.domain.office_model import OfficeStore
 from edocnode.domain.official_numbers import NumberBook, NumberingRules
 from edocnode.domain.ports import Submissions
 from edocnode.domain.repair import Suspects
 from edocnode.domain.revoking import SentRevocations
 from edocnode.domain.signature_checks import Rechecks
+from edocnode.rpc.access_desk import AccessDesk
+from edocnode.rpc.access_service import AccessParts, AccessServicer
 from edocnode.rpc.admin import (
     AdminParts,
     AdminServicer,
@@ -75,36 +81,41 @@ class LocalParts:
     book: NumberBook
     numbering: NumberingRules
     rechecks: Rechecks
+    desk: AccessDesk
+    history: AccessLog
+    holds: HoldStore
     clock: Callable[[], datetime]
 
 
+def office_parts(parts: LocalParts) -> OfficeParts:
+    """What the office's service works with, for a caller who may do all."""
+    return OfficeParts(
+        agency=parts.agency,
+        office=parts.office,
+        submissions=parts.store,
+        revocations=parts.revocations,
+        answers=parts.answers,
+        blobs=parts.blobs,
+        damage=parts.damage,
+        sealer=parts.sealer,
+        scheduler=parts.scheduler,
+        directory=parts.directory,
+        overview=parts.overview,
+        rechecks=parts.rechecks,
+        book=parts.book,
+        numbering=parts.numbering,
+        clock=parts.clock,
+    )
+
+
 def register_local(server: grpc.aio.Server, parts: LocalParts) -> Place:
-    """Offers office/v1 and admin/v1; removes what broken submissions left.
+    """Offers office/v1, admin/v1 and access/v1; removes what broken submissions left.
 
     Returns:
         To be filled in once the addresses are bound; ``status`` shows it.
     """
     discard_leftovers(parts.blobs)
     place = Place()
-    office = OfficeServicer(
-        OfficeParts(
-            agency=parts.agency,
-            office=parts.office,
-            submissions=parts.store,
-            revocations=parts.revocations,
-            answers=parts.answers,
-            blobs=parts.blobs,
-            damage=parts.damage,
-            book=parts.book,
-            numbering=parts.numbering,
-            sealer=parts.sealer,
-            scheduler=parts.scheduler,
-            directory=parts.directory,
-            rechecks=parts.rechecks,
-            overview=parts.overview,
-            clock=parts.clock,
-        )
-    )
     admin = AdminServicer(
         AdminParts(
             agency=parts.agency,
@@ -122,6 +133,27 @@ def register_local(server: grpc.aio.Server, parts: LocalParts) -> Place:
             place=place,
         )
     )
+    access = AccessServicer(
+        AccessParts(
+            desk=parts.desk,
+            office=parts.office,
+            history=parts.history,
+            holds=parts.holds,
+            sealer=parts.sealer,
+            clock=parts.clock,
+        )
+    )
+    office = OfficeServicer(office_parts(parts))
     office_services.add_OfficeServiceServicer_to_server(office, server)
     admin_services.add_AdminServiceServicer_to_server(admin, server)
+    access_services.add_AccessServiceServicer_to_server(access, server)
     return place
+
+
+def register_offices(server: grpc.aio.Server) -> None:
+    """Offers office/v1 behind a gate, which puts each account's own office in place of this one.
+
+    What is registered here answers nothing, so without its gate the socket would be of no use.
+    """
+    nothing = office_services.OfficeServiceServicer()  # type: ignore[abstract]  # refuses each call
+    office_services.add_OfficeServiceServicer_to_server(nothing, server)

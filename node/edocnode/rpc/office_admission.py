@@ -87,6 +87,7 @@ class OfficeParts:
         book: Where official numbers are given, as ``numbering`` says.
         scheduler: Woken when something was kept that is for the sealer later.
         rechecks: Checks signatures again.
+        check_sender: Raises AccessDeniedError when the caller may not send from a code.
     """
 
     agency: str
@@ -104,6 +105,18 @@ class OfficeParts:
     numbering: NumberingRules
     rechecks: Rechecks
     clock: Callable[[], datetime]
+    check_sender: Callable[[str], None] = lambda _: None
+
+    def judged(self, header: SubmitHeader, now: datetime) -> Admitted:
+        """Judges a header by the directory in force.
+
+        Raises:
+            EdocError: As ``domain.office.admit``.
+            AccessDeniedError: The caller may not send from its sender.
+        """
+        found = admit(header, self.directory.current, self.agency, now=now)
+        self.check_sender(found.sender)
+        return found
 
     def fresh_id(self) -> bytes:
         """A new UUIDv7."""
@@ -154,7 +167,7 @@ async def admitted(parts: OfficeParts, header: SubmitHeader) -> Admitted:
         EdocError: As ``domain.office.admit``.
     """
     try:
-        return admit(header, parts.directory.current, parts.agency, now=parts.clock())
+        return parts.judged(header, parts.clock())
     except (AgencyUnknownError, AgencyInactiveError):
         if not await has_newer_directory(parts):
             raise
@@ -164,7 +177,7 @@ async def admitted(parts: OfficeParts, header: SubmitHeader) -> Admitted:
         if made is None:
             raise
         now = made
-    return admit(header, parts.directory.current, parts.agency, now=now)
+    return parts.judged(header, now)
 
 
 async def has_newer_directory(parts: OfficeParts) -> bool:

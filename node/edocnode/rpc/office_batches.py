@@ -27,7 +27,6 @@ from edocnode.domain.model import Submission, SubmissionResult
 from edocnode.domain.office import (
     Admitted,
     SendTimePastError,
-    admit,
     build_record,
     build_submission,
     is_inline,
@@ -113,8 +112,7 @@ class BatchDesk:
                     "A document that is to be numbered here is handed in alone.",
                     hint="Use Submit for it.",
                 )
-            admitted = admit(header, parts.directory.current, parts.agency, now=now)
-            return self._built(admitted, whole.content)
+            return self._built(parts.judged(header, now), whole.content)
         except StorageFailedError:
             raise
         except EdocError as error:

@@ -19,6 +19,7 @@ from edockit.grpc_client import unix_channel_sync
 from edocnet.office.v1 import office_service_pb2 as messages
 from edocnet.office.v1 import office_service_pb2_grpc as services
 from edocnode.rpc.client_values import CALL_TIMEOUT_S, Json, node_errors
+from edocnode.rpc.introducing import NOBODY, Introduction, introduced
 from edocnode.rpc.number_client import NumberCalls
 from edocnode.rpc.office_json import (
     delivery_json,
@@ -352,10 +353,10 @@ class OfficeClient(NumberCalls):
 
 
 @contextlib.contextmanager
-def open_office(socket: Path) -> Iterator[OfficeClient]:
+def open_office(socket: Path, who: Introduction = NOBODY) -> Iterator[OfficeClient]:
     """Opens the office's side of the node at a socket, for a block."""
     with unix_channel_sync(socket) as channel:
-        yield OfficeClient(channel)
+        yield OfficeClient(introduced(channel, who))
 
 
 def _requests(outgoing: Outgoing, content: Iterable[bytes]) -> Iterator[messages.SubmitRequest]:

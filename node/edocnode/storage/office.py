@@ -261,6 +261,21 @@ def _cursor(text: str) -> int:
 
 
 def _find(connection: Connection, text: str) -> Found:
+    document_id, messages = _one_document(connection, text)
+    return _load(connection, document_id, messages)
+
+
+def find_document(connection: Connection, text: str) -> DocumentId:
+    """The document that an id, a message id or a unique beginning of one names.
+
+    Raises:
+        DocumentUnknownError, IdAmbiguousError, RequestInvalidError: As ``OfficeStore.find``.
+    """
+    return DocumentId(_one_document(connection, text)[0])
+
+
+def _one_document(connection: Connection, text: str) -> tuple[bytes, set[bytes]]:
+    """The document that a text names, and the messages if it names those instead."""
     low, high = _span(text)
     by_document = set(_ids(connection, DOCUMENT.c.document_id, low, high))
     by_document |= set(_ids(connection, INBOX.c.document_id, low, high))
@@ -280,7 +295,7 @@ def _find(connection: Connection, text: str) -> Found:
             id=text,
         )
     messages = set() if by_document else sent.keys() | received.keys()
-    return _load(connection, documents.pop(), messages)
+    return documents.pop(), messages
 
 
 def _span(text: str) -> tuple[bytes, bytes]:

@@ -15,6 +15,7 @@ import grpc
 from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 
+from edoccore import access_errors
 from edoccore.errors import (
     ERROR_DOMAIN,
     EdocError,
@@ -34,6 +35,7 @@ MAX_SENT_BYTES = 2_800  # of text and fields, so that all trailers stay under 8 
 MAX_STATUS_BYTES = 8_192  # of a peer's status; more is not read
 
 _PARAMETERS = frozenset({"self", "message"})  # of EdocError; a peer's metadata cannot set them
+_TABLE = (EdocError.__module__, access_errors.__name__)  # where its classes are
 _OF_THE_DISK = (StorageDamagedError, StorageFailedError)
 _UNREACHABLE_CODES = frozenset(
     {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED}
@@ -162,9 +164,7 @@ def _error(info: error_details_pb2.ErrorInfo, message: str) -> EdocError:
 @functools.cache
 def _classes() -> dict[str, type[EdocError]]:
     """Returns every class of the table by its reason; kinds made elsewhere share their parent's."""
-    return {
-        kind.reason: kind for kind in _tree(EdocError) if kind.__module__ == EdocError.__module__
-    }
+    return {kind.reason: kind for kind in _tree(EdocError) if kind.__module__ in _TABLE}
 
 
 def _tree(kind: type[EdocError]) -> Iterator[type[EdocError]]:

@@ -4,6 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 from edocnode.storage.migrations import workflow
+from edocnode.storage.migrations.access import create_access
 from edocnode.storage.migrations.first_record import create_record_tables
 from edocnode.storage.migrations.overview import create_overview
 from edocnode.storage.migrations.people import create_people
@@ -46,6 +47,7 @@ def upgrade() -> None:
     create_overview()
     create_record_tables()
     create_signature_check()
+    create_access()
 
 
 def _create_document() -> None:

@@ -1,0 +1,128 @@
+"""What an account reads and hands in: the office of a node, narrowed, with names of its own.
+
+Places of consumers and request ids begin with the account's name, so that offices that choose the
+same ones meet neither each other's places nor each other's answers.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import cast
+
+import sqlalchemy as sa
+
+from edoccore.errors import RequestConflictError
+from edockit.database import Database
+from edocnode.domain.access import Caller
+from edocnode.domain.model import DocumentId, Submission, SubmissionResult
+from edocnode.domain.office_model import Event, InboxEntry
+from edocnode.domain.official_numbers import GivenNumber, NumberRequest
+from edocnode.domain.ports import Submissions
+from edocnode.storage.office import SqlOffice
+from edocnode.storage.office_views import event_of
+from edocnode.storage.official_numbers import SqlNumberBook
+from edocnode.storage.people_tables import EventRow
+from edocnode.storage.scope import ScopedDatabase
+from edocnode.storage.tables import table_of
+
+EVENTS_LOOKED_AT = 20_000  # in one read; most may be of other offices
+WATCHES = 1_000  # places between which nothing is for the account, remembered
+
+_EVENT = table_of(EventRow)
+
+
+class AccountOffice(SqlOffice):
+    """See ``domain.office_model.OfficeStore``."""
+
+    def __init__(self, database: Database, name: str, caller: Callable[[], Caller]) -> None:
+        """Takes the database and the account; see ``ScopedDatabase``."""
+        self._scoped = ScopedDatabase(database, caller)
+        super().__init__(cast("Database", self._scoped))
+        self._whole = database
+        self._name = name
+        self._caller = caller
+        self._looked_to: OrderedDict[tuple[int, DocumentId | None], int] = OrderedDict()
+
+    async def fetch(self, consumer: str, limit: int) -> Sequence[InboxEntry]:
+        """Received documents that a consumer of the account has not acknowledged, oldest first."""
+        return await super().fetch(f"{self._name}/{consumer}", limit)
+
+    async def acknowledge(self, consumer: str, position: int) -> int:
+        """Moves a place of the account's consumer forward; returns where it is."""
+        return await super().acknowledge(f"{self._name}/{consumer}", position)
+
+    async def events(
+        self, after: int, limit: int, document_id: DocumentId | None = None
+    ) -> Sequence[Event]:
+        """Events after a position that the account may see, oldest first.
+
+        What others' events were looked through is not looked through again at the next call.
+        """
+        self._caller()  # also when there is nothing to read
+        start = max(after, self._looked_to.get((after, document_id), 0))
+        newest = sa.select(sa.func.max(_EVENT.c.position))
+        last = await self._whole.aread(lambda connection: connection.scalar(newest) or 0)
+        while start < last:
+            end = min(start + EVENTS_LOOKED_AT, last)
+            wanted = sa.select(_EVENT).where(_EVENT.c.position > start, _EVENT.c.position <= end)
+            if document_id is not None:
+                wanted = wanted.where(_EVENT.c.document_id == document_id)
+            rows = await self._read(wanted.order_by(_EVENT.c.position).limit(limit))
+            if rows:
+                return [event_of(row) for row in rows]
+            start = end
+            self._looked_to[after, document_id] = end
+            if len(self._looked_to) > WATCHES:
+                self._looked_to.popitem(last=False)
+        return []
+
+    async def _read(self, wanted: sa.Select[tuple[EventRow]]) -> Sequence[sa.Row[tuple[EventRow]]]:
+        return await self._scoped.aread(lambda connection: connection.execute(wanted).all())
+
+
+class AccountBook(SqlNumberBook):
+    """See ``domain.official_numbers.NumberBook``."""
+
+    def __init__(self, database: Database, name: str, caller: Callable[[], Caller]) -> None:
+        """Takes the database and the account; see ``ScopedDatabase``."""
+        super().__init__(cast("Database", ScopedDatabase(database, caller)))
+        self._name = name
+
+    async def take(self, request: NumberRequest, at: datetime) -> GivenNumber:
+        """Gives the next number for a document of the account; again for the same request."""
+        named = replace(request, request_id=f"{self._name}/{request.request_id}")
+        return await super().take(named, at)
+
+
+class AccountSubmissions:
+    """See ``domain.ports.Submissions``."""
+
+    def __init__(self, submissions: Submissions, name: str) -> None:
+        """Takes where submissions are kept, and the account."""
+        self._submissions = submissions
+        self._name = name
+
+    async def submit(self, submission: Submission) -> SubmissionResult:
+        """Keeps a document.
+
+        Raises:
+            RequestConflictError: The account used the request id for another request.
+        """
+        try:
+            return await self._submissions.submit(self._named(submission))
+        except RequestConflictError as error:
+            raise RequestConflictError(request_id=submission.request_id) from error
+
+    async def submit_many(
+        self, submissions: Sequence[Submission]
+    ) -> Sequence[SubmissionResult | RequestConflictError]:
+        """Keeps documents; what is wrong with one is returned in its place."""
+        return await self._submissions.submit_many([self._named(each) for each in submissions])
+
+    async def handed_in(self, request_id: str) -> datetime | None:
+        """When the account first handed a request in; None when it is not known."""
+        return await self._submissions.handed_in(f"{self._name}/{request_id}")
+
+    def _named(self, submission: Submission) -> Submission:
+        return replace(submission, request_id=f"{self._name}/{submission.request_id}")

@@ -1,0 +1,238 @@
+"""Shows an account only the rows it may see, whatever is asked.
+
+Every select that an account's office reads by is narrowed here before it runs: each table in it is
+replaced by the rows of it that ``domain.access.may_see`` allows. So a query that is written later
+is narrowed too, without knowing of accounts. A table that has no rule, and text that is SQL by
+itself, is refused: what nobody thought of is not shown.
+
+Writes are not narrowed: they change what a narrowed read found, see ``rpc.office_gate``.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar, cast
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+from sqlalchemy.sql.selectable import Alias
+from sqlalchemy.sql.visitors import replacement_traverse
+
+from edockit.database import Database
+from edocnode.domain.access import Caller
+from edocnode.storage.access_tables import RestrictionRow
+from edocnode.storage.tables import (
+    DeliveryRow,
+    DocumentRow,
+    InboxRow,
+    IncomingRow,
+    NodeTable,
+    table_of,
+)
+
+Result = TypeVar("Result")
+Condition = sa.ColumnElement[bool]
+Rule = Callable[[sa.Table, "Sight"], Condition | None]  # None: every row may be seen
+
+_RESTRICTION = table_of(RestrictionRow)
+_DOCUMENT, _DELIVERY = table_of(DocumentRow), table_of(DeliveryRow)
+_INBOX, _INCOMING = table_of(InboxRow), table_of(IncomingRow)
+
+
+class ScopeError(Exception):
+    """A query cannot be narrowed to what an account may see; a fault of this program."""
+
+
+class Sight:
+    """What an account sees in one snapshot."""
+
+    def __init__(self, caller: Caller, *, is_named: bool) -> None:
+        """Takes the account, and whether any document is restricted to it."""
+        self.caller = caller
+        self.is_named = is_named
+
+    def document(self, table: sa.Table, agency: str) -> Condition:
+        """The rows of a table with documents, by the column of its agency here."""
+        limited = sa.exists().where(_RESTRICTION.c.document_id == table.c.document_id)
+        open_ones = sa.and_(self.of_agency(table.c[agency]), ~limited)
+        if not self.is_named:  # else an index on the agency would serve no more
+            return open_ones
+        named = sa.select(_RESTRICTION.c.document_id).where(
+            _RESTRICTION.c.account == self.caller.name
+        )
+        return sa.or_(open_ones, table.c.document_id.in_(named))
+
+    def of_agency(self, column: sa.ColumnElement[str]) -> Condition:
+        """The condition that a code is one of the account's."""
+        return sa.true() if self.caller.everything else _one_of(column, sorted(self.caller.codes))
+
+
+def _by_agency(column: str) -> Rule:
+    return lambda table, sight: sight.document(table, column)
+
+
+def _through(key: str, other: sa.Table, other_key: str, agency: str) -> Rule:
+    """The rows whose row in another table may be seen."""
+    return lambda table, sight: sa.exists().where(
+        other.c[other_key] == table.c[key], sight.document(other, agency)
+    )
+
+
+def _event(table: sa.Table, sight: Sight) -> Condition:
+    """What happened to a received document, to a delivery, and at a recipient of a sent one."""
+    of_inbox = sa.exists().where(
+        _INBOX.c.document_id == table.c.document_id,
+        _INBOX.c.message_id == table.c.message_id,
+        sight.document(_INBOX, "recipient"),
+    )
+    of_delivery = sa.exists().where(
+        _DELIVERY.c.message_id == table.c.message_id, sight.document(_DELIVERY, "sender")
+    )
+    of_document = sa.exists().where(
+        _DOCUMENT.c.document_id == table.c.document_id,
+        _DOCUMENT.c.operation != "status",
+        sight.document(_DOCUMENT, "sender"),
+    )
+    return sa.or_(
+        sa.and_(table.c.kind.like("document.%"), of_inbox),
+        sa.and_(table.c.kind.like("delivery.%"), of_delivery),
+        sa.and_(table.c.kind.like("status.%"), of_document),
+    )
+
+
+def _official_number(table: sa.Table, sight: Sight) -> Condition:
+    """The numbers of an agency, but for those of documents that the account may not see."""
+    return sa.or_(
+        sa.and_(table.c.document_id.is_not(None), sight.document(table, "agency")),
+        sa.and_(table.c.document_id.is_(None), sight.of_agency(table.c.agency)),
+    )
+
+
+def _every_row(_: sa.Table, __: Sight) -> None:
+    """Nothing of a document is in such a table."""
+
+
+_OF_DELIVERY = _through("message_id", _DELIVERY, "message_id", "sender")
+_OF_INCOMING = _through("incoming_id", _INCOMING, "id", "recipient")
+
+RULES: Mapping[str, Rule] = {
+    "document": _by_agency("sender"),
+    "delivery": _by_agency("sender"),
+    "inbox": _by_agency("recipient"),
+    "incoming": _by_agency("recipient"),
+    "event": _event,
+    "schedule": _through("document_row", _DOCUMENT, "id", "sender"),
+    "delivery_envelope": _OF_DELIVERY,
+    "receipt_got": _OF_DELIVERY,
+    "status_got": _OF_DELIVERY,
+    "revoked_delivery": _OF_DELIVERY,
+    "receipt_given": _OF_INCOMING,
+    "destroyed": _OF_INCOMING,
+    "revocation": _by_agency("recipient"),
+    "official_number": _official_number,
+    "step": _OF_INCOMING,
+    "peer": _every_row,
+    "seal": _every_row,
+    "consumer": _every_row,  # read by its name, which begins with the account's
+}
+
+
+class ScopedDatabase:
+    """A database as one account sees it; for ``SqlOffice``."""
+
+    def __init__(self, database: Database, caller: Callable[[], Caller]) -> None:
+        """Takes the database.
+
+        Args:
+            caller: Asked at each read and write: who calls, as of now; raises when it has ended.
+        """
+        self._database = database
+        self._caller = caller
+
+    async def aread(self, fn: Callable[[Connection], Result]) -> Result:
+        """Reads what the account may see."""
+        caller = self._caller()
+        return await self._database.aread(
+            lambda connection: fn(cast("Connection", ScopedConnection(connection, caller)))
+        )
+
+    async def awrite(self, fn: Callable[[Connection], Result]) -> Result:
+        """Writes for the account."""
+        self._caller()
+        return await self._database.awrite(fn)
+
+
+class ScopedConnection:
+    """A connection for reading on which every select is narrowed."""
+
+    def __init__(self, connection: Connection, caller: Caller) -> None:
+        """Takes a connection in a snapshot."""
+        self._connection = connection
+        named = sa.select(sa.exists().where(_RESTRICTION.c.account == caller.name))
+        self._sight = Sight(caller, is_named=bool(connection.scalar(named)))
+
+    @property
+    def dialect(self) -> sa.Dialect:
+        """Of the database."""
+        return self._connection.dialect
+
+    def execute(self, statement: sa.Select[Any], *args: Any, **options: Any) -> Any:  # noqa: ANN401
+        """Runs a select on what may be seen."""
+        return self._connection.execute(narrowed(statement, self._sight), *args, **options)
+
+    def scalar(self, statement: sa.Select[Any], *args: Any) -> Any:  # noqa: ANN401
+        """As ``execute``; the first column of the first row."""
+        return self._connection.scalar(narrowed(statement, self._sight), *args)
+
+    def scalars(self, statement: sa.Select[Any], *args: Any) -> Any:  # noqa: ANN401
+        """As ``execute``; the first column of all rows."""
+        return self._connection.scalars(narrowed(statement, self._sight), *args)
+
+    def exec_driver_sql(self, statement: str, *_: object) -> Any:  # noqa: ANN401
+        """Refuses text.
+
+        Raises:
+            ScopeError: Always.
+        """
+        raise ScopeError(f"text cannot be narrowed to an account: {statement[:80]}")
+
+
+def narrowed(statement: sa.Select[Any], sight: Sight) -> sa.Select[Any]:
+    """A select whose tables show only rows that an account may see.
+
+    Raises:
+        ScopeError: It is no select, or a table has no rule.
+    """
+    if not isinstance(statement, sa.Select | sa.CompoundSelect):
+        raise ScopeError(f"only selects can be narrowed to an account, not {type(statement)}")
+    shown: dict[tuple[str, str], sa.FromClause] = {}
+
+    def show(table: sa.Table, name: str) -> sa.FromClause:
+        if (table.name, name) not in shown:
+            shown[table.name, name] = _rows_of(table, sight).subquery(name)
+        return shown[table.name, name]
+
+    def replace(element: Any, **_: object) -> Any:  # noqa: ANN401 - any element of a statement
+        if isinstance(element, sa.TextClause) and "select" in element.text.lower():
+            raise ScopeError(f"text cannot be narrowed to an account: {element.text[:80]}")
+        if isinstance(element, sa.Column):
+            owner = replace(element.table)
+            return None if owner is None else owner.c[element.key]
+        if isinstance(element, sa.Table):
+            return show(element, element.name)
+        if isinstance(element, Alias) and isinstance(element.element, sa.Table):
+            return show(element.element, element.name)
+        return None
+
+    return cast("sa.Select[Any]", replacement_traverse(statement, {}, replace))
+
+
+def _rows_of(table: sa.Table, sight: Sight) -> sa.Select[Any]:
+    rule = RULES.get(table.name)
+    if rule is None or table.metadata is not NodeTable.metadata:
+        raise ScopeError(f"the table {table.name} has no rule that says who sees its rows")
+    condition = rule(table, sight)
+    return sa.select(table) if condition is None else sa.select(table).where(condition)
+
+
+def _one_of(column: sa.ColumnElement[str], codes: list[str]) -> Condition:
+    """With one code an index that begins with it gives its rows in order."""
+    return column == codes[0] if len(codes) == 1 else column.in_(codes)

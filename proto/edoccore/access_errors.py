@@ -1,0 +1,27 @@
+"""Errors about who may see, do and keep what on a node of several offices; see ``errors``."""
+
+from edoccore.errors import EdocError, ExitCode
+
+
+class TokenNotAcceptedError(EdocError):
+    """The socket for offices takes only calls with the token of an account that has not ended."""
+
+    reason = "ACCESS_TOKEN_REFUSED"
+    status = "UNAUTHENTICATED"
+    exit_code = ExitCode.REFUSED
+
+
+class AccessDeniedError(EdocError):
+    """The account may not do this; ask the node's administrator."""
+
+    reason = "ACCESS_DENIED"
+    status = "PERMISSION_DENIED"
+    exit_code = ExitCode.REFUSED
+
+
+class DocumentHeldError(EdocError):
+    """The document is held and is not destroyed; release it first."""
+
+    reason = "DOCUMENT_HELD"
+    status = "FAILED_PRECONDITION"
+    exit_code = ExitCode.CONFLICT
