@@ -19,6 +19,7 @@ import typer
 
 from edoccore.errors import (
     DataFolderError,
+    DocumentRevokedError,
     DocumentUnknownError,
     FileExistsHereError,
     PartDigestError,
@@ -233,7 +234,10 @@ def _fill(writer: _Zip, office: "OfficeClient", found: Json) -> tuple[str, ...]:
         pieces = office.part(document_id, index)
         try:
             first = next(pieces, b"")
-        except DocumentUnknownError:  # the document is here, what it held was destroyed
+        except (
+            DocumentUnknownError,
+            DocumentRevokedError,
+        ):  # the document is here, what it held was destroyed
             missing.append(name)
             continue
         written = writer.add(name, _joined(first, pieces))

@@ -30,8 +30,14 @@ class HoldStore(Protocol):
     async def hold(self, hold: Hold, *, salt: bytes, effect: bytes) -> Hold:
         """Holds a document; returns the hold in force, an earlier one if there is one."""
 
-    async def release(self, document_id: DocumentId, *, salt: bytes, effect: bytes) -> bool:
-        """Releases a document; False when it was not held."""
+    async def release(
+        self, document_id: DocumentId, *, salt: bytes, effect: bytes, at: datetime
+    ) -> bool:
+        """Releases a document, and destroys it if its sender took it back meanwhile.
+
+        Returns:
+            False when it was not held.
+        """
 
     async def holds(self, after: bytes, limit: int) -> Sequence[Hold]:
         """Holds of documents with higher ids, in order of id."""

@@ -116,6 +116,7 @@ class ReceivedRevocation:
         digest: Of the revocation's envelope.
         envelope: Digest of the envelope that it names.
         entry: The document as it came first; None while it is not here.
+        hold: Why it is held here and not destroyed; empty when it is not.
     """
 
     incoming_id: IncomingId
@@ -131,6 +132,7 @@ class ReceivedRevocation:
     reason: str
     state: RevocationState
     entry: InboxEntry | None
+    hold: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -328,7 +330,7 @@ def plan_answer(
         code=decision.code,
         reason=decision.reason,
         answers=revocation.digest,
-        still_held=tuple(still_held) if agreed and entry is not None else (),
+        still_held=(*held_copies(revocation.hold), *still_held) if agreed and entry else (),
     )
     subject = _not_here(revocation) if entry is None else subject_of(entry)
     return RevocationAnswer(
@@ -336,6 +338,11 @@ def plan_answer(
         state=RevocationState.AGREED if agreed else RevocationState.DECLINED,
         plan=plan_step(subject, step, directory, agency=agency, message_id=message_id),
     )
+
+
+def held_copies(hold: str) -> tuple[str, ...]:
+    """What the sender is told of a document that a legal hold keeps from being destroyed."""
+    return (f"Văn bản bị giữ theo yêu cầu pháp lý: {hold} (legal hold).",) if hold else ()
 
 
 def _not_here(revocation: ReceivedRevocation) -> Subject:

@@ -252,7 +252,10 @@ class AccessServicer(services.AccessServiceServicer):
             "hold.released", uuid_text(document_id), request.actor, request.reason
         )
         released = await self._parts.holds.release(
-            document_id, salt=secrets.token_bytes(SALT_BYTES), effect=effect
+            document_id,
+            salt=secrets.token_bytes(SALT_BYTES),
+            effect=effect,
+            at=self._parts.clock(),
         )
         self._parts.sealer.wake()
         return messages.ReleaseDocumentResponse(

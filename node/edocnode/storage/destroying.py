@@ -113,6 +113,12 @@ def destroy(connection: Connection, incoming_ids: Sequence[int], at: datetime) -
     )
 
 
+def conceal(connection: Connection, incoming_ids: Sequence[int]) -> None:
+    """Hides arrivals from offices as ``destroy`` does, and keeps their bytes: they are held."""
+    with _overwriting(connection):
+        change_each(connection, _HIDE, [{"of": incoming_id} for incoming_id in incoming_ids])
+
+
 def _forget_damage(connection: Connection, parts: Sequence[Part]) -> None:
     """Lets nobody fetch parts again that no document needs any more."""
     digests = sorted({bytes.fromhex(part.sha256) for part in parts})

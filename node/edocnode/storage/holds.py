@@ -1,20 +1,30 @@
 """Documents that nothing destroys: see ``domain.holds``."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from edoccore.signing.records import DocumentState
 from edockit.database import Database
 from edocnode.domain.holds import Hold
 from edocnode.domain.model import DocumentId
 from edocnode.storage.access_tables import HoldRow
+from edocnode.storage.destroying import destroy
 from edocnode.storage.sealing import add_effect
 from edocnode.storage.sql import insert_missing, without_nul
-from edocnode.storage.tables import table_of
+from edocnode.storage.tables import InboxRow, table_of
+from edocnode.storage.workflow_tables import DestroyedRow
 
-_HOLD = table_of(HoldRow)
+_HOLD, _INBOX = table_of(HoldRow), table_of(InboxRow)
+_DESTROYED = table_of(DestroyedRow)
+_TAKEN_BACK = sa.select(_INBOX.c.incoming_id).where(
+    _INBOX.c.document_id == sa.bindparam("of"),
+    _INBOX.c.state == DocumentState.REVOKED.value,
+    _INBOX.c.incoming_id.not_in(sa.select(_DESTROYED.c.incoming_id)),
+)
 
 
 class SqlHolds:
@@ -43,14 +53,22 @@ class SqlHolds:
 
         return await self._database.awrite(write)
 
-    async def release(self, document_id: DocumentId, *, salt: bytes, effect: bytes) -> bool:
-        """Releases a document; False when it was not held."""
+    async def release(
+        self, document_id: DocumentId, *, salt: bytes, effect: bytes, at: datetime
+    ) -> bool:
+        """Releases a document, and destroys it if its sender took it back meanwhile.
+
+        Returns:
+            False when it was not held.
+        """
 
         def write(connection: Connection) -> bool:
             gone = sa.delete(_HOLD).where(_HOLD.c.document_id == document_id)
             if not connection.execute(gone).rowcount:
                 return False
             add_effect(connection, salt, effect)
+            taken_back = connection.scalars(_TAKEN_BACK, {"of": document_id}).all()
+            destroy(connection, taken_back, at)  # what the hold alone kept
             return True
 
         return await self._database.awrite(write)

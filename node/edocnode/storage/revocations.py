@@ -20,7 +20,8 @@ from edocnode.domain.revoking import (
     RevocationAnswer,
 )
 from edocnode.storage.deciding import take_step
-from edocnode.storage.destroying import destroy
+from edocnode.storage.destroying import conceal, destroy
+from edocnode.storage.holds import hold_on
 from edocnode.storage.listing import large_parts
 from edocnode.storage.office_views import INBOX_ENTRIES, inbox_entries
 from edocnode.storage.sql import AnyRow, Row, change_each, in_order
@@ -138,6 +139,7 @@ def _received(connection: Connection, row: AnyRow) -> ReceivedRevocation:
     place = _place(row.document_id, row.sender, row.recipient)
     first = connection.execute(_ENTRIES_OF.limit(1), place).all()
     entries = inbox_entries(connection, first)
+    hold = hold_on(connection, row.document_id)
     return ReceivedRevocation(
         incoming_id=IncomingId(row.incoming_id),
         message_id=MessageId(row.message_id),
@@ -152,6 +154,7 @@ def _received(connection: Connection, row: AnyRow) -> ReceivedRevocation:
         reason=row.reason,
         state=RevocationState(row.state),
         entry=entries[0] if entries else None,
+        hold=hold.reason if hold is not None else "",
     )
 
 
@@ -162,12 +165,18 @@ def _answer(connection: Connection, answer: RevocationAnswer, salt: bytes) -> bo
     here = connection.scalars(_ARRIVALS_OF, place).all()
     if bool(here) != (revocation.entry is not None):
         return False
+    hold = hold_on(connection, revocation.document_id)
+    if (hold.reason if hold else "") != revocation.hold:
+        return False  # it was held or released since
     now = connection.scalar(_STATE_OF, {"of": revocation.incoming_id})
     if now == RevocationState.AGREED or not take_step(connection, answer.plan, salt):
         return False
     connection.execute(_ANSWER, {"of": revocation.incoming_id, "to_state": answer.state.value})
     if answer.state is RevocationState.AGREED:
-        destroy(connection, here, answer.plan.step.at)
+        if hold is not None:
+            conceal(connection, here)
+        else:
+            destroy(connection, here, answer.plan.step.at)
     return True
 
 
