@@ -195,6 +195,8 @@ class NodeSettings(ProgramSettings):
             folder beside the data folder, with the same name and ``.office``; empty: none.
         office_group: Group that may open it, by name or number; empty: that of the process.
         access_history_years: Years for which it is kept who saw what, 1 to 100.
+        retention: Years for which received documents are kept, by type as lists show it; ``other``
+            for all that are not named. What is not named is kept for ever.
         log_level: Least important event that is logged.
         log_format: ``text`` for people, ``json`` for collectors.
     """
@@ -239,6 +241,7 @@ class NodeSettings(ProgramSettings):
     office_socket: Annotated[str, Field(max_length=300)] = ""
     office_group: Annotated[str, Field(max_length=64)] = ""
     access_history_years: Annotated[float, Field(ge=1, le=100)] = 5
+    retention: Mapping[str, Annotated[int, Field(ge=1, le=200)]] = Field(default_factory=dict)
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["text", "json"] = "text"
 

@@ -196,6 +196,10 @@ def test_a_document_is_held_and_released_with_reason_and_actor(province):
     assert not node.done("hold", "release", document, "--reason", "Xong")["repeated"]
     assert node.done("hold", "release", document, "--reason", "Xong")["repeated"]
     assert node.done("hold", "list")["holds"] == []
+    assert node.done("retention", "due")["documents"] == []
+    assert node.run("retention", "destroy", document).code == 2
+    assert node.run("retention", "destroy", document, "--yes").error == (6, "DECISION_CONFLICT")
+    assert node.done("retention", "destroy", "--due", "--yes")["documents"] == []
 
 
 def test_export_of_a_document_has_record_files_fields_and_states(province, tmp_path):

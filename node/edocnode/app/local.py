@@ -20,6 +20,7 @@ from edocnode.app.ground import Ground, Workers
 from edocnode.app.overview import build_overview
 from edocnode.domain.access import check_sender
 from edocnode.domain.office_model import OfficeStore
+from edocnode.domain.retention import RetentionRules
 from edocnode.rpc.access_desk import AccessDesk, Session
 from edocnode.rpc.local import LocalParts, office_parts, register_local, register_offices
 from edocnode.rpc.office import OfficeServicer
@@ -30,6 +31,7 @@ from edocnode.storage.accounts import SqlAccounts
 from edocnode.storage.holds import SqlHolds
 from edocnode.storage.office import SqlOffice
 from edocnode.storage.official_numbers import SqlNumberBook
+from edocnode.storage.retention import SqlRetention
 from edocnode.storage.revoking import SqlSentRevocations
 from edocnode.storage.scope import ScopedDatabase
 from edocnode.workers.access_log import AccessRecorder
@@ -161,6 +163,8 @@ def _local_parts(ground: Ground, workers: Workers, desk: AccessDesk) -> LocalPar
         desk=desk,
         history=SqlAccessLog(ground.sealing.database),
         holds=SqlHolds(ground.sealing.database),
+        retention=SqlRetention(ground.sealing.database),
+        rules=RetentionRules(ground.settings.retention),
         clock=ground.clock,
     )
 

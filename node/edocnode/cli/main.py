@@ -25,6 +25,7 @@ from edocnode.cli import (
     proving,
     reading,
     registering,
+    retaining,
     retrying,
     revoking,
     running,
@@ -69,6 +70,7 @@ def build_app() -> typer.Typer:
     app.command()(demo.demo)
     app.add_typer(access.build_app(), name="access")
     app.add_typer(holding.build_app(), name="hold")
+    app.add_typer(retaining.build_app(), name="retention")
     app.add_typer(proving.build_evidence_app(), name="evidence")
     app.add_typer(proving.build_journal_app(), name="journal")
     app.add_typer(numbering.build_app(), name="numbers")

@@ -26,6 +26,7 @@ RESTRICTION_SCHEMA = "edoc.restriction/v1"
 HISTORY_SCHEMA = "edoc.history/v1"
 HOLD_SCHEMA = "edoc.hold/v1"
 HOLDS_SCHEMA = "edoc.holds/v1"
+DUE_SCHEMA = "edoc.due/v1"
 CALL_TIMEOUT_S = 30.0
 
 Json = dict[str, Any]  # as json.dumps takes it
@@ -153,6 +154,27 @@ class AccessClient:
             "next": answer.next,
         }
 
+    def due(self, *, limit: int, after: str) -> Json:
+        """A page of the documents whose time is over, ``edoc.due/v1``."""
+        request = messages.ListDueRequest(limit=limit, after=after)
+        with _errors():
+            answer = self._stub.ListDue(request, timeout=CALL_TIMEOUT_S)
+        return {
+            "schema": DUE_SCHEMA,
+            "documents": [_due(item) for item in answer.documents],
+            "next": answer.next,
+        }
+
+    def destroy(self, document: str, actor: str) -> Json:
+        """Destroys a document that is due, ``edoc.destroyed/v1``."""
+        request = messages.DestroyDocumentRequest(id=document, actor=actor)
+        with _errors():
+            answer = self._stub.DestroyDocument(request, timeout=CALL_TIMEOUT_S)
+        return {
+            "document_id": uuid_text(answer.document_id),
+            "repeated": answer.repeated_request,
+        }
+
 
 @contextlib.contextmanager
 def open_access(socket: Path) -> Iterator[AccessClient]:
@@ -189,6 +211,17 @@ def _entry(item: messages.HistoryEntry) -> Json:
         "action": item.action,
         "document_id": uuid_text(item.document_id) if item.document_id else "",
         "detail": item.detail,
+    }
+
+
+def _due(item: messages.DueDocument) -> Json:
+    return {
+        "document_id": uuid_text(item.document_id),
+        "type": item.document_type,
+        "subject": item.subject,
+        "received_at": local_time(moment_from(item.receive_time)),
+        "due_at": local_time(moment_from(item.due_time)),
+        "held": item.held,
     }
 
 

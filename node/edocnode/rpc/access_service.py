@@ -8,10 +8,10 @@ from datetime import datetime
 
 import grpc
 
-from edoccore.access_errors import AccessDeniedError
-from edoccore.errors import RequestConflictError, RequestInvalidError
+from edoccore.access_errors import AccessDeniedError, DocumentHeldError
+from edoccore.errors import DecisionConflictError, RequestConflictError, RequestInvalidError
 from edoccore.signing.seal import SALT_BYTES
-from edoccore.signing.statements import uuid_text
+from edoccore.signing.statements import time_text, uuid_text
 from edocnet.access.v1 import access_service_pb2 as messages
 from edocnet.access.v1 import access_service_pb2_grpc as services
 from edocnode.domain.access import (
@@ -31,6 +31,7 @@ from edocnode.domain.holds import Hold, HoldStore, check_reason
 from edocnode.domain.model import DocumentId
 from edocnode.domain.office_model import OfficeStore
 from edocnode.domain.opaque import KEY_BYTES
+from edocnode.domain.retention import LOOKED_AT, KeptDocument, RetentionRules, RetentionStore
 from edocnode.rpc.access_desk import AccessDesk
 from edocnode.rpc.office_admission import Wakes
 from edocnode.rpc.office_messages import limit_from, moment_from, optional_timestamp, timestamp
@@ -48,6 +49,8 @@ class AccessParts:
     office: OfficeStore
     history: AccessLog
     holds: HoldStore
+    retention: RetentionStore
+    rules: RetentionRules
     sealer: Wakes
     clock: Callable[[], datetime]
 
@@ -278,6 +281,57 @@ class AccessServicer(services.AccessServiceServicer):
             next=shown[-1].document_id.hex() if len(found) > limit else "",
         )
 
+    async def ListDue(
+        self,
+        request: messages.ListDueRequest,
+        context: grpc.aio.ServicerContext[messages.ListDueRequest, messages.ListDueResponse],
+    ) -> messages.ListDueResponse:
+        """Lists received documents whose time of keeping is over."""
+        after, limit = _place(request.after), limit_from(request.limit)
+        looked = await self._parts.retention.kept(after, LOOKED_AT)
+        due = [(item, at) for item in looked if (at := self._due(item)) is not None]
+        shown = due[:limit]
+        last = shown[-1][0] if len(due) > limit else looked[-1] if looked else None
+        is_end = len(looked) < LOOKED_AT and len(due) <= limit
+        return messages.ListDueResponse(
+            documents=[_due_message(item, at) for item, at in shown],
+            next="" if is_end or last is None else str(last.position),
+        )
+
+    async def DestroyDocument(
+        self,
+        request: messages.DestroyDocumentRequest,
+        context: grpc.aio.ServicerContext[
+            messages.DestroyDocumentRequest, messages.DestroyDocumentResponse
+        ],
+    ) -> messages.DestroyDocumentResponse:
+        """Destroys a received document that is due and not held."""
+        document_id = await self._document(request.id)
+        kept = await self._parts.retention.kept_of(document_id)
+        if not kept:
+            return messages.DestroyDocumentResponse(document_id=document_id, repeated_request=True)
+        if any(self._due(item) is None for item in kept):
+            raise DecisionConflictError(
+                f"The time of document {uuid_text(document_id)} is not over.",
+                hint="See: edocnode retention due; the setting retention says how long.",
+            )
+        detail = f"received {time_text(kept[0].received_at)}"
+        effect = self._effect("document.destroyed", uuid_text(document_id), request.actor, detail)
+        salt = secrets.token_bytes(SALT_BYTES)
+        now = self._parts.clock()
+        if not await self._parts.retention.end(kept, at=now, salt=salt, effect=effect):
+            raise DocumentHeldError(
+                f"Document {uuid_text(document_id)} is held and was not destroyed.",
+                hint="See: edocnode hold list",
+            )
+        self._parts.sealer.wake()
+        return messages.DestroyDocumentResponse(document_id=document_id)
+
+    def _due(self, item: KeptDocument) -> datetime | None:
+        """When the time of a document was over; None while it is not."""
+        at = self._parts.rules.due_at(item.document_type, item.received_at)
+        return at if at is not None and at <= self._parts.clock() else None
+
     async def _document(self, text: str) -> DocumentId:
         found = await self._parts.office.find(text)
         return found.document.document_id
@@ -355,6 +409,17 @@ def _entry(kept: KeptEntry) -> messages.HistoryEntry:
         action=entry.action,
         document_id=entry.document_id or b"",
         detail=entry.detail,
+    )
+
+
+def _due_message(item: KeptDocument, at: datetime) -> messages.DueDocument:
+    return messages.DueDocument(
+        document_id=item.document_id,
+        document_type=item.document_type,
+        subject=item.subject,
+        receive_time=timestamp(item.received_at),
+        due_time=timestamp(at),
+        held=item.held,
     )
 
 

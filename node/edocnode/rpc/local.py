@@ -21,6 +21,7 @@ from edocnode.domain.office_model import OfficeStore
 from edocnode.domain.official_numbers import NumberBook, NumberingRules
 from edocnode.domain.ports import Submissions
 from edocnode.domain.repair import Suspects
+from edocnode.domain.retention import RetentionRules, RetentionStore
 from edocnode.domain.revoking import SentRevocations
 from edocnode.domain.signature_checks import Rechecks
 from edocnode.rpc.access_desk import AccessDesk
@@ -84,6 +85,8 @@ class LocalParts:
     desk: AccessDesk
     history: AccessLog
     holds: HoldStore
+    retention: RetentionStore
+    rules: RetentionRules
     clock: Callable[[], datetime]
 
 
@@ -139,6 +142,8 @@ def register_local(server: grpc.aio.Server, parts: LocalParts) -> Place:
             office=parts.office,
             history=parts.history,
             holds=parts.holds,
+            retention=parts.retention,
+            rules=parts.rules,
             sealer=parts.sealer,
             clock=parts.clock,
         )

@@ -54,6 +54,11 @@ _HIDE = (
     .where(_INBOX.c.incoming_id == sa.bindparam("of"))
     .values(state=DocumentState.REVOKED.value, search="", **dict.fromkeys(LISTED, ""))
 )
+_FADE = (
+    sa.update(_INBOX)
+    .where(_INBOX.c.incoming_id == sa.bindparam("of"))
+    .values(search="", **dict.fromkeys(LISTED, ""))
+)
 _DROP_USE = sa.delete(_BLOB_USE).where(
     _BLOB_USE.c.sha256 == sa.bindparam("digest"),
     _BLOB_USE.c.kind == "incoming",
@@ -90,6 +95,17 @@ def revoked_before(connection: Connection, drafts: Sequence[ReceiptDraft]) -> se
 
 def destroy(connection: Connection, incoming_ids: Sequence[int], at: datetime) -> None:
     """Makes the record and parts of arrivals inaccessible; repeating it changes nothing."""
+    _destroy(connection, incoming_ids, at, hide=_HIDE)
+
+
+def destroy_overdue(connection: Connection, incoming_ids: Sequence[int], at: datetime) -> None:
+    """The same of arrivals whose time of keeping is over; where they stood stays known."""
+    _destroy(connection, incoming_ids, at, hide=_FADE)
+
+
+def _destroy(
+    connection: Connection, incoming_ids: Sequence[int], at: datetime, *, hide: sa.Update
+) -> None:
     rows = list(select_by(connection, _HELD, incoming_ids))
     if not rows:
         return
@@ -97,7 +113,7 @@ def destroy(connection: Connection, incoming_ids: Sequence[int], at: datetime) -
     parts = {row.id: large_parts(canonical.decode(row.envelope, Envelope).parts) for row in rows}
     with _overwriting(connection):
         change_each(connection, _EMPTY, ids)
-        change_each(connection, _HIDE, ids)
+        change_each(connection, hide, ids)
     uses = [
         {"of": row, "digest": bytes.fromhex(part.sha256)} for row in parts for part in parts[row]
     ]

@@ -63,6 +63,7 @@ from edocnode.storage.people_tables import ConsumerRow, EventRow
 from edocnode.storage.searching import SENT, inbox_conditions, one_of, sent_conditions
 from edocnode.storage.sql import among, insert_missing, select_by
 from edocnode.storage.tables import EffectRow, table_of
+from edocnode.storage.workflow_tables import DestroyedRow
 
 _ID_HEX = 32  # characters of a whole id without hyphens
 _MATCHES = 20  # more need not be read to know that an id is ambiguous
@@ -70,7 +71,7 @@ _CURSOR = re.compile(r"[1-9][0-9]{0,17}")
 _READER = "inbox/"  # before the name of a consumer: its place is one in the inbox
 
 _EVENT, _CONSUMER = table_of(EventRow), table_of(ConsumerRow)
-_EFFECT = table_of(EffectRow)
+_EFFECT, _DESTROYED = table_of(EffectRow), table_of(DestroyedRow)
 _UNDELIVERED = (*WAITING_STATES, DeliveryState.SENDING.value)  # each has a partial index
 _ENTRIES_AT = INBOX_ENTRIES.where(among(INBOX.c.position))
 _DOCUMENTS_OF = DOCUMENTS.where(among(DOCUMENT.c.id))
@@ -369,6 +370,13 @@ def _inline_of(found: Found) -> sa.Select[Any]:
     return sa.select(DOCUMENT.c.inline).where(DOCUMENT.c.id == found.sent.position)
 
 
+def _is_destroyed(connection: Connection, found: Found) -> bool:
+    """Whether a document was received here and destroyed, so that its files are gone."""
+    ids = [entry.incoming_id for entry in found.received[:1]]
+    gone = sa.select(_DESTROYED.c.incoming_id).where(_DESTROYED.c.incoming_id.in_(ids))
+    return bool(ids) and found.sent is None and connection.scalar(gone) is not None
+
+
 def _inline_part(connection: Connection, found: Found, index: int) -> bytes | None:
     document = found.document
     if index >= len(document.parts):
@@ -377,7 +385,7 @@ def _inline_part(connection: Connection, found: Found, index: int) -> bytes | No
         )
     part = document.parts[index]
     wanted = _inline_of(found)  # also for what lies elsewhere: nothing of a revoked one is read
-    if part.size > INLINE_PART_BYTES:
+    if part.size > INLINE_PART_BYTES and not _is_destroyed(connection, found):
         return None
     piece = inline_piece(document.parts, connection.scalars(wanted).first() or b"", index)
     if len(piece) != part.size:

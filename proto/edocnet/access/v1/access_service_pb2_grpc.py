@@ -85,6 +85,16 @@ class AccessServiceStub(object):
                 request_serializer=edocnet_dot_access_dot_v1_dot_access__service__pb2.ListHoldsRequest.SerializeToString,
                 response_deserializer=edocnet_dot_access_dot_v1_dot_access__service__pb2.ListHoldsResponse.FromString,
                 _registered_method=True)
+        self.ListDue = channel.unary_unary(
+                '/edocnet.access.v1.AccessService/ListDue',
+                request_serializer=edocnet_dot_access_dot_v1_dot_access__service__pb2.ListDueRequest.SerializeToString,
+                response_deserializer=edocnet_dot_access_dot_v1_dot_access__service__pb2.ListDueResponse.FromString,
+                _registered_method=True)
+        self.DestroyDocument = channel.unary_unary(
+                '/edocnet.access.v1.AccessService/DestroyDocument',
+                request_serializer=edocnet_dot_access_dot_v1_dot_access__service__pb2.DestroyDocumentRequest.SerializeToString,
+                response_deserializer=edocnet_dot_access_dot_v1_dot_access__service__pb2.DestroyDocumentResponse.FromString,
+                _registered_method=True)
 
 
 class AccessServiceServicer(object):
@@ -161,6 +171,23 @@ class AccessServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListDue(self, request, context):
+        """Lists received documents whose time of keeping is over, held ones too. Read-only.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DestroyDocument(self, request, context):
+        """Destroys record and parts of a received document that is due and not held.
+
+        Envelope, receipts, a row that says so and the journal stay. Idempotent. Fails with
+        DOCUMENT_HELD, and with DECISION_CONFLICT when its time is not over.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AccessServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -213,6 +240,16 @@ def add_AccessServiceServicer_to_server(servicer, server):
                     servicer.ListHolds,
                     request_deserializer=edocnet_dot_access_dot_v1_dot_access__service__pb2.ListHoldsRequest.FromString,
                     response_serializer=edocnet_dot_access_dot_v1_dot_access__service__pb2.ListHoldsResponse.SerializeToString,
+            ),
+            'ListDue': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListDue,
+                    request_deserializer=edocnet_dot_access_dot_v1_dot_access__service__pb2.ListDueRequest.FromString,
+                    response_serializer=edocnet_dot_access_dot_v1_dot_access__service__pb2.ListDueResponse.SerializeToString,
+            ),
+            'DestroyDocument': grpc.unary_unary_rpc_method_handler(
+                    servicer.DestroyDocument,
+                    request_deserializer=edocnet_dot_access_dot_v1_dot_access__service__pb2.DestroyDocumentRequest.FromString,
+                    response_serializer=edocnet_dot_access_dot_v1_dot_access__service__pb2.DestroyDocumentResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -486,6 +523,60 @@ class AccessService(object):
             '/edocnet.access.v1.AccessService/ListHolds',
             edocnet_dot_access_dot_v1_dot_access__service__pb2.ListHoldsRequest.SerializeToString,
             edocnet_dot_access_dot_v1_dot_access__service__pb2.ListHoldsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListDue(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/edocnet.access.v1.AccessService/ListDue',
+            edocnet_dot_access_dot_v1_dot_access__service__pb2.ListDueRequest.SerializeToString,
+            edocnet_dot_access_dot_v1_dot_access__service__pb2.ListDueResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DestroyDocument(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/edocnet.access.v1.AccessService/DestroyDocument',
+            edocnet_dot_access_dot_v1_dot_access__service__pb2.DestroyDocumentRequest.SerializeToString,
+            edocnet_dot_access_dot_v1_dot_access__service__pb2.DestroyDocumentResponse.FromString,
             options,
             channel_credentials,
             insecure,

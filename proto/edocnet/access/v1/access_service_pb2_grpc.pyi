@@ -59,6 +59,14 @@ class AccessServiceStub:
     """Releases a document that was held. Idempotent."""
     ListHolds: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.ListHoldsRequest, _access_service_pb2.ListHoldsResponse]
     """Lists the documents that are held. Read-only."""
+    ListDue: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.ListDueRequest, _access_service_pb2.ListDueResponse]
+    """Lists received documents whose time of keeping is over, held ones too. Read-only."""
+    DestroyDocument: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.DestroyDocumentRequest, _access_service_pb2.DestroyDocumentResponse]
+    """Destroys record and parts of a received document that is due and not held.
+
+    Envelope, receipts, a row that says so and the journal stay. Idempotent. Fails with
+    DOCUMENT_HELD, and with DECISION_CONFLICT when its time is not over.
+    """
 
 @_typing.type_check_only
 class AccessServiceAsyncStub(AccessServiceStub):
@@ -85,6 +93,14 @@ class AccessServiceAsyncStub(AccessServiceStub):
     """Releases a document that was held. Idempotent."""
     ListHolds: _aio.UnaryUnaryMultiCallable[_access_service_pb2.ListHoldsRequest, _access_service_pb2.ListHoldsResponse]  # type: ignore[assignment]
     """Lists the documents that are held. Read-only."""
+    ListDue: _aio.UnaryUnaryMultiCallable[_access_service_pb2.ListDueRequest, _access_service_pb2.ListDueResponse]  # type: ignore[assignment]
+    """Lists received documents whose time of keeping is over, held ones too. Read-only."""
+    DestroyDocument: _aio.UnaryUnaryMultiCallable[_access_service_pb2.DestroyDocumentRequest, _access_service_pb2.DestroyDocumentResponse]  # type: ignore[assignment]
+    """Destroys record and parts of a received document that is due and not held.
+
+    Envelope, receipts, a row that says so and the journal stay. Idempotent. Fails with
+    DOCUMENT_HELD, and with DECISION_CONFLICT when its time is not over.
+    """
 
 class AccessServiceServicer(metaclass=_abc_1.ABCMeta):
     """Gives offices access, shows what they did, and says what is kept and what may be destroyed."""
@@ -168,5 +184,25 @@ class AccessServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_access_service_pb2.ListHoldsResponse, _abc.Awaitable[_access_service_pb2.ListHoldsResponse]]:
         """Lists the documents that are held. Read-only."""
+
+    @_abc_1.abstractmethod
+    def ListDue(
+        self,
+        request: _access_service_pb2.ListDueRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_access_service_pb2.ListDueResponse, _abc.Awaitable[_access_service_pb2.ListDueResponse]]:
+        """Lists received documents whose time of keeping is over, held ones too. Read-only."""
+
+    @_abc_1.abstractmethod
+    def DestroyDocument(
+        self,
+        request: _access_service_pb2.DestroyDocumentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_access_service_pb2.DestroyDocumentResponse, _abc.Awaitable[_access_service_pb2.DestroyDocumentResponse]]:
+        """Destroys record and parts of a received document that is due and not held.
+
+        Envelope, receipts, a row that says so and the journal stay. Idempotent. Fails with
+        DOCUMENT_HELD, and with DECISION_CONFLICT when its time is not over.
+        """
 
 def add_AccessServiceServicer_to_server(servicer: AccessServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
