@@ -8,6 +8,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
+from operator import attrgetter
 from typing import cast
 
 import sqlalchemy as sa
@@ -16,20 +18,21 @@ from edoccore.errors import RequestConflictError
 from edockit.database import Database
 from edocnode.domain.access import Caller
 from edocnode.domain.model import DocumentId, Submission, SubmissionResult
-from edocnode.domain.office_model import Event, InboxEntry
+from edocnode.domain.office_model import Event, InboxEntry, InboxPage, PageRequest
 from edocnode.domain.official_numbers import GivenNumber, NumberRequest
 from edocnode.domain.ports import Submissions
 from edocnode.storage.office import SqlOffice
 from edocnode.storage.office_views import event_of
 from edocnode.storage.official_numbers import SqlNumberBook
 from edocnode.storage.people_tables import EventRow
-from edocnode.storage.scope import ScopedDatabase
-from edocnode.storage.tables import table_of
+from edocnode.storage.scope import Part, ScopedDatabase
+from edocnode.storage.tables import InboxRow, table_of
 
 EVENTS_LOOKED_AT = 20_000  # in one read; most may be of other offices
 WATCHES = 1_000  # places between which nothing is for the account, remembered
 
 _EVENT = table_of(EventRow)
+_NEWEST = sa.select(sa.func.max(table_of(InboxRow).c.position))
 
 
 class AccountOffice(SqlOffice):
@@ -44,9 +47,27 @@ class AccountOffice(SqlOffice):
         self._caller = caller
         self._looked_to: OrderedDict[tuple[int, DocumentId | None], int] = OrderedDict()
 
+    async def inbox(self, page: PageRequest) -> InboxPage:
+        """Received documents that the account sees, found in order for each of its agencies."""
+        pages = [await office.inbox(page) for office in self._by_agency()]
+        entries = sorted(
+            (entry for each in pages for entry in each.entries),
+            key=attrgetter("position"),
+            reverse=True,
+        )
+        shown = tuple(entries[: page.limit])
+        is_end = len(entries) <= page.limit and not any(each.next for each in pages)
+        return InboxPage(entries=shown, next="" if is_end else str(shown[-1].position))
+
     async def fetch(self, consumer: str, limit: int) -> Sequence[InboxEntry]:
         """Received documents that a consumer of the account has not acknowledged, oldest first."""
-        return await super().fetch(f"{self._name}/{consumer}", limit)
+        name = f"{self._name}/{consumer}"
+        # What arrives between two of these reads waits for the next call: else a later document
+        # would be acknowledged, and with it an earlier one that nobody was given.
+        last = await self._whole.aread(lambda connection: connection.scalar(_NEWEST) or 0)
+        found = [entry for office in self._by_agency() for entry in await office.fetch(name, limit)]
+        found = [entry for entry in found if entry.position <= last]
+        return sorted(found, key=attrgetter("position"))[:limit]
 
     async def acknowledge(self, consumer: str, position: int) -> int:
         """Moves a place of the account's consumer forward; returns where it is."""
@@ -77,8 +98,25 @@ class AccountOffice(SqlOffice):
                 self._looked_to.popitem(last=False)
         return []
 
+    def _by_agency(self) -> list[SqlOffice]:
+        """Offices that together see what the account sees, each the rows of one index in order."""
+        caller = self._caller()
+        if caller.everything:
+            seen = [(caller, Part.OPEN)]
+        else:
+            codes = [frozenset({code}) for code in sorted(caller.codes)]
+            seen = [(replace(caller, codes=code), Part.OPEN) for code in codes]
+        return [
+            SqlOffice(cast("Database", ScopedDatabase(self._whole, partial(_same, who), part)))
+            for who, part in (*seen, (caller, Part.NAMED))
+        ]
+
     async def _read(self, wanted: sa.Select[tuple[EventRow]]) -> Sequence[sa.Row[tuple[EventRow]]]:
         return await self._scoped.aread(lambda connection: connection.execute(wanted).all())
+
+
+def _same(caller: Caller) -> Caller:
+    return caller
 
 
 class AccountBook(SqlNumberBook):

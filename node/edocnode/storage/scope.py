@@ -9,6 +9,7 @@ Writes are not narrowed: they change what a narrowed read found, see ``rpc.offic
 """
 
 from collections.abc import Callable, Mapping
+from enum import Enum
 from typing import Any, TypeVar, cast
 
 import sqlalchemy as sa
@@ -41,28 +42,47 @@ class ScopeError(Exception):
     """A query cannot be narrowed to what an account may see; a fault of this program."""
 
 
+class Part(Enum):
+    """Which of an account's rows a connection shows."""
+
+    ALL = "all"
+    OPEN = "open"  # of its agencies; an index that begins with the agency serves
+    NAMED = "named"  # restricted to it
+
+
 class Sight:
     """What an account sees in one snapshot."""
 
-    def __init__(self, caller: Caller, *, is_named: bool) -> None:
+    def __init__(self, caller: Caller, *, is_named: bool, part: Part = Part.ALL) -> None:
         """Takes the account, and whether any document is restricted to it."""
         self.caller = caller
         self.is_named = is_named
+        self.part = part
 
     def document(self, table: sa.Table, agency: str) -> Condition:
         """The rows of a table with documents, by the column of its agency here."""
         limited = sa.exists().where(_RESTRICTION.c.document_id == table.c.document_id)
         open_ones = sa.and_(self.of_agency(table.c[agency]), ~limited)
-        if not self.is_named:  # else an index on the agency would serve no more
-            return open_ones
+        if self.part is Part.OPEN or not self.is_named:
+            return open_ones if self.part is not Part.NAMED else sa.false()
         named = sa.select(_RESTRICTION.c.document_id).where(
             _RESTRICTION.c.account == self.caller.name
         )
-        return sa.or_(open_ones, table.c.document_id.in_(named))
+        is_named = table.c.document_id.in_(named)
+        return is_named if self.part is Part.NAMED else sa.or_(open_ones, is_named)
 
     def of_agency(self, column: sa.ColumnElement[str]) -> Condition:
-        """The condition that a code is one of the account's."""
-        return sa.true() if self.caller.everything else _one_of(column, sorted(self.caller.codes))
+        """The condition that a code is one of the account's.
+
+        Rows are looked for by what a query asks, not by this, unless they are wanted in the order
+        of an index that begins with the agency: half of all rows may be the account's.
+        """
+        if self.caller.everything:
+            return sa.true()
+        codes = sorted(self.caller.codes)
+        if self.part is Part.OPEN and len(codes) == 1:
+            return column == codes[0]
+        return sa.func.coalesce(column, "").in_(codes)
 
 
 def _by_agency(column: str) -> Rule:
@@ -138,7 +158,9 @@ RULES: Mapping[str, Rule] = {
 class ScopedDatabase:
     """A database as one account sees it; for ``SqlOffice``."""
 
-    def __init__(self, database: Database, caller: Callable[[], Caller]) -> None:
+    def __init__(
+        self, database: Database, caller: Callable[[], Caller], part: Part = Part.ALL
+    ) -> None:
         """Takes the database.
 
         Args:
@@ -146,12 +168,15 @@ class ScopedDatabase:
         """
         self._database = database
         self._caller = caller
+        self._part = part
 
     async def aread(self, fn: Callable[[Connection], Result]) -> Result:
         """Reads what the account may see."""
         caller = self._caller()
         return await self._database.aread(
-            lambda connection: fn(cast("Connection", ScopedConnection(connection, caller)))
+            lambda connection: fn(
+                cast("Connection", ScopedConnection(connection, caller, self._part))
+            )
         )
 
     async def awrite(self, fn: Callable[[Connection], Result]) -> Result:
@@ -163,11 +188,11 @@ class ScopedDatabase:
 class ScopedConnection:
     """A connection for reading on which every select is narrowed."""
 
-    def __init__(self, connection: Connection, caller: Caller) -> None:
+    def __init__(self, connection: Connection, caller: Caller, part: Part = Part.ALL) -> None:
         """Takes a connection in a snapshot."""
         self._connection = connection
         named = sa.select(sa.exists().where(_RESTRICTION.c.account == caller.name))
-        self._sight = Sight(caller, is_named=bool(connection.scalar(named)))
+        self._sight = Sight(caller, is_named=bool(connection.scalar(named)), part=part)
 
     @property
     def dialect(self) -> sa.Dialect:
@@ -231,8 +256,3 @@ def _rows_of(table: sa.Table, sight: Sight) -> sa.Select[Any]:
         raise ScopeError(f"the table {table.name} has no rule that says who sees its rows")
     condition = rule(table, sight)
     return sa.select(table) if condition is None else sa.select(table).where(condition)
-
-
-def _one_of(column: sa.ColumnElement[str], codes: list[str]) -> Condition:
-    """With one code an index that begins with it gives its rows in order."""
-    return column == codes[0] if len(codes) == 1 else column.in_(codes)

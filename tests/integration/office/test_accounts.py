@@ -174,6 +174,34 @@ async def test_an_office_moves_its_own_place_and_not_that_of_another(shared: Sha
         assert ids((await two.FetchInbox(wanted)).documents) == {first, third}
 
 
+async def test_pages_of_an_office_with_several_agencies_are_in_one_order(shared: Shared) -> None:
+    node, peer = shared
+    documents = await received(node, peer, "H29", "H29.5", "H29", "H29.5", "H29.5")
+    async with offices(node) as stub:
+        both = AsOffice(stub, await account(node, "hai-noi", "H29", "H29.5"))
+        await administer(
+            node,
+            access.RestrictDocumentRequest(id=text(documents[1]), accounts=["hai-noi"], actor="a"),
+        )
+        seen, after = [], ""
+        while True:
+            page = await both.ListInbox(office.ListInboxRequest(limit=2, after=after))
+            seen += [each.document.document_id for each in page.documents]
+            if not (after := page.next):
+                break
+        assert seen == documents[::-1]
+        taken = []
+        while page := (await both.FetchInbox(office.FetchInboxRequest(consumer="c", limit=2))):
+            if not page.documents:
+                break
+            taken += [each.document.document_id for each in page.documents]
+            position = page.documents[-1].position
+            await both.AcknowledgeInbox(
+                office.AcknowledgeInboxRequest(consumer="c", position=position)
+            )
+        assert taken == documents
+
+
 async def test_a_watch_shows_what_happens_to_the_office_s_own_documents_alone(
     shared: Shared,
 ) -> None:
