@@ -32,7 +32,7 @@ from edocnode.app.pins import Pins
 from edocnode.app.repair import build_reckoning, build_repair
 from edocnode.app.resting import give_back_at_rest
 from edocnode.app.revoking import Revocations, build_revocations
-from edocnode.app.signatures import SignatureParts, build_signatures
+from edocnode.app.signatures import build_signatures
 from edocnode.app.stopping import fail, until_stopped, watch
 from edocnode.domain.quotas import CallQuotas
 from edocnode.rpc.directory import GrpcSources

@@ -47,3 +47,6 @@ CALLS: Mapping[str, CallRule] = {
     "AcknowledgeInbox": CallRule(Right.READ, Access.LISTED),
     "Watch": CallRule(Right.READ, Access.WATCHED),
 }
+
+# Asked for by the administrator alone: what they do or count is of the whole node.
+NOT_OFFERED = frozenset({"CheckSignatures", "GetStatistics"})

@@ -18,7 +18,7 @@ from edoccore.errors import RequestConflictError
 from edockit.database import Database
 from edocnode.domain.access import Caller
 from edocnode.domain.model import DocumentId, Submission, SubmissionResult
-from edocnode.domain.office_model import Event, InboxEntry, InboxPage, PageRequest
+from edocnode.domain.office_model import Event, InboxEntry, InboxPage, OutboxPage, PageRequest
 from edocnode.domain.official_numbers import GivenNumber, NumberRequest
 from edocnode.domain.ports import Submissions
 from edocnode.storage.office import SqlOffice
@@ -58,6 +58,18 @@ class AccountOffice(SqlOffice):
         shown = tuple(entries[: page.limit])
         is_end = len(entries) <= page.limit and not any(each.next for each in pages)
         return InboxPage(entries=shown, next="" if is_end else str(shown[-1].position))
+
+    async def outbox(self, page: PageRequest) -> OutboxPage:
+        """Documents handed in that the account sees, found in order for each of its agencies."""
+        pages = [await office.outbox(page) for office in self._by_agency()]
+        entries = sorted(
+            (entry for each in pages for entry in each.entries),
+            key=attrgetter("position"),
+            reverse=True,
+        )
+        shown = tuple(entries[: page.limit])
+        is_end = len(entries) <= page.limit and not any(each.next for each in pages)
+        return OutboxPage(entries=shown, next="" if is_end else str(shown[-1].position))
 
     async def fetch(self, consumer: str, limit: int) -> Sequence[InboxEntry]:
         """Received documents that a consumer of the account has not acknowledged, oldest first."""

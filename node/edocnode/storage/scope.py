@@ -126,6 +126,37 @@ def _official_number(table: sa.Table, sight: Sight) -> Condition:
     )
 
 
+def _sent(table: sa.Table, sight: Sight) -> Condition:
+    """Documents handed in, found by their sender where their order is that of its index."""
+    of_document = sa.exists().where(
+        _DOCUMENT.c.id == table.c.document_row, sight.document(_DOCUMENT, "sender")
+    )
+    if sight.part is Part.OPEN:
+        return sa.and_(sight.of_agency(table.c.sender), of_document)
+    return of_document
+
+
+def _duplicate(table: sa.Table, sight: Sight) -> Condition:
+    """Both documents must be the account's: the one that came, and the one it looks like."""
+    earlier = sa.exists().where(
+        _INBOX.c.document_id == table.c.document_id, sight.document(_INBOX, "recipient")
+    )
+    arrival = sa.exists().where(
+        _INCOMING.c.id == table.c.incoming_id, sight.document(_INCOMING, "recipient")
+    )
+    return sa.and_(arrival, earlier)
+
+
+def _signature_check(table: sa.Table, sight: Sight) -> Condition:
+    received = sa.exists().where(
+        _INCOMING.c.id == table.c.owner, sight.document(_INCOMING, "recipient")
+    )
+    sent = sa.exists().where(_DOCUMENT.c.id == table.c.owner, sight.document(_DOCUMENT, "sender"))
+    return sa.or_(
+        sa.and_(table.c.side == "received", received), sa.and_(table.c.side == "sent", sent)
+    )
+
+
 def _every_row(_: sa.Table, __: Sight) -> None:
     """Nothing of a document is in such a table."""
 
@@ -149,6 +180,10 @@ RULES: Mapping[str, Rule] = {
     "revocation": _by_agency("recipient"),
     "official_number": _official_number,
     "step": _OF_INCOMING,
+    "sent": _sent,
+    "duplicate": _duplicate,
+    "received_number": _by_agency("recipient"),
+    "signature_check": _signature_check,
     "peer": _every_row,
     "seal": _every_row,
     "consumer": _every_row,  # read by its name, which begins with the account's
