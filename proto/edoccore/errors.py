@@ -485,14 +485,6 @@ class StorageFailedError(EdocError):
     status = "INTERNAL"
 
 
-class EdxmlInvalidError(EdocError):
-    """The edXML package breaks the standard or a bound; mend the file at the line that is named."""
-
-    reason = "EDXML_INVALID"
-    status = "INVALID_ARGUMENT"
-    exit_code = ExitCode.REFUSED
-
-
 class EvidenceInvalidError(EdocError):
     """The evidence does not hold: a member was altered, is missing or is not signed as it must."""
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from edoccore.errors import EdxmlInvalidError
+from edoccore.office_errors import EdxmlInvalidError
 from edocnode.edxml.layout import find_layout
 from edocnode.edxml.reading import read_tree
 from edocnode.edxml.signing import check_signature

@@ -116,6 +116,7 @@ SPOKEN = {
 }
 # Prose that must stay as it is, whoever reads it.
 UNSPOKEN = {
+    "Văn bản bị giữ theo yêu cầu pháp lý: {hold} (legal hold).": "stands in a sealed status",
     "Registry of {network}": "name in a certificate",
     "Seals of {network}": "name in a certificate",
     "init --network {network}": "order in the registry's audit",

@@ -12,7 +12,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from edoccore.errors import DocumentUnknownError, EdxmlInvalidError, RequestInvalidError
+from edoccore.errors import DocumentUnknownError, RequestInvalidError
+from edoccore.office_errors import EdxmlInvalidError
 from edoccore.signing.statements import Urgency
 from edocnode.edxml.bounds import BOUNDS
 from edocnode.edxml.document_types import DocumentTypes, parse_types, shipped_types

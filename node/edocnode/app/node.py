@@ -26,7 +26,7 @@ from edockit.grpc_server import HANDSHAKE_TIMEOUT_MS, bind, peer_server
 from edocnode.app.announcing import announce
 from edocnode.app.ground import Ground, Workers
 from edocnode.app.local import local_servers
-from edocnode.app.overview import build_overview
+from edocnode.app.overview import Overview, build_overview
 from edocnode.app.parts import SealingContext, open_sealing
 from edocnode.app.pins import Pins
 from edocnode.app.repair import build_reckoning, build_repair

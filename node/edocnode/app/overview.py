@@ -2,13 +2,14 @@
 
 import secrets
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from edoccore.directory.view import Directory
+from edockit.database import Database
 from edocnode.app.parts import SealingParts
 from edocnode.app.reminders import reminder_lines
 from edocnode.app.working_days import WorkingDays
@@ -53,22 +54,15 @@ def build_overview(
     Raises:
         SettingsError: A reminder needs what is not installed.
     """
-    database, agency = sealing.database, folder.identity().agency
-    rules = WorkingDays(settings, folder.path).rules
-    counter = Counter(
-        agency=agency,
-        nodes=lambda: directory().endpoints.keys() - {directory().info.registry},
-        store=SqlStatistics(database),
-        rules=rules,
-        types=cache(lambda: document_types(settings, folder.path)),
-        clock=clock,
-    )
-    late = LateDesk(store=SqlLate(database), rules=rules, clock=clock)
+    agency = folder.identity().agency
+    parts = overview_parts(settings, folder, sealing.database, directory=directory, clock=clock)
+    counter = _counter(settings, folder, sealing.database, directory, clock)
+    parts = replace(parts, counter=counter)  # one reads what the other counts
     reminder = Reminder(
         reminder_lines(settings, folder.path, clock),
         agency=agency,
-        late=late,
-        store=SqlReminders(database),
+        late=parts.late,
+        store=SqlReminders(sealing.database),
         alarms=sealing.store,
         every=timedelta(seconds=settings.reminders_every_s),
         clock=clock,
@@ -80,18 +74,47 @@ def build_overview(
         submissions=sealing.store,
         alarms=sealing.store,
         directory=directory,
-        rules=rules,
+        rules=WorkingDays(settings, folder.path).rules,
         wake_sealer=sealing.sealer.wake,
         chance=secrets.token_bytes,
         clock=clock,
     )
-    parts = OverviewParts(
-        late=late,
+    return Overview(parts, counter, reminder, Reporter(reporter))
+
+
+def overview_parts(
+    settings: NodeSettings,
+    folder: DataFolder,
+    database: Database,
+    *,
+    directory: Callable[[], Directory],
+    clock: Callable[[], datetime],
+) -> OverviewParts:
+    """What the office's services tell of many documents from; ``database`` may be narrowed."""
+    rules = WorkingDays(settings, folder.path).rules
+    return OverviewParts(
+        late=LateDesk(store=SqlLate(database), rules=rules, clock=clock),
         registers=SqlRegisters(database),
-        counter=counter,
+        counter=_counter(settings, folder, database, directory, clock),
         savings=settings.savings.assumptions,
     )
-    return Overview(parts, counter, reminder, Reporter(reporter))
+
+
+def _counter(
+    settings: NodeSettings,
+    folder: DataFolder,
+    database: Database,
+    directory: Callable[[], Directory],
+    clock: Callable[[], datetime],
+) -> Counter:
+    return Counter(
+        agency=folder.identity().agency,
+        nodes=lambda: directory().endpoints.keys() - {directory().info.registry},
+        store=SqlStatistics(database),
+        rules=WorkingDays(settings, folder.path).rules,
+        types=cache(lambda: document_types(settings, folder.path)),
+        clock=clock,
+    )
 
 
 def document_types(settings: NodeSettings, folder: Path) -> Mapping[str, str]:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edoccore.errors import EdxmlInvalidError, ExitCode, RequestInvalidError
+from edoccore.errors import ExitCode, RequestInvalidError
+from edoccore.office_errors import EdxmlInvalidError
 from edockit.console import new_app
 from edocnode.cli.context import CommandContext, now, operating_system_user
 from edocnode.cli.wording import plain

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edoccore.access_errors import DocumentHeldError
 from edoccore.errors import RequestInvalidError
+from edoccore.office_errors import DocumentHeldError
 from edockit.console import new_app
 from edockit.language import _
 from edocnode.cli.context import CommandContext, operating_system_user

@@ -16,9 +16,9 @@ from enum import StrEnum
 from hashlib import sha256
 from typing import Protocol
 
-from edoccore.access_errors import AccessDeniedError, TokenNotAcceptedError
 from edoccore.directory.view import Directory
 from edoccore.errors import AgencyUnknownError, RequestInvalidError
+from edoccore.office_errors import AccessDeniedError, TokenNotAcceptedError
 from edoccore.signing import canonical
 from edoccore.signing.statements import Effect, time_text
 from edocnode.domain.decisions import MAX_ACTOR

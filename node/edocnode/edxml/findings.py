@@ -10,7 +10,7 @@ from enum import StrEnum
 from functools import cache
 from importlib import resources
 
-from edoccore.errors import EdxmlInvalidError
+from edoccore.office_errors import EdxmlInvalidError
 
 
 class Severity(StrEnum):

@@ -12,7 +12,8 @@ from typing import BinaryIO
 
 import msgspec
 
-from edoccore.errors import EdocError, EdxmlInvalidError, PartNameError
+from edoccore.errors import EdocError, PartNameError
+from edoccore.office_errors import EdxmlInvalidError
 from edoccore.signing import canonical
 from edoccore.signing.part_names import check_part_names
 from edoccore.signing.readers import converted

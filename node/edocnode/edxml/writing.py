@@ -15,7 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from xml.sax.saxutils import escape, quoteattr
 
-from edoccore.errors import EdxmlInvalidError
+from edoccore.office_errors import EdxmlInvalidError
 from edocnode.edxml.document_types import DocumentTypes, shipped_types
 from edocnode.edxml.mapping import (
     add_hop,

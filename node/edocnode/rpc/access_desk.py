@@ -4,9 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from edoccore.access_errors import TokenNotAcceptedError
 from edoccore.directory.view import Directory
 from edoccore.errors import DocumentUnknownError
+from edoccore.office_errors import TokenNotAcceptedError
 from edocnode.domain.access import Account, AccountStore, Caller, account_of, caller_of
 from edocnode.domain.opaque import Opaque
 from edocnode.rpc.office_admission import DirectoryInForce

@@ -8,8 +8,8 @@ from datetime import datetime
 
 import grpc
 
-from edoccore.access_errors import AccessDeniedError, DocumentHeldError
 from edoccore.errors import DecisionConflictError, RequestConflictError, RequestInvalidError
+from edoccore.office_errors import AccessDeniedError, DocumentHeldError
 from edoccore.signing.seal import SALT_BYTES
 from edoccore.signing.statements import time_text, uuid_text
 from edocnet.access.v1 import access_service_pb2 as messages

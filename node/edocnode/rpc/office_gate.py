@@ -19,8 +19,8 @@ import grpc
 import structlog
 from google.protobuf.message import Message
 
-from edoccore.access_errors import AccessDeniedError, TokenNotAcceptedError
 from edoccore.errors import DocumentUnknownError, EdocError
+from edoccore.office_errors import AccessDeniedError, TokenNotAcceptedError
 from edockit.grpc_peer import behaviour_of, rebuilt
 from edocnode.domain.access import Account, actor_of, check_sender, require
 from edocnode.domain.access_log import (

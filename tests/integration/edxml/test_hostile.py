@@ -21,7 +21,7 @@ from pathlib import Path
 
 import pytest
 
-from edoccore.errors import EdxmlInvalidError
+from edoccore.office_errors import EdxmlInvalidError
 from edocnode.edxml.attachments import ContentWriter
 from edocnode.edxml.bounds import BOUNDS, Bounds
 from edocnode.edxml.findings import codes

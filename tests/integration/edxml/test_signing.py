@@ -15,7 +15,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
-from edoccore.errors import EdxmlInvalidError, KeyUnusableError, LimitExceededError
+from edoccore.errors import KeyUnusableError, LimitExceededError
+from edoccore.office_errors import EdxmlInvalidError
 from edocnode.edxml.bounds import Bounds
 from edocnode.edxml.layout import find_layout
 from edocnode.edxml.reading import read_tree

@@ -13,13 +13,13 @@ import grpc
 import pytest
 from google.protobuf.message import Message
 
-from edoccore.access_errors import AccessDeniedError, TokenNotAcceptedError
 from edoccore.errors import (
     DocumentUnknownError,
     IdAmbiguousError,
     RequestConflictError,
     RequestInvalidError,
 )
+from edoccore.office_errors import AccessDeniedError, TokenNotAcceptedError
 from edockit.grpc_client import unix_channel
 from edocnet.access.v1 import access_service_pb2 as access
 from edocnet.access.v1 import access_service_pb2_grpc as access_services

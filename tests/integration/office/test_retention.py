@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from edoccore.access_errors import DocumentHeldError
 from edoccore.errors import DecisionConflictError, DocumentUnknownError
+from edoccore.office_errors import DocumentHeldError
 from edocnet.access.v1 import access_service_pb2 as access
 from edocnet.office.v1 import office_service_pb2 as office
 from tests.integration.office.support import Refused, read_part

@@ -1,4 +1,4 @@
-"""Errors about who may see, do and keep what on a node of several offices; see ``errors``."""
+"""Errors of an office: who may see, do and keep what, packages of edXML; see ``errors``."""
 
 from edoccore.errors import EdocError, ExitCode
 
@@ -25,3 +25,11 @@ class DocumentHeldError(EdocError):
     reason = "DOCUMENT_HELD"
     status = "FAILED_PRECONDITION"
     exit_code = ExitCode.CONFLICT
+
+
+class EdxmlInvalidError(EdocError):
+    """The edXML package breaks the standard or a bound; mend the file at the line that is named."""
+
+    reason = "EDXML_INVALID"
+    status = "INVALID_ARGUMENT"
+    exit_code = ExitCode.REFUSED
