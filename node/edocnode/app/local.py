@@ -29,15 +29,12 @@ from edocnode.storage.access_log import SqlAccessLog
 from edocnode.storage.account_office import AccountBook, AccountOffice, AccountSubmissions
 from edocnode.storage.accounts import SqlAccounts
 from edocnode.storage.holds import SqlHolds
-from edocnode.storage.late import SqlLate
 from edocnode.storage.office import SqlOffice
 from edocnode.storage.official_numbers import SqlNumberBook
-from edocnode.storage.registers import SqlRegisters
 from edocnode.storage.retention import SqlRetention
 from edocnode.storage.revoking import SqlSentRevocations
 from edocnode.storage.scope import ScopedDatabase
 from edocnode.workers.access_log import AccessRecorder
-from edocnode.workers.lateness import LateDesk
 
 log = structlog.get_logger(__name__)
 
