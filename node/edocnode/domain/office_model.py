@@ -274,6 +274,8 @@ class StepPlan:
         step: Kept only if no other has taken its place in the order.
         effect: Exact bytes of the journal's leaf, without salt.
         status: Tells the sender.
+        numbered: With acceptance: whether it gets the next arrival number of its recipient (Decree
+            30/2020, Article 22); False where software of the agency registers arrivals.
     """
 
     incoming_id: IncomingId
@@ -281,6 +283,7 @@ class StepPlan:
     step: Step
     effect: bytes
     status: Submission
+    numbered: bool = False
 
 
 class OfficeStore(Protocol):

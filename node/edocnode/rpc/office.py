@@ -398,6 +398,7 @@ class OfficeServicer(services.OfficeServiceServicer):
             message_id=MessageId(self._parts.fresh_id()),
             now=self._parts.clock(),
         )
+        plan = replace(plan, numbered=entry.recipient in self._parts.numbering.agencies)
         kept = await self._parts.office.decide(plan, secrets.token_bytes(SALT_BYTES))
         self._parts.sealer.wake()
         return kept

@@ -6,6 +6,7 @@ from sqlalchemy.engine import Connection
 from edoccore.signing.records import DocumentState, StatusStep
 from edocnode.domain.office_model import StepPlan
 from edocnode.storage.events import EventKind, event_values, tell
+from edocnode.storage.official_numbers import give_arrival_number
 from edocnode.storage.sealing import add_effect
 from edocnode.storage.steps import add_step
 from edocnode.storage.submitting import keep_submission
@@ -37,6 +38,8 @@ def take_step(connection: Connection, plan: StepPlan, salt: bytes) -> bool:
     connection.execute(_SET_STATE, change)
     keep_submission(connection, plan.status)
     add_effect(connection, salt, plan.effect)
+    if plan.numbered and step.step is StatusStep.ACCEPTED:
+        give_arrival_number(connection, plan.incoming_id, plan.status.sender, step.at)
     revoked = step.state is DocumentState.REVOKED
     event = event_values(
         EventKind.DOCUMENT_REVOKED if revoked else _EVENTS[step.step],

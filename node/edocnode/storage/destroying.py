@@ -17,9 +17,12 @@ from edoccore.signing.statements import Envelope, Part, parse_time, uuid_text
 from edocnode.domain.model import ReceiptDraft
 from edocnode.domain.office_model import RevocationState
 from edocnode.domain.repair import PART_DAMAGED
+from edocnode.domain.signature_checks import Side
 from edocnode.storage.alarms import drop_alarm
 from edocnode.storage.listing import LISTED, encode_listing, large_parts
 from edocnode.storage.repair_tables import DamagedMessageRow, DamagedPartRow
+from edocnode.storage.search_tables import ReceivedNumberRow
+from edocnode.storage.signature_tables import SignatureCheckRow
 from edocnode.storage.sql import (
     Row,
     among,
@@ -35,6 +38,7 @@ from edocnode.storage.workflow_tables import DestroyedRow, RevocationRow
 
 _BLOB_USE, _DAMAGED = table_of(BlobUseRow), table_of(DamagedPartRow)
 _DAMAGED_MESSAGE, _DESTROYED = table_of(DamagedMessageRow), table_of(DestroyedRow)
+_CHECK, _NUMBER = table_of(SignatureCheckRow), table_of(ReceivedNumberRow)
 _INBOX, _INCOMING, _REVOCATION = table_of(InboxRow), table_of(IncomingRow), table_of(RevocationRow)
 
 _ANY_REVOCATION = sa.select(sa.func.max(_REVOCATION.c.incoming_id))
@@ -67,6 +71,10 @@ _DROP_USE = sa.delete(_BLOB_USE).where(
 _DROP_DAMAGE = sa.delete(_DAMAGED_MESSAGE).where(
     _DAMAGED_MESSAGE.c.incoming_id == sa.bindparam("of")
 )
+_DROP_CHECK = sa.delete(_CHECK).where(  # a verdict names the signers
+    _CHECK.c.side == Side.RECEIVED.value, _CHECK.c.owner == sa.bindparam("of")
+)
+_DROP_NUMBER = sa.delete(_NUMBER).where(_NUMBER.c.incoming_id == sa.bindparam("of"))
 _STILL_USED = sa.select(_BLOB_USE.c.sha256).where(among(_BLOB_USE.c.sha256)).distinct()
 _DROP_DAMAGED_PART = sa.delete(_DAMAGED).where(_DAMAGED.c.sha256 == sa.bindparam("digest"))
 
@@ -114,6 +122,8 @@ def _destroy(
     with _overwriting(connection):
         change_each(connection, _EMPTY, ids)
         change_each(connection, hide, ids)
+        change_each(connection, _DROP_CHECK, ids)
+        change_each(connection, _DROP_NUMBER, ids)
     uses = [
         {"of": row, "digest": bytes.fromhex(part.sha256)} for row in parts for part in parts[row]
     ]

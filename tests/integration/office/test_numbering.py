@@ -167,3 +167,30 @@ async def test_document_among_many_is_not_numbered_here(pair: Pair) -> None:
             async for item in stub.SubmitMany(iter([office.SubmitManyRequest(submissions=[whole])]))
         ]
     assert answer.answers[0].refused.reason == RequestInvalidError.reason
+
+
+async def test_documents_that_are_accepted_get_the_numbers_of_the_year_in_order(
+    tmp_path: Path,
+) -> None:
+    _, sender, recipient = make_pair(tmp_path)
+    recipient.settings = recipient.settings.model_copy(update={"numbering": ("G01",)})
+    async with running(sender, recipient):
+        documents = []
+        for number in range(3):
+            sent = await sender.send(b"a", to=["G01"], subject=f"Thử {number}")
+            documents.append(text(sent.document_id))
+            await until(lambda: recipient.inbox() == len(documents))
+        refused = office.Reject(code="INCOMPLETE", reason="Thiếu phụ lục số hai")
+        async with recipient.office() as stub:
+            for document, decision in (
+                (documents[2], {"accept": office.Accept()}),
+                (documents[1], {"reject": refused}),
+                (documents[0], {"accept": office.Accept()}),
+                (documents[2], {"accept": office.Accept()}),
+            ):
+                await stub.Decide(office.DecideRequest(id=document, actor="Lan", **decision))
+            listed = await stub.ListInbox(office.ListInboxRequest())
+    given = {
+        text(item.document.document_id): item.document.arrival_number for item in listed.documents
+    }
+    assert given == {documents[0]: 2, documents[1]: 0, documents[2]: 1}

@@ -19,7 +19,7 @@ from edockit.database import Database
 from edocnet.office.v1 import office_service_pb2 as office
 from edocnode.storage.evidence import SqlEvidence
 from edocnode.storage.folder import DataFolder
-from tests.integration.office.support import Refused, text
+from tests.integration.office.support import Refused, submit, text
 from tests.support.nodes import Sent, TestNode, make_pair, running, until, utc_now
 
 Pair = tuple[TestNode, TestNode]
@@ -110,6 +110,18 @@ async def test_document_that_is_taken_back_is_destroyed_and_its_sender_is_told(p
     assert subject.encode() not in left
     await recipient.start()
     assert recipient.alarms() == {}
+
+
+async def test_signers_and_number_of_a_document_go_with_it(pair: Pair) -> None:
+    sender, recipient = pair
+    fields = {"subject": "Thử", "number": "28", "notation": "QĐ-UBND", "issued_date": "2026-11-23"}
+    answer = await submit(sender, b"%PDF-1.7", fields=fields)
+    document = text(answer.document_id)
+    rows = "SELECT (SELECT count(*) FROM signature_check) + (SELECT count(*) FROM received_number)"
+    await until(lambda: recipient.inbox() == 1 and recipient.count(rows) == 2)
+    await revoke(sender, document)
+    await outcome(sender, document, office.REVOCATION_STATE_AGREED)
+    assert recipient.count(rows) == 0
 
 
 async def test_part_that_another_document_needs_stays(pair: Pair) -> None:
