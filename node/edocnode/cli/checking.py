@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from edoccore.errors import RequestInvalidError
+from edockit.language import _
 from edocnode.cli.context import CommandContext, now
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def recheck(
     options: CommandContext = context.obj
     with options.office() as office:
         found = office.recheck(document, every=every)
-    options.console.data(found, f"To be checked again: {found['checks']}.")
+    options.console.data(found, _("To be checked again: {checks}.", checks=found["checks"]))
 
 
 def _trusted(

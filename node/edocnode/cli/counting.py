@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from edoccore.errors import RequestInvalidError
+from edockit.language import _, told
 from edocnode.cli.context import CommandContext, now
 from edocnode.cli.late import length, number_text
 from edocnode.cli.wording import day
@@ -57,7 +58,7 @@ def stats(
             text = _csv_text(found, by) if as_csv else _text(found, by)
     options.console.data(found, text)
     if not found["complete"] and not options.console.as_json:
-        options.console.say("There was too much to count at once: ask again in a minute.")
+        options.console.say(_("There was too much to count at once: ask again in a minute."))
 
 
 def period(month: str, quarter: str, first: str, last: str, *, today: date) -> tuple[date, date]:
@@ -110,50 +111,95 @@ def _csv(groups: dict[str, dict[str, int]], heading: str) -> str:
 
 
 def _text(found: dict[str, Any], by: GroupBy | None) -> str:
-    total, savings = found["total"], found["savings"]
-    on_time = _share(total["sent_on_time"], total["sent"])
-    paper = _share(total["paper"], total["sent_documents"])
-    same_day = _share(total["acknowledged"], total["received"])
-    kept = _share(total["finished_on_time"], total["due"])
-    over = number_text(found["overdue_now"])
     lines = {
-        "sent": f"{total['sent_documents']} documents to {total['sent']} recipients; {on_time} on "
-        f"time, {paper} also on paper, {total['revocations']} revocations, "
-        f"{found['confirmed']} confirmed",
-        "received": f"{total['received']}; {same_day} accepted or refused the same day",
-        "accepted": f"{total['accepted']}, half of them within "
-        f"{_median(found['accepting_median_s'])}",
-        "refused": f"{total['refused']}{_reasons(found['refusals'])}",
-        "finished": f"{total['finished']}, half of them within "
-        f"{_median(found['finishing_median_s'])} of their acceptance",
-        "due": f"{total['due']} with a due date; {kept} finished by it, {over} over it now",
-        "saved": f"about {savings['saved_vnd']:,} VND, if a delivery on paper has "
-        f"{savings['pages']} pages at {savings['page_vnd']} VND, costs {savings['postage_vnd']} "
-        f"VND to post and {savings['handling_min']} minutes of clerks at {savings['minute_vnd']} "
-        f"VND",
-        "left out": "signatures of PDF files; documents that arrived twice",
+        **_sent(found),
+        **_arrivals(found),
+        **_savings(found["savings"]),
+        _("left out"): _("signatures of PDF files; documents that arrived twice"),
     }
-    head = f"From {day(found['first_day'])} to {day(found['last_day'])}"
-    text = "\n".join([head, *(f"{name:<10}{value}" for name, value in lines.items())])
+    first, last = day(found["first_day"]), day(found["last_day"])
+    head = _("From {first} to {last}", first=first, last=last)
+    width = max(map(len, lines)) + 2
+    text = "\n".join([head, *(f"{name:<{width}}{value}" for name, value in lines.items())])
     return f"{text}\n\n{_table(found['groups'], by.value)}" if by else text
+
+
+def _sent(found: dict[str, Any]) -> dict[str, str]:
+    total = found["total"]
+    return {
+        _("sent"): _(
+            "{documents} documents to {recipients} recipients; {on_time} on time, {paper} also on "
+            "paper, {revocations} revocations, {confirmed} confirmed",
+            documents=total["sent_documents"],
+            recipients=total["sent"],
+            on_time=_share(total["sent_on_time"], total["sent"]),
+            paper=_share(total["paper"], total["sent_documents"]),
+            revocations=total["revocations"],
+            confirmed=found["confirmed"],
+        )
+    }
+
+
+def _arrivals(found: dict[str, Any]) -> dict[str, str]:
+    total = found["total"]
+    return {
+        _("received"): _(
+            "{received}; {same_day} accepted or refused the same day",
+            received=total["received"],
+            same_day=_share(total["acknowledged"], total["received"]),
+        ),
+        _("accepted"): _(
+            "{accepted}, half of them within {median}",
+            accepted=total["accepted"],
+            median=_median(found["accepting_median_s"]),
+        ),
+        _("refused"): f"{total['refused']}{_reasons(found['refusals'])}",
+        _("finished"): _(
+            "{finished}, half of them within {median} of their acceptance",
+            finished=total["finished"],
+            median=_median(found["finishing_median_s"]),
+        ),
+        _("due"): _(
+            "{due} with a due date; {kept} finished by it, {over} over it now",
+            due=total["due"],
+            kept=_share(total["finished_on_time"], total["due"]),
+            over=number_text(found["overdue_now"]),
+        ),
+    }
+
+
+def _savings(savings: dict[str, int]) -> dict[str, str]:
+    return {
+        _("saved"): _(
+            "about {saved} VND, if a delivery on paper has {pages} pages at {page} VND, costs "
+            "{postage} VND to post and {minutes} minutes of clerks at {minute} VND",
+            saved=f"{savings['saved_vnd']:,}",
+            pages=savings["pages"],
+            page=savings["page_vnd"],
+            postage=savings["postage_vnd"],
+            minutes=savings["handling_min"],
+            minute=savings["minute_vnd"],
+        )
+    }
 
 
 def _nation_text(found: dict[str, Any]) -> str:
     missing = found["missing"]
-    lines = [
-        _table({**found["agencies"], "": found["total"]}, "agency"),
-        "",
-        f"Reported for {found['month']}: {len(found['agencies'])} agencies.",
-        f"Not reported: {', '.join(missing)}." if missing else "Nobody is missing.",
-    ]
-    return "\n".join(lines)
+    reported = _(
+        "Reported for {month}: {count} agencies.",
+        month=found["month"],
+        count=len(found["agencies"]),
+    )
+    absent = _("Not reported: {agencies}.", agencies=", ".join(missing))
+    agencies = _table({**found["agencies"], "": found["total"]}, "agency")
+    return "\n".join([agencies, "", reported, absent if missing else _("Nobody is missing.")])
 
 
 def _table(groups: dict[str, dict[str, int]], heading: str) -> str:
     from edockit.console import table
 
     rows = [(key, *(str(figures[name]) for name in _COLUMNS)) for key, figures in groups.items()]
-    return table((heading, *(name.replace("_", " ") for name in _COLUMNS)), rows)
+    return table((told(heading), *(told(name.replace("_", " ")) for name in _COLUMNS)), rows)
 
 
 def _share(part: int, whole: int) -> str:

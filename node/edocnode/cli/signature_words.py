@@ -1,8 +1,8 @@
 """What was found of signatures, in words that a clerk understands. The same words everywhere."""
 
-from collections.abc import Iterable
 from typing import Any
 
+from edockit.language import _, told
 from edocnode.cli.wording import clock, plain
 
 LEGAL_STATUS = {
@@ -24,7 +24,7 @@ COVERAGE = {
     "partial": "covers only a part of the file",
 }
 REVOCATION = {
-    "revoked_since": "its certificate was revoked later, on {}",
+    "revoked_since": "its certificate was revoked later",
     "unknown": "no revocation list says whether its certificate was revoked",
 }
 REASONS = {
@@ -33,12 +33,12 @@ REASONS = {
     "SIGNATURE_MISMATCH": "it was not made by the key of its certificate",
     "NOT_WHOLE_FILE": "no valid signature covers the whole file",
     "CHANGED_AFTER_SIGNING": "the file was changed after signing",
-    "WEAK_ALGORITHM": "it can be forged, because {} is too weak",
+    "WEAK_ALGORITHM": "it can be forged, because an algorithm is too weak",
     "UNTRUSTED_ROOT": "no trust store of this node vouches for the signer's authority",
     "NO_PATH_TO_ROOT": "nothing connects the signer to an authority that this node trusts",
     "CHAIN_INVALID": "its certificate breaks a rule of its authority",
     "CERTIFICATE_NOT_VALID_AT_SIGNING": "its certificate was not valid when it was signed",
-    "CERTIFICATE_REVOKED": "its certificate was revoked on {}",
+    "CERTIFICATE_REVOKED": "its certificate was revoked",
     "REVOCATION_UNKNOWN": "no revocation list says whether its certificate was revoked",
     "KEY_NOT_FOR_SIGNING": "its certificate is not for signing documents",
     "UNSIGNED": "it has no signature",
@@ -68,9 +68,10 @@ REASONS = {
 
 def legal_line(found: dict[str, Any]) -> str:
     """What the law makes of a document, and why: one line."""
-    status = LEGAL_STATUS.get(found["legal_status"], found["legal_status"])
-    reasons = _reasons(found["legal_reasons"])
-    return f"Legal status: {status}{f' ({reasons})' if reasons else ''}"
+    status = told(LEGAL_STATUS.get(found["legal_status"], found["legal_status"]))
+    line = _("Legal status: {status}", status=status)
+    reasons = "; ".join(told(REASONS.get(code, code)) for code in found["legal_reasons"])
+    return f"{line} ({reasons})" if reasons else line
 
 
 def signature_lines(found: dict[str, Any]) -> list[str]:
@@ -78,43 +79,50 @@ def signature_lines(found: dict[str, Any]) -> list[str]:
     lines = []
     for part in found["checked_parts"]:
         if not part["signatures"]:
-            lines.append(f"File {part['index']}, {plain(part['name'])}: {_of_part(part)}")
+            name, why = plain(part["name"]), _of_part(part)
+            lines.append(_("File {index}, {name}: {why}", index=part["index"], name=name, why=why))
         lines += [signature_line(each) for each in part["signatures"]]
         if part["more_signatures"]:
-            lines.append(f"{part['more_signatures']} more signatures were not looked at")
+            more = part["more_signatures"]
+            lines.append(_("{more} more signatures were not looked at", more=more))
     return lines
 
 
 def signature_line(found: dict[str, Any]) -> str:
     """One signature: who, what it is worth, when, and how much it covers."""
-    name = plain(found["signer"]) or "an unknown signer"
-    kind = KINDS.get(found["kind"], "kind unknown")
     words = [_worth(found)]
     if found["signed_at"]:
         source = TIMES.get(found["time_source"], "")
-        words.append(f"signed {clock(found['signed_at'])}{f' ({source})' if source else ''}")
+        signed = _("signed {when}", when=clock(found["signed_at"]))
+        words.append(f"{signed} ({told(source)})" if source else signed)
     if found["reason"] not in ("NOT_WHOLE_FILE", "CHANGED_AFTER_SIGNING"):
-        words += filter(None, [COVERAGE.get(found["coverage"], "")])
+        words += filter(None, [told(COVERAGE.get(found["coverage"], ""))])
     if found["result"] == "valid" and found["revocation"] in REVOCATION:
-        words.append(REVOCATION[found["revocation"]].format(clock(found["revoked_at"] or None)))
-    return f"Signature of {name} ({kind}): {', '.join(words)}"
+        words.append(f"{told(REVOCATION[found['revocation']])}{_when_revoked(found)}")
+    return _(
+        "Signature of {name} ({kind}): {words}",
+        name=plain(found["signer"]) or _("an unknown signer"),
+        kind=told(KINDS.get(found["kind"], KINDS["unknown"])),
+        words=", ".join(words),
+    )
 
 
 def _worth(found: dict[str, Any]) -> str:
     if found["result"] == "valid":
-        return "valid"
-    word = "WEAK, does not count" if found["result"] == "weak" else "NOT valid"
-    reason = REASONS.get(found["reason"], found["reason"])
-    what = ", ".join(found["weak"]) if found["weak"] else clock(found["revoked_at"] or None)
-    return f"{word}: {reason.format(what)}"
+        return _("valid")
+    word = _("WEAK, does not count") if found["result"] == "weak" else _("NOT valid")
+    weak = f" ({', '.join(found['weak'])})" if found["weak"] else ""
+    return (
+        f"{word}: {told(REASONS.get(found['reason'], found['reason']))}{weak}{_when_revoked(found)}"
+    )
+
+
+def _when_revoked(found: dict[str, Any]) -> str:
+    return f" ({clock(found['revoked_at'])})" if found["revoked_at"] else ""
 
 
 def _of_part(part: dict[str, Any]) -> str:
-    words = {"check_failed": "not checked: ", "not_checked": "not checked: "}
-    reason = REASONS.get(part["reason"], part["reason"])
-    return f"{words.get(part['state'], '')}{reason}"
-
-
-def _reasons(codes: Iterable[str]) -> str:
-    words = [REASONS.get(code, code).format("an algorithm") for code in codes]
-    return "; ".join(words)
+    reason = told(REASONS.get(part["reason"], part["reason"]))
+    if part["state"] in ("check_failed", "not_checked"):
+        return _("not checked: {reason}", reason=reason)
+    return reason

@@ -1,0 +1,84 @@
+"""A clerk's day, over real processes: what is sent is dealt with, and both sides see it."""
+
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from edockit.language import VIET_NAM
+from edocnode.cli.record import nfc
+from tests.support.network import Network, Node, waited_for
+
+REASON = "Văn bản gửi nhầm cơ quan, đề nghị gửi lại Bộ Nội vụ"
+
+
+@pytest.fixture
+def letter(tmp_path: Path) -> Path:
+    path = tmp_path / nfc("Công văn số 28.txt")
+    path.write_text("Kính gửi: Bộ Nội vụ", encoding="utf-8")
+    return path
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)  # some forty commands on a busy machine
+def test_clerks_send_accept_assign_finish_answer_refuse_and_take_back(
+    network: Network, letter: Path
+) -> None:
+    province, ministry = network["H29"], network["G01"]
+    asked = send(province, letter, "Về việc báo cáo biên chế", "--due", "2030-01-31")
+    deal_with(ministry, asked)
+    assert told(province, asked) == ["arrived", "accepted", "assigned", "processing", "finished"]
+    answer = send(ministry, letter, "Trả lời về biên chế", "--reply-to", asked, to="H29")
+    shown = province.done("show", answer)
+    assert shown["record"]["in_reply_to"][0]["document_id"] == asked
+    refused = send(province, letter, "Gửi nhầm")
+    ministry.done("reject", refused, "--code", "WRONG_RECIPIENT", "--reason", REASON)
+    assert told(province, refused) == ["arrived", "rejected"]
+    assert province.delivery(refused)["recipient_reason"] == REASON
+    withdrawn = send(province, letter, "Ban hành nhầm")
+    province.done("revoke", withdrawn, "--reason", "Ban hành nhầm phụ lục")
+    waited_for(lambda: province.delivery(withdrawn)["revocation"] == "agreed", within_s=30)
+    assert ministry.done("show", withdrawn)["received"][0]["state"] == "revoked"
+    check_figures(province, ministry)
+
+
+def send(node: Node, letter: Path, subject: str, *options: str, to: str = "G01") -> str:
+    """Sends a document and waits until it arrived."""
+    words = ("send", letter, "--to", to, "--subject", subject, "--type", "cv", *options)
+    sent = node.done(*words, "--wait", 30)
+    assert sent["deliveries"][0]["state"] == "delivered"
+    document: str = sent["document_id"]
+    return document
+
+
+def deal_with(node: Node, document: str) -> None:
+    """Takes a document from its arrival to its end; each step again changes nothing."""
+    for words in (
+        ("accept", document),
+        ("assign", document, "--to", "Vụ Tổ chức biên chế"),
+        ("process", document),
+        ("finish", document),
+    ):
+        assert not node.done(*words)["repeated"]
+        assert node.done(*words)["repeated"]
+
+
+def told(sender: Node, document: str) -> list[str]:
+    """The steps that the sender knows of, once the last one is told."""
+
+    def steps() -> list[str]:
+        return [step["step"] for step in sender.delivery(document)["timeline"]]
+
+    waited_for(lambda: steps()[-1:] in (["finished"], ["rejected"]), within_s=30)
+    return steps()
+
+
+def check_figures(province: Node, ministry: Node) -> None:
+    today = datetime.now(VIET_NAM).date().isoformat()
+    sent = province.done("stats", "--from", today, "--to", today)["total"]
+    received = ministry.done("stats", "--from", today, "--to", today)
+    assert (sent["sent"], sent["revocations"]) == (3, 1)
+    total = received["total"]
+    assert (total["received"], total["accepted"], total["refused"]) == (3, 1, 1)
+    assert total["finished"] == 1
+    assert received["refusals"] == {"WRONG_RECIPIENT": 1}
