@@ -25,7 +25,8 @@ def told(program: Program, *words: object, lang: str = "vi_VN.UTF-8") -> Outcome
         program.command(*words),
         capture_output=True,
         timeout=TIMEOUT_S,
-        env=program.environment() | {"LC_ALL": lang},
+        # The locale need not be installed here: letters are read as UTF-8 in either case.
+        env=program.environment() | {"LC_ALL": "", "LC_CTYPE": "C.UTF-8", "LANG": lang},
         check=False,
         text=True,
         encoding="utf-8",

@@ -11,10 +11,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from edoccore.directory import endpoints
+from edoccore.directory import endpoints, seals
 from edoccore.directory.layout import SealListing, to_base64
 from edoccore.directory.loading import _read_crl
-from edoccore.directory.seals import read_listing
 from edoccore.errors import EdocError
 from edoccore.signing import canonical
 from edoccore.signing.seal import SignedSeal
@@ -34,7 +33,7 @@ def seal_certificate(data: bytes) -> None:
 
 def _list_and_use(der: bytes, authority: bytes) -> None:
     listing = SealListing(certificate=to_base64(der))
-    listed = read_listing.__wrapped__("H26", listing, (to_base64(authority),))
+    listed = seals._check_listing("H26", listing, (to_base64(authority),))
     assert listed.chain[0] == der
     detached_signature(SignedSeal(b"{}", b"x"), 1, listed.chain)
 
@@ -48,8 +47,8 @@ def authority_certificate(data: bytes) -> None:
             certificate=to_base64(agency.seal_certificate), issuers=(to_base64(der),)
         )
         with suppress(EdocError):
-            read_listing.__wrapped__("H26", listing, (to_base64(nation.ca_certificate),))
-        read_listing.__wrapped__(
+            seals._check_listing("H26", listing, (to_base64(nation.ca_certificate),))
+        seals._check_listing(
             "H26", SealListing(certificate=to_base64(agency.seal_certificate)), (to_base64(der),)
         )
 
@@ -73,7 +72,7 @@ def tls_certificate(data: bytes) -> None:
             created="2026-11-26T08:00:00.000Z",
         )
         sealed = agency.seal(canonical.encode(statement), time=NOW)[0]
-        found = endpoints.check_endpoint.__wrapped__(sealed, listed, agency.network)
+        found = endpoints._check(sealed, listed, agency.network)
         assert [pin.certificate for pin in found.pins] == [der[:3000] or b"0"]
 
     _each(data, agency.tls_key, use)

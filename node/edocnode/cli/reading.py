@@ -398,4 +398,5 @@ def _delivery_line(item: dict[str, Any]) -> str:
         f"  {item['recipient']}: {item['state']} since {clock(item['since'])}{told}\n"
         f"    message id {item['message_id']}"
     )
-    return "\n".join([head, *(f"    {step_line(step)}" for step in item["timeline"])])
+    steps = item["timeline"] if len(item["timeline"]) > 1 else ()  # the arrival is told in the head
+    return "\n".join([head, *(f"    {step_line(step)}" for step in steps)])

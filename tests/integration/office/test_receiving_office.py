@@ -207,13 +207,19 @@ async def test_consumers_each_get_every_document_until_they_acknowledge_it(pair:
     recipient = pair[1]
     await received(pair, 3)
     first = await fetch(recipient, "qlvb")
-    assert [item.position for item in first] == sorted(item.position for item in first)
-    assert await fetch(recipient, "qlvb") == first
+    places = [item.position for item in first]
+    assert places == sorted(places)
+    assert positions(await fetch(recipient, "qlvb")) == places
     assert await acknowledge(recipient, "qlvb", first[1].position) == first[1].position
     await recipient.stop()
     await recipient.start()
-    assert await fetch(recipient, "qlvb") == first[2:]
-    assert await fetch(recipient, "archive") == first
+    assert positions(await fetch(recipient, "qlvb")) == places[2:]
+    assert positions(await fetch(recipient, "archive")) == places
+
+
+def positions(documents: list[office.InboxDocument]) -> list[int]:
+    """Places of documents; what is known of their signatures may change meanwhile."""
+    return [item.position for item in documents]
 
 
 async def test_place_of_a_consumer_never_goes_back_nor_beyond_the_inbox(pair: Pair) -> None:
