@@ -17,7 +17,7 @@ from edockit.grpc_server import group_server, office_server
 from edockit.unix_socket import bind_group_socket, bind_unix, remove_group_socket, remove_socket
 from edocnode.app.evidence import EvidenceDesk, seal_signer
 from edocnode.app.ground import Ground, Workers
-from edocnode.app.overview import overview_parts
+from edocnode.app.overview import counter_of, overview_parts
 from edocnode.domain.access import check_sender
 from edocnode.domain.office_model import OfficeStore
 from edocnode.domain.retention import RetentionRules
@@ -128,9 +128,9 @@ def _office_of(
     database = ground.sealing.database
     store = AccountOffice(database, session.name, session.caller)
     narrowed = cast("Database", ScopedDatabase(database, session.caller))
-    overview = overview_parts(
-        ground.settings, ground.folder, narrowed, directory=ground.directory, clock=ground.clock
-    )
+    settings, folder, clock = ground.settings, ground.folder, ground.clock
+    counter = counter_of(settings, folder, narrowed, directory=ground.directory, clock=clock)
+    overview = overview_parts(settings, folder, narrowed, counter=counter, clock=clock)
     own = replace(
         office_parts(parts),
         office=store,

@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -55,9 +55,8 @@ def build_overview(
         SettingsError: A reminder needs what is not installed.
     """
     agency = folder.identity().agency
-    parts = overview_parts(settings, folder, sealing.database, directory=directory, clock=clock)
-    counter = _counter(settings, folder, sealing.database, directory, clock)
-    parts = replace(parts, counter=counter)  # one reads what the other counts
+    counter = counter_of(settings, folder, sealing.database, directory=directory, clock=clock)
+    parts = overview_parts(settings, folder, sealing.database, counter=counter, clock=clock)
     reminder = Reminder(
         reminder_lines(settings, folder.path, clock),
         agency=agency,
@@ -87,7 +86,7 @@ def overview_parts(
     folder: DataFolder,
     database: Database,
     *,
-    directory: Callable[[], Directory],
+    counter: Counter,
     clock: Callable[[], datetime],
 ) -> OverviewParts:
     """What the office's services tell of many documents from; ``database`` may be narrowed."""
@@ -95,18 +94,20 @@ def overview_parts(
     return OverviewParts(
         late=LateDesk(store=SqlLate(database), rules=rules, clock=clock),
         registers=SqlRegisters(database),
-        counter=_counter(settings, folder, database, directory, clock),
+        counter=counter,
         savings=settings.savings.assumptions,
     )
 
 
-def _counter(
+def counter_of(
     settings: NodeSettings,
     folder: DataFolder,
     database: Database,
+    *,
     directory: Callable[[], Directory],
     clock: Callable[[], datetime],
 ) -> Counter:
+    """What counts the documents of a database, which may be narrowed."""
     return Counter(
         agency=folder.identity().agency,
         nodes=lambda: directory().endpoints.keys() - {directory().info.registry},

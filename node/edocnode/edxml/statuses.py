@@ -8,12 +8,10 @@ Source: edXML (QCVN 102:2016/BTTTT); Decision 28/2018/QD-TTg, Articles 9 and 10(
 
 from collections.abc import Mapping
 
-from msgspec import UNSET, to_builtins
-
-from edoccore.signing.records import STEP_CODES, StatusRecord, StatusStep
+from edoccore.signing.records import STEP_CODES, StatusStep
 from edocnode.edxml.findings import finding, vietnamese
 from edocnode.edxml.layout import Layout
-from edocnode.edxml.model import Fields, Notes, StatusMessage, Target
+from edocnode.edxml.model import Notes, StatusMessage
 from edocnode.edxml.tree import Node, element, optional
 from edocnode.edxml.values import (
     moment_text,
@@ -75,30 +73,6 @@ def status_node(message: StatusMessage) -> Node:
         optional("Description", message.description),
         optional("Timestamp", moment_text(message.time) if message.time else ""),
         staff_node(message.staff),
-    )
-
-
-def from_record(record: StatusRecord, *, target: Target, sender: Fields) -> StatusMessage:
-    """A status of the exchange as an edXML message.
-
-    Args:
-        target: The document, as its sender named it.
-        sender: The agency that tells.
-    """
-    code = STEP_CODES[record.step]
-    acting: Fields = to_builtins(record.staff) if record.staff is not UNSET else {}
-    acting.setdefault("full_name", record.actor)
-    said = [words(code)]
-    said += [record.reason] if record.reason is not UNSET else []
-    said += [f"giao {record.assignee}"] if record.assignee is not UNSET else []
-    said += [f"còn giữ: {held}" for held in record.still_held or ()]
-    return StatusMessage(
-        target=target,
-        sender=sender,
-        code=code,
-        description=": ".join(said),
-        time=parse_moment(record.time),
-        staff=acting,
     )
 
 

@@ -2,7 +2,7 @@
 
 A search reads rows in order until the page is full, and all of them when nothing is found: 0.2 to
 0.7 s of a million rows, with no memory that grows. An index of words was not made: SQLite's FTS5
-costs 10 us a document on arrival, 7 % of all that a document costs there.
+is estimated, not measured, at 10 us a document on arrival, 7 % of all that one costs there.
 """
 
 from collections.abc import Mapping, Sequence
