@@ -176,6 +176,7 @@ class NodeSettings(ProgramSettings):
         numbering: Codes of agencies whose documents this node numbers; others number themselves.
         numbering_series: Name of a series of its own by document type; others share one.
         revocations: ``auto`` destroys at once what its sender takes back; ``ask``: a clerk answers.
+        updates: ``auto`` puts a newer version in force at once; ``ask``: a clerk answers.
         copies_kept: Copies that this node cannot destroy with a document, as its sender is told.
         trust_stores: Whose signatures in documents are trusted; empty: none is checked.
         crl_folder: Folder of revocation lists; empty: only those that documents bring along.
@@ -223,6 +224,7 @@ class NodeSettings(ProgramSettings):
         default_factory=dict
     )
     revocations: Literal["auto", "ask"] = "auto"
+    updates: Literal["auto", "ask"] = "auto"
     copies_kept: tuple[Annotated[str, Field(min_length=1, max_length=1000)], ...] = COPIES_KEPT
     trust_stores: tuple[TrustStore, ...] = ()
     crl_folder: Annotated[str, Field(max_length=1000)] = ""

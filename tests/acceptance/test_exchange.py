@@ -146,6 +146,42 @@ def test_sender_sees_who_has_its_document_and_since_when(exchange):
     assert "assigned to Vụ Tổ chức cán bộ  by Lê Văn Minh" in text
 
 
+def test_changed_documents_show_what_is_in_force_and_what_takes_whose_place(exchange):
+    sender, recipient = exchange[HA_TINH], exchange[NOI_VU]
+    why = ("--reason", "Bổ sung phụ lục còn thiếu", *WAIT)
+    first = send(sender, "--number", "28", "--notation", "QĐ-UBND")["document_id"]
+    updated = sender.done(
+        "update", first, DECISION, APPENDIX, *why, "--subject", "Quy chế, bản hai"
+    )
+    assert updated["document_id"] == first
+    row = waited_for(lambda: version(recipient, first, "Quy chế, bản hai"))
+    assert (row["number"], len(row["parts"]), row["operation"]) == ("28", 2, "update")
+    second = sender.done("replace", first, DECISION, *why)["document_id"]
+    letter = send(sender, "--corrects", second, "--type", "CV", subject="Đính chính thể thức")
+    for node in (sender, recipient):
+        shown = node.done("show", second)
+        entry = shown["sent"] or shown["received"][0]
+        assert [(link["kind"], link["document_id"]) for link in entry["links"]] == [
+            ("replaces", first),
+            ("corrected_by", letter["document_id"]),
+        ]
+        assert f"replaced by   {second}" in node.run_text("show", first).output
+    assert sender.run("replace", first, DECISION, *why).error == (6, "DECISION_CONFLICT")
+    taken_back = sender.done("revoke", second, "--reason", "Ban hành nhầm thẩm quyền")
+    assert (taken_back["taken_back"], taken_back["repeated"]) == (1, False)
+    waited_for(lambda: sender.delivery(second)["revocation"] == "agreed")
+    assert sender.run("update", second, DECISION, *why).error == (6, "DECISION_CONFLICT")
+    assert "destroyed there" in sender.run_text("outbox").output
+    assert "(taken back and destroyed)" in recipient.run_text("inbox").output
+    assert "taken back" in recipient.run_text("show", second).output
+
+
+def version(node, document_id: str, subject: str) -> Any:
+    """The row of a document once a version is in force; None before."""
+    row = received(node, document_id)
+    return row if row["subject"] == subject else None
+
+
 def timeline(node, document_id: str) -> list[dict]:
     """What the sender of a document knows of it at its only recipient."""
     [delivery] = node.done("show", document_id)["sent"]["deliveries"]

@@ -60,7 +60,9 @@ from tests.simulation.realm import REGISTRY_ADDRESS, START, address_of
 from tests.support.nation import Agency
 
 QUOTA_BYTES = 1 << 30
-SETTINGS = SimpleNamespace(scrub_bytes_per_second=1 << 20, revocations="auto", copies_kept=())
+SETTINGS = SimpleNamespace(
+    scrub_bytes_per_second=1 << 20, revocations="auto", updates="auto", copies_kept=()
+)
 PATIENCE = timedelta(seconds=60)
 SWEEP_EVERY = timedelta(minutes=10)
 

@@ -25,6 +25,7 @@ from edocnode.rpc.access_desk import AccessDesk, Session
 from edocnode.rpc.local import LocalParts, office_parts, register_local, register_offices
 from edocnode.rpc.office import OfficeServicer
 from edocnode.rpc.office_gate import OperatorRecord, TokenGate
+from edocnode.rpc.revoking import Answers
 from edocnode.storage.access_log import SqlAccessLog
 from edocnode.storage.account_office import AccountBook, AccountOffice, AccountSubmissions
 from edocnode.storage.accounts import SqlAccounts
@@ -150,7 +151,7 @@ def _local_parts(ground: Ground, workers: Workers, desk: AccessDesk) -> LocalPar
         store=ground.sealing.store,
         office=SqlOffice(ground.sealing.database),
         revocations=SqlSentRevocations(ground.sealing.database),
-        answers=workers.revocations.desk,
+        answers=Answers(revocations=workers.revocations.desk, updates=workers.revocations.updates),
         sealer=ground.sealing.sealer,
         scheduler=workers.scheduler,
         directory=ground.keeper,

@@ -1,4 +1,4 @@
-"""Joins what answers revocations and removes what was destroyed."""
+"""Joins what answers revocations and updates, and removes what was destroyed."""
 
 import secrets
 from collections.abc import Callable, Coroutine
@@ -11,19 +11,22 @@ from edockit.blobs import BlobFolder
 from edocnode.app.parts import SealingParts
 from edocnode.settings import NodeSettings
 from edocnode.storage.revocations import SqlReceivedRevocations
+from edocnode.storage.updates import SqlReceivedUpdates
 from edocnode.workers.revoking import Policy, Remover, RevocationDesk
+from edocnode.workers.updating import UpdateDesk
 
 
 @dataclass(frozen=True, slots=True)
 class Revocations:
-    """The workers for what senders take back."""
+    """The workers for what senders take back or change."""
 
     desk: RevocationDesk
+    updates: UpdateDesk
     remover: Remover
 
     def jobs(self) -> list[Coroutine[Any, Any, None]]:
         """What runs beside the exchange, until it is cancelled."""
-        return [self.desk.run(), self.remover.run()]
+        return [self.desk.run(), self.updates.run(), self.remover.run()]
 
 
 def build_revocations(
@@ -48,4 +51,13 @@ def build_revocations(
         clock=clock,
         random=random,
     )
-    return Revocations(desk, Remover(store=store, needs=sealing.store, blobs=blobs))
+    updates = UpdateDesk(
+        agency=agency,
+        store=SqlReceivedUpdates(sealing.database),
+        sealer=sealing.sealer,
+        directory=directory,
+        asks=settings.updates == "ask",
+        clock=clock,
+        random=random,
+    )
+    return Revocations(desk, updates, Remover(store=store, needs=sealing.store, blobs=blobs))

@@ -31,6 +31,7 @@ from edocnode.cli import (
     running,
     saving,
     sending,
+    superseding,
 )
 from edocnode.cli.context import CommandContext
 from edocnode.cli.grouping import GroupedCommand
@@ -46,6 +47,8 @@ def build_app() -> typer.Typer:
     app.command()(running.serve)
     app.command()(operating.status)
     app.command(cls=GroupedCommand)(sending.send)
+    app.command(cls=GroupedCommand)(superseding.update)
+    app.command(cls=GroupedCommand)(superseding.replace)
     app.command(cls=GroupedCommand)(reading.inbox)
     app.command(cls=GroupedCommand)(reading.outbox)
     app.command()(reading.show)

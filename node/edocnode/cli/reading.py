@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from edoccore.signing.statements import Urgency
+from edockit.language import _
 from edocnode.cli import moments, record
 from edocnode.cli.context import CommandContext
 from edocnode.cli.signature_words import SHORT_STATUS, legal_line, signature_lines
@@ -17,6 +18,7 @@ from edocnode.cli.wording import (
     day,
     delivery_trouble,
     files,
+    link_pairs,
     official_number,
     plain,
     several,
@@ -25,6 +27,7 @@ from edocnode.cli.wording import (
     state_counts,
     step_line,
     taken_back_words,
+    version_line,
 )
 
 if TYPE_CHECKING:
@@ -303,7 +306,8 @@ def _without_empty(
 
 
 def _show_text(found: dict[str, Any], record: dict[str, Any]) -> str:
-    document = found["received"][0] if found["received"] else found["sent"]
+    sent = found["updates"][-1] if found["updates"] else found["sent"]
+    document = found["received"][0] if found["received"] else sent
     lines = [plain(document["subject"]) or DESTROYED, ""]
     lines += _fields(
         [
@@ -326,6 +330,9 @@ def _show_text(found: dict[str, Any], record: dict[str, Any]) -> str:
         if not found["received"]:
             lines += ["", f"Sent by {found['sent']['sender']}", *_signatures(found["sent"])]
         lines += _sent_lines(found["sent"])
+        for later in found["updates"]:
+            head = _("Updated {at}", at=clock(later["created_at"]))
+            lines += ["", head, *_signatures(later), *_sent_lines(later)]
     lines += ["", "Files"]
     lines += [
         f"  {part['index']}. {plain(part['name'])}  {size(part['size_bytes'])}"
@@ -341,19 +348,24 @@ def _received_lines(entry: dict[str, Any]) -> list[str]:
         ("arrival no.", str(entry["arrival_number"] or "")),
         ("duplicate of", ", ".join(entry["duplicate_of"])),
         ("taken back", _taken_back(entry)),
+        *link_pairs(entry["links"]),
+    ]
+    versions = [
+        f"  {_('version  {version}', version=version_line(item))}" for item in entry["versions"]
     ]
     return [
         "",
         f"Received for {entry['recipient']}: {entry['state']}",
         *_fields(fields),
         *_signatures(entry),
+        *versions,
         *(f"  {step_line(step)}" for step in entry["steps"]),
     ]
 
 
 def _sent_lines(sent: dict[str, Any]) -> list[str]:
     lines = [
-        *_fields([("taken back", _taken_back(sent))]),
+        *_fields([("taken back", _taken_back(sent)), *link_pairs(sent["links"])]),
         "",
         f"Deliveries, {state_counts(sent['counts'])}",
         *(_delivery_line(item) for item in sent["deliveries"]),

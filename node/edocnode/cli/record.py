@@ -122,6 +122,21 @@ def reference(office: "OfficeClient", document: str) -> dict[str, str]:
     return {**given, "agency": named["sender"]}
 
 
+def references(
+    office: "OfficeClient", named: Mapping[str, Sequence[str]]
+) -> dict[str, list[dict[str, str]]]:
+    """Fields that name documents by their ids; without those that name none.
+
+    Raises:
+        DocumentUnknownError, IdAmbiguousError: As ``reference``.
+    """
+    found = {
+        field: [reference(office, nfc(each)) for each in ids if each]
+        for field, ids in named.items()
+    }
+    return {field: documents for field, documents in found.items() if documents}
+
+
 def code_of(lists: "CodeLists", name: "CodeList", text: str) -> str:
     """The code that a person means.
 

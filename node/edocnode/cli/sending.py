@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from edoccore.errors import EdocError, ExitCode, RequestInvalidError
-from edoccore.signing.statements import Urgency
+from edoccore.signing.statements import Operation, Urgency
 from edocnode.cli import moments, record
 from edocnode.cli.context import CommandContext
 from edocnode.cli.wording import SHOWN, clock, plain, state_counts
@@ -29,7 +29,7 @@ _CODED = frozenset({"document_type", "copy_form", "signer"})  # fields with a co
 _OPEN = frozenset({"queued", "sending"})
 
 
-_AUTO = "auto"  # instead of a number: the node gives it
+AUTO = "auto"  # instead of a number: the node gives it
 _ON_PAPER = "The document on paper"
 _SIGNING = "Who signed it"
 _FILING = "Filing and references"
@@ -158,6 +158,14 @@ def send(
             rich_help_panel=_FILING,
         ),
     ] = None,
+    corrects: Annotated[
+        str,
+        typer.Option(
+            "--corrects",
+            help="Id of a sent document whose form this corrects.",
+            rich_help_panel=_FILING,
+        ),
+    ] = "",
     dossier: Annotated[
         str,
         typer.Option(
@@ -209,7 +217,7 @@ def send(
         "subject": subject,
         "document_type": document_type,
         "due_date": record.day(due, "--due"),
-        "number": "" if number == _AUTO else number,
+        "number": "" if number == AUTO else number,
         "notation": notation,
         "document_code": document_code,
         "issued_date": record.day(issued_date, "--issued-date"),
@@ -230,14 +238,16 @@ def send(
         "deliver_by": record.time_of(_deliver_by(deliver_by, urgency)),
     }
     fields = record.merged(record.fields_in(fields_file), given)
-    fields = _checked(options, fields, document_type, numbered_here=number == _AUTO)
-    _tell(options, secrecy_remarks(fields, [record.nfc(path.name) for path in files]))
-    made = _Made(fields, files, recipients, sender, urgency, moment, request_id, number == _AUTO)
-    references = record.texts(reference)
-    return _send(options, made, reply_to=reply_to, references=references, wait=wait)
+    fields = checked(options, fields, document_type, numbered_here=number == AUTO)
+    tell(options, secrecy_remarks(fields, [record.nfc(path.name) for path in files]))
+    made = Made(fields, files, recipients, sender, urgency, moment, request_id, number == AUTO)
+    named = {"in_reply_to": [reply_to], "references": reference or [], "corrects": [corrects]}
+    with options.office() as office:
+        fields.update(record.references(office, named))
+        return hand_in(options, office, made, wait=wait)
 
 
-class _Made(NamedTuple):
+class Made(NamedTuple):
     """What the options say, put together."""
 
     fields: dict[str, Any]
@@ -248,44 +258,37 @@ class _Made(NamedTuple):
     send_at: datetime | None
     request_id: str
     number_here: bool
+    operation: Operation = Operation.NEW
+    earlier: str = ""
 
 
-def _send(
-    options: CommandContext,
-    made: _Made,
-    *,
-    reply_to: str,
-    references: Sequence[str],
-    wait: float,
-) -> int:
+def hand_in(options: CommandContext, office: "OfficeClient", made: Made, *, wait: float) -> int:
+    """Hands a document in, says what became of it, and returns the exit code."""
     from edocnode.rpc.office_client import Outgoing
 
-    fields = made.fields
-    with options.office() as office:
-        if reply_to:
-            fields["in_reply_to"] = [record.reference(office, reply_to)]
-        if references:
-            fields["references"] = [record.reference(office, each) for each in references]
-        outgoing = Outgoing(
-            request_id=made.request_id or _new_request_id(options),
-            sender=made.sender,
-            recipients=made.recipients,
-            urgency=made.urgency,
-            fields=json.dumps(fields, ensure_ascii=False).encode(),
-            files=tuple((record.nfc(path.name), path.stat().st_size) for path in made.files),
-            send_at=made.send_at,
-            number_here=made.number_here,
-        )
-        sent, position = office.submit(outgoing, _content(made.files, outgoing))
+    outgoing = Outgoing(
+        request_id=made.request_id or _new_request_id(options),
+        sender=made.sender,
+        recipients=made.recipients,
+        urgency=made.urgency,
+        fields=json.dumps(made.fields, ensure_ascii=False).encode(),
+        files=tuple((record.nfc(path.name), path.stat().st_size) for path in made.files),
+        send_at=made.send_at,
+        number_here=made.number_here,
+        operation=made.operation,
+        earlier=made.earlier,
+    )
+    sent, position = office.submit(outgoing, _content(made.files, outgoing))
+    if made.operation is not Operation.REPLACE or made.number_here:  # it may keep the number
         with contextlib.suppress(EdocError):  # it is sent: what follows is advice alone
-            _tell(options, _used_before(office, fields, sent))
-        if wait:
-            _wait(office, sent, position, wait)
+            tell(options, _used_before(office, made.fields, sent))
+    if wait:
+        _wait(office, sent, position, wait)
     options.console.data(sent, _sent_text(sent, made.send_at))
     return _exit_code(sent).value if wait else ExitCode.DONE.value
 
 
-def _checked(
+def checked(
     options: CommandContext, fields: dict[str, Any], typed: str, *, numbered_here: bool
 ) -> dict[str, Any]:
     """Fields with the codes that were meant; says what a clerk should look at.
@@ -310,11 +313,12 @@ def _checked(
     if isinstance(signer, dict) and isinstance(signer.get("authority"), str):
         fields["signer"] = {**signer, "authority": record.authority_of(lists, signer["authority"])}
     seen = {**fields, "number": "1"} if numbered_here else fields
-    _tell(options, remarks(seen, lists))
+    tell(options, remarks(seen, lists))
     return fields
 
 
-def _tell(options: CommandContext, told: Iterable[str]) -> None:
+def tell(options: CommandContext, told: Iterable[str]) -> None:
+    """Says what a clerk should look at."""
     for remark in told:
         options.console.say(f"warning: {plain(remark)}")
 

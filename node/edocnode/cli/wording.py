@@ -128,6 +128,8 @@ def step_words(step: dict[str, Any]) -> str:
         return _("{step} to {assignee}", step=told(step["step"]), assignee=plain(step["assignee"]))
     if step["code"]:
         return f"{told(step['step'])}, {code_words(step['code'])}"
+    if step["step"] == "agreed":
+        return _("destroyed") if step["state"] == "revoked" else _("updated")
     return told(str(step["step"]))
 
 
@@ -187,6 +189,30 @@ def revocation_words(delivery: dict[str, Any]) -> str:
             )
         case _:
             return _("taken back; the recipient had refused it and kept nothing")
+
+
+def link_pairs(links: Iterable[Mapping[str, str]]) -> list[tuple[str, str]]:
+    """How a document belongs to others, as label and id."""
+    words = {
+        "replaces": _("replaces"),
+        "replaced_by": _("replaced by"),
+        "corrects": _("corrects"),
+        "corrected_by": _("corrected by"),
+    }
+    return [(words[link["kind"]], link["document_id"]) for link in links]
+
+
+def version_line(version: Mapping[str, Any]) -> str:
+    """A version of a document in one line."""
+    reason = f": {plain(version['reason'])}" if version["reason"] else ""
+    words = {
+        "in_force": _("in force"),
+        "superseded": _("superseded"),
+        "pending": _("waits for an answer"),
+        "declined": _("declined"),
+    }
+    state = words[version["state"]]
+    return f"{clock(version['received_at'])}  {state}{reason}  {version['message_id']}"
 
 
 def taken_back_words(found: dict[str, Any]) -> str:

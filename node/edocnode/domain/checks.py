@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 import msgspec
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 from edoccore.errors import (
     ClockSkewError,
@@ -33,7 +33,12 @@ from edoccore.errors import (
 from edoccore.signing import canonical
 from edoccore.signing.digests import digest_of
 from edoccore.signing.part_names import check_part_names
-from edoccore.signing.records import DocumentRecord, RevocationRecord, StatusRecord
+from edoccore.signing.records import (
+    DocumentRecord,
+    DocumentReference,
+    RevocationRecord,
+    StatusRecord,
+)
 from edoccore.signing.statements import (
     MAX_PARTS,
     DirectoryMark,
@@ -46,6 +51,7 @@ from edoccore.signing.statements import (
 
 MAX_SKEW = timedelta(minutes=5)  # a later "created" means that one of the clocks is wrong
 MAX_LIFE = timedelta(days=90)  # between created and expires
+REPLACES, CORRECTS = "replaces", "corrects"  # what a listing names besides what lists show
 MIN_REASON = 10  # characters for the other side to read
 
 _RECORDS: Mapping[Operation, type[DocumentRecord | StatusRecord | RevocationRecord]] = {
@@ -214,8 +220,18 @@ def document_listing(record: DocumentRecord) -> dict[str, str]:
         "issued_date": record.issued_date,
         "due_date": record.due_date,
         "issuer": record.issuer.code if record.number and record.notation else UNSET,
+        "reason": record.reason,
+        REPLACES: _named(record.replaces),
+        CORRECTS: _named(record.corrects),
     }
     return {name: value for name, value in fields.items() if value is not UNSET}
+
+
+def _named(references: tuple[DocumentReference, ...] | UnsetType) -> str | UnsetType:
+    """The documents of this exchange that references name, one after another."""
+    if references is UNSET:
+        return UNSET
+    return " ".join(item.document_id for item in references if item.document_id) or UNSET
 
 
 def is_sealed_answer(error: EdocError) -> bool:

@@ -40,7 +40,7 @@ from edoccore.signing.statements import (
     time_text,
     uuid_text,
 )
-from edocnode.domain.checks import document_listing
+from edocnode.domain.checks import MIN_REASON, document_listing
 from edocnode.domain.media_types import media_type_of
 from edocnode.domain.model import (
     INLINE_PART_BYTES,
@@ -82,6 +82,8 @@ class SubmitHeader:
         send_at: Not sent before this moment; None: at once.
         secrecy: As the office declares it.
         number_here: The node is to number it.
+        operation: NEW; UPDATE or REPLACE of ``earlier``.
+        earlier: Id of the earlier document, whole once it was looked up; empty: there is none.
     """
 
     request_id: str
@@ -94,6 +96,8 @@ class SubmitHeader:
     send_at: datetime | None = None
     secrecy: Secrecy = Secrecy.NONE
     number_here: bool = False
+    operation: Operation = Operation.NEW
+    earlier: str = ""
 
 
 class SendTimePastError(RequestInvalidError):
@@ -231,6 +235,8 @@ def build_record(
         raise text_refused(given) or error from error
     except StatementTooLargeError as error:
         raise _record_too_large(len(fields)) from error
+    if admitted.header.operation is not Operation.NEW:
+        _check_change(admitted.header, record)
     return Record(data=data, listing=document_listing(record))
 
 
@@ -274,7 +280,7 @@ def build_submission(
         document_id=document_id,
         sender=admitted.sender,
         urgency=header.urgency,
-        operation=Operation.NEW,
+        operation=header.operation,
         about=None,
         parts=(record.part, *parts),
         inline=inline,
@@ -302,6 +308,21 @@ def spellings(code: str, directory: Directory) -> tuple[str, ...]:
 def is_inline(size: int) -> bool:
     """Whether a part of so many bytes lies with its document instead of in the blob folder."""
     return size <= INLINE_PART_BYTES
+
+
+def _check_change(header: SubmitHeader, record: DocumentRecord) -> None:
+    """Checks that a later document says why it comes, and of a replacement what it replaces."""
+    if not record.reason or len(record.reason.strip()) < MIN_REASON:
+        raise RequestInvalidError(
+            f"A changed document needs a reason of {MIN_REASON} characters or more.",
+            hint="Say in a sentence why it changes: --reason TEXT.",
+        )
+    named = {item.document_id for item in record.replaces or ()}
+    if header.operation is Operation.REPLACE and header.earlier not in named:
+        raise RequestInvalidError(
+            f"The record of a replacement names what it replaces, here {header.earlier}.",
+            hint="Add the earlier document to its field `replaces`.",
+        )
 
 
 def _check_form(header: SubmitHeader) -> None:
@@ -458,6 +479,7 @@ def _request_hash(admitted: Admitted, digests: Sequence[bytes], fields_digest: b
         -1 if header.lifetime is None else int(header.lifetime.total_seconds()),
         "" if header.send_at is None else time_text(header.send_at),
         header.number_here,
+        *((header.operation, header.earlier) if header.earlier else ()),
         [
             (part.name, part.media_type, part.size, digest.hex())
             for part, digest in zip(admitted.parts, digests, strict=True)

@@ -16,7 +16,7 @@ from edocnode.domain.dead_letters import HeldDelivery, RetryPlan
 from edocnode.domain.model import DeliveryState, DocumentId, IncomingId, MessageId, Submission
 from edocnode.domain.searching import ANYTHING, Filters
 from edocnode.domain.signature_checks import SignatureCheck
-from edocnode.domain.workflow import Step, Workflow, answer_in, workflow_of
+from edocnode.domain.workflow import Step, Workflow, workflow_of
 
 MIN_PREFIX = 8  # characters of an id, without hyphens
 
@@ -38,6 +38,47 @@ class DocumentView:
     listing: Mapping[str, str]
     parts: tuple[Part, ...]
     signatures: SignatureCheck | None = None
+
+
+class LinkKind(StrEnum):
+    """What another document is to this one; Decree 30/2020, Article 18."""
+
+    REPLACES = "replaces"
+    REPLACED_BY = "replaced_by"
+    CORRECTS = "corrects"
+    CORRECTED_BY = "corrected_by"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DocumentLink:
+    """How a document belongs to another."""
+
+    kind: LinkKind
+    document_id: DocumentId
+
+
+class VersionState(StrEnum):
+    """Where a version of a document stands."""
+
+    IN_FORCE = "in_force"
+    SUPERSEDED = "superseded"  # a later one took its place; can still be read
+    PENDING = "pending"  # waits for an answer
+    DECLINED = "declined"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DocumentVersion:
+    """A version of a received document.
+
+    Attributes:
+        reason: Of the update; empty of the first version.
+    """
+
+    incoming_id: IncomingId
+    message_id: MessageId
+    received_at: datetime
+    reason: str
+    state: VersionState
 
 
 class RevocationState(StrEnum):
@@ -77,6 +118,9 @@ class InboxEntry:
         duplicate_of: Documents that came before and look the same; its own id when it came twice.
         arrival_number: Under which it was registered; 0: not yet.
         taken_back: When its sender wants it destroyed, or it was.
+        versions: Of a document that was updated; oldest first.
+        content_id: Arrival whose content it shows; None: ``incoming_id``.
+        links: Documents of the same sender that replace or correct it, or that it does.
     """
 
     incoming_id: IncomingId
@@ -92,6 +136,9 @@ class InboxEntry:
     arrival_number: int = 0
     taken_back: TakenBack | None = None
     duplicate_of: tuple[DocumentId, ...] = ()
+    versions: tuple[DocumentVersion, ...] = ()
+    content_id: IncomingId | None = None
+    links: tuple[DocumentLink, ...] = ()
 
     @property
     def workflow(self) -> Workflow:
@@ -115,14 +162,8 @@ class DeliveryView:
             documents, like ``timeline``.
         timeline: The steps that the recipient told, in their order; may have gaps.
         revocation: What became of it since it was taken back; None: it was not.
+        answer: What the recipient said to that; None: nothing yet.
     """
-
-    @property
-    def answer(self) -> Step | None:
-        """How the recipient answered the revocation; None: it did not."""
-        if self.revocation is None:
-            return None
-        return answer_in(self.timeline)
 
     message_id: MessageId
     recipient: str
@@ -141,6 +182,7 @@ class DeliveryView:
     arrived_at: datetime | None = None
     timeline: tuple[Step, ...] = ()
     revocation: RevocationState | None = None
+    answer: Step | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,6 +195,7 @@ class OutboxEntry:
         counts: Of all deliveries, by state; only states that occur.
         position: Place in the outbox; later ones are higher.
         taken_back: When it was revoked, for some recipients at least.
+        links: Documents sent from here that replace or correct it, or that it does.
     """
 
     document: DocumentView
@@ -163,6 +206,7 @@ class OutboxEntry:
     counts: Mapping[DeliveryState, int]
     position: int
     taken_back: TakenBack | None = None
+    links: tuple[DocumentLink, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -231,16 +275,23 @@ class Found:
 
     Attributes:
         message_id: The one message that the id names; None when it names the document.
+        updates: Later versions sent from here, oldest first.
     """
 
     received: tuple[InboxEntry, ...]
     sent: OutboxEntry | None
     message_id: MessageId | None
+    updates: tuple[OutboxEntry, ...] = ()
+
+    @property
+    def newest(self) -> OutboxEntry | None:
+        """The version sent last."""
+        return self.updates[-1] if self.updates else self.sent
 
     @property
     def document(self) -> DocumentView:
         """The document itself, the received one first."""
-        entry = self.received[0] if self.received else self.sent
+        entry = self.received[0] if self.received else self.newest
         if entry is None:
             raise ValueError("an id was found that names nothing")
         return entry.document

@@ -52,7 +52,7 @@ from edocnode.domain.office_model import (
     Subject,
     TakenBack,
 )
-from edocnode.domain.workflow import Decision, Step, answer_in
+from edocnode.domain.workflow import Decision, Step
 
 WITHDRAWN = "WITHDRAWN"  # reason of a delivery that was taken back before it was answered
 REVOKED_AT_ONCE = 500  # deliveries in one transaction
@@ -282,13 +282,13 @@ def may_be_there(delivery: SentDelivery) -> bool:
     return delivery.state != _ANSWERED_WITH_NOTHING_KEPT
 
 
-def outcome(state: DeliveryState, timeline: Sequence[Step], *, sent: bool) -> RevocationState:
+def outcome(state: DeliveryState, answer: Step | None, *, sent: bool) -> RevocationState:
     """What became of a delivery since it was taken back.
 
     Args:
+        answer: What the recipient said to the revocation.
         sent: A revocation went to the recipient.
     """
-    answer = answer_in(timeline)
     if answer is not None:
         agreed = answer.step is StatusStep.AGREED
         return RevocationState.AGREED if agreed else RevocationState.DECLINED

@@ -321,8 +321,8 @@ def _count_sealed(
         types.get(fact.document_type, OTHER_TYPE),
         fact.lane,
     )
-    if fact.operation is Operation.STATUS:
-        return
+    if fact.operation in (Operation.STATUS, Operation.UPDATE):
+        return  # a newer version is the same document, which was counted
     if fact.operation is Operation.REVOKE:
         tally.add(key, "revocations")
         return

@@ -139,14 +139,9 @@ def workflow_of(steps: Iterable[Step]) -> Workflow:
     )
 
 
-def answer_in(steps: Iterable[Step]) -> Step | None:
-    """The answer that counts among those that a recipient gave to a revocation; None: none."""
-    answers = [
-        item
-        for item in timeline(steps)
-        if item.step is StatusStep.DECLINED
-        or (item.step is StatusStep.AGREED and item.state is DocumentState.REVOKED)
-    ]
+def answer_to(steps: Iterable[Step], request: bytes) -> Step | None:
+    """The last answer to what a sender asked for, named by its envelope; None: none is here."""
+    answers = [item for item in timeline(steps) if item.answers == request]
     return answers[-1] if answers else None
 
 

@@ -39,7 +39,7 @@ from edocnode.rpc.admin import (
 from edocnode.rpc.office import OfficeServicer
 from edocnode.rpc.office_admission import OfficeParts, TakesDrafts, Wakes
 from edocnode.rpc.overview import OverviewParts
-from edocnode.rpc.revoking import AnswersRevocations
+from edocnode.rpc.revoking import Answers
 from edocnode.rpc.submissions import discard_leftovers
 
 
@@ -58,7 +58,7 @@ class LocalParts:
     Attributes:
         agency: That owns the node.
         version: Of the program.
-        answers: Answers revocations that were received.
+        answers: Answers what senders asked for.
         damage: Told of parts that are not what was stored.
         book: Where official numbers are given, as ``numbering`` says.
         rechecks: Checks signatures again.
@@ -70,7 +70,7 @@ class LocalParts:
     store: LocalStore
     office: OfficeStore
     revocations: SentRevocations
-    answers: AnswersRevocations
+    answers: Answers
     sealer: LocalSealer
     scheduler: Wakes
     directory: DirectoryView

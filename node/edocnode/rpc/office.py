@@ -48,9 +48,10 @@ from edocnode.rpc.office_messages import (
 )
 from edocnode.rpc.registers import register_pieces
 from edocnode.rpc.retrying import RetryDesk, check_actor
-from edocnode.rpc.revoking import RevokeDesk, answer_revocation
+from edocnode.rpc.revoking import RevokeDesk, answer_request
 from edocnode.rpc.statistics import statistics_response
 from edocnode.rpc.submissions import take_in
+from edocnode.rpc.superseding import resolved
 
 CHUNK_BYTES = 960 * 1024
 HISTORY = 1000
@@ -80,16 +81,20 @@ class OfficeServicer(services.OfficeServiceServicer):
         first = await anext(request_iterator, None)
         if first is None or first.WhichOneof("kind") != "header":
             raise RequestInvalidError("A submission begins with its header.")
-        header = await admitted(parts, header_from_message(first.header))
+        asked, updated = await resolved(
+            parts.office, parts.submissions, header_from_message(first.header)
+        )
+        header = await admitted(parts, asked)
         document_id, message_ids = parts.fresh_ids(len(header.recipients))
         submission = await take_in(
             header,
             request_iterator,
             parts.blobs,
             network=parts.directory.current.network,
-            document_id=document_id,
+            document_id=updated or document_id,
             message_ids=message_ids,
             numbering=self._numbers.give,
+            staged_as=document_id,
         )
         kept = await parts.submissions.submit(submission)
         parts.kept([(submission, kept)])
@@ -166,6 +171,7 @@ class OfficeServicer(services.OfficeServiceServicer):
             received=[inbox_to_message(entry, whole=True) for entry in found.received],
             sent=None if found.sent is None else outbox_to_message(found.sent, whole=True),
             history=[event_to_message(event) for event in history],
+            updates=[outbox_to_message(entry) for entry in found.updates],
         )
 
     async def GetPart(
@@ -384,7 +390,7 @@ class OfficeServicer(services.OfficeServiceServicer):
     async def _taken(self, entry: InboxEntry, decision: Decision) -> bool | None:
         """Takes a step; True when it was taken before, None when something changed meanwhile."""
         if decision.step in (StatusStep.AGREED, StatusStep.DECLINED):
-            return await answer_revocation(self._parts.answers, entry, decision)
+            return await answer_request(self._parts.answers, entry, decision)
         if is_repeated(entry, decision):
             return True
         return False if await self._decide(entry, decision) else None

@@ -43,7 +43,7 @@ from edocnode.domain.repair import Suspects
 from edocnode.domain.revoking import SentRevocations
 from edocnode.domain.signature_checks import Rechecks
 from edocnode.rpc.overview import OverviewParts
-from edocnode.rpc.revoking import AnswersRevocations
+from edocnode.rpc.revoking import Answers
 
 ID_RANDOM_BYTES = 10
 IDS_AT_ONCE = 400
@@ -81,7 +81,7 @@ class OfficeParts:
 
     Attributes:
         agency: That owns the node.
-        answers: Answers revocations that were received.
+        answers: Answers what senders asked for.
         damage: Told of parts that are not what was stored.
         sealer: Given what was kept for it.
         book: Where official numbers are given, as ``numbering`` says.
@@ -94,7 +94,7 @@ class OfficeParts:
     office: OfficeStore
     submissions: Submissions
     revocations: SentRevocations
-    answers: AnswersRevocations
+    answers: Answers
     blobs: BlobFolder
     damage: Suspects
     sealer: TakesDrafts

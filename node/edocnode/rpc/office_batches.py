@@ -21,6 +21,7 @@ from edoccore.errors import (
     StorageFailedError,
 )
 from edoccore.signing.digests import digest_of
+from edoccore.signing.statements import Operation
 from edoccore.wire.status import MAX_FIELD_LENGTH, MAX_MESSAGE_LENGTH
 from edocnet.office.v1 import office_service_pb2 as messages
 from edocnode.domain.model import Submission, SubmissionResult
@@ -110,6 +111,11 @@ class BatchDesk:
             if header.number_here:
                 raise RequestInvalidError(
                     "A document that is to be numbered here is handed in alone.",
+                    hint="Use Submit for it.",
+                )
+            if header.operation is not Operation.NEW or header.earlier:
+                raise RequestInvalidError(
+                    "A document that changes an earlier one is handed in alone.",
                     hint="Use Submit for it.",
                 )
             return self._built(parts.judged(header, now), whole.content)

@@ -13,7 +13,7 @@ from pathlib import Path
 import grpc
 
 from edoccore.errors import NodeNotRunningError
-from edoccore.signing.statements import Urgency, uuid_text
+from edoccore.signing.statements import Operation, Urgency, uuid_text
 from edoccore.wire.status import raise_for
 from edockit.grpc_client import unix_channel_sync
 from edocnet.office.v1 import office_service_pb2 as messages
@@ -59,6 +59,7 @@ class Outgoing:
         files: Name and size of each, in order; their bytes come separately.
         send_at: Not sent before this moment; None: at once.
         number_here: The node numbers it.
+        operation: NEW; UPDATE or REPLACE of the document ``earlier``.
     """
 
     request_id: str
@@ -69,6 +70,8 @@ class Outgoing:
     files: tuple[tuple[str, int], ...]
     send_at: datetime | None = None
     number_here: bool = False
+    operation: Operation = Operation.NEW
+    earlier: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,6 +204,7 @@ class OfficeClient(NumberCalls):
                 for item in answer.received
             ],
             "sent": sent_json(answer.sent) if answer.HasField("sent") else None,
+            "updates": [sent_json(item) for item in answer.updates],
             "history": [event_json(item) for item in answer.history],
         }
 
@@ -369,6 +373,8 @@ def _requests(outgoing: Outgoing, content: Iterable[bytes]) -> Iterator[messages
         parts=[messages.PartDeclaration(name=name, size=size) for name, size in outgoing.files],
         send_time=optional_timestamp(outgoing.send_at),
         number_here=outgoing.number_here,
+        operation=messages.Operation.Value(f"OPERATION_{outgoing.operation.name}"),
+        earlier=outgoing.earlier,
     )
     yield messages.SubmitRequest(header=header)
     for start in range(0, len(outgoing.fields), CHUNK_BYTES):

@@ -47,6 +47,9 @@ def received_json(item: messages.InboxDocument) -> Json:
         "assignee": item.assignee,
         "last_step": step_json(item.last_step) if item.HasField("last_step") else None,
         "taken_back": _taken_back(item),
+        "operation": enum_name(messages.Operation, "OPERATION", item.document.operation),
+        "versions": [_version(version) for version in item.versions],
+        "links": [_link(link) for link in item.links],
         "parts": _parts(item.document),
     }
 
@@ -61,6 +64,8 @@ def sent_json(item: messages.OutboxDocument) -> Json:
         "expires_at": local_time(moment_from(item.expire_time)),
         "send_at": _optional_time(item, "send_time"),
         "taken_back": _taken_back(item),
+        "operation": enum_name(messages.Operation, "OPERATION", item.document.operation),
+        "links": [_link(link) for link in item.links],
         "counts": {_delivery_state(count.state): count.count for count in item.counts},
         "deliveries": [delivery_json(delivery) for delivery in item.deliveries],
         "parts": _parts(item.document),
@@ -119,6 +124,20 @@ def delivery_json(item: messages.Delivery) -> Json:
         "still_held": list(item.still_held),
         "decline_reason": item.decline_reason,
     }
+
+
+def _version(item: messages.Version) -> Json:
+    return {
+        "message_id": uuid_text(item.message_id),
+        "received_at": local_time(moment_from(item.receive_time)),
+        "reason": item.reason,
+        "state": enum_name(messages.VersionState, "VERSION_STATE", item.state),
+    }
+
+
+def _link(item: messages.Link) -> Json:
+    kind = enum_name(messages.LinkKind, "LINK_KIND", item.kind)
+    return {"kind": kind, "document_id": uuid_text(item.document_id)}
 
 
 def _taken_back(item: messages.InboxDocument | messages.OutboxDocument) -> Json | None:

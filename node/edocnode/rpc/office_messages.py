@@ -11,12 +11,14 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from edoccore.directory.view import Directory
 from edoccore.errors import RequestInvalidError
 from edoccore.signing.records import STEP_CODES, DocumentState, StatusStep
-from edoccore.signing.statements import Urgency
+from edoccore.signing.statements import Operation, Urgency
 from edocnet.office.v1 import office_service_pb2 as messages
 from edocnode.domain.model import DeliveryState, SubmissionResult
 from edocnode.domain.office import DeclaredPart, SubmitHeader, spellings
 from edocnode.domain.office_model import (
     DeliveryView,
+    DocumentLink,
+    DocumentVersion,
     DocumentView,
     Event,
     InboxEntry,
@@ -117,6 +119,8 @@ def header_from_message(message: messages.SubmitHeader) -> SubmitHeader:
         send_at=_send_time(message),
         secrecy=_secrecy(message.secrecy),
         number_here=message.number_here,
+        operation=_choice(messages.Operation, Operation, message.operation) or Operation.NEW,
+        earlier=message.earlier,
     )
 
 
@@ -238,6 +242,8 @@ def inbox_to_message(entry: InboxEntry, *, whole: bool = False) -> messages.Inbo
         last_step=step_to_message(entry.steps[-1]) if entry.steps else None,
         steps=[step_to_message(step) for step in entry.steps] if whole else [],
         taken_back=_taken_back(entry.taken_back, told=True),
+        versions=[_version(version) for version in entry.versions],
+        links=[_link(link) for link in entry.links],
     )
 
 
@@ -275,6 +281,7 @@ def outbox_to_message(entry: OutboxEntry, *, whole: bool = False) -> messages.Ou
             if state in entry.counts
         ],
         taken_back=_taken_back(entry.taken_back, told=False),
+        links=[_link(link) for link in entry.links],
     )
 
 
@@ -331,6 +338,20 @@ def document_state(state: DocumentState) -> "messages.DocumentState.ValueType":
 def delivery_state(state: DeliveryState) -> "messages.DeliveryState.ValueType":
     """A state as messages name it."""
     return _DELIVERY_STATES[state]
+
+
+def _version(version: DocumentVersion) -> messages.Version:
+    return messages.Version(
+        message_id=version.message_id,
+        receive_time=timestamp(version.received_at),
+        reason=version.reason,
+        state=messages.VersionState.Value(f"VERSION_STATE_{version.state.name}"),
+    )
+
+
+def _link(link: DocumentLink) -> messages.Link:
+    kind = messages.LinkKind.Value(f"LINK_KIND_{link.kind.name}")
+    return messages.Link(kind=kind, document_id=link.document_id)
 
 
 def _taken_back(found: TakenBack | None, *, told: bool) -> messages.TakenBack | None:

@@ -11,7 +11,7 @@ from edoccore.signing.records import StatusStep
 from edoccore.signing.seal import SALT_BYTES
 from edoccore.signing.statements import uuid_text
 from edocnode.domain.model import MessageId
-from edocnode.domain.office_model import InboxEntry, OutboxEntry, RevocationState
+from edocnode.domain.office_model import InboxEntry, OutboxEntry, RevocationState, VersionState
 from edocnode.domain.revoking import (
     REVOKED_AT_ONCE,
     ReceivedRevocation,
@@ -22,9 +22,20 @@ from edocnode.domain.revoking import (
     check_same,
     plan_revocation,
 )
+from edocnode.domain.updating import ReceivedUpdate
 from edocnode.domain.workflow import Decision
 
 _ROUNDS = 5  # over all deliveries, for those that were sealed at that moment
+
+
+class AnswersUpdates(Protocol):
+    """Whoever answers updates that were received."""
+
+    async def update_of(self, entry: InboxEntry) -> ReceivedUpdate | None:
+        """The newest update of a received document that may be answered; None: there is none."""
+
+    async def answer(self, update: ReceivedUpdate, entry: InboxEntry, decision: Decision) -> bool:
+        """Answers one; False when something changed meanwhile."""
 
 
 class AnswersRevocations(Protocol):
@@ -92,26 +103,51 @@ class RevokeDesk:
         return await self.store.revoke(plans, [secrets.token_bytes(SALT_BYTES) for _ in plans])
 
 
-async def answer_revocation(
-    desk: AnswersRevocations, entry: InboxEntry, decision: Decision
-) -> bool | None:
-    """Answers the revocation of a received document in a person's name.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answers:
+    """Whoever answers what senders asked for."""
+
+    revocations: AnswersRevocations
+    updates: AnswersUpdates
+
+
+async def answer_request(desk: Answers, entry: InboxEntry, decision: Decision) -> bool | None:
+    """Answers what the sender of a received document asked for, in a person's name.
+
+    A revocation comes before an update.
 
     Returns:
         True when it was answered so before, False when it is now, None when something changed
         meanwhile.
 
     Raises:
-        DocumentUnknownError: Its sender has not taken it back.
-        DecisionConflictError: It was destroyed already.
+        DocumentUnknownError: Its sender has asked for nothing.
+        DecisionConflictError: It was destroyed already, or declined for another reason.
     """
-    revocation = await desk.revocation_of(entry)
-    if revocation is None:
-        raise DocumentUnknownError(
-            f"{entry.document.sender} has asked for nothing that concerns document "
-            f"{uuid_text(entry.document.document_id)}.",
-            hint="See: edocnode show ID",
-        )
+    revocation = await desk.revocations.revocation_of(entry)
+    if revocation is not None:
+        return await _answer_revocation(desk.revocations, entry, revocation, decision)
+    update = await desk.updates.update_of(entry)
+    if update is not None:
+        if update.state is VersionState.DECLINED and decision.step is StatusStep.DECLINED:
+            return True
+        return False if await desk.updates.answer(update, entry, decision) else None
+    last = entry.steps[-1] if entry.steps else None
+    if last is not None and last.step is StatusStep.AGREED is decision.step:
+        return True
+    raise DocumentUnknownError(
+        f"{entry.document.sender} has asked for nothing that concerns document "
+        f"{uuid_text(entry.document.document_id)}.",
+        hint="See: edocnode show ID",
+    )
+
+
+async def _answer_revocation(
+    desk: AnswersRevocations,
+    entry: InboxEntry,
+    revocation: ReceivedRevocation,
+    decision: Decision,
+) -> bool | None:
     agrees = decision.step is StatusStep.AGREED
     if revocation.state is RevocationState.AGREED:
         if agrees:

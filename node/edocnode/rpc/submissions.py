@@ -93,12 +93,14 @@ async def take_in(
     document_id: DocumentId,
     message_ids: Sequence[MessageId],
     numbering: Numbering,
+    staged_as: DocumentId,
 ) -> Submission:
     """Takes all content in and builds the submission.
 
     Args:
         numbering: Gives the document its official number, when all else of it is here: one that is
             cut off before then takes none.
+        staged_as: Names the growing files: fresh, also when the document has its id already.
 
     Raises:
         RequestInvalidError: Not as many bytes came as the header declares.
@@ -113,7 +115,7 @@ async def take_in(
     fields = await content.joined(header.record_size)
     record = build_record(admitted, fields, network=network, document_id=document_id)
     parts = [
-        await _take_part(content, part.size, blobs, _key(document_id, index))
+        await _take_part(content, part.size, blobs, _key(staged_as, index))
         for index, part in enumerate(admitted.parts, start=1)
     ]
     await content.end()
@@ -122,7 +124,7 @@ async def take_in(
         record = build_record(
             admitted, fields, network=network, document_id=document_id, number=number
         )
-    taken = [await _keep_record(record.data, blobs, document_id), *parts]
+    taken = [await _keep_record(record.data, blobs, staged_as), *parts]
     return build_submission(
         admitted,
         record,

@@ -20,6 +20,7 @@ _EVENTS = {
     StatusStep.ASSIGNED: EventKind.DOCUMENT_ASSIGNED,
     StatusStep.PROCESSING: EventKind.DOCUMENT_PROCESSING,
     StatusStep.FINISHED: EventKind.DOCUMENT_FINISHED,
+    StatusStep.AGREED: EventKind.DOCUMENT_UPDATED,
     StatusStep.DECLINED: EventKind.DOCUMENT_KEPT,
 }
 _SET_STATE = (

@@ -34,12 +34,13 @@ from edocnode.storage.sql import (
     select_plain,
 )
 from edocnode.storage.tables import BlobUseRow, InboxRow, IncomingRow, table_of
-from edocnode.storage.workflow_tables import DestroyedRow, RevocationRow
+from edocnode.storage.workflow_tables import DestroyedRow, RevocationRow, VersionRow
 
 _BLOB_USE, _DAMAGED = table_of(BlobUseRow), table_of(DamagedPartRow)
 _DAMAGED_MESSAGE, _DESTROYED = table_of(DamagedMessageRow), table_of(DestroyedRow)
 _CHECK, _NUMBER = table_of(SignatureCheckRow), table_of(ReceivedNumberRow)
 _INBOX, _INCOMING, _REVOCATION = table_of(InboxRow), table_of(IncomingRow), table_of(RevocationRow)
+_VERSION = table_of(VersionRow)
 
 _ANY_REVOCATION = sa.select(sa.func.max(_REVOCATION.c.incoming_id))
 _AGREED = sa.select(
@@ -75,6 +76,11 @@ _DROP_CHECK = sa.delete(_CHECK).where(  # a verdict names the signers
     _CHECK.c.side == Side.RECEIVED.value, _CHECK.c.owner == sa.bindparam("of")
 )
 _DROP_NUMBER = sa.delete(_NUMBER).where(_NUMBER.c.incoming_id == sa.bindparam("of"))
+_END_VERSION = (
+    sa.update(_VERSION)
+    .where(_VERSION.c.incoming_id == sa.bindparam("of"))
+    .values(state="destroyed", reason="")
+)
 _STILL_USED = sa.select(_BLOB_USE.c.sha256).where(among(_BLOB_USE.c.sha256)).distinct()
 _DROP_DAMAGED_PART = sa.delete(_DAMAGED).where(_DAMAGED.c.sha256 == sa.bindparam("digest"))
 
@@ -129,6 +135,7 @@ def _destroy(
     ]
     change_each(connection, _DROP_USE, uses)
     change_each(connection, _DROP_DAMAGE, ids)
+    change_each(connection, _END_VERSION, ids)
     for row in rows:
         drop_alarm(connection, PART_DAMAGED, uuid_text(row.document_id))
     _forget_damage(connection, [part for each in parts.values() for part in each])
@@ -139,8 +146,13 @@ def _destroy(
     )
 
 
-def conceal(connection: Connection, incoming_ids: Sequence[int]) -> None:
-    """Hides arrivals from offices as ``destroy`` does, and keeps their bytes: they are held."""
+def conceal(connection: Connection, incoming_ids: Sequence[int], versions: Sequence[int]) -> None:
+    """Hides arrivals from offices as ``destroy`` does, and keeps their bytes: they are held.
+
+    Args:
+        versions: Arrivals that brought other versions; none is shown or put in force any more.
+    """
+    change_each(connection, _END_VERSION, [{"of": incoming_id} for incoming_id in versions])
     with _overwriting(connection):
         change_each(connection, _HIDE, [{"of": incoming_id} for incoming_id in incoming_ids])
 

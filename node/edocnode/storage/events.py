@@ -30,6 +30,7 @@ class EventKind(StrEnum):
     DOCUMENT_PROCESSING = "document.processing"
     DOCUMENT_FINISHED = "document.finished"
     DOCUMENT_REVOKED = "document.revoked"  # destroyed here
+    DOCUMENT_UPDATED = "document.updated"
     DOCUMENT_KEPT = "document.kept"  # although its sender took it back
     DELIVERY_VOID = "delivery.void"
     SIGNATURES_CHECKED = "signatures.checked"

@@ -16,6 +16,7 @@ from edocnode.storage.destroying import destroy
 from edocnode.storage.sealing import add_effect
 from edocnode.storage.sql import insert_missing, without_nul
 from edocnode.storage.tables import InboxRow, table_of
+from edocnode.storage.versions import beside
 from edocnode.storage.workflow_tables import DestroyedRow
 
 _HOLD, _INBOX = table_of(HoldRow), table_of(InboxRow)
@@ -68,7 +69,8 @@ class SqlHolds:
                 return False
             add_effect(connection, salt, effect)
             taken_back = connection.scalars(_TAKEN_BACK, {"of": document_id}).all()
-            destroy(connection, taken_back, at)  # what the hold alone kept
+            versions = beside(connection, taken_back)
+            destroy(connection, sorted({*taken_back, *versions}), at)  # what the hold alone kept
             return True
 
         return await self._database.awrite(write)

@@ -63,7 +63,7 @@ from edocnode.storage.people_tables import ConsumerRow, EventRow
 from edocnode.storage.searching import SENT, inbox_conditions, one_of, sent_conditions
 from edocnode.storage.sql import among, insert_missing, select_by
 from edocnode.storage.tables import EffectRow, table_of
-from edocnode.storage.workflow_tables import DestroyedRow
+from edocnode.storage.workflow_tables import DestroyedRow, VersionRow
 
 _ID_HEX = 32  # characters of a whole id without hyphens
 _MATCHES = 20  # more need not be read to know that an id is ambiguous
@@ -72,6 +72,7 @@ _READER = "inbox/"  # before the name of a consumer: its place is one in the inb
 
 _EVENT, _CONSUMER = table_of(EventRow), table_of(ConsumerRow)
 _EFFECT, _DESTROYED = table_of(EffectRow), table_of(DestroyedRow)
+_VERSION = table_of(VersionRow)
 _UNDELIVERED = (*WAITING_STATES, DeliveryState.SENDING.value)  # each has a partial index
 _ENTRIES_AT = INBOX_ENTRIES.where(among(INBOX.c.position))
 _DOCUMENTS_OF = DOCUMENTS.where(among(DOCUMENT.c.id))
@@ -325,7 +326,12 @@ def _messages(
         table.c.message_id >= low, table.c.message_id <= high
     )
     if table is INCOMING:
-        wanted = wanted.join(INBOX, INBOX.c.incoming_id == INCOMING.c.id)
+        wanted = wanted.where(
+            sa.or_(
+                sa.exists().where(INBOX.c.incoming_id == INCOMING.c.id),
+                sa.exists().where(_VERSION.c.incoming_id == INCOMING.c.id),
+            )
+        )
     rows = connection.execute(wanted.limit(_MATCHES))
     return {row.message_id: row.document_id for row in rows}
 
@@ -334,21 +340,28 @@ def _load(connection: Connection, document_id: bytes, messages: set[bytes]) -> F
     received = connection.execute(
         INBOX_ENTRIES.where(INBOX.c.document_id == document_id).order_by(INBOX.c.position)
     ).all()
-    named = [row for row in received if row.message_id in messages] or received
+    entries = inbox_entries(connection, received, messages)
+    named = tuple(each for each in entries if _is_named(each, messages)) or entries
     sent = connection.execute(
-        DOCUMENTS.where(DOCUMENT.c.document_id == document_id).order_by(DOCUMENT.c.id).limit(1)
+        DOCUMENTS.where(DOCUMENT.c.document_id == document_id).order_by(DOCUMENT.c.id)
     ).all()
     if not received and not sent:
         raise DocumentUnknownError(
             f"Id {uuid_text(document_id)} is of a status, not of a document.",
             id=uuid_text(document_id),
         )
-    outgoing = outbox_entries(connection, sent, shown=SHOWN_ALONE)
+    outgoing = outbox_entries(connection, sent[:1], shown=SHOWN_ALONE)
     return Found(
-        received=inbox_entries(connection, named),
+        received=named,
         sent=outgoing[0] if outgoing else None,
         message_id=MessageId(next(iter(messages))) if len(messages) == 1 else None,
+        updates=outbox_entries(connection, sent[1:], shown=SHOWN_IN_LISTS),
     )
+
+
+def _is_named(entry: InboxEntry, messages: set[bytes]) -> bool:
+    """Whether messages brought a document, or a version of it."""
+    return bool({entry.message_id, *(each.message_id for each in entry.versions)} & messages)
 
 
 def _inline_of(found: Found) -> sa.Select[Any]:
@@ -359,20 +372,21 @@ def _inline_of(found: Found) -> sa.Select[Any]:
     """
     entry = found.received[0] if found.received else None
     if entry is not None and entry.state is not DocumentState.REVOKED:
-        return sa.select(INCOMING.c.inline).where(INCOMING.c.id == entry.incoming_id)
-    if found.sent is None:
+        content = entry.content_id or entry.incoming_id
+        return sa.select(INCOMING.c.inline).where(INCOMING.c.id == content)
+    if found.newest is None:
         raise DocumentRevokedError(
             f"Document {uuid_text(found.document.document_id)} was taken back by "
             f"{found.document.sender} and destroyed here.",
             hint=f"See: edocnode show {uuid_text(found.document.document_id)}",
             document_id=uuid_text(found.document.document_id),
         )
-    return sa.select(DOCUMENT.c.inline).where(DOCUMENT.c.id == found.sent.position)
+    return sa.select(DOCUMENT.c.inline).where(DOCUMENT.c.id == found.newest.position)
 
 
 def _is_destroyed(connection: Connection, found: Found) -> bool:
     """Whether a document was received here and destroyed, so that its files are gone."""
-    ids = [entry.incoming_id for entry in found.received[:1]]
+    ids = [entry.content_id or entry.incoming_id for entry in found.received[:1]]
     gone = sa.select(_DESTROYED.c.incoming_id).where(_DESTROYED.c.incoming_id.in_(ids))
     return bool(ids) and found.sent is None and connection.scalar(gone) is not None
 

@@ -4,8 +4,8 @@ Queries and mapping only, inside a connection that the caller holds; ``office`` 
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -24,6 +24,7 @@ from edocnode.domain.model import (
 )
 from edocnode.domain.office_model import (
     DeliveryView,
+    DocumentLink,
     DocumentView,
     Event,
     InboxEntry,
@@ -33,11 +34,12 @@ from edocnode.domain.office_model import (
 )
 from edocnode.domain.revoking import outcome
 from edocnode.domain.signature_checks import Side, SignatureCheck
-from edocnode.domain.workflow import Step, timeline, workflow_of
+from edocnode.domain.workflow import Step, answer_to, timeline, workflow_of
 from edocnode.storage.duplicates import duplicates_of
+from edocnode.storage.links import RECEIVED, SENT, links_of
 from edocnode.storage.listing import LISTED, decode_listing, decode_parts
 from edocnode.storage.official_numbers import arrival_numbers
-from edocnode.storage.revoking import orders_of, revoked_among
+from edocnode.storage.revoking import Asked, orders_of, revoked_among
 from edocnode.storage.signature_checks import checks_of
 from edocnode.storage.sql import among, select_by
 from edocnode.storage.steps import step_in, steps_taken, steps_told
@@ -52,6 +54,7 @@ from edocnode.storage.tables import (
     ScheduleRow,
     table_of,
 )
+from edocnode.storage.version_views import versions_of, versions_shown
 from edocnode.storage.workflow_tables import RevocationRow
 
 INBOX, INCOMING = table_of(InboxRow), table_of(IncomingRow)
@@ -107,28 +110,45 @@ _REVOCATIONS = (
 _PEERS = sa.select(_PEER).where(among(_PEER.c.agency))
 
 
-def inbox_entries(connection: Connection, rows: Sequence[sa.Row[Any]]) -> tuple[InboxEntry, ...]:
-    """Entries of rows of ``INBOX_ENTRIES``, in their order."""
+@dataclass(frozen=True, slots=True)
+class _Beside:
+    """What belongs to received documents beside their rows."""
+
+    steps: Mapping[int, tuple[Step, ...]]
+    given_back: Mapping[bytes, Sequence[Step]]
+    taken_back: Mapping[tuple[bytes, str, str], TakenBack]
+    versions: Mapping[tuple[bytes, str, str], Sequence[sa.Row[Any]]]
+    links: Mapping[tuple[bytes, str], tuple[DocumentLink, ...]]
+    arrival_numbers: Mapping[int, int]
+    duplicates: Mapping[int, tuple[bytes, ...]]
+    checks: Mapping[int, SignatureCheck]
+    shown: Collection[bytes]
+
+
+def inbox_entries(
+    connection: Connection, rows: Sequence[sa.Row[Any]], shown: Collection[bytes] = ()
+) -> tuple[InboxEntry, ...]:
+    """Entries of rows of ``INBOX_ENTRIES``, in their order.
+
+    Args:
+        shown: Messages whose version is to be shown, instead of the one in force.
+    """
     ids = [row.incoming_id for row in rows]
-    steps, numbers = steps_taken(connection, ids), arrival_numbers(connection, ids)
-    duplicates = duplicates_of(connection, ids)
-    checks = checks_of(connection, Side.RECEIVED, ids)
     documents = sorted({row.document_id for row in rows})
-    given_back = _steps_given_back(connection, documents)
-    taken_back = _taken_back(connection, documents)
-    return tuple(
-        replace(
-            _inbox_entry(
-                row,
-                timeline([*given_back.get(row.digest, ()), *steps.get(row.incoming_id, ())]),
-                taken_back.get((row.document_id, row.sender, row.recipient)),
-                checks.get(row.incoming_id),
-            ),
-            arrival_number=numbers.get(row.incoming_id, 0),
-            duplicate_of=tuple(map(DocumentId, duplicates.get(row.incoming_id, ()))),
-        )
-        for row in rows
+    versions = versions_of(connection, documents)
+    arrivals = [*ids, *(row.incoming_id for each in versions.values() for row in each)]
+    beside = _Beside(
+        steps=steps_taken(connection, ids),
+        given_back=_steps_given_back(connection, documents),
+        taken_back=_taken_back(connection, documents),
+        versions=versions,
+        links=links_of(connection, [(row.document_id, row.sender) for row in rows], RECEIVED),
+        arrival_numbers=arrival_numbers(connection, ids),
+        duplicates=duplicates_of(connection, ids),
+        checks=checks_of(connection, Side.RECEIVED, arrivals),
+        shown=shown,
     )
+    return tuple(_inbox_entry(row, beside) for row in rows)
 
 
 def outbox_entries(
@@ -149,14 +169,13 @@ def outbox_entries(
             deliveries += connection.execute(_first_of(row.id, shown, states))
     views = _views(connection, deliveries, {row.id: row for row in rows})
     orders = orders_of(connection, sorted({row.document_id for row in rows}))
+    links = links_of(connection, [(row.document_id, row.sender) for row in rows], SENT)
     checks = checks_of(connection, Side.SENT, [row.id for row in rows])
     return tuple(
-        _outbox_entry(
-            row,
-            views.get(row.id, ()),
-            counts.get(row.id, ()),
+        replace(
+            _outbox_entry(row, views.get(row.id, ()), counts.get(row.id, ()), checks.get(row.id)),
             taken_back=orders.get(row.document_id),
-            check=checks.get(row.id),
+            links=links.get((row.document_id, row.sender), ()),
         )
         for row in rows
     )
@@ -182,13 +201,13 @@ def event_of(row: sa.Row[Any]) -> Event:
     )
 
 
-def _inbox_entry(
-    row: sa.Row[Any],
-    steps: tuple[Step, ...],
-    taken_back: TakenBack | None,
-    check: SignatureCheck | None,
-) -> InboxEntry:
-    envelope = canonical.decode(row.envelope, Envelope)
+def _inbox_entry(row: sa.Row[Any], beside: _Beside) -> InboxEntry:
+    place = (row.document_id, row.sender, row.recipient)
+    taken = beside.steps.get(row.incoming_id, ())
+    steps = timeline([*beside.given_back.get(row.digest, ()), *taken])
+    versions, content = versions_shown(row, beside.versions.get(place, []), beside.shown)
+    check = beside.checks.get(content.incoming_id)
+    envelope = canonical.decode(content.envelope, Envelope)
     listing = {name: getattr(row, name) for name in LISTED if getattr(row, name)}
     return InboxEntry(
         incoming_id=IncomingId(row.incoming_id),
@@ -201,7 +220,12 @@ def _inbox_entry(
         state=steps[-1].state if steps else DocumentState(row.state),
         position=row.position,
         steps=steps,
-        taken_back=taken_back,
+        taken_back=beside.taken_back.get(place),
+        arrival_number=beside.arrival_numbers.get(row.incoming_id, 0),
+        duplicate_of=tuple(map(DocumentId, beside.duplicates.get(row.incoming_id, ()))),
+        versions=versions,
+        content_id=IncomingId(content.incoming_id),
+        links=beside.links.get((row.document_id, row.sender), ()),
     )
 
 
@@ -246,8 +270,6 @@ def _outbox_entry(
     row: sa.Row[Any],
     deliveries: Sequence[DeliveryView],
     counts: Sequence[sa.Row[Any]],
-    *,
-    taken_back: TakenBack | None,
     check: SignatureCheck | None,
 ) -> OutboxEntry:
     by_state: Counter[DeliveryState] = Counter()
@@ -268,7 +290,6 @@ def _outbox_entry(
         deliveries=tuple(deliveries),
         counts=by_state,
         position=row.id,
-        taken_back=taken_back,
     )
 
 
@@ -303,9 +324,10 @@ def _delivery(
     *,
     steps: tuple[Step, ...],
     arrived_at: datetime | None,
-    revoked: bool | None,
+    revoked: Asked | None,
 ) -> DeliveryView:
     told = workflow_of(steps)
+    answer = None if revoked is None else answer_to(steps, revoked.envelope)
     waits = row.state in WAITING_STATES
     scheduled = row.next_at if row.state == "scheduled" else None
     down = peer if waits and peer is not None and peer.down_since is not None else None
@@ -330,7 +352,8 @@ def _delivery(
         timeline=steps,
         revocation=None
         if revoked is None
-        else outcome(shown_state(row.state), steps, sent=revoked),
+        else outcome(shown_state(row.state), answer, sent=revoked.sent),
+        answer=answer,
     )
 
 

@@ -48,8 +48,8 @@ _DOCUMENT, _DELIVERY = table_of(DocumentRow), table_of(DeliveryRow)
 _ARRIVALS = (
     sa.select(_INBOX, _INCOMING.c.envelope, _INCOMING.c.inline)
     .select_from(_INBOX.join(_INCOMING, _INCOMING.c.id == _INBOX.c.incoming_id))
-    .where(_INBOX.c.position > sa.bindparam("after"))
-    .order_by(_INBOX.c.position)
+    .where(_INBOX.c.incoming_id > sa.bindparam("after"))
+    .order_by(_INBOX.c.incoming_id)  # an update moves its document to another position
     .limit(PAGE)
 )
 _SENT: sa.Select[Any] = (
@@ -89,7 +89,7 @@ class SqlRegisters:
 
 def _arrivals(connection: Connection, wanted: RegisterRequest, after: int) -> RegisterPage:
     begin, end = _period(wanted)
-    start = after or row_before(connection, _INBOX.c.position, _INBOX.c.received_at, begin)
+    start = after or row_before(connection, _INBOX.c.incoming_id, _INBOX.c.received_at, begin)
     rows = connection.execute(_ARRIVALS, {"after": start}).all()
     shown = [
         row
@@ -105,7 +105,7 @@ def _arrivals(connection: Connection, wanted: RegisterRequest, after: int) -> Re
         for row in shown
     ]
     done = len(rows) < PAGE or rows[-1].received_at >= end + _MARGIN
-    return RegisterPage(entries=entries, next=0 if done else rows[-1].position)
+    return RegisterPage(entries=entries, next=0 if done else rows[-1].incoming_id)
 
 
 def _sent(connection: Connection, wanted: RegisterRequest, after: int) -> RegisterPage:

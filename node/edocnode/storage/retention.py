@@ -15,9 +15,11 @@ from edocnode.storage.destroying import destroy_overdue
 from edocnode.storage.holds import is_held
 from edocnode.storage.sealing import add_effect
 from edocnode.storage.tables import InboxRow, table_of
-from edocnode.storage.workflow_tables import DestroyedRow
+from edocnode.storage.versions import beside
+from edocnode.storage.workflow_tables import DestroyedRow, VersionRow
 
 _INBOX, _HOLD, _DESTROYED = table_of(InboxRow), table_of(HoldRow), table_of(DestroyedRow)
+_VERSION = table_of(VersionRow)
 _KEPT = sa.select(
     _INBOX.c.incoming_id,
     _INBOX.c.document_id,
@@ -28,7 +30,15 @@ _KEPT = sa.select(
     sa.exists().where(_HOLD.c.document_id == _INBOX.c.document_id).label("held"),
 ).where(
     _INBOX.c.operation != "status",
-    ~sa.exists().where(_DESTROYED.c.incoming_id == _INBOX.c.incoming_id),
+    sa.or_(
+        ~sa.exists().where(_DESTROYED.c.incoming_id == _INBOX.c.incoming_id),
+        sa.exists().where(  # a newer version came after the earlier one was destroyed
+            _VERSION.c.document_id == _INBOX.c.document_id,
+            _VERSION.c.sender == _INBOX.c.sender,
+            _VERSION.c.recipient == _INBOX.c.recipient,
+            _VERSION.c.state != "destroyed",
+        ),
+    ),
 )
 
 
@@ -56,7 +66,8 @@ class SqlRetention:
         def write(connection: Connection) -> bool:
             if any(is_held(connection, item.document_id) for item in documents):
                 return False
-            destroy_overdue(connection, [item.incoming_id for item in documents], at)
+            ids = [item.incoming_id for item in documents]
+            destroy_overdue(connection, sorted({*ids, *beside(connection, ids)}), at)
             add_effect(connection, salt, effect)
             return True
 

@@ -26,10 +26,10 @@ from edocnode.storage.listing import large_parts
 from edocnode.storage.office_views import INBOX_ENTRIES, inbox_entries
 from edocnode.storage.sql import AnyRow, Row, change_each, in_order
 from edocnode.storage.tables import InboxRow, IncomingRow, table_of
-from edocnode.storage.workflow_tables import DestroyedRow, RevocationRow
+from edocnode.storage.workflow_tables import DestroyedRow, RevocationRow, VersionRow
 
 _DESTROYED, _REVOCATION = table_of(DestroyedRow), table_of(RevocationRow)
-_INBOX, _INCOMING = table_of(InboxRow), table_of(IncomingRow)
+_INBOX, _INCOMING, _VERSION = table_of(InboxRow), table_of(IncomingRow), table_of(VersionRow)
 
 _WITH_MESSAGE = sa.select(
     _REVOCATION,
@@ -83,6 +83,11 @@ _FILES = (
 )
 _NO_FILES = (
     sa.update(_DESTROYED).where(_DESTROYED.c.incoming_id == sa.bindparam("of")).values(files=0)
+)
+_VERSIONS_OF = sa.select(_VERSION.c.incoming_id).where(
+    _VERSION.c.document_id == sa.bindparam("document_id"),
+    _VERSION.c.sender == sa.bindparam("sender"),
+    _VERSION.c.recipient == sa.bindparam("recipient"),
 )
 
 
@@ -163,6 +168,7 @@ def _answer(connection: Connection, answer: RevocationAnswer, salt: bytes) -> bo
     in_order(connection)  # what becomes visible meanwhile on PostgreSQL waits for this, or is here
     place = _place(revocation.document_id, revocation.sender, revocation.recipient)
     here = connection.scalars(_ARRIVALS_OF, place).all()
+    versions = connection.scalars(_VERSIONS_OF, place).all()
     if bool(here) != (revocation.entry is not None):
         return False
     hold = hold_on(connection, revocation.document_id)
@@ -174,9 +180,9 @@ def _answer(connection: Connection, answer: RevocationAnswer, salt: bytes) -> bo
     connection.execute(_ANSWER, {"of": revocation.incoming_id, "to_state": answer.state.value})
     if answer.state is RevocationState.AGREED:
         if hold is not None:
-            conceal(connection, here)
+            conceal(connection, here, versions)
         else:
-            destroy(connection, here, answer.plan.step.at)
+            destroy(connection, sorted({*here, *versions}), answer.plan.step.at)
     return True
 
 

@@ -1,6 +1,7 @@
 """Documents that are taken back from here: see ``domain.revoking.SentRevocations``."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from hashlib import sha256
 from operator import attrgetter
 
@@ -9,7 +10,7 @@ from sqlalchemy.engine import Connection
 
 from edoccore.signing import canonical
 from edoccore.signing.records import RevocationRecord
-from edoccore.signing.statements import Operation, parse_time, uuid_bytes
+from edoccore.signing.statements import Operation, parse_time, uuid_bytes, uuid_text
 from edockit.database import Database
 from edocnode.domain.model import DocumentId, MessageId
 from edocnode.domain.office_model import TakenBack
@@ -19,6 +20,7 @@ from edocnode.storage.sealing import add_effect
 from edocnode.storage.sql import AnyRow, among, insert_missing, select_by
 from edocnode.storage.submitting import keep_submission
 from edocnode.storage.tables import (
+    DELIVERY_WITH_ENVELOPE,
     DeliveryEnvelopeRow,
     DeliveryRow,
     DocumentRow,
@@ -113,6 +115,19 @@ _SENT_ENVELOPES = (
         _DELIVERY.c.recipient == sa.bindparam("recipient"),
     )
 )
+_ASKED = (
+    sa.select(_DOCUMENT.c.request_id, _ENVELOPE.c.data)
+    .select_from(DELIVERY_WITH_ENVELOPE.join(_DOCUMENT, _DOCUMENT.c.id == _DELIVERY.c.document_row))
+    .where(among(_DOCUMENT.c.request_id))
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Whether a revocation went to a recipient, and its envelope; empty while it is not sealed."""
+
+    sent: bool
+    envelope: bytes
 
 
 class SqlSentRevocations:
@@ -151,10 +166,17 @@ def orders_of(connection: Connection, document_ids: Sequence[bytes]) -> dict[byt
     return {row.document_id: _taken_back(row) for row in rows}
 
 
-def revoked_among(connection: Connection, message_ids: Sequence[bytes]) -> dict[bytes, bool]:
-    """Those deliveries that were taken back; whether a revocation was sent for each."""
-    rows = select_by(connection, _REVOKED_AMONG, message_ids)
-    return {row.message_id: bool(row.sent) for row in rows}
+def revoked_among(connection: Connection, message_ids: Sequence[bytes]) -> dict[bytes, Asked]:
+    """Those deliveries that were taken back, with what their recipients were asked."""
+    rows = list(select_by(connection, _REVOKED_AMONG, message_ids))
+    asked = {f"revoke/{uuid_text(row.message_id)}": row.message_id for row in rows if row.sent}
+    envelopes = {
+        asked[row.request_id]: sha256(row.data).digest()
+        for row in select_by(connection, _ASKED, sorted(asked))
+    }
+    return {
+        row.message_id: Asked(bool(row.sent), envelopes.get(row.message_id, b"")) for row in rows
+    }
 
 
 def note_given_back(connection: Connection, record: bytes, recipient: str) -> None:

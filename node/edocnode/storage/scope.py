@@ -157,6 +157,17 @@ def _signature_check(table: sa.Table, sight: Sight) -> Condition:
     )
 
 
+def _link(table: sa.Table, sight: Sight) -> Condition:
+    """The later document must be the account's; its record names the earlier one."""
+    received = sa.exists().where(
+        _INBOX.c.document_id == table.c.document_id, sight.document(_INBOX, "recipient")
+    )
+    return sa.or_(
+        sa.and_(table.c.here == "received", received),
+        sa.and_(table.c.here == "sent", sight.document(table, "sender")),
+    )
+
+
 def _every_row(_: sa.Table, __: Sight) -> None:
     """Nothing of a document is in such a table."""
 
@@ -184,6 +195,8 @@ RULES: Mapping[str, Rule] = {
     "duplicate": _duplicate,
     "received_number": _by_agency("recipient"),
     "signature_check": _signature_check,
+    "version": _by_agency("recipient"),
+    "link": _link,
     "peer": _every_row,
     "seal": _every_row,
     "consumer": _every_row,  # read by its name, which begins with the account's

@@ -52,13 +52,14 @@ from edocnode.storage.tables import (
     StatusGotRow,
     table_of,
 )
-from edocnode.storage.workflow_tables import StepRow
+from edocnode.storage.workflow_tables import StepRow, VersionRow
 
 _DAILY, _DETAIL, _COUNTED = table_of(DailyRow), table_of(DailyDetailRow), table_of(CountedRow)
 _SEAL, _ENVELOPE = table_of(SealRow), table_of(DeliveryEnvelopeRow)
 _DELIVERY, _DOCUMENT = table_of(DeliveryRow), table_of(DocumentRow)
 _INCOMING, _REPORTED = table_of(IncomingRow), table_of(ReportedRow)
 _INBOX, _STEP, _STATUS = table_of(InboxRow), table_of(StepRow), table_of(StatusGotRow)
+_VERSION = table_of(VersionRow)
 
 SOURCES = {"seal": _SEAL.c.id, "inbox": _INBOX.c.position, "step": _STEP.c.id}
 ENVELOPES = 4000  # a seal may be over hundreds
@@ -107,7 +108,24 @@ _ARRIVAL_COLUMNS = (
     _INBOX.c.received_at,
 )
 _ARRIVALS: sa.Select[Any] = sa.select(*_ARRIVAL_COLUMNS).where(
-    _INBOX.c.position > sa.bindparam("after"), _INBOX.c.position <= sa.bindparam("to")
+    _INBOX.c.position > sa.bindparam("after"),
+    _INBOX.c.position <= sa.bindparam("to"),
+    ~sa.exists().where(_VERSION.c.head == _INBOX.c.incoming_id, _VERSION.c.was_at > 0),
+)
+_EARLIER = _VERSION.alias("earlier")
+_MOVED: sa.Select[Any] = (  # by an update: counted where they first stood, and nowhere else
+    sa.select(*_ARRIVAL_COLUMNS)
+    .select_from(_VERSION.join(_INBOX, _INBOX.c.incoming_id == _VERSION.c.head))
+    .where(
+        _VERSION.c.was_at > sa.bindparam("after"),
+        _VERSION.c.was_at <= sa.bindparam("to"),
+        sa.text("version.was_at > 0"),
+        ~sa.exists().where(
+            _EARLIER.c.head == _VERSION.c.head,
+            _EARLIER.c.was_at > 0,
+            _EARLIER.c.was_at < _VERSION.c.was_at,
+        ),
+    )
 )
 _STEPS: sa.Select[Any] = (
     sa.select(_STEP.c.step, _STEP.c.at, _STEP.c.code, *_ARRIVAL_COLUMNS)
@@ -181,7 +199,11 @@ def _uncounted(connection: Connection, limit: int) -> Batch:
     accepted = {row.incoming_id: row.at for row in select_by(connection, _ACCEPTED, finished)}
     return Batch(
         sealed=sealed,
-        arrivals=[_arrival(row) for row in connection.execute(_ARRIVALS, spans["inbox"])],
+        arrivals=[
+            _arrival(row)
+            for wanted in (_ARRIVALS, _MOVED)
+            for row in connection.execute(wanted, spans["inbox"])
+        ],
         steps=[_step(row, accepted) for row in steps],
         marks=marks,
         complete=complete,

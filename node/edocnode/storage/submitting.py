@@ -31,6 +31,7 @@ from edocnode.domain.model import (
     Submission,
     SubmissionResult,
 )
+from edocnode.storage.links import add_sent
 from edocnode.storage.listing import encode_listing, encode_parts, large_parts
 from edocnode.storage.official_numbers import use_number
 from edocnode.storage.search_tables import SentRow
@@ -57,6 +58,7 @@ from edocnode.storage.tables import (
 
 FANOUT_PIECE = 500  # deliveries added in one transaction
 NOT_ANSWERED = frozenset({Operation.STATUS, Operation.REVOKE})  # as a document is
+_NOT_WAITED_FOR = NOT_ANSWERED | {Operation.UPDATE}  # answers name what an update changes
 _QUEUED = frozenset({"scheduled", "unsealed", "waiting"})  # as people see it
 
 _BLOB_USE = table_of(BlobUseRow)
@@ -181,6 +183,7 @@ def _add_rest(connection: Connection, new: Sequence[tuple[Submission, int]]) -> 
         [_delivery(each, item, row) for each, row in new for item in each.deliveries],
     )
     insert_rows(connection, _BLOB_USE, [use for each, row in new for use in _uses(each, row)])
+    add_sent(connection, [each for each, _ in new])
     _list_sent(connection, new)
     _use_numbers(connection, [each for each, _ in new])
     later = [_scheduled(each, row, each.send_at) for each, row in new if each.send_at is not None]
@@ -189,7 +192,11 @@ def _add_rest(connection: Connection, new: Sequence[tuple[Submission, int]]) -> 
 
 
 def _list_sent(connection: Connection, new: Sequence[tuple[Submission, int]]) -> None:
-    """Puts documents into the list that offices look through."""
+    """Puts documents into the list that offices look through.
+
+    Each version has its row: an update is found by its new subject and number, what it changed by
+    the old ones.
+    """
     rows = [
         sent_values(
             row, each.listing, sender=each.sender, urgency=each.urgency, created=each.created
@@ -264,6 +271,7 @@ def _finish(connection: Connection, submission: Submission, row: int) -> Submiss
     if _request(connection, submission.request_id) is not None:
         return _known(connection, submission)
     position = _position(connection)
+    add_sent(connection, [submission])
     due = {"row": row, "at": submission.send_at or submission.created}
     if not connection.execute(_MAKE_DUE, due).rowcount:
         raise EdocError(
@@ -358,7 +366,7 @@ def _delivery(submission: Submission, item: NewDelivery, document_row: int) -> d
         "envelope_rank": 0,
         "attempts": 0,
         "digest_failures": 0,
-        "answered": int(submission.operation in NOT_ANSWERED),
+        "answered": int(submission.operation in _NOT_WAITED_FOR),
         "next_at": submission.send_at,
         "expires_at": submission.expires,
         "reason": "",

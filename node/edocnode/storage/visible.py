@@ -17,6 +17,7 @@ from edocnode.domain.signatures import TO_CHECK
 from edocnode.storage.destroying import add_revocations, destroy, revoked_before
 from edocnode.storage.duplicates import note_duplicates
 from edocnode.storage.events import EventKind, event_values, tell
+from edocnode.storage.links import add_received
 from edocnode.storage.listing import LISTED, search_text
 from edocnode.storage.signature_checks import wait_for_received
 from edocnode.storage.sql import Row, change_each, in_order, insert_rows
@@ -28,6 +29,7 @@ from edocnode.storage.tables import (
     StatusGotRow,
     table_of,
 )
+from edocnode.storage.versions import add_versions, heads_of
 
 _DELIVERY = table_of(DeliveryRow)
 _ENVELOPE = table_of(DeliveryEnvelopeRow)
@@ -50,14 +52,14 @@ _ANSWERED = (
 def make_visible(connection: Connection, drafts: Sequence[ReceiptDraft]) -> None:
     """Shows received arrivals to offices, in the order in which they were kept."""
     documents: list[ReceiptDraft] = []
-    inbox: list[Row] = []
-    to_check: list[ReceiptDraft] = []
+    versions: list[ReceiptDraft] = []
     statuses: list[Row] = []
     revocations: list[ReceiptDraft] = []
     events: list[Row] = []
     received = [item for item in drafts if item.result is Result.RECEIVED]
     in_order(connection)  # revocations are answered one after another with this
     gone = revoked_before(connection, received)
+    heads = heads_of(connection, received)
     for item in sorted(received, key=attrgetter("incoming_id")):
         if item.operation is Operation.REVOKE:
             revocations.append(item)
@@ -71,23 +73,34 @@ def make_visible(connection: Connection, drafts: Sequence[ReceiptDraft]) -> None
         elif item.incoming_id in gone:
             destroy(connection, [item.incoming_id], item.kept_at)
             continue
+        elif item.operation is Operation.UPDATE or _place(item) in heads:
+            versions.append(item)
+            continue
         else:
-            inbox.append(_inbox(item))
-            if TO_CHECK in item.listing:
-                to_check.append(item)
             documents.append(item)
             kind, subject = EventKind.DOCUMENT_RECEIVED, item.document_id
         events.append(
             event_values(kind, subject, item.message_id, agency=item.sender, at=item.kept_at)
         )
     events += note_duplicates(connection, documents)
-    insert_rows(connection, _INBOX, inbox)
+    insert_rows(connection, _INBOX, [_inbox(item) for item in documents])
+    _add_statuses(connection, statuses)
+    add_revocations(connection, revocations)
+    add_versions(connection, versions, heads)
+    add_received(connection, documents)
+    shown = [*documents, *versions]  # a version waits for its own check; it is no duplicate
+    wait_for_received(connection, [item for item in shown if TO_CHECK in item.listing])
+    tell(connection, events)
+
+
+def _add_statuses(connection: Connection, statuses: Sequence[Row]) -> None:
     insert_rows(connection, _STATUS, statuses)
     answered = {status["message_id"] for status in statuses} - {None}
     change_each(connection, _ANSWERED, [{"of": message_id} for message_id in answered])
-    add_revocations(connection, revocations)
-    wait_for_received(connection, to_check)
-    tell(connection, events)
+
+
+def _place(item: ReceiptDraft) -> tuple[bytes, str, str]:
+    return item.document_id, item.sender, item.recipient
 
 
 def _inbox(item: ReceiptDraft) -> Row:

@@ -5,7 +5,7 @@ Rows come with people's decisions, never with a document on its way.
 
 from datetime import datetime
 
-from sqlalchemy import Column, Index, Integer
+from sqlalchemy import Column, Index, Integer, text
 from sqlmodel import Field
 
 from edocnode.storage.columns import (
@@ -101,3 +101,59 @@ class DestroyedRow(NodeTable, table=True):
     incoming_id: int = Field(sa_column=Column(ROWID, primary_key=True, autoincrement=False))
     at: datetime = moment()
     files: int = Field(sa_column=Column(Integer, nullable=False))
+
+
+class VersionRow(NodeTable, table=True):
+    """A version of a received document beside the one that came first. Small: of updates only.
+
+    ``incoming_id`` brought it; ``head`` is the arrival whose inbox row and steps it belongs to.
+    ``created_at`` is the sender's moment, which says which version is newer. ``state``: pending,
+    agreed, declined, or destroyed. ``was_at`` is where its document stood in the inbox before this
+    version moved it to the end; 0: it did not. So a document is counted once, where it first stood.
+    """
+
+    __tablename__ = "version"
+    __table_args__ = (
+        Index("ix_version_document", "document_id"),
+        partial_index("ix_version_pending", "incoming_id", where="state = 'pending'"),
+        partial_index("ix_version_was_at", "was_at", where="was_at > 0"),
+        Index("ix_version_head", "head"),
+    )
+
+    incoming_id: int = Field(sa_column=Column(ROWID, primary_key=True, autoincrement=False))
+    head: int = number()
+    document_id: bytes = byte_column(16)
+    sender: str = Field(max_length=35)
+    recipient: str = Field(max_length=35)
+    created_at: datetime = moment()
+    received_at: datetime = moment()
+    reason: str
+    state: str = Field(max_length=16)
+    was_at: int = number()
+
+
+class LinkRow(NodeTable, table=True):
+    """That one document replaces or corrects another of the same sender. Append-only.
+
+    ``kind``: replaces or corrects. ``here``: sent or received; ``sender`` sent the later one.
+    """
+
+    __tablename__ = "link"
+    __table_args__ = (
+        Index("ix_link_document", "document_id"),
+        Index("ix_link_earlier", "earlier"),
+        Index(
+            "uq_link_replaced",
+            "earlier",
+            unique=True,
+            sqlite_where=text("kind = 'replaces' AND here = 'sent'"),
+            postgresql_where=text("kind = 'replaces' AND here = 'sent'"),
+        ),
+    )
+
+    id: int | None = rowid()
+    document_id: bytes = byte_column(16)
+    earlier: bytes = byte_column(16)
+    kind: str = Field(max_length=16)
+    here: str = Field(max_length=16)
+    sender: str = Field(max_length=35)

@@ -23,6 +23,9 @@ from edocnode.domain.workflow import Step
 from edocnode.storage.statistics import SqlStatistics
 from edocnode.storage.steps import add_step
 from edocnode.storage.store import NodeStore
+from edocnode.storage.tables import InboxRow, table_of
+from edocnode.storage.versions import put_in_force
+from edocnode.storage.workflow_tables import VersionRow
 from edocnode.workers.counting import Counter
 from tests.integration.storage.offices import (
     NOW,
@@ -33,6 +36,7 @@ from tests.integration.storage.offices import (
     submission,
 )
 
+INBOX = table_of(InboxRow)
 RULES = DeadlineRules(calendar=WorkingCalendar())
 NOVEMBER = StatisticsRequest(first=date(2026, 11, 1), last=date(2026, 11, 30))
 HOUR = timedelta(hours=1)
@@ -134,6 +138,42 @@ async def test_arrivals_and_steps_are_counted_on_the_day_of_arrival(
     assert abs(found.accepting / HOUR - 1) < 0.03
     december = replace(NOVEMBER, first=date(2026, 12, 1), last=date(2026, 12, 31))
     assert (await counter.statistics(december))[0].total == Figures(received=1)
+
+
+@pytest.mark.parametrize("counted_before", [True, False])
+async def test_document_that_an_update_moves_to_the_end_of_the_inbox_is_counted_once(
+    database: Database,
+    store: NodeStore,
+    office: Office,
+    peer: Office,
+    counter: Counter,
+    counted_before: bool,
+) -> None:
+    await office.open()
+    for at in (NOW, NOW + HOUR):
+        await receive(store, peer, at)
+    await office.seal_all()
+    if counted_before:
+        assert (await november(counter)).total.received == 2
+
+    def update(connection: sa.Connection) -> None:
+        first, second = connection.execute(sa.select(INBOX).order_by(INBOX.c.position)).all()
+        row = {
+            **{name: getattr(first, name) for name in ("document_id", "sender", "recipient")},
+            "incoming_id": second.incoming_id,  # stands in for the arrival that brought it
+            "head": first.incoming_id,
+            "created_at": NOW,
+            "received_at": NOW,
+            "reason": "Bổ sung phụ lục",
+            "state": "agreed",
+            "was_at": 0,
+        }
+        connection.execute(sa.insert(table_of(VersionRow)), row)
+        put_in_force(connection, first.incoming_id, second.incoming_id)
+
+    await database.awrite(update)
+    for _ in range(2):
+        assert (await november(counter)).total.received == 2
 
 
 async def test_statuses_are_no_documents(

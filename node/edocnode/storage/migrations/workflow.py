@@ -13,6 +13,8 @@ def create() -> None:
     _create_revoked_delivery()
     _create_revocation()
     _create_destroyed()
+    _create_version()
+    _create_link()
 
 
 def _create_step() -> None:
@@ -101,6 +103,54 @@ def _create_destroyed() -> None:
         sa.PrimaryKeyConstraint("incoming_id"),
     )
     _partial("ix_destroyed_files", "destroyed", "files = 1")
+
+
+def _create_version() -> None:
+    op.create_table(
+        "version",
+        sa.Column("incoming_id", ROWID, autoincrement=False, nullable=False),
+        sa.Column("head", sa.BigInteger(), nullable=False),
+        sa.Column("document_id", sa.LargeBinary(16), nullable=False),
+        sa.Column("sender", sa.String(35), nullable=False),
+        sa.Column("recipient", sa.String(35), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("received_at", sa.BigInteger(), nullable=False),
+        sa.Column("reason", sa.String(), nullable=False),
+        sa.Column("state", sa.String(16), nullable=False),
+        sa.Column("was_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("incoming_id"),
+    )
+    op.create_index("ix_version_head", "version", ["head"])
+    moved = sa.text("was_at > 0")
+    op.create_index(
+        "ix_version_was_at", "version", ["was_at"], sqlite_where=moved, postgresql_where=moved
+    )
+    op.create_index("ix_version_document", "version", ["document_id"])
+    _partial("ix_version_pending", "version", "state = 'pending'")
+
+
+def _create_link() -> None:
+    op.create_table(
+        "link",
+        sa.Column("id", ROWID, nullable=False),
+        sa.Column("document_id", sa.LargeBinary(16), nullable=False),
+        sa.Column("earlier", sa.LargeBinary(16), nullable=False),
+        sa.Column("kind", sa.String(16), nullable=False),
+        sa.Column("here", sa.String(16), nullable=False),
+        sa.Column("sender", sa.String(35), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index("ix_link_document", "link", ["document_id"])
+    op.create_index("ix_link_earlier", "link", ["earlier"])
+    once = sa.text("kind = 'replaces' AND here = 'sent'")
+    op.create_index(
+        "uq_link_replaced",
+        "link",
+        ["earlier"],
+        unique=True,
+        sqlite_where=once,
+        postgresql_where=once,
+    )
 
 
 def _partial(name: str, table: str, where: str) -> None:

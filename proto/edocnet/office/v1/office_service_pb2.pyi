@@ -246,6 +246,70 @@ STEP_KIND_DECLINED: StepKind.ValueType  # 8
 """What its sender asked for later was declined."""
 Global___StepKind: _TypeAlias = StepKind  # noqa: Y015
 
+class _VersionState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _VersionStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_VersionState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    VERSION_STATE_UNSPECIFIED: _VersionState.ValueType  # 0
+    """Not said."""
+    VERSION_STATE_IN_FORCE: _VersionState.ValueType  # 1
+    """It is the document."""
+    VERSION_STATE_SUPERSEDED: _VersionState.ValueType  # 2
+    """A later one took its place; it can still be read."""
+    VERSION_STATE_PENDING: _VersionState.ValueType  # 3
+    """It waits for an answer."""
+    VERSION_STATE_DECLINED: _VersionState.ValueType  # 4
+    """The recipient declined it."""
+
+class VersionState(_VersionState, metaclass=_VersionStateEnumTypeWrapper):
+    """Where a version of a document stands."""
+
+VERSION_STATE_UNSPECIFIED: VersionState.ValueType  # 0
+"""Not said."""
+VERSION_STATE_IN_FORCE: VersionState.ValueType  # 1
+"""It is the document."""
+VERSION_STATE_SUPERSEDED: VersionState.ValueType  # 2
+"""A later one took its place; it can still be read."""
+VERSION_STATE_PENDING: VersionState.ValueType  # 3
+"""It waits for an answer."""
+VERSION_STATE_DECLINED: VersionState.ValueType  # 4
+"""The recipient declined it."""
+Global___VersionState: _TypeAlias = VersionState  # noqa: Y015
+
+class _LinkKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _LinkKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_LinkKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    LINK_KIND_UNSPECIFIED: _LinkKind.ValueType  # 0
+    """Not said."""
+    LINK_KIND_REPLACES: _LinkKind.ValueType  # 1
+    """This one replaces it."""
+    LINK_KIND_REPLACED_BY: _LinkKind.ValueType  # 2
+    """It replaces this one."""
+    LINK_KIND_CORRECTS: _LinkKind.ValueType  # 3
+    """This one corrects it."""
+    LINK_KIND_CORRECTED_BY: _LinkKind.ValueType  # 4
+    """It corrects this one."""
+
+class LinkKind(_LinkKind, metaclass=_LinkKindEnumTypeWrapper):
+    """What another document is to this one; Decree 30/2020, Article 18."""
+
+LINK_KIND_UNSPECIFIED: LinkKind.ValueType  # 0
+"""Not said."""
+LINK_KIND_REPLACES: LinkKind.ValueType  # 1
+"""This one replaces it."""
+LINK_KIND_REPLACED_BY: LinkKind.ValueType  # 2
+"""It replaces this one."""
+LINK_KIND_CORRECTS: LinkKind.ValueType  # 3
+"""This one corrects it."""
+LINK_KIND_CORRECTED_BY: LinkKind.ValueType  # 4
+"""It corrects this one."""
+Global___LinkKind: _TypeAlias = LinkKind  # noqa: Y015
+
 class _RevocationState:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -937,6 +1001,7 @@ class GetDocumentResponse(_message.Message):
     RECEIVED_FIELD_NUMBER: _builtins.int
     SENT_FIELD_NUMBER: _builtins.int
     HISTORY_FIELD_NUMBER: _builtins.int
+    UPDATES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def received(self) -> _containers.RepeatedCompositeFieldContainer[Global___InboxDocument]:
         """The document as received; more than one when several agencies of this node received it."""
@@ -949,16 +1014,21 @@ class GetDocumentResponse(_message.Message):
     def history(self) -> _containers.RepeatedCompositeFieldContainer[Global___Event]:
         """What became of it here, oldest first, the last 1000."""
 
+    @_builtins.property
+    def updates(self) -> _containers.RepeatedCompositeFieldContainer[Global___OutboxDocument]:
+        """Later versions of it sent from here, oldest first, each with at most 20 deliveries."""
+
     def __init__(
         self,
         *,
         received: _abc.Iterable[Global___InboxDocument] | None = ...,
         sent: Global___OutboxDocument | None = ...,
         history: _abc.Iterable[Global___Event] | None = ...,
+        updates: _abc.Iterable[Global___OutboxDocument] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["sent", b"sent"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["history", b"history", "received", b"received", "sent", b"sent"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["history", b"history", "received", b"received", "sent", b"sent", "updates", b"updates"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2580,6 +2650,8 @@ class SubmitHeader(_message.Message):
     PARTS_FIELD_NUMBER: _builtins.int
     LIFETIME_FIELD_NUMBER: _builtins.int
     SEND_TIME_FIELD_NUMBER: _builtins.int
+    OPERATION_FIELD_NUMBER: _builtins.int
+    EARLIER_FIELD_NUMBER: _builtins.int
     SECRECY_FIELD_NUMBER: _builtins.int
     NUMBER_HERE_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
@@ -2593,6 +2665,15 @@ class SubmitHeader(_message.Message):
     are a JSON object as `edoc.document/v1` has them (proto/README.md, section Records), without
     type, network, document_id and recipients, which the node fills in. Without `issuer` the sender
     is named as in the directory.
+    """
+    operation: Global___Operation.ValueType
+    """What it does to an earlier document: UPDATE or REPLACE; unspecified: it is new. With either, the
+    record has a `reason` of 10 characters or more, and no recipients mean those of the earlier one.
+    Fails with DECISION_CONFLICT when the earlier one was taken back or replaced. Only by Submit.
+    """
+    earlier: _builtins.str
+    """With an operation: the earlier document, as in GetDocumentRequest; it was sent from here.
+    An update keeps its document id; the record of a replacement names it in `replaces`.
     """
     secrecy: Global___Secrecy.ValueType
     """Whether the document is a state secret; unspecified: none. Any other value fails with
@@ -2635,12 +2716,14 @@ class SubmitHeader(_message.Message):
         parts: _abc.Iterable[Global___PartDeclaration] | None = ...,
         lifetime: _duration_pb2.Duration | None = ...,
         send_time: _timestamp_pb2.Timestamp | None = ...,
+        operation: Global___Operation.ValueType = ...,
+        earlier: _builtins.str = ...,
         secrecy: Global___Secrecy.ValueType = ...,
         number_here: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["lifetime", b"lifetime", "send_time", b"send_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["lifetime", b"lifetime", "number_here", b"number_here", "parts", b"parts", "recipients", b"recipients", "record_size", b"record_size", "request_id", b"request_id", "secrecy", b"secrecy", "send_time", b"send_time", "sender", b"sender", "urgency", b"urgency"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["earlier", b"earlier", "lifetime", b"lifetime", "number_here", b"number_here", "operation", b"operation", "parts", b"parts", "recipients", b"recipients", "record_size", b"record_size", "request_id", b"request_id", "secrecy", b"secrecy", "send_time", b"send_time", "sender", b"sender", "urgency", b"urgency"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2992,6 +3075,8 @@ class InboxDocument(_message.Message):
     LAST_STEP_FIELD_NUMBER: _builtins.int
     STEPS_FIELD_NUMBER: _builtins.int
     TAKEN_BACK_FIELD_NUMBER: _builtins.int
+    VERSIONS_FIELD_NUMBER: _builtins.int
+    LINKS_FIELD_NUMBER: _builtins.int
     message_id: _builtins.bytes
     """The delivery that brought it, 16 bytes."""
     recipient: _builtins.str
@@ -3024,6 +3109,14 @@ class InboxDocument(_message.Message):
         agencies and the names, sizes and digests of its parts.
         """
 
+    @_builtins.property
+    def versions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Version]:
+        """Versions that an update superseded, and updates that wait for an answer; oldest first."""
+
+    @_builtins.property
+    def links(self) -> _containers.RepeatedCompositeFieldContainer[Global___Link]:
+        """Documents of the same sender that replace or correct this one, or that it does."""
+
     def __init__(
         self,
         *,
@@ -3037,14 +3130,78 @@ class InboxDocument(_message.Message):
         last_step: Global___Step | None = ...,
         steps: _abc.Iterable[Global___Step] | None = ...,
         taken_back: Global___TakenBack | None = ...,
+        versions: _abc.Iterable[Global___Version] | None = ...,
+        links: _abc.Iterable[Global___Link] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["document", b"document", "last_step", b"last_step", "receive_time", b"receive_time", "taken_back", b"taken_back"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["assignee", b"assignee", "document", b"document", "last_step", b"last_step", "message_id", b"message_id", "position", b"position", "receive_time", b"receive_time", "recipient", b"recipient", "state", b"state", "steps", b"steps", "taken_back", b"taken_back"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["assignee", b"assignee", "document", b"document", "last_step", b"last_step", "links", b"links", "message_id", b"message_id", "position", b"position", "receive_time", b"receive_time", "recipient", b"recipient", "state", b"state", "steps", b"steps", "taken_back", b"taken_back", "versions", b"versions"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___InboxDocument: _TypeAlias = InboxDocument  # noqa: Y015
+
+@_typing.final
+class Version(_message.Message):
+    """One version of a received document."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MESSAGE_ID_FIELD_NUMBER: _builtins.int
+    RECEIVE_TIME_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    message_id: _builtins.bytes
+    """The delivery that brought it, 16 bytes; GetPart reads it by this id."""
+    reason: _builtins.str
+    """Reason of the update; empty of the first version."""
+    state: Global___VersionState.ValueType
+    """Whether it is in force, was, or waits for an answer."""
+    @_builtins.property
+    def receive_time(self) -> _timestamp_pb2.Timestamp:
+        """When it had been verified and kept."""
+
+    def __init__(
+        self,
+        *,
+        message_id: _builtins.bytes = ...,
+        receive_time: _timestamp_pb2.Timestamp | None = ...,
+        reason: _builtins.str = ...,
+        state: Global___VersionState.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["receive_time", b"receive_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["message_id", b"message_id", "reason", b"reason", "receive_time", b"receive_time", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Version: _TypeAlias = Version  # noqa: Y015
+
+@_typing.final
+class Link(_message.Message):
+    """How two documents belong together."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    DOCUMENT_ID_FIELD_NUMBER: _builtins.int
+    kind: Global___LinkKind.ValueType
+    """What the other document is to this one."""
+    document_id: _builtins.bytes
+    """The other document, 16 bytes."""
+    def __init__(
+        self,
+        *,
+        kind: Global___LinkKind.ValueType = ...,
+        document_id: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["document_id", b"document_id", "kind", b"kind"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Link: _TypeAlias = Link  # noqa: Y015
 
 @_typing.final
 class Step(_message.Message):
@@ -3121,6 +3278,7 @@ class OutboxDocument(_message.Message):
     COUNTS_FIELD_NUMBER: _builtins.int
     SEND_TIME_FIELD_NUMBER: _builtins.int
     TAKEN_BACK_FIELD_NUMBER: _builtins.int
+    LINKS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def document(self) -> Global___Document:
         """What it is."""
@@ -3149,6 +3307,10 @@ class OutboxDocument(_message.Message):
     def taken_back(self) -> Global___TakenBack:
         """When it was taken back, from some recipients at least."""
 
+    @_builtins.property
+    def links(self) -> _containers.RepeatedCompositeFieldContainer[Global___Link]:
+        """Documents sent from here that replace or correct this one, or that it does."""
+
     def __init__(
         self,
         *,
@@ -3159,10 +3321,11 @@ class OutboxDocument(_message.Message):
         counts: _abc.Iterable[Global___DeliveryCount] | None = ...,
         send_time: _timestamp_pb2.Timestamp | None = ...,
         taken_back: Global___TakenBack | None = ...,
+        links: _abc.Iterable[Global___Link] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "document", b"document", "expire_time", b"expire_time", "send_time", b"send_time", "taken_back", b"taken_back"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "create_time", b"create_time", "deliveries", b"deliveries", "document", b"document", "expire_time", b"expire_time", "send_time", b"send_time", "taken_back", b"taken_back"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "create_time", b"create_time", "deliveries", b"deliveries", "document", b"document", "expire_time", b"expire_time", "links", b"links", "send_time", b"send_time", "taken_back", b"taken_back"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
