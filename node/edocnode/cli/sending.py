@@ -403,7 +403,7 @@ def _wait(office: "OfficeClient", sent: dict[str, Any], position: int, seconds: 
     """Follows the deliveries until all have ended or the time is over; updates their states."""
     deadline = time.monotonic() + seconds
     by_message = {item["message_id"]: item for item in sent["deliveries"]}
-    _update(office, sent["document_id"], by_message)
+    _update(office, by_message)
     still_open = {name for name, item in by_message.items() if item["state"] in _OPEN}
     while still_open and (left := deadline - time.monotonic()) > 0:
         for message_id, state in office.changes(sent["document_id"], position, left):
@@ -411,13 +411,12 @@ def _wait(office: "OfficeClient", sent: dict[str, Any], position: int, seconds: 
                 still_open.discard(message_id)
             if not still_open:
                 break
-    _update(office, sent["document_id"], by_message)
+    _update(office, by_message)
 
 
-def _update(
-    office: "OfficeClient", document_id: str, by_message: dict[str, dict[str, Any]]
-) -> None:
-    for now in office.deliveries(document_id)["deliveries"]:
+def _update(office: "OfficeClient", by_message: dict[str, dict[str, Any]]) -> None:
+    """Asks by a message, which names the version it carries."""
+    for now in office.deliveries(next(iter(by_message)))["deliveries"]:
         if now["message_id"] in by_message:
             by_message[now["message_id"]]["state"] = now["state"]
 

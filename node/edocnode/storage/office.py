@@ -73,6 +73,7 @@ _READER = "inbox/"  # before the name of a consumer: its place is one in the inb
 _EVENT, _CONSUMER = table_of(EventRow), table_of(ConsumerRow)
 _EFFECT, _DESTROYED = table_of(EffectRow), table_of(DestroyedRow)
 _VERSION = table_of(VersionRow)
+_ROW_OF = sa.select(DELIVERY.c.document_row).where(among(DELIVERY.c.message_id))
 _UNDELIVERED = (*WAITING_STATES, DeliveryState.SENDING.value)  # each has a partial index
 _ENTRIES_AT = INBOX_ENTRIES.where(among(INBOX.c.position))
 _DOCUMENTS_OF = DOCUMENTS.where(among(DOCUMENT.c.id))
@@ -350,6 +351,8 @@ def _load(connection: Connection, document_id: bytes, messages: set[bytes]) -> F
             f"Id {uuid_text(document_id)} is of a status, not of a document.",
             id=uuid_text(document_id),
         )
+    if rows := _rows_of(connection, messages):  # a message names its version alone
+        sent = [row for row in sent if row.id in rows]
     outgoing = outbox_entries(connection, sent[:1], shown=SHOWN_ALONE)
     return Found(
         received=named,
@@ -357,6 +360,11 @@ def _load(connection: Connection, document_id: bytes, messages: set[bytes]) -> F
         message_id=MessageId(next(iter(messages))) if len(messages) == 1 else None,
         updates=outbox_entries(connection, sent[1:], shown=SHOWN_IN_LISTS),
     )
+
+
+def _rows_of(connection: Connection, messages: set[bytes]) -> set[int]:
+    """The documents, or versions of one, that messages sent from here carry."""
+    return {row.document_row for row in select_by(connection, _ROW_OF, sorted(messages))}
 
 
 def _is_named(entry: InboxEntry, messages: set[bytes]) -> bool:

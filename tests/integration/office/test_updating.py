@@ -113,6 +113,8 @@ async def test_update_takes_the_place_of_the_version_before_which_can_still_be_r
 
     await until(told)
     (later,) = (await shown(sender, document)).updates
+    assert await read_part(sender, text(sent.message_id), 1) == b"first"
+    assert await read_part(sender, text(later.deliveries[0].message_id), 1) == b"second"
     assert later.deliveries[0].state == office.DELIVERY_STATE_DELIVERED
     assert sent.document_id == later.document.document_id
 

@@ -1,0 +1,88 @@
+"""Taking documents back in tables: bounded pieces, nothing twice, nothing that left without one."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from edoccore.signing.statements import Operation, uuid_bytes
+from edockit.database import Database
+from edocnode.domain.office_model import PageRequest
+from edocnode.domain.revoking import REVOKED_AT_ONCE, RevokeOrder
+from edocnode.rpc.revoking import RevokeDesk
+from edocnode.storage.office import SqlOffice
+from edocnode.storage.revoking import SqlSentRevocations
+from edocnode.storage.store import NodeStore
+from tests.integration.storage.offices import NOW, Office, submission
+from tests.support.nation import Nation, new_uuid7
+
+ORDER = RevokeOrder(actor="Lan", reason="Ban hành nhầm phụ lục số 2", at=NOW)
+MANY = 2 * REVOKED_AT_ONCE + 100
+
+
+@pytest.fixture(scope="module")
+def nation() -> Nation:
+    made = Nation.create(NOW)
+    made.add_agency("H29", "Ủy ban nhân dân tỉnh Hà Tĩnh")
+    return made
+
+
+def desk_of(database: Database, nation: Nation) -> RevokeDesk:
+    return RevokeDesk(
+        store=SqlSentRevocations(database),
+        directory=nation.directory(),
+        agency="H29",
+        fresh_id=lambda: uuid_bytes(new_uuid7(NOW)),
+        kept=lambda: None,
+    )
+
+
+@pytest.mark.timeout(300)
+async def test_document_to_thousands_is_taken_back_in_pieces_and_once(
+    store: NodeStore, office: Office, database: Database, nation: Nation
+) -> None:
+    await office.open()
+    made = submission(to=[f"G{number:04}" for number in range(MANY)])
+    await store.submit(made)
+    while await store.release(NOW + timedelta(days=1)):
+        pass
+    await office.seal_all()  # some thousand at once; the others wait
+    (entry,) = (await SqlOffice(database).outbox(PageRequest())).entries
+    desk = desk_of(database, nation)
+    assert await desk.revoke(entry, (), ORDER) == MANY
+    assert await desk.revoke(entry, (), replace(ORDER, at=NOW + timedelta(hours=1))) == 0
+    revocations = await waiting(store, Operation.REVOKE)
+    assert len(revocations) == MANY
+    assert len({item.about for item in revocations}) == MANY
+    assert await store.queues() == []  # nothing of the document is offered any more
+
+
+async def test_delivery_that_was_sealed_since_it_was_judged_is_judged_again(
+    store: NodeStore, office: Office, database: Database, nation: Nation
+) -> None:
+    await office.open()
+    await store.submit(submission())
+    (entry,) = (await SqlOffice(database).outbox(PageRequest())).entries
+    sent = SqlSentRevocations(database)
+    desk = desk_of(database, nation)
+    page = await sent.revocable(entry.document.document_id, (), 0, 10)
+    await office.seal_all()
+    assert await desk._piece(entry, page, ORDER) == 0
+    assert await desk.revoke(entry, (), ORDER) == 1
+    assert len(await waiting(store, Operation.REVOKE)) == 1
+
+
+async def test_delivery_that_was_never_sealed_needs_no_revocation(
+    store: NodeStore, office: Office, database: Database, nation: Nation
+) -> None:
+    await office.open()
+    await store.submit(submission())
+    (entry,) = (await SqlOffice(database).outbox(PageRequest())).entries
+    assert await desk_of(database, nation).revoke(entry, (), ORDER) == 1
+    assert not (await store.unsealed(10)).envelopes
+
+
+async def waiting(store: NodeStore, operation: Operation) -> list:
+    """What waits for the sealer."""
+    found = (await store.unsealed(10_000)).envelopes
+    return [item for item in found if item.operation is operation]
