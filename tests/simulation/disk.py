@@ -317,7 +317,7 @@ class SimulatedBlobs:
 
     def remove_all(self, sha256: str, mark: float) -> bool:
         """Removes a part, durably."""
-        self._process.check()
+        self._process.effect("part.removed")
         self._disk.parts.stored.pop(sha256, None)
         return True
 

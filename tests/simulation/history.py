@@ -6,7 +6,8 @@ told. The invariants:
 I1 nothing acknowledged is lost, I2 nothing is doubled, I3 nothing unverified is visible, I4 who is
 told "delivered" holds the receipt that the recipient stored, I5 journals are whole and no place
 has two seals, I6 no file is left over, I7 queues drain, I8 what is old or lost is told, I9 nothing
-piles up; and the order of lanes, and one message for each seq.
+piles up, I10 what was taken back cannot be read and both sides agree where a document stands; and
+the order of lanes, and one message for each seq.
 """
 
 import sqlite3
@@ -41,15 +42,27 @@ NEVER_LOGGED = {
     "parcel.processing_failed",
     "recovery.failed",
 }
-TASKS_AT_REST = 24  # of one node: its loops, their waits and nothing else
+TASKS_AT_REST = 27  # of one node: its loops, their waits and nothing else
 WAITING = (
     "SELECT state, count(*) FROM delivery"
     " WHERE state IN ('unsealed', 'queued', 'waiting', 'sending') GROUP BY state"
 )
+PENDING = "SELECT count(*) FROM revocation WHERE state = 'pending'"
+ENDED = "SELECT sender, hex(message_id) FROM stage WHERE ended = 1"
+TAKEN = """
+    SELECT i.message_id, i.sender, s.state, max(s.step_order) AS step_order
+    FROM step s JOIN incoming i ON i.id = s.incoming_id
+    WHERE i.operation != 'revoke' GROUP BY i.id
+"""
+TOLD = """
+    SELECT message_id, state, max(step_order) AS step_order
+    FROM status_got WHERE message_id IS NOT NULL GROUP BY message_id
+"""
 DELIVERIES = """
     SELECT d.message_id, d.document_id, d.recipient, d.to_node, d.state, d.reason,
-           e.data AS envelope, r.data AS receipt, r.leaf, r.proof, r.seal_id
-    FROM delivery d
+           e.data AS envelope, r.data AS receipt, r.leaf, r.proof, r.seal_id,
+           b.message_id AS taken_back
+    FROM delivery d LEFT JOIN revoked_delivery b ON b.message_id = d.message_id
     LEFT JOIN delivery_envelope e ON e.message_id = d.message_id AND e.rank = d.envelope_rank
     LEFT JOIN receipt_got r ON r.message_id = d.message_id AND r.rank = 0
 """
@@ -57,8 +70,9 @@ RECEIVED = """
     SELECT i.id, i.message_id, i.sender, i.recipient, i.document_id, i.digest, i.envelope, i.inline,
            i.leaf, i.proof, i.seal_id, i.operation, b.subject, b.position,
            g.data AS receipt, g.leaf AS receipt_leaf, g.proof AS receipt_proof,
-           g.seal_id AS receipt_seal
+           g.seal_id AS receipt_seal, x.incoming_id AS destroyed, b.state
     FROM incoming i LEFT JOIN inbox b ON b.incoming_id = i.id
+    LEFT JOIN destroyed x ON x.incoming_id = i.id
     LEFT JOIN receipt_given g ON g.incoming_id = i.id
     WHERE i.rank = 0
 """
@@ -122,6 +136,9 @@ def waiting(node: "SimulatedNode") -> list[str]:
     found = [f"{node.name} {count} {state}" for state, count in driver.execute(WAITING)]
     unsealed = driver.execute(UNSEALED).fetchone()[0]
     effects = driver.execute("SELECT count(*) FROM effect WHERE seal_id IS NULL").fetchone()[0]
+    pending = driver.execute(PENDING).fetchone()[0]
+    if pending:
+        found.append(f"{node.name} {pending} revocations not answered")
     if unsealed or effects:
         found.append(f"{node.name} {unsealed} receipts and {effects} effects unsealed")
     return found
@@ -156,6 +173,7 @@ class _Judge:
             yield from self._rest(node)
             yield from node.unexpected
         yield from self._outboxes()
+        yield from self._sides()
         yield from self._places()
         yield from self._seqs()
 
@@ -182,7 +200,43 @@ class _Judge:
             row = known.get(message_id)
             if at_risk and row is None and not here:
                 continue  # the only disk that had it was put back
+            if request.taken_back:
+                yield from self._gone(request, message_id, self._owner(code))
+                continue
             yield from self._delivery(request, message_id, row, here)
+
+    # --- I10
+
+    def _gone(self, request: "Request", message_id: bytes, owner: str) -> Iterator[str]:
+        """Nothing of what was taken back can be read, whether it came before or after that."""
+        if request.sender in self._bent:
+            return  # the order itself may be lost with the disk
+        what = f"{request.request_id} ({message_id.hex()[-6:]})"
+        for row in self._received[owner]:
+            if bytes(row["message_id"]) != message_id or row["sender"] != request.sender:
+                continue
+            if row["destroyed"] is None or row["inline"] or row["subject"]:
+                yield f"I10: {what} was taken back and can still be read at {owner}"
+            if row["position"] is not None and row["state"] != "revoked":
+                yield f"I10: {what} was taken back and is {row['state']} at {owner}"
+
+    def _sides(self) -> Iterator[str]:
+        """Both sides of a document agree on where it stands."""
+        for code, node in self._nodes.items():
+            if code in self._bent:
+                continue
+            told = {bytes(row["message_id"]): row["state"] for row in _rows(node, TOLD)}
+            mine = {bytes(row["message_id"]): row["to_node"] for row in self._deliveries[code]}
+            for other, peer in self._nodes.items():
+                if other in self._bent:
+                    continue
+                for row in _rows(peer, TAKEN):
+                    message_id = bytes(row["message_id"])
+                    if mine.get(message_id) == other and told.get(message_id) != row["state"]:
+                        yield (
+                            f"I10: {message_id.hex()[-6:]} is {row['state']} at {other}; its "
+                            f"sender {code} was told {told.get(message_id)}"
+                        )
 
     def _delivery(
         self, request: "Request", message_id: bytes, row: Any, here: list[Any]
@@ -205,7 +259,11 @@ class _Judge:
 
     def _inbox(self, node: "SimulatedNode") -> Iterator[str]:
         rows = [row for row in self._received[node.code] if row["position"] is not None]
-        subjects = Counter((row["sender"], row["recipient"], row["subject"]) for row in rows)
+        subjects = Counter(
+            (row["sender"], row["recipient"], row["subject"])
+            for row in rows
+            if row["destroyed"] is None
+        )
         for (sender, _, subject), count in subjects.items():
             if count > 1 and sender.partition(".")[0] not in self._bent:
                 yield f"I2: {subject!r} is {count} times in the inbox of {node.name}"
@@ -245,7 +303,7 @@ class _Judge:
         self, node: "SimulatedNode", envelope: Envelope, row: Any, what: str
     ) -> Iterator[str]:
         offset = 0
-        for part in envelope.parts:
+        for part in envelope.parts if row["destroyed"] is None else ():
             if part.size <= INLINE_PART_BYTES:
                 content = row["inline"][offset : offset + part.size]
                 offset += part.size
@@ -293,6 +351,8 @@ class _Judge:
             for item in self._received[signer]
             if item["message_id"] == row["message_id"] and item["sender"] == receipt.to
         ]
+        if row["taken_back"] is not None and signer in self._bent and not theirs:
+            return  # a restore lost it there, and what was taken back does not go out again
         if len(theirs) != 1:
             yield f"I4: {what} has a receipt, and its recipient has {len(theirs)} of it"
         elif signer not in self._bent and theirs[0]["receipt"] != row["receipt"]:
@@ -353,7 +413,15 @@ class _Judge:
     # --- I6, I8, I9
 
     def _rest(self, node: "SimulatedNode") -> Iterator[str]:
-        left = [key for key in node.place.disk.parts.staging if not key.startswith("submit-")]
+        ended = {  # of documents taken back on their way; the next sweep removes them
+            f"{sender}-{message.lower()}"
+            for sender, message in node.place.disk.driver.execute(ENDED)
+        }
+        left = [
+            key
+            for key in node.place.disk.parts.staging
+            if not key.startswith("submit-") and key.rpartition("-")[0] not in ended
+        ]
         if left:
             yield f"I6: {node.name} has {len(left)} growing parts left: {sorted(left)[:3]}"
         if node.life is None:

@@ -1,6 +1,7 @@
-"""Offices: hand documents in until they are acknowledged, accept some of what they received.
+"""Offices: hand documents in until they are acknowledged, deal with those they received.
 
-What they were told is the history by which a run is judged.
+Some of what they sent they take back. What they were told is the history by which a run
+is judged.
 """
 
 import asyncio
@@ -14,7 +15,7 @@ from typing import Any
 from edoccore.errors import EdocError
 from edoccore.signing.records import DocumentState, StatusStep
 from edoccore.signing.statements import Urgency
-from edocnode.domain.decisions import plan_decision
+from edocnode.domain.decisions import is_repeated, plan_decision
 from edocnode.domain.model import DocumentId, MessageId, SubmissionResult
 from edocnode.domain.office import (
     DeclaredPart,
@@ -27,7 +28,10 @@ from edocnode.domain.office import (
     new_id,
 )
 from edocnode.domain.office_model import PageRequest
+from edocnode.domain.revoking import RevokeOrder
 from edocnode.domain.workflow import Decision
+from edocnode.rpc.revoking import RevokeDesk
+from edocnode.storage.revoking import SqlSentRevocations
 from tests.simulation.loop import PROCESS
 from tests.simulation.node import Life, SimulatedNode
 
@@ -36,6 +40,12 @@ LARGE_SHARE = 0.08
 LARGE_BYTES = (200_000, 1_500_000)
 SMALL_BYTES = (10, 600)
 RETRY_S = 2.0
+_NEXT = {
+    DocumentState.RECEIVED: (StatusStep.ACCEPTED,),
+    DocumentState.ACCEPTED: (StatusStep.ASSIGNED, StatusStep.PROCESSING),
+    DocumentState.ASSIGNED: (StatusStep.ASSIGNED, StatusStep.PROCESSING, StatusStep.FINISHED),
+    DocumentState.PROCESSING: (StatusStep.ASSIGNED, StatusStep.FINISHED),
+}
 
 
 @dataclass
@@ -46,6 +56,7 @@ class Request:
         acknowledged_at: Seconds; None while the office waits.
         life: Number of the node's life that acknowledged.
         lost: The acknowledging node's disk was put back to a time before it.
+        taken_back: The office was told that it is.
     """
 
     sender: str
@@ -59,6 +70,7 @@ class Request:
     message_ids: tuple[bytes, ...] = ()
     answers: list[bytes] = field(default_factory=list)
     lost: bool = False
+    taken_back: bool = False
 
     @property
     def digests(self) -> tuple[bytes, ...]:
@@ -95,10 +107,20 @@ async def hand_in(node: SimulatedNode, request: Request, chance: random.Random) 
         await asyncio.sleep(chance.random() * RETRY_S)
 
 
-async def accept_some(node: SimulatedNode, chance: random.Random) -> None:
-    """A clerk looks at the inbox and accepts some of what is new."""
+async def decide_some(node: SimulatedNode, chance: random.Random) -> None:
+    """A clerk looks at the inbox and goes on with some of what is there."""
     if (life := node.life) is not None:
-        await _in_life(life, _accept(life, chance))
+        await _in_life(life, _decide(life, chance))
+
+
+async def take_back(node: SimulatedNode, request: Request, chance: random.Random) -> None:
+    """Takes a document back until the node says that it is; always the same order."""
+    while not request.taken_back:
+        life = node.life
+        if life is not None and request.acknowledged_at is not None:
+            done = await _in_life(life, _revoke(life, request, chance))
+            request.taken_back = done is not None
+        await asyncio.sleep(chance.random() * RETRY_S)
 
 
 async def _submit(life: Life, request: Request, chance: random.Random) -> SubmissionResult:
@@ -143,15 +165,21 @@ def _store(life: Life, key: str, content: bytes) -> None:
     life.blobs.finish(staging, sha256(content).hexdigest(), size_bytes=len(content))
 
 
-async def _accept(life: Life, chance: random.Random) -> None:
-    page = await life.office.inbox(PageRequest(limit=20, state=DocumentState.RECEIVED.value))
+async def _decide(life: Life, chance: random.Random) -> None:
+    page = await life.office.inbox(PageRequest(limit=20))
     for entry in page.entries:
-        if chance.random() > 0.3:
+        steps = _NEXT.get(entry.state, ())
+        if not steps or chance.random() > 0.3:
+            continue
+        step = chance.choice(steps)
+        assignee = f"Phòng {chance.randint(1, 3)}" if step is StatusStep.ASSIGNED else ""
+        decision = Decision(step=step, actor="Văn thư", assignee=assignee)
+        if is_repeated(entry, decision):
             continue
         clock = life.place.clock
         plan = plan_decision(
             entry,
-            Decision(step=StatusStep.ACCEPTED, actor="Văn thư"),
+            decision,
             life.directory,
             agency=life.place.agency.code,
             message_id=MessageId(new_id(clock(), chance.randbytes(10))),
@@ -159,6 +187,22 @@ async def _accept(life: Life, chance: random.Random) -> None:
         )
         await life.office.decide(plan, chance.randbytes(16))
         life.sealer.wake()
+
+
+async def _revoke(life: Life, request: Request, chance: random.Random) -> int:
+    clock = life.place.clock
+    found = await life.office.find(request.document_id.hex())
+    assert found.sent is not None  # it was acknowledged
+    desk = RevokeDesk(
+        store=SqlSentRevocations(life.database),
+        directory=life.directory,
+        agency=life.place.agency.code,
+        fresh_id=lambda: new_id(clock(), chance.randbytes(10)),
+        kept=life.sealer.wake,
+        random=chance.randbytes,
+    )
+    order = RevokeOrder(actor="Văn thư", reason=f"Thu hồi {request.request_id}", at=clock())
+    return await desk.revoke(found.sent, (), order)
 
 
 async def _in_life(life: Life, work: Coroutine[Any, Any, Any]) -> Any:

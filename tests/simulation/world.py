@@ -23,13 +23,14 @@ from tests.simulation.faults import Nemesis
 from tests.simulation.loop import PROCESS, SimulatedLoop
 from tests.simulation.network import Network, Server
 from tests.simulation.node import Clock, Kinds, Place, SimulatedNode
-from tests.simulation.office import Request, accept_some, hand_in, make_request
+from tests.simulation.office import Request, decide_some, hand_in, make_request, take_back
 from tests.simulation.process import Process
 from tests.simulation.realm import REGISTRY_ADDRESS, Realm, address_of, realm
 
 DRAIN_S = 1800.0  # all queues are empty so long after the last fault
 SETTLE_S = 45.0  # idle streams are closed after 20 s
 RESTART_S = 10.0
+TAKEN_BACK_SHARE = 0.12  # of documents
 REPLAYED = 200  # batches that a replay may choose from
 NOT_TRACED = {"event", "exc_info", "hash", "cause", "message", "why", "problem", "sha256"}
 
@@ -214,6 +215,7 @@ class World:
 
     async def _office(self, node: SimulatedNode) -> None:
         chance = self.chance(f"office {node.code}")
+        clerk = self.chance(f"clerk {node.code}")
         others = [code for code in self.realm.codes if code != node.code]
         handing: set[asyncio.Task] = set()
         for number in range(self.plan.documents):
@@ -221,7 +223,9 @@ class World:
             request = make_request(chance, node.code, others, number)
             self.requests.append(request)
             handing.add(self.spawn(hand_in(node, request, chance)))
-            await accept_some(node, chance)
+            if clerk.random() < TAKEN_BACK_SHARE:
+                handing.add(self.spawn(take_back(node, request, clerk)))
+            await decide_some(node, clerk)
         if handing:
             await asyncio.wait(handing)
 

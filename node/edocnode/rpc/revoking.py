@@ -57,6 +57,7 @@ class RevokeDesk:
     agency: str
     fresh_id: Callable[[], bytes]
     kept: Callable[[], None]
+    random: Callable[[int], bytes] = secrets.token_bytes
 
     async def revoke(self, sent: OutboxEntry, recipients: Sequence[str], order: RevokeOrder) -> int:
         """Takes a document back; returns how many deliveries that were.
@@ -100,7 +101,7 @@ class RevokeDesk:
             )
             for delivery in page
         ]
-        return await self.store.revoke(plans, [secrets.token_bytes(SALT_BYTES) for _ in plans])
+        return await self.store.revoke(plans, [self.random(SALT_BYTES) for _ in plans])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,10 +25,11 @@ from edocnode.storage.holds import hold_on
 from edocnode.storage.listing import large_parts
 from edocnode.storage.office_views import INBOX_ENTRIES, inbox_entries
 from edocnode.storage.sql import AnyRow, Row, change_each, in_order
-from edocnode.storage.tables import InboxRow, IncomingRow, table_of
+from edocnode.storage.tables import InboxRow, IncomingRow, StageRow, table_of
 from edocnode.storage.workflow_tables import DestroyedRow, RevocationRow, VersionRow
 
 _DESTROYED, _REVOCATION = table_of(DestroyedRow), table_of(RevocationRow)
+_STAGE = table_of(StageRow)
 _INBOX, _INCOMING, _VERSION = table_of(InboxRow), table_of(IncomingRow), table_of(VersionRow)
 
 _WITH_MESSAGE = sa.select(
@@ -83,6 +84,13 @@ _FILES = (
 )
 _NO_FILES = (
     sa.update(_DESTROYED).where(_DESTROYED.c.incoming_id == sa.bindparam("of")).values(files=0)
+)
+_END_OFFER = (  # of which some parts may have come: its files go with the next sweep
+    sa.update(_STAGE)
+    .where(
+        _STAGE.c.sender == sa.bindparam("of_sender"), _STAGE.c.digest == sa.bindparam("envelope")
+    )
+    .values(ended=1, expires_at=sa.bindparam("at", type_=_STAGE.c.expires_at.type))
 )
 _VERSIONS_OF = sa.select(_VERSION.c.incoming_id).where(
     _VERSION.c.document_id == sa.bindparam("document_id"),
@@ -183,6 +191,8 @@ def _answer(connection: Connection, answer: RevocationAnswer, salt: bytes) -> bo
             conceal(connection, here, versions)
         else:
             destroy(connection, sorted({*here, *versions}), answer.plan.step.at)
+        offer = {"of_sender": revocation.signer, "envelope": revocation.envelope}
+        connection.execute(_END_OFFER, {**offer, "at": answer.plan.step.at})
     return True
 
 

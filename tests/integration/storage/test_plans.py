@@ -15,14 +15,17 @@ from edockit import migrations
 from edockit.database import Database
 from edocnode import storage
 from edocnode.domain.dead_letters import RetryPlan
-from edocnode.domain.model import DocumentId, EpochHead, MessageId
+from edocnode.domain.model import Arrival, DocumentId, EpochHead, MessageId
 from edocnode.domain.numbers import NumberAnswer, NumberState
 from edocnode.domain.repair import IncompleteDocument, PartName, SmallParts
 from edocnode.storage.migrations import HEAD, SCRIPTS
 from edocnode.storage.office import SqlOffice
+from edocnode.storage.revocations import SqlReceivedRevocations
+from edocnode.storage.revoking import SqlSentRevocations
 from edocnode.storage.store import NodeStore, open_store
 from edocnode.storage.submitting import FANOUT_PIECE, _begin
 from edocnode.storage.tables import NodeTable
+from edocnode.storage.updates import SqlReceivedUpdates
 from tests.integration.storage.offices import NOW, Office, arrival, given_up, submission
 
 SMALL = {"lease", "nodes", "listed", "queued", "waiting", "q", "w", "peer", "alarm"}
@@ -38,6 +41,9 @@ OF_WHAT_WAITS = {
     "ix_delivery_held",
     "ix_document_incomplete",
     "ix_effect_unsealed",
+    "ix_revocation_pending",
+    "ix_version_pending",
+    "ix_destroyed_files",
 }
 
 
@@ -147,6 +153,21 @@ async def use_every_port(store: NodeStore, peer: Office) -> None:
     await store.own_statement("epoch")
     await store.journal_of("G01")
     await store.receipts([1])
+    await use_what_senders_ask(store._database, item)
+
+
+async def use_what_senders_ask(database: Database, item: Arrival) -> None:
+    received, updates = SqlReceivedRevocations(database), SqlReceivedUpdates(database)
+    for asks in (False, True):
+        await received.open_revocations(10, asks=asks)
+        await updates.open_updates(10, asks=asks)
+    await received.to_be_removed(10)
+    (entry,) = (await SqlOffice(database).find(item.document_id.hex())).received
+    await received.revocation_of(entry)
+    await updates.update_of(entry)
+    sent = SqlSentRevocations(database)
+    await sent.revoked(item.document_id)
+    await sent.revocable(item.document_id, (), 0, 10)
 
 
 def small_parts(received: bool) -> SmallParts:
