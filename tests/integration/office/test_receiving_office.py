@@ -1,6 +1,7 @@
 """What an office does with received documents: list, decide, fetch, watch."""
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
@@ -262,3 +263,31 @@ async def test_watch_of_one_document_tells_of_no_other(pair: Pair) -> None:
         answer = await asyncio.wait_for(anext(aiter(stub.Watch(request))), 5)
     assert {text(event.document_id) for event in answer.events} == {second}
     assert answer.events[0].state == "delivered"
+
+
+async def test_steps_that_a_restore_lost_are_known_again_and_the_next_one_follows_on_them(
+    pair: Pair, tmp_path: Path
+) -> None:
+    sender, recipient = pair
+    (document,) = await received(pair)
+    await recipient.stop()
+    copy = recipient.backup(tmp_path / "copy")
+    await recipient.start()
+    await accept(recipient, document)
+    await decide(recipient, document, assign=office.Assign(assignee="Phòng A"))
+    await until(lambda: sender.count("SELECT count(*) FROM status_got") == 2)
+    await recipient.stop()
+    recipient.restore(copy)
+    await recipient.start()
+
+    async def known() -> office.InboxDocument | None:
+        async with recipient.office() as stub:
+            answer = await stub.GetDocument(office.GetDocumentRequest(id=document))
+        (entry,) = answer.received
+        return entry if len(entry.steps) == 2 else None
+
+    entry = await until(known, within_s=20)
+    assert (entry.state, entry.assignee) == (office.DOCUMENT_STATE_ASSIGNED, "Phòng A")
+    done = await decide(recipient, document, finish=office.Finish())
+    assert [step.order for step in done.document.steps] == [1, 2, 3]
+    await until(lambda: sender.count("SELECT max(step_order) FROM status_got") == 3)

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 
 from edoccore.errors import (
@@ -14,6 +15,7 @@ from edoccore.errors import (
     DocumentUnknownError,
     RequestInvalidError,
 )
+from edoccore.wire.status import raise_for
 from edocnet.office.v1 import office_service_pb2 as office
 from tests.integration.office.support import Refused, read_part, text
 from tests.integration.office.test_revoking import decide, delivered, outcome, revoke, shown
@@ -273,7 +275,8 @@ async def test_of_two_replacements_at_once_one_is_kept(pair: Pair) -> None:
     answers = await asyncio.gather(
         *(replace(pair[0], first, b"second") for _ in range(4)), return_exceptions=True
     )
-    assert sum(isinstance(answer, str) for answer in answers) == 1
+    refused = [raise_for(answer) for answer in answers if isinstance(answer, grpc.RpcError)]
+    assert [type(error) for error in refused] == [DecisionConflictError] * 3
 
 
 async def test_correction_is_shown_at_both_sides(pair: Pair) -> None:
