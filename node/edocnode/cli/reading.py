@@ -247,12 +247,13 @@ def _inbox_text(documents: list[dict[str, Any]]) -> str:
             item["state"],
             plain(item["assignee"]),
             ", ".join(each[:13] for each in item["duplicate_of"]),
+            _related(item),
         )
         for item in documents
     ]
     headings = (
         *("id", "arrival", "received", "from", "urgency", "number", "subject", "due", "files"),
-        *("legal", "state", "given to", "duplicate of"),
+        *("legal", "state", "given to", "duplicate of", "related"),
     )
     return table(*_without_empty(headings, rows))
 
@@ -270,13 +271,14 @@ def _outbox_text(documents: list[dict[str, Any]], state: str) -> str:
             URGENCY[item["urgency"]],
             plain(official_number(item)),
             plain(item["subject"]),
+            _related(item),
             *columns,
         )
         for item in documents
         for columns in _delivery_columns(item, state)
     ]
     headings = (
-        "id", "sent", "urgency", "number", "subject", "to", "state", "since", "remark"
+        "id", "sent", "urgency", "number", "subject", "related", "to", "state", "since", "remark"
     )  # fmt: skip
     return table(*_without_empty(headings, rows))
 
@@ -377,6 +379,12 @@ def _sent_lines(sent: dict[str, Any]) -> list[str]:
 
 def _fields(pairs: Iterable[tuple[str, str]]) -> list[str]:
     return [f"  {name:<14}{plain(value)}" for name, value in pairs if value]
+
+
+def _related(item: dict[str, Any]) -> str:
+    """What replaces or corrects a document, or is by it, with the beginnings of the ids."""
+    pairs = link_pairs(item["links"])
+    return ", ".join(f"{label} {document_id[:13]}" for label, document_id in pairs)
 
 
 def _issuer(record: dict[str, Any]) -> str:

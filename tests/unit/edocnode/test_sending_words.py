@@ -80,6 +80,7 @@ def document(*deliveries: dict[str, object], counts: dict[str, int]) -> dict[str
         "subject": "Thử",
         "deliveries": list(deliveries),
         "counts": counts,
+        "links": [],
     }
 
 
