@@ -43,7 +43,7 @@ from edockit.grpc_tls import ClientAuth, TlsMaterial, TlsProvider
 from edocnet.exchange.v1 import exchange_service_pb2 as messages
 from edocnet.exchange.v1 import exchange_service_pb2_grpc as services
 from edocnode.domain.delivery import PartWanted
-from edocnode.domain.exchange import Answer, Hello, Need, Parcel
+from edocnode.domain.exchange import Answer, Hello, Need, Parcel, Recovered
 from edocnode.domain.model import MessageId
 from edocnode.rpc.messages import (
     answers_from_message,
@@ -52,6 +52,7 @@ from edocnode.rpc.messages import (
     batch_to_message,
     hello_from_message,
     hello_to_message,
+    recovered_from_message,
 )
 from edocnode.rpc.peers import WRITE_FAILED
 from tests.support.nation import NO_MARK, Agency, Nation, new_uuid7
@@ -312,6 +313,23 @@ class Connection:
         request = messages.HelloRequest(hello=hello_to_message(self.peer.hello(**changes)))
         try:
             return hello_from_message((await multi(request, timeout=10)).hello)
+        except grpc.RpcError as error:
+            raise Ended(error) from error
+
+    async def recover(self) -> list[Recovered]:
+        """What the node gives back.
+
+        Raises:
+            Ended: The node refused.
+        """
+        multi = self.channel.unary_stream(
+            f"{SERVICE}/Recover",
+            request_serializer=_bytes,
+            response_deserializer=messages.RecoverResponse.FromString,
+        )
+        try:
+            given = multi(messages.RecoverRequest(), timeout=10)
+            return [recovered_from_message(item) async for item in given]
         except grpc.RpcError as error:
             raise Ended(error) from error
 

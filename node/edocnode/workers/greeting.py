@@ -12,7 +12,7 @@ from hashlib import sha256
 import structlog
 
 from edoccore.directory.view import Directory
-from edoccore.errors import EdocError, SealInvalidError
+from edoccore.errors import EdocError, HelloMissingError, SealInvalidError
 from edoccore.identity.agency import REGISTRY_CODE
 from edoccore.signing import canonical
 from edoccore.signing.seal import SealedStatement, check_membership, open_seal
@@ -102,19 +102,28 @@ class Greeter:
         await asyncio.gather(*(one(agency) for agency in agencies))
 
     async def _recover(self, agency: str) -> None:
-        count = 0
         try:
-            async for item in self._links.link(agency).recover():
-                count += await self._take_back(agency, item)
-            await self._links.link(agency).recovered()
+            try:
+                count = await self._take_all_back(agency)
+            except HelloMissingError:
+                # It started again and cannot tell what is missing before it has met this node.
+                await self.greet(agency)
+                count = await self._take_all_back(agency)
         except EdocError as error:
-            log.warning("recovery.stopped", agency=agency, reason=error.reason, count=count)
+            log.warning("recovery.stopped", agency=agency, reason=error.reason)
             return
         except Exception:
-            log.exception("recovery.failed", agency=agency, count=count)
+            log.exception("recovery.failed", agency=agency)
             return
         log.info("recovery.done", agency=agency, count=count)
         await self._greet_many([agency])  # the alarm ends with a hello that tells of no loss
+
+    async def _take_all_back(self, agency: str) -> int:
+        count = 0
+        async for item in self._links.link(agency).recover():
+            count += await self._take_back(agency, item)
+        await self._links.link(agency).recovered()
+        return count
 
     async def _take_back(self, agency: str, item: Recovered) -> bool:
         """Adopts what holds; what does not is left out and keeps nothing else from coming back."""

@@ -113,8 +113,12 @@ class NodeService:
         self._sessions.check_epoch(agency, epoch)
 
     async def lost_by(self, agency: str) -> Sequence[Recovered]:
-        """What a restored peer lost, as far as it is here."""
-        opened = self._sessions.lost_tail_of(agency)
+        """What a restored peer lost, as far as it is here.
+
+        Raises:
+            HelloMissingError: That is not known yet, for the peer was not met since the start.
+        """
+        opened = await self._sessions.lost_tail_of(agency)
         if opened is None:
             return []
         lost = await self._inbox.lost_envelopes(agency, kept=opened.previous, epoch=opened.epoch)

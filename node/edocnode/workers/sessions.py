@@ -13,7 +13,12 @@ from typing import Protocol
 import structlog
 
 from edoccore.directory.view import Directory
-from edoccore.errors import EpochSupersededError, PeerNotTrustedError, SealInvalidError
+from edoccore.errors import (
+    EpochSupersededError,
+    HelloMissingError,
+    PeerNotTrustedError,
+    SealInvalidError,
+)
 from edoccore.signing import canonical
 from edoccore.signing.seal import (
     SealedStatement,
@@ -201,8 +206,20 @@ class Sessions:
                 agency=seal.seal.signer,
             )
 
-    def lost_tail_of(self, agency: str) -> OpenedEpoch | None:
-        """The opening with which a restored peer left out seals known here, if it did."""
+    async def lost_tail_of(self, agency: str) -> OpenedEpoch | None:
+        """The opening with which a restored peer left out seals known here, if it did.
+
+        Raises:
+            HelloMissingError: It did before this node started, and was not met since.
+        """
+        if agency not in self._lost and await self._lost_before_start(agency):
+            # To answer "nothing" would be believed, and end the loss for good.
+            raise HelloMissingError(
+                f"What {agency} lost is known here only after its hello: this node has just "
+                f"started.",
+                hint=f"The node of {agency} says hello and asks again by itself.",
+                agency=agency,
+            )
         return self._lost.get(agency)
 
     async def gave_back(self, agency: str) -> None:

@@ -7,11 +7,14 @@ from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
+import grpc
 import pytest
 
+from edoccore.errors import HelloMissingError
 from edoccore.signing import canonical
 from edoccore.signing.seal import SealedStatement
 from edoccore.signing.statements import Receipt, Result, time_text, uuid_bytes
+from edoccore.wire.status import abort_status
 from edocnet.exchange.v1 import exchange_service_pb2 as messages
 from edocnode.domain.exchange import Recovered
 from edocnode.rpc.messages import hello_to_message, recovered_to_message
@@ -26,24 +29,32 @@ class BadGiver(BadRecipient):
     Attributes:
         tail_lost: What its hellos say; ends when the node has all that is given.
         stays: It goes on saying so nevertheless.
+        started_again: It cannot tell what was lost before it has heard a hello.
     """
 
     given: list[Recovered]
     tail_lost = True
     stays = False
+    started_again = False
 
     async def Hello(  # noqa: N802
         self, request: messages.HelloRequest, context: object
     ) -> messages.HelloResponse:
         """Says hello."""
+        self.started_again = False
         return messages.HelloResponse(
             hello=hello_to_message(self.peer.hello(tail_lost=self.tail_lost))
         )
 
     async def Recover(  # noqa: N802
-        self, request: messages.RecoverRequest, context: object
+        self,
+        request: messages.RecoverRequest,
+        context: grpc.aio.ServicerContext[messages.RecoverRequest, messages.RecoverResponse],
     ) -> AsyncIterator[messages.RecoverResponse]:
         """Gives it back."""
+        if self.started_again:
+            status = abort_status(HelloMissingError("Not met yet."))
+            await context.abort(status.code, status.details, status.trailing_metadata)
         if request.complete:
             self.tail_lost = self.stays
             return
@@ -173,3 +184,19 @@ async def test_the_alarm_about_the_own_tail_ends_when_all_is_back_without_waitin
     async with scene.restored(scene.item(scene.owner.letter())):
         await until(lambda: states(scene.node))
         await until(lambda: not lost_by(scene.node))
+
+
+async def test_a_peer_that_started_again_is_met_first_and_then_asked_again(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    nation = scene.giver.peer.nation
+    scene.giver.given = [scene.item(scene.owner.letter())]
+    scene.giver.tail_lost, scene.giver.started_again = False, True
+    async with scene.giver.serve(), running(scene.node):
+        await until(lambda: not scene.giver.started_again)  # the node's own hello at its start
+        scene.giver.tail_lost = scene.giver.started_again = True
+        caller = BadPeer(nation, scene.giver.peer.agency, scene.node.agency, scene.node.address)
+        async with caller.connect() as connection:
+            await connection.say_hello(tail_lost=True)
+        await until(lambda: states(scene.node))
+        await until(lambda: not lost_by(scene.node))
+    assert not scene.giver.started_again
