@@ -405,10 +405,16 @@ class BlobFolder:
         files.fsync_folder(self._staging)
 
     def iter_staging(self) -> Iterator[Staged]:
-        """Yields every growing part, for housekeeping; in no order."""
+        """Yields every growing part, for housekeeping; in no order.
+
+        Parts come and go meanwhile: one that is gone when it is looked at is left out.
+        """
         with os.scandir(self._staging) as entries:
             for entry in entries:
-                status = entry.stat(follow_symlinks=False)
+                try:
+                    status = entry.stat(follow_symlinks=False)
+                except FileNotFoundError:
+                    continue
                 yield Staged(entry.name, status.st_size, status.st_mtime)
 
     def reserve(self, size_bytes: int, *, reserves: float = 1) -> None:

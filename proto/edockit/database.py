@@ -34,7 +34,7 @@ from sqlalchemy.pool import NullPool, QueuePool, StaticPool
 from sqlalchemy.types import BigInteger, TypeDecorator
 
 from edoccore.errors import DataFolderError, EdocError, SettingsError, StorageFailedError
-from edockit import files, storage_errors
+from edockit import database_errors, files
 from edockit.group_writer import GroupWriter
 from edockit.loop_outcomes import LoopOutcomes
 from edockit.postgres import postgres_engines
@@ -176,7 +176,7 @@ class Database:
             with self._reader() as connection:
                 return fn(connection)
         except (sqlalchemy.exc.DBAPIError, sqlite3.Error) as error:
-            verdict = storage_errors.from_database(error)
+            verdict = database_errors.from_database(error)
             if verdict is None:
                 raise
             raise verdict from error

@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Self
 
 from edoccore.errors import DataFolderError, EdocError, FolderInUseError, KeyUnusableError
-from edockit import storage_errors
+from edockit import os_errors
 
 PRIVATE_FILE_MODE = 0o600
 PRIVATE_FOLDER_MODE = 0o700
@@ -89,7 +89,7 @@ def make_private_folder(path: Path) -> None:
             path=str(path),
         ) from error
     except OSError as error:
-        raise storage_errors.from_os(error, str(path)) from error
+        raise os_errors.from_os(error, str(path)) from error
     fsync_folder(path.parent)
 
 
@@ -190,7 +190,7 @@ def disk_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise storage_errors.from_os(error, str(path)) from error
+        raise os_errors.from_os(error, str(path)) from error
 
 
 def _fsync(path: Path, flags: int) -> None:

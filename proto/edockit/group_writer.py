@@ -28,7 +28,7 @@ import sqlalchemy
 from sqlalchemy.engine import Connection, RootTransaction
 
 from edoccore.errors import DiskFullError, EdocError, StorageDamagedError, StorageFailedError
-from edockit import storage_errors
+from edockit import database_errors
 
 MAX_GROUP_WRITES = 512  # writes in one commit; 100 already make fsync cheap (proto/README.md)
 MAX_GROUP_SECONDS = 0.05  # a commit waits no longer than this for further writes to run
@@ -129,7 +129,7 @@ class GroupWriter:
                 with self._guard:
                     self._run_group(job, done)
             except BaseException as error:
-                failure = storage_errors.writer_fault(error)
+                failure = database_errors.writer_fault(error)
                 self._stop(failure)
                 _fail([job, *done], failure)
                 raise
@@ -242,27 +242,27 @@ class GroupWriter:
 
     def _judge(self, error: BaseException) -> BaseException:
         """Names what a write raised, and stops the writer when the disk cannot be trusted."""
-        verdict = storage_errors.from_database(error)
+        verdict = database_errors.from_database(error)
         if isinstance(error, StorageFailedError):  # of a file beside the database
             self._stop(error)
         if verdict is None:
             return error
         verdict.__cause__ = error
-        lost = verdict.fields.get("cause") == storage_errors.CONNECTION_LOST
+        lost = verdict.fields.get("cause") == database_errors.CONNECTION_LOST
         if not lost and isinstance(verdict, StorageFailedError | StorageDamagedError):
             self._stop(verdict)
         return verdict
 
     def _judge_commit(self, error: Exception) -> BaseException:
         """Names a failed COMMIT; all but a full disk and a broken constraint stop the writer."""
-        verdict = storage_errors.from_database(error)
+        verdict = database_errors.from_database(error)
         if isinstance(verdict, DiskFullError):
             verdict.__cause__ = error
             return verdict
         if verdict is None and isinstance(error, sqlalchemy.exc.IntegrityError):
             return error
-        lost = verdict is None or verdict.fields.get("cause") == storage_errors.CONNECTION_LOST
-        failure = storage_errors.commit_unknown(error) if lost or verdict is None else verdict
+        lost = verdict is None or verdict.fields.get("cause") == database_errors.CONNECTION_LOST
+        failure = database_errors.commit_unknown(error) if lost or verdict is None else verdict
         failure.__cause__ = error
         self._stop(failure)
         return failure

@@ -14,7 +14,7 @@ from tests.support.audit import check_both_agree, check_nothing_twice, left_in_s
 from tests.support.load import Load, office_of
 from tests.support.network import HA_TINH, NOI_VU, Network, Node, waited_for
 
-ROUNDS = int(os.environ.get("EDOC_CRASH_ROUNDS", "15"))
+ROUNDS = int(os.environ.get("EDOC_CRASH_ROUNDS", "10"))
 SEED = int(os.environ.get("EDOC_CRASH_SEED", "1"))
 ROUND_S = 8  # at most, on a slow machine
 UP_S = (0.02, 0.8)  # between two kills

@@ -21,8 +21,8 @@ from tests.integration.edxml.packages import action_and_files, sample
 from tests.support.network import HA_TINH, NOI_VU, Network, Node, waited_for
 
 LARGE_MIB = int(os.environ.get("EDOC_LARGE_MIB", "64"))
-KILL_MOMENTS = 4  # of each kind
-ROUNDS = int(os.environ.get("EDOC_CRASH_ROUNDS", "15"))
+ROUNDS = int(os.environ.get("EDOC_CRASH_ROUNDS", "10"))
+KILL_MOMENTS = ROUNDS // 5  # of each kind
 
 
 def package(name: str = "Văn bản mới.edxml", *, mark: str = "", sender: str = HA_TINH) -> bytes:

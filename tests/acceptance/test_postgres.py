@@ -28,7 +28,7 @@ from tests.support.postgres import PostgresServer, postgres_server, postgres_url
 
 __all__ = ["postgres_server", "postgres_url"]
 
-ROUNDS = int(os.environ.get("EDOC_CRASH_ROUNDS", "15")) // 5
+ROUNDS = int(os.environ.get("EDOC_CRASH_ROUNDS", "10")) // 5
 PAUSE_S = 0.02
 CRASHES = int(os.environ.get("EDOC_DATABASE_CRASHES", "3"))
 STOP_AT_LATEST_S = 20

@@ -10,7 +10,7 @@ from edocnode.rpc.office_client import open_office
 from tests.support.load import office_of
 from tests.support.network import HA_TINH, NOI_VU, Node, waited_for
 
-ROUNDS = int(os.environ.get("EDOC_CRASH_ROUNDS", "15"))
+ROUNDS = int(os.environ.get("EDOC_CRASH_ROUNDS", "10"))
 SEED = int(os.environ.get("EDOC_CRASH_SEED", "1"))
 DOCUMENTS = 12
 REASON = "Ban hành nhầm phụ lục số 2"

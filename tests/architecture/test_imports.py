@@ -88,3 +88,33 @@ def _lint_imports(root: Path, *arguments: str) -> subprocess.CompletedProcess[st
         stderr=subprocess.STDOUT,
         text=True,
     )
+
+
+@pytest.mark.parametrize(
+    ("words", "unneeded"),
+    [
+        (["--help"], {"grpc", "sqlalchemy", "structlog"}),
+        (["inbox"], {"sqlalchemy", "alembic", "pyhanko", "lxml", "openpyxl"}),
+        (["send", "x", "--to", "H29", "--subject", "x"], {"sqlalchemy", "alembic", "pyhanko"}),
+    ],
+)
+def test_a_command_loads_no_library_that_it_has_no_use_for(
+    words: list[str], unneeded: set[str], tmp_path: Path
+) -> None:
+    """A clerk waits for each import, and software that calls commands pays it every time."""
+    code = (
+        "import sys\nfrom edocnode.cli.main import main\n"
+        "try:\n    main()\nfinally:\n    print(*sorted(sys.modules), file=sys.stderr)"
+    )
+    (tmp_path / "x").write_text("x", encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words],
+        env=os.environ | {"EDOCNODE_DATA": str(tmp_path)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    loaded = set(done.stderr.splitlines()[-1].split())
+    assert "edocnode.cli.main" in loaded
+    assert loaded & unneeded == set()

@@ -114,6 +114,17 @@ def test_other_bytes_never_get_the_name(blobs: BlobFolder, content: bytes) -> No
     assert list(blobs.iter_staging()) == []
 
 
+def test_a_part_that_ends_while_all_are_looked_at_is_left_out(blobs: BlobFolder) -> None:
+    keys = {f"m-{number}" for number in range(20)}
+    for key in keys:
+        blobs.open_staging(key).close()
+    looking = blobs.iter_staging()
+    first = next(looking).key  # the folder was read; the others go meanwhile
+    for key in keys - {first}:
+        blobs.discard(key)
+    assert list(looking) == []
+
+
 def test_a_damaged_part_is_healed_by_the_same_part(blobs: BlobFolder) -> None:
     store(blobs).write_bytes(b"rot")
     store(blobs)

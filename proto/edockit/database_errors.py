@@ -1,4 +1,4 @@
-"""Tells what a failure of a disk or database means: full, damaged, or not to be trusted any more.
+"""Tells what a failure of a database means: full, damaged, or not to be trusted any more.
 
 Three kinds matter and are never mixed up: *full* (nothing was kept, space heals it), *damaged*
 (stored bytes are not what was written) and *failed* (a write that was asked to be durable may or
@@ -6,7 +6,6 @@ may not be; asking again proves nothing, because a kernel drops the pages of a f
 It only names failures; who stops, retries or answers is decided by its callers.
 """
 
-import errno
 import sqlite3
 
 import sqlalchemy
@@ -17,7 +16,6 @@ from edoccore.errors import DiskFullError, EdocError, StorageDamagedError, Stora
 _PRIMARY_CODE_MASK = 0xFF  # extended SQLite codes carry the primary one in the low byte
 # Growing the shared-memory file of the WAL on a full disk is reported as an I/O error.
 _FULL_IO_CODES = frozenset({sqlite3.SQLITE_IOERR_SHMSIZE})
-_FULL_ERRNO = frozenset({errno.ENOSPC, errno.EDQUOT})
 _DAMAGED_CODES = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 CONNECTION_LOST = "connection_lost"  # before COMMIT: certainly not kept, another connection may do
 COMMIT_UNKNOWN = "commit_unknown"
@@ -38,26 +36,6 @@ def from_database(error: BaseException) -> EdocError | None:
     if isinstance(error.orig, sqlite3.Error):
         return _from_sqlite(error.orig)
     return _from_postgres(error)
-
-
-def from_os(error: OSError, path: str) -> EdocError:
-    """Returns the storage error for a failed system call on a file.
-
-    Args:
-        error: The failure of write, fsync, rename or open.
-        path: The file or folder it was about, for the message.
-    """
-    if error.errno in _FULL_ERRNO:
-        return DiskFullError(
-            f"there is no room left on the disk of {path}; nothing was lost",
-            hint="free some space; the work goes on by itself",
-            path=path,
-        )
-    return StorageFailedError(
-        f"the disk failed to keep {path}: {error.strerror or error}",
-        hint="check the disk (dmesg, smartctl) before starting again",
-        path=path,
-    )
 
 
 def commit_unknown(error: BaseException) -> StorageFailedError:
