@@ -35,6 +35,7 @@ def test_clerks_send_accept_assign_finish_answer_refuse_and_take_back(
     ministry.done("reject", refused, "--code", "WRONG_RECIPIENT", "--reason", REASON)
     assert told(province, refused) == ["arrived", "rejected"]
     assert province.delivery(refused)["recipient_reason"] == REASON
+    taken_place_of(province, ministry, asked, letter)
     withdrawn = send(province, letter, "Ban hành nhầm")
     province.done("revoke", withdrawn, "--reason", "Ban hành nhầm phụ lục")
     waited_for(lambda: province.delivery(withdrawn)["revocation"] == "agreed", within_s=30)
@@ -63,6 +64,20 @@ def deal_with(node: Node, document: str) -> None:
         assert node.done(*words)["repeated"]
 
 
+def taken_place_of(province: Node, ministry: Node, before: str, letter: Path) -> None:
+    """Replaces a document, which is dealt with anew; both see which replaces which."""
+    words = ("--reason", "Bổ sung biểu số 2", "--wait", 30)
+    now = province.done("replace", before, letter, *words)["document_id"]
+    for node in (province, ministry):
+        shown = node.done("show", before)
+        entry = shown["sent"] or shown["received"][0]
+        assert [(link["kind"], link["document_id"]) for link in entry["links"]] == [
+            ("replaced_by", now)
+        ]
+    deal_with(ministry, now)
+    assert told(province, now)[-1] == "finished"
+
+
 def told(sender: Node, document: str) -> list[str]:
     """The steps that the sender knows of, once the last one is told."""
 
@@ -77,8 +92,8 @@ def check_figures(province: Node, ministry: Node) -> None:
     today = datetime.now(VIET_NAM).date().isoformat()
     sent = province.done("stats", "--from", today, "--to", today)["total"]
     received = ministry.done("stats", "--from", today, "--to", today)
-    assert (sent["sent"], sent["revocations"]) == (3, 1)
+    assert (sent["sent"], sent["revocations"]) == (4, 1)
     total = received["total"]
-    assert (total["received"], total["accepted"], total["refused"]) == (3, 1, 1)
-    assert total["finished"] == 1
+    assert (total["received"], total["accepted"], total["refused"]) == (4, 2, 1)
+    assert total["finished"] == 2
     assert received["refusals"] == {"WRONG_RECIPIENT": 1}

@@ -139,6 +139,8 @@ def _send(
     request_id: str,
     wait: float,
 ) -> int:
+    from edocnode.domain.official import remarks_on_replacing
+
     numbered_here = operation is Operation.REPLACE and given["number"] == AUTO
     with options.office() as office:
         before = json.loads(b"".join(office.part(document, 0)))
@@ -146,6 +148,7 @@ def _send(
         fields = checked(options, fields, given["document_type"], numbered_here=numbered_here)
         tell(options, secrecy_remarks(fields, [record.nfc(path.name) for path in files]))
         if operation is Operation.REPLACE:
+            tell(options, remarks_on_replacing(before, fields))
             fields["replaces"] = [record.reference(office, document)]
         sent = office.document(document)["sent"]
         urgency = Urgency.NORMAL if sent is None else Urgency(sent["urgency"])

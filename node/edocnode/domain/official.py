@@ -25,6 +25,7 @@ _LISTED = {
 _FULL_NAME = 50  # characters
 _TO_PLACES = 1000  # characters, all lines together
 _PAGES = 999
+_LETTER = "CV"  # công văn
 
 
 def official_code(fields: Mapping[str, Any]) -> str | None:
@@ -65,6 +66,30 @@ def remarks(fields: Mapping[str, Any], lists: CodeLists) -> Iterator[str]:
             yield f"The {name} {given[:80]!r} is in no code list; see: edocnode codes {known}"
     yield from _on_signer(fields, lists)
     yield from _on_lengths(fields)
+    kind = _text(fields, "document_type")
+    if fields.get("corrects") and kind not in ("", _LETTER):
+        yield (
+            f"A mistake of form or procedure is corrected by an official letter (công văn đính "
+            f"chính), and this is of type {kind[:40]} (Decree 30, Article 18)."
+        )
+
+
+def remarks_on_replacing(before: Mapping[str, Any], fields: Mapping[str, Any]) -> Iterator[str]:
+    """What a clerk should look at before a document takes the place of another one.
+
+    Args:
+        before: Fields of the earlier record.
+        fields: Of the record to be sent, unchecked.
+
+    Source: Decree 30/2020, Article 18.
+    """
+    was, kind = _text(before, "document_type"), _text(fields, "document_type")
+    if was and kind != was:
+        yield (
+            f"The document replaced is of type {was[:40]} and this one of type {kind[:40] or '-'}; "
+            f"content is amended or replaced by a document of the same form (Decree 30, Article "
+            f"18)."
+        )
 
 
 def _on_number(fields: Mapping[str, Any]) -> Iterator[str]:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from edocnode.domain.codes import CodeLists
-from edocnode.domain.official import official_code, on_paper, remarks
+from edocnode.domain.official import official_code, on_paper, remarks, remarks_on_replacing
 from edocnode.storage.code_lists import builtin_lists
 
 LISTS: CodeLists = builtin_lists()
@@ -76,3 +76,17 @@ def test_what_looks_wrong_is_remarked_on_once(change: dict[str, Any], told: str)
 def test_fields_of_a_wrong_kind_are_left_to_the_record() -> None:
     wrong = dict.fromkeys(DECISION, 7)
     assert [text for text in remarks(wrong, LISTS) if "7" in text] == []
+
+
+def test_content_is_replaced_by_a_document_of_the_same_form_and_form_corrected_by_a_letter() -> (
+    None
+):
+    other = {**DECISION, "document_type": "TB"}
+    assert list(remarks_on_replacing(DECISION, DECISION)) == []
+    assert list(remarks_on_replacing({}, DECISION)) == []
+    (told,) = remarks_on_replacing(DECISION, other)
+    assert f"of type {DECISION['document_type']} and this one of type TB" in told
+    corrects = {"corrects": [{"document_id": "1"}]}
+    assert list(remarks({**DECISION, **corrects, "document_type": "CV"}, LISTS)) == []
+    (told,) = remarks({**other, **corrects}, LISTS)
+    assert "công văn đính chính" in told
