@@ -10,8 +10,9 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
+from edoccore.errors import DocumentUnknownError
 from edoccore.signing.records import DocumentState
-from edoccore.signing.statements import Operation, Part, Urgency
+from edoccore.signing.statements import Operation, Part, Urgency, uuid_text
 from edocnode.domain.dead_letters import HeldDelivery, RetryPlan
 from edocnode.domain.model import DeliveryState, DocumentId, IncomingId, MessageId, Submission
 from edocnode.domain.searching import ANYTHING, Filters
@@ -282,6 +283,22 @@ class Found:
     sent: OutboxEntry | None
     message_id: MessageId | None
     updates: tuple[OutboxEntry, ...] = ()
+
+    def sent_from_here(self) -> OutboxEntry:
+        """The document as sent from here, for those who change it or take it back.
+
+        Raises:
+            DocumentUnknownError: It was only received here.
+        """
+        if self.sent is not None:
+            return self.sent
+        document = self.received[0].document
+        raise DocumentUnknownError(
+            f"Document {uuid_text(document.document_id)} was sent by {document.sender} and "
+            "received here: only that agency changes it or takes it back.",
+            hint=f"Give it back with a reason, edocnode reject ID, or write to {document.sender}.",
+            id=uuid_text(document.document_id),
+        )
 
     @property
     def newest(self) -> OutboxEntry | None:

@@ -1,14 +1,15 @@
 """Taking a document back: what its sender does, and how a recipient destroys it.
 
-The sender freezes the document. A delivery that was never sealed is void at once; any other gets a
-revocation of its own, since an offer that nobody answered may have arrived all the same. The
+The sender freezes the document. A delivery that was never sealed is void at once; for any other its
+recipient gets a revocation, since an offer that nobody answered may have arrived all the same: one
+for the document and all its updates, which are destroyed together and answered for once. The
 recipient destroys what it has under that document's id from that sender, or will have: a
 revocation may come first. It answers by a step like any other, sealed and in order.
 
 Source: Decision 28/2018/QD-TTg, Articles 8 and 9; Decree 30/2020/ND-CP, Article 18 and Appendix VI.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
@@ -77,7 +78,7 @@ class SentDelivery:
         place: Row of the delivery; pages go on after it.
         state: As the row has it, with those states that people see as queued.
         envelope_digest: Of the envelope in force; None when none was sealed.
-        is_first: No earlier delivery of the document went to this recipient.
+        asks: Its recipient is asked about the document by this delivery, if by any.
     """
 
     place: int
@@ -87,7 +88,7 @@ class SentDelivery:
     state: str
     reason: str
     envelope_digest: bytes | None
-    is_first: bool = True
+    asks: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -259,7 +260,7 @@ def plan_revocation(
         detail=order.reason,
     )
     revocation = None
-    if may_be_there(delivery) and delivery.envelope_digest is not None:
+    if delivery.asks and may_be_there(delivery) and delivery.envelope_digest is not None:
         revocation = _revocation(document, delivery, order, directory, message_id)
     return RevokePlan(
         message_id=delivery.message_id,
@@ -275,21 +276,37 @@ def may_be_there(delivery: SentDelivery) -> bool:
 
     What was refused is not kept there; what was sealed and not answered may have arrived.
     """
-    if not delivery.is_first or delivery.envelope_digest is None or delivery.state in _NEVER_SEALED:
+    if delivery.envelope_digest is None or delivery.state in _NEVER_SEALED:
         return False
     if delivery.state == "held":
         return delivery.reason == PARTS_LOST
     return delivery.state != _ANSWERED_WITH_NOTHING_KEPT
 
 
+def asking(deliveries: Iterable[SentDelivery], asked: Collection[str]) -> set[MessageId]:
+    """By which deliveries of a document its recipients are asked: one each, the first there.
+
+    A document and its updates are destroyed together, so a recipient answers once.
+
+    Args:
+        deliveries: All of the document, oldest first.
+        asked: Recipients who were asked before.
+    """
+    first: dict[str, MessageId] = {}
+    for delivery in deliveries:
+        if delivery.recipient not in asked and may_be_there(delivery):
+            first.setdefault(delivery.recipient, delivery.message_id)
+    return set(first.values())
+
+
 def outcome(state: DeliveryState, answer: Step | None, *, sent: bool) -> RevocationState:
     """What became of a delivery since it was taken back.
 
     Args:
-        answer: What the recipient said to the revocation.
-        sent: A revocation went to the recipient.
+        answer: What the recipient said to the revocation of the document.
+        sent: That went out for this delivery; else for another one of the document.
     """
-    if answer is not None:
+    if answer is not None and (sent or state is DeliveryState.DELIVERED):
         agreed = answer.step is StatusStep.AGREED
         return RevocationState.AGREED if agreed else RevocationState.DECLINED
     if state is DeliveryState.REJECTED:

@@ -225,10 +225,7 @@ class OfficeServicer(services.OfficeServiceServicer):
         """Takes a document back that was handed in here."""
         parts = self._parts
         found = await parts.office.find(request.id)
-        if found.sent is None:
-            raise DocumentUnknownError(
-                "This document was received here; only its sender takes it back.", id=request.id
-            )
+        sent = found.sent_from_here()
         named = [spellings(code, parts.directory.current) for code in request.recipients]
         for codes in named:  # one that is unknown takes nothing back
             await sent_message(parts.office, replace(found, message_id=None), codes)
@@ -241,9 +238,9 @@ class OfficeServicer(services.OfficeServiceServicer):
         )
         order = RevokeOrder(actor=request.actor, reason=request.reason, at=parts.clock())
         recipients = [code for codes in named for code in codes]
-        taken_back = await desk.revoke(found.sent, recipients, order)
+        taken_back = await desk.revoke(sent, recipients, order)
         return messages.RevokeResponse(
-            document_id=found.sent.document.document_id,
+            document_id=sent.document.document_id,
             taken_back=taken_back,
             repeated_request=not taken_back,
         )

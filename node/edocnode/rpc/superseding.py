@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from edoccore.errors import DecisionConflictError, DocumentUnknownError, RequestInvalidError
+from edoccore.errors import DecisionConflictError, RequestInvalidError
 from edoccore.signing.statements import Operation, uuid_text
 from edocnode.domain.model import DocumentId
 from edocnode.domain.office import SubmitHeader
@@ -30,15 +30,11 @@ async def resolved(
         if header.earlier:
             raise RequestInvalidError("Only an update or a replacement names an earlier document.")
         return header, None
-    found = await office.find(header.earlier)
-    if found.sent is None:
-        raise DocumentUnknownError(
-            "This document was received here; only its sender changes it.", id=header.earlier
-        )
+    sent = (await office.find(header.earlier)).sent_from_here()
     if await submissions.handed_in(header.request_id) is None:
-        _check_open(found.sent)
-    earlier = found.sent.document
-    recipients = header.recipients or await _recipients(office, found.sent)
+        _check_open(sent)
+    earlier = sent.document
+    recipients = header.recipients or await _recipients(office, sent)
     whole = replace(
         header,
         earlier=uuid_text(earlier.document_id),

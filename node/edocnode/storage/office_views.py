@@ -247,20 +247,23 @@ def _views(
 ) -> dict[int, list[DeliveryView]]:
     """Views of deliveries by the row of their document."""
     messages = [row.message_id for row in deliveries]
-    told = steps_told(connection, messages)
-    arrived = _arrivals(connection, messages)
     revoked = revoked_among(connection, messages)
+    others = {message for asked in revoked.values() for message in asked.versions}
+    told = steps_told(connection, [*messages, *sorted(others - set(messages))])
+    arrived = _arrivals(connection, messages)
     nodes = sorted({row.to_node for row in deliveries})
     peers = {row.agency: row for row in select_by(connection, _PEERS, nodes)}
     views: dict[int, list[DeliveryView]] = {}
     for item in deliveries:
+        asked = revoked.get(item.message_id)
         view = _delivery(
             item,
             documents[item.document_row],
             peers.get(item.to_node),
             steps=told.get(item.message_id, ()),
             arrived_at=arrived.get(item.message_id),
-            revoked=revoked.get(item.message_id),
+            revoked=asked,
+            answer=None if asked is None else _answer(asked, told),
         )
         views.setdefault(item.document_row, []).append(view)
     return views
@@ -325,9 +328,9 @@ def _delivery(
     steps: tuple[Step, ...],
     arrived_at: datetime | None,
     revoked: Asked | None,
+    answer: Step | None,
 ) -> DeliveryView:
     told = workflow_of(steps)
-    answer = None if revoked is None else answer_to(steps, revoked.envelope)
     waits = row.state in WAITING_STATES
     scheduled = row.next_at if row.state == "scheduled" else None
     down = peer if waits and peer is not None and peer.down_since is not None else None
@@ -355,6 +358,12 @@ def _delivery(
         else outcome(shown_state(row.state), answer, sent=revoked.sent),
         answer=answer,
     )
+
+
+def _answer(asked: Asked, told: Mapping[bytes, tuple[Step, ...]]) -> Step | None:
+    """What a recipient answered to the revocation of a document, whatever version it spoke of."""
+    steps = [step for message_id in asked.versions for step in told.get(message_id, ())]
+    return answer_to(steps, asked.envelope)
 
 
 def _arrivals(connection: Connection, message_ids: Sequence[bytes]) -> dict[bytes, datetime]:

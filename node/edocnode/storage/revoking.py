@@ -1,7 +1,8 @@
 """Documents that are taken back from here: see ``domain.revoking.SentRevocations``."""
 
+import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from operator import attrgetter
 
@@ -14,7 +15,7 @@ from edoccore.signing.statements import Operation, parse_time, uuid_bytes, uuid_
 from edockit.database import Database
 from edocnode.domain.model import DocumentId, MessageId
 from edocnode.domain.office_model import TakenBack
-from edocnode.domain.revoking import WITHDRAWN, RevokePlan, SentDelivery
+from edocnode.domain.revoking import WITHDRAWN, RevokePlan, SentDelivery, asking
 from edocnode.storage.events import EventKind, event_values, tell
 from edocnode.storage.sealing import add_effect
 from edocnode.storage.sql import AnyRow, among, insert_missing, select_by
@@ -49,11 +50,16 @@ _ORDERS = (  # one row for each order, however many deliveries it took back
     .where(among(_REVOKED.c.document_id))
     .group_by(_REVOKED.c.document_id, _REVOKED.c.actor, _REVOKED.c.reason)
 )
-_REVOKED_AMONG = sa.select(_REVOKED.c.message_id, _REVOKED.c.sent).where(
-    among(_REVOKED.c.message_id)
+_REVOKED_AMONG = sa.select(_REVOKED).where(among(_REVOKED.c.message_id))
+_SENT_AMONG = _REVOKED_AMONG.where(_REVOKED.c.sent == 1)
+_VERSIONS_AMONG = (  # a document and its updates: every delivery of it
+    sa.select(_DELIVERY.c.message_id, _DELIVERY.c.document_id, _DELIVERY.c.recipient)
+    .select_from(_DELIVERY.join(_DOCUMENT, _DOCUMENT.c.id == _DELIVERY.c.document_row))
+    .where(among(_DELIVERY.c.document_id), _DOCUMENT.c.operation.not_in(_NO_DOCUMENT))
+    .order_by(_DELIVERY.c.id)
 )
 _SEALED_AMONG = sa.select(_ENVELOPE.c.message_id).where(among(_ENVELOPE.c.message_id)).distinct()
-_OF_DOCUMENT = (
+_DELIVERIES = (
     sa.select(
         _DELIVERY.c.id,
         _DELIVERY.c.message_id,
@@ -62,33 +68,24 @@ _OF_DOCUMENT = (
         _DELIVERY.c.state,
         _DELIVERY.c.reason,
         _ENVELOPE.c.data,
+        _REVOKED.c.sent,
     )
     .select_from(
-        _DELIVERY.join(_DOCUMENT, _DOCUMENT.c.id == _DELIVERY.c.document_row).outerjoin(
+        _DELIVERY.join(_DOCUMENT, _DOCUMENT.c.id == _DELIVERY.c.document_row)
+        .outerjoin(
             _ENVELOPE,
             sa.and_(
                 _ENVELOPE.c.message_id == _DELIVERY.c.message_id,
                 _ENVELOPE.c.rank == _DELIVERY.c.envelope_rank,
             ),
         )
+        .outerjoin(_REVOKED, _REVOKED.c.message_id == _DELIVERY.c.message_id)
     )
     .where(
         _DELIVERY.c.document_id == sa.bindparam("document_id"),
-        _DELIVERY.c.id > sa.bindparam("after"),
         _DOCUMENT.c.operation.not_in(_NO_DOCUMENT),
-        ~sa.exists().where(_REVOKED.c.message_id == _DELIVERY.c.message_id),
     )
     .order_by(_DELIVERY.c.id)
-    .limit(sa.bindparam("limit"))
-)
-_FIRST_TO = (
-    sa.select(_DELIVERY.c.recipient, sa.func.min(_DELIVERY.c.id).label("first"))
-    .select_from(_DELIVERY.join(_DOCUMENT, _DOCUMENT.c.id == _DELIVERY.c.document_row))
-    .where(
-        _DELIVERY.c.document_id == sa.bindparam("document_id"),
-        _DOCUMENT.c.operation.not_in(_NO_DOCUMENT),
-    )
-    .group_by(_DELIVERY.c.recipient)
 )
 _WITHDRAW = (
     sa.update(_DELIVERY)
@@ -124,10 +121,18 @@ _ASKED = (
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Whether a revocation went to a recipient, and its envelope; empty while it is not sealed."""
+    """What a recipient was asked about a document when a delivery was taken back.
+
+    Attributes:
+        sent: This delivery is the one by which it was asked.
+        envelope: Digest of the revocation's envelope; empty while there is none.
+        versions: Messages by which the document and its updates went to the recipient; what it says
+            may be about any of them.
+    """
 
     sent: bool
     envelope: bytes
+    versions: tuple[bytes, ...]
 
 
 class SqlSentRevocations:
@@ -149,11 +154,21 @@ class SqlSentRevocations:
         self, document_id: DocumentId, recipients: Sequence[str], after: int, limit: int
     ) -> Sequence[SentDelivery]:
         """Deliveries of a document that were not taken back, oldest first."""
-        place = {"document_id": document_id, "after": after, "limit": limit}
-        wanted = _OF_DOCUMENT
-        if recipients:
-            wanted = wanted.where(_DELIVERY.c.recipient.in_(recipients))
-        return await self._database.aread(lambda connection: _revocable(connection, wanted, place))
+        rows = await self._database.aread(
+            lambda connection: connection.execute(_DELIVERIES, {"document_id": document_id}).all()
+        )
+        asks = asking(map(_sent, rows), {row.recipient for row in rows if row.sent})
+        left = (
+            row
+            for row in rows
+            if row.sent is None
+            and row.id > after
+            and (not recipients or row.recipient in recipients)
+        )
+        return [
+            replace(_sent(row), asks=row.message_id in asks)
+            for row in itertools.islice(left, limit)
+        ]
 
     async def revoke(self, plans: Sequence[RevokePlan], salts: Sequence[bytes]) -> int:
         """Takes deliveries back, each with its effect; returns how many were not before."""
@@ -169,13 +184,36 @@ def orders_of(connection: Connection, document_ids: Sequence[bytes]) -> dict[byt
 def revoked_among(connection: Connection, message_ids: Sequence[bytes]) -> dict[bytes, Asked]:
     """Those deliveries that were taken back, with what their recipients were asked."""
     rows = list(select_by(connection, _REVOKED_AMONG, message_ids))
-    asked = {f"revoke/{uuid_text(row.message_id)}": row.message_id for row in rows if row.sent}
-    envelopes = {
-        asked[row.request_id]: sha256(row.data).digest()
-        for row in select_by(connection, _ASKED, sorted(asked))
+    documents = sorted({row.document_id for row in rows})
+    place_of = {
+        row.message_id: (row.document_id, row.recipient)
+        for row in select_by(connection, _VERSIONS_AMONG, documents)
+    }
+    versions: dict[tuple[bytes, str], list[bytes]] = {}
+    for message_id, place in place_of.items():
+        versions.setdefault(place, []).append(message_id)
+    envelopes = _asked(connection, place_of)
+    return {
+        row.message_id: Asked(
+            sent=bool(row.sent),
+            envelope=envelopes.get(place_of[row.message_id], b""),
+            versions=tuple(versions[place_of[row.message_id]]),
+        )
+        for row in rows
+    }
+
+
+def _asked(
+    connection: Connection, place_of: Mapping[bytes, tuple[bytes, str]]
+) -> dict[tuple[bytes, str], bytes]:
+    """Digests of the envelopes that ask, by document and recipient."""
+    asked = {
+        f"revoke/{uuid_text(row.message_id)}": place_of[row.message_id]
+        for row in select_by(connection, _SENT_AMONG, sorted(place_of))
     }
     return {
-        row.message_id: Asked(bool(row.sent), envelopes.get(row.message_id, b"")) for row in rows
+        asked[row.request_id]: sha256(row.data).digest()
+        for row in select_by(connection, _ASKED, sorted(asked))
     }
 
 
@@ -198,15 +236,7 @@ def note_given_back(connection: Connection, record: bytes, recipient: str) -> No
             connection.execute(_WITHDRAW, {"of": row.message_id, "moment": values["at"]})
 
 
-def _revocable(
-    connection: Connection, wanted: sa.Select[tuple[object, ...]], place: Mapping[str, object]
-) -> list[SentDelivery]:
-    rows = connection.execute(wanted, place).all()
-    first = {row.recipient: row.first for row in connection.execute(_FIRST_TO, place)}
-    return [_sent(row, is_first=first[row.recipient] == row.id) for row in rows]
-
-
-def _sent(row: AnyRow, *, is_first: bool) -> SentDelivery:
+def _sent(row: AnyRow) -> SentDelivery:
     return SentDelivery(
         place=row.id,
         message_id=MessageId(row.message_id),
@@ -215,13 +245,12 @@ def _sent(row: AnyRow, *, is_first: bool) -> SentDelivery:
         state=row.state,
         reason=row.reason,
         envelope_digest=None if row.data is None else sha256(row.data).digest(),
-        is_first=is_first,
     )
 
 
 def _revoke(connection: Connection, plans: Sequence[RevokePlan], salts: Sequence[bytes]) -> int:
     ids = [plan.message_id for plan in plans]
-    before = revoked_among(connection, ids)
+    before = {row.message_id for row in select_by(connection, _REVOKED_AMONG, ids)}
     sealed = {row.message_id for row in select_by(connection, _SEALED_AMONG, ids)}
     new = [
         (plan, salt)

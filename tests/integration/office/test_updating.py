@@ -190,6 +190,13 @@ async def test_update_whose_document_never_came_is_taken_as_the_document(
             assert await read_part(recipient, document, 1) == b"second"
 
 
+async def of_update(node: TestNode, document: str) -> int:
+    """What became of the only update of a document since it was taken back."""
+    (updated,) = (await shown(node, document)).updates
+    (delivery,) = updated.deliveries
+    return delivery.revocation
+
+
 async def test_older_of_two_updates_that_comes_later_is_not_put_in_force(pair: Pair) -> None:
     sender, recipient = pair
     _, document = await delivered(pair, b"first")
@@ -229,6 +236,8 @@ async def test_revocation_destroys_every_version_and_what_comes_later(pair: Pair
     entry = await in_force(recipient, document, "Bản hai")
     await revoke(sender, document)
     await outcome(sender, document, office.REVOCATION_STATE_AGREED)
+    assert await of_update(sender, document) == office.REVOCATION_STATE_AGREED  # asked once
+    assert sender.count("SELECT count(*) FROM document WHERE operation = 'revoke'") == 1
     for version in entry.versions:
         with Refused(DocumentRevokedError):
             await read_part(recipient, text(version.message_id), 1)
