@@ -235,7 +235,8 @@ class Link:
         stub = services.ExchangeServiceStub(self._calls)
         request = question_to_message(epoch, ranges)
         try:
-            response = await stub.Reconcile(request, timeout=ASK_WAIT.total_seconds())
+            with _replaced():
+                response = await stub.Reconcile(request, timeout=ASK_WAIT.total_seconds())
         except grpc.RpcError as error:
             raise self._told(error) from error
         return numbers_from_message(response)
@@ -246,8 +247,9 @@ class Link:
         call = stub.Inquire(inquiries_to_message(inquiries), timeout=ASK_WAIT.total_seconds())
         found: list[Answer] = []
         try:
-            async for response in call:
-                found += await asyncio.to_thread(answers_from_message, response.answers)
+            with _replaced():
+                async for response in call:
+                    found += await asyncio.to_thread(answers_from_message, response.answers)
         except grpc.RpcError as error:
             raise self._told(error) from error
         return found
@@ -257,8 +259,9 @@ class Link:
         call = services.ExchangeServiceStub(self._parts).Fetch(part_name_to_message(name, offset))
         try:
             while True:
-                async with asyncio.timeout(PROGRESS_WAIT.total_seconds()):
-                    answer = await call.read()
+                with _replaced():
+                    async with asyncio.timeout(PROGRESS_WAIT.total_seconds()):
+                        answer = await call.read()
                 if not isinstance(answer, messages.FetchResponse):
                     return
                 yield answer.chunk
