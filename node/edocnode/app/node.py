@@ -5,6 +5,7 @@ fails to keep a write the node stops: whatever it would say afterwards could be 
 """
 
 import asyncio
+import contextlib
 import random
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -176,16 +177,18 @@ def _workers(ground: Ground) -> Workers:
         repair,
         reckoning,
         suspensions,
-        _overview(ground),
+        _overview(ground, desk),
         _revocations(ground, blobs),
         signatures,
     )
 
 
-def _overview(ground: Ground) -> Overview:
-    return build_overview(
+def _overview(ground: Ground, desk: ReceivingDesk) -> Overview:
+    overview = build_overview(
         ground.settings, ground.folder, ground.sealing, ground.directory, ground.clock
     )
+    desk.on_repeated(overview.counter.repeated)
+    return overview
 
 
 def _revocations(ground: Ground, blobs: BlobFolder) -> Revocations:
@@ -337,6 +340,8 @@ async def _servers(
             exchange.drain()
             await asyncio.gather(peers.stop(DRAIN.total_seconds()), place.stop())
             await service.stop()
+            with contextlib.suppress(StorageFailedError):  # which is why the node stops
+                await workers.overview.counter.stop()
 
 
 def _handshake_ms(patience: timedelta) -> int:

@@ -18,7 +18,6 @@ from edocnode.domain.statistics import FIGURES, GroupBy
 
 _MONTH = re.compile(r"([0-9]{4})-(0[1-9]|1[0-2])")
 _QUARTER = re.compile(r"([0-9]{4})-Q([1-4])")
-_COLUMNS = ("sent", "sent_on_time", "received", "acknowledged", "accepted", "refused", "finished")
 
 
 def stats(
@@ -114,8 +113,8 @@ def _text(found: dict[str, Any], by: GroupBy | None) -> str:
     lines = {
         **_sent(found),
         **_arrivals(found),
+        **_dealt_with(found),
         **_savings(found["savings"]),
-        _("left out"): _("signatures of PDF files; documents that arrived twice"),
     }
     first, last = day(found["first_day"]), day(found["last_day"])
     head = _("From {first} to {last}", first=first, last=last)
@@ -129,14 +128,24 @@ def _sent(found: dict[str, Any]) -> dict[str, str]:
     return {
         _("sent"): _(
             "{documents} documents to {recipients} recipients; {on_time} on time, {paper} also on "
-            "paper, {revocations} revocations, {confirmed} confirmed",
+            "paper",
             documents=total["sent_documents"],
             recipients=total["sent"],
             on_time=_share(total["sent_on_time"], total["sent"]),
             paper=_share(total["paper"], total["sent_documents"]),
+        ),
+        _("sent and signed"): _signed(total, "sent", total["sent_documents"]),
+        _("changed"): _(
+            "{replacements} replace and {corrections} correct earlier ones; {updates} updates sent",
+            replacements=total["replacements"],
+            corrections=total["corrections"],
+            updates=total["updates"],
+        ),
+        _("taken back"): _(
+            "{revocations} revocations, {confirmed} confirmed",
             revocations=total["revocations"],
             confirmed=found["confirmed"],
-        )
+        ),
     }
 
 
@@ -144,10 +153,32 @@ def _arrivals(found: dict[str, Any]) -> dict[str, str]:
     total = found["total"]
     return {
         _("received"): _(
-            "{received}; {same_day} accepted or refused the same day",
+            "{received}; {same_day} accepted or refused the same day, {updated} updates in force",
             received=total["received"],
             same_day=_share(total["acknowledged"], total["received"]),
+            updated=total["updated"],
         ),
+        _("received and signed"): _signed(total, "received", total["received"]),
+        _("duplicates"): _(
+            "{repeated} deliveries came again and were not shown, {alike} documents look like "
+            "earlier ones",
+            repeated=total["repeated"],
+            alike=total["alike"],
+        ),
+    }
+
+
+def _signed(total: dict[str, int], side: str, documents: int) -> str:
+    return _(
+        "{signed} by person and organisation, so that they replace paper; {checked} checked",
+        signed=_share(total[f"{side}_signed"], documents),
+        checked=total[f"{side}_checked"],
+    )
+
+
+def _dealt_with(found: dict[str, Any]) -> dict[str, str]:
+    total = found["total"]
+    return {
         _("accepted"): _(
             "{accepted}, half of them within {median}",
             accepted=total["accepted"],
@@ -198,8 +229,24 @@ def _nation_text(found: dict[str, Any]) -> str:
 def _table(groups: dict[str, dict[str, int]], heading: str) -> str:
     from edockit.console import table
 
-    rows = [(key, *(str(figures[name]) for name in _COLUMNS)) for key, figures in groups.items()]
-    return table((told(heading), *(told(name.replace("_", " ")) for name in _COLUMNS)), rows)
+    columns = _columns()
+    rows = [(key, *(str(figures[name]) for name in columns)) for key, figures in groups.items()]
+    return table((told(heading), *columns.values()), rows)
+
+
+def _columns() -> dict[str, str]:
+    """The figures in tables, with their headings."""
+    return {
+        "sent": _("sent"),
+        "sent_on_time": _("on time"),
+        "sent_signed": _("signed"),
+        "received": _("received"),
+        "received_signed": _("signed"),
+        "acknowledged": _("acknowledged"),
+        "accepted": _("accepted"),
+        "refused": _("refused"),
+        "finished": _("finished"),
+    }
 
 
 def _share(part: int, whole: int) -> str:

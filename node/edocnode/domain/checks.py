@@ -52,6 +52,7 @@ from edoccore.signing.statements import (
 MAX_SKEW = timedelta(minutes=5)  # a later "created" means that one of the clocks is wrong
 MAX_LIFE = timedelta(days=90)  # between created and expires
 REPLACES, CORRECTS = "replaces", "corrects"  # what a listing names besides what lists show
+DELIVER_BY = "deliver_by"  # likewise, of the few documents whose sender names a time
 MIN_REASON = 10  # characters for the other side to read
 
 _RECORDS: Mapping[Operation, type[DocumentRecord | StatusRecord | RevocationRecord]] = {
@@ -223,6 +224,7 @@ def document_listing(record: DocumentRecord) -> dict[str, str]:
         "reason": record.reason,
         REPLACES: _named(record.replaces),
         CORRECTS: _named(record.corrects),
+        DELIVER_BY: record.deliver_by,
     }
     return {name: value for name, value in fields.items() if value is not UNSET}
 

@@ -213,6 +213,11 @@ class ReceivedFacts:
     finished_at: datetime | None
 
 
+def earliest(due: datetime, deliver_by: datetime | None) -> datetime:
+    """A deadline, or the time at which the sender wants the document there, if that is sooner."""
+    return due if deliver_by is None else min(due, deliver_by)
+
+
 def judge(
     due: datetime, done_at: datetime | None, *, now: datetime, due_soon: timedelta
 ) -> Judgement:

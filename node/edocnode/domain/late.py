@@ -3,6 +3,10 @@
 A deadline never ends sooner for what began later. So all that is late began before one moment,
 which is found from the rules alone; the database then needs an index on beginnings, and nothing
 else is looked at (``late_cuts``). What it finds is judged one by one (``late_item``).
+
+A few documents name the time at which they must be in the recipient's hands (``deliver_by``, hỏa
+tốc hẹn giờ). For their delivery this time holds instead of the limit in the settings. For the
+clerk's first step, here and there, it holds beside the limits: whichever ends first.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,6 +21,7 @@ from edocnode.domain.deadlines import DeadlineKind, DeadlineRules, latest_over
 from edocnode.domain.model import DeliveryState, DocumentId, Lane, MessageId
 
 COUNTED = 10_000  # more are not counted
+UPDATE_PENDING = "update pending"  # state of a newer version that a clerk has not answered
 
 
 class LateKind(StrEnum):
@@ -24,7 +29,7 @@ class LateKind(StrEnum):
 
     UNDELIVERED = "undelivered"  # sent from here, not at the recipient's node
     UNANSWERED = "unanswered"  # delivered, but nobody there has accepted or refused it
-    UNDECIDED = "undecided"  # received, but nobody here has accepted or refused it
+    UNDECIDED = "undecided"  # received, but nobody here has accepted or refused it; also updates
     OVERDUE = "overdue"  # received, not finished on its due date
 
 
@@ -34,12 +39,17 @@ INCOMING = (LateKind.UNDECIDED, LateKind.OVERDUE)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LateCuts:
-    """What began until these moments, by lane, is late; and the latest due date that is over."""
+    """What began until these moments, by lane, is late; and the latest due date that is over.
+
+    Attributes:
+        now: What was to be there before it is late, whenever it began.
+    """
 
     undelivered: Mapping[Lane, datetime]
     unanswered: Mapping[Lane, datetime]
     undecided: Mapping[Lane, datetime]
     overdue: date
+    now: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,9 +74,12 @@ class LateRow:
         place: Row of the delivery, or position in the inbox; grows.
         agency: Own agency.
         peer: The other one.
-        since: When it was sealed (handed in, while it is not), delivered, or received.
+        since: When it was sealed (handed in, while it is not), delivered, or received; for what an
+            update changed before anybody accepted it, when the update was received.
         due_date: ISO; empty when the document has none.
-        state: A ``DeliveryState`` of what went out, a ``DocumentState`` of what came in.
+        deliver_by: When its sender wants it in the recipient's hands; None: at no given time.
+        state: A ``DeliveryState`` of what went out, a ``DocumentState`` of what came in, or
+            ``UPDATE_PENDING``.
         reason: Why it is not delivered; empty otherwise.
     """
 
@@ -84,6 +97,7 @@ class LateRow:
     due_date: str
     state: str
     reason: str
+    deliver_by: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,6 +156,7 @@ def late_cuts(rules: DeadlineRules, now: datetime) -> LateCuts:
         unanswered={lane: _undecided_cut(rules, lane, now) for lane in Lane},
         undecided={lane: _undecided_cut(rules, lane, now) for lane in Lane},
         overdue=rules.overdue_on(now),
+        now=now,
     )
 
 
@@ -171,19 +186,23 @@ def _deadlines(row: LateRow, rules: DeadlineRules) -> list[tuple[DeadlineKind, d
     """The deadlines of a row, the earliest first."""
     urgency = urgency_of(row.lane)
     if row.kind is LateKind.UNDELIVERED:
-        return [(DeadlineKind.DELIVER, rules.deliver_by(row.since, urgency))]
+        due = row.deliver_by or rules.deliver_by(row.since, urgency)
+        return [(DeadlineKind.DELIVER, due)]
     if row.kind is LateKind.OVERDUE:
         return [(DeadlineKind.FINISH, rules.finish_by(date.fromisoformat(row.due_date)))]
     ends = [
         (DeadlineKind.ACKNOWLEDGE, rules.acknowledge_by(row.since, urgency)),
         (DeadlineKind.ACCEPT, rules.accept_by(row.since, urgency)),
     ]
+    ends += [(DeadlineKind.DELIVER, row.deliver_by)] if row.deliver_by is not None else []
     return sorted(ends, key=lambda end: end[1])
 
 
 def _advice(row: LateRow) -> str:
     if row.kind is LateKind.UNANSWERED:
         return f"ask the clerk of {row.peer} by telephone; it has been there since it was delivered"
+    if row.state == UPDATE_PENDING:
+        return "compare the new version and answer it: edocnode agree ID, edocnode decline ID"
     if row.kind is LateKind.UNDECIDED:
         return "check it and take it in or give it back: edocnode accept ID, edocnode reject ID"
     if row.kind is LateKind.OVERDUE:

@@ -4,13 +4,11 @@ Documents are counted once, when they are sealed or arrive, into sums of their d
 happens to an arrival later is added to the day on which it arrived. So a share is always one of the
 same documents: of those that arrived in a month, how many were acknowledged in time.
 
-Times are kept as a histogram whose steps grow by a twelfth of a doubling, so a median is told with
-an error of at most 3 %, whatever the number of documents.
+How they are counted is in ``domain.counting``.
 
-Source: Decision 28/2018/QD-TTg, Articles 11 and 15; what is on time: ``domain.deadlines``.
+Source: Decision 28/2018/QD-TTg, Articles 11 and 15.
 """
 
-import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -18,19 +16,16 @@ from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
 
-from edoccore.signing.records import StatusStep
+from edoccore.signing.records import DocumentState, StatusStep
 from edoccore.signing.statements import Operation
-from edocnode.domain.calendar import day_in_viet_nam
-from edocnode.domain.deadlines import DeadlineRules
-from edocnode.domain.late import urgency_of
 from edocnode.domain.model import Lane
+from edocnode.domain.signature_checks import Side
+from edocnode.domain.signatures import LegalStatus
 
 OTHER_TYPE = "-"  # of a document whose type is in no list
-STEPS_PER_DOUBLING = 12
 REPORT_CODE = "edoc.statistics/"  # before the month: code of a statement, see ``reporting``
 MONTH_CHARACTERS = 7
 MAX_KEY = 35  # characters of an agency's code, the longest that a group is named by
-_SHORTEST = timedelta(seconds=1)
 
 
 class Direction(StrEnum):
@@ -64,11 +59,25 @@ class Figures:
     Attributes:
         sent_documents: Handed in here and sealed, each once.
         sent: The same, once for each recipient.
-        sent_on_time: Of ``sent``, sealed by the deadline of Decision 28, Article 6(2).
+        sent_on_time: Of ``sent``, sealed by the deadline of Decision 28, Article 6(2), and by
+            the sender's own time of delivery.
         paper: Of ``sent_documents``, those that also went on paper.
+        sent_checked: Of ``sent_documents``, those whose signatures in PDF or XML were checked.
+        sent_signed: Of ``sent_checked``, signed by person and organisation: they replace paper.
+        replacements: Of ``sent_documents``, those that stand in place of earlier ones.
+        corrections: Of ``sent_documents``, those that correct earlier ones.
+        updates: Newer versions of documents, once for each recipient; not in ``sent``.
         revocations: Sent to take a document back, once for each recipient.
         received: Arrived and visible here.
-        acknowledged: Of ``received``, accepted or refused on the day of arrival.
+        received_checked: Of ``received``, those whose signatures in PDF or XML were checked.
+        received_signed: Of ``received_checked``, signed by person and organisation.
+        alike: Of ``received``, those of which the office was told that they look like an earlier
+            one: the same id, or the same number, notation, issuer and year.
+        repeated: Deliveries of documents that were here already: answered with their receipt,
+            and not shown again.
+        updated: Newer versions of ``received`` that are in force.
+        acknowledged: Of ``received``, accepted or refused on the day of arrival, and by the
+            sender's own time of delivery.
         accepted: Of ``received``.
         refused: Of ``received``.
         finished: Of ``received``.
@@ -80,8 +89,18 @@ class Figures:
     sent: int = 0
     sent_on_time: int = 0
     paper: int = 0
+    sent_checked: int = 0
+    sent_signed: int = 0
+    replacements: int = 0
+    corrections: int = 0
+    updates: int = 0
     revocations: int = 0
     received: int = 0
+    received_checked: int = 0
+    received_signed: int = 0
+    alike: int = 0
+    repeated: int = 0
+    updated: int = 0
     acknowledged: int = 0
     accepted: int = 0
     refused: int = 0
@@ -127,15 +146,22 @@ class Tally:
 
     Attributes:
         reports: Monthly statements that arrived, by sender and month; the newest.
+        checks: Checks of signatures that are counted by this as they are now.
     """
 
     figures: dict[DayKey, Counter[str]] = field(default_factory=dict)
     details: Counter[DetailKey] = field(default_factory=Counter)
     reports: dict[tuple[str, str], int] = field(default_factory=dict)
+    checks: Sequence["CheckFact"] = ()
 
     def add(self, key: DayKey, *names: str) -> None:
         """Counts one document under some of ``FIGURES``."""
         self.figures.setdefault(key, Counter()).update(names)
+
+    def change(self, key: DayKey, name: str, by: int) -> None:
+        """Changes one of ``FIGURES``; ``by`` may be below zero."""
+        if by:
+            self.figures.setdefault(key, Counter())[name] += by
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,6 +171,9 @@ class SealedFact:
     Attributes:
         first: It is the first of its document.
         issued_date: ISO; empty when the document names none.
+        deliver_by: When its sender wants it in the recipient's hands; None: at no given time.
+        replaces: Its document stands in place of an earlier one.
+        corrects: Its document corrects an earlier one.
     """
 
     agency: str
@@ -157,11 +186,19 @@ class SealedFact:
     sealed_at: datetime
     first: bool
     paper: bool
+    deliver_by: datetime | None = None
+    replaces: bool = False
+    corrects: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArrivalFact:
-    """A document that arrived here."""
+    """A document that arrived here.
+
+    Attributes:
+        deliver_by: When its sender wants it in the clerk's hands; None: at no given time.
+        alike: It looks like one that came before.
+    """
 
     agency: str
     peer: str
@@ -172,6 +209,8 @@ class ArrivalFact:
     due_date: str
     received_at: datetime
     incoming_id: int = 0
+    deliver_by: datetime | None = None
+    alike: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,14 +218,37 @@ class StepFact:
     """A step that was taken with an arrival.
 
     Attributes:
+        state: Of the document after it.
+        first: Nobody had accepted or refused it before.
         accepted_at: When it had been accepted; None: not before this step.
     """
 
     arrival: ArrivalFact
     step: StatusStep
+    state: DocumentState
+    first: bool
     at: datetime
     code: str
     accepted_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckFact:
+    """A check of signatures whose outcome is not in the sums, or is there as it was before.
+
+    Attributes:
+        owner: With ``side`` the key of the check.
+        document: What was sent first of it, or its arrival; None: of no document that is counted,
+            such as a newer version of one.
+        counted: As what it is in the sums.
+        now: What it is.
+    """
+
+    side: Side
+    owner: int
+    document: SealedFact | ArrivalFact | None
+    counted: LegalStatus
+    now: LegalStatus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,8 +263,14 @@ class Batch:
     sealed: Sequence[SealedFact]
     arrivals: Sequence[ArrivalFact]
     steps: Sequence[StepFact]
+    checks: Sequence[CheckFact]
     marks: Mapping[str, tuple[int, int]]
     complete: bool
+
+    @property
+    def is_empty(self) -> bool:
+        """Nothing was there to be counted."""
+        return not self.checks and all(after == to for after, to in self.marks.values())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -261,122 +329,7 @@ class StatisticsStore(Protocol):
         """Sums up a period."""
 
 
-def tally_of(batch: Batch, rules: DeadlineRules, types: Mapping[str, str]) -> Tally:
-    """Counts a batch.
-
-    Args:
-        types: Codes of document types by every way to write them; others
-            are counted together, so that nobody's inventions fill a table.
-    """
-    tally = Tally()
-    for sealed in batch.sealed:
-        _count_sealed(tally, sealed, rules, types)
-    for arrival in batch.arrivals:
-        if arrival.operation not in (Operation.STATUS, Operation.REVOKE):
-            names = ("received", "due") if arrival.due_date else ("received",)
-            tally.add(_arrival_key(arrival, types), *names)
-        if (month := arrival.document_code.removeprefix(REPORT_CODE)) != arrival.document_code:
-            tally.reports[arrival.peer, month[:MONTH_CHARACTERS]] = arrival.incoming_id
-    for step in batch.steps:
-        _count_step(tally, step, rules, types)
-    return tally
-
-
-def step_of_time(length: timedelta) -> int:
-    """The step of the histogram for a time; 0 up to a second."""
-    seconds = max(length, _SHORTEST).total_seconds()
-    return round(math.log2(seconds) * STEPS_PER_DOUBLING)
-
-
-def time_of_step(step: int) -> timedelta:
-    """The time that a step of the histogram stands for."""
-    seconds: float = 2 ** (step / STEPS_PER_DOUBLING)
-    return timedelta(seconds=seconds)
-
-
-def median_time(histogram: Mapping[int, int]) -> timedelta | None:
-    """The median of a histogram, within 3 %; None when it is empty."""
-    half, seen = (sum(histogram.values()) + 1) // 2, 0
-    for step in sorted(histogram):
-        seen += histogram[step]
-        if seen >= half:
-            return time_of_step(step)
-    return None
-
-
 def added(figures: Iterable[Figures]) -> Figures:
     """The sums of figures."""
     listed = list(figures)
     return Figures(**{name: sum(getattr(each, name) for each in listed) for name in FIGURES})
-
-
-def _count_sealed(
-    tally: Tally, fact: SealedFact, rules: DeadlineRules, types: Mapping[str, str]
-) -> None:
-    key = DayKey(
-        day_in_viet_nam(fact.sealed_at),
-        Direction.OUT,
-        fact.agency,
-        fact.peer,
-        types.get(fact.document_type, OTHER_TYPE),
-        fact.lane,
-    )
-    if fact.operation in (Operation.STATUS, Operation.UPDATE):
-        return  # a newer version is the same document, which was counted
-    if fact.operation is Operation.REVOKE:
-        tally.add(key, "revocations")
-        return
-    issued = _day(fact.issued_date) or day_in_viet_nam(fact.handed_in)
-    due = rules.send_by(issued, fact.handed_in, urgency_of(fact.lane))
-    names = ["sent"]
-    names += ["sent_on_time"] if fact.sealed_at <= due else []
-    names += ["sent_documents"] if fact.first else []
-    names += ["paper"] if fact.first and fact.paper else []
-    tally.add(key, *names)
-
-
-def _count_step(
-    tally: Tally, fact: StepFact, rules: DeadlineRules, types: Mapping[str, str]
-) -> None:
-    arrival = fact.arrival
-    key = _arrival_key(arrival, types)
-    if fact.step in (StatusStep.ACCEPTED, StatusStep.REJECTED):
-        due = rules.acknowledge_by(arrival.received_at, urgency_of(arrival.lane))
-        if fact.at <= due:
-            tally.add(key, "acknowledged")
-    if fact.step is StatusStep.ACCEPTED:
-        tally.add(key, "accepted")
-        _add_time(tally, key, Detail.ACCEPTING, fact.at - arrival.received_at)
-    elif fact.step is StatusStep.REJECTED:
-        tally.add(key, "refused")
-        code = fact.code[:MAX_KEY] or OTHER_TYPE
-        tally.details[DetailKey(key.day, key.agency, Detail.REFUSED, code)] += 1
-    elif fact.step is StatusStep.FINISHED:
-        tally.add(key, "finished")
-        day = _day(arrival.due_date)
-        if day is not None and fact.at <= rules.finish_by(day):
-            tally.add(key, "finished_on_time")
-        if fact.accepted_at is not None:
-            _add_time(tally, key, Detail.FINISHING, fact.at - fact.accepted_at)
-
-
-def _add_time(tally: Tally, key: DayKey, detail: Detail, length: timedelta) -> None:
-    tally.details[DetailKey(key.day, key.agency, detail, str(step_of_time(length)))] += 1
-
-
-def _arrival_key(fact: ArrivalFact, types: Mapping[str, str]) -> DayKey:
-    return DayKey(
-        day_in_viet_nam(fact.received_at),
-        Direction.IN,
-        fact.agency,
-        fact.peer,
-        types.get(fact.document_type, OTHER_TYPE),
-        fact.lane,
-    )
-
-
-def _day(text: str) -> date | None:
-    try:
-        return date.fromisoformat(text)
-    except ValueError:  # none, or a day that does not exist
-        return None

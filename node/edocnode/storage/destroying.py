@@ -19,6 +19,7 @@ from edocnode.domain.office_model import RevocationState
 from edocnode.domain.repair import PART_DAMAGED
 from edocnode.domain.signature_checks import Side
 from edocnode.storage.alarms import drop_alarm
+from edocnode.storage.appointed import DROP_APPOINTMENT
 from edocnode.storage.listing import LISTED, encode_listing, large_parts
 from edocnode.storage.repair_tables import DamagedMessageRow, DamagedPartRow
 from edocnode.storage.search_tables import ReceivedNumberRow
@@ -130,6 +131,7 @@ def _destroy(
         change_each(connection, hide, ids)
         change_each(connection, _DROP_CHECK, ids)
         change_each(connection, _DROP_NUMBER, ids)
+        change_each(connection, DROP_APPOINTMENT, ids)
     uses = [
         {"of": row, "digest": bytes.fromhex(part.sha256)} for row in parts for part in parts[row]
     ]

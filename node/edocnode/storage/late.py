@@ -3,7 +3,8 @@
 Each kind has a partial index over what waits for somebody, by lane and beginning, so a million
 documents that were dealt with cost nothing. What is not delivered is found among the deliveries
 that wait; those that can be late are the ones whose message id, which begins with its time, is
-old enough.
+old enough. Documents whose senders name a time are few and have a table of their own
+(``appointed``); updates that a clerk must answer are few too, and have an index.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,8 +15,18 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from edockit.database import Database
-from edocnode.domain.late import COUNTED, INCOMING, LateCuts, LateKind, LateRequest, LateRow
+from edocnode.domain.late import (
+    COUNTED,
+    INCOMING,
+    UPDATE_PENDING,
+    LateCuts,
+    LateKind,
+    LateRequest,
+    LateRow,
+)
 from edocnode.domain.model import DocumentId, Lane, MessageId
+from edocnode.domain.signature_checks import Side
+from edocnode.storage.appointed_tables import AppointedRow
 from edocnode.storage.listing import decode_listing
 from edocnode.storage.submitting import shown_state
 from edocnode.storage.tables import (
@@ -23,14 +34,17 @@ from edocnode.storage.tables import (
     DeliveryRow,
     DocumentRow,
     InboxRow,
+    IncomingRow,
     SealRow,
     table_of,
 )
-from edocnode.storage.workflow_tables import RevokedDeliveryRow
+from edocnode.storage.workflow_tables import RevokedDeliveryRow, VersionRow
 
 _DELIVERY, _DOCUMENT = table_of(DeliveryRow), table_of(DocumentRow)
 _ENVELOPE, _SEAL = table_of(DeliveryEnvelopeRow), table_of(SealRow)
 _INBOX, _REVOKED = table_of(InboxRow), table_of(RevokedDeliveryRow)
+_APPOINTED, _VERSION = table_of(AppointedRow), table_of(VersionRow)
+_INCOMING = table_of(IncomingRow)
 
 _OPEN_STATES = ("unsealed", "queued", "waiting", "sending", "held")  # each has a partial index
 _CANDIDATE = _DELIVERY.alias("candidate")
@@ -39,6 +53,17 @@ _LATER = 100  # deliveries looked at behind a moment
 _ALL_ROWS = (1 << 63) - 1
 _MOMENT = _INBOX.c.received_at.type
 _SENT_AT = sa.func.coalesce(_SEAL.c.sealed_at, _DOCUMENT.c.created_at, type_=_MOMENT)
+_FOR_SENT = (_APPOINTED.c.side == Side.SENT.value, _APPOINTED.c.owner == _DELIVERY.c.document_row)
+_FOR_RECEIVED = (
+    _APPOINTED.c.side == Side.RECEIVED.value,
+    _APPOINTED.c.owner == _INBOX.c.incoming_id,
+)
+
+
+def _deliver_by(*of: sa.ColumnElement[bool]) -> sa.Label[Any]:
+    return sa.select(_APPOINTED.c.deliver_by).where(*of).scalar_subquery().label("deliver_by")
+
+
 _OUT_COLUMNS = (
     _DELIVERY.c.id.label("place"),
     _DELIVERY.c.message_id,
@@ -49,6 +74,7 @@ _OUT_COLUMNS = (
     _DELIVERY.c.state,
     _DELIVERY.c.reason,
     _DOCUMENT.c.listing,
+    _deliver_by(*_FOR_SENT),
 )
 _OF_DOCUMENT = _DELIVERY.join(_DOCUMENT, _DOCUMENT.c.id == _DELIVERY.c.document_row)
 _SEALED = _OF_DOCUMENT.outerjoin(
@@ -60,28 +86,60 @@ _SEALED = _OF_DOCUMENT.outerjoin(
 ).outerjoin(_SEAL, _SEAL.c.id == _ENVELOPE.c.seal_id)
 _NOT_TAKEN_BACK = ~sa.exists().where(_REVOKED.c.message_id == _DELIVERY.c.message_id)
 _UNDELIVERED = (
-    sa.select(*_OUT_COLUMNS, _SENT_AT.label("since")).select_from(_SEALED).where(_NOT_TAKEN_BACK)
+    sa.select(*_OUT_COLUMNS, _SENT_AT.label("since"))
+    .select_from(_SEALED)
+    .where(_NOT_TAKEN_BACK, _DOCUMENT.c.operation != "status")
 )
 _UNANSWERED = (
     sa.select(*_OUT_COLUMNS, _DELIVERY.c.ended_at.label("since"))
     .select_from(_OF_DOCUMENT)
     .where(sa.text("delivery.state = 'delivered' AND answered = 0"), _NOT_TAKEN_BACK)
 )
-_RECEIVED = sa.select(
+_CHANGED_AT = (  # by the newest update in force, while nobody has accepted it
+    sa.select(sa.func.max(_VERSION.c.received_at, type_=_MOMENT))
+    .where(_VERSION.c.head == _INBOX.c.incoming_id, _VERSION.c.was_at > 0)
+    .scalar_subquery()
+)
+_SINCE = sa.func.coalesce(_CHANGED_AT, _INBOX.c.received_at, type_=_MOMENT)
+_RECEIVED_COLUMNS = (
     _INBOX.c.position.label("place"),
-    _INBOX.c.message_id,
     _INBOX.c.document_id,
     _INBOX.c.recipient.label("agency"),
     _INBOX.c.sender.label("peer"),
     _INBOX.c.lane,
-    _INBOX.c.state,
-    _INBOX.c.received_at.label("since"),
     _INBOX.c.subject,
     _INBOX.c.number,
     _INBOX.c.notation,
     _INBOX.c.due_date,
+)
+_RECEIVED = sa.select(
+    *_RECEIVED_COLUMNS,
+    _INBOX.c.message_id,
+    _INBOX.c.state,
+    _SINCE.label("since"),
+    _deliver_by(*_FOR_RECEIVED),
 ).where(_INBOX.c.operation != "revoke")
-_UNDECIDED = _RECEIVED.where(sa.text("state = 'received'"))
+_UNDECIDED = _RECEIVED.where(sa.text("inbox.state = 'received'"))
+_PENDING = (
+    sa.select(
+        *_RECEIVED_COLUMNS,
+        _INCOMING.c.message_id,
+        sa.literal(UPDATE_PENDING).label("state"),
+        _VERSION.c.received_at.label("since"),
+        sa.null().label("deliver_by"),
+    )
+    .select_from(
+        _VERSION.join(
+            _INBOX,
+            sa.and_(
+                _INBOX.c.document_id == _VERSION.c.document_id,
+                _INBOX.c.sender == _VERSION.c.sender,
+                _INBOX.c.recipient == _VERSION.c.recipient,
+            ),
+        ).join(_INCOMING, _INCOMING.c.id == _VERSION.c.incoming_id)
+    )
+    .where(sa.text("version.state = 'pending'"))
+)
 _OVERDUE = _RECEIVED.where(
     sa.text("due_date <> '' AND state IN ('received', 'accepted', 'assigned', 'processing')")
 )
@@ -147,17 +205,46 @@ def _queries(
         yield over.order_by(_INBOX.c.due_date)
     else:
         yield from _by_lane(kind, cuts, agency)
+        if kind is LateKind.UNDECIDED:
+            yield _pending(cuts, agency)
 
 
 def _by_lane(kind: LateKind, cuts: LateCuts, agency: str) -> Iterator[sa.Select[Any]]:
+    """What began too long ago; then what began since, and was to be there by now."""
+    since: sa.ColumnElement[Any]
     if kind is LateKind.UNDECIDED:
         mine, began = _of(_UNDECIDED, _INBOX.c.recipient, agency), _INBOX.c.received_at
-        lane_column, limits = _INBOX.c.lane, cuts.undecided
+        since, lane_column, limits = _SINCE, _INBOX.c.lane, cuts.undecided
+        key, side = _INBOX.c.incoming_id, Side.RECEIVED
     else:
         mine, began = _of(_UNANSWERED, _DELIVERY.c.sender, agency), _DELIVERY.c.ended_at
-        lane_column, limits = _DELIVERY.c.lane, cuts.unanswered
+        since, lane_column, limits = began, _DELIVERY.c.lane, cuts.unanswered
+        key, side = _DELIVERY.c.document_row, Side.SENT
     for lane, limit in limits.items():
-        yield mine.where(lane_column == lane.value, began <= limit).order_by(began)
+        yield mine.where(lane_column == lane.value, began <= limit, since <= limit).order_by(began)
+    newer = sa.or_(
+        *(sa.and_(lane_column == lane.value, since > limit) for lane, limit in limits.items())
+    )
+    yield mine.where(key.in_(_to_be_there(side, cuts)), newer).order_by(key)
+
+
+def _to_be_there(side: Side, cuts: LateCuts) -> sa.Select[Any]:
+    """Documents whose senders named a time that is over; they are few, so the rest follows."""
+    return sa.select(_APPOINTED.c.owner).where(
+        _APPOINTED.c.side == side.value, _APPOINTED.c.deliver_by < cuts.now
+    )
+
+
+def _pending(cuts: LateCuts, agency: str) -> sa.Select[Any]:
+    """Updates that a clerk should have answered."""
+    late = sa.or_(
+        *(
+            sa.and_(_INBOX.c.lane == lane.value, _VERSION.c.received_at <= limit)
+            for lane, limit in cuts.undecided.items()
+        )
+    )
+    mine = _of(_PENDING, _INBOX.c.recipient, agency)
+    return mine.where(late).order_by(_VERSION.c.received_at)
 
 
 def _undelivered(
@@ -184,7 +271,11 @@ def _undelivered(
             .order_by(_CANDIDATE.c.id + 0)  # not in the order of the rows: all would be read
             .limit(most + _TOO_MANY)
         )
-        yield mine.where(_DELIVERY.c.id.in_(candidates), late, _DOCUMENT.c.operation != "status")
+        yield mine.where(_DELIVERY.c.id.in_(candidates), late, ~sa.exists().where(*_FOR_SENT))
+    yield mine.where(
+        _DELIVERY.c.document_row.in_(_to_be_there(Side.SENT, cuts)),
+        _DELIVERY.c.state.in_(_OPEN_STATES),
+    ).order_by(_DELIVERY.c.document_row)
 
 
 def _newest_row(connection: Connection, until: datetime) -> int:
@@ -222,6 +313,7 @@ def _outgoing(kind: LateKind, row: sa.Row[Any]) -> LateRow:
         number=listing.get("number", ""),
         notation=listing.get("notation", ""),
         due_date=listing.get("due_date", ""),
+        deliver_by=row.deliver_by,
         state=shown_state(row.state).value,
         reason=row.reason,
     )
@@ -241,6 +333,7 @@ def _incoming(kind: LateKind, row: sa.Row[Any]) -> LateRow:
         number=row.number,
         notation=row.notation,
         due_date=row.due_date,
+        deliver_by=row.deliver_by,
         state=row.state,
         reason="",
     )

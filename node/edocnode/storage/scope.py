@@ -147,7 +147,8 @@ def _duplicate(table: sa.Table, sight: Sight) -> Condition:
     return sa.and_(arrival, earlier)
 
 
-def _signature_check(table: sa.Table, sight: Sight) -> Condition:
+def _by_side(table: sa.Table, sight: Sight) -> Condition:
+    """What belongs to a received or a sent document."""
     received = sa.exists().where(
         _INCOMING.c.id == table.c.owner, sight.document(_INCOMING, "recipient")
     )
@@ -194,7 +195,8 @@ RULES: Mapping[str, Rule] = {
     "sent": _sent,
     "duplicate": _duplicate,
     "received_number": _by_agency("recipient"),
-    "signature_check": _signature_check,
+    "signature_check": _by_side,
+    "appointed": _by_side,
     "version": _by_agency("recipient"),
     "link": _link,
     "peer": _every_row,

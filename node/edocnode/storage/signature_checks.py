@@ -27,6 +27,7 @@ from edocnode.domain.signatures import (
     CHECKER_VERSION,
     CheckState,
     DocumentVerdict,
+    LegalStatus,
     PartToCheck,
     decode_verdict,
     encode_verdict,
@@ -40,6 +41,11 @@ from edocnode.storage.sql import AnyRow, Row, among, insert_missing, select_by
 from edocnode.storage.tables import DocumentRow, IncomingRow, table_of
 
 PIECE = 500  # rows changed in one transaction
+LEGAL_STATUS = (  # as ``legal`` and ``counted`` number them
+    LegalStatus.NOT_CHECKED,
+    LegalStatus.REPLACES_PAPER,
+    LegalStatus.REFERENCE_ONLY,
+)
 
 _CHECK = table_of(SignatureCheckRow)
 _DOCUMENT = table_of(DocumentRow)
@@ -77,7 +83,7 @@ class SqlSignatureChecks:
 
     async def skip_checks(self, verdict: DocumentVerdict) -> int:
         """Settles a bounded piece of what waits, unchecked; returns how many."""
-        changes = {"state": "skipped", "verdict": encode_verdict(verdict)}
+        changes = {"state": "skipped", "verdict": encode_verdict(verdict), "legal": 0}
         return await self._database.awrite(
             lambda connection: _change_piece(connection, "pending", changes)
         )
@@ -149,6 +155,8 @@ def _sent(submission: Submission, row: int) -> Row:
         "state": CheckState.PENDING.value,
         "known_at": submission.created,
         "checker": 0,
+        "legal": 0,
+        "counted": 0,
     }
 
 
@@ -163,6 +171,8 @@ def _received(draft: ReceiptDraft) -> Row:
         "state": CheckState.PENDING.value,
         "known_at": draft.kept_at,
         "checker": 0,
+        "legal": 0,
+        "counted": 0,
     }
 
 
@@ -212,6 +222,7 @@ def _settle(connection: Connection, job: CheckJob, verdict: DocumentVerdict) -> 
         .values(
             state=CheckState.DONE.value,
             verdict=encode_verdict(verdict),
+            legal=LEGAL_STATUS.index(verdict.legal_status),
             checker=CHECKER_VERSION,
             checked_at=verdict.checked_at,
         )

@@ -24,7 +24,9 @@ class SignatureCheckRow(NodeTable, table=True):
 
     ``state``: pending; done; skipped (nothing can be checked here: taken up again when it can).
     ``verdict`` is JSON, see ``domain.signatures``, by version ``checker``. ``known_at`` is when
-    this node had the document. ``agency`` is the other side, for the event.
+    this node had the document. ``agency`` is the other side, for the event. ``legal`` is the legal
+    status that the newest verdict gives, ``counted`` the one that statistics have it under; both
+    number ``signature_checks.LEGAL_STATUS``.
     """
 
     __tablename__ = "signature_check"
@@ -34,6 +36,7 @@ class SignatureCheckRow(NodeTable, table=True):
             "ix_signature_check_pending", "lane", "side", "owner", where="state = 'pending'"
         ),
         partial_index("ix_signature_check_skipped", "side", "owner", where="state = 'skipped'"),
+        partial_index("ix_signature_check_uncounted", "side", "owner", where="legal <> counted"),
     )
 
     side: str = Field(primary_key=True, max_length=8)
@@ -47,3 +50,5 @@ class SignatureCheckRow(NodeTable, table=True):
     checker: int
     checked_at: datetime | None = optional_moment()
     verdict: bytes | None = optional_bytes()
+    legal: int
+    counted: int

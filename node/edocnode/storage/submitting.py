@@ -31,6 +31,7 @@ from edocnode.domain.model import (
     Submission,
     SubmissionResult,
 )
+from edocnode.storage.appointed import appoint_sent
 from edocnode.storage.links import add_sent
 from edocnode.storage.listing import encode_listing, encode_parts, large_parts
 from edocnode.storage.official_numbers import use_number
@@ -58,7 +59,6 @@ from edocnode.storage.tables import (
 
 FANOUT_PIECE = 500  # deliveries added in one transaction
 NOT_ANSWERED = frozenset({Operation.STATUS, Operation.REVOKE})  # as a document is
-_NOT_WAITED_FOR = NOT_ANSWERED | {Operation.UPDATE}  # answers name what an update changes
 _QUEUED = frozenset({"scheduled", "unsealed", "waiting"})  # as people see it
 
 _BLOB_USE = table_of(BlobUseRow)
@@ -188,7 +188,13 @@ def _add_rest(connection: Connection, new: Sequence[tuple[Submission, int]]) -> 
     _use_numbers(connection, [each for each, _ in new])
     later = [_scheduled(each, row, each.send_at) for each, row in new if each.send_at is not None]
     insert_rows(connection, _SCHEDULE, later)
+    _watch(connection, new)
+
+
+def _watch(connection: Connection, new: Sequence[tuple[Submission, int]]) -> None:
+    """Notes what is to be looked at again: signatures, and moments that senders name."""
     wait_for_checks(connection, new)
+    appoint_sent(connection, new)
 
 
 def _list_sent(connection: Connection, new: Sequence[tuple[Submission, int]]) -> None:
@@ -282,7 +288,7 @@ def _finish(connection: Connection, submission: Submission, row: int) -> Submiss
     connection.execute(_TAKE_REQUEST, {"row": row, "its_request": submission.request_id})
     _list_sent(connection, [(submission, row)])
     _use_numbers(connection, [submission])
-    wait_for_checks(connection, [(submission, row)])
+    _watch(connection, [(submission, row)])
     return _new(submission, position, unsealed=False)
 
 
@@ -366,7 +372,7 @@ def _delivery(submission: Submission, item: NewDelivery, document_row: int) -> d
         "envelope_rank": 0,
         "attempts": 0,
         "digest_failures": 0,
-        "answered": int(submission.operation in _NOT_WAITED_FOR),
+        "answered": int(submission.operation in NOT_ANSWERED),
         "next_at": submission.send_at,
         "expires_at": submission.expires,
         "reason": "",

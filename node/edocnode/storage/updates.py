@@ -1,6 +1,6 @@
 """Updates that arrive and their answers: see ``domain.updating.ReceivedUpdates``."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -13,6 +13,7 @@ from edockit.database import Database
 from edocnode.domain.model import DocumentId, IncomingId
 from edocnode.domain.office_model import InboxEntry, VersionState
 from edocnode.domain.updating import ReceivedUpdate, UpdateAnswer
+from edocnode.storage.appointed import appoint_anew
 from edocnode.storage.deciding import take_step
 from edocnode.storage.events import EventKind, event_values, tell
 from edocnode.storage.listing import LISTED, decode_listing, search_text
@@ -155,7 +156,9 @@ def _take(connection: Connection, update: ReceivedUpdate, at: datetime) -> bool:
     if now.state != "pending" or connection.execute(_ENTRY_OF, place).first() is not None:
         return False
     row = connection.execute(_ARRIVAL, {"of": update.incoming_id}).one()
-    insert_rows(connection, _INBOX, [_inbox(row)])
+    listing = decode_listing(row.listing)
+    insert_rows(connection, _INBOX, [_inbox(row, listing)])
+    appoint_anew(connection, row.id, listing)
     change = {"of": row.id, "to_state": "agreed", "to_head": row.id}
     connection.execute(_SET, change)
     event = event_values(
@@ -165,8 +168,7 @@ def _take(connection: Connection, update: ReceivedUpdate, at: datetime) -> bool:
     return True
 
 
-def _inbox(row: AnyRow) -> Row:
-    listing = decode_listing(row.listing)
+def _inbox(row: AnyRow, listing: Mapping[str, str]) -> Row:
     names = ("message_id", "document_id", "sender", "recipient", "lane", "operation", "about")
     return {
         "incoming_id": row.id,

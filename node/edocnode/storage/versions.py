@@ -9,6 +9,7 @@ from sqlalchemy.engine import Connection
 from edoccore.signing import canonical
 from edoccore.signing.statements import Envelope, Operation, parse_time
 from edocnode.domain.model import ReceiptDraft
+from edocnode.storage.appointed import appoint_anew
 from edocnode.storage.listing import LISTED, decode_listing, search_text
 from edocnode.storage.sql import (
     Row,
@@ -109,6 +110,7 @@ def put_in_force(connection: Connection, head: int, version: int) -> None:
     fields = {f"its_{name}": listing.get(name, "") for name in LISTED}
     values = {"of": head, "at": position, "found_by": search_text(listing), **fields}
     connection.execute(_SHOW, values)
+    appoint_anew(connection, head, listing)
 
 
 def _version(item: ReceiptDraft, created: datetime, heads: dict[Place, int]) -> Row:

@@ -4,6 +4,7 @@ A document that was revoked before it came is not shown: it is destroyed here, w
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from hashlib import sha256
 from operator import attrgetter
 
@@ -14,6 +15,7 @@ from edoccore.signing.records import DocumentState
 from edoccore.signing.statements import Operation, Result, uuid_bytes
 from edocnode.domain.model import ReceiptDraft
 from edocnode.domain.signatures import TO_CHECK
+from edocnode.storage.appointed import appoint_received
 from edocnode.storage.destroying import add_revocations, destroy, revoked_before
 from edocnode.storage.duplicates import note_duplicates
 from edocnode.storage.events import EventKind, event_values, tell
@@ -37,7 +39,7 @@ _INBOX = table_of(InboxRow)
 _STATUS = table_of(StatusGotRow)
 
 _SENT_ENVELOPES = (
-    sa.select(_DELIVERY.c.message_id, _ENVELOPE.c.data)
+    sa.select(_DELIVERY.c.id, _DELIVERY.c.message_id, _DELIVERY.c.recipient, _ENVELOPE.c.data)
     .select_from(_DELIVERY.join(_ENVELOPE, _ENVELOPE.c.message_id == _DELIVERY.c.message_id))
     .where(
         _DELIVERY.c.document_id == sa.bindparam("document_id"),
@@ -49,11 +51,19 @@ _ANSWERED = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """A status as a row, and the deliveries that it answers."""
+
+    row: Row
+    answered: frozenset[bytes]
+
+
 def make_visible(connection: Connection, drafts: Sequence[ReceiptDraft]) -> None:
     """Shows received arrivals to offices, in the order in which they were kept."""
     documents: list[ReceiptDraft] = []
     versions: list[ReceiptDraft] = []
-    statuses: list[Row] = []
+    statuses: list[_Told] = []
     revocations: list[ReceiptDraft] = []
     events: list[Row] = []
     received = [item for item in drafts if item.result is Result.RECEIVED]
@@ -67,9 +77,9 @@ def make_visible(connection: Connection, drafts: Sequence[ReceiptDraft]) -> None
         if item.operation is Operation.STATUS:
             status = _status(connection, item)
             statuses.append(status)
-            if status["message_id"] is None:  # of nothing that was sent to its sender
+            if status.row["message_id"] is None:  # of nothing that was sent to its sender
                 continue
-            kind, subject = EventKind.STATUS_RECEIVED, status["document_id"]
+            kind, subject = EventKind.STATUS_RECEIVED, status.row["document_id"]
         elif item.incoming_id in gone:
             destroy(connection, [item.incoming_id], item.kept_at)
             continue
@@ -88,14 +98,22 @@ def make_visible(connection: Connection, drafts: Sequence[ReceiptDraft]) -> None
     add_revocations(connection, revocations)
     add_versions(connection, versions, heads)
     add_received(connection, documents)
-    shown = [*documents, *versions]  # a version waits for its own check; it is no duplicate
-    wait_for_received(connection, [item for item in shown if TO_CHECK in item.listing])
+    _watch(connection, documents, versions)
     tell(connection, events)
 
 
-def _add_statuses(connection: Connection, statuses: Sequence[Row]) -> None:
-    insert_rows(connection, _STATUS, statuses)
-    answered = {status["message_id"] for status in statuses} - {None}
+def _watch(
+    connection: Connection, documents: Sequence[ReceiptDraft], versions: Sequence[ReceiptDraft]
+) -> None:
+    """Notes what is to be looked at again: signatures, and moments that senders name."""
+    shown = [*documents, *versions]  # a version waits for its own check; it is no duplicate
+    wait_for_received(connection, [item for item in shown if TO_CHECK in item.listing])
+    appoint_received(connection, documents)
+
+
+def _add_statuses(connection: Connection, statuses: Sequence[_Told]) -> None:
+    insert_rows(connection, _STATUS, [status.row for status in statuses])
+    answered = {message_id for status in statuses for message_id in status.answered}
     change_each(connection, _ANSWERED, [{"of": message_id} for message_id in answered])
 
 
@@ -121,27 +139,37 @@ def _inbox(item: ReceiptDraft) -> Row:
     }
 
 
-def _status(connection: Connection, item: ReceiptDraft) -> Row:
+def _status(connection: Connection, item: ReceiptDraft) -> _Told:
     listing = item.listing
     told = listing.get("document_id")
     document_id = uuid_bytes(told) if told else item.document_id
-    return {
+    values = told_values(listing)
+    about, answered = _deliveries_about(connection, item, document_id, values["answers"])
+    row = {
         "incoming_id": item.incoming_id,
         "document_id": document_id,
-        "message_id": _message_about(connection, item, document_id),
+        "message_id": about,
         "agency": item.sender,
         "received_at": item.kept_at,
-        **told_values(listing),
+        **values,
     }
+    return _Told(row, answered)
 
 
-def _message_about(
-    connection: Connection, status: ReceiptDraft, document_id: bytes
-) -> bytes | None:
-    """The delivery of the document to that node whose envelope the status names."""
+def _deliveries_about(
+    connection: Connection, status: ReceiptDraft, document_id: bytes, answers: bytes | None
+) -> tuple[bytes | None, frozenset[bytes]]:
+    """The delivery whose envelope a status names, and all that nobody waits for any more.
+
+    Those are it, the versions before it, which it stands in place of, and what the status answers.
+    """
     place = {"document_id": document_id, "to_node": status.signer}
-    for row in connection.execute(_SENT_ENVELOPES, place):
-        if sha256(row.data).digest() == status.about:
-            message_id: bytes = row.message_id
-            return message_id
-    return None
+    rows = connection.execute(_SENT_ENVELOPES, place).all()
+    named = {sha256(row.data).digest(): row for row in rows}
+    about = named.get(status.about or b"")
+    if about is None:
+        return None, frozenset()
+    ended = [row for row in rows if row.id <= about.id]
+    ended += [named[answers]] if answers in named else []
+    mine = frozenset(row.message_id for row in ended if row.recipient == about.recipient)
+    return about.message_id, mine

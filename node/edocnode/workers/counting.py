@@ -3,23 +3,31 @@
 It reads what is new since its marks, judges it, and writes sums (``storage.statistics``). While
 there is much to count it rests longer than it works, so that documents on their way do not wait;
 whoever asks for statistics has all counted first.
+
+Deliveries that came again leave no row. They are counted in memory where they are answered, so that
+a peer which repeats itself makes no write, and written with the next look: a node that is killed
+loses half a minute of them.
 """
 
 import asyncio
+import collections
 import time
 from collections.abc import Callable, Collection, Mapping
 from datetime import datetime, timedelta
 
 import structlog
 
+from edocnode.domain.counting import repeated_key, tally_of
 from edocnode.domain.deadlines import DeadlineRules
+from edocnode.domain.model import Arrival
 from edocnode.domain.reporting import Month, Nation
 from edocnode.domain.statistics import (
+    DayKey,
     Statistics,
     StatisticsRequest,
     StatisticsStore,
+    Tally,
     added,
-    tally_of,
 )
 from edocnode.workers.room import when_there_is_room
 
@@ -59,6 +67,12 @@ class Counter:
         self._types = types
         self._clock = clock
         self._turn = asyncio.Lock()
+        self._repeated: collections.Counter[DayKey] = collections.Counter()
+
+    def repeated(self, arrival: Arrival) -> None:
+        """Hears of a delivery that was here already."""
+        if (key := repeated_key(arrival)) is not None:
+            self._repeated[key] += 1
 
     async def run(self) -> None:
         """Counts until cancelled.
@@ -81,13 +95,37 @@ class Counter:
     async def count(self) -> bool:
         """Counts a batch; whether nothing more was there."""
         async with self._turn:
+            await self._add_repeated()
             batch = await self._store.uncounted(AT_ONCE)
-            if any(after != to for after, to in batch.marks.values()):
+            if not batch.is_empty:
                 rules, types = await asyncio.to_thread(self._in_force)
                 tally = await asyncio.to_thread(tally_of, batch, rules, types)
                 if not await self._store.add_tally(tally, batch.marks):
                     return False
             return batch.complete
+
+    async def stop(self) -> None:
+        """Writes down what was counted in memory; called once nothing is answered any more.
+
+        Raises:
+            StorageFailedError: The disk failed.
+        """
+        async with self._turn:
+            await self._add_repeated()
+
+    async def _add_repeated(self) -> None:
+        """Writes down which deliveries came again; keeps them for later when that fails."""
+        if not self._repeated:
+            return
+        repeated, self._repeated = self._repeated, collections.Counter()
+        tally = Tally()
+        for key, count in repeated.items():
+            tally.change(key, "repeated", count)
+        try:
+            await self._store.add_tally(tally, {})
+        except BaseException:
+            self._repeated += repeated
+            raise
 
     async def statistics(self, wanted: StatisticsRequest) -> tuple[Statistics, bool]:
         """The figures of a period, and whether all that is here is counted in them."""

@@ -80,10 +80,15 @@ class ReceivingDesk:
         self._clock = clock
         self._seals: tuple[Directory | None, dict[bytes, VerifiedSeal]] = None, {}
         self._on_behind: list[Callable[[str, int], None]] = []
+        self._on_repeated: list[Callable[[Arrival], None]] = []
 
     def on_behind(self, listener: Callable[[str, int], None]) -> None:
         """Calls ``listener(agency, version)`` when a seal names a newer directory."""
         self._on_behind.append(listener)
+
+    def on_repeated(self, listener: Callable[[Arrival], None]) -> None:
+        """Calls ``listener(arrival)`` for each message that was here already."""
+        self._on_repeated.append(listener)
 
     async def answer(self, peer: str, parcels: Sequence[Parcel]) -> list[Answer]:
         """Answers a batch of one peer, in any order, one answer for each parcel that has an id.
@@ -191,8 +196,14 @@ class ReceivingDesk:
         """Gives the sealer what was kept now; the rest that waits it finds in the database."""
         new = [pair for pair in kept if pair[1].kind is KeepKind.NEW]
         self._sealer.kept([receipt_draft(item, outcome.known.incoming_id) for item, outcome in new])
+        if len(new) == len(kept):
+            return
         if any(o.kind is not KeepKind.NEW and o.known.receipt is None for _, o in kept):
             self._sealer.wake()
+        for arrival, outcome in kept:
+            if outcome.kind in (KeepKind.SAME, KeepKind.EQUAL):
+                for listener in self._on_repeated:
+                    listener(arrival)
 
     async def _keep_what_can_be(
         self, arrivals: Sequence[Arrival]

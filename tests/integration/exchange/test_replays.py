@@ -6,6 +6,8 @@ import msgspec
 import pytest
 
 from edoccore.signing.statements import time_text
+from edocnet.office.v1 import office_service_pb2 as office
+from edocnode.domain.calendar import day_in_viet_nam
 from edocnode.domain.exchange import Duplicate, Parcel, Received
 from tests.integration.exchange.conftest import Scene
 from tests.support.bad_peer import Letter, now
@@ -33,6 +35,20 @@ async def test_t14_a_thousand_concurrent_replays_leave_one_row_and_one_receipt(
     assert scene.node.count("SELECT count(*) FROM receipt_given") == 1
     async with scene.peer.stream() as stream:
         await scene.good(stream)
+    assert await repeated(scene) == CONNECTIONS * REPLAYS - 1
+    await scene.node.stop()
+    await scene.node.start()
+    assert await repeated(scene) == CONNECTIONS * REPLAYS - 1
+
+
+async def repeated(scene: Scene) -> int:
+    """Deliveries that were here already, as statistics have them."""
+    today = day_in_viet_nam(now()).isoformat()
+    async with scene.node.office() as stub:
+        found = await stub.GetStatistics(
+            office.GetStatisticsRequest(first_day=today, last_day=today)
+        )
+    return found.total.repeated
 
 
 async def test_t14_one_batch_may_hold_the_same_envelope_many_times(scene: Scene) -> None:

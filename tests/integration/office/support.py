@@ -28,6 +28,7 @@ async def submit(
     request_id: str = "r-1",
     fields: dict[str, Any] | None = None,
     sizes: tuple[int, ...] | None = None,
+    urgency: "office.Urgency.ValueType" = office.URGENCY_UNSPECIFIED,
 ) -> office.SubmitResponse:
     """Hands a document in; ``sizes`` may lie."""
     record = json.dumps(fields or {"subject": "Về việc thử"}, ensure_ascii=False).encode()
@@ -35,6 +36,7 @@ async def submit(
     header = office.SubmitHeader(
         request_id=request_id,
         recipients=to,
+        urgency=urgency,
         record_size=len(record),
         parts=[
             office.PartDeclaration(name=f"{number}.pdf", size=size)

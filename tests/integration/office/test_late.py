@@ -9,11 +9,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from edoccore.signing.statements import time_text
 from edockit.grpc_client import unix_channel
 from edocnet.admin.v1 import admin_service_pb2 as admin
 from edocnet.admin.v1 import admin_service_pb2_grpc as admin_services
 from edocnet.office.v1 import office_service_pb2 as office
+from edocnode.domain.late import UPDATE_PENDING
 from tests.integration.office.support import submit, text
+from tests.integration.office.test_revoking import decide, delivered
+from tests.integration.office.test_updating import in_force, update
 from tests.support.nodes import TestNode, make_pair, running, until
 
 
@@ -109,3 +113,84 @@ async def test_command_says_what_is_late_by_how_much_and_what_to_do(tmp_path: Pa
         assert found["counts"]["undelivered"] == 1
         assert found["documents"][0]["deadline"] == "deliver"
         assert await command(sender, "late", "--inbox") == "Nothing is late.\n"
+
+
+async def test_update_that_a_clerk_must_answer_is_late_on_both_sides_until_he_does(
+    tmp_path: Path,
+) -> None:
+    _, sender, recipient = make_pair(tmp_path)
+    recipient.settings = recipient.settings.model_copy(update={"updates": "ask"})
+    clock = Clock()
+    sender.clock = recipient.clock = clock
+    async with running(sender, recipient):
+        pair = (sender, recipient)
+        _, document = await delivered(pair, b"first")
+        await decide(recipient, document, accept=office.Accept())
+        await until_nothing_is_late(sender, clock, timedelta(days=9))
+        clock.ahead = timedelta(0)
+        await update(sender, document, b"second", subject="Bản hai")
+        await until(lambda: recipient.count("SELECT count(*) FROM version") == 1)
+        assert not (await late(recipient)).documents
+        clock.ahead = timedelta(days=9)
+        (here,) = (await late(recipient)).documents
+        assert (here.kind, here.state) == (office.LATE_KIND_UNDECIDED, UPDATE_PENDING)
+        assert "edocnode agree" in here.advice
+        (there,) = (await late(sender)).documents
+        assert (there.kind, there.subject) == (office.LATE_KIND_UNANSWERED, "Bản hai")
+        assert (await late(recipient)).counts == (await late(recipient, limit=1)).counts
+        await decide(recipient, text(here.message_id), agree=office.Agree())
+        assert not (await late(recipient)).documents
+        await until_nothing_is_late(sender, clock, timedelta(days=9))
+
+
+async def test_document_that_comes_back_by_an_update_has_its_time_from_then_on(
+    tmp_path: Path,
+) -> None:
+    _, sender, recipient = make_pair(tmp_path)
+    clock = Clock()
+    sender.clock = recipient.clock = clock
+    async with running(sender, recipient):
+        _, document = await delivered((sender, recipient), b"first")
+        why = office.Reject(code="INCOMPLETE", reason="Thiếu phụ lục số 2 kèm theo")
+        await decide(recipient, document, reject=why)
+        month = 30 * 86_400_000
+        recipient.write(f"UPDATE inbox SET received_at = received_at - {month}")
+        await update(sender, document, b"second", subject="Bản hai")
+        await in_force(recipient, document, "Bản hai")
+        found = await late(recipient)
+        assert not found.documents
+        assert not any(each.count for each in found.counts)
+        clock.ahead = timedelta(days=9)
+        (again,) = (await late(recipient)).documents
+        assert again.kind == office.LATE_KIND_UNDECIDED
+
+
+async def until_nothing_is_late(node: TestNode, clock: Clock, ahead: timedelta) -> None:
+    async def look() -> bool:
+        clock.ahead = ahead
+        return not (await late(node)).documents
+
+    await until(look)
+
+
+async def test_time_that_the_sender_names_is_told_by_the_command_on_both_sides(
+    tmp_path: Path,
+) -> None:
+    _, sender, recipient = make_pair(tmp_path)
+    clock = Clock()
+    sender.clock = recipient.clock = clock
+    async with running(sender, recipient):
+        by = datetime.now(UTC) + timedelta(minutes=5)
+        fields = {"subject": "Họp khẩn", "deliver_by": time_text(by)}
+        await submit(sender, b"one", fields=fields, urgency=office.URGENCY_HOA_TOC)
+        await until(recipient.inbox)
+        for node in (sender, recipient):
+            assert not (await late(node)).documents
+        clock.ahead = timedelta(minutes=6)  # before the limits of its urgency end
+        for node in (sender, recipient):
+            (item,) = (await late(node)).documents
+            assert item.deadline == office.DEADLINE_DELIVER
+            assert item.due_time.ToDatetime(UTC) == by.replace(
+                microsecond=by.microsecond // 1000 * 1000
+            )
+        assert "to be delivered by" in await command(recipient, "late")

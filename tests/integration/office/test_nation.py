@@ -8,6 +8,7 @@ from edocnet.office.v1 import office_service_pb2 as office
 from edocnode.app.working_days import WorkingDays
 from edocnode.domain.calendar import day_in_viet_nam
 from edocnode.domain.reporting import due_reports
+from edocnode.domain.statistics import FIGURES
 from tests.integration.office.support import Refused
 from tests.integration.office.test_late import Clock
 from tests.integration.office.test_registers import command
@@ -36,8 +37,13 @@ async def test_statements_are_sent_once_and_summed_with_who_is_missing(tmp_path:
     first = last.replace(day=1)
     async with running(sender):
         pass
-    counts = "5, 7, 6, 0, 0, 0, 0, 0, 0, 0, 0, 0"
-    sender.write(f"INSERT INTO daily VALUES ('{first}', 'out', 'H29', 'G01', '-', 3, {counts})")
+    known = {"sent_documents": 5, "sent": 7, "sent_signed": 2, "repeated": 3, "alike": 1}
+    counts = {**dict.fromkeys(FIGURES, 0), **known}
+    names = ", ".join(["day", "direction", "agency", "peer", "document_type", "lane", *counts])
+    values = ", ".join(map(str, counts.values()))
+    sender.write(
+        f"INSERT INTO daily ({names}) VALUES ('{first}', 'out', 'H29', 'G01', '-', 3, {values})"
+    )
     async with running(recipient):
         assert list((await nation(recipient, first, last)).missing) == ["H29"]
         values = sender.settings.model_dump() | {"statistics_to": "G01"}
@@ -47,7 +53,7 @@ async def test_statements_are_sent_once_and_summed_with_who_is_missing(tmp_path:
             found = await nation(recipient, first, last)
             assert list(found.missing) == []
             assert [group.key for group in found.groups] == ["G01", "H29"]
-            assert (found.total.sent_documents, found.total.sent) == (5, 7)
+            assert {name: getattr(found.total, name) for name in known} == known
             code, told, _ = await command(
                 recipient, "stats", "--nation", "--month", first.isoformat()[:7]
             )

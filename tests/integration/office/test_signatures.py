@@ -11,10 +11,11 @@ import pytest
 
 from edoccore.errors import DocumentUnknownError, RequestInvalidError
 from edocnet.office.v1 import office_service_pb2 as office
+from edocnode.domain.calendar import day_in_viet_nam
 from edocnode.settings import NodeSettings
 from tests.integration.office.support import Refused, text
 from tests.support import bombs
-from tests.support.nodes import Sent, TestNode, make_pair, running, until
+from tests.support.nodes import Sent, TestNode, make_pair, running, until, utc_now
 from tests.support.signing_pki import DECISION, Authority, enlarged, sign_pdf
 
 PAPER = office.LEGAL_STATUS_REPLACES_PAPER
@@ -86,6 +87,17 @@ async def test_both_sides_are_told_that_a_document_replaces_paper(
         assert [each.kind for each in check.parts[0].signatures] == ["personal", "organisation"]
         kinds = [row[0] for row in node.rows("SELECT kind FROM event")]
         assert kinds.count("signatures.checked") == 1
+        total = await figures(node)
+        signed_here = (total.received_checked, total.received_signed)
+        assert (signed_here if received else (total.sent_checked, total.sent_signed)) == (1, 1)
+
+
+async def figures(node: TestNode) -> office.Figures:
+    """What a node counted today."""
+    today = day_in_viet_nam(utc_now()).isoformat()
+    async with node.office() as stub:
+        request = office.GetStatisticsRequest(first_day=today, last_day=today)
+        return (await stub.GetStatistics(request)).total
 
 
 async def test_large_part_is_checked_where_it_lies(

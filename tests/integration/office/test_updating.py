@@ -19,6 +19,7 @@ from edoccore.wire.status import raise_for
 from edocnet.office.v1 import office_service_pb2 as office
 from tests.integration.office.support import Refused, read_part, text
 from tests.integration.office.test_revoking import decide, delivered, outcome, revoke, shown
+from tests.integration.office.test_signatures import figures
 from tests.support.nation import new_uuid7
 from tests.support.nodes import TestNode, make_pair, running, until, utc_now
 
@@ -118,6 +119,8 @@ async def test_update_takes_the_place_of_the_version_before_which_can_still_be_r
     assert await read_part(sender, text(sent.message_id), 1) == b"first"
     assert await read_part(sender, text(later.deliveries[0].message_id), 1) == b"second"
     assert later.deliveries[0].state == office.DELIVERY_STATE_DELIVERED
+    assert ((await figures(sender)).sent, (await figures(sender)).updates) == (1, 1)
+    assert ((await figures(recipient)).received, (await figures(recipient)).updated) == (1, 1)
     assert sent.document_id == later.document.document_id
 
 

@@ -10,10 +10,12 @@ import sqlalchemy as sa
 from edoccore.signing import canonical
 from edoccore.signing.records import DocumentRecord, DocumentState
 from edoccore.signing.records import Office as NamedOffice
-from edoccore.signing.statements import Operation, Urgency, uuid_bytes
+from edoccore.signing.statements import Operation, Urgency, time_text, uuid_bytes
 from edockit.database import Database
+from edocnode.domain.checks import DELIVER_BY
 from edocnode.domain.late import COUNTED, LateCuts, LateKind, LateRequest
 from edocnode.domain.model import DeliveryState, DocumentId, Lane, Submission
+from edocnode.storage.destroying import destroy
 from edocnode.storage.late import SqlLate
 from edocnode.storage.office import SqlOffice
 from edocnode.storage.store import NodeStore
@@ -33,7 +35,9 @@ HOUR = timedelta(hours=1)
 
 def cuts(moment: datetime, overdue: date = date(2026, 11, 20), **lanes: datetime) -> LateCuts:
     limits = {lane: lanes.get(lane.name, moment) for lane in Lane}
-    return LateCuts(undelivered=limits, unanswered=limits, undecided=limits, overdue=overdue)
+    return LateCuts(
+        undelivered=limits, unanswered=limits, undecided=limits, overdue=overdue, now=moment
+    )
 
 
 async def found(database: Database, moment: datetime, **wanted: Any) -> list[tuple[str, bytes]]:
@@ -45,6 +49,8 @@ async def receive(store: NodeStore, peer: Office, *, at: datetime = NOW, **value
     """Keeps a document of G01 for H29; the caller seals. Returns its id."""
     document_id = new_uuid7(at)
     due = {"due_date": values.pop("due")} if "due" in values else {}
+    if "deliver_by" in values:
+        due["deliver_by"] = time_text(values.pop("deliver_by"))
     record = DocumentRecord(
         network="test",
         document_id=document_id,
@@ -243,6 +249,7 @@ async def test_nothing_that_was_dealt_with_is_looked_at(
     allowed = (
         "ix_delivery_",
         "ix_inbox_",
+        "ix_version_",  # of updates only
         "sqlite_autoindex",
         "INTEGER PRIMARY KEY",
         "SCAN few",
@@ -284,3 +291,60 @@ async def test_held_delivery_is_late_with_its_reason(
     rows = await SqlLate(database).late(cuts(NOW), LateRequest())
     assert [(row.state, row.reason) for row in rows] == [("held", "LIMIT_EXCEEDED")]
     assert await SqlOffice(database).undelivered() == {}
+
+
+def appointed(deliver_by: datetime, **values: Any) -> Submission:
+    """A document of H29 that its sender wants there by a moment."""
+    made = submission(urgency=Urgency.HOA_TOC, **values)
+    return replace(made, listing={**made.listing, DELIVER_BY: time_text(deliver_by)})
+
+
+async def test_time_that_the_sender_names_holds_for_delivery_instead_of_the_limit(
+    database: Database, store: NodeStore, office: Office
+) -> None:
+    await office.open()
+    soon, later = appointed(NOW + HOUR), appointed(NOW + 9 * HOUR)
+    many = appointed(NOW + 9 * HOUR, to=[f"H{number}" for number in range(501)])
+    for made in (soon, later, many):
+        await store.submit(made)
+    await office.seal_all()
+    long_ago, now = NOW - 9 * HOUR, NOW + 2 * HOUR  # by the limits nothing is late, or all is
+    for limit in (long_ago, now):
+        rows = await SqlLate(database).late(replace(cuts(limit), now=now), LateRequest())
+        assert [(row.kind.value, row.document_id) for row in rows] == [
+            ("undelivered", soon.document_id)
+        ]
+        assert rows[0].deliver_by == NOW + HOUR
+        counts = await SqlLate(database).late_counts(replace(cuts(limit), now=now), "")
+        assert counts[LateKind.UNDELIVERED] == 1
+
+
+async def test_time_that_the_sender_names_makes_the_first_step_late_there_and_here(
+    database: Database, store: NodeStore, office: Office, peer: Office
+) -> None:
+    await office.open()
+    made = appointed(NOW + HOUR)
+    await store.submit(made)
+    await office.seal_all()
+    await store.record(peer.delivered(await store.due("G01", NOW, 10)), NOW)
+    urgent = {"urgency": Urgency.HOA_TOC}
+    came = await receive(store, peer, deliver_by=NOW + HOUR, **urgent)
+    await receive(store, peer, deliver_by=NOW + 9 * HOUR, **urgent)
+    await receive(store, peer, **urgent)
+    await office.seal_all()
+    for hours, late in ((1, []), (2, [("unanswered", made.document_id), ("undecided", came)])):
+        wanted = replace(cuts(NOW - HOUR), now=NOW + hours * HOUR)
+        rows = await SqlLate(database).late(wanted, LateRequest())
+        assert [(row.kind.value, row.document_id) for row in rows] == late
+
+
+async def test_destroyed_document_leaves_no_time_behind(
+    database: Database, store: NodeStore, office: Office, peer: Office
+) -> None:
+    await office.open()
+    await receive(store, peer, deliver_by=NOW + HOUR, urgency=Urgency.HOA_TOC)
+    await office.seal_all()
+    rows = sa.text("SELECT count(*) FROM appointed")
+    assert database.read(lambda connection: connection.scalar(rows)) == 1
+    await database.awrite(lambda connection: destroy(connection, [1], NOW))
+    assert database.read(lambda connection: connection.scalar(rows)) == 0

@@ -4,20 +4,28 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+import msgspec
 import pytest
 import sqlalchemy as sa
 
 from edoccore.signing.records import DocumentState, StatusStep
-from edoccore.signing.statements import Operation
+from edoccore.signing.statements import Operation, uuid_text
 from edockit.database import Database
 from edocnode.domain.calendar import WorkingCalendar
+from edocnode.domain.checks import CORRECTS, REPLACES
+from edocnode.domain.counting import tally_of
 from edocnode.domain.deadlines import DeadlineRules
+from edocnode.domain.signatures import (
+    TO_CHECK,
+    DocumentVerdict,
+    LegalStatus,
+    judge_document,
+)
 from edocnode.domain.statistics import (
     Figures,
     GroupBy,
     Statistics,
     StatisticsRequest,
-    tally_of,
 )
 from edocnode.domain.workflow import Step
 from edocnode.storage.statistics import SqlStatistics
@@ -37,6 +45,8 @@ from tests.integration.storage.offices import (
 )
 
 INBOX = table_of(InboxRow)
+SIGNED, UNSIGNED = LegalStatus.REPLACES_PAPER, LegalStatus.REFERENCE_ONLY
+UNKNOWN = LegalStatus.NOT_CHECKED
 RULES = DeadlineRules(calendar=WorkingCalendar())
 NOVEMBER = StatisticsRequest(first=date(2026, 11, 1), last=date(2026, 11, 30))
 HOUR = timedelta(hours=1)
@@ -132,12 +142,14 @@ async def test_arrivals_and_steps_are_counted_on_the_day_of_arrival(
     )
     await take(database, 2, (StatusStep.REJECTED, NOW + timedelta(days=9)))
     found = await november(counter)
-    assert found.total == Figures(received=2, acknowledged=1, accepted=1, refused=1, finished=1)
+    assert found.total == Figures(
+        received=2, alike=1, acknowledged=1, accepted=1, refused=1, finished=1
+    )
     assert found.refusals == {"OTHER": 1}
     assert found.accepting is not None
     assert abs(found.accepting / HOUR - 1) < 0.03
     december = replace(NOVEMBER, first=date(2026, 12, 1), last=date(2026, 12, 31))
-    assert (await counter.statistics(december))[0].total == Figures(received=1)
+    assert (await counter.statistics(december))[0].total == Figures(received=1, alike=1)
 
 
 @pytest.mark.parametrize("counted_before", [True, False])
@@ -271,7 +283,7 @@ async def test_small_batches_lead_to_the_same_sums(
         if number % 3 == 0:
             await office.seal_all()
     await office.seal_all()
-    monkeypatch.setattr("edocnode.storage.statistics.ENVELOPES", 1)
+    monkeypatch.setattr("edocnode.storage.uncounted.ENVELOPES", 1)
     monkeypatch.setattr("edocnode.workers.counting.AT_ONCE", 2)
     assert not await counter.count()
     total = (await november(counter)).total
@@ -314,3 +326,108 @@ async def test_figures_are_divided_and_their_sum_is_the_whole(
     found = await november(counter, by=by)
     assert list(found.groups) == keys
     assert sum(each.received for each in found.groups.values()) == found.total.received == 2
+
+
+def told(verdict: LegalStatus) -> DocumentVerdict:
+    return msgspec.structs.replace(judge_document([], NOW), legal_status=verdict)
+
+
+async def check_all(store: NodeStore, *verdicts: LegalStatus) -> None:
+    """Settles what waits for a check, one verdict each."""
+    for verdict in verdicts:
+        job = await store.next_check()
+        assert job is not None
+        await store.settle_check(job, told(verdict))
+    assert await store.next_check() is None
+
+
+async def test_signed_share_is_of_documents_on_both_sides(
+    store: NodeStore, office: Office, peer: Office, counter: Counter
+) -> None:
+    await office.open()
+    await store.submit(submission(to=["G01", "H30"]))
+    await check_all(store, SIGNED)
+    assert (await november(counter)).total.sent_signed == 0  # it is not sealed yet
+    await store.submit(submission())
+    for _ in range(2):
+        made = submission("G01", ["H29"])
+        came = arrival(peer.envelope(made), made.inline)
+        await store.keep([msgspec.structs.replace(came, listing={**came.listing, TO_CHECK: "1"})])
+    await office.seal_all()
+    await check_all(store, SIGNED, SIGNED, UNSIGNED)  # received ones first
+    for _ in range(2):  # counted once
+        total = (await november(counter)).total
+        assert (total.sent_documents, total.sent_checked, total.sent_signed) == (2, 2, 1)
+        assert (total.received, total.received_checked, total.received_signed) == (2, 2, 2)
+
+
+async def test_check_that_is_made_anew_moves_the_document(
+    store: NodeStore, office: Office, counter: Counter
+) -> None:
+    await office.open()
+    made = submission()
+    await store.submit(made)
+    await office.seal_all()
+    for verdict, figures in ((UNSIGNED, (1, 0)), (SIGNED, (1, 1)), (UNKNOWN, (0, 0))):
+        await check_all(store, verdict)
+        total = (await november(counter)).total
+        assert (total.sent_checked, total.sent_signed) == figures
+        await store.recheck(made.document_id)
+        total = (await november(counter)).total  # as it was, until it is checked
+        assert (total.sent_checked, total.sent_signed) == figures
+
+
+async def test_of_two_that_read_the_same_checks_only_one_counts_them(
+    database: Database, store: NodeStore, office: Office, counter: Counter
+) -> None:
+    await office.open()
+    await store.submit(submission())
+    await office.seal_all()
+    await november(counter)
+    await check_all(store, SIGNED)
+    sums = SqlStatistics(database)
+    batch = await sums.uncounted(100)
+    tally = tally_of(batch, RULES, {})
+    assert await sums.add_tally(tally, batch.marks)
+    assert not await sums.add_tally(tally, batch.marks)
+    assert (await november(counter)).total.sent_signed == 1
+
+
+async def test_what_changes_earlier_documents_is_counted_apart(
+    store: NodeStore, office: Office, counter: Counter
+) -> None:
+    await office.open()
+    first = submission()
+    await store.submit(first)
+    earlier = uuid_text(first.document_id)
+    update = replace(submission(to=["G01", "H30"]), operation=Operation.UPDATE)
+    later = submission(to=["G01", "H30"])
+    corrects = replace(later, listing={**later.listing, CORRECTS: earlier})
+    await store.submit(replace(update, document_id=first.document_id))
+    await store.submit(corrects)
+    later = submission(to=["G01", "H30"])
+    stands = {**later.listing, REPLACES: earlier}
+    await store.submit(replace(later, operation=Operation.REPLACE, listing=stands))
+    await office.seal_all()
+    total = (await november(counter)).total
+    assert (total.sent_documents, total.sent) == (3, 5)
+    assert (total.updates, total.corrections, total.replacements) == (2, 1, 1)
+
+
+async def test_deliveries_that_come_again_are_written_with_the_next_look_and_kept_until_then(
+    database: Database, store: NodeStore, office: Office, peer: Office, counter: Counter
+) -> None:
+    made = submission("G01", ["H29"])
+    came = arrival(peer.envelope(made), made.inline)
+    for _ in range(3):
+        counter.repeated(came)
+    counter.repeated(msgspec.structs.replace(came, operation=Operation.STATUS))
+    broken = sa.text("ALTER TABLE daily RENAME TO elsewhere")
+    await database.awrite(lambda connection: connection.execute(broken) and None)
+    with pytest.raises(sa.exc.DatabaseError):
+        await counter.stop()
+    mended = sa.text("ALTER TABLE elsewhere RENAME TO daily")
+    await database.awrite(lambda connection: connection.execute(mended) and None)
+    await counter.stop()
+    counter.repeated(came)
+    assert (await november(counter, by=GroupBy.PEER)).groups == {"G01": Figures(repeated=4)}

@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+_ROWID = sa.BigInteger().with_variant(sa.Integer, "sqlite")
+
 
 def create_overview() -> None:
     """Makes the indexes of what is late, the tables of sums and of reminders."""
@@ -12,6 +14,7 @@ def create_overview() -> None:
     _create_counted()
     _create_reported()
     _create_told()
+    _create_appointed()
 
 
 def _create_late_indexes() -> None:
@@ -30,7 +33,9 @@ def _create_late_indexes() -> None:
 
 def _create_daily() -> None:
     figures = (
-        *("sent_documents", "sent", "sent_on_time", "paper", "revocations", "received"),
+        *("sent_documents", "sent", "sent_on_time", "paper", "sent_checked", "sent_signed"),
+        *("replacements", "corrections", "updates", "revocations"),
+        *("received", "received_checked", "received_signed", "alike", "repeated", "updated"),
         *("acknowledged", "accepted", "refused", "finished", "due", "finished_on_time"),
     )
     op.create_table(
@@ -87,6 +92,16 @@ def _create_told() -> None:
         sa.PrimaryKeyConstraint("outlet", "message_id", "kind"),
     )
     op.create_index("ix_told_at", "told", ["told_at"])
+
+
+def _create_appointed() -> None:
+    op.create_table(
+        "appointed",
+        sa.Column("side", sa.String(8), nullable=False),
+        sa.Column("owner", _ROWID, autoincrement=False, nullable=False),
+        sa.Column("deliver_by", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("side", "owner"),
+    )
 
 
 def _partial(name: str, table: str, columns: list[str], where: str) -> None:

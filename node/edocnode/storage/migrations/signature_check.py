@@ -20,17 +20,20 @@ def create_signature_check() -> None:
         sa.Column("checker", sa.Integer(), nullable=False),
         sa.Column("checked_at", sa.BigInteger(), nullable=True),
         sa.Column("verdict", sa.LargeBinary(), nullable=True),
+        sa.Column("legal", sa.Integer(), nullable=False),
+        sa.Column("counted", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("side", "owner"),
     )
     op.create_index("ix_signature_check_document_id", "signature_check", ["document_id"])
-    _in_state("pending", ["lane", "side", "owner"])
-    _in_state("skipped", ["side", "owner"])
+    _where("pending", ["lane", "side", "owner"], "state = 'pending'")
+    _where("skipped", ["side", "owner"], "state = 'skipped'")
+    _where("uncounted", ["side", "owner"], "legal <> counted")
 
 
-def _in_state(state: str, columns: list[str]) -> None:
-    condition = sa.text(f"state = '{state}'")
+def _where(name: str, columns: list[str], text: str) -> None:
+    condition = sa.text(text)
     op.create_index(
-        f"ix_signature_check_{state}",
+        f"ix_signature_check_{name}",
         "signature_check",
         columns,
         sqlite_where=condition,

@@ -2076,12 +2076,22 @@ class Figures(_message.Message):
     FINISHED_FIELD_NUMBER: _builtins.int
     DUE_FIELD_NUMBER: _builtins.int
     FINISHED_ON_TIME_FIELD_NUMBER: _builtins.int
+    SENT_CHECKED_FIELD_NUMBER: _builtins.int
+    SENT_SIGNED_FIELD_NUMBER: _builtins.int
+    REPLACEMENTS_FIELD_NUMBER: _builtins.int
+    CORRECTIONS_FIELD_NUMBER: _builtins.int
+    UPDATES_FIELD_NUMBER: _builtins.int
+    RECEIVED_CHECKED_FIELD_NUMBER: _builtins.int
+    RECEIVED_SIGNED_FIELD_NUMBER: _builtins.int
+    ALIKE_FIELD_NUMBER: _builtins.int
+    REPEATED_FIELD_NUMBER: _builtins.int
+    UPDATED_FIELD_NUMBER: _builtins.int
     sent_documents: _builtins.int
     """Handed in here and sealed, each once."""
     sent: _builtins.int
     """The same, once for each recipient."""
     sent_on_time: _builtins.int
-    """Of `sent`, sealed by the deadline of the law."""
+    """Of `sent`, sealed by the deadline of the law, and by the sender's own time of delivery."""
     paper: _builtins.int
     """Of `sent_documents`, those that also went on paper."""
     revocations: _builtins.int
@@ -2089,7 +2099,7 @@ class Figures(_message.Message):
     received: _builtins.int
     """Arrived here."""
     acknowledged: _builtins.int
-    """Of `received`, accepted or refused on the day of arrival."""
+    """Of `received`, accepted or refused on the day of arrival, and by the sender's own time."""
     accepted: _builtins.int
     """Of `received`, accepted."""
     refused: _builtins.int
@@ -2100,6 +2110,26 @@ class Figures(_message.Message):
     """Of `received`, those with a due date."""
     finished_on_time: _builtins.int
     """Of `due`, finished by it."""
+    sent_checked: _builtins.int
+    """Of `sent_documents`, those whose signatures in PDF or XML were checked."""
+    sent_signed: _builtins.int
+    """Of `sent_checked`, those that replace paper: signed by person and organisation."""
+    replacements: _builtins.int
+    """Of `sent_documents`, those that stand in place of earlier ones."""
+    corrections: _builtins.int
+    """Of `sent_documents`, those that correct earlier ones."""
+    updates: _builtins.int
+    """Newer versions of documents, once for each recipient; not in `sent`."""
+    received_checked: _builtins.int
+    """Of `received`, those whose signatures in PDF or XML were checked."""
+    received_signed: _builtins.int
+    """Of `received_checked`, those that replace paper."""
+    alike: _builtins.int
+    """Of `received`, those that look like an earlier one, as the office was told."""
+    repeated: _builtins.int
+    """Deliveries of documents that were here already: answered with their receipt, not shown again."""
+    updated: _builtins.int
+    """Newer versions of `received` that are in force."""
     def __init__(
         self,
         *,
@@ -2115,10 +2145,20 @@ class Figures(_message.Message):
         finished: _builtins.int = ...,
         due: _builtins.int = ...,
         finished_on_time: _builtins.int = ...,
+        sent_checked: _builtins.int = ...,
+        sent_signed: _builtins.int = ...,
+        replacements: _builtins.int = ...,
+        corrections: _builtins.int = ...,
+        updates: _builtins.int = ...,
+        received_checked: _builtins.int = ...,
+        received_signed: _builtins.int = ...,
+        alike: _builtins.int = ...,
+        repeated: _builtins.int = ...,
+        updated: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "acknowledged", b"acknowledged", "due", b"due", "finished", b"finished", "finished_on_time", b"finished_on_time", "paper", b"paper", "received", b"received", "refused", b"refused", "revocations", b"revocations", "sent", b"sent", "sent_documents", b"sent_documents", "sent_on_time", b"sent_on_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "acknowledged", b"acknowledged", "alike", b"alike", "corrections", b"corrections", "due", b"due", "finished", b"finished", "finished_on_time", b"finished_on_time", "paper", b"paper", "received", b"received", "received_checked", b"received_checked", "received_signed", b"received_signed", "refused", b"refused", "repeated", b"repeated", "replacements", b"replacements", "revocations", b"revocations", "sent", b"sent", "sent_checked", b"sent_checked", "sent_documents", b"sent_documents", "sent_on_time", b"sent_on_time", "sent_signed", b"sent_signed", "updated", b"updated", "updates", b"updates"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,6 +1,7 @@
 """Documents are counted on their day, with what became of them, and medians are near."""
 
 import statistics
+from collections import Counter
 from dataclasses import replace
 from datetime import date, datetime, time, timedelta
 
@@ -8,15 +9,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edoccore.signing.records import StatusStep
+from edoccore.signing.records import DocumentState, StatusStep
 from edoccore.signing.statements import Operation
 from edocnode.domain.calendar import WorkingCalendar, at
+from edocnode.domain.counting import median_time, step_of_time, tally_of
 from edocnode.domain.deadlines import DeadlineRules
 from edocnode.domain.model import Lane
 from edocnode.domain.savings import SavingAssumptions, saved_vnd
+from edocnode.domain.signature_checks import Side
+from edocnode.domain.signatures import LegalStatus
 from edocnode.domain.statistics import (
     ArrivalFact,
     Batch,
+    CheckFact,
     DayKey,
     Detail,
     Direction,
@@ -24,9 +29,6 @@ from edocnode.domain.statistics import (
     SealedFact,
     StepFact,
     Tally,
-    median_time,
-    step_of_time,
-    tally_of,
 )
 
 RULES = DeadlineRules(calendar=WorkingCalendar())
@@ -55,11 +57,12 @@ ARRIVAL = ArrivalFact(
 )
 
 
-def tally(*facts: SealedFact | ArrivalFact | StepFact) -> Tally:
+def tally(*facts: SealedFact | ArrivalFact | StepFact | CheckFact) -> Tally:
     batch = Batch(
         sealed=[fact for fact in facts if isinstance(fact, SealedFact)],
         arrivals=[fact for fact in facts if isinstance(fact, ArrivalFact)],
         steps=[fact for fact in facts if isinstance(fact, StepFact)],
+        checks=[fact for fact in facts if isinstance(fact, CheckFact)],
         marks={},
         complete=True,
     )
@@ -72,7 +75,13 @@ def only(found: Tally) -> dict[str, int]:
 
 
 def step(kind: StatusStep, moment: datetime, **values: object) -> StepFact:
-    fields: dict[str, object] = {"arrival": ARRIVAL, "code": "", "accepted_at": None}
+    fields: dict[str, object] = {
+        "arrival": ARRIVAL,
+        "state": DocumentState.ACCEPTED,
+        "first": True,
+        "code": "",
+        "accepted_at": None,
+    }
     return StepFact(step=kind, at=moment, **(fields | values))  # type: ignore[arg-type]
 
 
@@ -144,6 +153,65 @@ def test_day_that_does_not_exist_spoils_nothing(text: str) -> None:
     assert only(tally(step(StatusStep.FINISHED, at(MONDAY, time(9)), arrival=due))) == {
         "finished": 1
     }
+
+
+@pytest.mark.parametrize(("early", "on_time"), [(True, 0), (False, 1)])
+def test_time_that_the_sender_names_counts_beside_the_deadlines(early: bool, on_time: int) -> None:
+    moment = at(FRIDAY, time(16))
+    by = moment - timedelta(minutes=1) if early else moment
+    sent = only(tally(replace(SEALED, sealed_at=moment, deliver_by=by)))
+    assert sent.get("sent_on_time", 0) == on_time
+    arrival = replace(ARRIVAL, deliver_by=by)
+    taken = only(tally(step(StatusStep.ACCEPTED, moment, arrival=arrival)))
+    assert taken.get("acknowledged", 0) == on_time
+
+
+def test_document_that_comes_back_to_the_clerk_is_acknowledged_once() -> None:
+    found = tally(
+        step(StatusStep.REJECTED, at(FRIDAY, time(11))),
+        step(StatusStep.AGREED, at(FRIDAY, time(14)), state=DocumentState.RECEIVED, first=False),
+        step(StatusStep.ACCEPTED, at(FRIDAY, time(15)), first=False),
+    )
+    assert only(found) == {"acknowledged": 1, "refused": 1, "updated": 1, "accepted": 1}
+
+
+def test_agreeing_to_a_revocation_is_no_update() -> None:
+    agreed = step(StatusStep.AGREED, at(FRIDAY, time(11)), state=DocumentState.REVOKED)
+    assert tally(agreed).figures == {}
+
+
+@pytest.mark.parametrize("document", [SEALED, ARRIVAL])
+@given(st.lists(st.sampled_from(LegalStatus), min_size=1))
+def test_checks_made_anew_leave_the_last_verdict_counted(
+    document: SealedFact | ArrivalFact, verdicts: list[LegalStatus]
+) -> None:
+    facts, before = [], LegalStatus.NOT_CHECKED
+    for verdict in verdicts:
+        facts.append(
+            CheckFact(side=Side.SENT, owner=1, document=document, counted=before, now=verdict)
+        )
+        before = verdict
+    counts = Counter[str]()
+    for found in tally(*facts).figures.values():
+        counts.update(found)
+    assert sum(count for name, count in counts.items() if "checked" in name) == (
+        verdicts[-1] is not LegalStatus.NOT_CHECKED
+    )
+    assert sum(count for name, count in counts.items() if "signed" in name) == (
+        verdicts[-1] is LegalStatus.REPLACES_PAPER
+    )
+
+
+def test_check_of_a_later_version_is_not_counted_but_settled() -> None:
+    check = CheckFact(
+        side=Side.RECEIVED,
+        owner=2,
+        document=None,
+        counted=LegalStatus.NOT_CHECKED,
+        now=LegalStatus.REPLACES_PAPER,
+    )
+    found = tally(check)
+    assert (found.figures, found.checks) == ({}, [check])
 
 
 @given(st.lists(st.timedeltas(timedelta(seconds=1), timedelta(days=90)), min_size=1, max_size=99))
