@@ -353,6 +353,13 @@ for call in (lambda office: office.accept("ffffffff", "nobody"),
 def test_code_lists_are_shown_with_and_without_a_node(folder: Path) -> None:
     shown = json.loads(command("codes", "types", "--json").stdout)
     assert (shown["schema"], shown["list"], len(shown["codes"])) == ("edoc.codes/v1", "types", 29)
+    for name, code, reads in (
+        ("reasons", "WRONG_RECIPIENT", "Gửi không đúng nơi nhận"),
+        ("decline-reasons", "LEGAL_HOLD", "Văn bản đang bị phong tỏa theo yêu cầu"),
+        ("states", "assigned", "Phân công"),
+    ):
+        (line,) = [each for each in command("codes", name).stdout.splitlines() if code in each]
+        assert reads in line
     own = folder / "codes.toml"
     own.write_text('[[types]]\ncode = "QTr"\nvi = "Quy trình"\n', encoding="utf-8")
     result = command("codes", "types", data=folder, EDOCNODE_CODE_LISTS="codes.toml")

@@ -21,7 +21,7 @@ def codes(
     context: typer.Context,
     name: Annotated[CodeList, typer.Argument(metavar="LIST", help=", ".join(CodeList) + ".")],
 ) -> None:
-    """Lists document types, urgency and other codes."""
+    """Lists document types, reasons, states and other codes."""
     options: CommandContext = context.obj
     entries = options.code_lists()[name]
     options.console.data(

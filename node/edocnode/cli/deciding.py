@@ -60,7 +60,11 @@ def reject(
     context: typer.Context,
     document: Id,
     code: Annotated[
-        str, typer.Option("--code", help=f"Code of the reason: {known_codes(REJECT_CODES)}.")
+        str,
+        typer.Option(
+            "--code",
+            help=f"Code: {known_codes(REJECT_CODES)}; see: edocnode codes reasons.",
+        ),
     ],
     reason: Annotated[
         str, typer.Option("--reason", help="For the sender to read; 10 characters or more.")

@@ -77,7 +77,10 @@ def inbox(
     context: typer.Context,
     limit: Limit = 100,
     after: After = "",
-    state: Annotated[str, typer.Option("--state", help="received, accepted, rejected, ...")] = "",
+    state: Annotated[
+        str,
+        typer.Option("--state", help="received, accepted, ...; see: edocnode codes states."),
+    ] = "",
     agency: Agency = "",
     *,
     search: Search = "",
@@ -115,7 +118,8 @@ def outbox(
     limit: Limit = 100,
     after: After = "",
     state: Annotated[
-        str, typer.Option("--state", help="queued, delivered, rejected, expired, held, ...")
+        str,
+        typer.Option("--state", help="queued, delivered, ...; see: edocnode codes deliveries."),
     ] = "",
     agency: Agency = "",
     *,

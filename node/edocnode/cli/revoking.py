@@ -52,7 +52,11 @@ def decline(
     context: typer.Context,
     document: Id,
     code: Annotated[
-        str, typer.Option("--code", help=f"Code of the reason: {known_codes(DECLINE_CODES)}.")
+        str,
+        typer.Option(
+            "--code",
+            help=f"Code: {known_codes(DECLINE_CODES)}; see: edocnode codes decline-reasons.",
+        ),
     ],
     reason: Annotated[
         str, typer.Option("--reason", help="For the sender to read; 10 characters or more.")

@@ -62,9 +62,14 @@ def send(
     document_type: Annotated[
         str, typer.Option("--type", help="Type: CV, QĐ, quyet dinh; see: edocnode codes types.")
     ] = "",
-    urgency: Annotated[Urgency, typer.Option("--urgency", help="How fast.")] = Urgency.NORMAL,
+    urgency: Annotated[
+        Urgency, typer.Option("--urgency", help="How fast; see: edocnode codes urgency.")
+    ] = Urgency.NORMAL,
     secrecy: Annotated[
-        Secrecy, typer.Option("--secrecy", help="Only what is no state secret is sent.")
+        Secrecy,
+        typer.Option(
+            "--secrecy", help="Only what is no state secret is sent; see: edocnode codes secrecy."
+        ),
     ] = Secrecy.NONE,
     due: Annotated[str, typer.Option("--due", help="Day by which it is due: 2026-12-05.")] = "",
     fields_file: Annotated[

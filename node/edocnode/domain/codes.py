@@ -26,6 +26,11 @@ class CodeList(StrEnum):
     URGENCY = "urgency"
     AUTHORITIES = "authorities"
     CIRCULATION = "circulation"
+    SECRECY = "secrecy"
+    STATES = "states"
+    DELIVERIES = "deliveries"
+    REASONS = "reasons"
+    DECLINE_REASONS = "decline-reasons"
 
 
 _WHAT = {
@@ -34,6 +39,11 @@ _WHAT = {
     CodeList.URGENCY: "urgency",
     CodeList.AUTHORITIES: "signing authority",
     CodeList.CIRCULATION: "circulation mark",
+    CodeList.SECRECY: "level of secrecy",
+    CodeList.STATES: "state of a received document",
+    CodeList.DELIVERIES: "state of a delivery",
+    CodeList.REASONS: "reason to give back",
+    CodeList.DECLINE_REASONS: "reason to decline",
 }
 
 

@@ -1,7 +1,9 @@
 """Reads code lists: those that come with the program, and a node's own file over them.
 
 TOML beside this module, not literals: what a law lists is no code, an operator corrects it in the
-same form without touching the program. Read when asked for: 2 ms that only some commands need.
+same form without touching the program. Read when asked for: 2 ms that only some commands need. The
+reasons to give a document back or to decline a request are rules of the program
+(``domain.reasons``); here they are shown with the others.
 """
 
 import tomllib
@@ -15,9 +17,13 @@ from msgspec import ValidationError, convert
 
 from edoccore.errors import SettingsError
 from edocnode.domain.codes import CodeEntry, CodeList, CodeLists
+from edocnode.domain.reasons import DECLINE_REASONS, REJECT_REASONS
 
 MAX_FILE_BYTES = 1 << 20
-_FIXED = frozenset({CodeList.URGENCY})  # the protocol has these and no others
+_REASONS = {CodeList.REASONS: REJECT_REASONS, CodeList.DECLINE_REASONS: DECLINE_REASONS}
+_FIXED = frozenset(  # the protocol has these and no others
+    {CodeList.URGENCY, CodeList.SECRECY, CodeList.STATES, CodeList.DELIVERIES, *_REASONS}
+)
 _FIELDS = frozenset(field.name for field in fields(CodeEntry))
 
 Tables = Mapping[CodeList, tuple[Mapping[str, object], ...]]
@@ -26,7 +32,10 @@ Tables = Mapping[CodeList, tuple[Mapping[str, object], ...]]
 def builtin_lists() -> CodeLists:
     """The lists that come with the program."""
     text = files("edocnode.storage").joinpath("codes.toml").read_text(encoding="utf-8")
-    return _entries(convert(tomllib.loads(text), Tables))
+    return _entries(convert(tomllib.loads(text), Tables)) | {
+        name: tuple(CodeEntry(**asdict(reason)) for reason in reasons)
+        for name, reasons in _REASONS.items()
+    }
 
 
 def lists_with(own: Path) -> CodeLists:
@@ -58,6 +67,8 @@ def lists_with(own: Path) -> CodeLists:
 def _merged(below: CodeLists, above: Tables) -> CodeLists:
     merged: dict[CodeList, tuple[CodeEntry, ...]] = {}
     for name, entries in below.items():
+        if name in _REASONS and name in above:
+            raise ValueError(f"the list {name} is part of the program and cannot be changed")
         by_code = {entry.code: asdict(entry) for entry in entries}
         for given in above.get(name, ()):
             if surplus := sorted(given.keys() - _FIELDS):
@@ -70,5 +81,5 @@ def _merged(below: CodeLists, above: Tables) -> CodeLists:
     return merged
 
 
-def _entries(tables: Tables) -> CodeLists:
+def _entries(tables: Tables) -> dict[CodeList, tuple[CodeEntry, ...]]:
     return {name: convert(rows, tuple[CodeEntry, ...]) for name, rows in tables.items()}

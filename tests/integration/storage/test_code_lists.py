@@ -46,6 +46,8 @@ def test_own_file_may_be_in_decomposed_form(tmp_path: Path) -> None:
         ("[[types]]\ncode = 'a'\nvi = 'b'\nname = 'c'", "'name'"),
         ("[[types]]\ncode = 'a'\nvi = 3", "str"),
         ("[[urgency]]\ncode = 'a'\nvi = 'b'", "urgency"),
+        ("[[states]]\ncode = 'a'\nvi = 'b'", "states"),
+        ("[[reasons]]\ncode = 'OTHER'\nvi = 'Khác'", "reasons"),
         ("types = 1", "array"),
         ("[[types", "declaration"),
         ("# " + "a" * MAX_FILE_BYTES, "bytes"),

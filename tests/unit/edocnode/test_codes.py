@@ -1,12 +1,17 @@
 """How a document type is found from what a person typed, and what the lists hold."""
 
 import unicodedata
+from collections.abc import Iterable
 
 import pytest
 
 from edoccore.errors import RequestInvalidError
+from edoccore.signing.records import DocumentState
 from edoccore.signing.statements import Urgency
 from edocnode.domain.codes import CodeList, CodeUnknownError, find_code, knows_code
+from edocnode.domain.model import DeliveryState
+from edocnode.domain.reasons import DECLINE_CODES, REJECT_CODES
+from edocnode.domain.secrecy import Secrecy
 from edocnode.storage.code_lists import builtin_lists
 
 LISTS = builtin_lists()
@@ -69,7 +74,7 @@ def test_every_entry_is_found_by_what_lists_show_of_it() -> None:
 
 
 def test_lists_are_those_of_the_law_in_composed_form() -> None:
-    assert [len(LISTS[name]) for name in CodeList] == [29, 3, 5, 5, 2]
+    assert [len(LISTS[name]) for name in CodeList] == [29, 3, 5, 5, 2, 4, 7, 7, 9, 4]
     assert {entry.code for entry in LISTS[CodeList.URGENCY]} == {*Urgency, "hoa_toc_hen_gio"}
     assert [entry.edxml for entry in LISTS[CodeList.URGENCY]] == [0, 1, 2, 3, 4]
     for entries in LISTS.values():
@@ -78,6 +83,22 @@ def test_lists_are_those_of_the_law_in_composed_form() -> None:
             text = f"{entry.code}{entry.vi}{entry.note}"
             assert unicodedata.is_normalized("NFC", text)
             assert entry.en
+
+
+@pytest.mark.parametrize(
+    ("name", "codes"),
+    [
+        (CodeList.SECRECY, Secrecy),
+        (CodeList.STATES, DocumentState),
+        (CodeList.DELIVERIES, DeliveryState),
+        (CodeList.REASONS, REJECT_CODES),
+        (CodeList.DECLINE_REASONS, DECLINE_CODES),
+    ],
+)
+def test_lists_of_the_program_have_every_code_that_commands_take(
+    name: CodeList, codes: Iterable[str]
+) -> None:
+    assert {entry.code for entry in LISTS[name]} == set(codes)
 
 
 def test_what_was_not_read_in_its_source_says_so() -> None:
