@@ -13,7 +13,7 @@ from datetime import date, datetime, timedelta, timezone
 from enum import StrEnum
 from typing import Any, Protocol
 
-from edoccore.errors import RequestInvalidError
+from edoccore.errors import DecisionConflictError, RequestInvalidError
 from edoccore.signing import canonical
 from edoccore.signing.statements import Effect, time_text
 
@@ -130,6 +130,11 @@ class NumberBook(Protocol):
         Raises:
             DecisionConflictError: The number of this request was given up meanwhile.
         """
+
+    async def take_many(
+        self, requests: Sequence[NumberRequest], at: datetime
+    ) -> Sequence[GivenNumber | DecisionConflictError]:
+        """Gives the next numbers for documents, in their order, as ``take`` does for one."""
 
     async def reserve(
         self, series: Series, count: int, *, note: str, actor: str, at: datetime

@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, MutableMapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
-from edoccore.errors import RequestConflictError
+from edoccore.errors import DecisionConflictError, RequestConflictError
 from edoccore.signing.seal import SealedStatement, SignedSeal
 from edocnode.domain.model import (
     ABOVE_ALL_EPOCHS,
@@ -49,7 +49,7 @@ class Submissions(Protocol):
 
     async def submit_many(
         self, submissions: Sequence[Submission]
-    ) -> Sequence[SubmissionResult | RequestConflictError]:
+    ) -> Sequence[SubmissionResult | RequestConflictError | DecisionConflictError]:
         """Keeps documents of at most 500 recipients each, as ``submit`` would keep one by one.
 
         What is wrong with one is returned in its place and spoils no other.

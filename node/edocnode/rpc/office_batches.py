@@ -7,6 +7,7 @@ wrong with one document is told in its place; only a failing disk ends the strea
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 import grpc
@@ -14,6 +15,7 @@ import grpc
 from edoccore.errors import (
     AgencyInactiveError,
     AgencyUnknownError,
+    DecisionConflictError,
     EdocError,
     LimitExceededError,
     PeerUnreachableError,
@@ -24,14 +26,17 @@ from edoccore.signing.digests import digest_of
 from edoccore.signing.statements import Operation
 from edoccore.wire.status import MAX_FIELD_LENGTH, MAX_MESSAGE_LENGTH
 from edocnet.office.v1 import office_service_pb2 as messages
-from edocnode.domain.model import Submission, SubmissionResult
+from edocnode.domain.model import DocumentId, MessageId, Submission, SubmissionResult
 from edocnode.domain.office import (
     Admitted,
+    Record,
     SendTimePastError,
     build_record,
     build_submission,
+    decoded_fields,
     is_inline,
 )
+from edocnode.domain.official_numbers import GivenNumber, NumberRequest, number_request
 from edocnode.rpc.office_admission import OfficeParts, has_newer_directory
 from edocnode.rpc.office_messages import header_from_message, submission_to_message
 
@@ -41,8 +46,38 @@ MAX_RECIPIENTS_EACH = 500
 MESSAGES_AT_ONCE = 4  # of one stream; more wait, which slows the caller down
 REFRESH_PAUSE_S = 10.0  # between two questions to the registry about unknown recipients
 
-Prepared = Submission | EdocError
-Outcome = SubmissionResult | EdocError
+
+@dataclass(frozen=True, slots=True)
+class _Whole:
+    """A document whose header was judged, taken apart; ``digests`` are those of ``bodies``."""
+
+    admitted: Admitted
+    fields: bytes
+    bodies: Sequence[bytes]
+    digests: Sequence[bytes]
+    document_id: DocumentId
+    message_ids: Sequence[MessageId]
+
+
+@dataclass(frozen=True, slots=True)
+class _Unnumbered:
+    """A document in which nothing is wrong, and that is to be numbered here."""
+
+    whole: _Whole
+    request: NumberRequest
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """What was kept, and the number that was given to it."""
+
+    result: SubmissionResult
+    number: GivenNumber | None
+
+
+Ready = Submission | EdocError
+Prepared = Ready | _Unnumbered
+Outcome = _Kept | EdocError
 Wholes = Sequence[messages.WholeSubmission]
 Context = grpc.aio.ServicerContext[messages.SubmitManyRequest, messages.SubmitManyResponse]
 
@@ -108,23 +143,19 @@ class BatchDesk:
                     f"A document to more than {MAX_RECIPIENTS_EACH} recipients is handed in alone.",
                     hint="Use Submit for it.",
                 )
-            if header.number_here:
-                raise RequestInvalidError(
-                    "A document that is to be numbered here is handed in alone.",
-                    hint="Use Submit for it.",
-                )
             if header.operation is not Operation.NEW or header.earlier:
                 raise RequestInvalidError(
                     "A document that changes an earlier one is handed in alone.",
                     hint="Use Submit for it.",
                 )
-            return self._built(parts.judged(header, now), whole.content)
+            found = self._taken_apart(parts.judged(header, now), whole.content)
+            return self._to_be_numbered(found) if header.number_here else self._built(found)
         except StorageFailedError:
             raise
         except EdocError as error:
             return error
 
-    def _built(self, admitted: Admitted, content: bytes) -> Submission:
+    def _taken_apart(self, admitted: Admitted, content: bytes) -> _Whole:
         header = admitted.header
         sizes = [header.record_size, *(part.size for part in admitted.parts)]
         if len(content) != sum(sizes):
@@ -132,23 +163,69 @@ class BatchDesk:
                 f"{len(content)} bytes of content came; the header declares {sum(sizes)}."
             )
         fields, *bodies = _cut(content, sizes)
-        document_id, message_ids = self._parts.fresh_ids(len(admitted.recipients))
-        record = build_record(
-            admitted,
-            fields,
-            network=self._parts.directory.current.network,
-            document_id=document_id,
-        )
         digests = [digest_of(body) for body in bodies]
-        return build_submission(
-            admitted,
-            record,
-            digests,
-            fields_digest=digest_of(fields),
-            document_id=document_id,
-            message_ids=message_ids,
-            inline=self._inline([record.data, *bodies], [digest_of(record.data), *digests]),
+        return _Whole(
+            admitted, fields, bodies, digests, *self._parts.fresh_ids(len(admitted.recipients))
         )
+
+    def _to_be_numbered(self, whole: _Whole) -> _Unnumbered:
+        """A document that is refused without its number takes none."""
+        self._record(whole, None)
+        request = number_request(
+            decoded_fields(whole.fields),
+            self._parts.numbering,
+            sender=whole.admitted.sender,
+            request_id=whole.admitted.header.request_id,
+            now=whole.admitted.created,
+        )
+        return _Unnumbered(whole, request)
+
+    def _record(self, whole: _Whole, number: GivenNumber | None) -> Record:
+        return build_record(
+            whole.admitted,
+            whole.fields,
+            network=self._parts.directory.current.network,
+            document_id=whole.document_id,
+            number=number,
+        )
+
+    def _built(self, whole: _Whole, number: GivenNumber | None = None) -> Submission:
+        record = self._record(whole, number)
+        return build_submission(
+            whole.admitted,
+            record,
+            whole.digests,
+            fields_digest=digest_of(whole.fields),
+            document_id=whole.document_id,
+            message_ids=whole.message_ids,
+            inline=self._inline(
+                [record.data, *whole.bodies], [digest_of(record.data), *whole.digests]
+            ),
+            number=number,
+        )
+
+    async def _numbered(self, prepared: Sequence[Prepared]) -> list[Ready]:
+        """Gives numbers to those that want one, in the order of the message, and builds them."""
+        waiting = [item for item in prepared if isinstance(item, _Unnumbered)]
+        if not waiting:
+            return [item for item in prepared if not isinstance(item, _Unnumbered)]
+        requests = [item.request for item in waiting]
+        try:
+            given = await self._parts.book.take_many(requests, self._parts.clock())
+        except StorageFailedError:
+            raise
+        except EdocError as error:  # a full disk: no number was given
+            return [error if isinstance(item, _Unnumbered) else item for item in prepared]
+        built = iter(await asyncio.to_thread(self._build_all, waiting, given))
+        return [next(built) if isinstance(item, _Unnumbered) else item for item in prepared]
+
+    def _build_all(
+        self, waiting: Sequence[_Unnumbered], given: Sequence[GivenNumber | DecisionConflictError]
+    ) -> list[Ready]:
+        return [
+            number if isinstance(number, EdocError) else self._built(item.whole, number)
+            for item, number in zip(waiting, given, strict=True)
+        ]
 
     def _inline(self, bodies: Sequence[bytes], digests: Sequence[bytes]) -> bytes:
         """The small parts joined; the others are on disk when this returns."""
@@ -158,21 +235,25 @@ class BatchDesk:
         return b"".join(body for body in bodies if is_inline(len(body)))
 
     async def _keep(self, prepared: Sequence[Prepared]) -> list[Outcome]:
-        submissions = [item for item in prepared if isinstance(item, Submission)]
+        ready = await self._numbered(prepared)
+        submissions = [item for item in ready if isinstance(item, Submission)]
         if not submissions:
-            return [item for item in prepared if isinstance(item, EdocError)]
+            return [item for item in ready if isinstance(item, EdocError)]
         try:
             kept = await self._parts.submissions.submit_many(submissions)
         except StorageFailedError:
             raise
         except EdocError as error:  # a full disk: nothing of them was kept
-            return [item if isinstance(item, EdocError) else error for item in prepared]
-        pairs = zip(submissions, kept, strict=True)
+            return [item if isinstance(item, EdocError) else error for item in ready]
+        pairs = list(zip(submissions, kept, strict=True))
         self._parts.kept(
             (each, result) for each, result in pairs if isinstance(result, SubmissionResult)
         )
-        in_order = iter(kept)
-        return [item if isinstance(item, EdocError) else next(in_order) for item in prepared]
+        in_order = iter(
+            _Kept(result, each.number) if isinstance(result, SubmissionResult) else result
+            for each, result in pairs
+        )
+        return [item if isinstance(item, EdocError) else next(in_order) for item in ready]
 
     async def _second_look(
         self, wholes: Wholes, outcomes: Sequence[Outcome]
@@ -241,8 +322,9 @@ def _cut(content: bytes, sizes: Sequence[int]) -> list[bytes]:
 
 
 def _answer(request_id: str, outcome: Outcome) -> messages.SubmissionAnswer:
-    if isinstance(outcome, SubmissionResult):
-        return messages.SubmissionAnswer(request_id=request_id, kept=submission_to_message(outcome))
+    if isinstance(outcome, _Kept):
+        kept = submission_to_message(outcome.result, outcome.number)
+        return messages.SubmissionAnswer(request_id=request_id, kept=kept)
     refusal = messages.SubmissionRefusal(
         reason=outcome.reason,
         message=_shown(outcome.message, MAX_MESSAGE_LENGTH),

@@ -14,16 +14,16 @@ from typing import cast
 
 import sqlalchemy as sa
 
-from edoccore.errors import RequestConflictError
+from edoccore.errors import DecisionConflictError, RequestConflictError
 from edockit.database import Database
 from edocnode.domain.access import Caller
 from edocnode.domain.model import DocumentId, Submission, SubmissionResult
 from edocnode.domain.office_model import Event, InboxEntry, InboxPage, OutboxPage, PageRequest
-from edocnode.domain.official_numbers import GivenNumber, NumberRequest
+from edocnode.domain.official_numbers import NumberRequest
 from edocnode.domain.ports import Submissions
 from edocnode.storage.office import SqlOffice
 from edocnode.storage.office_views import event_of
-from edocnode.storage.official_numbers import SqlNumberBook
+from edocnode.storage.official_numbers import Given, SqlNumberBook
 from edocnode.storage.people_tables import EventRow
 from edocnode.storage.scope import Part, ScopedDatabase
 from edocnode.storage.tables import InboxRow, table_of
@@ -139,10 +139,13 @@ class AccountBook(SqlNumberBook):
         super().__init__(cast("Database", ScopedDatabase(database, caller)))
         self._name = name
 
-    async def take(self, request: NumberRequest, at: datetime) -> GivenNumber:
-        """Gives the next number for a document of the account; again for the same request."""
-        named = replace(request, request_id=f"{self._name}/{request.request_id}")
-        return await super().take(named, at)
+    async def take_many(self, requests: Sequence[NumberRequest], at: datetime) -> list[Given]:
+        """Gives the next numbers for documents of the account; again for the same requests."""
+        named = [
+            replace(request, request_id=f"{self._name}/{request.request_id}")
+            for request in requests
+        ]
+        return await super().take_many(named, at)
 
 
 class AccountSubmissions:
@@ -166,7 +169,7 @@ class AccountSubmissions:
 
     async def submit_many(
         self, submissions: Sequence[Submission]
-    ) -> Sequence[SubmissionResult | RequestConflictError]:
+    ) -> Sequence[SubmissionResult | RequestConflictError | DecisionConflictError]:
         """Keeps documents; what is wrong with one is returned in its place."""
         return await self._submissions.submit_many([self._named(each) for each in submissions])
 

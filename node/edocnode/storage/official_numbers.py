@@ -6,6 +6,7 @@ changes: givers of several processes follow each other there, and what is rolled
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -13,7 +14,7 @@ from sqlalchemy.engine import Connection
 
 from edoccore.errors import DecisionConflictError, DocumentUnknownError
 from edockit.database import Database
-from edocnode.domain.model import IncomingId
+from edocnode.domain.model import IncomingId, Submission
 from edocnode.domain.official_numbers import (
     Book,
     GivenNumber,
@@ -26,13 +27,38 @@ from edocnode.domain.official_numbers import (
 )
 from edocnode.storage.official_number_tables import NumberSeriesRow, OfficialNumberRow
 from edocnode.storage.sealing import add_effect
-from edocnode.storage.sql import among, insert_missing, insert_rows, select_by
+from edocnode.storage.sql import (
+    AnyRow,
+    Row,
+    among,
+    change_each,
+    insert_missing,
+    insert_rows,
+    select_by,
+)
 from edocnode.storage.tables import table_of
 
 _SERIES, _NUMBER = table_of(NumberSeriesRow), table_of(OfficialNumberRow)
+_PLACE = ("book", "agency", "series", "year", "number")
+_OF_REQUESTS = sa.select(_NUMBER).where(among(_NUMBER.c.request_id))
 _OF_ARRIVALS = sa.select(_NUMBER.c.incoming_id, _NUMBER.c.number).where(
     among(_NUMBER.c.incoming_id)
 )
+
+_USE = (
+    sa.update(_NUMBER)
+    .where(
+        *(_NUMBER.c[name] == sa.bindparam(f"of_{name}") for name in _PLACE),
+        _NUMBER.c.state == NumberState.TAKEN.value,
+    )
+    .values(
+        state=NumberState.USED.value,
+        document_id=sa.bindparam("its_document"),
+        ended_at=sa.bindparam("at", type_=_NUMBER.c.ended_at.type),
+    )
+)
+
+Given = GivenNumber | DecisionConflictError
 
 
 class SqlNumberBook:
@@ -44,10 +70,18 @@ class SqlNumberBook:
 
     async def take(self, request: NumberRequest, at: datetime) -> GivenNumber:
         """Gives the next number for a document; the same request id has the same again."""
+        [given] = await self.take_many([request], at)
+        if isinstance(given, DecisionConflictError):
+            raise given
+        return given
+
+    async def take_many(self, requests: Sequence[NumberRequest], at: datetime) -> list[Given]:
+        """Gives the next numbers for documents, in their order, in one transaction."""
+        take = partial(_take, requests, at)
         try:
-            return await self._database.awrite(lambda connection: _take(connection, request, at))
-        except sa.exc.IntegrityError:  # another process took one for the same request
-            return await self._database.awrite(lambda connection: _take(connection, request, at))
+            return await self._database.awrite(take)
+        except sa.exc.IntegrityError:  # another process took some for the same requests
+            return await self._database.awrite(take)
 
     async def reserve(
         self, series: Series, count: int, *, note: str, actor: str, at: datetime
@@ -55,7 +89,7 @@ class SqlNumberBook:
         """Gives the next numbers for paper."""
         values = {"state": NumberState.PAPER.value, "note": note, "actor": actor, "taken_at": at}
         return await self._database.awrite(
-            lambda connection: _give(connection, series, count, values)
+            lambda connection: _give(connection, series, [values] * count)
         )
 
     async def give_up(self, line: Void, salt: bytes, effect: bytes) -> bool:
@@ -83,21 +117,23 @@ class SqlNumberBook:
         return [_entry(row) for row in rows]
 
 
-def use_number(
-    connection: Connection, given: GivenNumber, document_id: bytes, at: datetime
-) -> None:
-    """Counts a number as used, in the transaction that keeps its document.
+def use_numbers(connection: Connection, used: Sequence[tuple[GivenNumber, Submission]]) -> None:
+    """Counts numbers as used, in the transaction that keeps their documents.
 
     Raises:
-        DecisionConflictError: It was given up meanwhile.
+        DecisionConflictError: One was given up meanwhile; of a single one it says which.
     """
-    changed = connection.execute(
-        sa.update(_NUMBER)
-        .where(_is(given.series, given.number), _NUMBER.c.state == NumberState.TAKEN.value)
-        .values(state=NumberState.USED.value, document_id=document_id, ended_at=at)
-    )
-    if not changed.rowcount:
-        raise _given_up(given.series, given.number)
+    rows = [
+        {
+            **{f"of_{name}": value for name, value in _key(given.series).items()},
+            "of_number": given.number,
+            "its_document": each.document_id,
+            "at": each.created,
+        }
+        for given, each in used
+    ]
+    if change_each(connection, _USE, rows) < len(rows):
+        raise _given_up(used[0][0].series, used[0][0].number)
 
 
 def give_arrival_number(
@@ -125,7 +161,7 @@ def give_arrival_number(
         "taken_at": at,
         "ended_at": at,
     }
-    (number,) = _give(connection, series, 1, values)
+    (number,) = _give(connection, series, [values])
     return number
 
 
@@ -134,26 +170,41 @@ def arrival_numbers(connection: Connection, ids: Sequence[int]) -> dict[int, int
     return {row.incoming_id: row.number for row in select_by(connection, _OF_ARRIVALS, ids)}
 
 
-def _take(connection: Connection, request: NumberRequest, at: datetime) -> GivenNumber:
-    mine = sa.select(_NUMBER).where(_NUMBER.c.request_id == request.request_id)
-    known = connection.execute(mine).one_or_none()
-    if known is None:
-        values = {
-            "state": NumberState.TAKEN.value,
-            "request_id": request.request_id,
-            "issued_date": request.issued_date,
-            "taken_at": at,
-        }
-        (number,) = _give(connection, request.series, 1, values)
-        return GivenNumber(series=request.series, number=number, issued_date=request.issued_date)
-    if known.state == NumberState.VOID:
-        raise _given_up(_series(known), known.number)
-    return GivenNumber(series=_series(known), number=known.number, issued_date=known.issued_date)
+def _take(requests: Sequence[NumberRequest], at: datetime, connection: Connection) -> list[Given]:
+    ids = [request.request_id for request in requests]
+    known = {row.request_id: _known(row) for row in select_by(connection, _OF_REQUESTS, ids)}
+    new: dict[Series, dict[str, NumberRequest]] = {}
+    for request in requests:
+        if request.request_id not in known:
+            new.setdefault(request.series, {}).setdefault(request.request_id, request)
+    # In one order everywhere, so that two givers never wait for each other.
+    for series in sorted(new, key=lambda series: (series.agency, series.name, series.year)):
+        wanted = list(new[series].values())
+        values = [
+            {
+                "state": NumberState.TAKEN.value,
+                "request_id": request.request_id,
+                "issued_date": request.issued_date,
+                "taken_at": at,
+            }
+            for request in wanted
+        ]
+        for request, number in zip(wanted, _give(connection, series, values), strict=True):
+            known[request.request_id] = GivenNumber(
+                series=series, number=number, issued_date=request.issued_date
+            )
+    return [known[request_id] for request_id in ids]
 
 
-def _give(connection: Connection, series: Series, count: int, values: dict[str, Any]) -> list[int]:
-    """Gives the next numbers of a series, in order."""
-    key = _key(series)
+def _known(row: AnyRow) -> Given:
+    if row.state == NumberState.VOID:
+        return _given_up(_series(row), row.number)
+    return GivenNumber(series=_series(row), number=row.number, issued_date=row.issued_date)
+
+
+def _give(connection: Connection, series: Series, lines: Sequence[Row]) -> list[int]:
+    """Gives the next numbers of a series, in order, one for each line of the book."""
+    key, count = _key(series), len(lines)
     insert_missing(connection, _SERIES, [{**key, "last": 0}])
     mine = sa.and_(*(_SERIES.c[name] == value for name, value in key.items()))
     last = connection.execute(
@@ -161,10 +212,13 @@ def _give(connection: Connection, series: Series, count: int, values: dict[str, 
     ).scalar_one()
     common = {
         "note": "", "actor": "", "request_id": None, "incoming_id": None, "document_id": None,
-        "issued_date": "", "ended_at": None, **key, **values,
+        "issued_date": "", "ended_at": None, **key,
     }  # fmt: skip
     numbers = list(range(last - count + 1, last + 1))
-    insert_rows(connection, _NUMBER, [{**common, "number": number} for number in numbers])
+    rows = [
+        {**common, **line, "number": number} for line, number in zip(lines, numbers, strict=True)
+    ]
+    insert_rows(connection, _NUMBER, rows)
     return numbers
 
 

@@ -19,7 +19,7 @@ from functools import partial
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from edoccore.errors import EdocError, RequestConflictError
+from edoccore.errors import DecisionConflictError, EdocError, RequestConflictError
 from edoccore.signing.statements import Operation
 from edockit.database import Database
 from edocnode.domain.model import (
@@ -34,7 +34,7 @@ from edocnode.domain.model import (
 from edocnode.storage.appointed import appoint_sent
 from edocnode.storage.links import add_sent
 from edocnode.storage.listing import encode_listing, encode_parts, large_parts
-from edocnode.storage.official_numbers import use_number
+from edocnode.storage.official_numbers import use_numbers
 from edocnode.storage.search_tables import SentRow
 from edocnode.storage.searching import sent_values
 from edocnode.storage.signature_checks import wait_for_checks
@@ -87,7 +87,7 @@ _MAKE_DUE = (
     .values(due_at=sa.bindparam("at", type_=_SCHEDULE.c.due_at.type))
 )
 
-Kept = SubmissionResult | RequestConflictError
+Kept = SubmissionResult | RequestConflictError | DecisionConflictError
 
 
 class SqlSubmissions:
@@ -118,11 +118,19 @@ class SqlSubmissions:
         """
         kept: list[Kept] = []
         for piece in _pieces(submissions):
-            try:
-                kept += await self._database.awrite(partial(_keep_new, piece))
-            except NotPlainError:
-                kept += await self._database.awrite(partial(_keep_piece, piece))
+            kept += await self._keep_piece(piece)
         return kept
+
+    async def _keep_piece(self, piece: Sequence[Submission]) -> Sequence[Kept]:
+        try:
+            try:
+                return await self._database.awrite(partial(_keep_new, piece))
+            except NotPlainError:
+                return await self._database.awrite(partial(_keep_piece, piece))
+        except DecisionConflictError as conflict:  # somebody gave the number of one up meanwhile
+            if len(piece) == 1:
+                return [conflict]
+        return [kept for each in piece for kept in await self._keep_piece([each])]
 
     async def handed_in(self, request_id: str) -> datetime | None:
         """When a request was first handed in; None when it is not known."""
@@ -151,7 +159,7 @@ def keep_submission(connection: Connection, submission: Submission) -> Submissio
         RequestConflictError: The request id stands for another request.
     """
     [kept] = keep_submissions(connection, [submission])
-    if isinstance(kept, RequestConflictError):
+    if isinstance(kept, EdocError):
         raise kept
     return kept
 
@@ -214,9 +222,9 @@ def _list_sent(connection: Connection, new: Sequence[tuple[Submission, int]]) ->
 
 
 def _use_numbers(connection: Connection, submissions: Sequence[Submission]) -> None:
-    for each in submissions:
-        if each.number is not None:
-            use_number(connection, each.number, each.document_id, each.created)
+    use_numbers(
+        connection, [(each.number, each) for each in submissions if each.number is not None]
+    )
 
 
 def shown_state(state: str) -> DeliveryState:

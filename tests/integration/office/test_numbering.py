@@ -1,7 +1,8 @@
 """A node that numbers documents for its agency, over its office service."""
 
+import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -155,18 +156,136 @@ async def test_numbers_for_paper_are_reserved_and_given_up(pair: Pair) -> None:
     await until(lambda: sender.count("SELECT count(*) FROM effect WHERE seal_id IS NOT NULL"))
 
 
-async def test_document_among_many_is_not_numbered_here(pair: Pair) -> None:
-    sender, _ = pair
+def whole(request_id: str, content: bytes = b"", **fields: object) -> office.WholeSubmission:
+    record = json.dumps({**FIELDS, "issued_date": "2026-11-23", **fields}).encode()
     header = office.SubmitHeader(
-        request_id="r-1", recipients=["G01"], record_size=15, number_here=True
+        request_id=request_id,
+        recipients=["G01"],
+        record_size=len(record),
+        number_here=True,
+        parts=[office.PartDeclaration(name="1.pdf", size=len(content))] if content else [],
     )
-    whole = office.WholeSubmission(header=header, content=b'{"subject":"a"}')
+    return office.WholeSubmission(header=header, content=record + content)
+
+
+async def submit_many(
+    node: TestNode, *batches: Sequence[office.WholeSubmission]
+) -> list[office.SubmissionAnswer]:
+    requests = [office.SubmitManyRequest(submissions=batch) for batch in batches]
+    async with node.office() as stub:
+        return [each async for item in stub.SubmitMany(iter(requests)) for each in item.answers]
+
+
+async def test_documents_of_a_batch_are_numbered_in_its_order_and_travel_with_their_numbers(
+    pair: Pair,
+) -> None:
+    sender, recipient = pair
+    first = await send(sender, "r-0", issued_date="2026-11-23")
+    batch = [whole(f"r-{place}", b"x" * 70_000 * (place == 2)) for place in range(1, 60)]
+    answers = await submit_many(sender, batch)
+    given = [answer.kept.number for answer in answers]
+    assert [first.number, *given] == [str(number) for number in range(1, 61)]
+    await until(lambda: recipient.inbox() == 60)
+    for place in (0, 1, 58):
+        record = json.loads(await read_part(recipient, text(answers[place].kept.document_id), 0))
+        assert record["number"] == given[place]
+        assert record["document_code"] == f"H29,2026/11/23,{given[place]}/QĐ-UBND"
+    entries = {entry.number: entry for entry in await numbers(sender, year=2026)}
+    assert {entry.state for entry in entries.values()} == {office.NUMBER_STATE_USED}
+    assert entries[2].document_id == answers[0].kept.document_id
+    again = await submit_many(sender, batch)
+    assert {answer.kept.repeated_request for answer in again} == {True}
+    assert [answer.kept.number for answer in again] == given
+    assert sender.count("SELECT count(*) FROM official_number") == 60
+
+
+async def test_what_is_wrong_in_a_batch_takes_no_number_and_spoils_no_other(pair: Pair) -> None:
+    sender, _ = pair
+    cut = whole("r-3", b"content")
+    cut.content = cut.content[:-1]
+    unknown = whole("r-4")
+    unknown.header.recipients[:] = ["X99"]
+    elsewhere = whole("r-5")
+    elsewhere.header.sender = "H29.5"
+    plain = whole("r-9", number="77")
+    plain.header.number_here = False
+    batch = [
+        whole("r-1"),
+        whole("r-2", number="28"),
+        cut,
+        unknown,
+        elsewhere,
+        whole("r-6", issued_date="2026-19-39"),
+        whole("r-7", colour="red"),
+        whole("r-8", document_type="CV"),
+        plain,
+        whole("r-10"),
+        whole("r-1"),
+    ]
+    answers = await submit_many(sender, batch)
+    assert [(answer.kept.number, answer.refused.reason) for answer in answers] == [
+        ("1", ""),
+        ("", "REQUEST_INVALID"),
+        ("", "REQUEST_INVALID"),
+        ("", "AGENCY_UNKNOWN"),
+        ("", "REQUEST_INVALID"),
+        ("", "REQUEST_INVALID"),
+        ("", "RECORD_INVALID"),
+        ("1", ""),
+        ("", ""),
+        ("2", ""),
+        ("1", ""),  # the same request again
+    ]
+    assert sender.count("SELECT count(*) FROM official_number") == 3
+
+
+async def test_number_that_was_given_up_is_refused_to_its_document_alone(pair: Pair) -> None:
+    sender, _ = pair
+    await submit_many(sender, [whole(f"r-{place}") for place in range(3)])
+    sender.write(  # as if the node had ended between numbers and documents
+        "UPDATE official_number SET state = 'taken', document_id = NULL",
+        "UPDATE document SET request_id = NULL",
+    )
     async with sender.office() as stub:
-        (answer,) = [
-            item
-            async for item in stub.SubmitMany(iter([office.SubmitManyRequest(submissions=[whole])]))
-        ]
-    assert answer.answers[0].refused.reason == RequestInvalidError.reason
+        await stub.VoidNumber(
+            office.VoidNumberRequest(
+                series=office.NumberSeries(year=2026),
+                number=2,
+                reason="In hỏng, bỏ số này",
+                actor="Lan",
+            )
+        )
+    answers = await submit_many(sender, [whole(f"r-{place}") for place in range(4)])
+    assert [(answer.kept.number, answer.refused.reason) for answer in answers] == [
+        ("1", ""),
+        ("", DecisionConflictError.reason),
+        ("3", ""),
+        ("4", ""),
+    ]
+
+
+async def test_batches_at_once_share_one_sequence_with_paper_and_leave_no_gap(pair: Pair) -> None:
+    sender, _ = pair
+    series = office.NumberSeries(year=2026)
+
+    async def paper() -> list[int]:
+        async with sender.office() as stub:
+            reserved = [
+                await stub.ReserveNumbers(
+                    office.ReserveNumbersRequest(
+                        series=series, count=2, purpose="Quyết định giấy", actor="Lan"
+                    )
+                )
+                for _ in range(10)
+            ]
+        return [number for each in reserved for number in each.numbers]
+
+    batches = [[whole(f"r-{batch}-{place}") for place in range(25)] for batch in range(8)]
+    *answers, reserved = await asyncio.gather(
+        submit_many(sender, *batches[:4]), submit_many(sender, *batches[4:]), paper()
+    )
+    given = [int(answer.kept.number) for each in answers for answer in each]
+    assert sorted([*given, *reserved]) == list(range(1, 221))
 
 
 async def test_documents_that_are_accepted_get_the_numbers_of_the_year_in_order(

@@ -175,3 +175,51 @@ async def test_givers_at_once_lose_no_number_and_give_none_twice(url: str) -> No
     finally:
         for database in databases:
             database.close()
+
+
+async def test_batches_of_several_processes_lose_no_number_and_give_none_twice(url: str) -> None:
+    if url == "sqlite://":
+        pytest.skip("a database in memory has one process")
+    databases = [open_store(url) for _ in range(3)]
+    other = replace(OUT, name="công văn")
+    try:
+        books = [SqlNumberBook(database) for database in databases]
+        batches = [
+            # Each request from two processes, both series in both orders.
+            [wanted(n, other if n % 2 else OUT) for n in range(first, first + 20)][::turn]
+            for first in range(0, 100, 20)
+            for turn in (1, -1)
+        ]
+        given = await asyncio.gather(
+            *(books[place % 3].take_many(batch, NOW) for place, batch in enumerate(batches)),
+            books[0].reserve(OUT, 5, note="Giấy", actor="Lan", at=NOW),
+        )
+        for one, again in zip(given[0:10:2], given[1:10:2], strict=True):
+            assert list(one) == list(again)[::-1]
+        everything = await books[0].numbers(Book.OUT, "H29", 2026, limit=1000, before=0)
+        for series, count in ((OUT, 55), (other, 50)):
+            numbers = [item.number for item in everything if item.series == series]
+            assert sorted(numbers) == list(range(1, count + 1))
+    finally:
+        for database in databases:
+            database.close()
+
+
+async def test_number_given_up_meanwhile_spoils_no_other_document_of_a_batch(
+    store: NodeStore, book: SqlNumberBook
+) -> None:
+    given = await book.take_many([wanted(n) for n in range(3)], NOW)
+    assert await book.give_up(void(2), SALT, EFFECT)
+    made = [
+        numbered(number, f"r-{place}")
+        for place, number in enumerate(given)
+        if isinstance(number, GivenNumber)
+    ]
+    first, second, third = await store.submit_many(made)
+    assert isinstance(second, DecisionConflictError)
+    assert [getattr(each, "repeated", None) for each in (first, third)] == [False, False]
+    assert await listed(book) == [
+        (1, NumberState.USED),
+        (2, NumberState.VOID),
+        (3, NumberState.USED),
+    ]

@@ -2722,7 +2722,8 @@ class SubmitHeader(_message.Message):
     number_here: _builtins.bool
     """The node numbers the document, for an agency that its settings name: the next number of the year
     of its day of issue, which is today in Viet Nam when the fields give none. The fields then have
-    no number. The same request id has the same number again. Not in SubmitMany.
+    no number. The same request id has the same number again. In SubmitMany numbers follow the order
+    of the message; what is refused takes none.
     """
     @_builtins.property
     def recipients(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
