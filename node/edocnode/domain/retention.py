@@ -40,6 +40,7 @@ class KeptDocument:
     """A received document whose bytes are here.
 
     Attributes:
+        received_at: When its newest version was received.
         position: Place in the inbox.
         held: A legal hold keeps it.
     """

@@ -3,6 +3,9 @@
 Rows are walked in the order in which they were added, which is that of their moments, give or take
 a clock that was set. Where a period begins is found by halving the rows, as an index on moments
 would cost every document that comes or goes; a day on either side is looked at as well.
+
+A document has one line, on the day on which it first came or went, with what the version in force
+says: an update is no document of its own.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,7 +19,7 @@ from sqlalchemy.engine import Connection
 from edoccore.errors import NotCanonicalError, StatementTooLargeError
 from edoccore.signing import canonical
 from edoccore.signing.records import DocumentRecord, SignerInfo, StatusStep
-from edoccore.signing.statements import Envelope
+from edoccore.signing.statements import Envelope, Operation
 from edockit.database import Database
 from edocnode.domain.calendar import at
 from edocnode.domain.model import INLINE_PART_BYTES, DocumentId
@@ -29,10 +32,11 @@ from edocnode.domain.registers import (
 from edocnode.domain.workflow import Step
 from edocnode.storage.listing import decode_listing, decode_parts
 from edocnode.storage.official_numbers import arrival_numbers
-from edocnode.storage.sql import among, select_by
+from edocnode.storage.sql import AnyRow, among, select_by
 from edocnode.storage.steps import steps_taken
 from edocnode.storage.submitting import shown_state
 from edocnode.storage.tables import DeliveryRow, DocumentRow, InboxRow, IncomingRow, table_of
+from edocnode.storage.workflow_tables import VersionRow
 
 Value = TypeVar("Value")
 
@@ -44,6 +48,7 @@ _LISTED = ("number", "notation", "issued_date", "due_date", "document_type", "su
 
 _INBOX, _INCOMING = table_of(InboxRow), table_of(IncomingRow)
 _DOCUMENT, _DELIVERY = table_of(DocumentRow), table_of(DeliveryRow)
+_VERSION = table_of(VersionRow)
 
 _ARRIVALS = (
     sa.select(_INBOX, _INCOMING.c.envelope, _INCOMING.c.inline)
@@ -66,6 +71,23 @@ _SENT: sa.Select[Any] = (
     .where(_DOCUMENT.c.id > sa.bindparam("after"))
     .order_by(_DOCUMENT.c.id)
     .limit(PAGE)
+)
+_UPDATES = (
+    sa.select(
+        _DOCUMENT.c.document_id,
+        _DOCUMENT.c.sender,
+        _DOCUMENT.c.listing,
+        _DOCUMENT.c.parts,
+        _DOCUMENT.c.inline,
+    )
+    .where(among(_DOCUMENT.c.document_id), _DOCUMENT.c.operation == Operation.UPDATE.value)
+    .order_by(_DOCUMENT.c.id)
+)
+_IN_FORCE = (
+    sa.select(_VERSION.c.head, _INCOMING.c.envelope, _INCOMING.c.inline)
+    .select_from(_VERSION.join(_INCOMING, _INCOMING.c.id == _VERSION.c.incoming_id))
+    .where(among(_VERSION.c.head), _VERSION.c.state == "agreed", _VERSION.c.was_at > 0)
+    .order_by(_VERSION.c.created_at, _VERSION.c.incoming_id)
 )
 _STATES = (
     sa.select(_DELIVERY.c.document_row, _DELIVERY.c.state)
@@ -100,8 +122,15 @@ def _arrivals(connection: Connection, wanted: RegisterRequest, after: int) -> Re
     ]
     steps = steps_taken(connection, [row.incoming_id for row in shown])
     numbers = arrival_numbers(connection, [row.incoming_id for row in shown])
+    ids = [row.incoming_id for row in shown]
+    updated = {row.head: row for row in select_by(connection, _IN_FORCE, ids)}  # the newest last
     entries = [
-        _arrival(row, steps.get(row.incoming_id, ()), numbers.get(row.incoming_id, 0))
+        _arrival(
+            row,
+            updated.get(row.incoming_id, row),
+            steps.get(row.incoming_id, ()),
+            numbers.get(row.incoming_id, 0),
+        )
         for row in shown
     ]
     done = len(rows) < PAGE or rows[-1].received_at >= end + _MARGIN
@@ -116,13 +145,19 @@ def _sent(connection: Connection, wanted: RegisterRequest, after: int) -> Regist
         row
         for row in rows
         if begin <= row.created_at < end
-        and row.operation not in ("status", "revoke")
+        and row.operation not in ("status", "revoke", "update")
         and wanted.agency in ("", row.sender)
     ]
     states: dict[int, set[str]] = {}
     for row in select_by(connection, _STATES, [row.id for row in shown]):
         states.setdefault(row.document_row, set()).add(shown_state(row.state).value)
-    entries = [_outgoing(row, states.get(row.id, set())) for row in shown]
+    ids = [row.document_id for row in shown]
+    newest = select_by(connection, _UPDATES, ids)
+    updated = {(row.document_id, row.sender): row for row in newest}  # the newest last
+    entries = [
+        _outgoing(row, updated.get((row.document_id, row.sender), row), states.get(row.id, set()))
+        for row in shown
+    ]
     done = len(rows) < PAGE or rows[-1].created_at >= end + _MARGIN
     return RegisterPage(entries=entries, next=0 if done else rows[-1].id)
 
@@ -152,9 +187,10 @@ def _period(wanted: RegisterRequest) -> tuple[datetime, datetime]:
     return at(wanted.first, time(0)), at(wanted.last + timedelta(days=1), time(0))
 
 
-def _arrival(row: sa.Row[Any], steps: Sequence[Step], number: int) -> RegisterEntry:
-    parts = canonical.decode(row.envelope, Envelope).parts
-    record = _record(row.inline, parts[0].size)
+def _arrival(row: AnyRow, shown: AnyRow, steps: Sequence[Step], number: int) -> RegisterEntry:
+    """A line; ``shown`` has the envelope and content of the version in force."""
+    parts = canonical.decode(shown.envelope, Envelope).parts
+    record = _record(shown.inline, parts[0].size)
     assigned = [step for step in steps if step.step is StatusStep.ASSIGNED]
     refused = [step.reason for step in steps if step.step is StatusStep.REJECTED]
     listing: dict[str, Any] = {name: getattr(row, name) for name in _LISTED}
@@ -173,9 +209,10 @@ def _arrival(row: sa.Row[Any], steps: Sequence[Step], number: int) -> RegisterEn
     )
 
 
-def _outgoing(row: sa.Row[Any], states: set[str]) -> RegisterEntry:
-    listing = decode_listing(row.listing)
-    record = _record(row.inline, decode_parts(row.parts)[0].size)
+def _outgoing(row: AnyRow, shown: AnyRow, states: set[str]) -> RegisterEntry:
+    """A line; ``shown`` has the content of the newest version."""
+    listing = decode_listing(shown.listing)
+    record = _record(shown.inline, decode_parts(shown.parts)[0].size)
     return RegisterEntry(
         document_id=DocumentId(row.document_id),
         at=row.created_at,

@@ -20,24 +20,30 @@ from edocnode.storage.workflow_tables import DestroyedRow, VersionRow
 
 _INBOX, _HOLD, _DESTROYED = table_of(InboxRow), table_of(HoldRow), table_of(DestroyedRow)
 _VERSION = table_of(VersionRow)
+_VERSION_OF = (
+    _VERSION.c.document_id == _INBOX.c.document_id,
+    _VERSION.c.sender == _INBOX.c.sender,
+    _VERSION.c.recipient == _INBOX.c.recipient,
+    _VERSION.c.state != "destroyed",
+)
+_NEWEST = (  # the time of keeping begins anew with a newer version, also one that is not answered
+    sa.select(sa.func.max(_VERSION.c.received_at)).where(*_VERSION_OF).scalar_subquery()
+)
 _KEPT = sa.select(
     _INBOX.c.incoming_id,
     _INBOX.c.document_id,
     _INBOX.c.document_type,
     _INBOX.c.subject,
-    _INBOX.c.received_at,
+    sa.func.coalesce(_NEWEST, _INBOX.c.received_at, type_=_INBOX.c.received_at.type).label(
+        "received_at"
+    ),
     _INBOX.c.position,
     sa.exists().where(_HOLD.c.document_id == _INBOX.c.document_id).label("held"),
 ).where(
     _INBOX.c.operation != "status",
     sa.or_(
         ~sa.exists().where(_DESTROYED.c.incoming_id == _INBOX.c.incoming_id),
-        sa.exists().where(  # a newer version came after the earlier one was destroyed
-            _VERSION.c.document_id == _INBOX.c.document_id,
-            _VERSION.c.sender == _INBOX.c.sender,
-            _VERSION.c.recipient == _INBOX.c.recipient,
-            _VERSION.c.state != "destroyed",
-        ),
+        sa.exists().where(*_VERSION_OF),  # a newer version came after all others were destroyed
     ),
 )
 

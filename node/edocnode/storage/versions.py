@@ -92,8 +92,16 @@ def add_versions(
         row.id: parse_time(canonical.decode(row.envelope, Envelope).created)
         for row in select_by(connection, _ENVELOPES, [item.incoming_id for item in drafts])
     }
-    rows = [_version(item, created[item.incoming_id], heads) for item in drafts]
+    rows = [
+        _version(item, created[item.incoming_id], heads.get(_place(item), 0)) for item in drafts
+    ]
     insert_rows(connection, _VERSION, rows)
+
+
+def keep_concealed(connection: Connection, item: ReceiptDraft) -> None:
+    """Keeps a version that nobody sees, for a hold on its document; its release finds it here."""
+    row = {**_version(item, item.kept_at, 0), "reason": "", "state": "destroyed"}
+    insert_rows(connection, _VERSION, [row])
 
 
 def beside(connection: Connection, incoming_ids: Sequence[int]) -> list[int]:
@@ -113,11 +121,15 @@ def put_in_force(connection: Connection, head: int, version: int) -> None:
     appoint_anew(connection, head, listing)
 
 
-def _version(item: ReceiptDraft, created: datetime, heads: dict[Place, int]) -> Row:
+def _place(item: ReceiptDraft) -> Place:
+    return item.document_id, item.sender, item.recipient
+
+
+def _version(item: ReceiptDraft, created: datetime, head: int) -> Row:
     update = item.operation is Operation.UPDATE
     return {
         "incoming_id": item.incoming_id,
-        "head": 0 if update else heads[item.document_id, item.sender, item.recipient],
+        "head": 0 if update else head,
         "document_id": item.document_id,
         "sender": item.sender,
         "recipient": item.recipient,

@@ -15,6 +15,7 @@ from edoccore.signing.records import DocumentState
 from edoccore.signing.statements import Operation, Result, uuid_bytes
 from edocnode.domain.model import ReceiptDraft
 from edocnode.domain.signatures import TO_CHECK
+from edocnode.storage.access_tables import HoldRow
 from edocnode.storage.appointed import appoint_received
 from edocnode.storage.destroying import add_revocations, destroy, revoked_before
 from edocnode.storage.duplicates import note_duplicates
@@ -31,11 +32,11 @@ from edocnode.storage.tables import (
     StatusGotRow,
     table_of,
 )
-from edocnode.storage.versions import add_versions, heads_of
+from edocnode.storage.versions import add_versions, heads_of, keep_concealed
 
 _DELIVERY = table_of(DeliveryRow)
 _ENVELOPE = table_of(DeliveryEnvelopeRow)
-_INBOX = table_of(InboxRow)
+_HOLD, _INBOX = table_of(HoldRow), table_of(InboxRow)
 _STATUS = table_of(StatusGotRow)
 
 _SENT_ENVELOPES = (
@@ -46,6 +47,7 @@ _SENT_ENVELOPES = (
         _DELIVERY.c.to_node == sa.bindparam("to_node"),
     )
 )
+_HELD = sa.select(_HOLD.c.document_id).where(_HOLD.c.document_id == sa.bindparam("of"))
 _ANSWERED = (
     sa.update(_DELIVERY).where(_DELIVERY.c.message_id == sa.bindparam("of")).values(answered=1)
 )
@@ -81,7 +83,7 @@ def make_visible(connection: Connection, drafts: Sequence[ReceiptDraft]) -> None
                 continue
             kind, subject = EventKind.STATUS_RECEIVED, status.row["document_id"]
         elif item.incoming_id in gone:
-            destroy(connection, [item.incoming_id], item.kept_at)
+            _end(connection, item)
             continue
         elif item.operation is Operation.UPDATE or _place(item) in heads:
             versions.append(item)
@@ -100,6 +102,14 @@ def make_visible(connection: Connection, drafts: Sequence[ReceiptDraft]) -> None
     add_received(connection, documents)
     _watch(connection, documents, versions)
     tell(connection, events)
+
+
+def _end(connection: Connection, item: ReceiptDraft) -> None:
+    """Destroys what comes of a document that was taken back; while it is held, nobody sees it."""
+    if connection.execute(_HELD, {"of": item.document_id}).first() is None:
+        destroy(connection, [item.incoming_id], item.kept_at)
+    else:
+        keep_concealed(connection, item)
 
 
 def _watch(

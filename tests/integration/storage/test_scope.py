@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from edockit.database import Database, UTCDateTime
 from edocnode.domain.access import Caller, may_see
 from edocnode.storage.access_tables import RestrictionRow
+from edocnode.storage.appointed_tables import AppointedRow
 from edocnode.storage.people_tables import EventRow
 from edocnode.storage.scope import RULES, ScopedConnection, ScopedDatabase, ScopeError
 from edocnode.storage.sql import insert_rows
@@ -23,12 +24,15 @@ from edocnode.storage.tables import (
     StatusGotRow,
     table_of,
 )
+from edocnode.storage.workflow_tables import LinkRow, VersionRow
 
 NOW = datetime(2026, 11, 26, tzinfo=UTC)
 AGENCIES = ("H29", "H29.5", "H29.6", "H29.7")
 NAMES = ("a", "b", "c")
 INBOX, INCOMING, EVENT = table_of(InboxRow), table_of(IncomingRow), table_of(EventRow)
 DOCUMENT, DELIVERY = table_of(DocumentRow), table_of(DeliveryRow)
+VERSION, LINK = table_of(VersionRow), table_of(LinkRow)
+APPOINTED = table_of(AppointedRow)
 STATUS, RESTRICTION = table_of(StatusGotRow), table_of(RestrictionRow)
 
 
@@ -87,6 +91,9 @@ class Office:
         return [
             (INCOMING, filled(INCOMING, id=number, **common)),
             (INBOX, filled(INBOX, position=number, incoming_id=number, **common)),
+            (VERSION, filled(VERSION, incoming_id=number, document_id=document, recipient=agency)),
+            (LINK, filled(LINK, document_id=document, here="received", sender="G01")),
+            (APPOINTED, filled(APPOINTED, side="received", owner=number)),
             (
                 EVENT,
                 filled(EVENT, kind="document.received", document_id=document, message_id=message),
@@ -103,6 +110,8 @@ class Office:
         return [
             (DOCUMENT, filled(DOCUMENT, id=number, operation="new", **common)),
             (DELIVERY, filled(DELIVERY, document_row=number, message_id=message, **common)),
+            (LINK, filled(LINK, here="sent", **common)),
+            (APPOINTED, filled(APPOINTED, side="sent", owner=number)),
             (STATUS, filled(STATUS, incoming_id=1000 + number, message_id=message, **event)),
             (EVENT, filled(EVENT, kind="delivery.delivered", message_id=message, **event)),
             (EVENT, filled(EVENT, kind="status.received", message_id=status, **event)),
@@ -139,11 +148,19 @@ def test_every_table_shows_an_account_just_the_rows_that_the_rule_allows(
             (DOCUMENT, sent),
             (DELIVERY, sent),
             (STATUS, sent),
+            (VERSION, received),
         ):
             assert read(database, caller, sa.select(table.c.document_id)) == allowed
         for prefix, allowed in (("document", received), ("delivery", sent), ("status", sent)):
             events = sa.select(EVENT.c.document_id).where(EVENT.c.kind.like(f"{prefix}.%"))
             assert read(database, caller, events) == allowed
+        for side, allowed in (("received", received), ("sent", sent)):
+            links = sa.select(LINK.c.document_id).where(LINK.c.here == side)
+            assert read(database, caller, links) == allowed
+            owners = sa.select(APPOINTED.c.owner).where(APPOINTED.c.side == side)
+            assert read(database, caller, owners) == {
+                int.from_bytes(document, "big") for document in allowed
+            }
         joined = sa.select(INBOX.c.document_id).select_from(
             INBOX.outerjoin(DOCUMENT, DOCUMENT.c.document_id == INBOX.c.document_id)
         )
