@@ -3,13 +3,14 @@
 import contextlib
 import json
 import os
+import re
 import secrets
 import signal
 import subprocess
 import sys
 import time
 from base64 import b64encode
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,12 @@ from tests.support.network import HA_TINH, NOI_VU, Network, Node, waited_for
 LARGE_MIB = int(os.environ.get("EDOC_LARGE_MIB", "64"))
 ROUNDS = int(os.environ.get("EDOC_CRASH_ROUNDS", "10"))
 KILL_MOMENTS = ROUNDS // 5  # of each kind
+CODE = "H29,2026/11/20,7816/VPCP-TTĐT"
+ADDING = (
+    b"<edXML:BussinessDocumentInfo><edXML:ReceiverList><edXML:Receiver><edXML:OrganId>H29.5"
+    b"</edXML:OrganId><edXML:ReceiverType>1</edXML:ReceiverType></edXML:Receiver>"
+    b"</edXML:ReceiverList></edXML:BussinessDocumentInfo>"
+)
 
 
 def package(name: str = "Văn bản mới.edxml", *, mark: str = "", sender: str = HA_TINH) -> bytes:
@@ -105,13 +112,113 @@ def test_a_package_with_errors_is_refused_with_its_line_and_nothing_is_sent(
     assert "Encode the file again as base64" in text
 
 
-def test_operations_that_the_node_does_not_take_from_a_package_say_so(
+@pytest.mark.timeout(180)
+def test_updates_and_replacements_go_from_folder_to_folder_once_and_are_shown(
     network: Network, tmp_path: Path
 ) -> None:
-    file = tmp_path / "a.edxml"
-    file.write_bytes(package("Thay thế.edxml"))
-    code, reason = network[HA_TINH].run("edxml", "import", file).error
-    assert (code, reason) == (2, "REQUEST_INVALID")
+    ours, theirs = network[HA_TINH], network[NOI_VU]
+    with (
+        watching(ours, tmp_path / "a") as sending,
+        watching(theirs, tmp_path / "b", "--agency", NOI_VU) as arriving,
+    ):
+        box = arriving / NOI_VU / "in"
+        drop(sending, "1.edxml", package())
+        first = only(waited_for(lambda: documents(box, 1), within_s=30))
+        update, replacement = changing("Cập nhật.edxml", "1"), changing("Thay thế.edxml", "2")
+        drop(sending, "2.edxml", update)
+        drop(sending, "2 lần nữa.edxml", update)
+        second = only(waited_for(lambda: documents(box, 2), within_s=30) - {first})
+        drop(sending, "3.edxml", replacement)
+        drop(sending, "3 lần nữa.edxml", replacement)
+        third = only(waited_for(lambda: documents(box, 3), within_s=30) - {first, second})
+        waited_for(lambda: len(names(sending / "done")) == 5)
+        drop(sending, "2 lần ba.edxml", update)
+        waited_for(lambda: len(names(sending / "done")) == 6)
+        drop(arriving / NOI_VU, "03.edxml", accepting(CODE))
+        waited_for(lambda: names(arriving / NOI_VU / "done") == {"03.edxml"})
+        assert documents(box, 3) == {first, second, third}, "each once"
+    assert names(sending / "failed") | names(arriving / NOI_VU / "failed") == set()
+    came = [action_and_files(path.read_bytes())[0] for path in (first, second, third)]
+    assert [each.kind for each in came] == [
+        ActionKind.NEW,
+        ActionKind.UPDATE,
+        ActionKind.REPLACE,
+    ]
+    assert [each.document_code for each in came] == [CODE, code_of("1"), code_of("2")]
+    assert [each.document_code for each in came[1].targets] == [CODE]
+    assert [each.document_code for each in came[2].targets] == [CODE]
+    assert came[1].reason == "Cập nhật nơi nhận và trích yếu"
+    whole = f"{received_as(theirs, code_of('2'))['document_id']}"
+    shown = theirs.done("show", received_as(theirs, code_of("1"))["document_id"])
+    entry = only(each for each in shown["received"] if each["recipient"] == NOI_VU)
+    assert [each["state"] for each in entry["versions"]] == ["superseded", "in_force"]
+    assert entry["links"] == [{"kind": "replaced_by", "document_id": whole}]
+    assert entry["state"] == "accepted", "by the number it had before the update"
+    assert len(ours.sent()) == 3, "a document, its newer version, and its replacement"
+    out = tmp_path / "sent.edxml"
+    ours.done("edxml", "export", entry["document_id"], "--out", out)
+    sent, _ = action_and_files(out.read_bytes())
+    assert (sent.kind, sent.targets[0].document_code) == (ActionKind.UPDATE, CODE)
+    ours.done("edxml", "export", whole, "--out", tmp_path / "replacement.edxml")
+    assert action_and_files((tmp_path / "replacement.edxml").read_bytes())[0].kind == "replace"
+
+
+@pytest.mark.timeout(180)
+def test_what_a_package_cannot_change_stays_and_the_reason_names_document_line_and_remedy(
+    network: Network, tmp_path: Path
+) -> None:
+    ours, theirs = network[HA_TINH], network[NOI_VU]
+    document = tmp_path / "1.edxml"
+    document.write_bytes(package())
+    sent = ours.done("edxml", "import", document)["document_id"]
+    letter = tmp_path / "thư.txt"
+    letter.write_text("Kính gửi")
+    other = theirs.done("send", letter, "--to", HA_TINH, "--subject", "Của Bộ", "--wait", 30)
+    foreign = other["document_id"]
+    first = re.compile(rb"<edXML:To>\s*<edXML:OrganId>G01<.*?</edXML:To>", re.DOTALL)
+    fewer = first.sub(b"", package())
+    refused = {
+        "UNKNOWN": changing("Cập nhật.edxml", "a", target="H29,2026/11/01,1/X"),
+        "NOT_OURS": changing("Thay thế.edxml", "b", target=foreign),
+        "MISSING": changing("Thay thế.edxml", "c", of=fewer),
+        "ADDED": changing("Cập nhật.edxml", "d", of=package()).replace(
+            b"<edXML:Paper>", ADDING + b"<edXML:Paper>"
+        ),
+        "SHORT": changing("Cập nhật.edxml", "e").replace(
+            "Cập nhật nơi nhận và trích yếu".encode(), b"Sai"
+        ),
+    }
+    for name, data in refused.items():
+        drop(tmp_path / "a", f"{name}.edxml", data)
+    ours.done("edxml", "import", written_to(tmp_path, changing("Thay thế.edxml", "f")))
+    drop(tmp_path / "a", "REPLACED.edxml", changing("Thay thế.edxml", "g"))
+    ours.done(
+        "revoke", received_as(theirs, code_of("f"))["document_id"], "--reason", "Ban hành nhầm"
+    )
+    revoked = changing("Cập nhật.edxml", "h", target=code_of("f"))
+    drop(tmp_path / "a", "REVOKED.edxml", revoked)
+    before = ours.sent()
+    ours.run("edxml", "watch", "--folder", tmp_path / "a", "--once")
+    wanted = {**refused, "REPLACED": b"", "REVOKED": b""}
+    failed = tmp_path / "a" / "failed"
+    assert names(failed) == {f"{each}.edxml{end}" for each in wanted for end in ("", ".reason.txt")}
+    assert ours.sent() == before
+    told = {each: (failed / f"{each}.edxml.reason.txt").read_text() for each in wanted}
+    line = line_of(refused["UNKNOWN"], "H29,2026/11/01,1/X")
+    assert (
+        f"dòng {line}, phần tử DocumentId: Không tìm thấy văn bản H29,2026/11/01" in told["UNKNOWN"]
+    )
+    assert f"line {line}, element DocumentId: The document H29,2026/11/01,1/X" in told["UNKNOWN"]
+    assert "Cách xử lý: Ghi đúng DocumentId" in told["UNKNOWN"]
+    assert f"{foreign} do {NOI_VU} gửi, không phải do {HA_TINH} gửi" in told["NOT_OURS"]
+    assert "gói này không gửi cho các nơi đó" in told["MISSING"]
+    assert f"{CODE} đã gửi cho {NOI_VU}" in told["MISSING"]
+    assert "chưa từng được gửi cho H29.5" in told["ADDED"]
+    assert "ít nhất 10 ký tự" in told["SHORT"]
+    assert f"{CODE} đã được thay thế bằng {code_of('f')}" in told["REPLACED"]
+    assert f"{code_of('f')} đã bị thu hồi" in told["REVOKED"]
+    assert all("Remedy: " in each and "line " in each for each in told.values())
+    assert ours.done("show", sent)["updates"] == []
 
 
 def test_a_package_takes_a_document_back_and_local_software_is_told(
@@ -278,6 +385,67 @@ def test_a_kill_at_each_renaming_and_each_sync_loses_no_file_and_doubles_none(
     wanted = sorted(action_and_files(data)[0].document_code for data in made.values())
     assert found == sorted(wanted * 2)
     assert len(ours.sent()) == len(made)
+
+
+def code_of(mark: str) -> str:
+    return f"H29,2026/11/20,7816{mark}/VPCP-TTĐT"
+
+
+def changing(name: str, mark: str, *, target: str = CODE, of: bytes = b"") -> bytes:
+    """A sample that changes the document of ``package()``, or another one, for the same agencies.
+
+    Args:
+        of: Package whose recipients it takes; empty: those of the sample.
+    """
+    data = package(name, mark=mark)
+    data = re.sub(rb"<edXML:ReceiverList>.*</edXML:ReceiverList>", b"", data, flags=re.DOTALL)
+    second = rb"(</edXML:ReplacementInfo>)\s*<edXML:ReplacementInfo>.*</edXML:ReplacementInfo>"
+    data = re.sub(second, rb"\1", data, flags=re.DOTALL)
+    if of:
+        to = rb"<edXML:To>.*</edXML:To>"
+        meant = re.search(to, of, re.DOTALL)
+        assert meant
+        data = re.sub(to, lambda _: meant[0], data, flags=re.DOTALL)
+    return data.replace("H29,2026/11/02,7806/VPCP-TTĐT".encode(), target.encode())
+
+
+def accepting(code: str) -> bytes:
+    """A status message by which software of the recipient accepts a document."""
+    told = sample("Trạng thái 03, phong bì SOAP.edxml").decode()
+    told = told.replace("000.00.00.G22", HA_TINH).replace("000.00.00.H41", NOI_VU)
+    assert code in told
+    return told.encode()
+
+
+def documents(folder: Path, count: int) -> set[Path]:
+    """Packages of documents in a folder; empty while there are fewer."""
+    found = {path for path in folder.glob("*.edxml") if b"StatusCode" not in path.read_bytes()}
+    return found if len(found) >= count else set()
+
+
+def only(found: Iterable[Any]) -> Any:
+    [one] = found
+    return one
+
+
+def received_as(node: Node, code: str) -> dict[str, Any]:
+    """A received document, once it is there under a code."""
+
+    def look() -> dict[str, Any] | None:
+        return next((each for each in received(node) if each["document_code"] == code), None)
+
+    found: dict[str, Any] = waited_for(look, within_s=30)
+    return found
+
+
+def written_to(folder: Path, data: bytes) -> Path:
+    path = folder / f"{secrets.token_hex(4)}.edxml"
+    path.write_bytes(data)
+    return path
+
+
+def line_of(data: bytes, text: str) -> int:
+    return data[: data.index(text.encode())].count(b"\n") + 1
 
 
 def peak_mib(node: Node, *words: object) -> float:

@@ -13,7 +13,7 @@ import stat
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +22,12 @@ import grpc
 from edoccore.errors import EdocError, ExitCode, NodeNotRunningError, StorageDamagedError
 from edockit.files import lock_folder
 from edockit.grpc_client import unix_channel_sync
-from edocnode.app.edxml_bridge import Bridge, delivery_statuses, write_status_message
+from edocnode.app.edxml_bridge import Bridge
+from edocnode.app.edxml_exports import Copy, delivery_statuses, received_copies
 from edocnode.app.edxml_files import free_place, move, replace_file, write_new
 from edocnode.app.edxml_journal import Appearing, FolderJournal
 from edocnode.edxml.findings import english, vietnamese
+from edocnode.edxml.writing import write_status
 from edocnode.rpc.consumer_client import Consumer, Waiting
 from edocnode.rpc.office_client import OfficeClient
 
@@ -114,7 +116,7 @@ class FolderBridge:
             if once:
                 self._look(boxes)
                 time.sleep(SETTLE_S)
-                with self._connected(boxes) as connected:
+                with self._connected(boxes, journal) as connected:
                     self._round(boxes, connected, journal, wait_s=0.5)
                 return
             while True:
@@ -124,7 +126,7 @@ class FolderBridge:
     def _work(self, boxes: Sequence[Box], journal: FolderJournal) -> None:
         """Works until the node stops."""
         try:
-            with self._connected(boxes) as connected:
+            with self._connected(boxes, journal) as connected:
                 while True:
                     self._round(boxes, connected, journal, wait_s=ROUND_S)
                     self._was_down = False
@@ -210,33 +212,54 @@ class FolderBridge:
     def _write(
         self, box: Box, document: Waiting, connected: _Connected, journal: FolderJournal
     ) -> None:
-        name, message = f"{document.message_id}.edxml", document.message_id
+        """Writes the versions of a document that have not appeared; the last one is the news."""
+        message = document.message_id
+        entry = connected.office.document(message)["received"][0]
+        fresh = [copy for copy in received_copies(entry) if not journal.is_written(copy.message_id)]
+        for copy in fresh[:-1]:
+            self._write_copy(box, copy, (message, 0), connected, journal)
+        for copy in fresh[-1:]:
+            self._write_copy(box, copy, (message, document.position), connected, journal)
+        if not fresh:
+            connected.consumers[box.consumer].acknowledge(document.position)
+
+    def _write_copy(
+        self,
+        box: Box,
+        copy: Copy,
+        place: tuple[str, int],
+        connected: _Connected,
+        journal: FolderJournal,
+    ) -> None:
+        (message, position), name = place, f"{copy.message_id}.edxml"
         hidden = self._hidden(box, name)
+        named: list[str] = []
         try:
-            named: list[str] = []
             write_new(
                 hidden,
-                lambda write: named.append(
-                    connected.bridge.write_document(write, message, message_id=message)
-                ),
+                lambda write: named.append(connected.bridge.exports.write_document(write, copy)),
             )
-            journal.name(message, named[0])
+            for each in dict.fromkeys((message, copy.message_id)):
+                journal.name(each, named[0])
         except EdocError as error:
             if _is_passing(error) or isinstance(error, StorageDamagedError):
                 raise  # a damaged part is being fetched again; no document is left out
-            name = f"{document.message_id}.reason.txt"
+            name = f"{copy.message_id}.reason.txt"
             hidden = self._hidden(box, name)
             text = reason_text(error).encode()
             write_new(hidden, lambda write: write(text))
         file = Appearing(
             hidden=hidden,
             path=box.part("in") / name,
-            consumer=box.consumer,
-            position=document.position,
+            consumer=box.consumer if position else "",
+            position=position,
+            version=copy.message_id,
         )
         journal.appear(file)
         self._settle(file, connected, journal)
-        self._tell("received", file=str(file.path), message_id=message)
+        self._tell(
+            "received", file=str(file.path), message_id=copy.message_id, action=copy.kind.value
+        )
 
     def _hear(
         self, boxes: Sequence[Box], connected: _Connected, journal: FolderJournal, *, wait_s: float
@@ -275,7 +298,7 @@ class FolderBridge:
         step, message = status
         name = f"{message_id}-{step:03}-{message.code}.edxml"
         hidden = self._hidden(box, name)
-        write_new(hidden, lambda write: write_status_message(write, message))
+        write_new(hidden, lambda write: write_status(write, message))
         file = Appearing(hidden=hidden, path=box.part("in") / name, message=message_id, step=step)
         journal.appear(file)
         journal.settle(file)
@@ -295,7 +318,9 @@ class FolderBridge:
             return
         name = f"{message_id}-thu-hoi.edxml"
         hidden = self._hidden(box, name)
-        write_new(hidden, lambda write: connected.bridge.write_revocation(write, received, code))
+        write_new(
+            hidden, lambda write: connected.bridge.exports.write_revocation(write, received, code)
+        )
         file = Appearing(hidden=hidden, path=box.part("in") / name, message=message_id)
         journal.appear(file)
         journal.settle(file)
@@ -329,13 +354,13 @@ class FolderBridge:
         return boxes
 
     @contextmanager
-    def _connected(self, boxes: Sequence[Box]) -> Iterator[_Connected]:
+    def _connected(self, boxes: Sequence[Box], journal: FolderJournal) -> Iterator[_Connected]:
         with ExitStack() as stack:
             channel: grpc.Channel = stack.enter_context(unix_channel_sync(self.socket()))
             office = OfficeClient(channel)
             yield _Connected(
                 office=office,
-                bridge=self.bridge(office),
+                bridge=replace(self.bridge(office), known=journal.messages_named),
                 consumers={box.consumer: Consumer(channel, box.consumer) for box in boxes},
                 events=Consumer(channel, "edxml"),
             )

@@ -24,6 +24,7 @@ class Appearing:
         path: Where they will be.
         consumer: Whose place in the inbox moves to ``position`` then; empty: nobody's.
         message: Delivery of which ``step`` is told by it; empty: none.
+        version: Message whose version of a document it brings; empty: none.
     """
 
     hidden: Path
@@ -32,6 +33,7 @@ class Appearing:
     position: int = 0
     message: str = ""
     step: int = 0
+    version: str = ""
 
 
 class FolderJournal:
@@ -45,15 +47,19 @@ class FolderJournal:
         self._database.execute(
             """CREATE TABLE IF NOT EXISTS appearing (
                 hidden TEXT PRIMARY KEY, path TEXT NOT NULL, consumer TEXT NOT NULL,
-                position INTEGER NOT NULL, message TEXT NOT NULL, step INTEGER NOT NULL
+                position INTEGER NOT NULL, message TEXT NOT NULL, step INTEGER NOT NULL,
+                version TEXT NOT NULL
             )"""
         )
+        self._database.execute("CREATE TABLE IF NOT EXISTS written (version TEXT PRIMARY KEY)")
         self._database.execute(
             "CREATE TABLE IF NOT EXISTS told (message TEXT PRIMARY KEY, step INTEGER NOT NULL)"
         )
         self._database.execute(
-            "CREATE TABLE IF NOT EXISTS named (message TEXT PRIMARY KEY, code TEXT NOT NULL)"
+            "CREATE TABLE IF NOT EXISTS named "
+            "(message TEXT NOT NULL, code TEXT NOT NULL, PRIMARY KEY (message, code))"
         )
+        self._database.execute("CREATE INDEX IF NOT EXISTS ix_named_code ON named (code)")
         self._database.execute(
             "CREATE TABLE IF NOT EXISTS heard "
             "(one INTEGER PRIMARY KEY CHECK (one = 1), position INTEGER NOT NULL)"
@@ -73,8 +79,9 @@ class FolderJournal:
             file.position,
             file.message,
             file.step,
+            file.version,
         )
-        self._database.execute("INSERT INTO appearing VALUES (?, ?, ?, ?, ?, ?)", row)
+        self._database.execute("INSERT INTO appearing VALUES (?, ?, ?, ?, ?, ?, ?)", row)
         _rename(file)
 
     def settle(self, file: Appearing) -> None:
@@ -86,6 +93,8 @@ class FolderJournal:
                     "SET step = max(step, excluded.step)",
                     (file.message, file.step),
                 )
+            if file.version:
+                self._database.execute("REPLACE INTO written VALUES (?)", (file.version,))
             self._database.execute("DELETE FROM appearing WHERE hidden = ?", (str(file.hidden),))
 
     def unsettled(self) -> list[Appearing]:
@@ -98,8 +107,9 @@ class FolderJournal:
                 position=position,
                 message=message,
                 step=step,
+                version=version,
             )
-            for hidden, path, consumer, position, message, step in self._database.execute(
+            for hidden, path, consumer, position, message, step, version in self._database.execute(
                 "SELECT * FROM appearing ORDER BY position"
             )
         ]
@@ -119,11 +129,23 @@ class FolderJournal:
         self._database.execute("REPLACE INTO named VALUES (?, ?)", (message, code))
 
     def named(self, message: str) -> str:
-        """That ``DocumentId``; empty when the document was never written."""
+        """The newest such ``DocumentId``; empty when the document was never written."""
         row = self._database.execute(
-            "SELECT code FROM named WHERE message = ?", (message,)
+            "SELECT code FROM named WHERE message = ? ORDER BY rowid DESC LIMIT 1", (message,)
         ).fetchone()
         return str(row[0]) if row else ""
+
+    def messages_named(self, code: str) -> list[str]:
+        """Deliveries, and versions of them, that local software knows by a ``DocumentId``."""
+        found = self._database.execute(
+            "SELECT message FROM named WHERE code = ? ORDER BY rowid DESC", (code,)
+        )
+        return [str(message) for (message,) in found]
+
+    def is_written(self, version: str) -> bool:
+        """Whether the version of a document that a message brought has appeared."""
+        found = self._database.execute("SELECT 1 FROM written WHERE version = ?", (version,))
+        return found.fetchone() is not None
 
     def heard(self) -> int:
         """Position up to which all events were dealt with."""

@@ -108,18 +108,20 @@ def export_package(
     ] = None,
 ) -> None:
     """Writes a received or sent document as a package."""
-    from edocnode.app.edxml_bridge import write_status_message
     from edocnode.app.edxml_files import write_new
+    from edocnode.edxml.writing import write_status
 
     options: CommandContext = context.obj
     with options.office() as office:
         bridge = _bridge(options, office, key=sign_key, certificate=sign_certificate)
-        told = bridge.statuses(document) if statuses else []
-        size, digest = write_new(out, lambda write: bridge.write_document(write, document))
+        exports = bridge.exports
+        told = exports.statuses(document) if statuses else []
+        copy = exports.copy_of(document)
+        size, digest = write_new(out, lambda write: exports.write_document(write, copy))
     paths = []
     for name, message in told:
         path = out.with_name(f"{out.stem}.{name}-{message.code}.edxml")
-        write_new(path, lambda write, message=message: write_status_message(write, message))  # type: ignore[misc]
+        write_new(path, lambda write, message=message: write_status(write, message))  # type: ignore[misc]
         paths.append(str(path))
     options.console.data(
         {

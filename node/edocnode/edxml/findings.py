@@ -9,8 +9,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
 from importlib import resources
+from typing import TypeVar
 
+from edoccore.errors import EdocError
 from edoccore.office_errors import EdxmlInvalidError
+
+Told = TypeVar("Told", bound=EdocError)
 
 
 class Severity(StrEnum):
@@ -92,7 +96,12 @@ def refusal(code: str, *, line: int = 0, element: str = "", **facts: object) -> 
 
 def as_error(found: Finding) -> EdxmlInvalidError:
     """A finding as an error: English as its message, the rest in its fields."""
-    return EdxmlInvalidError(
+    return error_of(EdxmlInvalidError, found)
+
+
+def error_of(kind: type[Told], found: Finding) -> Told:
+    """A finding as an error of a class that callers of the node know."""
+    return kind(
         f"The edXML package is refused: {found.english}",
         hint=found.remedy_english,
         code=found.code,

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from edoccore.signing.statements import Urgency
 from edocnode.edxml.document_types import DocumentTypes
 from edocnode.edxml.findings import finding, warning
-from edocnode.edxml.model import ActionKind, Fields, Notes
+from edocnode.edxml.model import ActionKind, Fields, Notes, Target
 from edocnode.edxml.tree import Node, element, group, optional
 from edocnode.edxml.values import (
     day,
@@ -320,16 +320,19 @@ def _business_read(nodes: Sequence[Node], notes: Notes) -> Fields:
         notes.findings.append(finding("VALUE", line=node.line, element="BussinessDocType", **facts))
         kind = None
     reason = node.first("BussinessDocReason", "BusinessDocReason")
-    notes.places["reason"] = (node.line, "BussinessDocReason")
+    notes.places["reason"] = ((reason or node).line, "BussinessDocReason")
+    target_id, replaced = node.first("DocumentId"), _replaced_read(node)
+    notes.places["_target"] = ((target_id or node).line, "DocumentId")
     return without_empty(
         {
             "_operation": OPERATIONS[kind].value if kind is not None else "",
             "reason": told(reason, notes),
             "recipient_changes": _changes_read(node, notes),
-            "_target": told(node.first("DocumentId"), notes),
+            "_target": told(target_id, notes),
             "staff": staff(node.first("StaffInfo"), notes),
             "paper_also_sent": _YES.get(node.of("Paper").lower()),
-            "replaces": _replaced_read(node),
+            "replaces": [identifier(each.document_code) for each in replaced],
+            "_replaced": replaced,
         }
     )
 
@@ -345,14 +348,27 @@ def _changes_read(node: Node, notes: Notes) -> list[Fields]:
     return found
 
 
-def _replaced_read(node: Node) -> list[Fields]:
+def _replaced_read(node: Node) -> list[Target]:
+    """What a replacement replaces, and for whom."""
+    found = []
     listed = node.first("ReplacementInfoList")
-    codes = [each.of("DocumentId") for each in listed.all("ReplacementInfo")] if listed else []
-    return [identifier(code) for code in codes if code]
+    for each in listed.all("ReplacementInfo") if listed else ():
+        inner = [code for outer in each.all("OrganIdList") for code in outer.all("OrganId")]
+        target_id = each.first("DocumentId")
+        if target_id and target_id.line_text:
+            found.append(
+                Target(
+                    receiver="",
+                    document_code=target_id.line_text,
+                    receivers=tuple(code.line_text for code in inner if code.line_text),
+                    line=target_id.line,
+                )
+            )
+    return found
 
 
 def _business_write(fields: Fields) -> Sequence[Node | None]:
-    kind = OPERATIONS.index(ActionKind(fields.get("_operation", ActionKind.NEW)))
+    operation = ActionKind(fields.get("_operation", ActionKind.NEW))
     paper = fields.get("paper_also_sent")
     replaced = [
         each.get("document_code") or each.get("document_id") for each in fields.get("replaces", ())
@@ -360,9 +376,9 @@ def _business_write(fields: Fields) -> Sequence[Node | None]:
     return [
         group(
             "Bussiness",
-            element("BussinessDocType", str(kind)),
+            element("BussinessDocType", str(OPERATIONS.index(operation))),
             optional("BussinessDocReason", fields.get("reason")),
-            _changes_write(fields),
+            _changes_write(fields, updated=operation is ActionKind.UPDATE),
             optional("DocumentId", fields.get("_target")),
             staff_node(fields.get("staff")),
             optional("Paper", None if paper is None else int(paper)),
@@ -374,9 +390,10 @@ def _business_write(fields: Fields) -> Sequence[Node | None]:
     ]
 
 
-def _changes_write(fields: Fields) -> Node | None:
+def _changes_write(fields: Fields, *, updated: bool) -> Node | None:
+    """What an update changes: the document, its receivers, or both."""
     changes = fields.get("recipient_changes", ())
-    if not changes:
+    if not (changes or updated):
         return None
     receivers = [
         element(
@@ -388,6 +405,7 @@ def _changes_write(fields: Fields) -> Node | None:
     ]
     return element(
         "BussinessDocumentInfo",
-        element("DocumentReceiver", "1"),
-        element("ReceiverList", *receivers),
+        element("DocumentInfo", "1") if updated else None,
+        element("DocumentReceiver", "1" if changes else "0"),
+        group("ReceiverList", *receivers),
     )

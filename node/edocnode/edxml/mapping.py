@@ -34,7 +34,8 @@ OWN_NAME = "Fields"
 PREFIX = "edxml:"  # of the names of extensions that are elements
 MAX_VALUE = 65_536  # characters of an extension; edoccore.signing.records
 MAX_NAME = 200
-_NOT_COMPARED = frozenset({"_target", "_named", "_id"})
+_OF_THE_OPERATION = frozenset({"_target", "_named", "_replaced"})  # read, and given anew
+_NOT_COMPARED = _OF_THE_OPERATION - {"_target"} | {"_id"}
 _PLACES = ("edXML", "edXMLEnvelope", "edXMLHeader", "edXMLBody", HEADER, TRACE)
 _OF_THE_FORM = frozenset(
     {
@@ -236,7 +237,9 @@ def _is_element(extension: object) -> bool:
 
 def _written(group: Group, fields: Fields) -> list[Shape] | None:
     """What the elements of these fields say; None when they cannot be written."""
-    known = {name: value for name, value in fields.items() if name not in ("_target", "_named")}
+    update = fields.get("_operation") == ActionKind.UPDATE  # its target is known when it is written
+    given_anew = _OF_THE_OPERATION - {"_target"} if update else _OF_THE_OPERATION
+    known = {name: value for name, value in fields.items() if name not in given_anew}
     try:
         return _shapes(group.write(known))
     except (AttributeError, KeyError, TypeError, ValueError):
@@ -270,6 +273,8 @@ def _same(group: Group, kept: Sequence[Node], nodes: Sequence[Node]) -> bool:
 
     def said(some: Sequence[Node]) -> Fields:
         found = group.read(some, Notes()) if some else {}
+        if found.get("_operation") == ActionKind.NEW:
+            found.pop("_target", None)  # means nothing there
         return {name: value for name, value in found.items() if name not in _NOT_COMPARED}
 
     usable = all(node.is_named(*group.names) for node in kept)

@@ -42,12 +42,16 @@ class Target:
     Attributes:
         receiver: Whom it concerns; empty: all who have the document.
         document_code: As its ``DocumentId`` names it.
+        receivers: For whom it is replaced; empty: all to whom the package goes.
+        line: Where the package names it; 0: nowhere in particular.
     """
 
     receiver: str
     document_code: str
     number_and_notation: str = ""
     issued_date: str = ""
+    receivers: tuple[str, ...] = ()
+    line: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +84,7 @@ class BridgeAction:
         fields: Of the record, for the office service; empty with a status.
         targets: Earlier documents that are revoked, updated or replaced.
         status: With kind ``status`` alone.
+        line: Of the header, where it says to whom it goes.
     """
 
     kind: ActionKind
@@ -90,6 +95,7 @@ class BridgeAction:
     targets: tuple[Target, ...] = ()
     attachments: tuple[Attachment, ...] = ()
     status: StatusMessage | None = None
+    line: int = 0
 
     @property
     def reason(self) -> str:

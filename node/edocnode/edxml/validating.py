@@ -19,6 +19,7 @@ from edoccore.signing.part_names import check_part_names
 from edoccore.signing.readers import converted
 from edoccore.signing.records import DocumentRecord
 from edoccore.signing.statements import Urgency
+from edocnode.domain.checks import MIN_REASON
 from edocnode.edxml.attachments import Content, unzipped
 from edocnode.edxml.bounds import BOUNDS, Bounds
 from edocnode.edxml.document_types import DocumentTypes, shipped_types
@@ -138,15 +139,15 @@ def _document_action(
     if not fields["extensions"]:
         del fields["extensions"]
     kind, urgency = envelope_of(fields)
-    targets = _targets(kind, fields)
+    targets = _targets(kind, fields, notes)
     recipients = tuple(fields.get("_to", ()))
     if kind is ActionKind.REVOKE:
         fields.pop("in_reply_to", None)
         recipients = recipients or tuple(each.receiver for each in targets if each.receiver)
     _check_required(layout, fields, kind, recipients, notes)
     _check_codes(layout, notes)
-    if kind is not ActionKind.NEW and not targets:
-        notes.findings.append(finding("TARGET_MISSING", line=layout.trace.line))
+    if kind is not ActionKind.NEW:
+        _check_operation(layout, fields, targets, notes)
     record = {name: value for name, value in fields.items() if not name.startswith("_")}
     _check_record(record, recipients, notes)
     return BridgeAction(
@@ -157,29 +158,38 @@ def _document_action(
         fields=record,
         targets=targets,
         attachments=tuple(attachments),
+        line=next((node.line for node in layout.message.all("To")), layout.message.line),
     )
 
 
-def _targets(kind: ActionKind, fields: Fields) -> tuple[Target, ...]:
+def _targets(kind: ActionKind, fields: Fields, notes: Notes) -> tuple[Target, ...]:
     """Which earlier documents an operation is about.
 
     A revocation names the document once for each receiver in ``ResponseFor``; without that it is
     ``Bussiness/DocumentId``, or the package's own id.
     """
     own = fields.get("_target") or fields.get("document_code") or fields.get("_id")
+    line, _ = notes.places.get("_target", (0, ""))
     if kind is ActionKind.NEW:
         return ()
     if kind is ActionKind.REPLACE:
-        replaced = [
-            each.get("document_code") or each.get("document_id")
-            for each in fields.get("replaces", ())
-        ]
-        return tuple(Target(receiver="", document_code=code) for code in replaced if code)
+        return tuple(fields.get("_replaced", ()))
     named = fields.get("_named", ()) if kind is ActionKind.REVOKE else ()
     found = tuple(replace(each, document_code=each.document_code or own or "") for each in named)
     if found and all(each.document_code for each in found):
         return found
-    return (Target(receiver="", document_code=own),) if own else ()
+    return (Target(receiver="", document_code=own, line=line),) if own else ()
+
+
+def _check_operation(
+    layout: Layout, fields: Fields, targets: Sequence[Target], notes: Notes
+) -> None:
+    """Checks that a package says which earlier document it is about, and why."""
+    if not targets:
+        notes.findings.append(finding("TARGET_MISSING", line=layout.trace.line))
+    if len(str(fields.get("reason", "")).strip()) < MIN_REASON:
+        line, name = notes.places.get("reason", (layout.trace.line, "BussinessDocReason"))
+        notes.findings.append(finding("REASON_SHORT", line=line, element=name, least=MIN_REASON))
 
 
 def _check_required(

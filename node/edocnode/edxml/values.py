@@ -158,6 +158,7 @@ def target(node: Node, notes: Notes) -> Target:
         document_code=node.of("DocumentId"),
         number_and_notation=node.of("Code"),
         issued_date=day(node.first("PromulgationDate"), notes),
+        line=node.line,
     )
 
 

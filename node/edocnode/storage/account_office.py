@@ -165,7 +165,8 @@ class AccountSubmissions:
         try:
             return await self._submissions.submit(self._named(submission))
         except RequestConflictError as error:
-            raise RequestConflictError(request_id=submission.request_id) from error
+            own = {**error.fields, "request_id": submission.request_id}
+            raise RequestConflictError(**own) from error
 
     async def submit_many(
         self, submissions: Sequence[Submission]

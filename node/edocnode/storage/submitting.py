@@ -20,7 +20,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from edoccore.errors import DecisionConflictError, EdocError, RequestConflictError
-from edoccore.signing.statements import Operation
+from edoccore.signing.statements import Operation, uuid_text
 from edockit.database import Database
 from edocnode.domain.model import (
     DeliveryState,
@@ -336,7 +336,9 @@ def _known(connection: Connection, submission: Submission) -> SubmissionResult:
     """
     row = connection.execute(_OF_REQUEST, {"request_id": submission.request_id}).one()
     if row.request_hash != submission.request_hash:
-        raise RequestConflictError(request_id=submission.request_id)
+        raise RequestConflictError(
+            request_id=submission.request_id, document_id=uuid_text(row.document_id)
+        )
     deliveries = connection.execute(_DELIVERIES_OF, {"document_row": row.id})
     return SubmissionResult(
         document_id=DocumentId(row.document_id),

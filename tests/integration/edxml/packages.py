@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from edocnode.edxml.bounds import BOUNDS, Bounds
-from edocnode.edxml.model import BridgeAction, Judged
+from edocnode.edxml.model import ActionKind, BridgeAction, Judged
 from edocnode.edxml.validating import judge
 from edocnode.edxml.writing import Exporting, OutFile, write_package
 
@@ -61,6 +61,7 @@ def for_writing(action: BridgeAction) -> dict[str, Any]:
         "_to": list(action.recipients),
         "_urgency": action.urgency.value,
         "_operation": action.kind.value,
+        "_target": action.targets[0].document_code if action.kind is ActionKind.UPDATE else "",
     }
 
 

@@ -3,12 +3,13 @@
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from edoccore.signing import canonical
 from edoccore.signing.readers import converted
 from edoccore.signing.records import DocumentRecord
+from edocnode.domain.checks import MIN_REASON
 from edocnode.edxml.model import ActionKind
 from edocnode.edxml.tree import shape
 from edocnode.edxml.writing import OutFile, parse_elements, write_package
@@ -143,24 +144,38 @@ def test_the_strategy_has_every_field_of_the_record() -> None:
     assert set(DocumentRecord.__struct_fields__) - filled_in == set(_keys())
 
 
-@given(fields=RECORDS, urgency=URGENCIES, recipients=st.lists(CODES, min_size=1, unique=True))
+@given(
+    fields=RECORDS,
+    urgency=URGENCIES,
+    recipients=st.lists(CODES, min_size=1, unique=True),
+    kind=st.sampled_from([ActionKind.NEW, ActionKind.UPDATE, ActionKind.REPLACE]),
+    target=texts(200).map(lambda text: " ".join(text.split())),
+)
 def test_export_then_import_gives_the_same_document(
-    fields: dict[str, Any], urgency: str, recipients: list[str]
+    fields: dict[str, Any], urgency: str, recipients: list[str], kind: ActionKind, target: str
 ) -> None:
+    if kind is not ActionKind.NEW:
+        fields = {"reason": "Bổ sung phụ lục còn thiếu", **fields}
+        assume(len(fields["reason"].strip()) >= MIN_REASON)
+    if kind is ActionKind.REPLACE:
+        fields = {**fields, "replaces": [{"document_code": target}, *fields.get("replaces", [])]}
     urgency = "hoa_toc" if "deliver_by" in fields else urgency
     _check(fields)
     files = {"Quyết định 28.pdf": b"%PDF-1.7 " * 9000, "b.pdf": b""}
-    given_out = {**fields, "_to": recipients, "_urgency": urgency}
+    given_out = {**fields, "_to": recipients, "_urgency": urgency, "_operation": kind}
+    given_out |= {"_target": target} if kind is ActionKind.UPDATE else {}
     action, came = action_and_files(written(given_out, files))
     trace = action.fields["trace"]
     back = {**action.fields, "trace": trace[:-1]}
     assert trace[-1]["agency"] == "H29", "the hop of the exporting node"
     assert {name: value for name, value in back.items() if value != []} == fields
     assert (action.kind, action.urgency, action.sender) == (
-        ActionKind.NEW,
+        kind,
         urgency,
         fields["issuer"]["code"],
     )
+    if kind is not ActionKind.NEW:
+        assert action.targets[0].document_code == target
     assert list(action.recipients) == recipients
     assert came == files
 
