@@ -13,7 +13,7 @@ from edocnode.edxml.signing import check_signature
 from edocnode.edxml.validating import judge
 from edocnode.edxml.writing import OutFile, parse_elements, write_package
 from tests.fuzz.target import Target
-from tests.integration.edxml.packages import EXPORTING, SAMPLES, for_writing
+from tests.integration.edxml.packages import EXPORTING, SAMPLES, TYPES, for_writing
 
 
 def package(data: bytes) -> None:
@@ -22,7 +22,7 @@ def package(data: bytes) -> None:
         first, second = Path(folder, "1"), Path(folder, "2")
         first.mkdir()
         second.mkdir()
-        found = judge(io.BytesIO(data), first)
+        found = judge(io.BytesIO(data), first, types=TYPES)
         action = found.action
         if action is None or action.status is not None:
             return
@@ -36,7 +36,7 @@ def package(data: bytes) -> None:
             for each in action.attachments
         ]
         write_package(pieces.append, for_writing(action), files, EXPORTING)
-        again = judge(io.BytesIO(b"".join(pieces)), second).action
+        again = judge(io.BytesIO(b"".join(pieces)), second, types=TYPES).action
         assert again is not None
         hop = again.fields["trace"][-1]
         fields = {**action.fields, "trace": [*action.fields.get("trace", []), hop]}

@@ -6,18 +6,18 @@ Importing is safe to repeat: the request id comes from the package's own id and 
 import json
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from edoccore.errors import DecisionConflictError, RequestConflictError, RequestInvalidError
+from edoccore.errors import DecisionConflictError, RequestConflictError
 from edoccore.office_errors import EdxmlInvalidError
 from edoccore.signing.statements import Operation
 from edocnode.app.edxml_exports import Exports
 from edocnode.app.edxml_targets import Targets
-from edocnode.edxml.document_types import DocumentTypes, parse_types, shipped_types
+from edocnode.edxml.document_types import DocumentTypes
 from edocnode.edxml.model import (
     ActionKind,
     Attachment,
@@ -33,7 +33,6 @@ from edocnode.rpc.client_values import Json
 from edocnode.rpc.office_client import CHUNK_BYTES, OfficeClient, Outgoing
 
 IMPORT_SCHEMA = "edoc.edxml-import/v1"
-TYPES_FILE = "edxml-types.json"  # in the data folder, an operator's own
 _FALLBACK_CODE = "OTHER"  # of a rejection; edXML has no code for the reason
 _OPERATIONS = {ActionKind.UPDATE: Operation.UPDATE, ActionKind.REPLACE: Operation.REPLACE}
 
@@ -52,7 +51,7 @@ class Bridge:
     office: OfficeClient
     clock: Callable[[], datetime]
     actor: str
-    types: DocumentTypes = field(default_factory=shipped_types)
+    types: DocumentTypes
     authorities: Path | None = None
     key: bytes = b""
     certificate: bytes = b""
@@ -212,24 +211,6 @@ class Bridge:
             return {"message_id": message_id}
         done = decide[status.code]()
         return {name: done[name] for name in ("document_id", "message_id", "state")}
-
-
-def known_types(data: Path | None) -> DocumentTypes:
-    """The list of document types: an operator's own, or the one that comes with the program.
-
-    Raises:
-        RequestInvalidError: The operator's own cannot be read.
-    """
-    path = data / TYPES_FILE if data else None
-    if path is None or not path.exists():
-        return shipped_types()
-    try:
-        return parse_types(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise RequestInvalidError(
-            f"{path} cannot be used: {error}.",
-            hint="Mend it, or remove it to use the list of the program.",
-        ) from error
 
 
 def request_id_of(judged: Judged, sender: str) -> str:

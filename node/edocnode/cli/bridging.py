@@ -15,6 +15,7 @@ from edocnode.cli.wording import plain
 
 if TYPE_CHECKING:
     from edocnode.app.edxml_bridge import Bridge
+    from edocnode.edxml.document_types import DocumentTypes
     from edocnode.edxml.model import Judged
     from edocnode.rpc.office_client import OfficeClient
 
@@ -49,11 +50,11 @@ def validate(context: typer.Context, file: Package, trust: Trust = None) -> int:
 
     Needs no running node.
     """
-    from edocnode.app.edxml_bridge import as_finding, known_types
+    from edocnode.app.edxml_bridge import as_finding
     from edocnode.edxml.signing import judge_file
 
     options: CommandContext = context.obj
-    types = known_types(options.data)
+    types = _types(options)
     with tempfile.TemporaryDirectory(prefix="edoc-edxml-") as scratch:
         try:
             judged = judge_file(file, Path(scratch), types=types, authorities=trust)
@@ -196,7 +197,7 @@ def _bridge(
     key: Path | None = None,
     certificate: Path | None = None,
 ) -> "Bridge":
-    from edocnode.app.edxml_bridge import Bridge, known_types
+    from edocnode.app.edxml_bridge import Bridge
 
     settings = options.settings()
     key_file = key or (Path(settings.edxml_key) if settings.edxml_key else None)
@@ -205,11 +206,18 @@ def _bridge(
         office=office,
         clock=now,
         actor=operating_system_user(),
-        types=known_types(options.folder().path),
+        types=_types(options),
         authorities=trust or (Path(settings.edxml_trust) if settings.edxml_trust else None),
         key=_read(key_file) if key_file else b"",
         certificate=_read(chosen) if key_file else b"",
     )
+
+
+def _types(options: CommandContext) -> "DocumentTypes":
+    from edocnode.domain.codes import CodeList
+    from edocnode.edxml.document_types import types_of
+
+    return types_of(options.code_lists()[CodeList.TYPES])
 
 
 def _read(path: Path) -> bytes:

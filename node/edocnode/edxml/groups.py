@@ -76,7 +76,7 @@ def header_groups(types: DocumentTypes) -> tuple[Group, ...]:
 
     def type_read(nodes: Sequence[Node], notes: Notes) -> Fields:
         found = texts(nodes[0], {"document_type": "TypeName"}, notes)
-        return {name: types.abbreviation(text) for name, text in found.items()}
+        return {name: types.code(text) for name, text in found.items()}
 
     def type_write(fields: Fields) -> Sequence[Node | None]:
         if not fields.get("document_type"):

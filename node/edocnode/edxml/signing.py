@@ -65,7 +65,7 @@ def judge_file(
     path: Path,
     scratch: Path,
     *,
-    types: DocumentTypes | None = None,
+    types: DocumentTypes,
     authorities: Path | None = None,
 ) -> Judged:
     """Reads and judges a file, its signature included.

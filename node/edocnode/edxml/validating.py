@@ -22,7 +22,7 @@ from edoccore.signing.statements import Urgency
 from edocnode.domain.checks import MIN_REASON
 from edocnode.edxml.attachments import Content, unzipped
 from edocnode.edxml.bounds import BOUNDS, Bounds
-from edocnode.edxml.document_types import DocumentTypes, shipped_types
+from edocnode.edxml.document_types import DocumentTypes
 from edocnode.edxml.findings import Finding, Severity, as_error, finding, warning
 from edocnode.edxml.layout import Layout, find_layout
 from edocnode.edxml.mapping import envelope_of, kept_extension, read_fields
@@ -74,7 +74,7 @@ def judge(
     file: BinaryIO,
     scratch: Path,
     *,
-    types: DocumentTypes | None = None,
+    types: DocumentTypes,
     verify: Verify | None = None,
     bounds: Bounds = BOUNDS,
 ) -> Judged:
@@ -95,7 +95,7 @@ def judge(
         status = read_status(layout, notes)
         action = _status_action(status) if status else None
     else:
-        action = _document_action(tree, layout, types or shipped_types(), notes, bounds)
+        action = _document_action(tree, layout, types, notes, bounds)
     found = (*notes.findings, *(report.findings if report else ()))
     failed = any(each.severity is Severity.ERROR for each in found)
     return Judged(

@@ -16,7 +16,7 @@ from pathlib import Path
 from xml.sax.saxutils import escape, quoteattr
 
 from edoccore.office_errors import EdxmlInvalidError
-from edocnode.edxml.document_types import DocumentTypes, shipped_types
+from edocnode.edxml.document_types import DocumentTypes
 from edocnode.edxml.mapping import (
     add_hop,
     raw_elements,
@@ -66,7 +66,7 @@ class Exporting:
     agency: str
     now: datetime
     document_id: str
-    types: DocumentTypes | None = None
+    types: DocumentTypes
 
 
 def write_package(
@@ -77,7 +77,7 @@ def write_package(
     Args:
         fields: Of the record, and of the envelope: ``_to``, ``_urgency``, ``_operation``.
     """
-    types = exporting.types or shipped_types()
+    types = exporting.types
     given = {**add_hop(fields, exporting.agency, exporting.now), "_id": exporting.document_id}
     raw = raw_elements(fields, parse_elements)
     kept = [raw.pop(REFERENCES, []), raw.pop(ATTACHMENTS, [])]

@@ -7,15 +7,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from edocnode.domain.codes import CodeList
 from edocnode.edxml.bounds import BOUNDS, Bounds
+from edocnode.edxml.document_types import types_of
 from edocnode.edxml.model import ActionKind, BridgeAction, Judged
 from edocnode.edxml.validating import judge
 from edocnode.edxml.writing import Exporting, OutFile, write_package
+from edocnode.storage.code_lists import builtin_lists
 
 SAMPLES = Path(__file__).parents[2] / "documents" / "edxml"
 NOW = datetime(2026, 11, 26, 2, 3, 4, tzinfo=UTC)
 DOCUMENT_ID = "019a2b3c-4d5e-7f60-8a1b-000000000002"
-EXPORTING = Exporting(agency="H29", now=NOW, document_id=DOCUMENT_ID)
+TYPES = types_of(builtin_lists()[CodeList.TYPES])
+EXPORTING = Exporting(agency="H29", now=NOW, document_id=DOCUMENT_ID, types=TYPES)
 
 
 def sample(name: str) -> bytes:
@@ -26,13 +30,13 @@ def sample(name: str) -> bytes:
 def judged(data: bytes, *, bounds: Bounds = BOUNDS) -> Judged:
     """A package, judged; its attachments are gone."""
     with tempfile.TemporaryDirectory() as scratch:
-        return judge(io.BytesIO(data), Path(scratch), bounds=bounds)
+        return judge(io.BytesIO(data), Path(scratch), types=TYPES, bounds=bounds)
 
 
 def action_and_files(data: bytes) -> tuple[BridgeAction, dict[str, bytes]]:
     """What a sound package asks for, and its files by name."""
     with tempfile.TemporaryDirectory() as scratch:
-        found = judge(io.BytesIO(data), Path(scratch))
+        found = judge(io.BytesIO(data), Path(scratch), types=TYPES)
         assert found.action is not None, [each.english for each in found.findings]
         files = {each.name: each.content.path.read_bytes() for each in found.action.attachments}
         return found.action, files

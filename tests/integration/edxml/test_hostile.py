@@ -27,7 +27,7 @@ from edocnode.edxml.bounds import BOUNDS, Bounds
 from edocnode.edxml.findings import codes
 from edocnode.edxml.signing import judge_file
 from edocnode.edxml.validating import MAX_FINDINGS
-from tests.integration.edxml.packages import action_and_files, english, judged, sample
+from tests.integration.edxml.packages import TYPES, action_and_files, english, judged, sample
 
 PEAK_MIB = 300
 GIB = 1 << 30
@@ -39,11 +39,12 @@ import json, resource, sys, tempfile
 from pathlib import Path
 resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
 from edoccore.errors import EdocError
+from edocnode.edxml.document_types import types_of
 from edocnode.edxml.signing import judge_file
 code, line = "", 0
 with tempfile.TemporaryDirectory(dir=sys.argv[2]) as scratch:
     try:
-        found = judge_file(Path(sys.argv[1]), Path(scratch))
+        found = judge_file(Path(sys.argv[1]), Path(scratch), types=types_of(()))
         if found.errors:
             code, line = found.errors[0].code, found.errors[0].line
     except EdocError as error:
@@ -301,7 +302,7 @@ def test_t24_nothing_hostile_asks_the_network(tmp_path: Path, observer: list[byt
         scratch = tmp_path / f"scratch{number}"
         scratch.mkdir()
         with contextlib.suppress(EdxmlInvalidError):
-            assert judge_file(path, scratch).errors
+            assert judge_file(path, scratch, types=TYPES).errors
     with socket.create_connection(("127.0.0.1", port)):
         pass  # the observer sees what there is to see
     for _ in range(200):

@@ -7,7 +7,8 @@ import pytest
 
 from edoccore.errors import SettingsError
 from edocnode.domain.codes import CodeList, find_code
-from edocnode.storage.code_lists import MAX_FILE_BYTES, lists_with
+from edocnode.edxml.document_types import types_of
+from edocnode.storage.code_lists import MAX_FILE_BYTES, builtin_lists, lists_with
 
 
 def written(folder: Path, text: str) -> Path:
@@ -28,6 +29,19 @@ def test_own_file_corrects_an_entry_and_adds_another(tmp_path: Path) -> None:
     assert find_code(lists, CodeList.TYPES, "quy trinh").code == "QTr"
     assert len(lists[CodeList.TYPES]) == 30
     assert len(lists[CodeList.COPIES]) == 3
+
+
+def test_packages_of_edxml_have_the_names_and_numbers_of_the_lists_and_an_own_file_corrects_them(
+    tmp_path: Path,
+) -> None:
+    types = types_of(builtin_lists()[CodeList.TYPES])
+    assert types.written("QĐ") == types.written("Quyết định") == (2, "Quyết định")
+    assert types.code("quyết định") == types.code("Quyết định (cá biệt)") == "QĐ"
+    assert types.written("PB") == (None, "Phiếu báo")
+    assert types.written("Đơn") == (None, "Đơn")
+    own = written(tmp_path, '[[types]]\ncode = "QĐ"\nedxml = 8\n')
+    corrected = types_of(lists_with(own)[CodeList.TYPES])
+    assert corrected.written("QĐ") == (8, "Quyết định")
 
 
 def test_own_file_may_be_in_decomposed_form(tmp_path: Path) -> None:
