@@ -25,8 +25,10 @@ class Bounds:
         ratio: How many times larger than its archive a zipped attachment may be.
         free_ratio: Unpacked bytes up to which the ratio is not looked at.
         signature_references: References of the XML signature.
-        signed: Bytes of a package whose signature is checked or made: a signature covers the
-            whole file, which must be in memory for it.
+        checked: Bytes of a package whose signature is checked: a signature covers the whole file,
+            which is in memory some six times for it.
+        checked_nodes: Elements and attributes of such a package, 2.5 KB each.
+        signed: Bytes of a package that is signed; libxml2 refuses longer texts by itself.
     """
 
     package: int = 4 << 30
@@ -42,6 +44,8 @@ class Bounds:
     ratio: int = 200
     free_ratio: int = 1 << 20
     signature_references: int = 8
+    checked: int = 16 << 20
+    checked_nodes: int = 20_000
     signed: int = 9 << 20
 
 

@@ -110,12 +110,16 @@ def check_signature(
     _check_form(node, bounds)
     if not any(inner.name == "SignatureValue" for inner in node):
         return SignatureReport(verdict=Verdict.NONE, signer="")
-    if tree.size > bounds.signed:
-        return _unchecked(node, f"the package has more than {bounds.signed} bytes")
+    if tree.size > bounds.checked:
+        return _unchecked(node, "SIGNATURE_TOO_LARGE", limit=bounds.checked >> 20)
+    if sum(1 + len(each.attributes) for each in _walk(tree.root)) > bounds.checked_nodes:
+        return _unchecked(node, "SIGNATURE_TOO_MANY", limit=bounds.checked_nodes)
     try:
         import signxml  # noqa: F401, PLC0415 - an extra, and heavy
     except ImportError:
-        return _unchecked(node, "the extra [signatures] is not installed")
+        return _unchecked(
+            node, "SIGNATURE_UNCHECKED", why="the extra [signatures] is not installed"
+        )
     return _verified(tree, node, path.read_bytes(), authorities)
 
 
@@ -244,7 +248,7 @@ def _verify(data: bytes, *, at: datetime | None = None, **trust: "str | x509.Cer
         verification_time=at,
     )
     given: dict[str, Any] = dict(trust)
-    result = XMLVerifier().verify(_parsed(data), expect_config=configuration, **given)
+    result = XMLVerifier().verify(data, parser=_parser(), expect_config=configuration, **given)
     if isinstance(result, list):  # one reference is demanded
         raise TypeError("several references")
     return result.signed_data
@@ -292,10 +296,20 @@ def _parsed(data: bytes) -> "etree._Element":
     """The package for the library, which sees only what was judged and bounded before."""
     from lxml import etree  # noqa: PLC0415
 
-    parser = etree.XMLParser(
-        resolve_entities=False, no_network=True, load_dtd=False, dtd_validation=False
+    return etree.fromstring(data, _parser())
+
+
+def _parser() -> "etree.XMLParser":
+    """Asks nobody, and takes texts of any length: ``read_tree`` has kept every bound before."""
+    from lxml import etree  # noqa: PLC0415
+
+    return etree.XMLParser(
+        resolve_entities=False,
+        no_network=True,
+        load_dtd=False,
+        dtd_validation=False,
+        huge_tree=True,
     )
-    return etree.fromstring(data, parser)
 
 
 def _stated_certificate(node: Node) -> "x509.Certificate":
@@ -338,8 +352,8 @@ def _algorithm(key: "SigningKey") -> str:
     return "ecdsa-sha256" if isinstance(key, ec.EllipticCurvePrivateKey) else "rsa-sha256"
 
 
-def _unchecked(node: Node, why: str) -> SignatureReport:
-    told = warning("SIGNATURE_UNCHECKED", line=node.line, element="Signature", why=why)
+def _unchecked(node: Node, code: str, **facts: object) -> SignatureReport:
+    told = warning(code, line=node.line, element="Signature", **facts)
     return _report(Verdict.UNCHECKED, "", told)
 
 

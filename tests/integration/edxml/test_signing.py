@@ -2,7 +2,9 @@
 
 import io
 import re
+import secrets
 import subprocess
+import sys
 from base64 import b64encode
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -17,20 +19,35 @@ from cryptography.x509.oid import NameOID
 
 from edoccore.errors import KeyUnusableError, LimitExceededError
 from edoccore.office_errors import EdxmlInvalidError
-from edocnode.edxml.bounds import Bounds
+from edocnode.edxml.bounds import BOUNDS, Bounds
 from edocnode.edxml.layout import find_layout
 from edocnode.edxml.reading import read_tree
-from edocnode.edxml.signing import Verdict, check_signature, sign_package
+from edocnode.edxml.signing import Verdict, _parser, check_signature, sign_package
 from edocnode.edxml.validating import SignatureReport
 from tests.integration.edxml.packages import sample, written
 
 pytest.importorskip("signxml")
+etree = pytest.importorskip("lxml.etree")
 
 SHA1 = {
     b"http://www.w3.org/2001/04/xmldsig-more#rsa-sha256": b"http://www.w3.org/2000/09/xmldsig#rsa-sha1",
     b"http://www.w3.org/2001/04/xmlenc#sha256": b"http://www.w3.org/2000/09/xmldsig#sha1",
 }
 FIELDS = {"issuer": {"code": "H29", "name": "Ủy ban"}, "subject": "Về việc ban hành Quy chế"}
+
+
+CHECKER = """
+import sys, tempfile
+from pathlib import Path
+from edocnode.edxml.document_types import types_of
+from edocnode.edxml.signing import judge_file
+with tempfile.TemporaryDirectory() as scratch:
+    trust = Path(sys.argv[2])
+    found = judge_file(Path(sys.argv[1]), Path(scratch), types=types_of(()), authorities=trust)
+status = Path("/proc/self/status").read_text()
+peak = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
+print(found.signature, peak / 1024)
+"""
 
 
 class Signer:
@@ -176,7 +193,6 @@ def test_a_certificate_that_has_ended_is_not_trusted(package: bytes, tmp_path: P
 
 
 def test_a_signature_with_sha1_is_weak_and_never_valid(package: bytes, tmp_path: Path) -> None:
-    from lxml import etree
     from signxml.algorithms import DigestAlgorithm, SignatureMethod
     from signxml.signer import XMLSigner
 
@@ -273,7 +289,6 @@ def test_a_signature_that_another_hides_is_not_taken_for_it(
     package: bytes, signer: Signer, tmp_path: Path
 ) -> None:
     """One that verifies lies deep inside, over a package that shows one that was never made."""
-    from lxml import etree
     from signxml.signer import XMLSigner
 
     dsig = "http://www.w3.org/2000/09/xmldsig#"
@@ -303,10 +318,46 @@ def test_an_empty_signature_is_none_and_a_sample_of_old_software_is_broken(tmp_p
 def test_a_package_over_the_bound_is_told_unchecked_and_cannot_be_signed(
     package: bytes, signer: Signer, tmp_path: Path
 ) -> None:
-    report = check(signer.sign(package), tmp_path, bounds=Bounds(signed=100))
-    assert report.verdict is Verdict.UNCHECKED
+    for bounds, told in (
+        (Bounds(checked=100), "larger than 0 MiB"),
+        (Bounds(checked_nodes=20), "more than 20 elements and attributes"),
+    ):
+        report = check(signer.sign(package), tmp_path, bounds=bounds)
+        assert report.verdict is Verdict.UNCHECKED
+        assert told in report.findings[0].english
     with pytest.raises(LimitExceededError):
         sign_package(package, signer.key_pem, signer.certificate_pem, bounds=Bounds(signed=100))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+def test_t24_a_signature_over_the_largest_package_is_checked_in_bounded_memory(
+    signer: Signer, tmp_path: Path
+) -> None:
+    from signxml.signer import XMLSigner
+
+    class LargeSigner(XMLSigner):
+        parser = property(lambda _: _parser())
+
+    size, nodes = BOUNDS.checked - (1 << 20), BOUNDS.checked_nodes - 200
+    data = written({**FIELDS, "_to": ["G22"]}, {"a.pdf": secrets.token_bytes(size * 7 // 10)})
+    many = b"".join(b"<a x='%d'>%s</a>" % (each, b"y" * 10) for each in range(nodes // 2))
+    data = data.replace(b"</edXML:MessageHeader>", many + b"</edXML:MessageHeader>")
+    root = etree.fromstring(data, _parser())
+    place = root.find(".//{*}edXMLHeader")
+    dsig = "http://www.w3.org/2000/09/xmldsig#"
+    etree.SubElement(place, f"{{{dsig}}}Signature", {"Id": "placeholder"}, {None: dsig})
+    made = LargeSigner(signature_algorithm="ecdsa-sha256").sign(
+        root, key=signer.key_pem, cert=[x509.load_pem_x509_certificate(signer.certificate_pem)]
+    )
+    path = tmp_path / "large.edxml"
+    path.write_bytes(etree.tostring(made))
+    assert path.stat().st_size > BOUNDS.checked * 9 // 10
+    command = [sys.executable, "-c", CHECKER, path, signer.root]
+    done = subprocess.run(command, capture_output=True, check=True, text=True)
+    verdict, peak_mib = done.stdout.split()
+    assert verdict == "valid"
+    assert float(peak_mib) < 300
 
 
 def test_a_key_and_a_certificate_that_do_not_fit_are_refused(
