@@ -23,7 +23,12 @@ from cryptography.hazmat.primitives.serialization import (
     NoEncryption,
     PrivateFormat,
 )
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
+from cryptography.x509.oid import (
+    AuthorityInformationAccessOID,
+    ExtendedKeyUsageOID,
+    NameOID,
+    ObjectIdentifier,
+)
 from pyhanko.pdf_utils import generic
 from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter
 from pyhanko.sign import signers, timestamps
@@ -106,6 +111,7 @@ class Authority:
         since: datetime = NOW - YEAR,
         until: datetime = NOW + YEAR,
         crl_url: str = "",
+        access_url: str = "",
         uses: Sequence[ObjectIdentifier] = (),
     ) -> Key:
         key = key or ec.generate_private_key(ec.SECP256R1())
@@ -122,6 +128,11 @@ class Authority:
                 [x509.UniformResourceIdentifier(crl_url)], None, None, None
             )
             builder = builder.add_extension(x509.CRLDistributionPoints([point]), False)
+        if access_url:
+            place = x509.UniformResourceIdentifier(access_url)
+            kinds = (AuthorityInformationAccessOID.OCSP, AuthorityInformationAccessOID.CA_ISSUERS)
+            access = [x509.AccessDescription(kind, place) for kind in kinds]
+            builder = builder.add_extension(x509.AuthorityInformationAccess(access), False)
         return Key(key, builder.sign(self.root.key, hashes.SHA256()))
 
     def timestamper(self) -> timestamps.DummyTimeStamper:

@@ -27,6 +27,12 @@ REVOCATION = {
     "revoked_since": "its certificate was revoked later",
     "unknown": "no revocation list says whether its certificate was revoked",
 }
+TIMESTAMPS = {
+    "untrusted": "its timestamp is of an authority that this node does not trust",
+    "broken": "its timestamp does not belong to it",
+    "expired": "the certificate behind its timestamp has ended",
+    "revoked": "the certificate behind its timestamp was revoked",
+}
 REASONS = {
     "SIGNATURE_MALFORMED": "it cannot be read",
     "DIGEST_MISMATCH": "the content was changed",
@@ -38,6 +44,8 @@ REASONS = {
     "NO_PATH_TO_ROOT": "nothing connects the signer to an authority that this node trusts",
     "CHAIN_INVALID": "its certificate breaks a rule of its authority",
     "CERTIFICATE_NOT_VALID_AT_SIGNING": "its certificate was not valid when it was signed",
+    "CERTIFICATE_EXPIRED_TIME_UNPROVEN": "its certificate has ended, and nothing proves that it "
+    "was signed before",
     "CERTIFICATE_REVOKED": "its certificate was revoked",
     "REVOCATION_UNKNOWN": "no revocation list says whether its certificate was revoked",
     "KEY_NOT_FOR_SIGNING": "its certificate is not for signing documents",
@@ -95,6 +103,7 @@ def signature_line(found: dict[str, Any]) -> str:
         source = TIMES.get(found["time_source"], "")
         signed = _("signed {when}", when=clock(found["signed_at"]))
         words.append(f"{signed} ({told(source)})" if source else signed)
+    words += filter(None, [told(TIMESTAMPS.get(found["timestamp"], ""))])
     if found["reason"] not in ("NOT_WHOLE_FILE", "CHANGED_AFTER_SIGNING"):
         words += filter(None, [told(COVERAGE.get(found["coverage"], ""))])
     if found["result"] == "valid" and found["revocation"] in REVOCATION:

@@ -21,7 +21,7 @@ from edoccore.signing.readers import reader_of
 from edoccore.signing.statements import Part
 
 TO_CHECK = "to_check"  # key in the listing of an arrival that has parts to be checked
-CHECKER_VERSION = 1  # raised when the same bytes would be judged otherwise
+CHECKER_VERSION = 2  # raised when the same bytes would be judged otherwise
 MAX_VERDICT_BYTES = 1024 * 1024  # of the JSON of one document
 MAX_SIGNATURES = 50  # checked in one part; more are told
 _MOST_COUNTED = 2**31 - 1  # of parts or signatures; what messages can hold
@@ -75,6 +75,17 @@ class TimeSource(StrEnum):
     NONE = "none"
 
 
+class TimestampState(StrEnum):
+    """What became of the timestamp on a signature, which proves when it was there."""
+
+    NONE = "none"  # it has none
+    TRUSTED = "trusted"
+    UNTRUSTED = "untrusted"  # of an authority that no store knows, or that may not do this
+    BROKEN = "broken"  # it is of something else, or was changed
+    EXPIRED = "expired"  # the authority's certificate ended before anything else proves the time
+    REVOKED = "revoked"  # likewise, but was revoked
+
+
 class Result(StrEnum):
     """What one signature is worth."""
 
@@ -98,6 +109,7 @@ class Reason(StrEnum):
     NO_PATH = "NO_PATH_TO_ROOT"
     CHAIN_INVALID = "CHAIN_INVALID"
     NOT_VALID_AT_SIGNING = "CERTIFICATE_NOT_VALID_AT_SIGNING"
+    EXPIRED_UNPROVEN = "CERTIFICATE_EXPIRED_TIME_UNPROVEN"
     REVOKED = "CERTIFICATE_REVOKED"
     REVOCATION_UNKNOWN = "REVOCATION_UNKNOWN"
     KEY_USAGE = "KEY_NOT_FOR_SIGNING"
@@ -162,6 +174,8 @@ class SignatureFacts(Struct, frozen=True, kw_only=True):
         store: Name of the trust store that has the root; empty: none has.
         usable: The certificate is for signatures.
         valid_at_signing: The signing time lies within the certificate's validity; None: no time.
+        proven_in_time: It certainly had been made before the certificate ended.
+        timestamp: Of the signature itself; timestamps of the whole file show in ``time_source``.
         signed_at: As ``time_source`` says.
     """
 
@@ -181,6 +195,8 @@ class SignatureFacts(Struct, frozen=True, kw_only=True):
     store: str = ""
     usable: bool = True
     valid_at_signing: bool | None = None
+    proven_in_time: bool = True
+    timestamp: TimestampState = TimestampState.NONE
     revocation: Revocation = Revocation.UNKNOWN
     revoked_at: datetime | None = None
 
@@ -400,6 +416,8 @@ def _reason_of_certificate(facts: SignatureFacts, *, strict: bool) -> Reason:
         return Reason.NOT_VALID_AT_SIGNING
     if facts.revocation is Revocation.REVOKED:
         return Reason.REVOKED
+    if not facts.proven_in_time:
+        return Reason.EXPIRED_UNPROVEN
     if facts.chain is Chain.INVALID:
         return Reason.CHAIN_INVALID
     if not facts.usable:

@@ -50,6 +50,7 @@ def _signature(found: messages.Signature) -> Json:
         "weak": list(found.weak),
         "certificate_sha256": found.certificate_sha256.hex(),
         "field": found.field,
+        "timestamp": found.timestamp,
     }
 
 

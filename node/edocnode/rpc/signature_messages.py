@@ -65,6 +65,7 @@ def _signature(verdict: SignatureVerdict) -> messages.Signature:
         weak=facts.weak,
         certificate_sha256=bytes.fromhex(facts.certificate_sha256),
         field=facts.field,
+        timestamp=facts.timestamp.value,
     )
 
 

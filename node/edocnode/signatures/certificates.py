@@ -3,9 +3,11 @@
 Paths, CRLs and OCSP answers are judged by pyhanko-certvalidator. It leaves out a CRL in hand when
 the certificate names no distribution point, unless revocation information is required: so it always
 is, for one certificate of the path at a time, and one list at a time, each at a moment at which
-that list still holds. What is missing for one certificate thus hides nothing of another.
+that list still holds. What is missing for one certificate thus hides nothing of another. An OCSP
+answer in hand it leaves out when the certificate names no responder: so it is asked for apart.
 """
 
+import contextlib
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -18,6 +20,9 @@ from pyhanko_certvalidator.errors import (
     ExpiredError,
     InvalidCertificateError,
     NotYetValidError,
+    OCSPNoMatchesError,
+    OCSPValidationError,
+    OCSPValidationIndeterminateError,
     PathBuildingError,
     PathValidationError,
     RevokedError,
@@ -28,6 +33,7 @@ from pyhanko_certvalidator.policy_decl import (
     RevocationCheckingPolicy,
     RevocationCheckingRule,
 )
+from pyhanko_certvalidator.revinfo.validate_ocsp import verify_ocsp_response
 
 from edocnode.domain.signatures import Chain, Revocation
 from edocnode.signatures.trust import Trust
@@ -36,6 +42,10 @@ _COMMON_NAME, _ORGANISATION = "2.5.4.3", "2.5.4.10"
 _MAX_PATH = 10  # certificates above the signer's
 _SIGNING_USES = {"digital_signature", "non_repudiation"}
 _SECOND = timedelta(seconds=1)
+_ANSWER_HOLDS = timedelta(minutes=30)  # an OCSP answer that does not say for how long
+
+_NOT_ANSWERED = (OCSPNoMatchesError, OCSPValidationError, OCSPValidationIndeterminateError)
+_UNREADABLE = (ValueError, TypeError, LookupError, AttributeError)
 
 _NO_REVOCATION = CertRevTrustPolicy(
     RevocationCheckingPolicy(RevocationCheckingRule.NO_CHECK, RevocationCheckingRule.NO_CHECK)
@@ -45,6 +55,10 @@ _REVOCATION = CertRevTrustPolicy(
         ee_certificate_rule=RevocationCheckingRule.CRL_OR_OCSP_REQUIRED,
         intermediate_ca_cert_rule=RevocationCheckingRule.NO_CHECK,
     ),
+    retroactive_revinfo=True,
+)
+_ANSWERED = CertRevTrustPolicy(
+    RevocationCheckingPolicy(RevocationCheckingRule.NO_CHECK, RevocationCheckingRule.NO_CHECK),
     retroactive_revinfo=True,
 )
 
@@ -125,7 +139,7 @@ async def standing_of(
     if path is None:
         return Standing(chain or _without_root(certificate, embedded.certificates), weak=weak)
     certificates = list(path.iter_certs(include_root=True))
-    revocation, revoked_at = await _revocation(
+    revocation, revoked_at = await revocation_of(
         certificates, trust, embedded, proven_at=proven_at, now=now
     )
     return Standing(
@@ -165,7 +179,7 @@ async def _path(
         return None, (), Chain.INVALID
 
 
-async def _revocation(
+async def revocation_of(
     certificates: Sequence[Any],
     trust: Trust,
     embedded: Embedded,
@@ -173,18 +187,28 @@ async def _revocation(
     proven_at: datetime,
     now: datetime,
 ) -> tuple[Revocation, datetime | None]:
-    """What the lists in hand say of a path; ``certificates`` begins with the root."""
+    """What the lists and answers in hand say of a path.
+
+    Args:
+        certificates: From the root to the one that signed.
+        proven_at: By when it certainly had signed. A revocation before counts.
+    """
     until = min([now, *(each.not_valid_after for each in certificates)])
     states = []
     for place, certificate in enumerate(certificates[1:], start=1):
         state, at = Revocation.UNKNOWN, None
         for source in _sources(certificate, trust, embedded):
             found = await _asked(certificates[: place + 1], trust, source, until=until)
+            if found is not False and source.ocsps:
+                issuers, [answer] = certificates[:place], source.ocsps
+                if await _is_responder_revoked(issuers, trust, embedded, answer, until=until):
+                    continue
             if isinstance(found, datetime):
                 state, at = Revocation.REVOKED, min(found, at or found)
             elif found and state is Revocation.UNKNOWN:
                 fresh = source.until is None or source.until >= min(proven_at, until) - _SECOND
-                state = Revocation.GOOD if fresh else Revocation.UNKNOWN
+                is_kept = source.made <= certificate.not_valid_after  # later it may be left out
+                state = Revocation.GOOD if fresh and is_kept else Revocation.UNKNOWN
         states.append((state, at))
     revoked = [at for state, at in states if state is Revocation.REVOKED and at is not None]
     if revoked:
@@ -195,22 +219,45 @@ async def _revocation(
     return signer, None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Source:
-    """One list or answer; ``until`` is when it expects a newer one."""
+    """One list or answer.
 
-    crls: tuple[Any, ...]
-    ocsps: tuple[Any, ...]
+    Attributes:
+        made: When it was made.
+        until: When it expects a newer one; None: it does not say.
+        asked_at: Moment at which it is judged, unless the certificate has ended before.
+    """
+
+    crls: tuple[Any, ...] = ()
+    ocsps: tuple[Any, ...] = ()
+    made: datetime
     until: datetime | None
+    asked_at: datetime | None
 
 
 def _sources(certificate: Any, trust: Trust, embedded: Embedded) -> Iterator[_Source]:  # noqa: ANN401
     for each in (*trust.crls, *embedded.crls):
-        if each.issuer == certificate.issuer:
-            until = each["tbs_cert_list"]["next_update"].native
-            yield _Source((each,), (), until)
+        with contextlib.suppress(*_UNREADABLE):
+            if each.issuer == certificate.issuer:
+                made = each["tbs_cert_list"]["this_update"].native
+                until = each["tbs_cert_list"]["next_update"].native
+                yield _Source(crls=(each,), made=made, until=until, asked_at=until)
     for answer in embedded.ocsps:
-        yield _Source((), (answer,), None)
+        with contextlib.suppress(*_UNREADABLE):  # what cannot be read proves nothing
+            yield from [*_answers_of(answer, certificate)]
+
+
+def _answers_of(response: Any, certificate: Any) -> Iterator[_Source]:  # noqa: ANN401
+    """What an OCSP response says of a serial number; unproven, like all that came along."""
+    if response["response_status"].native != "successful":
+        return
+    content = response.basic_ocsp_response["tbs_response_data"]
+    for single in content["responses"]:
+        if single["cert_id"]["serial_number"].native == certificate.serial_number:
+            made = single["this_update"].native
+            until = single["next_update"].native or made + _ANSWER_HOLDS
+            yield _Source(ocsps=(response,), made=made, until=until, asked_at=made)
 
 
 async def _asked(
@@ -218,24 +265,43 @@ async def _asked(
 ) -> bool | datetime:
     """Whether a source clears the last certificate; the moment of revocation when it does not."""
     root, *between, certificate = certificates
-    moment = until if source.until is None else min(until, source.until)
     context = ValidationContext(
         trust_roots=[root],
         other_certs=[*between, *trust.intermediates],
-        moment=moment,
+        moment=until if source.asked_at is None else min(until, source.asked_at),
         allow_fetching=False,
         crls=source.crls,
         ocsps=source.ocsps,
-        revinfo_policy=_REVOCATION,
+        revinfo_policy=_REVOCATION if source.crls else _ANSWERED,
     )
     paths = context.path_builder.async_build_paths_lazy(certificate)
     try:
-        await find_valid_path(certificate, paths, validation_context=context)
+        path = await find_valid_path(certificate, paths, validation_context=context)
+        if source.ocsps:  # which it leaves out when the certificate names no responder
+            await verify_ocsp_response(certificate, path, context)
     except RevokedError as error:
         return False if error.is_side_validation else error.revocation_dt
-    except (ValidationError, PathBuildingError, ValueError):
+    except (ValidationError, PathBuildingError, ValueError, *_NOT_ANSWERED):
         return False
     return True
+
+
+async def _is_responder_revoked(
+    issuers: Sequence[Any],
+    trust: Trust,
+    embedded: Embedded,
+    answer: Any,  # noqa: ANN401
+    *,
+    until: datetime,
+) -> bool:
+    """Whether a list revokes who signed an OCSP answer in place of the authority."""
+    lists = Embedded(crls=embedded.crls)
+    for responder in answer.basic_ocsp_response["certs"] or ():
+        for source in _sources(responder, trust, lists):
+            found = await _asked([*issuers, responder], trust, source, until=until)
+            if isinstance(found, datetime):
+                return True
+    return False
 
 
 def _context(

@@ -3,7 +3,7 @@
 pyHanko reads the file, offline. What is worth what is decided in ``edocnode.domain.signatures``.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import IO, Any
 
@@ -25,11 +25,8 @@ from pyhanko.sign.diff_analysis import (
 )
 from pyhanko.sign.fields import enumerate_sig_fields
 from pyhanko.sign.validation.dss import DocumentSecurityStore
-from pyhanko.sign.validation.errors import NoDSSFoundError, SignatureValidationError
-from pyhanko.sign.validation.generic_cms import (
-    collect_timing_info,
-    validate_sig_integrity,
-)
+from pyhanko.sign.validation.errors import NoDSSFoundError
+from pyhanko.sign.validation.generic_cms import validate_sig_integrity
 from pyhanko.sign.validation.pdf_embedded import EmbeddedPdfSignature
 from pyhanko.sign.validation.status import SignatureCoverageLevel
 
@@ -42,7 +39,6 @@ from edocnode.domain.signatures import (
     PartVerdict,
     Reason,
     SignatureFacts,
-    TimeSource,
     checked_part,
     judge,
     part_verdict,
@@ -54,9 +50,9 @@ from edocnode.signatures.certificates import (
     organisation_of,
     standing_of,
     subject_of,
-    timestamp_context,
     weak_key,
 )
+from edocnode.signatures.timestamps import Archived, Timestamps
 from edocnode.signatures.trust import Trust
 
 _HEADER_WITHIN = 1024  # bytes before which %PDF- must stand (ISO 32000-1, Annex H.3.4.1)
@@ -102,11 +98,9 @@ async def check_pdf(file: IO[bytes], part: PartToCheck, trust: Trust, now: datet
         if reader.xrefs.hybrid_xrefs_present:
             return part_verdict(part, PartState.CHECKED, Reason.UNREADABLE, detail=_HYBRID)
         fields = list(enumerate_sig_fields(reader, filled_status=True))
-        embedded = _embedded(reader)
-        found = [
-            await _PdfCheck(reader, part, trust, embedded, now).facts(name, value, field)
-            for name, value, field in fields[: MAX_SIGNATURES + 1]
-        ]
+        check = _PdfCheck(reader, part, trust, now)
+        await check.read_timestamps(fields[: MAX_SIGNATURES + 1])
+        found = [await check.facts(*field) for field in fields[: MAX_SIGNATURES + 1]]
     except PdfDecodeLimitError as error:
         return part_verdict(part, PartState.CHECKED, Reason.BOMB, detail=_told(error))
     except _BROKEN as error:
@@ -120,18 +114,33 @@ class _PdfCheck:
     """Checks the signatures of one PDF."""
 
     def __init__(
-        self,
-        reader: PdfFileReader,
-        part: PartToCheck,
-        trust: Trust,
-        embedded: Embedded,
-        now: datetime,
+        self, reader: PdfFileReader, part: PartToCheck, trust: Trust, now: datetime
     ) -> None:
+        """Takes a file, and reads what it brings along."""
         self._reader = reader
-        self._part = part
         self._trust = trust
-        self._embedded = embedded
+        self._embedded = _embedded(reader)
         self._now = now
+        self._timestamps = Timestamps(trust, self._embedded, known_at=part.known_at, now=now)
+        self._archived: tuple[Archived, ...] = ()
+
+    async def read_timestamps(self, fields: Sequence[Any]) -> None:
+        """Judges the timestamps of the whole file, before any signature.
+
+        Raises:
+            PdfDecodeLimitError: The file unpacks to too much.
+        """
+        stamps = []
+        for name, value, field in fields:
+            try:
+                if value.get_object().get("/Type") == "/DocTimeStamp":
+                    stamp = EmbeddedPdfSignature(self._reader, field, name)
+                    stamps += [stamp] if _is_of_all_before(stamp) else []
+            except PdfDecodeLimitError:
+                raise
+            except _BROKEN:
+                continue  # it proves nothing
+        self._archived = await self._timestamps.archived(stamps)
 
     async def facts(self, name: str, value: Any, field: Any) -> SignatureFacts | None:  # noqa: ANN401
         """What is found of a signature; None when it is a timestamp of the whole document.
@@ -160,17 +169,15 @@ class _PdfCheck:
         own = Embedded(
             (*signature.other_embedded_certs, *self._embedded.certificates),
             (*_lists(signature), *self._embedded.crls),
-            self._embedded.ocsps,
+            (*_answers(signature), *self._embedded.ocsps),
         )
-        signed_at, source = await self._signing_time(signature, own)
+        moment = await self._timestamps.moment_of(signature, self._archived)
         standing = await standing_of(
             certificate,
             self._trust,
             own,
-            signed_at=signed_at or self._now,
-            proven_at=signed_at
-            if signed_at and source is TimeSource.TIMESTAMP
-            else self._part.known_at,
+            signed_at=moment.at or self._now,
+            proven_at=moment.proven_at,
             now=self._now,
         )
         store = self._trust.stores.get(standing.root)
@@ -181,8 +188,8 @@ class _PdfCheck:
             signer=name_of(subject),
             organisation=organisation_of(subject),
             certificate_sha256=certificate.sha256.hex(),
-            signed_at=signed_at,
-            time_source=source,
+            signed_at=moment.at,
+            time_source=moment.source,
             coverage=_coverage(signature),
             intact=intact,
             authentic=authentic,
@@ -190,31 +197,12 @@ class _PdfCheck:
             chain=standing.chain,
             store="" if store is None else store.name,
             usable=is_for_signing(certificate),
-            valid_at_signing=_is_within(signed_at, certificate),
+            valid_at_signing=_is_within(moment.at, certificate),
+            proven_in_time=moment.proven_at <= certificate.not_valid_after,
+            timestamp=moment.timestamp,
             revocation=standing.revocation,
             revoked_at=standing.revoked_at,
         )
-
-    async def _signing_time(
-        self, signature: EmbeddedPdfSignature, embedded: Embedded
-    ) -> tuple[datetime | None, TimeSource]:
-        """The moment that a trusted timestamp proves, else the one that the signer claims."""
-        token = _token_time(signature)
-        if token is not None and self._trust.timestamp_roots:
-            context = timestamp_context(self._trust, embedded, token)
-            try:
-                found = await collect_timing_info(
-                    signature.signer_info, context, raw_digest=signature.compute_digest
-                )
-            except SignatureValidationError:
-                found = {}
-            status = found.get("timestamp_validity")
-            if status is not None and status.trusted:
-                return status.timestamp, TimeSource.TIMESTAMP
-        claimed = signature.self_reported_timestamp
-        if claimed is None or claimed.tzinfo is None:
-            return None, TimeSource.NONE
-        return claimed, TimeSource.CLAIMED
 
 
 def _embedded(reader: PdfFileReader) -> Embedded:
@@ -222,7 +210,7 @@ def _embedded(reader: PdfFileReader) -> Embedded:
     try:
         store = DocumentSecurityStore.read_dss(reader)
         certificates = tuple(store.load_certs())
-    except NoDSSFoundError:
+    except (NoDSSFoundError, ValueError, TypeError):  # what cannot be read proves nothing
         return Embedded()
     crls = (each.get_object().read_data(DecodePurpose.CRL) for each in store.crls)
     ocsps = (each.get_object().read_data(DecodePurpose.OCSP_RESPONSE) for each in store.ocsps)
@@ -262,6 +250,13 @@ def _coverage(signature: EmbeddedPdfSignature) -> Coverage:
     }
     allowed = signature.summarise_integrity_info()["docmdp_ok"]
     return levels.get(result.modification_level, Coverage.CHANGED) if allowed else Coverage.CHANGED
+
+
+def _is_of_all_before(stamp: EmbeddedPdfSignature) -> bool:
+    """Whether a timestamp covers all of the file up to its own revision."""
+    stamp.compute_integrity_info(skip_diff=True)  # type: ignore[no-untyped-call]  # as it is
+    whole = (SignatureCoverageLevel.ENTIRE_FILE, SignatureCoverageLevel.ENTIRE_REVISION)
+    return _is_gap_the_signature(stamp) and stamp.coverage in whole
 
 
 def _is_gap_the_signature(signature: EmbeddedPdfSignature) -> bool:
@@ -309,17 +304,6 @@ def _of_sha1_form(name: str) -> SignatureFacts:
     )
 
 
-def _token_time(signature: EmbeddedPdfSignature) -> datetime | None:
-    """What the first timestamp on the signature states, proven or not."""
-    attributes = signature.signer_info["unsigned_attrs"]
-    for attribute in attributes if attributes.native else ():
-        if attribute["type"].native == "signature_time_stamp_token":
-            token = attribute["values"][0]["content"]["encap_content_info"]["content"].parsed
-            moment: datetime = token["gen_time"].native
-            return moment
-    return None
-
-
 def _lists(signature: EmbeddedPdfSignature) -> Iterator[Any]:
     """Revocation lists inside the signature itself."""
     crls = signature.signed_data["crls"]
@@ -330,6 +314,14 @@ def _lists(signature: EmbeddedPdfSignature) -> Iterator[Any]:
     for attribute in attributes if attributes.native else ():
         if attribute["type"].native == "adobe_revocation_info_archival":
             yield from attribute["values"][0]["crl"] or ()
+
+
+def _answers(signature: EmbeddedPdfSignature) -> Iterator[Any]:
+    """OCSP answers inside the signature itself (Adobe's form)."""
+    attributes = signature.signer_info["signed_attrs"]
+    for attribute in attributes if attributes.native else ():
+        if attribute["type"].native == "adobe_revocation_info_archival":
+            yield from attribute["values"][0]["ocsp"] or ()
 
 
 def _is_within(moment: datetime | None, certificate: Any) -> bool | None:  # noqa: ANN401

@@ -156,6 +156,7 @@ async def _of(
         store="" if store is None else store.name,
         usable=is_for_signing(certificate),
         valid_at_signing=certificate.not_valid_before <= moment <= certificate.not_valid_after,
+        proven_in_time=part.known_at <= certificate.not_valid_after,
         revocation=standing.revocation,
         revoked_at=standing.revoked_at,
     )

@@ -87,6 +87,7 @@ OFFICE = judge(facts(kind=SignerKind.ORGANISATION), strict=False)
         ({"revocation": Revocation.REVOKED}, Reason.REVOKED, Result.INVALID),
         ({"revocation": Revocation.REVOKED_SINCE}, Reason.VALID, Result.VALID),
         ({"revocation": Revocation.UNKNOWN}, Reason.VALID, Result.VALID),
+        ({"proven_in_time": False}, Reason.EXPIRED_UNPROVEN, Result.INVALID),
         ({"usable": False}, Reason.KEY_USAGE, Result.INVALID),
     ],
 )
