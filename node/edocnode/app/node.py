@@ -163,7 +163,12 @@ def _workers(ground: Ground) -> Workers:
     scheduler = Scheduler(schedule=store, sealer=ground.sealing.sealer, clock=ground.clock)
     suspensions = Suspensions(CallQuotas(ground.settings.weight), store, ground.clock)
     signatures = build_signatures(
-        store, blobs, settings=ground.settings, data=ground.folder.path, clock=ground.clock
+        store,
+        blobs,
+        repair.repairer,
+        settings=ground.settings,
+        data=ground.folder.path,
+        clock=ground.clock,
     )
     return Workers(
         sessions,

@@ -6,6 +6,7 @@ from datetime import datetime
 from pathlib import Path
 
 from edockit.blobs import BlobFolder
+from edocnode.domain.repair import Suspects
 from edocnode.domain.signature_checks import SignatureChecks
 from edocnode.domain.signatures import Reason
 from edocnode.settings import NodeSettings
@@ -29,6 +30,7 @@ class SignatureParts:
 def build_signatures(
     store: SignatureChecks,
     blobs: BlobFolder,
+    suspects: Suspects,
     *,
     settings: NodeSettings,
     data: Path,
@@ -42,6 +44,7 @@ def build_signatures(
         store=store,
         checker=process,
         path_of=blobs.path,
+        suspects=suspects,
         impossible=_impossible(settings),
         clock=clock,
     )

@@ -166,7 +166,10 @@ class RepairStore(Protocol):
         """Notes that nobody could give a part back."""
 
     async def repaired(self, sha256: str) -> int:
-        """Ends a damage and its alarm; deliveries held for it are queued again: how many."""
+        """Ends a damage and its alarm; deliveries held for it are queued again: how many.
+
+        Documents whose check of signatures found the part missing are checked again.
+        """
 
     async def incomplete_documents(
         self, after: int, limit: int, *, received: bool
@@ -175,6 +178,8 @@ class RepairStore(Protocol):
 
     async def complete_document(self, document: IncompleteDocument, inline: bytes) -> int:
         """Notes that all parts are here; deliveries held for it are queued again: how many.
+
+        If the check of its signatures found one missing, it is checked again.
 
         Args:
             inline: All parts up to ``INLINE_PART_BYTES``, joined; the larger ones are in the blob
@@ -192,6 +197,9 @@ class RepairStore(Protocol):
 
         The document is incomplete from then on, unless what was sealed cannot be read.
         """
+
+    async def found_sound(self, found: SmallParts) -> None:
+        """Has signatures checked again if a check found one of these parts missing."""
 
     async def unused(self, digests: Sequence[str]) -> set[str]:
         """Those parts of the blob folder that no document, offer or repair needs."""

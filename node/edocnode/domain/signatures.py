@@ -243,6 +243,11 @@ class DocumentVerdict(Struct, frozen=True, kw_only=True):
     checked_at: datetime
     checker: int = CHECKER_VERSION
 
+    @property
+    def lacks_a_part(self) -> bool:
+        """Whether a part was not here, or not as it was sealed."""
+        return any(part.reason is Reason.PART_MISSING for part in self.parts)
+
 
 class PartToCheck(Struct, frozen=True, kw_only=True):
     """A part as the checker gets it: its bytes, or the path of a file that has them.

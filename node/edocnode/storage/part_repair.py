@@ -19,10 +19,12 @@ from edocnode.domain.repair import (
     PartSourceAt,
     StoredPart,
 )
+from edocnode.domain.signature_checks import Side
 from edocnode.storage.alarms import drop_alarm, put_alarm
 from edocnode.storage.listing import inline_piece
 from edocnode.storage.people_tables import MetaRow
 from edocnode.storage.repair_tables import DamagedPartRow
+from edocnode.storage.signature_checks import check_repaired
 from edocnode.storage.sql import among, insert_missing, select_by, upsert
 from edocnode.storage.tables import (
     DELIVERY_WITH_ENVELOPE,
@@ -125,6 +127,7 @@ _QUEUE_HELD = (
     )
     .values(state="queued", reason="", message="", ended_at=None, next_at=None)
 )
+_USERS = sa.select(_BLOB_USE.c.kind, _BLOB_USE.c.owner).where(_BLOB_USE.c.sha256 == _OF_DIGEST)
 _NEEDED = [
     *(
         sa.select(table.c.sha256).where(among(table.c.sha256)).distinct()
@@ -291,4 +294,7 @@ def _repaired(connection: Connection, digest: str) -> int:
     place = {"digest": bytes.fromhex(digest)}
     connection.execute(_END_DAMAGE, place)
     drop_alarm(connection, PART_DAMAGED, digest)
+    users = connection.execute(_USERS, place).all()
+    for kind, side in (("incoming", Side.RECEIVED), ("document", Side.SENT)):
+        check_repaired(connection, side, [row.owner for row in users if row.kind == kind])
     return connection.execute(_QUEUE_HELD, place | {"why": _DAMAGED_REASON}).rowcount

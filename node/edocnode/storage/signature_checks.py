@@ -126,6 +126,22 @@ def wait_for_received(connection: Connection, shown: Sequence[ReceiptDraft]) -> 
     insert_missing(connection, _CHECK, [_received(each) for each in shown])
 
 
+def check_repaired(connection: Connection, side: Side, owners: Sequence[int]) -> None:
+    """Makes checks wait again that found a part missing or damaged, now that it is back."""
+    for row in select_by(connection, _OF_OWNERS[side], owners):
+        if row.state == CheckState.DONE.value and _lacked_a_part(row.verdict):
+            mine = (_CHECK.c.side == side.value, _CHECK.c.owner == row.owner)
+            again = sa.update(_CHECK).where(*mine).values(state=CheckState.PENDING.value)
+            connection.execute(again)
+
+
+def _lacked_a_part(verdict: bytes | None) -> bool:
+    try:
+        return verdict is not None and decode_verdict(verdict).lacks_a_part
+    except StorageDamagedError:
+        return True
+
+
 def checks_of(
     connection: Connection, side: Side, owners: Sequence[int]
 ) -> dict[int, SignatureCheck]:

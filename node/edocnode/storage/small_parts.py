@@ -27,9 +27,11 @@ from edocnode.domain.repair import (
     PartSourceAt,
     SmallParts,
 )
+from edocnode.domain.signature_checks import Side
 from edocnode.storage.alarms import drop_alarm, put_alarm
 from edocnode.storage.listing import decode_parts, large_parts
 from edocnode.storage.repair_tables import DamagedMessageRow
+from edocnode.storage.signature_checks import check_repaired
 from edocnode.storage.sql import AnyRow, among, insert_missing, select_by
 from edocnode.storage.tables import (
     DELIVERY_WITH_ENVELOPE,
@@ -170,6 +172,13 @@ class SqlSmallParts:
         incomplete = _incomplete_received if received else _incomplete_sent
         return await self._database.aread(lambda connection: incomplete(connection, place))
 
+    async def found_sound(self, found: SmallParts) -> None:
+        """Has a document checked again of which a check found a part missing."""
+        side = Side.RECEIVED if found.received else Side.SENT
+        await self._database.awrite(
+            lambda connection: check_repaired(connection, side, [found.row])
+        )
+
     async def complete_document(self, document: IncompleteDocument, inline: bytes) -> int:
         """Notes that all parts are here; deliveries held for it are queued again: how many."""
         return await self._database.awrite(
@@ -259,6 +268,8 @@ def _source(agency: str, message_id: bytes, envelope: bytes) -> PartSourceAt:
 def _complete(connection: Connection, document: IncompleteDocument, inline: bytes) -> int:
     place = {"row": document.row, "bytes": inline}
     drop_alarm(connection, PART_DAMAGED, uuid_text(document.document_id))
+    side = Side.RECEIVED if document.received else Side.SENT
+    check_repaired(connection, side, [document.row])
     if document.received:
         connection.execute(_COMPLETE_RECEIVED, place)
         connection.execute(_END_DAMAGE, {"row": document.row})

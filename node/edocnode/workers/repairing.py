@@ -126,11 +126,13 @@ class Repairer:
 
     async def _work(self) -> None:
         while self._suspects:
-            await self.look_at(self._suspects[0])
+            if await self.look_at(self._suspects[0]):  # it came back since it was suspected
+                await self._store.repaired(self._suspects[0])
             self._suspects.popleft()
         while self._suspected:
             for found in await self._store.small_parts_of(self._suspected[0]):
-                await self.judge(found)
+                if await self.judge(found):
+                    await self._store.found_sound(found)
             self._suspected.popleft()
             self._documents_at = None  # what was found is asked for at once
         for part in await self._store.damaged_parts(self._clock(), AT_ONCE):

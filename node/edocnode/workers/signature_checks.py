@@ -15,7 +15,8 @@ from msgspec import structs
 
 from edoccore.signing.statements import uuid_text
 from edocnode.domain.model import INLINE_PART_BYTES, DocumentId
-from edocnode.domain.signature_checks import CheckJob, SignatureChecks
+from edocnode.domain.repair import Suspects
+from edocnode.domain.signature_checks import CheckJob, Side, SignatureChecks
 from edocnode.domain.signatures import (
     DocumentVerdict,
     LegalStatus,
@@ -26,6 +27,7 @@ from edocnode.domain.signatures import (
 )
 from edocnode.workers.room import when_there_is_room
 
+MOST_SUSPECTED = 10_000  # documents with missing parts, remembered
 LOOK_EVERY = timedelta(seconds=0.5)  # for documents that came meanwhile; one read of an index
 
 log = structlog.get_logger(__name__)
@@ -40,6 +42,7 @@ class SignatureCheckLoop:
         store: SignatureChecks,
         checker: SignatureChecker,
         path_of: Callable[[str], Path],
+        suspects: Suspects,
         impossible: Reason | None,
         clock: Callable[[], datetime],
     ) -> None:
@@ -47,11 +50,15 @@ class SignatureCheckLoop:
 
         Args:
             path_of: Place of a large part, by its digest.
+            suspects: Hears of parts that are missing or damaged; once it has them back, the
+                document waits for its check again.
             impossible: Why nothing can be checked here; None: it can.
         """
         self._store = store
         self._checker = checker
         self._path_of = path_of
+        self._suspects = suspects
+        self._suspected: set[tuple[Side, int]] = set()
         self._impossible = impossible
         self._clock = clock
         self._woken = asyncio.Event()
@@ -94,7 +101,25 @@ class SignatureCheckLoop:
             legal_status=verdict.legal_status.value,
             reasons=[reason.value for reason in verdict.reasons],
         )
+        self._tell_missing(job, verdict)
         return True
+
+    def _tell_missing(self, job: CheckJob, verdict: DocumentVerdict) -> None:
+        """Has missing parts looked at, after the verdict is kept, which a repair then ends.
+
+        Once for each document while this runs: what cannot be read though it is sound would be
+        checked for ever.
+        """
+        if not verdict.lacks_a_part or (job.side, job.owner) in self._suspected:
+            return
+        if len(self._suspected) >= MOST_SUSPECTED:
+            self._suspected.clear()
+        self._suspected.add((job.side, job.owner))
+        for part, found in zip(job.parts, verdict.parts, strict=True):
+            if found.reason is Reason.PART_MISSING and part.size > INLINE_PART_BYTES:
+                self._suspects.suspect(part.sha256)
+            elif found.reason is Reason.PART_MISSING:
+                self._suspects.suspect_document(job.document_id)
 
     async def _verdict(self, job: CheckJob) -> DocumentVerdict:
         parts = [await self._checker.check(self._placed(part)) for part in job.parts]

@@ -13,6 +13,7 @@ from edoccore.errors import DocumentUnknownError, RequestInvalidError
 from edocnet.office.v1 import office_service_pb2 as office
 from edocnode.domain.calendar import day_in_viet_nam
 from edocnode.settings import NodeSettings
+from edocnode.storage.folder import DataFolder
 from tests.integration.office.support import Refused, text
 from tests.support import bombs
 from tests.support.nodes import Sent, TestNode, make_pair, running, until, utc_now
@@ -190,6 +191,54 @@ async def test_killed_check_and_killed_node_forget_nothing(
     assert check.legal_status == UNKNOWN
     assert check.parts[0].state == "check_failed"
     assert (await checked(recipient, sent, received=True)).legal_status == PAPER
+
+
+@pytest.mark.parametrize("how", ["large", "small"])
+async def test_t31_document_with_a_damaged_part_is_checked_again_once_it_is_repaired(
+    how: str, tmp_path: Path, government: Authority, signed: bytes
+) -> None:
+    """Nobody reads the part but the check: it tells of the damage, and looks again by itself."""
+    _, sender, recipient = make_pair(tmp_path)
+    trusting(recipient, government)
+    content = signed
+    if how == "large":
+        large = enlarged(DECISION.read_bytes(), 1 << 20)
+        content = sign_pdf(sign_pdf(large, government.person()), government.office())
+    async with running(sender, recipient):
+        sent = await sender.send(content, to=["G01"])
+        await sender.delivered(sent)
+        assert (await checked(recipient, sent, received=True)).legal_status == PAPER
+    recipient.write(
+        "UPDATE signature_check SET state = 'pending', verdict = NULL, checked_at = NULL"
+    )
+    for what, place in (("blobs", "ff" * 32), ("received", "99"), ("sent", "99")):  # no scrubber
+        recipient.write(
+            f"REPLACE INTO meta (name, value) VALUES ('scrubbed_up_to_{what}', '{place}')"
+        )
+    if how == "large":
+        blobs = DataFolder(recipient.data).blobs
+        [file] = [each for each in blobs.glob("??/*") if each.stat().st_size == len(content)]
+        rotten = bytearray(file.read_bytes())
+        rotten[-2000] ^= 1
+        file.write_bytes(rotten)
+    else:
+        rotten_tail = "CAST(substr(inline, 1, length(inline) - 1) || '?' AS BLOB)"
+        recipient.write(f"UPDATE incoming SET inline = {rotten_tail}")
+    async with running(recipient):
+        check = await checked(recipient, sent, received=True)
+        assert (check.legal_status, list(check.reasons)) == (UNKNOWN, ["PART_NOT_HERE"])
+        await until(lambda: "PART_DAMAGED" in recipient.alarms())
+    recipient.write("UPDATE damaged_part SET next_at = 0")
+    async with running(sender, recipient):
+
+        async def on_paper() -> bool:
+            found = await check_of(recipient, sent, received=True)
+            return found.legal_status == PAPER
+
+        await until(on_paper, within_s=30)
+    assert "PART_DAMAGED" not in recipient.alarms()
+    kinds = [row[0] for row in recipient.rows("SELECT kind FROM event")]
+    assert kinds.count("signatures.checked") == 3
 
 
 async def test_documents_are_checked_again_when_somebody_asks(
