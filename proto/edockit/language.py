@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from enum import StrEnum
+from functools import cache
 from importlib.resources import files
 from string import Formatter
 
@@ -32,7 +33,7 @@ class Language(StrEnum):
 _MOMENT = re.compile(  # as messages have it: RFC 3339, also with a blank
     r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)", re.ASCII
 )
-_DEPTH = 4  # of messages within messages
+_DEPTH = 5  # of messages within messages
 _MIN_LITERAL = 5  # characters of its own that a template must have to be recognised
 _WORD_PLACES = frozenset({"state", "lower", "kind"})  # what stands there may be one word to tell
 
@@ -79,6 +80,10 @@ class Catalogue:
         templates = [Template(text, said) for text, said in entries.items() if "{" in text]
         fit = (template for template in templates if template.weight >= _MIN_LITERAL)
         self._templates = sorted(fit, key=lambda template: -template.weight)
+
+    def with_more(self, entries: Mapping[str, str]) -> "Catalogue":
+        """This catalogue and other entries."""
+        return Catalogue({**self._exact, **entries})
 
     def entry(self, message: str) -> str:
         """The translation of a message or template itself; as it is when there is none."""
@@ -134,6 +139,25 @@ def speak(language: Language, packages: Sequence[str]) -> None:
     _Spoken.catalogue = None if language is Language.ENGLISH else _read(language, packages)
 
 
+def learn(vietnamese: Mapping[str, str]) -> None:
+    """Lets this process tell messages that have their translation beside them, in a data file.
+
+    Args:
+        vietnamese: Translations by English message or template; unused when it speaks English.
+    """
+    if _Spoken.catalogue is not None:
+        _Spoken.catalogue = _Spoken.catalogue.with_more(vietnamese)
+
+
+def in_vietnamese(text: str, packages: Sequence[str]) -> str:
+    """A finished message in Vietnamese, whatever this process speaks: for files in both languages.
+
+    Args:
+        packages: Import names of the packages whose catalogues are to be known.
+    """
+    return _vietnamese(tuple(packages)).told(text)
+
+
 def is_english() -> bool:
     """Whether this process speaks English, so that nothing needs translating."""
     return _Spoken.catalogue is None
@@ -160,6 +184,11 @@ def _read(language: Language, packages: Sequence[str]) -> Catalogue:
                 if message.id and message.string:
                     entries[str(message.id)] = str(message.string)
     return Catalogue(entries)
+
+
+@cache
+def _vietnamese(packages: tuple[str, ...]) -> Catalogue:
+    return _read(Language.VIETNAMESE, packages)
 
 
 def _with_local_times(values: Mapping[str, str]) -> dict[str, str]:

@@ -107,9 +107,19 @@ def test_a_package_with_errors_is_refused_with_its_line_and_nothing_is_sent(
     assert "dòng" in found["vi"]
     assert node.run("edxml", "import", file).error == (4, "EDXML_INVALID")
     assert node.sent() == []
-    text = node.run_text("edxml", "validate", file).output
-    assert "Mã hóa lại tệp bằng base64" in text
-    assert "Encode the file again as base64" in text
+    vietnamese, english = (
+        node.run_text("edxml", "validate", file, "--lang", language).output
+        for language in ("vi", "en")
+    )
+    place = f"{found['line']}, phần tử ContentTransferEncoded: "
+    assert f"dòng {place}Nội dung tệp đính kèm không phải base64" in vietnamese
+    assert "Mã hóa lại tệp bằng base64" in vietnamese
+    assert "Encode the file again as base64" in english
+    assert "Encode the" not in vietnamese
+    assert "Mã hóa" not in english
+    refused = node.run_text("edxml", "import", file, "--lang", "vi").talk.splitlines()
+    assert refused[0].startswith(f"lỗi: Gói edXML bị từ chối: dòng {place}")
+    assert refused[1].startswith("gợi ý: Mã hóa lại tệp bằng base64")
 
 
 @pytest.mark.timeout(180)

@@ -82,6 +82,38 @@ SYSTEM = (
     "Connection refused",
     "Name or service not known",
 )
+# What the readers of XML and of records say of a package; they are put into clauses.
+PACKAGES_READ = (
+    *("syntax error", "not well-formed (invalid token)", "unclosed token", "mismatched tag"),
+    *("partial character", "duplicate attribute", "junk after document element"),
+    *("undefined entity", "unbound prefix", "unknown encoding", "unclosed CDATA section"),
+    "illegal parameter entity reference",
+    "reference to invalid character number",
+    "XML or text declaration not at start of entity",
+    "encoding specified in XML declaration is incorrect",
+    "XML declaration not well-formed",
+    "Expected `str` of length >= {limit}",
+    "Expected `str` of length <= {limit}",
+    "Expected `array` of length <= {limit}",
+    "Expected `int` >= {limit}",
+    "Expected `int` <= {limit}",
+    "Expected `{expected}`, got `{found}`",
+    "Object missing required field `{field}`",
+    "Only base64 data is allowed",
+    "Incorrect padding",
+    "Excess data after padding",
+    "Excess padding not allowed",
+    "Leading padding not allowed",
+    "Discontinuous padding not allowed",
+    (
+        "Invalid base64-encoded string: number of data characters ({count}) cannot be 1 more than a "
+        "multiple of 4"
+    ),
+    "Bad CRC-32 for file {file}",
+    "Error {number} while decompressing data: {problem}",
+    "Digest mismatch for reference {number} ({reference})",
+    "Signature verification failed: {problem}",
+)
 # Messages that stand nowhere in the code as a literal, by catalogue.
 SPOKEN = {
     "edockit": (
@@ -102,11 +134,13 @@ SPOKEN = {
         *("undelivered", "unanswered", "undecided", "overdue"),  # why it is late
         *("used", "paper"),  # of official numbers
         *("ok", "broken", "valid", "invalid", "no anchor"),  # verdicts on a journal or evidence
+        *("untrusted", "weak", "unchecked"),  # on the signature of a package
         *("the registry", "The envelope", "{damaged} small part(s)"),  # shorter than prose
         # of the decoder of documents' data
         "expected {expected}, got {found}",
         "object missing required field {field}",
         "object contains unknown field {field}",
+        *PACKAGES_READ,
     ),
     "edocregistry": (
         *("Closing {code}", "{name} was revoked"),  # shorter than prose

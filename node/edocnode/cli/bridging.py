@@ -10,6 +10,7 @@ import typer
 from edoccore.errors import ExitCode, RequestInvalidError
 from edoccore.office_errors import EdxmlInvalidError
 from edockit.console import new_app
+from edockit.language import _, is_english, learn, told
 from edocnode.cli.context import CommandContext, now, operating_system_user
 from edocnode.cli.wording import plain
 
@@ -81,11 +82,9 @@ def import_package(
     options: CommandContext = context.obj
     with options.office() as office:
         done = _bridge(options, office, trust=trust).hand_in(file, sender=sender)
-    lines = [plain(f"{done['action']} {done['document_code']}".strip())]
-    lines += [f"document {done['document_id']}"] if "document_id" in done else []
-    options.console.data(done, "\n".join(lines))
-    for told in done["warnings"]:
-        options.console.say(f"warning: {plain(told)}")
+    options.console.data(done, _imported_text(done))
+    for warning in done["warnings"]:
+        options.console.say(_("warning: {remark}", remark=plain(told(warning))))
 
 
 def export_package(
@@ -116,11 +115,11 @@ def export_package(
     with options.office() as office:
         bridge = _bridge(options, office, key=sign_key, certificate=sign_certificate)
         exports = bridge.exports
-        told = exports.statuses(document) if statuses else []
+        messages = exports.statuses(document) if statuses else []
         copy = exports.copy_of(document)
         size, digest = write_new(out, lambda write: exports.write_document(write, copy))
     paths = []
-    for name, message in told:
+    for name, message in messages:
         path = out.with_name(f"{out.stem}.{name}-{message.code}.edxml")
         write_new(path, lambda write, message=message: write_status(write, message))  # type: ignore[misc]
         paths.append(str(path))
@@ -167,9 +166,7 @@ def watch(
         )
 
     def tell(event: dict[str, Any]) -> None:
-        options.console.data(
-            event, " ".join(plain(str(event[key])) for key in event if key != "schema")
-        )
+        options.console.data(event, _event_text(event))
 
     signal.signal(signal.SIGTERM, lambda *_: _interrupt())
     runner = FolderBridge(
@@ -182,7 +179,7 @@ def watch(
     try:
         runner.run(once=once)
     except KeyboardInterrupt:
-        options.console.say("stopped")
+        options.console.say(_("stopped"))
 
 
 def _interrupt() -> None:
@@ -198,7 +195,9 @@ def _bridge(
     certificate: Path | None = None,
 ) -> "Bridge":
     from edocnode.app.edxml_bridge import Bridge
+    from edocnode.edxml.findings import translations
 
+    learn(translations())
     settings = options.settings()
     key_file = key or (Path(settings.edxml_key) if settings.edxml_key else None)
     chosen = certificate or Path(settings.edxml_certificate or os.devnull)
@@ -262,28 +261,72 @@ def _verdict(file: Path, judged: "Judged | None") -> dict[str, Any]:
 
 
 def _verdict_text(found: dict[str, Any]) -> str:
-    words = [found["path"], "sound" if found["sound"] else "refused", found["action"]]
-    lines = [" ".join(filter(None, words))]
+    lines = [_judgement(found)]
     if found["sound"]:
-        lines += [
-            f"  {name:<14}{plain(str(text))}"
-            for name, text in (
-                ("from", found["sender"]),
-                ("to", ", ".join(found["recipients"])),
-                ("document", found["document_code"]),
-                ("subject", found["subject"]),
-                ("files", ", ".join(each["name"] for each in found["files"])),
-                ("signature", found["signature"]),
-                ("signer", found["signer"]),
-            )
-            if text
+        pairs = [
+            (_("from"), found["sender"]),
+            (_("to"), ", ".join(found["recipients"])),
+            (_("document"), found["document_code"]),
+            (_("subject"), found["subject"]),
+            (_("files"), ", ".join(each["name"] for each in found["files"])),
+            (_("signature"), told(found["signature"])),
+            (_("signer"), found["signer"]),
         ]
+        lines += [f"  {name:<14}{plain(text)}" for name, text in pairs if text]
+    language = "en" if is_english() else "vi"
     for each in found["findings"]:
+        severity = _("error") if each["severity"] == "error" else _("warning")
         lines += [
-            f"{each['severity']} {each['code']}",
-            f"  {plain(each['vi'])}",
-            f"    → {plain(each['remedy_vi'])}",
-            f"  {plain(each['en'])}",
-            f"    → {plain(each['remedy_en'])}",
+            f"{severity} {each['code']}",
+            f"  {plain(each[language])}",
+            f"    → {plain(each[f'remedy_{language}'])}",
         ]
     return "\n".join(lines)
+
+
+def _judgement(found: dict[str, Any]) -> str:
+    """Whether a package can be handed in, and what it asks for."""
+    path = found["path"]
+    if not found["sound"]:
+        return _("{path}: refused", path=path)
+    return _("{path}: sound; it asks for: {kind}", path=path, kind=_asked(found["action"]))
+
+
+def _imported_text(done: dict[str, Any]) -> str:
+    """What a package asked for and was done."""
+    action, code = _asked(done["action"]), plain(done["document_code"])
+    lines = [f"{action}: {code}" if code else action]
+    if "document_id" in done:
+        lines.append(_("document {document_id}", document_id=done["document_id"]))
+    return "\n".join(lines)
+
+
+def _asked(action: str) -> str:
+    """What a package asks for, in words."""
+    words = {
+        "new": _("new document"),
+        "revoke": _("taking back"),
+        "update": _("update"),
+        "replace": _("replacement"),
+        "status": _("status message"),
+    }
+    return words.get(action, action)
+
+
+def _event_text(event: dict[str, Any]) -> str:
+    """What the folder bridge did, in one line."""
+    facts = {name: plain(str(value)) for name, value in event.items()}
+    match event["event"]:
+        case "waiting":
+            return _("waiting for the node: {why}", why=told(facts["why"]))
+        case "sent":
+            what, code = _asked(event["action"]), facts["document_code"]
+            return _("sent: {file} ({what} {code})", file=facts["file"], what=what, code=code)
+        case "failed":
+            return _("failed: {file}: {why}", file=facts["file"], why=told(facts["why"]))
+        case "received":
+            return _("received: {file}", file=facts["file"])
+        case "status":
+            return _("status: {file}", file=facts["file"])
+        case _:
+            return _("taken back: {file}", file=facts["file"])

@@ -1,7 +1,9 @@
 """What is wrong with an edXML package: line, element, what, and what to do, in two languages.
 
-The texts are data (``findings.json``): ``{code: [vi, en, remedy_vi, remedy_en]}``. A finding that
-stops the reading is raised as an error, the others are collected.
+The texts are data (``findings.json``): ``{code: [vi, en, remedy_vi, remedy_en]}``. Both languages
+are always there, because reason files have both; what a text is filled with comes in English and
+is translated by the catalogue. A finding that stops the reading is raised as an error, the others
+are collected.
 """
 
 import json
@@ -13,6 +15,10 @@ from typing import TypeVar
 
 from edoccore.errors import EdocError
 from edoccore.office_errors import EdxmlInvalidError
+from edockit.language import in_vietnamese
+
+_CATALOGUES = ("edockit", "edocnode")
+_VI, _EN, _REMEDY_VI, _REMEDY_EN = range(4)  # places of the texts
 
 Told = TypeVar("Told", bound=EdocError)
 
@@ -44,29 +50,35 @@ class Finding:
     @property
     def english(self) -> str:
         """Where and what, in English."""
-        where = [f"line {self.line}"] if self.line else []
-        where += [f"element {self.element}"] if self.element else []
-        return f"{', '.join(where)}: {self._text(1)}" if where else self._text(1)
+        return self._placed(_EN)
 
     @property
     def vietnamese(self) -> str:
         """Where and what, in Vietnamese."""
-        where = [f"dòng {self.line}"] if self.line else []
-        where += [f"phần tử {self.element}"] if self.element else []
-        return f"{', '.join(where)}: {self._text(0)}" if where else self._text(0)
+        return self._placed(_VI)
 
     @property
     def remedy_english(self) -> str:
         """What to do, in English."""
-        return self._text(3)
+        return self._text(_REMEDY_EN)
 
     @property
     def remedy_vietnamese(self) -> str:
         """What to do, in Vietnamese."""
-        return self._text(2)
+        return self._text(_REMEDY_VI)
+
+    def _placed(self, language: int) -> str:
+        text = self._text(language)
+        where = _where(line=self.line, element=self.element)
+        if not where:
+            return text
+        return _texts()[where][language].format(line=self.line, element=self.element, text=text)
 
     def _text(self, place: int) -> str:
-        return _texts()[self.code][place].format_map(dict(self.facts))
+        facts = dict(self.facts)
+        if place in (_VI, _REMEDY_VI):
+            facts = {name: in_vietnamese(text, _CATALOGUES) for name, text in self.facts}
+        return _texts()[self.code][place].format_map(facts)
 
 
 def finding(code: str, *, line: int = 0, element: str = "", **facts: object) -> Finding:
@@ -112,19 +124,34 @@ def error_of(kind: type[Told], found: Finding) -> Told:
     )
 
 
+def translations() -> dict[str, str]:
+    """All Vietnamese texts by the English ones, with their places."""
+    pairs = ((_EN, _VI), (_REMEDY_EN, _REMEDY_VI))
+    return {text[en]: text[vi] for text in _texts().values() for en, vi in pairs if text[en]}
+
+
 def vietnamese(code: str) -> str:
     """The Vietnamese text of a code without facts."""
-    return _texts()[code][0]
+    return _texts()[code][_VI]
 
 
 def english(code: str) -> str:
     """The same in English."""
-    return _texts()[code][1]
+    return _texts()[code][_EN]
 
 
 def codes() -> frozenset[str]:
     """All codes that have texts."""
     return frozenset(_texts())
+
+
+def _where(*, line: int, element: str) -> str:
+    """Code of the text that says where; empty when nothing is known."""
+    if line and element:
+        return "AT_LINE_AND_ELEMENT"
+    if line:
+        return "AT_LINE"
+    return "AT_ELEMENT" if element else ""
 
 
 def _shown(value: object) -> str:
