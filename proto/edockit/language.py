@@ -35,7 +35,9 @@ _MOMENT = re.compile(  # as messages have it: RFC 3339, also with a blank
 )
 _DEPTH = 5  # of messages within messages
 _MIN_LITERAL = 5  # characters of its own that a template must have to be recognised
-_WORD_PLACES = frozenset({"state", "lower", "kind"})  # what stands there may be one word to tell
+_WORD_PLACES = frozenset(
+    {"state", "step", "lower", "kind"}
+)  # what stands there may be one word to tell
 
 
 class Template:
@@ -168,6 +170,11 @@ def told(text: str) -> str:
     return text if _Spoken.catalogue is None else _Spoken.catalogue.told(text)
 
 
+def marked(text: str) -> str:
+    """A text of the program that is told later: catalogues get it from where this is called."""
+    return text
+
+
 def _(template: str, **values: object) -> str:
     """A text of the program itself, with values put into its places."""
     known = template if _Spoken.catalogue is None else _Spoken.catalogue.entry(template)
@@ -213,10 +220,12 @@ def _expression(source: str) -> str:
 
 
 def _pieces(source: str) -> Iterator[str]:
+    known = set()
     for text, name, *_ in Formatter().parse(source):
         yield re.escape(text)
         if name is not None:
-            yield f"(?P<{name}>.*?)"
+            yield f"(?P={name})" if name in known else f"(?P<{name}>.*?)"
+            known.add(name)
 
 
 def _parts(text: str) -> tuple[str, str, str]:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edockit.language import _
+from edockit.language import _, told
 from edocnode.cli.context import CommandContext
 from edocnode.domain.codes import CodeList
 
@@ -39,7 +39,9 @@ def _text(entries: "Sequence[CodeEntry]") -> str:
             entry.vi,
             entry.en,
             "" if entry.edxml is None else str(entry.edxml),
-            "; ".join(filter(None, (_("unverified") if entry.unverified else "", entry.note))),
+            "; ".join(
+                filter(None, (_("unverified") if entry.unverified else "", told(entry.note)))
+            ),
         )
         for entry in entries
     ]

@@ -67,6 +67,14 @@ def paths(context: typer.Context) -> None:
         "directory": folder.directory,
         "keys": folder.keys,
     }
-    text = "\n".join(f"{name:<10} {path}" for name, path in found.items())
+    labels = [
+        *(_("data"), _("settings"), _("database")),
+        *(_("parts"), _("directory"), _("keys")),
+    ]
+    width = max(map(len, labels))
+    lines = [
+        f"{label:<{width}}  {path}" for label, path in zip(labels, found.values(), strict=True)
+    ]
+    text = "\n".join(lines)
     shown = {name: str(path) for name, path in found.items()}
     options.console.data({"schema": PATHS_SCHEMA, **shown}, text)

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from edoccore.errors import RequestInvalidError
-from edockit.language import _, told
+from edockit.language import _, marked, told
 from edocnode.cli.context import CommandContext, now
 from edocnode.cli.wording import (
     URGENCY,
@@ -19,17 +19,17 @@ from edocnode.cli.wording import (
 
 COUNTED = 10_000  # the node counts no further
 HEADINGS = {
-    "undelivered": "Sent, and not at the recipient's node",
-    "unanswered": "Delivered, and neither accepted nor refused there",
-    "undecided": "Received, and neither accepted nor refused here",
-    "overdue": "Received, and not finished on the due date",
+    "undelivered": marked("Sent, and not at the recipient's node"),
+    "unanswered": marked("Delivered, and neither accepted nor refused there"),
+    "undecided": marked("Received, and neither accepted nor refused here"),
+    "overdue": marked("Received, and not finished on the due date"),
 }
 DEADLINES = {
-    "send": "to be sent",
-    "deliver": "to be delivered",
-    "acknowledge": "to be acknowledged",
-    "accept": "to be accepted",
-    "finish": "to be finished",
+    "send": marked("to be sent"),
+    "deliver": marked("to be delivered"),
+    "acknowledge": marked("to be acknowledged"),
+    "accept": marked("to be accepted"),
+    "finish": marked("to be finished"),
 }
 
 

@@ -116,7 +116,7 @@ def _text(numbers: list[dict[str, Any]]) -> str:
     from edockit.console import table
 
     if not numbers:
-        return _("Nothing here.")
+        return _("No numbers.")
     rows = [
         (
             str(item["number"]),

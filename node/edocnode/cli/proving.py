@@ -20,7 +20,7 @@ from edoccore.signing.statements import uuid_text
 from edockit.console import new_app
 from edockit.language import _, told
 from edocnode.cli.context import CommandContext, now
-from edocnode.cli.wording import plain
+from edocnode.cli.wording import clock_or_text, plain
 
 if TYPE_CHECKING:
     from edocnode.domain.journal import JournalReport
@@ -240,7 +240,7 @@ def _verdict_text(verdict: "Verdict") -> str:
     lines += [_fact(name, plain(text)) for name, text in verdict.facts.items()]
     lines += [_("note: {note}", note=plain(told(note))) for note in verdict.notes]
     if verdict.made_by:
-        made = {"made_by": plain(verdict.made_by), "made_at": plain(verdict.made_at)}
+        made = {"made_by": plain(verdict.made_by), "made_at": clock_or_text(verdict.made_at)}
         lines.append(_("file made by {made_by} at {made_at}", **made))
     if verdict.fingerprint:
         lines.append(_("root {fingerprint}", fingerprint=verdict.fingerprint))
@@ -260,4 +260,8 @@ def _fact(name: str, text: str) -> str:
         "received_at": _("received at"),
         "reason": _("reason"),
     }
-    return f"{labels.get(name, name)}: {told(text) if name == 'result' else text}"
+    if name == "result":
+        text = told(text)
+    elif name.endswith("_at"):
+        text = clock_or_text(text)
+    return f"{labels.get(name, name)}: {text}"

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from edoccore.signing.statements import Urgency
-from edockit.language import _
+from edockit.language import _, told
 from edocnode.cli import moments, record
 from edocnode.cli.context import CommandContext
-from edocnode.cli.signature_words import SHORT_STATUS, legal_line, signature_lines
+from edocnode.cli.signature_words import legal_line, short_status, signature_lines
 from edocnode.cli.wording import (
     SHOWN,
     URGENCY,
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from edocnode.rpc.office_client import OfficeClient, Wanted
 
 REVOKED = "revoked"
-DESTROYED = "(taken back and destroyed)"  # where the subject stood
+FIELD_WIDTH = 14  # of labels and the blanks behind them, at least
 Limit = Annotated[int, typer.Option("--limit", min=1, max=1000, help="At most this many.")]
 After = Annotated[str, typer.Option("--after", help="Where the page before ended.")]
 Agency = Annotated[str, typer.Option("--agency", help="Only of this agency; default: all here.")]
@@ -227,14 +227,19 @@ def _spellings(options: CommandContext, document_type: str) -> tuple[str, ...]:
 
 def _tell_of_more(options: CommandContext, found: dict[str, Any], command: str) -> None:
     if found["next"] and not options.console.as_json:
-        options.console.say(f"More: the same edocnode {command} with --after {found['next']}")
+        text = _(
+            "More: the same edocnode {command} with --after {next}",
+            command=command,
+            next=found["next"],
+        )
+        options.console.say(text)
 
 
 def _inbox_text(documents: list[dict[str, Any]]) -> str:
     from edockit.console import table
 
     if not documents:
-        return "Nothing here."
+        return _("Nothing here.")
     ids = short_ids(item["message_id"] for item in documents)
     rows = [
         (
@@ -244,29 +249,33 @@ def _inbox_text(documents: list[dict[str, Any]]) -> str:
             item["sender"],
             URGENCY[item["urgency"]],
             plain(official_number(item)),
-            plain(item["subject"]) or DESTROYED,
+            plain(item["subject"]) or _destroyed(),
             day(item["due_date"]),
             files(item["parts"]),
-            SHORT_STATUS.get(item["legal_status"], ""),
-            item["state"],
+            short_status(item["legal_status"]),
+            told(item["state"]),
             plain(item["assignee"]),
             ", ".join(each[:13] for each in item["duplicate_of"]),
             _related(item),
         )
         for item in documents
     ]
-    headings = (
-        *("id", "arrival", "received", "from", "urgency", "number", "subject", "due", "files"),
-        *("legal", "state", "given to", "duplicate of", "related"),
-    )
-    return table(*_without_empty(headings, rows))
+    return table(*_without_empty(_inbox_headings(), rows))
+
+
+def _inbox_headings() -> list[str]:
+    return [
+        *(_("id"), _("arrival"), _("received at"), _("from"), _("urgency"), _("number")),
+        *(_("subject"), _("due date"), _("files"), _("legal"), _("state"), _("given to")),
+        *(_("duplicate of"), _("related")),
+    ]
 
 
 def _outbox_text(documents: list[dict[str, Any]], state: str) -> str:
     from edockit.console import table
 
     if not documents:
-        return "Nothing here."
+        return _("Nothing here.")
     ids = short_ids(item["document_id"] for item in documents)
     rows = [
         (
@@ -281,9 +290,10 @@ def _outbox_text(documents: list[dict[str, Any]], state: str) -> str:
         for item in documents
         for columns in _delivery_columns(item, state)
     ]
-    headings = (
-        "id", "sent", "urgency", "number", "subject", "related", "to", "state", "since", "remark"
-    )  # fmt: skip
+    headings = [
+        *(_("id"), _("sent at"), _("urgency"), _("number"), _("subject"), _("related"), _("to")),
+        *(_("state"), _("since"), _("remark")),
+    ]
     return table(*_without_empty(headings, rows))
 
 
@@ -293,12 +303,13 @@ def _delivery_columns(item: dict[str, Any], state: str) -> list[tuple[str, str, 
     total = sum(item["counts"].values())
     lines = []
     if total > len(deliveries):
-        later = f"to be sent {clock(item['send_at'])}" if item["send_at"] else ""
-        counts = ", ".join(f"{number} {name}" for name, number in item["counts"].items())
-        lines = [(f"{total} agencies", counts, clock(item["created_at"]), later)]
+        later = _("to be sent {at}", at=clock(item["send_at"])) if item["send_at"] else ""
+        counts = ", ".join(f"{number} {told(name)}" for name, number in item["counts"].items())
+        agencies = _("{count} agencies", count=total)
+        lines = [(agencies, counts, clock(item["created_at"]), later)]
         deliveries = [each for each in deliveries if each["state"] == state]
     return lines + [
-        (each["recipient"], each["state"], clock(each["since"]), delivery_trouble(each))
+        (each["recipient"], told(each["state"]), clock(each["since"]), delivery_trouble(each))
         for each in deliveries
     ]
 
@@ -314,54 +325,56 @@ def _without_empty(
 def _show_text(found: dict[str, Any], record: dict[str, Any]) -> str:
     sent = found["updates"][-1] if found["updates"] else found["sent"]
     document = found["received"][0] if found["received"] else sent
-    lines = [plain(document["subject"]) or DESTROYED, ""]
+    lines = [plain(document["subject"]) or _destroyed(), ""]
     lines += _fields(
         [
-            ("document id", document["document_id"]),
-            ("from", document["sender"]),
-            ("number", official_number(document)),
-            ("type", document["type"]),
-            ("urgency", URGENCY[document["urgency"]]),
-            ("issued", day(document["issued_date"])),
-            ("due", day(document["due_date"])),
-            ("code", document["document_code"]),
-            ("issuer", _issuer(record)),
-            ("to", several(record.get("recipients", []))),
-            ("in reply to", _replies(record)),
+            (_("document id"), document["document_id"]),
+            (_("from"), document["sender"]),
+            (_("number"), official_number(document)),
+            (_("type"), document["type"]),
+            (_("urgency"), URGENCY[document["urgency"]]),
+            (_("issued"), day(document["issued_date"])),
+            (_("due date"), day(document["due_date"])),
+            (_("code"), document["document_code"]),
+            (_("issuer"), _issuer(record)),
+            (_("to"), several(record.get("recipients", []))),
+            (_("in reply to"), _replies(record)),
         ]
     )
     for entry in found["received"]:
         lines += _received_lines(entry)
     if found["sent"] is not None:
         if not found["received"]:
-            lines += ["", f"Sent by {found['sent']['sender']}", *_signatures(found["sent"])]
+            head = _("Sent by {sender}", sender=found["sent"]["sender"])
+            lines += ["", head, *_signatures(found["sent"])]
         lines += _sent_lines(found["sent"])
         for later in found["updates"]:
             head = _("Updated {at}", at=clock(later["created_at"]))
             lines += ["", head, *_signatures(later), *_sent_lines(later)]
-    lines += ["", "Files"]
+    lines += ["", _("Files")]
     lines += [
         f"  {part['index']}. {plain(part['name'])}  {size(part['size_bytes'])}"
         for part in document["parts"]
-    ] or ["  none"]
+    ] or [f"  {_('none')}"]
     return "\n".join(lines)
 
 
 def _received_lines(entry: dict[str, Any]) -> list[str]:
     fields = [
-        ("message id", entry["message_id"]),
-        ("received", clock(entry["received_at"])),
-        ("arrival no.", str(entry["arrival_number"] or "")),
-        ("duplicate of", ", ".join(entry["duplicate_of"])),
-        ("taken back", _taken_back(entry)),
+        (_("message id"), entry["message_id"]),
+        (_("received at"), clock(entry["received_at"])),
+        (_("arrival number"), str(entry["arrival_number"] or "")),
+        (_("duplicate of"), ", ".join(entry["duplicate_of"])),
+        (_("taken back"), _taken_back(entry)),
         *link_pairs(entry["links"]),
     ]
+    state = told(entry["state"])
     versions = [
         f"  {_('version  {version}', version=version_line(item))}" for item in entry["versions"]
     ]
     return [
         "",
-        f"Received for {entry['recipient']}: {entry['state']}",
+        _("Received for {recipient}: {state}", recipient=entry["recipient"], state=state),
         *_fields(fields),
         *_signatures(entry),
         *versions,
@@ -371,18 +384,21 @@ def _received_lines(entry: dict[str, Any]) -> list[str]:
 
 def _sent_lines(sent: dict[str, Any]) -> list[str]:
     lines = [
-        *_fields([("taken back", _taken_back(sent)), *link_pairs(sent["links"])]),
+        *_fields([(_("taken back"), _taken_back(sent)), *link_pairs(sent["links"])]),
         "",
-        f"Deliveries, {state_counts(sent['counts'])}",
+        _("Deliveries, {counts}", counts=state_counts(sent["counts"])),
         *(_delivery_line(item) for item in sent["deliveries"]),
     ]
     if sum(sent["counts"].values()) > len(sent["deliveries"]):
-        lines += ["  ... for others: --state STATE, --limit NUMBER"]
+        lines.append(f"  {_('... for others: --state STATE, --limit NUMBER')}")
     return lines
 
 
 def _fields(pairs: Iterable[tuple[str, str]]) -> list[str]:
-    return [f"  {name:<14}{plain(value)}" for name, value in pairs if value]
+    """Lines of what has a value; the values stand below each other."""
+    shown = [(name, plain(value)) for name, value in pairs if value]
+    width = max(FIELD_WIDTH, *(len(name) + 2 for name, _value in shown), 0)
+    return [f"  {name:<{width}}{value}" for name, value in shown]
 
 
 def _related(item: dict[str, Any]) -> str:
@@ -417,10 +433,18 @@ def _named(reference: dict[str, Any]) -> str:
 
 def _delivery_line(item: dict[str, Any]) -> str:
     remark = delivery_trouble(item)
-    told = f"; {remark}" if remark else ""
-    head = (
-        f"  {item['recipient']}: {item['state']} since {clock(item['since'])}{told}\n"
-        f"    message id {item['message_id']}"
+    head = _(
+        "{recipient}: {state}, since {at}",
+        recipient=item["recipient"],
+        state=told(item["state"]),
+        at=clock(item["since"]),
     )
+    message = _("message id {message_id}", message_id=item["message_id"])
     steps = item["timeline"] if len(item["timeline"]) > 1 else ()  # the arrival is told in the head
-    return "\n".join([head, *(f"    {step_line(step)}" for step in steps)])
+    lines = [f"  {head}; {remark}" if remark else f"  {head}", f"    {message}"]
+    return "\n".join([*lines, *(f"    {step_line(step)}" for step in steps)])
+
+
+def _destroyed() -> str:
+    """What stands where the subject stood."""
+    return _("(taken back and destroyed)")

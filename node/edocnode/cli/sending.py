@@ -8,13 +8,14 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import typer
 
 from edoccore.errors import EdocError, ExitCode, RequestInvalidError
 from edoccore.signing.statements import Operation, Urgency
-from edocnode.cli import moments, record
+from edockit.language import _, told
+from edocnode.cli import moments, record, send_options
 from edocnode.cli.context import CommandContext
 from edocnode.cli.wording import SHOWN, clock, plain, state_counts
 from edocnode.domain.secrecy import Secrecy, check_secrecy, secrecy_remarks
@@ -30,188 +31,44 @@ _OPEN = frozenset({"queued", "sending"})
 
 
 AUTO = "auto"  # instead of a number: the node gives it
-_ON_PAPER = "The document on paper"
-_SIGNING = "Who signed it"
-_FILING = "Filing and references"
-_SENDING = "Sending"
 
 
 def send(
     context: typer.Context,
-    files: Annotated[
-        list[Path],
-        typer.Argument(metavar="FILE...", exists=True, dir_okay=False, help="The document."),
-    ],
+    files: send_options.Files,
     *,
-    to: Annotated[
-        list[str] | None, typer.Option("--to", help="Recipient's code; may be repeated.")
-    ] = None,
-    to_file: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--to-file", exists=True, dir_okay=False, help="File of recipients' codes, one a line."
-        ),
-    ] = None,
-    subject: Annotated[
-        str,
-        typer.Option("--subject", help="What it is about (trích yếu); needed here or in --fields."),
-    ] = "",
-    sender: Annotated[
-        str, typer.Option("--from", help="Code to send from; default: the node's own.")
-    ] = "",
-    document_type: Annotated[
-        str, typer.Option("--type", help="Type: CV, QĐ, quyet dinh; see: edocnode codes types.")
-    ] = "",
-    urgency: Annotated[
-        Urgency, typer.Option("--urgency", help="How fast; see: edocnode codes urgency.")
-    ] = Urgency.NORMAL,
-    secrecy: Annotated[
-        Secrecy,
-        typer.Option(
-            "--secrecy", help="Only what is no state secret is sent; see: edocnode codes secrecy."
-        ),
-    ] = Secrecy.NONE,
-    due: Annotated[str, typer.Option("--due", help="Day by which it is due: 2026-12-05.")] = "",
-    fields_file: Annotated[
-        Path | None,
-        typer.Option(
-            "--fields",
-            metavar="FILE",
-            exists=True,
-            dir_okay=False,
-            help="JSON object with any fields of the record; options win.",
-        ),
-    ] = None,
-    number: Annotated[
-        str,
-        typer.Option(
-            "--number",
-            help="Number (số); auto: the node numbers it.",
-            rich_help_panel=_ON_PAPER,
-        ),
-    ] = "",
-    notation: Annotated[
-        str, typer.Option("--notation", help="Notation (ký hiệu).", rich_help_panel=_ON_PAPER)
-    ] = "",
-    document_code: Annotated[
-        str,
-        typer.Option(
-            "--document-code",
-            help="Official identifier; default: made of issuer, day, number and notation.",
-            rich_help_panel=_ON_PAPER,
-        ),
-    ] = "",
-    issued_date: Annotated[
-        str,
-        typer.Option("--issued-date", help="Day of issue: 2026-11-23.", rich_help_panel=_ON_PAPER),
-    ] = "",
-    issued_place: Annotated[
-        str, typer.Option("--issued-place", help="Place of issue.", rich_help_panel=_ON_PAPER)
-    ] = "",
-    pages: Annotated[
-        int | None, typer.Option("--pages", min=1, help="Pages.", rich_help_panel=_ON_PAPER)
-    ] = None,
-    copies: Annotated[
-        int | None,
-        typer.Option("--copies", min=1, help="Copies issued.", rich_help_panel=_ON_PAPER),
-    ] = None,
-    to_place: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--to-place", help="A line of nơi nhận; may be repeated.", rich_help_panel=_ON_PAPER
-        ),
-    ] = None,
-    appendix: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--appendix", help="Title of an appendix; may be repeated.", rich_help_panel=_ON_PAPER
-        ),
-    ] = None,
-    language: Annotated[
-        str, typer.Option("--language", help="Language.", rich_help_panel=_ON_PAPER)
-    ] = "",
-    description: Annotated[
-        str, typer.Option("--description", help="Remark on it.", rich_help_panel=_ON_PAPER)
-    ] = "",
-    paper_also_sent: Annotated[
-        bool,
-        typer.Option("--paper-also-sent", help="Paper goes too.", rich_help_panel=_ON_PAPER),
-    ] = False,
-    signer: Annotated[
-        str, typer.Option("--signer", help="Full name.", rich_help_panel=_SIGNING)
-    ] = "",
-    signer_position: Annotated[
-        str, typer.Option("--signer-position", help="Position.", rich_help_panel=_SIGNING)
-    ] = "",
-    signer_authority: Annotated[
-        str,
-        typer.Option(
-            "--signer-authority",
-            help="In whose name: KT., TL.; see: edocnode codes authorities.",
-            rich_help_panel=_SIGNING,
-        ),
-    ] = "",
-    reply_to: Annotated[
-        str,
-        typer.Option("--reply-to", help="Id of the answered document.", rich_help_panel=_FILING),
-    ] = "",
-    reference: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--reference",
-            help="Id of a document it refers to; may be repeated.",
-            rich_help_panel=_FILING,
-        ),
-    ] = None,
-    corrects: Annotated[
-        str,
-        typer.Option(
-            "--corrects",
-            help="Id of a sent document whose form this corrects.",
-            rich_help_panel=_FILING,
-        ),
-    ] = "",
-    dossier: Annotated[
-        str,
-        typer.Option(
-            "--dossier",
-            help="File of records it belongs to: AGENCY,YEAR,NOTATION[,PLACE].",
-            rich_help_panel=_FILING,
-        ),
-    ] = "",
-    deliver_by: Annotated[
-        str,
-        typer.Option(
-            "--deliver-by",
-            help="With hoa_toc: when it must be there: 2026-12-01T08:00.",
-            rich_help_panel=_SENDING,
-        ),
-    ] = "",
-    send_at: Annotated[
-        str,
-        typer.Option(
-            "--send-at",
-            help="Send it then: 2026-12-01T08:00 (or with offset: +07:00).",
-            rich_help_panel=_SENDING,
-        ),
-    ] = "",
-    request_id: Annotated[
-        str,
-        typer.Option(
-            "--request-id",
-            help="Your name for this request; makes repeating safe.",
-            rich_help_panel=_SENDING,
-        ),
-    ] = "",
-    wait: Annotated[
-        float,
-        typer.Option(
-            "--wait",
-            min=0,
-            help="Wait this many seconds for the receipts.",
-            rich_help_panel=_SENDING,
-        ),
-    ] = 0,
+    to: send_options.To = None,
+    to_file: send_options.ToFile = None,
+    subject: send_options.Subject = "",
+    sender: send_options.Sender = "",
+    document_type: send_options.Type = "",
+    urgency: send_options.Fast = Urgency.NORMAL,
+    secrecy: send_options.Marked = Secrecy.NONE,
+    due: send_options.Due = "",
+    fields_file: send_options.FieldsFile = None,
+    number: send_options.Number = "",
+    notation: send_options.Notation = "",
+    document_code: send_options.DocumentCode = "",
+    issued_date: send_options.IssuedDate = "",
+    issued_place: send_options.IssuedPlace = "",
+    pages: send_options.Pages = None,
+    copies: send_options.Copies = None,
+    to_place: send_options.ToPlace = None,
+    appendix: send_options.Appendix = None,
+    language: send_options.Language = "",
+    description: send_options.Description = "",
+    paper_also_sent: send_options.PaperAlsoSent = False,
+    signer: send_options.Signer = "",
+    signer_position: send_options.SignerPosition = "",
+    signer_authority: send_options.SignerAuthority = "",
+    reply_to: send_options.ReplyTo = "",
+    reference: send_options.Reference = None,
+    corrects: send_options.Corrects = "",
+    dossier: send_options.Dossier = "",
+    deliver_by: send_options.DeliverBy = "",
+    send_at: send_options.SendAt = "",
+    request_id: send_options.RequestId = "",
+    wait: send_options.Wait = 0,
 ) -> int:
     """Sends a document; done once safely queued."""
     options: CommandContext = context.obj
@@ -322,10 +179,10 @@ def checked(
     return fields
 
 
-def tell(options: CommandContext, told: Iterable[str]) -> None:
+def tell(options: CommandContext, remarks: Iterable[str]) -> None:
     """Says what a clerk should look at."""
-    for remark in told:
-        options.console.say(f"warning: {plain(remark)}")
+    for remark in remarks:
+        options.console.say(_("warning: {remark}", remark=plain(told(remark))))
 
 
 def _used_before(
@@ -366,7 +223,9 @@ def _new_request_id(options: CommandContext) -> str:
     import secrets
 
     made = secrets.token_hex(16)
-    options.console.say(f"request id {made}; if this is cut off, repeat with --request-id {made}")
+    options.console.say(
+        _("request id {made}; if this is cut off, repeat with --request-id {made}", made=made)
+    )
     return made
 
 
@@ -439,14 +298,25 @@ def _sent_text(sent: dict[str, Any], moment: datetime | None) -> str:
     from edocnode.domain.official import on_paper
 
     deliveries = sent["deliveries"]
-    later = f" will be sent {clock(moment.isoformat())}" if moment else ""
-    numbered = f" number {on_paper(sent['number'])}" if sent["number"] else ""
-    lines = [f"document {sent['document_id']}{numbered}{later}"]
+    number = on_paper(sent["number"]) if sent["number"] else ""
+    later = clock(moment.isoformat()) if moment else ""
+    remarks = [
+        _("document {document_id}", document_id=sent["document_id"]),
+        _("as number {number}", number=number) if number else "",
+        _("to be sent {at}", at=later) if later else "",
+    ]
+    lines = [", ".join(filter(None, remarks))]
     if len(deliveries) > SHOWN:
         counts = Counter(item["state"] for item in deliveries)
         return "\n".join([*lines, f"  {state_counts(counts)}"])
-    lines += [
-        f"  {plain(item['recipient'])}: {item['state']}  (message {item['message_id']})"
-        for item in deliveries
-    ]
+    lines += [f"  {_recipient_line(item)}" for item in deliveries]
     return "\n".join(lines)
+
+
+def _recipient_line(item: dict[str, Any]) -> str:
+    return _(
+        "{recipient}: {state}  (message {message_id})",
+        recipient=plain(item["recipient"]),
+        state=told(item["state"]),
+        message_id=item["message_id"],
+    )

@@ -2,76 +2,89 @@
 
 from typing import Any
 
-from edockit.language import _, told
+from edockit.language import _, marked, told
 from edocnode.cli.wording import clock, plain
 
 LEGAL_STATUS = {
-    "replaces_paper": "replaces paper",
-    "reference_only": "for reference only",
-    "not_checked": "not checked",
+    "replaces_paper": marked("replaces paper"),
+    "reference_only": marked("for reference only"),
+    "not_checked": marked("not checked"),
 }
-SHORT_STATUS = {"replaces_paper": "paper", "reference_only": "reference", "not_checked": "?"}
-KINDS = {"personal": "personal", "organisation": "organisation", "unknown": "kind unknown"}
+KINDS = {
+    "personal": marked("personal"),
+    "organisation": marked("organisation"),
+    "unknown": marked("kind unknown"),
+}
 TIMES = {
-    "timestamp": "time from a timestamp",
-    "claimed": "time as the signer claims",
+    "timestamp": marked("time from a timestamp"),
+    "claimed": marked("time as the signer claims"),
 }
 COVERAGE = {
-    "whole": "covers the whole file",
-    "validation_added": "covers the whole file; only proofs of validity were added later",
-    "signatures_added": "covers all but later signatures",
-    "changed": "the file was changed after it",
-    "partial": "covers only a part of the file",
+    "whole": marked("covers the whole file"),
+    "validation_added": marked("covers the whole file; only proofs of validity were added later"),
+    "signatures_added": marked("covers all but later signatures"),
+    "changed": marked("the file was changed after it"),
+    "partial": marked("covers only a part of the file"),
 }
 REVOCATION = {
-    "revoked_since": "its certificate was revoked later",
-    "unknown": "no revocation list says whether its certificate was revoked",
+    "revoked_since": marked("its certificate was revoked later"),
+    "unknown": marked("no revocation list says whether its certificate was revoked"),
 }
 TIMESTAMPS = {
-    "untrusted": "its timestamp is of an authority that this node does not trust",
-    "broken": "its timestamp does not belong to it",
-    "expired": "the certificate behind its timestamp has ended",
-    "revoked": "the certificate behind its timestamp was revoked",
+    "untrusted": marked("its timestamp is of an authority that this node does not trust"),
+    "broken": marked("its timestamp does not belong to it"),
+    "expired": marked("the certificate behind its timestamp has ended"),
+    "revoked": marked("the certificate behind its timestamp was revoked"),
 }
 REASONS = {
-    "SIGNATURE_MALFORMED": "it cannot be read",
-    "DIGEST_MISMATCH": "the content was changed",
-    "SIGNATURE_MISMATCH": "it was not made by the key of its certificate",
-    "NOT_WHOLE_FILE": "no valid signature covers the whole file",
-    "CHANGED_AFTER_SIGNING": "the file was changed after signing",
-    "WEAK_ALGORITHM": "it can be forged, because an algorithm is too weak",
-    "UNTRUSTED_ROOT": "no trust store of this node vouches for the signer's authority",
-    "NO_PATH_TO_ROOT": "nothing connects the signer to an authority that this node trusts",
-    "CHAIN_INVALID": "its certificate breaks a rule of its authority",
-    "CERTIFICATE_NOT_VALID_AT_SIGNING": "its certificate was not valid when it was signed",
-    "CERTIFICATE_EXPIRED_TIME_UNPROVEN": "its certificate has ended, and nothing proves that it "
-    "was signed before",
-    "CERTIFICATE_REVOKED": "its certificate was revoked",
-    "REVOCATION_UNKNOWN": "no revocation list says whether its certificate was revoked",
-    "KEY_NOT_FOR_SIGNING": "its certificate is not for signing documents",
-    "UNSIGNED": "it has no signature",
-    "ENCRYPTED": "it is encrypted",
-    "NOT_A_PDF": "it is not a PDF, though it is named so",
-    "NOT_XML": "it is not XML, though it is named so",
-    "DTD_REFUSED": "it declares a document type, which is refused",
-    "UNREADABLE": "it is damaged",
-    "NESTED_TOO_DEEP": "it is nested too deep",
-    "DECOMPRESSION_LIMIT": "it unpacks to too much",
-    "TOO_LARGE": "it is too large to be checked (largest_check_mib)",
-    "CHECK_TOOK_TOO_LONG": "the check took too long",
-    "CHECK_OUT_OF_MEMORY": "the check needed too much memory",
-    "CHECK_CRASHED": "the check broke",
-    "PART_NOT_HERE": "the file is not here, or not as it was sealed",
-    "NO_TRUST_STORE": "this node has no trust store; set trust_stores in edocnode.toml",
-    "NOT_INSTALLED": "the extra is not installed; pip install 'edocnode[signatures]'",
-    "PENDING": "the check has not ended yet",
-    "VERDICT_DAMAGED": "what was found can no longer be read; edocnode signatures recheck ID",
-    "NO_SIGNED_PART": "no file is signed",
-    "NO_VALID_PERSONAL_SIGNATURE": "no valid signature of a person",
-    "NO_VALID_ORGANISATION_SIGNATURE": "no valid signature of the organisation",
-    "ATTACHMENT_WITHOUT_ORGANISATION_SIGNATURE": "an attached PDF lacks the organisation's valid "
-    "signature",
+    "SIGNATURE_MALFORMED": marked("it cannot be read"),
+    "DIGEST_MISMATCH": marked("the content was changed"),
+    "SIGNATURE_MISMATCH": marked("it was not made by the key of its certificate"),
+    "NOT_WHOLE_FILE": marked("no valid signature covers the whole file"),
+    "CHANGED_AFTER_SIGNING": marked("the file was changed after signing"),
+    "WEAK_ALGORITHM": marked("it can be forged, because an algorithm is too weak"),
+    "UNTRUSTED_ROOT": marked("no trust store of this node vouches for the signer's authority"),
+    "NO_PATH_TO_ROOT": marked("nothing connects the signer to an authority that this node trusts"),
+    "CHAIN_INVALID": marked("its certificate breaks a rule of its authority"),
+    "CERTIFICATE_NOT_VALID_AT_SIGNING": marked("its certificate was not valid when it was signed"),
+    "CERTIFICATE_EXPIRED_TIME_UNPROVEN": marked(
+        "its certificate has ended, and nothing proves that it was signed before"
+    ),
+    "CERTIFICATE_REVOKED": marked("its certificate was revoked"),
+    "REVOCATION_UNKNOWN": marked("no revocation list says whether its certificate was revoked"),
+    "KEY_NOT_FOR_SIGNING": marked("its certificate is not for signing documents"),
+    "UNSIGNED": marked("it has no signature"),
+    "ENCRYPTED": marked("it is encrypted"),
+    "NOT_A_PDF": marked("it is not a PDF, though it is named so"),
+    "NOT_XML": marked("it is not XML, though it is named so"),
+    "DTD_REFUSED": marked("it declares a document type, which is refused"),
+    "UNREADABLE": marked("it is damaged"),
+    "NESTED_TOO_DEEP": marked("it is nested too deep"),
+    "DECOMPRESSION_LIMIT": marked("it unpacks to too much"),
+    "TOO_LARGE": marked("it is too large to be checked (largest_check_mib)"),
+    "CHECK_TOOK_TOO_LONG": marked("the check took too long"),
+    "CHECK_OUT_OF_MEMORY": marked("the check needed too much memory"),
+    "CHECK_CRASHED": marked("the check broke"),
+    "PART_NOT_HERE": marked("the file is not here, or not as it was sealed"),
+    "NO_TRUST_STORE": marked("this node has no trust store; set trust_stores in edocnode.toml"),
+    "NOT_INSTALLED": marked("the extra is not installed; pip install 'edocnode[signatures]'"),
+    "PENDING": marked("the check has not ended yet"),
+    "VERDICT_DAMAGED": marked(
+        "what was found can no longer be read; edocnode signatures recheck ID"
+    ),
+    "NO_SIGNED_PART": marked("no file is signed"),
+    "NO_VALID_PERSONAL_SIGNATURE": marked("no valid signature of a person"),
+    "NO_VALID_ORGANISATION_SIGNATURE": marked("no valid signature of the organisation"),
+    "ATTACHMENT_WITHOUT_ORGANISATION_SIGNATURE": marked(
+        "an attached PDF lacks the organisation's valid signature"
+    ),
 }
+
+
+def short_status(status: str) -> str:
+    """What the law makes of a document, for a column."""
+    words = {"replaces_paper": _("as paper"), "reference_only": _("reference")}
+    return words.get(status, "?" if status == "not_checked" else "")
 
 
 def legal_line(found: dict[str, Any]) -> str:

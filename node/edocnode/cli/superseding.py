@@ -10,14 +10,13 @@ from edoccore.signing.statements import Operation, Urgency
 from edocnode.cli import record
 from edocnode.cli.context import CommandContext
 from edocnode.cli.deciding import Id
+from edocnode.cli.send_options import ON_PAPER, RequestId, Wait
 from edocnode.cli.sending import AUTO, Made, checked, hand_in, tell
 from edocnode.domain.secrecy import secrecy_remarks
 
 # What the node fills in, and what belongs to the earlier document alone.
 _FILLED_IN = ("type", "network", "document_id", "recipients", "replaces", "recipient_changes")
 _NAMES_IT = frozenset({"number", "notation", "issued_date"})  # with the issuer its official code
-_ON_PAPER = "The document on paper"
-_SENDING = "Sending"
 
 Files = Annotated[
     list[Path],
@@ -31,37 +30,23 @@ Kind = Annotated[str, typer.Option("--type", help="Type, such as QĐ; default: a
 Due = Annotated[str, typer.Option("--due", help="Day by which it is due; default: as before.")]
 Number = Annotated[
     str,
-    typer.Option("--number", help="Number (số); default: as before.", rich_help_panel=_ON_PAPER),
+    typer.Option("--number", help="Number (số); default: as before.", rich_help_panel=ON_PAPER),
 ]
 NewNumber = Annotated[
     str,
     typer.Option(
         "--number",
         help="Number (số), or auto: the node numbers it; default: as before.",
-        rich_help_panel=_ON_PAPER,
+        rich_help_panel=ON_PAPER,
     ),
 ]
 Notation = Annotated[
-    str, typer.Option("--notation", help="Notation; default: as before.", rich_help_panel=_ON_PAPER)
+    str, typer.Option("--notation", help="Notation; default: as before.", rich_help_panel=ON_PAPER)
 ]
 Issued = Annotated[
     str,
     typer.Option(
-        "--issued-date", help="Day of issue; default: as before.", rich_help_panel=_ON_PAPER
-    ),
-]
-RequestId = Annotated[
-    str,
-    typer.Option(
-        "--request-id",
-        help="Your name for this request; makes repeating safe.",
-        rich_help_panel=_SENDING,
-    ),
-]
-Wait = Annotated[
-    float,
-    typer.Option(
-        "--wait", min=0, help="Wait this many seconds for the receipts.", rich_help_panel=_SENDING
+        "--issued-date", help="Day of issue; default: as before.", rich_help_panel=ON_PAPER
     ),
 ]
 

@@ -1,11 +1,12 @@
 """How values read on a terminal: times, sizes, short ids, troubles. The same words everywhere."""
 
+import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from edockit.language import _, told
+from edockit.language import _, is_english, marked, told
 from edocnode.domain.reasons import DECLINE_CODES, REJECT_CODES
 
 URGENCY = {
@@ -18,6 +19,18 @@ SCHEDULED = "SCHEDULED"  # reason of a delivery that is to be sent later
 SHOWN = 20  # deliveries of one document; of more the text has counts
 _ID_LENGTHS = (13, 18, 23, 36)  # whole groups of an id; 13 are its time to the millisecond
 _BRIEF = 80  # characters of a remark in a table
+_STILL_HELD = (  # sealed in both languages; what a person reads of it in one
+    (
+        re.compile(
+            r"Bản sao lưu được tạo trước khi thu hồi \(backups made before the revocation\)\."
+        ),
+        marked("backups made before the revocation"),
+    ),
+    (
+        re.compile(r"Văn bản bị giữ theo yêu cầu pháp lý: (?P<hold>.*) \(legal hold\)\."),
+        marked("legal hold: {hold}"),
+    ),
+)
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
@@ -26,6 +39,14 @@ def clock(text: str | None) -> str:
     from edockit.console import local_time_text
 
     return local_time_text(datetime.fromisoformat(text)) if text else "-"
+
+
+def clock_or_text(text: str) -> str:
+    """A time for people; what is none stays as it is, on one line."""
+    try:
+        return clock(text)
+    except ValueError:
+        return plain(text)
 
 
 def day(text: str) -> str:
@@ -136,7 +157,9 @@ def step_words(step: dict[str, Any]) -> str:
 def code_words(code: str) -> str:
     """A reason code and how it reads: ``DUPLICATE (Văn bản đã được gửi trước đó)``."""
     known = REJECT_CODES.get(code) or DECLINE_CODES.get(code)
-    return plain(code) if known is None else f"{code} ({known.vi})"
+    if known is None:
+        return plain(code)
+    return f"{code} ({known.en if is_english() else known.vi})"
 
 
 def step_line(step: dict[str, Any]) -> str:
@@ -178,7 +201,7 @@ def revocation_words(delivery: dict[str, Any]) -> str:
                 recipient=plain(delivery["recipient"]),
             )
         case "agreed":
-            held = "; ".join(plain(text) for text in delivery["still_held"])
+            held = "; ".join(_held_words(plain(text)) for text in delivery["still_held"])
             left = _("; still held there: {held}", held=held) if held else ""
             at = clock(delivery["revocation_at"])
             return _("destroyed there {revocation_at}{left}", revocation_at=at, left=left)
@@ -189,6 +212,14 @@ def revocation_words(delivery: dict[str, Any]) -> str:
             )
         case _:
             return _("taken back; the recipient had refused it and kept nothing")
+
+
+def _held_words(text: str) -> str:
+    """What a recipient still has of a document, in the language of the reader."""
+    for pattern, words in _STILL_HELD:
+        if found := pattern.fullmatch(text):
+            return _(words, **found.groupdict())
+    return text
 
 
 def link_pairs(links: Iterable[Mapping[str, str]]) -> list[tuple[str, str]]:

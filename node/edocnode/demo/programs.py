@@ -174,8 +174,12 @@ class Service:
         self.terminate()
         code = self.end()
         if code != 0:
-            how = f"with {code}" if code else f"not within {STOP_TIMEOUT_S:.0f} s"
-            raise EdocError(f"{self.program.name} serve, told to stop, ended {how}")
+            name = self.program.name
+            raise EdocError(
+                f"{name} serve, told to stop, ended with {code}"
+                if code
+                else f"{name} serve, told to stop, did not end within {STOP_TIMEOUT_S:.0f} s"
+            )
 
     def resident_mib(self) -> int:
         """Most memory it had resident so far, MiB; 0 where the system does not tell."""

@@ -10,6 +10,7 @@ from types import FrameType
 
 from edoccore.errors import EdocError
 from edockit.console import Console, table
+from edockit.language import _, told
 from edocnode.demo.programs import Json
 from edocnode.demo.scenario import Scenario
 from edocnode.demo.steps import Steps
@@ -30,7 +31,11 @@ def run_demo(console: Console, *, attachment_mib: int, keep: bool) -> None:
     folder = Path(tempfile.mkdtemp(prefix="edocnode-demo-"))
     steps = Steps(console)
     scenario = Scenario(folder, attachment_mib, steps)
-    console.say(f"Everything happens in {folder} and on loopback, with real keys and processes.\n")
+    begin = _(
+        "Everything happens in {folder} and on loopback, with real keys and processes.",
+        folder=folder,
+    )
+    console.say(f"{begin}\n")
     try:
         _check_space(folder, attachment_mib)
         with _stopped_by_signals(), _closing(scenario):
@@ -81,10 +86,15 @@ def _check_space(folder: Path, attachment_mib: int) -> None:
 
 def _failed(error: EdocError, steps: Steps, folder: Path) -> EdocError:
     step = steps.current
-    where = f"Step {step.number} ({step.title})" if step else "The demonstration"
+    message = (
+        f"Step {step.number} ({step.title}) failed: {error.message}"
+        if step
+        else f"The demonstration failed: {error.message}"
+    )
+    left = _("Logs and data are in {folder}", folder=folder)
     return EdocError(
-        f"{where} failed: {error.message}",
-        hint=f"{error.hint}\nLogs and data are in {folder}".strip(),
+        message,
+        hint=f"{told(error.hint)}\n{left}".strip(),
         folder=str(folder),
     )
 
@@ -103,27 +113,29 @@ def _tell(console: Console, scenario: Scenario, steps: Steps, *, kept: Path | No
     }
     memory = ", ".join(f"{code} {mib} MiB" for code, mib in totals["memory_peak_mib"].items())
     rows = [
-        ("steps that held", f"{len(steps.done)} of {len(scenario.plan())}"),
-        ("time", f"{steps.seconds:.1f} s"),
-        ("resumed at byte", totals["resumed_at_bytes"]),
-        ("bytes sent again", totals["sent_again_bytes"]),
-        ("most memory", memory),
+        (_("steps that held"), f"{len(steps.done)} / {len(scenario.plan())}"),
+        (_("time"), f"{steps.seconds:.1f} s"),
+        (_("resumed at byte"), totals["resumed_at_bytes"]),
+        (_("bytes sent again"), totals["sent_again_bytes"]),
+        (_("most memory"), memory),
     ]
-    console.data(shown, f"\n{table(('total', ''), rows)}\n\n{_next(kept)}")
+    console.data(shown, f"\n{table((_('total'), ''), rows)}\n\n{_next(kept)}")
 
 
 def _next(kept: Path | None) -> str:
     if kept is None:
-        return (
-            "Next:\n"
-            "  edocnode demo --keep     the same, and keeps the folder to look into\n"
-            "  edocregistry --help      found a registry of your own\n"
-            "  edocnode --help          join it"
-        )
-    return (
-        f"Kept in {kept}. Next:\n"
-        f"  edocregistry serve --data {kept}/registry\n"
-        f"  edocnode serve --data {kept}/H29\n"
-        f"  edocnode outbox --data {kept}/H29\n"
-        f"  sh and openssl, as {kept}/evidence/VERIFY.md says"
+        rows = [
+            ("edocnode demo --keep", _("the same, and keeps the folder to look into")),
+            ("edocregistry --help", _("found a registry of your own")),
+            ("edocnode --help", _("join it")),
+        ]
+        return "\n".join([_("Next:"), *(f"  {command:<24} {why}" for command, why in rows)])
+    return "\n".join(
+        [
+            _("Kept in {kept}. Next:", kept=kept),
+            f"  edocregistry serve --data {kept}/registry",
+            f"  edocnode serve --data {kept}/H29",
+            f"  edocnode outbox --data {kept}/H29",
+            f"  {_('sh and openssl, as {kept}/evidence/VERIFY.md says', kept=kept)}",
+        ]
     )

@@ -103,7 +103,7 @@ class Scenario:
         for agency in self._agencies:
             words = ("agency", "add", agency.code, "--name", agency.name)
             entry = self._registry.call(*words)
-            step.prove(f"{entry['code']} {entry['name']}: {entry['state']}")
+            step.prove(f"entered {entry['code']}, {entry['name']}: {entry['state']}")
 
     def _join(self, step: Step) -> None:
         def join(agency: Agency) -> Json:
@@ -183,7 +183,8 @@ class Scenario:
 
     def _ask(self, step: Step) -> None:
         delivery = poll("the outbox does not tell", self._waiting, every_s=0.2, timeout_s=30)
-        step.prove(f"{delivery['state']}: {delivery['message']} ({delivery['reason']})")
+        message, reason = delivery["message"], delivery["reason"]
+        step.prove(f"the delivery is {delivery['state']}: {message} ({reason})")
         step.prove(f"next attempt {delivery['next_attempt_at']}; nobody has to do anything")
 
     def _resume(self, step: Step) -> None:
@@ -225,7 +226,8 @@ class Scenario:
         elsewhere = Program("edocnode", self._folder / "nobody")  # a court has no node
         found = elsewhere.call("evidence", "verify", str(path), "--root", self._root)
         size = path.stat().st_size
-        step.prove(f"verdict: {found['verdict']}; {path.name}, {_mib(size)}, no network, no node")
+        state = found["verdict"]
+        step.prove(f"verdict: {state}; {path.name}, {_mib(size)}, no network, no node")
 
     def _by_hand(self, step: Step) -> None:
         if not has_tools():

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from edockit.console import Console
+from edockit.language import told
 
 TITLE_WIDTH = 64
 
@@ -26,7 +27,7 @@ class Step:
     proofs: list[str] = field(default_factory=list)
 
     def prove(self, text: str) -> None:
-        """Adds a line of proof."""
+        """Adds a line of proof, in English; it is told in the language of the process."""
         self.proofs.append(text)
 
 
@@ -47,13 +48,17 @@ class Steps:
 
     @contextmanager
     def step(self, title: str) -> Iterator[Step]:
-        """Does a step; ``current`` keeps the one that failed."""
+        """Does a step; ``current`` keeps the one that failed.
+
+        Args:
+            title: In English; told in the language of the process.
+        """
         began = time.monotonic()
         step = self.current = Step(len(self.done) + 1, title)
         yield step
         step.seconds = time.monotonic() - began
         self.done.append(step)
         self.current = None
-        self._console.say(f"{step.number:>2}  {title:<{TITLE_WIDTH}} {step.seconds:6.2f} s")
+        self._console.say(f"{step.number:>2}  {told(title):<{TITLE_WIDTH}} {step.seconds:6.2f} s")
         for proof in step.proofs:
-            self._console.say(f"      {proof}")
+            self._console.say(f"      {told(proof)}")

@@ -9,6 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
+from edoccore.signing.statements import uuid_text
 from edocnode.domain.model import DocumentId
 
 OPERATOR = ""  # account of whoever calls on the administrator's socket
@@ -103,4 +104,10 @@ class Records(Protocol):
 
 def filter_text(asked: Mapping[str, object]) -> str:
     """What a list was asked for, in one line."""
-    return " ".join(f"{name}={value}" for name, value in asked.items() if value)[:MAX_DETAIL]
+    shown = {name: _plain(value) for name, value in asked.items() if value}
+    return " ".join(f"{name}={value}" for name, value in shown.items())[:MAX_DETAIL]
+
+
+def _plain(value: object) -> object:
+    """A value for one line: an id as people know it."""
+    return uuid_text(value) if isinstance(value, bytes) and len(value) == 16 else value

@@ -100,14 +100,16 @@ def find_code(lists: CodeLists, name: CodeList, text: str) -> CodeEntry:
         found = _matching(entries, wanted.casefold(), fold=str.casefold)
     if len(found) == 1:
         return found[0]
-    what = f"The {_WHAT[name]} {text[:80]!r}"
     if found:
         several = ", ".join(_named(entry) for entry in found)
         raise RequestInvalidError(
-            f"{what} may be each of: {several}.",
+            f"{text[:80]!r} may be each of: {several}.",
             hint="Write it with its marks and capital letters.",
         )
-    raise CodeUnknownError(f"{what} is in no list.", hint=_advice(entries, wanted, name))
+    kind = _WHAT[name]
+    raise CodeUnknownError(
+        f"{text[:80]!r} is no known {kind}.", hint=_advice(entries, wanted, name)
+    )
 
 
 def knows_code(entries: Sequence[CodeEntry], text: str) -> bool:

@@ -117,8 +117,7 @@ def is_repeated(entry: InboxEntry, decision: Decision) -> bool:
         return verdict is Verdict.REPEATED
     message_id = uuid_text(entry.message_id)
     raise DecisionConflictError(
-        f"Document {uuid_text(entry.document.document_id)} is {entry.state}"
-        f"{_because(entry, decision)}.",
+        _conflict(entry, decision),
         hint=f"First: edocnode accept {message_id}"
         if entry.state is DocumentState.RECEIVED
         else f"See: edocnode show {message_id}",
@@ -177,13 +176,19 @@ def plan_step(
     )
 
 
-def _because(entry: InboxEntry, decision: Decision) -> str:
-    """Why a decision does not follow, after the words that name the document and its state."""
-    if entry.state is DocumentState.RECEIVED:
-        return f", so it cannot be {_after(decision.step)} yet: it was not accepted"
-    if entry.state is DocumentState.REVOKED:
-        return ": its sender took it back"
-    return f" already, and its sender was told, so `{_COMMANDS[decision.step]}` does not follow"
+def _conflict(entry: InboxEntry, decision: Decision) -> str:
+    """Why a decision does not follow on what was decided."""
+    document_id, state = uuid_text(entry.document.document_id), entry.state
+    if state is DocumentState.RECEIVED:
+        step = _after(decision.step)
+        return f"Document {document_id} is {state}, so it cannot be {step} yet: it is not accepted."
+    if state is DocumentState.REVOKED:
+        return f"Document {document_id} is {state}: its sender took it back."
+    command = _COMMANDS[decision.step]
+    return (
+        f"Document {document_id} is {state} already, and its sender was told, so `{command}` does "
+        "not follow."
+    )
 
 
 def _after(step: StatusStep) -> str:

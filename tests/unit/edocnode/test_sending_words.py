@@ -113,4 +113,4 @@ def test_answer_to_send_stays_short_for_thousands() -> None:
     }
     assert sending._sent_text(sent, None) == "document 01a206aa\n  3000: 3000 queued"
     moment = EIGHT_IN_HANOI + timedelta(hours=1)
-    assert "will be sent 01/12/2026 09:00:00" in sending._sent_text(sent, moment)
+    assert "to be sent 01/12/2026 09:00:00" in sending._sent_text(sent, moment)
