@@ -3034,6 +3034,7 @@ class Signature(_message.Message):
     WEAK_FIELD_NUMBER: _builtins.int
     CERTIFICATE_SHA256_FIELD_NUMBER: _builtins.int
     FIELD_FIELD_NUMBER: _builtins.int
+    TIMESTAMP_FIELD_NUMBER: _builtins.int
     result: _builtins.str
     """`valid`, `weak` (never counts) or `invalid`."""
     reason: _builtins.str
@@ -3060,6 +3061,10 @@ class Signature(_message.Message):
     """SHA-256 of the certificate, 32 bytes; empty when there is none."""
     field: _builtins.str
     """Name of the field, or path of the element."""
+    timestamp: _builtins.str
+    """Of the timestamp on it: `none`, `trusted`, `untrusted`, `broken` (of something else),
+    `expired` or `revoked` (its authority).
+    """
     @_builtins.property
     def sign_time(self) -> _timestamp_pb2.Timestamp:
         """When it was signed; absent when nobody says so."""
@@ -3091,10 +3096,11 @@ class Signature(_message.Message):
         weak: _abc.Iterable[_builtins.str] | None = ...,
         certificate_sha256: _builtins.bytes = ...,
         field: _builtins.str = ...,
+        timestamp: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["revoke_time", b"revoke_time", "sign_time", b"sign_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate_sha256", b"certificate_sha256", "chain", b"chain", "coverage", b"coverage", "field", b"field", "intact", b"intact", "kind", b"kind", "organisation", b"organisation", "reason", b"reason", "result", b"result", "revocation", b"revocation", "revoke_time", b"revoke_time", "sign_time", b"sign_time", "signer", b"signer", "time_source", b"time_source", "trust_store", b"trust_store", "weak", b"weak"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate_sha256", b"certificate_sha256", "chain", b"chain", "coverage", b"coverage", "field", b"field", "intact", b"intact", "kind", b"kind", "organisation", b"organisation", "reason", b"reason", "result", b"result", "revocation", b"revocation", "revoke_time", b"revoke_time", "sign_time", b"sign_time", "signer", b"signer", "time_source", b"time_source", "timestamp", b"timestamp", "trust_store", b"trust_store", "weak", b"weak"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
