@@ -35,8 +35,7 @@ async def test_t14_a_thousand_concurrent_replays_leave_one_row_and_one_receipt(
     assert scene.node.count("SELECT count(*) FROM receipt_given") == 1
     async with scene.peer.stream() as stream:
         await scene.good(stream)
-    assert await repeated(scene) == CONNECTIONS * REPLAYS - 1
-    await scene.node.stop()
+    await scene.node.stop()  # which writes down what was only counted
     await scene.node.start()
     assert await repeated(scene) == CONNECTIONS * REPLAYS - 1
 
