@@ -163,12 +163,7 @@ def _workers(ground: Ground) -> Workers:
     scheduler = Scheduler(schedule=store, sealer=ground.sealing.sealer, clock=ground.clock)
     suspensions = Suspensions(CallQuotas(ground.settings.weight), store, ground.clock)
     signatures = build_signatures(
-        store,
-        blobs,
-        repair.repairer,
-        settings=ground.settings,
-        data=ground.folder.path,
-        clock=ground.clock,
+        store, blobs, repair.repairer, ground.settings, data=ground.folder.path, clock=ground.clock
     )
     return Workers(
         sessions,

@@ -31,8 +31,8 @@ def build_signatures(
     store: SignatureChecks,
     blobs: BlobFolder,
     suspects: Suspects,
-    *,
     settings: NodeSettings,
+    *,
     data: Path,
     clock: Callable[[], datetime],
 ) -> SignatureParts:
