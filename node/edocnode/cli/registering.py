@@ -2,6 +2,7 @@
 
 import csv
 import os
+import re
 import secrets
 import tomllib
 from collections.abc import Callable, Iterable, Sequence
@@ -22,7 +23,9 @@ from edocnode.cli.wording import day, official_number, plain
 REGISTER_SCHEMA = "edoc.register/v1"
 SHEET_ROWS = 1_000_000  # a sheet has room for 1,048,576
 CELL_CHARACTERS = 32_000  # a cell takes 32,767
-FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet would run
+FORMULA = tuple("=+-@\t\r＝＋－＠")  # what a spreadsheet would run
+# Where lists are separated by semicolons, a spreadsheet begins a cell behind each.
+_NEXT_CELL = re.compile(r"(;[\s\"]*)(?=[=+\-@＝＋－＠])")
 
 
 class Register(StrEnum):
@@ -92,17 +95,23 @@ def cells(line: dict[str, Any], fields: Sequence[str]) -> list[str]:
     return [plain(values[field])[:CELL_CHARACTERS] for field in fields]
 
 
+def harmless(cell: str) -> str:
+    """A cell of a CSV file that no spreadsheet runs, however it separates cells."""
+    begins = cell.startswith(FORMULA) or cell.lstrip().startswith(FORMULA)
+    return _NEXT_CELL.sub(r"\1'", f"'{cell}" if begins else cell)
+
+
 def write_csv(path: Path, titles: Sequence[str], rows: Iterable[Sequence[str]]) -> int:
     """Writes UTF-8 with the mark by which Excel knows it; returns how many lines.
 
-    A cell that a spreadsheet would take for a formula gets an apostrophe before it.
+    What a spreadsheet would take for a formula gets an apostrophe before it.
     """
     count = 0
     with path.open("x", encoding="utf-8-sig", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(titles)
         for row in rows:
-            writer.writerow([f"'{cell}" if cell.startswith(FORMULA) else cell for cell in row])
+            writer.writerow(map(harmless, row))
             count += 1
     return count
 

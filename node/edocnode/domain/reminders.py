@@ -5,6 +5,7 @@ subject, other agency and deadline, never more of their content. Vietnamese firs
 A digest is told once for each outlet and document; what failed is tried again later.
 """
 
+import unicodedata
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -19,6 +20,7 @@ SMS_UNITS = 70  # UTF-16 units of a message in one part
 SMS_PART_UNITS = 67  # of one in several parts, beside the header that joins them
 SMS_PARTS = 6  # at most
 _UDH = bytes((5, 0, 3))  # length, concatenated short message, length: 3GPP TS 23.040, 9.2.3.24.1
+_LAST_OF_ONE_UNIT = 0xFFFF
 _FIRST_WAIT = timedelta(minutes=1)
 _LONGEST_WAIT = timedelta(hours=1)
 
@@ -150,7 +152,7 @@ def digest_of(items: Sequence[ReminderItem], outlet: Outlet, agency: str) -> Dig
     see = "Xem / See: edocnode late, edocnode inbox"
     return Digest(
         agency=agency,
-        title=f"[edocnode {agency}] {vi}",
+        title=_one_line(f"[edocnode {agency}] {vi}"),
         text="\n".join([vi, en, "", *lines, *more, "", see]) + "\n",
         short=f"edocnode {agency}: {vi}. {_line(items[0], outlet.with_subject)}",
         items=tuple(items),
@@ -165,16 +167,18 @@ def wait_after(failures: int) -> timedelta:
 def short_messages(text: str, reference: int) -> list[bytes]:
     """A text as UCS-2 short messages; with a header that joins them when there are several.
 
+    A text that is too long for ``SMS_PARTS`` ends with "…", behind a whole letter with its marks.
+
     Args:
         reference: 0 to 255, the same for all parts of a text.
 
     Source: SMPP 3.4, 5.2.19 (data coding 8); 3GPP TS 23.040, 9.2.3.24.1.
     """
-    data = text.encode("utf-16-be")
+    data = _shortened(text).encode("utf-16-be")
     if len(data) <= SMS_UNITS * 2:
         return [data]
     parts: list[bytes] = []
-    while data and len(parts) < SMS_PARTS:
+    while data:
         size = SMS_PART_UNITS * 2
         if len(data) > size and 0xD8 <= data[size - 2] <= 0xDB:
             size -= 2  # the first half of a pair stays with its second
@@ -182,6 +186,20 @@ def short_messages(text: str, reference: int) -> list[bytes]:
         data = data[size:]
     head = _UDH + bytes((reference, len(parts)))
     return [head + bytes((place,)) + part for place, part in enumerate(parts, 1)]
+
+
+def _shortened(text: str) -> str:
+    most = SMS_PARTS * SMS_PART_UNITS - SMS_PARTS  # a part ends before a pair that has no room
+    if len(text.encode("utf-16-be")) <= most * 2:
+        return text
+    units, end = 0, 0
+    for place, letter in enumerate(text):
+        if not unicodedata.combining(letter):
+            end = place  # of the letter before, marks included
+        units += 2 if ord(letter) > _LAST_OF_ONE_UNIT else 1
+        if units > most - 1:
+            break
+    return text[:end] + "…"
 
 
 def _line(item: ReminderItem, with_subject: bool) -> str:

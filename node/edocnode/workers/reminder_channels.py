@@ -5,10 +5,12 @@ Secrets are read from files at that moment too: a changed one counts at once. Ev
 """
 
 import asyncio
+import contextlib
 import hashlib
 import hmac
 import http.client
 import json
+import socket
 import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -23,7 +25,8 @@ from edocnode.domain.reminders import ChannelFailedError, Digest, short_messages
 if TYPE_CHECKING:
     import smpp34
 
-TIMEOUT_S = 20
+TIMEOUT_S = 20  # of one step
+WEBHOOK_S = 40  # of all of a POST, however slowly it is answered
 SIGNATURE_HEADER = "X-Edoc-Signature"
 TIME_HEADER = "X-Edoc-Time"
 REMINDER_SCHEMA = "edoc.reminder/v1"
@@ -95,14 +98,25 @@ class WebhookChannel:
     ca_file: Path | None
     with_subject: bool
     clock: Callable[[], datetime]
+    patience_s: float = WEBHOOK_S
 
     async def tell(self, digest: Digest) -> str:
         """Posts a digest.
 
         Raises:
-            ChannelFailedError: It was not answered with 2xx.
+            ChannelFailedError: It was not answered with 2xx, or not in time.
         """
-        await asyncio.to_thread(self._post, self._body(digest))
+        body = self._body(digest)
+        connection = http.client.HTTPSConnection(
+            self.host, self.port, timeout=TIMEOUT_S, context=_tls(self.ca_file)
+        )
+        try:
+            async with asyncio.timeout(self.patience_s):
+                await asyncio.to_thread(self._post, connection, body)
+        except TimeoutError as error:
+            raise ChannelFailedError(f"{self.host} does not answer in time") from error
+        finally:  # also when nobody waits any more: or its thread would, and there are few
+            _break_off(connection)
         return ""
 
     def _body(self, digest: Digest) -> bytes:
@@ -122,7 +136,7 @@ class WebhookChannel:
         content = {"schema": REMINDER_SCHEMA, "agency": digest.agency, "documents": items}
         return json.dumps({**content, "text": digest.text}, ensure_ascii=False).encode()
 
-    def _post(self, body: bytes) -> None:
+    def _post(self, connection: http.client.HTTPSConnection, body: bytes) -> None:
         moment = time_text(self.clock())
         signed = hmac.new(_secret(self.secret_file).encode(), digestmod=hashlib.sha256)
         signed.update(moment.encode() + b"." + body)
@@ -131,9 +145,6 @@ class WebhookChannel:
             TIME_HEADER: moment,
             SIGNATURE_HEADER: f"sha256={signed.hexdigest()}",
         }
-        connection = http.client.HTTPSConnection(
-            self.host, self.port, timeout=TIMEOUT_S, context=_tls(self.ca_file)
-        )
         try:
             connection.request("POST", self.path, body=body, headers=headers)
             status = connection.getresponse().status
@@ -208,6 +219,14 @@ class SmsChannel:
             if not answer.is_success:
                 return False
         return True
+
+
+def _break_off(connection: http.client.HTTPSConnection) -> None:
+    """Ends a connection that another thread may be waiting on."""
+    waiting: socket.socket | None = connection.sock
+    if waiting is not None:
+        with contextlib.suppress(OSError):
+            socket.socket.shutdown(waiting, socket.SHUT_RDWR)
 
 
 def _secret(file: Path | None) -> str:

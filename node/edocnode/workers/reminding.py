@@ -32,6 +32,7 @@ ALARM = "reminder.failing"
 URGENT_EVERY = timedelta(seconds=5)
 LOOKED_AT = 1000  # late documents of a kind, the oldest
 PATIENCE = timedelta(seconds=60)  # with a channel
+SHARED_PATIENCE = timedelta(seconds=2)  # of all others with it
 
 log = structlog.get_logger(__name__)
 
@@ -58,6 +59,7 @@ class Line:
     failures: int = 0
     not_before: datetime | None = None
     alarmed: bool = True  # one of before a restart may stand
+    telling: asyncio.Task[None] | None = None  # while its channel takes its time
 
 
 class Reminder:
@@ -95,20 +97,38 @@ class Reminder:
         Raises:
             StorageFailedError: The disk failed; the node must stop.
         """
-        while self._lines:
-            await asyncio.sleep(URGENT_EVERY.total_seconds())
-            await when_there_is_room("remind", self.look)
+        try:
+            while self._lines:
+                await asyncio.sleep(URGENT_EVERY.total_seconds())
+                await when_there_is_room("remind", self.look)
+        finally:
+            telling = [line.telling for line in self._lines if line.telling is not None]
+            for task in telling:
+                task.cancel()
+            await asyncio.gather(*telling, return_exceptions=True)
 
     async def look(self) -> None:
-        """Tells what is new: what came most urgently and, when it is time, what is late."""
+        """Tells what is new: what came most urgently and, when it is time, what is late.
+
+        Does not wait for an outlet that takes long: it is told again once it has ended, and the
+        others meanwhile.
+        """
         items = list(await self._store.urgent_arrivals(LOOKED_AT))
         now = self._clock()
         if self._next is None or now >= self._next:
             self._next = now + self._every
             report = await self._late.late(LateRequest(limit=LOOKED_AT))
             items += [_item(each) for each in report.items]
-        if items:
-            await asyncio.gather(*(self._remind(line, items, now) for line in self._lines))
+        for line in self._lines:
+            if line.telling is None and items:
+                line.telling = asyncio.create_task(self._remind(line, items, now))
+        telling = [line.telling for line in self._lines if line.telling is not None]
+        if telling:
+            await asyncio.wait(telling, timeout=SHARED_PATIENCE.total_seconds())
+        for line in self._lines:
+            if line.telling is not None and line.telling.done():
+                ended, line.telling = line.telling, None
+                ended.result()
 
     async def _remind(self, line: Line, items: Sequence[ReminderItem], now: datetime) -> None:
         outlet = line.outlet

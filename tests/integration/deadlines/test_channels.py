@@ -2,13 +2,16 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import email
 import hashlib
 import hmac
 import http.server
 import json
+import socket
 import ssl
 import threading
+import time
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from email.policy import default
@@ -87,11 +90,13 @@ def login(server: Any, session: Any, envelope: Any, mechanism: str, data: Any) -
 
 
 @contextlib.contextmanager
-def mail_server(letters: Letters, certificate: Certificate, **options: Any) -> Iterator[int]:
+def mail_server(
+    letters: Letters, certificate: Certificate, port: int = 0, **options: Any
+) -> Iterator[int]:
     controller = Controller(
         letters,
         hostname="127.0.0.1",
-        port=free_port(),
+        port=port or free_port(),
         tls_context=server_context(certificate),
         require_starttls=True,
         authenticator=login,
@@ -134,6 +139,28 @@ async def test_letter_comes_over_starttls_with_login_in_vietnamese(
     assert "Over the due date: 1" in body
 
 
+async def test_nothing_in_a_document_becomes_a_header_or_a_recipient(
+    certificate: Certificate, tmp_path: Path
+) -> None:
+    nasty = "a\r\nBcc: x@y\r\n\r\n.\r\nRCPT TO:<x@y>\u2028Subject: b"
+    item = dataclasses.replace(
+        digest().items[0], subject=nasty, number="1\nCc: x@y", notation="\r\nTo: x@y"
+    )
+    outlet = Outlet(name="o", kinds=frozenset(ReminderKind), agency="", with_subject=True)
+    letters = Letters()
+    with mail_server(letters, certificate) as port:
+        told = digest_of([item], outlet, "H29\r\nBcc: x@y")
+        await mail(port, certificate, tmp_path).tell(told)
+    ((envelope, letter),) = letters.taken
+    assert envelope.rcpt_tos == ["vanthu@tinh.vn", "lanhdao@tinh.vn"]
+    assert letter["To"] == "vanthu@tinh.vn, lanhdao@tinh.vn"
+    assert "Bcc" not in letter
+    assert "Cc" not in letter
+    assert letter.get_all("Subject") == ["[edocnode H29  Bcc: x@y] Quá hạn xử lý: 1"]
+    body = letter.get_content().splitlines()
+    assert not [row for row in body if row.startswith(("Bcc", "Cc", "To", "RCPT", ".", "Subject"))]
+
+
 async def test_recipient_that_is_refused_is_told_and_the_others_get_their_letter_once(
     certificate: Certificate, tmp_path: Path
 ) -> None:
@@ -167,7 +194,9 @@ async def test_letter_that_is_not_taken_is_told(
 
 
 @contextlib.contextmanager
-def web_server(certificate: Certificate, status: int) -> Iterator[tuple[int, list[Any]]]:
+def web_server(
+    certificate: Certificate, status: int, location: str = "/elsewhere"
+) -> Iterator[tuple[int, list[Any]]]:
     got: list[Any] = []
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -175,7 +204,7 @@ def web_server(certificate: Certificate, status: int) -> Iterator[tuple[int, lis
             body = self.rfile.read(int(self.headers["Content-Length"]))
             got.append((self.path, dict(self.headers), body))
             self.send_response(status)
-            self.send_header("Location", "/elsewhere")
+            self.send_header("Location", location)
             self.end_headers()
 
         do_GET = do_POST  # noqa: N815
@@ -238,6 +267,63 @@ async def test_post_follows_no_redirect_and_takes_nothing_but_2xx(
     with web_server(certificate, status) as (port, got), failing:
         await webhook(port, certificate, tmp_path).tell(digest())
     assert len(got) == 1
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_post_goes_to_no_other_host_and_shows_it_nothing(
+    status: int, certificate: Certificate, tmp_path: Path
+) -> None:
+    failing = pytest.raises(ChannelFailedError, match=str(status))
+    with web_server(certificate, 200) as (elsewhere, leaked):
+        place = f"https://localhost:{elsewhere}/hook"
+        with web_server(certificate, status, location=place) as (port, got), failing:
+            await webhook(port, certificate, tmp_path).tell(digest())
+    assert len(got) == 1
+    assert leaked == []
+
+
+@pytest.mark.parametrize("change", ["body", "time", "secret"])
+async def test_signature_of_a_post_holds_for_its_body_time_and_secret_alone(
+    change: str, certificate: Certificate, tmp_path: Path
+) -> None:
+    with web_server(certificate, 204) as (port, got):
+        await webhook(port, certificate, tmp_path).tell(digest())
+    ((_, headers, body),) = got
+    secret, moment = "bí mật", headers["X-Edoc-Time"]
+    assert moment == "2026-11-26T03:00:00.000Z"
+    body = body + b" " if change == "body" else body
+    moment = moment.replace("03:", "04:") if change == "time" else moment
+    secret = "khác" if change == "secret" else secret
+    signed = hmac.new(secret.encode(), moment.encode() + b"." + body, hashlib.sha256)
+    assert headers["X-Edoc-Signature"] != f"sha256={signed.hexdigest()}"
+
+
+async def test_server_that_answers_without_end_is_left_and_holds_no_thread(
+    certificate: Certificate, tmp_path: Path
+) -> None:
+    left = threading.Event()
+
+    def drip(connection: Any) -> None:
+        connection.recv(65536)
+        try:
+            while True:
+                connection.sendall(b"H")
+                time.sleep(0.05)
+        except OSError:
+            left.set()
+        finally:
+            connection.close()
+
+    server = socket.create_server(("127.0.0.1", 0))
+    wrapped = server_context(certificate).wrap_socket(server, server_side=True)
+    thread = threading.Thread(target=lambda: drip(wrapped.accept()[0]), daemon=True)
+    thread.start()
+    channel = webhook(wrapped.getsockname()[1], certificate, tmp_path, patience_s=0.5)
+    with pytest.raises(ChannelFailedError, match="in time"):
+        await channel.tell(digest())
+    assert await asyncio.to_thread(left.wait, 10)
+    await asyncio.to_thread(thread.join, 10)
+    wrapped.close()
 
 
 async def test_post_to_a_server_that_is_not_trusted_is_not_sent(

@@ -3,6 +3,7 @@
 import asyncio
 import csv
 import json
+import re
 import sys
 import zipfile
 from datetime import UTC, datetime, timedelta
@@ -14,6 +15,7 @@ import pytest
 from edoccore.errors import RequestInvalidError
 from edocnet.office.v1 import office_service_pb2 as office
 from edocnode.cli.registering import cells, write_csv, write_xlsx
+from edocnode.cli.wording import plain
 from tests.integration.office.support import Refused, submit, text
 from tests.support.nodes import TestNode, make_pair, running, until
 
@@ -171,6 +173,40 @@ def test_no_cell_is_taken_for_a_formula(begin: str, tmp_path: Path) -> None:
         assert not read["Trích yếu"].startswith(("=", "+", "-", "@", "\t", "\r"))
     write_xlsx(tmp_path / "a.xlsx", ["Trích yếu"], [row])
     assert "<f>" not in read_cells(tmp_path / "a.xlsx")
+
+
+@pytest.mark.parametrize("begin", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "＝1", " =1"])
+@pytest.mark.parametrize("column", ["subject", "notation", "sender", "recipients", "assignee"])
+def test_no_text_of_another_agency_is_run_in_any_column(
+    column: str, begin: str, tmp_path: Path
+) -> None:
+    dangers = ("=", "+", "-", "@", "\t", "\r", "＝")
+    text: Any = [begin] if column == "recipients" else begin
+    whole = line(sender="", assignee="") | {column: text}
+    fields = ["type_and_subject", "official_number", "sender", "recipients", "assignee"]
+    row = cells(whole, fields)
+    write_csv(tmp_path / "a.csv", fields, [row])
+    (read,) = read_csv(tmp_path / "a.csv")
+    assert any(read.values())
+    assert not [cell for cell in read.values() if cell.lstrip().startswith(dangers)]
+    write_xlsx(tmp_path / "a.xlsx", fields, [row])
+    with zipfile.ZipFile(tmp_path / "a.xlsx") as book:
+        sheet = book.read("xl/worksheets/sheet1.xml").decode()
+    assert "<f>" not in sheet
+    assert sheet.count('t="s"') + sheet.count('t="inlineStr"') == len(re.findall("<c ", sheet))
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_no_cell_is_taken_for_a_formula_however_a_spreadsheet_separates_them(
+    separator: str, tmp_path: Path
+) -> None:
+    subjects = ["a;=cmd|x", 'a";=1', "Phụ lục; -1", "a;\t@SUM(A1)", "a,=1"]
+    write_csv(
+        tmp_path / "a.csv", ["Số", "Trích yếu"], [["1", plain(subject)] for subject in subjects]
+    )
+    with (tmp_path / "a.csv").open(encoding="utf-8-sig", newline="") as file:
+        found = [cell for row in csv.reader(file, delimiter=separator) for cell in row]
+    assert not [cell for cell in found if cell.lstrip().startswith(("=", "+", "-", "@"))]
 
 
 def test_recipients_that_are_left_out_are_counted() -> None:

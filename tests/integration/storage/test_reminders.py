@@ -1,21 +1,31 @@
 """People are told once, of what is theirs, whatever fails in between."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
+
+import pytest
 
 from edoccore.signing.statements import Urgency
 from edockit.database import Database
 from edocnode.domain.calendar import WorkingCalendar
 from edocnode.domain.deadlines import DeadlineRules
-from edocnode.domain.reminders import ChannelFailedError, Digest, Outlet, ReminderKind
+from edocnode.domain.reminders import Channel, ChannelFailedError, Digest, Outlet, ReminderKind
 from edocnode.storage.late import SqlLate
 from edocnode.storage.reminders import SqlReminders
 from edocnode.storage.store import NodeStore
+from edocnode.workers import reminding
 from edocnode.workers.lateness import LateDesk
 from edocnode.workers.reminding import ALARM, Line, Reminder
+from tests.integration.deadlines.conftest import certificate
+from tests.integration.deadlines.test_channels import Letters, mail, mail_server
 from tests.integration.storage.offices import NOW, Office, arrival, submission
+from tests.support.nodes import free_port
+
+__all__ = ["certificate"]
 
 RULES = DeadlineRules(calendar=WorkingCalendar())
 EVERY = timedelta(minutes=1)
@@ -53,7 +63,7 @@ class Clock:
 
 def reminder(
     database: Database,
-    posts: Sequence[Post],
+    posts: Sequence[Channel],
     clock: Callable[[], datetime],
     **outlet: Any,
 ) -> Reminder:
@@ -157,6 +167,103 @@ async def test_failing_outlet_waits_alarms_and_delays_no_other(
     clock.now += timedelta(seconds=61)
     await worker.look()
     assert (bad.kinds, good.tries) == ([["arrived"]], 1)
+    assert await store.alarms() == []
+
+
+@dataclass
+class Slow(Post):
+    """An outside that does not answer until it is let."""
+
+    answers: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def tell(self, digest: Digest) -> str:
+        self.tries += 1
+        await self.answers.wait()
+        self.told.append(digest)
+        return ""
+
+
+async def test_outlet_that_hangs_keeps_no_other_waiting_and_is_asked_once(
+    database: Database,
+    store: NodeStore,
+    office: Office,
+    peer: Office,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(reminding, "SHARED_PATIENCE", timedelta(seconds=1))
+    await office.open()
+    slow, good, clock = Slow(), Post(), Clock()
+    worker = reminder(database, [slow, good], clock)
+    for arrived in range(1, 4):
+        await receive(store, office, peer, Urgency.HOA_TOC)
+        await worker.look()
+        assert (len(good.told), slow.tries) == (arrived, 1)
+    slow.answers.set()
+    await worker.look()
+    await worker.look()
+    assert [len(digest.items) for digest in slow.told] == [1, 2]  # the others with the next
+
+
+async def test_outlet_that_hangs_for_ever_fails_and_is_tried_again_later(
+    database: Database,
+    store: NodeStore,
+    office: Office,
+    peer: Office,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(reminding, "PATIENCE", timedelta(seconds=0.05))
+    await office.open()
+    slow, clock = Slow(), Clock()
+    worker = reminder(database, [slow], clock)
+    await receive(store, office, peer, Urgency.HOA_TOC)
+    await worker.look()
+    (alarm,) = await store.alarms()
+    assert "does not answer" in alarm.message
+    clock.now += timedelta(seconds=61)
+    slow.answers.set()
+    await worker.look()
+    assert slow.kinds == [["arrived"]]
+
+
+async def test_tries_of_an_outlet_that_is_down_are_bounded_and_lose_nothing(
+    database: Database, store: NodeStore, office: Office, peer: Office
+) -> None:
+    await office.open()
+    bad, clock = Post(fails="it is down"), Clock()
+    worker = reminder(database, [bad], clock, kinds=frozenset({ReminderKind.ARRIVED}))
+    await receive(store, office, peer, Urgency.HOA_TOC)
+    for _ in range(24 * 6):  # a day
+        await worker.look()
+        clock.now += timedelta(minutes=10)
+    assert 24 <= bad.tries <= 30
+    await reminder(database, [bad], clock).look()  # after a restart it is tried at once
+    bad.fails = ""
+    clock.now += HOUR
+    await worker.look()
+    assert bad.kinds == [["arrived"]]
+
+
+async def test_letter_waits_for_a_mail_server_that_is_down(
+    database: Database,
+    store: NodeStore,
+    office: Office,
+    peer: Office,
+    certificate: tuple[Path, Path],
+    tmp_path: Path,
+) -> None:
+    await office.open()
+    port, letters, clock = free_port(), Letters(), Clock()
+    channel = mail(port, certificate, tmp_path)
+    kinds = frozenset({ReminderKind.ARRIVED})
+    worker = reminder(database, [channel], clock, kinds=kinds)
+    await receive(store, office, peer, Urgency.HOA_TOC)
+    await worker.look()
+    assert [alarm.kind for alarm in await store.alarms()] == [ALARM]
+    clock.now += timedelta(minutes=2)
+    with mail_server(letters, certificate, port=port):
+        await worker.look()
+        await worker.look()
+    assert len(letters.taken) == 1
     assert await store.alarms() == []
 
 

@@ -1,7 +1,9 @@
 """Reminders are worded in both languages, bounded, and fit into short messages."""
 
+import unicodedata
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -75,5 +77,33 @@ def test_short_messages_join_to_the_text_and_break_no_letter(text: str, referenc
         bytes((5, 0, 3, reference, len(parts), place)) for place in range(1, len(parts) + 1)
     ]
     joined = "".join(part[6:].decode("utf-16-be") for part in parts)
-    assert text.startswith(joined)
-    assert joined == text or len(parts) == SMS_PARTS
+    if joined != text:
+        assert joined.endswith("…")
+        assert text.startswith(joined[:-1])
+        assert len(parts) == SMS_PARTS
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_short_message_that_is_cut_ends_behind_a_whole_letter_and_says_so(form: str) -> None:
+    """Each ế of NFD is three characters; no cut may make another word of it."""
+    for ahead in range(8):
+        text = unicodedata.normalize(form, "x" * ahead + "tiếng Việt có dấu 𠮷 " * 40)
+        parts = short_messages(text, 7)
+        joined = "".join(part[6:].decode("utf-16-be") for part in parts)
+        assert len(parts) == SMS_PARTS
+        assert joined.endswith("…")
+        kept = joined[:-1]
+        assert text.startswith(kept)
+        assert not unicodedata.combining(text[len(kept)])
+
+
+def test_short_message_of_vietnamese_breaks_at_70_letters_not_at_160() -> None:
+    [one] = short_messages("ế" * 70, 7)
+    assert one.decode("utf-16-be") == "ế" * 70
+    assert [len(part) for part in short_messages("ế" * 71, 7)] == [140, 14]
+
+
+def test_title_is_one_line_whatever_an_agency_is_called() -> None:
+    told = digest_of([item()], OUTLET, "H29\r\nBcc: x@y")
+    assert "\r" not in told.title
+    assert "\n" not in told.title
