@@ -35,6 +35,12 @@ async def account(
     return carrying(answer.token)
 
 
+def named(*accounts: str, may: str = "") -> list[access.NamedAccount]:
+    """Whom a restriction names; rights are separated by commas, none: to read."""
+    rights = may.split(",") if may else []
+    return [access.NamedAccount(account=name, may=rights) for name in accounts]
+
+
 def carrying(token: str) -> Metadata:
     """What calls with a token carry."""
     return Introduction(actor="văn thư", token=token).metadata

@@ -27,7 +27,13 @@ from edocnode.rpc.office import OfficeServicer
 from edocnode.rpc.office_gate import OperatorRecord, TokenGate
 from edocnode.rpc.revoking import Answers
 from edocnode.storage.access_log import SqlAccessLog
-from edocnode.storage.account_office import AccountBook, AccountOffice, AccountSubmissions
+from edocnode.storage.account_office import (
+    AccountBook,
+    AccountOffice,
+    AccountRechecks,
+    AccountStatistics,
+    AccountSubmissions,
+)
 from edocnode.storage.accounts import SqlAccounts
 from edocnode.storage.holds import SqlHolds
 from edocnode.storage.office import SqlOffice
@@ -130,13 +136,15 @@ def _office_of(
     store = AccountOffice(database, session.name, session.caller)
     narrowed = cast("Database", ScopedDatabase(database, session.caller))
     settings, folder, clock = ground.settings, ground.folder, ground.clock
-    counter = counter_of(settings, folder, narrowed, directory=ground.directory, clock=clock)
+    sums = AccountStatistics(database, session.caller)
+    counter = counter_of(settings, folder, sums, directory=ground.directory, clock=clock)
     overview = overview_parts(settings, folder, narrowed, counter=counter, clock=clock)
     own = replace(
         office_parts(parts),
         office=store,
         overview=overview,
         book=AccountBook(database, session.name, session.caller),
+        rechecks=AccountRechecks(parts.rechecks),
         submissions=AccountSubmissions(parts.store, session.name),
         check_sender=lambda code: check_sender(session.caller(), code),
     )

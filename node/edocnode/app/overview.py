@@ -14,6 +14,7 @@ from edocnode.app.parts import SealingParts
 from edocnode.app.reminders import reminder_lines
 from edocnode.app.working_days import WorkingDays
 from edocnode.domain.codes import CodeList
+from edocnode.domain.statistics import StatisticsStore
 from edocnode.rpc.overview import OverviewParts
 from edocnode.settings import NodeSettings
 from edocnode.storage.code_lists import builtin_lists, lists_with
@@ -55,7 +56,8 @@ def build_overview(
         SettingsError: A reminder needs what is not installed.
     """
     agency = folder.identity().agency
-    counter = counter_of(settings, folder, sealing.database, directory=directory, clock=clock)
+    sums = SqlStatistics(sealing.database)
+    counter = counter_of(settings, folder, sums, directory=directory, clock=clock)
     parts = overview_parts(settings, folder, sealing.database, counter=counter, clock=clock)
     reminder = Reminder(
         reminder_lines(settings, folder.path, clock),
@@ -102,16 +104,16 @@ def overview_parts(
 def counter_of(
     settings: NodeSettings,
     folder: DataFolder,
-    database: Database,
+    store: StatisticsStore,
     *,
     directory: Callable[[], Directory],
     clock: Callable[[], datetime],
 ) -> Counter:
-    """What counts the documents of a database, which may be narrowed."""
+    """What counts the documents; ``store`` may show some of the sums."""
     return Counter(
         agency=folder.identity().agency,
         nodes=lambda: directory().endpoints.keys() - {directory().info.registry},
-        store=SqlStatistics(database),
+        store=store,
         rules=WorkingDays(settings, folder.path).rules,
         types=cache(lambda: document_types(settings, folder.path)),
         clock=clock,

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from edoccore.errors import DocumentUnknownError, RequestInvalidError
+from edoccore.errors import RequestInvalidError
 from edockit.console import new_app
 from edockit.language import VIET_NAM, _
 from edocnode.cli.context import CommandContext, operating_system_user
@@ -19,7 +19,12 @@ Agencies = Annotated[
 Subtree = Annotated[
     bool, typer.Option("--subtree", help="It sees all that this node serves, now and later.")
 ]
-May = Annotated[str, typer.Option("--may", help="read, send, decide, separated by commas, or all.")]
+May = Annotated[
+    str,
+    typer.Option(
+        "--may", help="read, process, decide, send, statistics, separated by commas, or all."
+    ),
+]
 Id = Annotated[
     str, typer.Argument(metavar="ID", help="Document id, message id, or its first 8 characters.")
 ]
@@ -72,15 +77,17 @@ def list_accounts(context: typer.Context) -> None:
 
 
 def show(context: typer.Context, name: Name) -> None:
-    """Shows one account."""
+    """Shows one account, and the documents on which it is named."""
     options: CommandContext = context.obj
     with options.access() as node:
-        found = next((item for item in node.accounts()["accounts"] if item["name"] == name), None)
-    if found is None:
-        raise DocumentUnknownError(
-            f"There is no account {name[:80]!r}.", hint="See: edocnode access list", name=name[:80]
-        )
-    options.console.data({"schema": "edoc.account/v1", **found}, _line(found))
+        found = node.account(name)
+    named = [f"{each['document_id']}  {_rights(each['may'])}" for each in found["named"]]
+    more = found["named_count"] - len(named)
+    if named:
+        named.insert(0, _("Named on documents, and may there:"))
+    if more:
+        named.append(_("{more} more documents", more=more))
+    options.console.data(found, "\n".join([_line(found), *named]))
 
 
 def change(
@@ -132,20 +139,36 @@ def restrict(
     context: typer.Context,
     document: Id,
     to: Annotated[
-        list[str], typer.Option("--to", help="Account that sees it; give it once for each.")
+        list[str],
+        typer.Option(
+            "--to",
+            metavar="NAME[=RIGHTS]",
+            help="Account that sees it, once for each; RIGHTS: read (default), process, decide, "
+            "send, or all.",
+        ),
     ],
     actor: Actor = "",
 ) -> None:
-    """Lets only the named accounts see a document, whatever their agencies."""
+    """Lets only the named accounts see a document, whatever their agencies.
+
+    They may read it, and do what is said of each, if the account may do it anyway; and deal with it
+    while it is assigned to them.
+    """
     options: CommandContext = context.obj
+    named = {
+        name: [right for right in rights.split(",") if right]
+        for name, __, rights in (each.partition("=") for each in to)
+    }
     with options.access() as node:
-        found = node.restrict(document, to, actor or operating_system_user())
+        found = node.restrict(document, named, actor or operating_system_user())
     options.console.data(
         found,
         _(
             "{document_id} is seen by {accounts} alone.",
             document_id=found["document_id"],
-            accounts=", ".join(found["accounts"]),
+            accounts=", ".join(
+                f"{each['name']} ({_rights(each['may'])})" for each in found["accounts"]
+            ),
         ),
     )
 
@@ -154,7 +177,7 @@ def open_document(context: typer.Context, document: Id, actor: Actor = "") -> No
     """Lets whoever its agencies let see a document again."""
     options: CommandContext = context.obj
     with options.access() as node:
-        found = node.restrict(document, (), actor or operating_system_user())
+        found = node.restrict(document, {}, actor or operating_system_user())
     text = _("{document_id} is seen by whoever its agencies let.", document_id=found["document_id"])
     options.console.data(found, text)
 
@@ -225,8 +248,12 @@ def _line(account: dict[str, Any]) -> str:
         "{name}: sees {agencies}; may {rights}",
         name=account["name"],
         agencies=everything if account["subtree"] else ", ".join(account["agencies"]),
-        rights=", ".join(map(_, account["may"])),
+        rights=_rights(account["may"]),
     )
+
+
+def _rights(may: list[str]) -> str:
+    return ", ".join(map(_, may))
 
 
 def _entry(item: dict[str, Any]) -> str:

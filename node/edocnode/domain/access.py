@@ -1,7 +1,8 @@
 """Who may see and do what on the office's socket, when several offices share a node.
 
 An account belongs to a program or a person of an office. It sees documents to and from its
-agencies; a document that was restricted is seen by the accounts that were named, and by no other.
+agencies; a document that was restricted is seen by the accounts that were named, and by no other,
+each with the rights that were given to it there, and no more than it has itself.
 What an account may not see does not exist for it. The administrator's socket knows no accounts.
 
 Source: Decree 30/2020/ND-CP, Appendix VI, Part I: rights of access to each document.
@@ -21,6 +22,7 @@ from edoccore.errors import AgencyUnknownError, RequestInvalidError
 from edoccore.office_errors import AccessDeniedError, TokenNotAcceptedError
 from edoccore.signing import canonical
 from edoccore.signing.statements import Effect, time_text
+from edocnode.domain.access_log import AccessEntry
 from edocnode.domain.decisions import MAX_ACTOR
 from edocnode.domain.model import DocumentId
 
@@ -38,11 +40,14 @@ class Right(StrEnum):
     """What an account may do with what it sees."""
 
     READ = "read"
-    SEND = "send"
+    PROCESS = "process"  # begin and finish with it; part of ``decide``
     DECIDE = "decide"
+    SEND = "send"  # also change, take back and queue again what was sent
+    STATISTICS = "statistics"  # of its agencies
 
 
 EVERY_RIGHT = frozenset(Right)
+ON_DOCUMENTS = EVERY_RIGHT - {Right.STATISTICS}  # what can be given on one document
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +87,38 @@ class Caller:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Named:
+    """An account that is named on a restricted document, and what it may do with that."""
+
+    account: str
+    may: frozenset[Right]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NamedDocuments:
+    """Documents on which an account is named, the first of them, and how many there are."""
+
+    documents: Sequence[tuple[DocumentId, frozenset[Right]]]
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restriction:
+    """Who sees a document and may do what with it; nobody named: whoever its agencies let.
+
+    Attributes:
+        effect: The leaf of the journal, with its salt.
+        entry: For the access history.
+    """
+
+    document_id: DocumentId
+    named: Sequence[Named]
+    salt: bytes
+    effect: bytes
+    entry: AccessEntry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AccountChange:
     """An account as it shall be, and the effect that is kept with it."""
 
@@ -101,17 +138,18 @@ class AccountStore(Protocol):
     async def change_account(self, change: AccountChange, salt: bytes) -> None:
         """Keeps an account as it is now."""
 
-    async def restrict(
-        self, document_id: DocumentId, names: Sequence[str], *, salt: bytes, effect: bytes
-    ) -> bool:
-        """Lets only these accounts see a document; none: whoever its agencies let.
+    async def restrict(self, restriction: Restriction) -> bool:
+        """Keeps who sees a document and may do what with it.
 
         Returns:
             False when it was so before; nothing was kept.
         """
 
-    async def audience(self, document_id: DocumentId) -> frozenset[str]:
-        """Accounts to which a document is restricted; empty when it is not."""
+    async def audience(self, document_id: DocumentId) -> Sequence[Named]:
+        """Accounts to which a document is restricted, in order of name; none when it is not."""
+
+    async def named_documents(self, account: str, limit: int) -> NamedDocuments:
+        """Documents on which an account is named, the newest first."""
 
 
 def may_see(caller: Caller, *, agency: str, audience: frozenset[str]) -> bool:
@@ -187,9 +225,55 @@ def rights_of(names: Iterable[str]) -> frozenset[Right]:
     if not wanted or not wanted <= known | {"all"}:
         raise RequestInvalidError(
             f"There is no right {', '.join(sorted(wanted - known - {'all'})) or 'to nothing'!r}.",
-            hint="Use one or more of: read, send, decide, all.",
+            hint="Use one or more of: read, process, decide, send, statistics, all.",
         )
     return EVERY_RIGHT if "all" in wanted else frozenset(Right(name) for name in wanted)
+
+
+def document_rights_of(names: Iterable[str]) -> frozenset[Right]:
+    """Reads rights on one document; ``read`` is always among them, and alone when none is given.
+
+    Raises:
+        RequestInvalidError: There is no such right on a document.
+    """
+    wanted = [name for name in names if name.strip()]
+    rights = rights_of(wanted) if wanted else frozenset({Right.READ})
+    if "all" not in {name.strip() for name in wanted} and not rights <= ON_DOCUMENTS:
+        raise RequestInvalidError(
+            "Statistics are of agencies, not of one document.",
+            hint="Use one or more of: read, process, decide, send, all.",
+        )
+    return rights & ON_DOCUMENTS | {Right.READ}
+
+
+def require_on_document(
+    account: Account, right: Right, audience: Sequence[Named], *, document: str, is_assigned: bool
+) -> None:
+    """Checks that an account, which sees a document, may do this with it.
+
+    Args:
+        audience: To whom it is restricted; empty: what the account may counts alone.
+        document: Id as it was asked for.
+        is_assigned: It was given to the account to deal with.
+
+    Raises:
+        AccessDeniedError: It may not.
+    """
+    given = [each.may for each in audience if each.account == account.name]
+    if not audience or any(_has(may, right) for may in given):
+        return
+    if given and right is Right.PROCESS and is_assigned:
+        return
+    raise AccessDeniedError(
+        f"The account {account.name} may not {right.value} document {document[:40]}, on which it "
+        f"is named.",
+        hint="Ask the node's administrator: edocnode access restrict ID --to NAME=RIGHTS",
+        account=account.name,
+    )
+
+
+def _has(may: frozenset[Right], right: Right) -> bool:
+    return right in may or (right is Right.PROCESS and Right.DECIDE in may)
 
 
 def require(account: Account, right: Right) -> None:
@@ -198,7 +282,7 @@ def require(account: Account, right: Right) -> None:
     Raises:
         AccessDeniedError: It has not.
     """
-    if right not in account.may:
+    if not _has(account.may, right):
         raise AccessDeniedError(
             f"The account {account.name} may not {right.value}.",
             hint="Ask the node's administrator: edocnode access change",
@@ -295,6 +379,12 @@ def access_effect(
         detail=detail[:2000],
     )
     return canonical.encode(effect)
+
+
+def described_audience(named: Sequence[Named]) -> str:
+    """Who sees a document and may do what, in one line, for the journal and the history."""
+    told = [f"{each.account} ({', '.join(sorted(each.may))})" for each in named]
+    return ", ".join(told) or "whoever its agencies let"
 
 
 def described(account: Account) -> str:

@@ -31,6 +31,10 @@ class Access(StrEnum):
     RETRIED = "queued again"
     REVOKED = "taken back"
     NUMBERED = "numbered"
+    RESTRICTED = "restricted"
+    OPENED = "opened"
+    COUNTED = "counted"
+    CHECKED = "checked again"
     DENIED = "denied"
     LOST = "entries lost"
 

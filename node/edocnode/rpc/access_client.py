@@ -4,7 +4,7 @@ Synchronous; answers are plain values as ``--json`` prints them.
 """
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -88,15 +88,36 @@ class AccessClient:
             "repeated": answer.repeated_request,
         }
 
-    def restrict(self, document: str, accounts: Sequence[str], actor: str) -> Json:
-        """Lets only these accounts see a document, ``edoc.restriction/v1``; none: opens it."""
-        request = messages.RestrictDocumentRequest(id=document, accounts=accounts, actor=actor)
+    def account(self, name: str) -> Json:
+        """One account with documents on which it is named, ``edoc.account/v1``."""
+        with _errors():
+            request = messages.ListAccountsRequest(name=name)
+            answer = self._stub.ListAccounts(request, timeout=CALL_TIMEOUT_S)
+        named = [
+            {"document_id": uuid_text(each.document_id), "may": list(each.may)}
+            for each in answer.named
+        ]
+        return {
+            "schema": ACCOUNT_SCHEMA,
+            **_account(answer.accounts[0]),
+            "named": named,
+            "named_count": answer.named_count,
+        }
+
+    def restrict(self, document: str, named: Mapping[str, Sequence[str]], actor: str) -> Json:
+        """Lets only these accounts see a document, ``edoc.restriction/v1``; none: opens it.
+
+        Args:
+            named: What each may do with it, by name; empty: read it.
+        """
+        accounts = [messages.NamedAccount(account=name, may=may) for name, may in named.items()]
+        request = messages.RestrictDocumentRequest(id=document, named=accounts, actor=actor)
         with _errors():
             answer = self._stub.RestrictDocument(request, timeout=CALL_TIMEOUT_S)
         return {
             "schema": RESTRICTION_SCHEMA,
             "document_id": uuid_text(answer.document_id),
-            "accounts": sorted(set(accounts)),
+            "accounts": [{"name": each.account, "may": list(each.may)} for each in answer.named],
             "repeated": answer.repeated_request,
         }
 

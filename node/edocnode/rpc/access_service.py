@@ -20,13 +20,25 @@ from edocnode.domain.access import (
     TOKEN_PREFIX,
     Account,
     AccountChange,
+    Named,
+    Restriction,
     access_effect,
     check_account,
     described,
+    described_audience,
+    document_rights_of,
     rights_of,
     token_digest,
 )
-from edocnode.domain.access_log import OPERATOR, AccessLog, HistoryRequest, KeptEntry
+from edocnode.domain.access_log import (
+    MAX_DETAIL,
+    OPERATOR,
+    Access,
+    AccessEntry,
+    AccessLog,
+    HistoryRequest,
+    KeptEntry,
+)
 from edocnode.domain.holds import Hold, HoldStore, check_reason
 from edocnode.domain.model import DocumentId
 from edocnode.domain.office_model import OfficeStore
@@ -37,6 +49,7 @@ from edocnode.rpc.office_admission import Wakes
 from edocnode.rpc.office_messages import limit_from, moment_from, optional_timestamp, timestamp
 
 SHOWN_OPERATOR = "operator"  # what the administrator's socket is called in the history
+SHOWN_NAMED = 100  # documents on which an account is named
 _PLACE = re.compile(r"[1-9][0-9]{0,17}")
 _ID = re.compile(r"[0-9a-f]{32}")
 
@@ -107,7 +120,18 @@ class AccessServicer(services.AccessServiceServicer):
         ],
     ) -> messages.ListAccountsResponse:
         """Lists accounts."""
-        return messages.ListAccountsResponse(accounts=map(_account, self._desk.all()))
+        if not request.name:
+            return messages.ListAccountsResponse(accounts=map(_account, self._desk.all()))
+        account = self._desk.named(request.name)
+        found = await self._desk.store.named_documents(account.name, SHOWN_NAMED)
+        return messages.ListAccountsResponse(
+            accounts=[_account(account)],
+            named=[
+                messages.NamedDocument(document_id=document_id, may=sorted(may))
+                for document_id, may in found.documents
+            ],
+            named_count=found.count,
+        )
 
     async def ChangeAccount(
         self,
@@ -171,22 +195,42 @@ class AccessServicer(services.AccessServiceServicer):
         ],
     ) -> messages.RestrictDocumentResponse:
         """Lets only the named accounts see a document, or opens it again."""
-        names = sorted({self._living(name).name for name in request.accounts})
-        if len(names) > MAX_NAMED:
-            raise RequestInvalidError(f"At most {MAX_NAMED} accounts can be named.")
+        named = self._named(request)
         document_id = await self._document(request.id)
-        kind = "access.restricted" if names else "access.opened"
-        detail = ", ".join(names) or "whoever its agencies let"
-        changed = await self._desk.store.restrict(
-            document_id,
-            names,
+        kind = "access.restricted" if named else "access.opened"
+        detail = described_audience(named)
+        restriction = Restriction(
+            document_id=document_id,
+            named=named,
             salt=secrets.token_bytes(SALT_BYTES),
             effect=self._effect(kind, uuid_text(document_id), request.actor, detail),
+            entry=AccessEntry(
+                at=self._parts.clock(),
+                account=OPERATOR,
+                actor=request.actor,
+                action=Access.RESTRICTED if named else Access.OPENED,
+                document_id=document_id,
+                detail=detail[:MAX_DETAIL],
+            ),
         )
+        changed = await self._desk.store.restrict(restriction)
         self._parts.sealer.wake()
         return messages.RestrictDocumentResponse(
-            document_id=document_id, repeated_request=not changed
+            document_id=document_id,
+            repeated_request=not changed,
+            named=[
+                messages.NamedAccount(account=each.account, may=sorted(each.may)) for each in named
+            ],
         )
+
+    def _named(self, request: messages.RestrictDocumentRequest) -> list[Named]:
+        """Whom a request names; of an account that is named twice the last counts."""
+        rights = {
+            self._living(each.account).name: document_rights_of(each.may) for each in request.named
+        }
+        if len(rights) > MAX_NAMED:
+            raise RequestInvalidError(f"At most {MAX_NAMED} accounts can be named.")
+        return [Named(account=name, may=rights[name]) for name in sorted(rights)]
 
     async def ListHistory(
         self,

@@ -22,31 +22,29 @@ from google.protobuf.message import Message
 from edoccore.errors import DocumentUnknownError, EdocError
 from edoccore.office_errors import AccessDeniedError, TokenNotAcceptedError
 from edockit.grpc_peer import behaviour_of, rebuilt
-from edocnode.domain.access import Account, actor_of, check_sender, require
+from edocnode.domain.access import (
+    Account,
+    Right,
+    actor_of,
+    check_sender,
+    require,
+    require_on_document,
+)
 from edocnode.domain.access_log import (
-    MAX_DETAIL,
     OPERATOR,
     Access,
-    AccessEntry,
     Records,
     filter_text,
 )
 from edocnode.domain.model import DocumentId
-from edocnode.domain.office_model import OfficeStore
+from edocnode.domain.office_model import Found, OfficeStore
 from edocnode.rpc import opaque_messages
 from edocnode.rpc.access_desk import AccessDesk, Session
-from edocnode.rpc.introducing import ACTOR, AUTHORIZATION, PURPOSE
-from edocnode.rpc.office_rights import CALLS, CallRule
+from edocnode.rpc.access_journal import Journal, Metadata
+from edocnode.rpc.office_rights import CALLS, CallRule, right_of
 
 REFUSAL_HOLD_S = 1.0  # before a wrong token is told; bounds what a flood of them costs
 TOLD_EVERY_S = 10.0  # between two log lines about wrong tokens
-MAX_ACTOR = 200
-_BEARER = "bearer "
-_PURPOSES = {
-    (Access.PART_READ, "save"): Access.SAVED,
-    (Access.PART_READ, "export"): Access.EXPORTED,
-    (Access.SHOWN, "export"): Access.EXPORTED,
-}
 _NOT_ASKED = frozenset({"id", "actor", "after", "position"})
 _OFFICE = "edocnet.office.v1.OfficeService"
 _EVIDENCE = "/edocnet.admin.v1.AdminService/ExportEvidence"
@@ -56,69 +54,6 @@ Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 Continuation: TypeAlias = "Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]]"
 
 log = structlog.get_logger(__name__)
-
-
-class Journal:
-    """Makes the entries of one call."""
-
-    def __init__(
-        self,
-        records: Records,
-        clock: Callable[[], datetime],
-        *,
-        account: str,
-        call: str,
-        metadata: Metadata,
-    ) -> None:
-        """Takes who calls what."""
-        self._records = records
-        self._clock = clock
-        self._account = account
-        self._actor = metadata.actor
-        rule = CALLS.get(call)
-        self._action = rule.action if rule else Access.DENIED
-        self._action = _PURPOSES.get((self._action, metadata.purpose), self._action)
-
-    def note(
-        self, document_id: bytes | None = None, *, detail: str = "", action: Access | None = None
-    ) -> None:
-        """Notes what was done, with one document or with none."""
-        self._records.record(
-            AccessEntry(
-                at=self._clock(),
-                account=self._account,
-                actor=self._actor,
-                action=action or self._action,
-                document_id=DocumentId(document_id) if document_id else None,
-                detail=detail[:MAX_DETAIL],
-            )
-        )
-
-    def denied(self, error: EdocError, call: str, asked: str) -> None:
-        """Notes what an account was denied, with the beginning of the id it asked for."""
-        self._records.record(
-            AccessEntry(
-                at=self._clock(),
-                account=self._account,
-                actor=self._actor,
-                action=Access.DENIED,
-                asked=asked[:40],
-                detail=f"{call} {error.reason}",
-            )
-        )
-
-
-class Metadata:
-    """What a caller sends beside its request."""
-
-    def __init__(self, details: grpc.HandlerCallDetails) -> None:
-        """Reads it."""
-        given = dict(details.invocation_metadata or ())
-        bearer = _text(given.get(AUTHORIZATION, ""))
-        is_bearer = bearer[: len(_BEARER)].lower() == _BEARER
-        self.token = bearer[len(_BEARER) :].strip() if is_bearer else ""
-        self.actor = _shown(_text(given.get(ACTOR, "")))
-        self.purpose = _text(given.get(PURPOSE, ""))
 
 
 class TokenGate(grpc.aio.ServerInterceptor):
@@ -242,7 +177,7 @@ class GuardedCall:
         noted = False
         async with aclosing(behaviour(self._request(request), context)) as answers:
             async for answer in answers:
-                self._account()
+                self._account(self._rule.right)
                 if not noted:  # before the first byte leaves
                     self._journal.note(document_id, detail=detail)
                 noted = True
@@ -256,13 +191,35 @@ class GuardedCall:
             TokenNotAcceptedError, AccessDeniedError: The account has ended, or may not do this.
             DocumentUnknownError: It sees none of this id.
         """
-        self._account(getattr(request, "id", ""))
-        asked = _asked(request)
         text = getattr(request, "id", "")
+        right = right_of(self._rule, request)
+        self._account(right, text)
+        asked = _asked(request)
         if not text:
             return None, asked
-        found = await self._kept(self._store.find(text), text)
-        return found.document.document_id, asked
+        return await self._on_document(text, right), asked
+
+    async def _on_document(self, text: str, right: Right) -> DocumentId:
+        """The document of an id, with which the account may do this.
+
+        Raises:
+            DocumentUnknownError: It sees none of this id.
+            AccessDeniedError: It is named on the document, without this right.
+        """
+        found: Found = await self._kept(self._store.find(text), text)
+        document_id = found.document.document_id
+        if right is not Right.READ:
+            audience = await self._session.desk.store.audience(document_id)
+            account = self._session.account()
+            is_assigned = any(each.workflow.assignee == account.name for each in found.received)
+            try:
+                require_on_document(
+                    account, right, audience, document=text, is_assigned=is_assigned
+                )
+            except AccessDeniedError as error:
+                self._journal.denied(error, self._call, text)
+                raise
+        return document_id
 
     def _request(self, request: Message) -> Message:
         """A request as the office behind understands it."""
@@ -278,14 +235,16 @@ class GuardedCall:
         return request
 
     async def _checked(self, requests: AsyncIterator[Message]) -> AsyncIterator[Message]:
-        self._account()
+        self._account(self._rule.right)
         async for request in requests:
-            self._account()
+            self._account(self._rule.right)
+            for earlier in _earlier(request):  # it is changed by what is handed in
+                await self._on_document(earlier, self._rule.right)
             yield self._request(request)
 
     def _answer(self, answer: Message) -> Message:
         """An answer to something handed in, written down and with its places hidden."""
-        self._account()
+        self._account(self._rule.right)
         for document_id in _kept_documents(answer):
             self._journal.note(document_id)
         opaque_messages.hide(answer, self._session.opaque)
@@ -299,7 +258,7 @@ class GuardedCall:
             self._journal.denied(error, self._call, asked)
             raise
 
-    def _account(self, asked: str = "") -> Account:
+    def _account(self, right: Right, asked: str = "") -> Account:
         """The account, which may still do this.
 
         Raises:
@@ -307,7 +266,7 @@ class GuardedCall:
         """
         account = self._session.account()
         try:
-            require(account, self._rule.right)
+            require(account, right)
         except AccessDeniedError as error:
             self._journal.denied(error, self._call, asked)
             raise
@@ -436,6 +395,12 @@ def _asked(request: Message) -> str:
     )
 
 
+def _earlier(request: Message) -> list[str]:
+    """Earlier documents that a submission names."""
+    many: Sequence[Any] = getattr(request, "submissions", [request])
+    return [each.header.earlier for each in many if each.header.earlier]
+
+
 def _kept_documents(answer: Message) -> Sequence[bytes]:
     """Documents that an answer says were handed in."""
     if hasattr(answer, "answers"):
@@ -453,12 +418,3 @@ def _refusing(error: EdocError, *, hold_s: float = 0.0) -> Handler:
 
     handler: Handler = grpc.stream_stream_rpc_method_handler(refuse)
     return handler
-
-
-def _text(value: str | bytes) -> str:
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
-
-
-def _shown(actor: str) -> str:
-    """A name as told, without what would not show in a list."""
-    return "".join(letter for letter in actor if letter.isprintable())[:MAX_ACTOR]

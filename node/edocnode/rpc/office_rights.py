@@ -7,6 +7,8 @@ and a test compares the table with the schema.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from google.protobuf.message import Message
+
 from edocnode.domain.access import Right
 from edocnode.domain.access_log import Access
 
@@ -25,6 +27,14 @@ class CallRule:
     right: Right
     action: Access
     agency_field: str = ""
+
+
+def right_of(rule: CallRule, request: Message) -> Right:
+    """The right that a request needs; to begin and to finish with a document needs less."""
+    if rule.action is not Access.DECIDED:
+        return rule.right
+    step = request.WhichOneof("decision")
+    return Right.PROCESS if step in ("process", "finish") else rule.right
 
 
 CALLS: Mapping[str, CallRule] = {
@@ -46,7 +56,6 @@ CALLS: Mapping[str, CallRule] = {
     "FetchInbox": CallRule(Right.READ, Access.LISTED),
     "AcknowledgeInbox": CallRule(Right.READ, Access.LISTED),
     "Watch": CallRule(Right.READ, Access.WATCHED),
+    "CheckSignatures": CallRule(Right.DECIDE, Access.CHECKED),
+    "GetStatistics": CallRule(Right.STATISTICS, Access.COUNTED, "agency"),
 }
-
-# Asked for by the administrator alone: what they do or count is of the whole node.
-NOT_OFFERED = frozenset({"CheckSignatures", "GetStatistics"})

@@ -34,7 +34,7 @@ class SqlAccessLog:
             if asked
             else {}
         )
-        rows = [_row(entry, known.get(entry.asked)) for entry in entries]
+        rows = [access_values(entry, known.get(entry.asked)) for entry in entries]
         await self._database.awrite(lambda connection: insert_rows(connection, _LOG, rows))
 
     async def access_history(self, wanted: HistoryRequest) -> Sequence[KeptEntry]:
@@ -75,7 +75,12 @@ def _known(connection: Connection, asked: set[str]) -> dict[str, bytes]:
     return found
 
 
-def _row(entry: AccessEntry, known: bytes | None) -> Row:
+def access_values(entry: AccessEntry, known: bytes | None = None) -> Row:
+    """An entry as a row.
+
+    Args:
+        known: The document that ``asked`` was found to be the beginning of.
+    """
     detail = f"{entry.asked} {entry.detail}".strip() if entry.asked else entry.detail
     return {
         "at": entry.at,

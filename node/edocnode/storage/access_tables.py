@@ -33,13 +33,17 @@ class AccountRow(NodeTable, table=True):
 
 
 class RestrictionRow(NodeTable, table=True):
-    """An account that sees a restricted document; others see it no longer."""
+    """An account that sees a restricted document; others see it no longer.
+
+    ``may``: a JSON list of what it may do with it, in order.
+    """
 
     __tablename__ = "restriction"
     __table_args__ = (Index("ix_restriction_account", "account", "document_id"),)
 
     document_id: bytes = key_bytes(16)
     account: str = Field(primary_key=True, max_length=28)
+    may: str
 
 
 class AccessLogRow(NodeTable, table=True):

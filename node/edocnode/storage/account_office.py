@@ -5,7 +5,7 @@ same ones meet neither each other's places nor each other's answers.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -15,17 +15,22 @@ from typing import cast
 import sqlalchemy as sa
 
 from edoccore.errors import DecisionConflictError, RequestConflictError
+from edoccore.office_errors import AccessDeniedError
 from edockit.database import Database
-from edocnode.domain.access import Caller
+from edocnode.domain.access import Caller, Right
+from edocnode.domain.dead_letters import HeldDelivery
 from edocnode.domain.model import DocumentId, Submission, SubmissionResult
 from edocnode.domain.office_model import Event, InboxEntry, InboxPage, OutboxPage, PageRequest
 from edocnode.domain.official_numbers import NumberRequest
 from edocnode.domain.ports import Submissions
+from edocnode.domain.signature_checks import Rechecks
+from edocnode.domain.statistics import Figures, Statistics, StatisticsRequest
 from edocnode.storage.office import SqlOffice
 from edocnode.storage.office_views import event_of
 from edocnode.storage.official_numbers import Given, SqlNumberBook
 from edocnode.storage.people_tables import EventRow
 from edocnode.storage.scope import Part, ScopedDatabase
+from edocnode.storage.statistics import SqlStatistics
 from edocnode.storage.tables import InboxRow, table_of
 
 EVENTS_LOOKED_AT = 20_000  # in one read; most may be of other offices
@@ -84,6 +89,11 @@ class AccountOffice(SqlOffice):
     async def acknowledge(self, consumer: str, position: int) -> int:
         """Moves a place of the account's consumer forward; returns where it is."""
         return await super().acknowledge(f"{self._name}/{consumer}", position)
+
+    async def held_for(self, code: str, after: int, limit: int) -> Sequence[HeldDelivery]:
+        """Held deliveries of what the account sees and may send, oldest first."""
+        scoped = ScopedDatabase(self._whole, self._caller, right=Right.SEND)
+        return await SqlOffice(cast("Database", scoped)).held_for(code, after, limit)
 
     async def events(
         self, after: int, limit: int, document_id: DocumentId | None = None
@@ -146,6 +156,51 @@ class AccountBook(SqlNumberBook):
             for request in requests
         ]
         return await super().take_many(named, at)
+
+
+class AccountStatistics(SqlStatistics):
+    """See ``domain.statistics.StatisticsStore``: all is counted, sums of its agencies are shown."""
+
+    def __init__(self, database: Database, caller: Callable[[], Caller]) -> None:
+        """Takes the database and the account; see ``ScopedDatabase``."""
+        super().__init__(database)
+        self._seen = SqlStatistics(cast("Database", ScopedDatabase(database, caller)))
+
+    async def statistics(self, wanted: StatisticsRequest) -> Statistics:
+        """The figures of a period, of the account's agencies alone."""
+        return await self._seen.statistics(wanted)
+
+    async def reports(self, month: str) -> Mapping[str, Figures]:  # noqa: ARG002 - as the port
+        """Refuses the nation's statements.
+
+        Raises:
+            AccessDeniedError: Always.
+        """
+        raise AccessDeniedError(
+            "The nation's statistics are for the node's administrator alone.",
+            hint="Leave --nation out.",
+        )
+
+
+class AccountRechecks:
+    """See ``domain.signature_checks.Rechecks``."""
+
+    def __init__(self, rechecks: Rechecks) -> None:
+        """Takes whoever checks."""
+        self._rechecks = rechecks
+
+    async def recheck(self, ids: Sequence[DocumentId]) -> int:
+        """Lets documents be checked again that were found among those the account sees.
+
+        Raises:
+            AccessDeniedError: None was named, which would be all of the node.
+        """
+        if not ids:
+            raise AccessDeniedError(
+                "Only the node's administrator has all documents checked again.",
+                hint="Name a document: edocnode signatures recheck ID",
+            )
+        return await self._rechecks.recheck(ids)
 
 
 class AccountSubmissions:

@@ -18,7 +18,7 @@ from sqlalchemy.sql.selectable import Alias
 from sqlalchemy.sql.visitors import replacement_traverse
 
 from edockit.database import Database
-from edocnode.domain.access import Caller
+from edocnode.domain.access import Caller, Right
 from edocnode.storage.access_tables import RestrictionRow
 from edocnode.storage.tables import (
     DeliveryRow,
@@ -53,11 +53,23 @@ class Part(Enum):
 class Sight:
     """What an account sees in one snapshot."""
 
-    def __init__(self, caller: Caller, *, is_named: bool, part: Part = Part.ALL) -> None:
-        """Takes the account, and whether any document is restricted to it."""
+    def __init__(
+        self,
+        caller: Caller,
+        *,
+        is_named: bool,
+        part: Part = Part.ALL,
+        right: Right = Right.READ,
+    ) -> None:
+        """Takes the account, and whether any document is restricted to it.
+
+        Args:
+            right: Of documents that are restricted to it, only those on which it has this.
+        """
         self.caller = caller
         self.is_named = is_named
         self.part = part
+        self.right = right
 
     def document(self, table: sa.Table, agency: str) -> Condition:
         """The rows of a table with documents, by the column of its agency here."""
@@ -66,7 +78,8 @@ class Sight:
         if self.part is Part.OPEN or not self.is_named:
             return open_ones if self.part is not Part.NAMED else sa.false()
         named = sa.select(_RESTRICTION.c.document_id).where(
-            _RESTRICTION.c.account == self.caller.name
+            _RESTRICTION.c.account == self.caller.name,
+            _RESTRICTION.c.may.contains(f'"{self.right.value}"', autoescape=True),
         )
         is_named = table.c.document_id.in_(named)
         return is_named if self.part is Part.NAMED else sa.or_(open_ones, is_named)
@@ -169,6 +182,11 @@ def _link(table: sa.Table, sight: Sight) -> Condition:
     )
 
 
+def _of_agency(table: sa.Table, sight: Sight) -> Condition:
+    """Sums of the account's agencies, over all their documents."""
+    return sight.of_agency(table.c.agency)
+
+
 def _every_row(_: sa.Table, __: Sight) -> None:
     """Nothing of a document is in such a table."""
 
@@ -199,6 +217,8 @@ RULES: Mapping[str, Rule] = {
     "appointed": _by_side,
     "version": _by_agency("recipient"),
     "link": _link,
+    "daily": _of_agency,
+    "daily_detail": _of_agency,
     "peer": _every_row,
     "seal": _every_row,
     "consumer": _every_row,  # read by its name, which begins with the account's
@@ -209,23 +229,29 @@ class ScopedDatabase:
     """A database as one account sees it; for ``SqlOffice``."""
 
     def __init__(
-        self, database: Database, caller: Callable[[], Caller], part: Part = Part.ALL
+        self,
+        database: Database,
+        caller: Callable[[], Caller],
+        part: Part = Part.ALL,
+        right: Right = Right.READ,
     ) -> None:
         """Takes the database.
 
         Args:
             caller: Asked at each read and write: who calls, as of now; raises when it has ended.
+            right: See ``Sight``.
         """
         self._database = database
         self._caller = caller
         self._part = part
+        self._right = right
 
     async def aread(self, fn: Callable[[Connection], Result]) -> Result:
         """Reads what the account may see."""
         caller = self._caller()
         return await self._database.aread(
             lambda connection: fn(
-                cast("Connection", ScopedConnection(connection, caller, self._part))
+                cast("Connection", ScopedConnection(connection, caller, self._part, self._right))
             )
         )
 
@@ -238,11 +264,18 @@ class ScopedDatabase:
 class ScopedConnection:
     """A connection for reading on which every select is narrowed."""
 
-    def __init__(self, connection: Connection, caller: Caller, part: Part = Part.ALL) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        caller: Caller,
+        part: Part = Part.ALL,
+        right: Right = Right.READ,
+    ) -> None:
         """Takes a connection in a snapshot."""
         self._connection = connection
         named = sa.select(sa.exists().where(_RESTRICTION.c.account == caller.name))
-        self._sight = Sight(caller, is_named=bool(connection.scalar(named)), part=part)
+        is_named = bool(connection.scalar(named))
+        self._sight = Sight(caller, is_named=is_named, part=part, right=right)
 
     @property
     def dialect(self) -> sa.Dialect:

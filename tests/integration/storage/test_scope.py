@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from edockit.database import Database, UTCDateTime
-from edocnode.domain.access import Caller, may_see
+from edocnode.domain.access import Caller, Right, may_see
 from edocnode.storage.access_tables import RestrictionRow
 from edocnode.storage.appointed_tables import AppointedRow
 from edocnode.storage.people_tables import EventRow
@@ -71,7 +71,10 @@ class Office:
             named = frozenset(chance.sample(NAMES, chance.choice((0, 0, 1, 2))))
             self.audience[document] = named
             rows += [
-                (RESTRICTION, filled(RESTRICTION, document_id=document, account=name))
+                (
+                    RESTRICTION,
+                    filled(RESTRICTION, document_id=document, account=name, may='["read"]'),
+                )
                 for name in sorted(named)
             ]
 
@@ -218,3 +221,40 @@ async def test_an_account_that_has_ended_neither_reads_nor_writes(database: Data
         await office.aread(lambda connection: None)
     with pytest.raises(PermissionError):
         await office.awrite(lambda connection: None)
+
+
+def test_of_documents_with_names_only_those_with_a_right_are_acted_on(database: Database) -> None:
+    rights = {1: '["read"]', 2: '["read", "send"]', 3: '["decide", "process", "read"]'}
+    rows = [
+        (
+            DOCUMENT,
+            filled(DOCUMENT, id=number, sender="H29", document_id=number.to_bytes(16, "big")),
+        )
+        for number in (*rights, 4)
+    ]
+    rows += [
+        (
+            RESTRICTION,
+            filled(RESTRICTION, document_id=number.to_bytes(16, "big"), account="a", may=may),
+        )
+        for number, may in rights.items()
+    ]
+
+    def write(connection: sa.Connection) -> None:
+        for table, row in rows:
+            insert_rows(connection, table, [row])
+
+    database.write(write).result()
+    caller = Caller(name="a", codes=frozenset({"H29"}))
+
+    def acted_on(right: Right) -> list[int]:
+        wanted = sa.select(DOCUMENT.c.id).order_by(DOCUMENT.c.id)
+        return database.read(
+            lambda connection: list(
+                ScopedConnection(connection, caller, right=right).scalars(wanted)
+            )
+        )
+
+    assert acted_on(Right.READ) == [1, 2, 3, 4]
+    assert acted_on(Right.SEND) == [2, 4]
+    assert acted_on(Right.DECIDE) == [3, 4]

@@ -25,6 +25,7 @@ def create_access() -> None:
         "restriction",
         sa.Column("document_id", sa.LargeBinary(16), nullable=False),
         sa.Column("account", sa.String(28), nullable=False),
+        sa.Column("may", sa.String(), nullable=False),
         sa.PrimaryKeyConstraint("document_id", "account"),
     )
     op.create_index("ix_restriction_account", "restriction", ["account", "document_id"])

@@ -48,7 +48,7 @@ class Account(_message.Message):
 
     @_builtins.property
     def may(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """What it may do: read, send, decide."""
+        """What it may do: read, process, decide, send, statistics."""
 
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
@@ -104,7 +104,7 @@ class AddAccountRequest(_message.Message):
 
     @_builtins.property
     def may(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """read, send, decide or all."""
+        """read, process, decide, send, statistics or all."""
 
     def __init__(
         self,
@@ -153,16 +153,21 @@ Global___AddAccountResponse: _TypeAlias = AddAccountResponse  # noqa: Y015
 
 @_typing.final
 class ListAccountsRequest(_message.Message):
-    """Asks for the accounts; has no parameters."""
+    """Asks for the accounts."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    NAME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Only this one, with documents on which it is named; empty: all, without."""
     def __init__(
         self,
+        *,
+        name: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -175,22 +180,60 @@ class ListAccountsResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     ACCOUNTS_FIELD_NUMBER: _builtins.int
+    NAMED_FIELD_NUMBER: _builtins.int
+    NAMED_COUNT_FIELD_NUMBER: _builtins.int
+    named_count: _builtins.int
+    """How many there are."""
     @_builtins.property
     def accounts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Account]:
         """In order of name."""
+
+    @_builtins.property
+    def named(self) -> _containers.RepeatedCompositeFieldContainer[Global___NamedDocument]:
+        """Documents on which the one account is named, the newest 100."""
 
     def __init__(
         self,
         *,
         accounts: _abc.Iterable[Global___Account] | None = ...,
+        named: _abc.Iterable[Global___NamedDocument] | None = ...,
+        named_count: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accounts", b"accounts"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accounts", b"accounts", "named", b"named", "named_count", b"named_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListAccountsResponse: _TypeAlias = ListAccountsResponse  # noqa: Y015
+
+@_typing.final
+class NamedDocument(_message.Message):
+    """A document on which an account is named."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DOCUMENT_ID_FIELD_NUMBER: _builtins.int
+    MAY_FIELD_NUMBER: _builtins.int
+    document_id: _builtins.bytes
+    """The document, 16 bytes."""
+    @_builtins.property
+    def may(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What the account may do with it."""
+
+    def __init__(
+        self,
+        *,
+        document_id: _builtins.bytes = ...,
+        may: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["document_id", b"document_id", "may", b"may"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NamedDocument: _TypeAlias = NamedDocument  # noqa: Y015
 
 @_typing.final
 class ChangeAccountRequest(_message.Message):
@@ -373,30 +416,60 @@ class RestrictDocumentRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     ID_FIELD_NUMBER: _builtins.int
-    ACCOUNTS_FIELD_NUMBER: _builtins.int
+    NAMED_FIELD_NUMBER: _builtins.int
     ACTOR_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """The document."""
     actor: _builtins.str
     """Who decided it, 1 to 200 characters."""
     @_builtins.property
-    def accounts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Accounts that see it, and no other; empty: whoever its agencies let."""
+    def named(self) -> _containers.RepeatedCompositeFieldContainer[Global___NamedAccount]:
+        """Accounts that see it, and no other; empty: whoever its agencies let. At most 100."""
 
     def __init__(
         self,
         *,
         id: _builtins.str = ...,
-        accounts: _abc.Iterable[_builtins.str] | None = ...,
+        named: _abc.Iterable[Global___NamedAccount] | None = ...,
         actor: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accounts", b"accounts", "actor", b"actor", "id", b"id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "id", b"id", "named", b"named"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RestrictDocumentRequest: _TypeAlias = RestrictDocumentRequest  # noqa: Y015
+
+@_typing.final
+class NamedAccount(_message.Message):
+    """An account that is named on a document."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_FIELD_NUMBER: _builtins.int
+    MAY_FIELD_NUMBER: _builtins.int
+    account: _builtins.str
+    """Its name."""
+    @_builtins.property
+    def may(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What it may do with the document, if its own rights allow it too: read, process, decide, send
+        or all; read is always among them. Empty: read.
+        """
+
+    def __init__(
+        self,
+        *,
+        account: _builtins.str = ...,
+        may: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "may", b"may"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NamedAccount: _TypeAlias = NamedAccount  # noqa: Y015
 
 @_typing.final
 class RestrictDocumentResponse(_message.Message):
@@ -406,19 +479,25 @@ class RestrictDocumentResponse(_message.Message):
 
     DOCUMENT_ID_FIELD_NUMBER: _builtins.int
     REPEATED_REQUEST_FIELD_NUMBER: _builtins.int
+    NAMED_FIELD_NUMBER: _builtins.int
     document_id: _builtins.bytes
     """The document, 16 bytes."""
     repeated_request: _builtins.bool
     """True when it was so before."""
+    @_builtins.property
+    def named(self) -> _containers.RepeatedCompositeFieldContainer[Global___NamedAccount]:
+        """Who is named now, in order of name."""
+
     def __init__(
         self,
         *,
         document_id: _builtins.bytes = ...,
         repeated_request: _builtins.bool = ...,
+        named: _abc.Iterable[Global___NamedAccount] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["document_id", b"document_id", "repeated_request", b"repeated_request"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["document_id", b"document_id", "named", b"named", "repeated_request", b"repeated_request"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
