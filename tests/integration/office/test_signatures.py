@@ -172,6 +172,49 @@ async def test_sending_waits_for_no_check_however_long_it_takes(
     assert (await checked(recipient, urgent[0], received=True)).legal_status == PAPER
 
 
+@pytest.mark.timeout(180)
+async def test_200_large_pdfs_that_wait_for_a_check_keep_no_most_urgent_document_waiting(
+    pair: tuple[TestNode, TestNode], signed: bytes
+) -> None:
+    """The checks stand still: what arrives all the same did not wait for any."""
+    sender, recipient = pair
+    first = await sender.send(signed, to=["G01"])
+    await checked(sender, first, received=False)
+    await checked(recipient, first, received=True)
+    stopped = _checkers()
+    assert len(stopped) == 2
+    for pid in stopped:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        large = enlarged(DECISION.read_bytes(), 300_000)
+        sent = [await sender.send(large + b"%% %d" % each, to=["G01"]) for each in range(200)]
+        query = "SELECT count(*) FROM signature_check WHERE state = 'pending'"
+        assert sender.count(query) == 200
+        urgent = await _without_pdf(sender, office.URGENCY_HOA_TOC)
+        await sender.delivered(urgent)
+        assert sender.count(query) == 200
+        await sender.delivered(*sent)  # they wait for none either
+        assert (sender.count(query), recipient.count(query)) == (200, 200)
+    finally:
+        for pid in stopped:
+            os.kill(pid, signal.SIGKILL)
+
+
+async def _without_pdf(node: TestNode, urgency: office.Urgency) -> Sent:
+    """Hands in a document whose part holds no signature."""
+    header = office.SubmitHeader(
+        request_id="không-PDF".encode().hex(), recipients=["G01"], record_size=15, urgency=urgency,
+        parts=[office.PartDeclaration(name="a.docx", size=1)],
+    )  # fmt: skip
+    async with node.office() as stub:
+        requests = [
+            office.SubmitRequest(header=header),
+            office.SubmitRequest(chunk=b'{"subject":"a"}x'),
+        ]
+        answer = await stub.Submit(iter(requests))
+    return Sent(answer.document_id, (answer.deliveries[0].message_id,))
+
+
 async def test_killed_check_and_killed_node_forget_nothing(
     pair: tuple[TestNode, TestNode], signed: bytes
 ) -> None:
