@@ -12,26 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.network import Network, Node, Outcome, Program
+from tests.support.network import Network, Node, Outcome
+from tests.support.vietnamese import TIMEOUT_S, told
 
-TIMEOUT_S = 60
 STARTS = 20
 SLOWER_BY_S = 1.0  # of a start in Vietnamese, on a busy machine; usually 0.03
-
-
-def told(program: Program, *words: object, lang: str = "vi_VN.UTF-8") -> Outcome:
-    """Runs a command as a person with this locale does."""
-    done = subprocess.run(
-        program.command(*words),
-        capture_output=True,
-        timeout=TIMEOUT_S,
-        # The locale need not be installed here: letters are read as UTF-8 in either case.
-        env=program.environment() | {"LC_ALL": "", "LC_CTYPE": "C.UTF-8", "LANG": lang},
-        check=False,
-        text=True,
-        encoding="utf-8",
-    )
-    return Outcome(done.returncode, done.stdout, done.stderr)
 
 
 def answer(outcome: Outcome) -> list[str]:

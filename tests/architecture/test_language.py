@@ -13,24 +13,33 @@ from typer.main import get_command
 import edocnode.cli.main
 import edocregistry.cli.main
 from edockit.console import run
-from edockit.language import Catalogue, Language, speak
+from edockit.language import Catalogue, Language, entries_of, speak
 from tests.support.messages import (
     PACKAGES,
     PACKAGES_READ,
     ROOT,
     SETTINGS,
     SYSTEM,
+    UNREACHABLE,
     UNSPOKEN,
+    catalogue_file,
     help_of,
     messages_of,
     prose_of,
     read_catalogue,
     template,
+    untranslated,
 )
 
 UPDATE = "run `make messages`, then translate what is empty"
+IN_CLAUSES = SETTINGS + SYSTEM + PACKAGES_READ + UNREACHABLE  # of libraries
 PROGRAMS = (("edockit", "edocnode"), ("edockit", "edocregistry"))  # what each of them reads
 COMMAND_LINES = {"edocnode": edocnode.cli.main, "edocregistry": edocregistry.cli.main}
+SPEAKING = sorted(
+    path.relative_to(ROOT).as_posix()
+    for folder in ("node/edocnode/cli", "node/edocnode/demo", "registry/edocregistry/cli")
+    for path in (ROOT / folder).glob("*.py")
+)
 TOO_SHORT = 5  # letters of its own
 _MARKS = ".,:;?!"
 # What help would have in English: words of the library, articles, ends of the verbs that begin it.
@@ -65,7 +74,7 @@ def test_a_translation_begins_and_ends_as_its_message_does(package: str) -> None
     wrong = [
         (message, said)
         for message, said in read_catalogue(package).items()
-        if message not in SETTINGS + SYSTEM + PACKAGES_READ and not _has_form_of(said, message)
+        if message not in IN_CLAUSES and not _has_form_of(said, message)
     ]
     assert wrong == []
 
@@ -171,3 +180,38 @@ def _has_form_of(said: str, message: str) -> bool:
 )
 def test_places_have_the_names_of_their_values(code: str, message: str | None) -> None:
     assert template(ast.parse(code, mode="eval").body) == message
+
+
+def test_the_reader_of_catalogues_reads_what_babel_reads() -> None:
+    for package in PACKAGES:
+        known = {text: said for text, said in read_catalogue(package).items() if said}
+        assert entries_of(catalogue_file(package).read_text("utf-8")) == known
+
+
+def test_escapes_and_pieces_of_a_catalogue_are_read() -> None:
+    text = 'msgid ""\nmsgstr "a"\n\n#: x\nmsgid ""\n"A \\"b\\"\\n"\n"c\\\\d"\nmsgstr "e\\n"\n"f"\n'
+    assert entries_of(text) == {'A "b"\nc\\d': "e\nf"}
+    assert entries_of('msgid "left"\nmsgstr ""\n') == {}
+
+
+@pytest.mark.parametrize("path", SPEAKING, ids=str)
+def test_a_text_that_a_command_prints_is_translated(path: str) -> None:
+    assert untranslated((ROOT / path).read_text("utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    ("code", "found"),
+    [
+        ('console.say("request sent")', ["request sent"]),
+        ('console.say("stopped")', ["stopped"]),
+        ('console.data(found, f"document {x}")', ["document {x}"]),
+        ('table(("id", "agency"), rows)', ["agency"]),
+        ('lines = [f"{x} since {y}"]', ["{x} since {y}"]),
+        ('text = "not checked"', ["not checked"]),
+        ('console.say(_("stopped"))', []),
+        ('console.data({"schema": "document"}, _("sent {a}", a=found["state"]))', []),
+        ('raise RequestInvalidError("It is not there.", hint=f"See: {x} and {y}")', []),
+    ],
+)
+def test_a_text_that_is_printed_as_it_is_is_found(code: str, found: list[str]) -> None:
+    assert untranslated(code) == found

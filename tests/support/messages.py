@@ -13,6 +13,7 @@ import ast
 import re
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,15 @@ SYSTEM = (
     "Connection refused",
     "Name or service not known",
 )
+# What gRPC says of a peer that cannot be reached; put into a clause.
+UNREACHABLE = (
+    "failed to connect to all addresses; last error: {status}: {address}: {problem}",
+    "Failed to connect to remote host: {problem}",
+    "Stream removed ({problem})",
+    "Socket closed",
+    "Connection reset by peer",
+    "Deadline Exceeded",
+)
 # What the readers of XML and of records say of a package; they are put into clauses.
 PACKAGES_READ = (
     *("syntax error", "not well-formed (invalid token)", "unclosed token", "mismatched tag"),
@@ -142,6 +152,12 @@ SPOKEN = {
         *("submitted", "decided", "queued again", "numbered", "denied", "entries lost"),  # accesses
         *("sent on time", "acknowledged", "refused", "type", "day", "peer"),  # of statistics
         *("document type", "form of copy", "signing authority", "circulation mark"),  # code lists
+        # remarks in the code lists
+        "the decree gives official letters no abbreviation; CV is what offices write",
+        "has no abbreviation, so its name is its code; the number of edXML is recalled",
+        "the number of edXML is recalled",
+        "written as hoa_toc with deliver_by",
+        "the words are recalled",
         # of what VERIFY.md prints
         "8 sent by {sender}, sealed by {sealer} at {sealed_at}",
         "9 {state} by {recipient} at {received_at}",
@@ -151,6 +167,7 @@ SPOKEN = {
         "object missing required field {field}",
         "object contains unknown field {field}",
         *PACKAGES_READ,
+        *UNREACHABLE,
     ),
     "edocregistry": (
         *("Closing {code}", "{name} was revoked"),  # shorter than prose
@@ -185,6 +202,17 @@ UNSPOKEN = {
 _WRITTEN = re.compile(  # comments of settings, SQL, commands
     r"# |(WITH|SELECT|INSERT|UPDATE|DELETE) |(edocnode|edocregistry|openssl) [a-z0-9]+ -"
 )
+# English words that stand in translations too: as commands, options and states to type.
+TYPED_TOO = frozenset(
+    "accepted agency all and delivered error from held queued received rejected since state "
+    "the".split()
+)
+# What stands in the code of commands and is no text for people.
+NO_TEXT = frozenset({"tail lost at restore", "tuple[TrustSettings, int]", "files/{name}"})
+_PRINTING = frozenset({"say", "data", "table", "print", "echo"})
+_TELLING = frozenset({"_", "told", "marked", "prove", "poll", "new_app", "Typer"})
+_PLACES = re.compile(r"\{\w*\}")
+_LETTERS = re.compile(r"[^\W\d_]+")
 _PROSE = re.compile(r"[a-z]+ ")
 _SILENT = frozenset(  # calls whose texts no person reads as a message
     "debug info warning exception critical text compile partial_index ValueError TypeError "
@@ -265,6 +293,68 @@ def template(node: ast.expr) -> str | None:
         elif isinstance(value, ast.FormattedValue):
             pieces.append(f"{{{_named(value.value, used)}}}")
     return "".join(pieces)
+
+
+def untranslated(source: str) -> list[str]:
+    """Texts in the code of commands that people would read in English, whatever their language.
+
+    What a console prints, a table heads with, or stands in a sentence or an f-string with English
+    words in it, and goes through none of ``_``, ``told``, ``marked``.
+    """
+    tree = ast.parse(source)
+    printed = {id(text) for text in _printed(tree)}
+    exempt = _unread(tree) | _told(tree)
+    found = []
+    for node in ast.walk(tree):
+        if id(node) in exempt or not isinstance(node, ast.Constant | ast.JoinedStr):
+            continue
+        text = template(node) or ""
+        words = _LETTERS.findall(_PLACES.sub(" ", text))
+        prose = isinstance(node, ast.JoinedStr) or " " in text or id(node) in printed
+        if text in NO_TEXT or not prose or _WRITTEN.match(text):
+            continue
+        if any(word in english_words() for word in words):
+            found.append(text)
+    return found
+
+
+def _printed(tree: ast.AST) -> Iterator[ast.AST]:
+    """What stands in a call that prints: texts, headings."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and _callee(node) in _PRINTING:
+            for argument in node.args:
+                if not isinstance(argument, ast.Dict):
+                    yield from ast.walk(argument)
+
+
+def _told(tree: ast.AST) -> set[int]:
+    """What is translated, or told where it is read; keys and names of fields."""
+    found: set[int] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            name = _callee(node)
+            if name in _TELLING or name.endswith("Error"):
+                found.update(id(below) for below in ast.walk(node))
+        elif isinstance(node, ast.Subscript):
+            found.update(id(below) for below in ast.walk(node.slice))
+        elif isinstance(node, ast.Compare):
+            found.update(id(below) for below in ast.walk(node))
+    return found
+
+
+@cache
+def english_words() -> frozenset[str]:
+    """Words of messages that stand in no translation, and those that are typed, too."""
+    entries = [entry for package in PACKAGES for entry in read_catalogue(package).items()]
+    english = {word for message, _ in entries for word in _words(message)}
+    vietnamese = {word for _, said in entries for word in _words(said)}
+    return frozenset(english - vietnamese) | TYPED_TOO
+
+
+def _words(text: str) -> Iterator[str]:
+    """Words of three letters or more: shorter ones may be Vietnamese, in names and texts."""
+    found = _LETTERS.findall(_PLACES.sub(" ", text))
+    return (word.lower() for word in found if len(word) > 2 or word.lower() in ("of", "is"))
 
 
 def _literal(text: str) -> str:

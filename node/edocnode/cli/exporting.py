@@ -25,10 +25,11 @@ from edoccore.errors import (
     PartDigestError,
     RequestInvalidError,
 )
-from edockit.language import _
+from edockit.language import _, told
 from edocnode.cli.access import moment_of
 from edocnode.cli.context import CommandContext, now
 from edocnode.cli.saving import Target, choose_targets
+from edocnode.cli.wording import clock, day
 
 if TYPE_CHECKING:
     from edocnode.rpc.office_client import OfficeClient
@@ -268,10 +269,10 @@ def _text(found: Json, shown: Json, missing: list[str]) -> str:
         (_("Subject"), shown["subject"]),
         (_("Number and notation"), "/".join(filter(None, (shown["number"], shown["notation"])))),
         (_("Type"), shown["type"]),
-        (_("Day of issue"), shown["issued_date"]),
+        (_("Day of issue"), day(shown["issued_date"])),
         (_("Official identifier"), shown["document_code"]),
         (_("Sender"), shown["sender"]),
-        (_("Due"), shown["due_date"]),
+        (_("Due"), day(shown["due_date"])),
         (_("Destroyed here"), ", ".join(missing)),
     ]
     sent = found["sent"]["deliveries"] if found["sent"] else []
@@ -280,7 +281,7 @@ def _text(found: Json, shown: Json, missing: list[str]) -> str:
         (_("Sent to"), "since", sent),
     ):
         for item in items:
-            rows.append((label, f"{item['recipient']} {item['state']} {item[since]}"))
+            rows.append((label, f"{item['recipient']} {told(item['state'])} {clock(item[since])}"))
             command = f"edocnode evidence export {item['message_id']} --out FILE.zip"
             rows.append((_("Evidence"), command))
     return "".join(f"{label}: {value}\n" for label, value in rows if value)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from edoccore.signing.statements import Urgency
-from edockit.language import _, told
+from edockit.language import _, marked, told
 from edocnode.cli import moments, record
 from edocnode.cli.context import CommandContext
 from edocnode.cli.signature_words import legal_line, short_status, signature_lines
@@ -38,7 +38,7 @@ FIELD_WIDTH = 14  # of labels and the blanks behind them, at least
 Limit = Annotated[int, typer.Option("--limit", min=1, max=1000, help="At most this many.")]
 After = Annotated[str, typer.Option("--after", help="Where the page before ended.")]
 Agency = Annotated[str, typer.Option("--agency", help="Only of this agency; default: all here.")]
-_WANTED = "What is looked for"
+_WANTED = marked("What is looked for")
 Search = Annotated[
     str,
     typer.Option(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edoccore.errors import RequestInvalidError
+from edockit.language import marked
 
 if TYPE_CHECKING:
     from edocnode.domain.codes import CodeList, CodeLists
@@ -15,7 +16,9 @@ if TYPE_CHECKING:
 
 MAX_FILE_BYTES = 4 * 1024 * 1024  # of a record
 _REFERENCE = ("document_id", "document_code", "number", "notation", "issued_date")
-_DOSSIER = "Write --dossier as YEAR,NOTATION or AGENCY,YEAR,NOTATION; a place in it may follow."
+_DOSSIER = marked(
+    "Write --dossier as YEAR,NOTATION or AGENCY,YEAR,NOTATION; a place in it may follow."
+)
 
 
 def nfc(text: str) -> str:

@@ -6,12 +6,13 @@ from typing import Annotated
 import typer
 
 from edoccore.signing.statements import Urgency
+from edockit.language import marked
 from edocnode.domain.secrecy import Secrecy
 
-ON_PAPER = "The document on paper"
-SIGNING = "Who signed it"
-FILING = "Filing and references"
-SENDING = "Sending"
+ON_PAPER = marked("The document on paper")
+SIGNING = marked("Who signed it")
+FILING = marked("Filing and references")
+SENDING = marked("Sending")
 
 # What is sent, and to whom
 Files = Annotated[

@@ -14,7 +14,7 @@ import typer
 
 from edoccore.errors import EdocError, ExitCode, RequestInvalidError
 from edoccore.signing.statements import Operation, Urgency
-from edockit.language import _, told
+from edockit.language import _, marked, told
 from edocnode.cli import moments, record, send_options
 from edocnode.cli.context import CommandContext
 from edocnode.cli.wording import SHOWN, clock, plain, state_counts
@@ -203,7 +203,7 @@ def _used_before(
     series = set(map(_series_of, own))
     if doubled := [item["document_id"] for item in others if _series_of(item) in series]:
         ids = ", ".join(doubled)
-        yield f"Another document was sent with the number {named} in this year: {ids}."
+        yield marked(f"Another document was sent with the number {named} in this year: {ids}.")
 
 
 def _series_of(document: dict[str, Any]) -> tuple[str, str]:

@@ -86,14 +86,11 @@ def _check_space(folder: Path, attachment_mib: int) -> None:
 
 def _failed(error: EdocError, steps: Steps, folder: Path) -> EdocError:
     step = steps.current
-    message = (
-        f"Step {step.number} ({step.title}) failed: {error.message}"
-        if step
-        else f"The demonstration failed: {error.message}"
-    )
     left = _("Logs and data are in {folder}", folder=folder)
     return EdocError(
-        message,
+        f"Step {step.number} ({step.title}) failed: {error.message}"
+        if step
+        else f"The demonstration failed: {error.message}",
         hint=f"{told(error.hint)}\n{left}".strip(),
         folder=str(folder),
     )

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from edoccore.errors import EdocError
+from edockit.language import marked
 from edocnode.demo.programs import Json, Program, Service, poll, transfers
 from edocnode.demo.proving import check_receipt, has_tools, verify_by_hand
 from edocnode.demo.steps import Step, Steps
@@ -67,21 +68,21 @@ class Scenario:
     def plan(self) -> list[tuple[str, Callable[[Step], None]]]:
         """The steps in order, each with its title."""
         return [
-            ("Found a registry with new keys, and start it", self._found),
-            ("Enter two agencies in the directory", self._enter),
-            ("Join both with a join string each; keys are made at the node", self._join),
-            ("Start both nodes", self._start_nodes),
-            ("Connect the two nodes directly, by mutual TLS", self._connect),
-            ("Make a document with an attachment of random bytes", self._attach),
-            ("Send it sealed; kill the recipient in mid-transfer (SIGKILL)", self._break),
-            ("Ask the sender where the document is", self._ask),
-            ("Start the recipient again: the transfer resumes", self._resume),
-            ("The sender holds the recipient's sealed receipt", self._receipt),
-            ("Save the files at the recipient and compare digests", self._save),
-            ("Export the evidence, verify it against the root", self._evidence),
-            ("Verify it by hand, with openssl and sha256sum alone", self._by_hand),
-            ("Kill the registry; one more document goes through", self._without_registry),
-            ("Stop both nodes and verify their journals", self._journals),
+            (marked("Found a registry with new keys, and start it"), self._found),
+            (marked("Enter two agencies in the directory"), self._enter),
+            (marked("Join both with a join string each; keys are made at the node"), self._join),
+            (marked("Start both nodes"), self._start_nodes),
+            (marked("Connect the two nodes directly, by mutual TLS"), self._connect),
+            (marked("Make a document with an attachment of random bytes"), self._attach),
+            (marked("Send it sealed; kill the recipient in mid-transfer (SIGKILL)"), self._break),
+            (marked("Ask the sender where the document is"), self._ask),
+            (marked("Start the recipient again: the transfer resumes"), self._resume),
+            (marked("The sender holds the recipient's sealed receipt"), self._receipt),
+            (marked("Save the files at the recipient and compare digests"), self._save),
+            (marked("Export the evidence, verify it against the root"), self._evidence),
+            (marked("Verify it by hand, with openssl and sha256sum alone"), self._by_hand),
+            (marked("Kill the registry; one more document goes through"), self._without_registry),
+            (marked("Stop both nodes and verify their journals"), self._journals),
         ]
 
     def close(self) -> None:

@@ -99,8 +99,11 @@ def _on_number(fields: Mapping[str, Any]) -> Iterator[str]:
     if notation and not _NOTATION.fullmatch(notation):
         yield f"The notation {notation[:40]!r} has not the usual form, such as VPCP-TTĐT."
     if bool(number) != bool(notation):
-        given, missing = ("number", "notation") if number else ("notation", "number")
-        yield f"The document has a {given} but no {missing}."
+        yield (
+            "The document has a number but no notation."
+            if number
+            else "The document has a notation but no number."
+        )
 
 
 def _on_signer(fields: Mapping[str, Any], lists: CodeLists) -> Iterator[str]:

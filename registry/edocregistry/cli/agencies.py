@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edockit.language import _, told
+from edockit.language import _, marked, told
 from edocregistry.cli.context import CommandContext, operating_system_user, require_yes
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def close(
     yes: Annotated[bool, typer.Option("--yes", help="Really; it cannot be undone.")] = False,
 ) -> None:
     """Ends an agency for good; its code is never used again."""
-    require_yes(given=yes, what=f"Closing {code}")
+    require_yes(given=yes, what=marked(f"Closing {code}"))
     options: CommandContext = context.obj
     _tell(options, options.registry().close_agency(operating_system_user(), code))
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from edoccore.errors import RequestInvalidError
-from edockit.language import _
+from edockit.language import _, marked, told
 from edocregistry.cli.context import CommandContext, now, operating_system_user, require_yes
 
 INVITE_SCHEMA = "edoc.registry-invite/v1"
@@ -67,7 +67,7 @@ def revoke(
     from edoccore.directory.layout import RevocationKind
 
     since = None if compromised_since is None else _moment(compromised_since)
-    require_yes(given=yes, what=f"Revoking keys of {code}")
+    require_yes(given=yes, what=marked(f"Revoking keys of {code}"))
     chosen = [
         kind for kind, wanted in ((RevocationKind.SEAL, seal), (RevocationKind.TLS, tls)) if wanted
     ]
@@ -76,7 +76,7 @@ def revoke(
     ordered = registry.revoke(operating_system_user(), code, kinds=chosen, compromised_since=since)
     own = registry.keep_own_entry()
     lines = [
-        _("revoked {kind} {sha256}", kind=item.kind, sha256=item.sha256)
+        _("revoked {kind} {sha256}", kind=told(item.kind.value), sha256=item.sha256)
         for item in ordered.revocations
     ]
     options.console.data(

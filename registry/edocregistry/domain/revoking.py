@@ -55,8 +55,9 @@ def revoke_keys(
     }
     missing = [kind for kind in (kinds or found) if not found[kind]]
     if missing and (kinds or len(missing) == len(found)):
+        kind = missing[0].value
         raise AgencyInactiveError(
-            f"{agency} has no {missing[0]} certificate yet.",
+            f"{agency} has no {kind} certificate yet.",
             hint=f"See: edocregistry agency show {agency}",
             agency=agency,
         )
