@@ -168,7 +168,9 @@ def test_changed_documents_show_what_is_in_force_and_what_takes_whose_place(exch
         assert f"replaced by   {second}" in node.run_text("show", first).output
     for command in ("inbox", "outbox"):
         node = recipient if command == "inbox" else sender
-        assert f"replaced by {second[:13]}" in node.run_text(command).output
+        listed = node.run_text(command).output
+        assert f"replaced by {second[:13]}" in listed
+        assert any(line.startswith(first[:13]) for line in listed.splitlines()), "what is replaced"
     assert sender.run("replace", first, DECISION, *why).error == (6, "DECISION_CONFLICT")
     taken_back = sender.done("revoke", second, "--reason", "Ban hành nhầm thẩm quyền")
     assert (taken_back["taken_back"], taken_back["repeated"]) == (1, False)

@@ -1,6 +1,7 @@
 """Commands that show documents: inbox, outbox, show."""
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -240,10 +241,11 @@ def _inbox_text(documents: list[dict[str, Any]]) -> str:
 
     if not documents:
         return _("Nothing here.")
-    ids = short_ids(item["message_id"] for item in documents)
+    named = _names(documents)
+    ids = short_ids(named)
     rows = [
         (
-            ids[item["message_id"]],
+            ids[name],
             str(item["arrival_number"] or ""),
             clock(item["received_at"]),
             item["sender"],
@@ -258,9 +260,21 @@ def _inbox_text(documents: list[dict[str, Any]]) -> str:
             ", ".join(each[:13] for each in item["duplicate_of"]),
             _related(item),
         )
-        for item in documents
+        for name, item in zip(named, documents, strict=True)
     ]
     return table(*_without_empty(_inbox_headings(), rows))
+
+
+def _names(documents: Sequence[dict[str, Any]]) -> list[str]:
+    """The id that names each: the document's, by which others refer to it too.
+
+    One that several agencies of this node received is named by the message.
+    """
+    times = Counter(item["document_id"] for item in documents)
+    return [
+        item["document_id"] if times[item["document_id"]] == 1 else item["message_id"]
+        for item in documents
+    ]
 
 
 def _inbox_headings() -> list[str]:
