@@ -19,6 +19,7 @@ import pytest
 from edocnode.edxml.model import ActionKind
 from edocnode.rpc.office_client import open_office
 from tests.integration.edxml.packages import action_and_files, sample
+from tests.support.disks import fill, small_disk_of
 from tests.support.network import HA_TINH, NOI_VU, Network, Node, waited_for
 
 LARGE_MIB = int(os.environ.get("EDOC_LARGE_MIB", "64"))
@@ -183,8 +184,13 @@ def test_what_a_package_cannot_change_stays_and_the_reason_names_document_line_a
     sent = ours.done("edxml", "import", document)["document_id"]
     letter = tmp_path / "thư.txt"
     letter.write_text("Kính gửi")
-    other = theirs.done("send", letter, "--to", HA_TINH, "--subject", "Của Bộ", "--wait", 30)
-    foreign = other["document_id"]
+    words = ("--to", HA_TINH, "--subject", "Của Bộ", "--wait", 30)
+    foreign = theirs.done("send", letter, *words)["document_id"]
+    fields = tmp_path / "fields.json"
+    fields.write_text(json.dumps({"replaces": [{"document_id": sent}, {"document_code": CODE}]}))
+    forged = theirs.done("send", letter, *words, "--fields", fields)["document_id"]
+    ours.done("edxml", "export", forged, "--out", tmp_path / "forged.edxml")
+    assert b"ReplacementInfo" not in (tmp_path / "forged.edxml").read_bytes(), "not its to replace"
     first = re.compile(rb"<edXML:To>\s*<edXML:OrganId>G01<.*?</edXML:To>", re.DOTALL)
     fewer = first.sub(b"", package())
     refused = {
@@ -305,6 +311,84 @@ def test_a_folder_works_on_when_the_node_was_down(network: Network, tmp_path: Pa
         assert names(ours / "out") == {"a.edxml"}
         node.start()
         waited_for(lambda: names(ours / "done") == {"a.edxml"}, within_s=30)
+
+
+@pytest.mark.timeout(120)
+def test_a_folder_with_strange_names_and_links_is_worked_on_by_one_process_alone(
+    network: Network, tmp_path: Path
+) -> None:
+    node = network[HA_TINH]
+    with watching(node, tmp_path / "a") as ours:
+        second = node.run("edxml", "watch", "--folder", ours, "--once")
+        assert second.error == (6, "FOLDER_IN_USE")
+        out, secret = ours / "out", tmp_path / "secret.edxml"
+        secret.write_bytes(package(mark="9"))
+        (out / "link.edxml").symlink_to(secret)
+        (out / "folder.edxml").mkdir()
+        os.mkfifo(out / "pipe.edxml")
+        long = "Công văn rất dài "[:16] * 11 + ".edxml"
+        drop(ours, long, package()[:3000])
+        drop(ours, "a..\\..\\b.edxml", package(mark="1"))
+        name = os.fsdecode(b"\xff\n.edxml")
+        drop(ours, name, package()[:2000])
+        drop(ours, "cuối.edxml", package(mark="2"))
+        waited_for(lambda: "cuối.edxml" in names(ours / "done"), within_s=30)
+        waited_for(lambda: len(names(ours / "failed")) == 4, within_s=30)
+        assert names(out) == {"link.edxml", "folder.edxml", "pipe.edxml"}
+        assert names(ours / "done") == {"cuối.edxml", "a..\\..\\b.edxml"}
+        assert {name, f"{name}.reason.txt"} < names(ours / "failed")
+    assert len(node.sent()) == 2
+
+
+@pytest.mark.timeout(180)
+def test_packages_wait_while_the_folder_or_the_space_for_attachments_is_full(
+    network: Network, tmp_path: Path
+) -> None:
+    ours, theirs = network[HA_TINH], network[NOI_VU]
+    with small_disk_of(tmp_path / "scratch", 1 << 20) as scratch:
+        full = fill(scratch, leave_bytes=1 << 16)
+        with watching(ours, tmp_path / "a", scratch=scratch) as sending:
+            larger = b64encode(bytes(300_000)) + b"\nJVBERi0"
+            drop(sending, "1.edxml", package().replace(b"JVBERi0", larger, 1))
+            log = tmp_path / "a.log"
+            waited_for(lambda: "waiting" in log.read_text(), within_s=30)
+            assert names(sending / "out") == {"1.edxml"}
+            assert names(sending / "failed") == set()
+            full.unlink()
+            waited_for(lambda: names(sending / "done") == {"1.edxml"}, within_s=30)
+    with small_disk_of(tmp_path / "b", 4 << 20) as arriving, watching(theirs, arriving):
+        waited_for(lambda: len(documents(arriving / "in", 2)) == 2, within_s=30)
+        filler = fill(arriving, leave_bytes=0)
+        ours.done("edxml", "import", written_to(tmp_path, package(mark="2")))
+        waited_for(lambda: len(received(theirs)) == 4, within_s=30)
+        waited_for(lambda: "waiting" in (tmp_path / "b.log").read_text(), within_s=30)
+        assert len(documents(arriving / "in", 1)) == 2
+        filler.unlink()
+        found = waited_for(lambda: documents(arriving / "in", 4), within_s=30)
+        assert all(action_and_files(path.read_bytes())[1] for path in found)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_a_kill_between_handing_in_and_moving_gives_one_update_and_one_replacement(
+    network: Network, tmp_path: Path, tool: Callable[[str], Path]
+) -> None:
+    ours, theirs = network[HA_TINH], network[NOI_VU]
+    folder = tmp_path / "a"
+    ours.done("edxml", "import", written_to(tmp_path, package()))
+    for name in ("Cập nhật.edxml", "Thay thế.edxml"):
+        drop(folder, name, changing(name, name[0]))
+        before = len(ours.sent())
+        killed_at(tool("strace"), (ours, folder), "rename:error=EIO", 1)
+        assert names(folder / "out") == {name}
+        assert len(ours.sent()) == before + 1, "it was handed in"
+        ours.run("edxml", "watch", "--folder", folder, "--once")
+        assert name in names(folder / "done")
+    assert len(ours.sent()) == 3
+    entry = received_as(theirs, code_of("C"))
+    shown = theirs.done("show", entry["document_id"])["received"][0]
+    assert [each["state"] for each in shown["versions"]] == ["superseded", "in_force"]
+    assert [link["kind"] for link in shown["links"]] == ["replaced_by"]
 
 
 @pytest.mark.slow
@@ -529,11 +613,18 @@ def take(folder: Path) -> list[tuple[str, bytes]]:
 
 
 @contextlib.contextmanager
-def watching(node: Node, folder: Path, *words: object) -> Iterator[Path]:
-    """The command beside a node for a block, then killed without warning."""
+def watching(
+    node: Node, folder: Path, *words: object, scratch: Path | None = None
+) -> Iterator[Path]:
+    """The command beside a node for a block, then killed without warning.
+
+    Args:
+        scratch: Where it puts attachments on their way.
+    """
     command = node.command("edxml", "watch", "--folder", folder, *words, "--json")
     log = (folder.parent / f"{folder.name}.log").open("ab")
-    process = subprocess.Popen(command, env=node.environment(), stdout=log, stderr=log)
+    environment = node.environment() | ({"TMPDIR": str(scratch)} if scratch else {})
+    process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
     try:
         waited_for(lambda: list(folder.rglob("failed")) or process.poll() is not None)
         assert process.poll() is None, Path(log.name).read_text()

@@ -4,7 +4,6 @@ Importing is safe to repeat: the request id comes from the package's own id and 
 """
 
 import json
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -26,6 +25,7 @@ from edocnode.edxml.model import (
     Judged,
     StatusMessage,
 )
+from edocnode.edxml.reading import scratch_folder
 from edocnode.edxml.signing import judge_file
 from edocnode.edxml.statuses import ARRIVED, TAKE_BACK, reason_of
 from edocnode.edxml.validating import refused
@@ -68,11 +68,12 @@ class Bridge:
             certificate=self.certificate,
         )
 
-    def hand_in(self, path: Path, *, sender: str = "") -> Json:
+    def hand_in(self, path: Path, *, sender: str = "", follow: bool = True) -> Json:
         """Hands a package to the node, ``edoc.edxml-import/v1``.
 
         Args:
             sender: Code to send from; empty: the one that the package names.
+            follow: It may be a symbolic link.
 
         Raises:
             EdxmlInvalidError: The package has errors, or an update goes to others than before.
@@ -80,8 +81,13 @@ class Bridge:
             DecisionConflictError: What it changes was taken back or replaced.
             EdocError: As the node says.
         """
-        with tempfile.TemporaryDirectory(prefix="edoc-edxml-") as scratch:
-            judged = judge_file(path, Path(scratch), types=self.types, authorities=self.authorities)
+        with scratch_folder() as scratch:
+            judged = judge_file(
+                *(path, scratch),
+                types=self.types,
+                authorities=self.authorities,
+                follow=follow,
+            )
             if judged.action is None:
                 raise refused(judged)
             request_id = request_id_of(judged, sender)

@@ -10,6 +10,7 @@ from pathlib import Path
 from edoccore.errors import FileExistsHereError, RequestInvalidError
 from edockit.files import disk_errors, fsync_folder
 
+_NAME_BYTES = 255 - len(" (9999).reason.txt")
 _FILE_MODE = 0o666  # less what the umask takes away: local software reads and removes them
 Fill = Callable[[Callable[[bytes], object]], object]
 
@@ -72,9 +73,14 @@ def replace_file(path: Path, content: bytes) -> None:
 
 
 def free_place(folder: Path, name: str) -> Path:
-    """A path in a folder under a name, or with `` (2)`` when that is taken."""
+    """A path in a folder under a name, or with `` (2)`` when that is taken.
+
+    A name so long that a file could not stand beside it is cut.
+    """
     path, number = Path(name), 1
-    target = folder / name
+    while len(os.fsencode(path.name)) > _NAME_BYTES:
+        path = path.with_name(f"{path.stem[:-1]}{path.suffix}")
+    target = folder / path.name
     while target.exists():
         number += 1
         target = folder / f"{path.stem} ({number}){path.suffix}"

@@ -19,8 +19,14 @@ from typing import Any
 
 import grpc
 
-from edoccore.errors import EdocError, ExitCode, NodeNotRunningError, StorageDamagedError
-from edockit.files import lock_folder
+from edoccore.errors import (
+    DiskFullError,
+    EdocError,
+    ExitCode,
+    NodeNotRunningError,
+    StorageDamagedError,
+)
+from edockit.files import disk_errors, lock_folder
 from edockit.grpc_client import unix_channel_sync
 from edocnode.app.edxml_bridge import Bridge
 from edocnode.app.edxml_exports import Copy, delivery_statuses, received_copies
@@ -99,7 +105,8 @@ class FolderBridge:
     bridge: Callable[[OfficeClient], Bridge]
     tell: Tell
     _looks: dict[Path, _Look] = field(default_factory=dict)
-    _was_down: bool = False
+    _waits: bool = False  # something does since the round began
+    _waits_for: str = ""  # why files wait, as it was told; empty: they do not
 
     def run(self, *, once: bool) -> None:
         """Works until it is interrupted, or with ``once`` until nothing is left to do.
@@ -128,14 +135,19 @@ class FolderBridge:
         try:
             with self._connected(boxes, journal) as connected:
                 while True:
+                    self._waits = False
                     self._round(boxes, connected, journal, wait_s=ROUND_S)
-                    self._was_down = False
+                    self._waits_for = self._waits_for if self._waits else ""
         except EdocError as error:
             if not _is_passing(error):
                 raise
-            if not self._was_down:
-                self._tell("waiting", why=error.message)
-            self._was_down = True
+            self._wait(error)
+
+    def _wait(self, error: EdocError) -> None:
+        """Says once that files wait, and why."""
+        if error.message != self._waits_for:
+            self._tell("waiting", why=error.message)
+        self._waits, self._waits_for = True, error.message
 
     def _round(
         self, boxes: Sequence[Box], connected: _Connected, journal: FolderJournal, *, wait_s: float
@@ -158,13 +170,16 @@ class FolderBridge:
     def _ready(self, box: Box) -> Iterator[Path]:
         """Files in ``out`` that nobody writes to any more, oldest first."""
         found = []
-        for entry in os.scandir(box.part("out")):
+        with disk_errors(box.part("out")):
+            entries = list(os.scandir(box.part("out")))
+        for entry in entries:
             path = Path(entry.path)
-            status = entry.stat(follow_symlinks=False)
             if entry.name.startswith(".") or path.suffix.lower() not in _TAKEN:
                 continue
-            if stat.S_ISREG(status.st_mode) and self._is_still(path, status):
-                found.append((status.st_mtime_ns, path))
+            with contextlib.suppress(FileNotFoundError):  # taken back meanwhile
+                status = entry.stat(follow_symlinks=False)
+                if stat.S_ISREG(status.st_mode) and self._is_still(path, status):
+                    found.append((status.st_mtime_ns, path))
         self._looks = {path: look for path, look in self._looks.items() if path.exists()}
         yield from (path for _, path in sorted(found))
 
@@ -178,14 +193,18 @@ class FolderBridge:
 
     def _send(self, box: Box, path: Path, connected: _Connected) -> None:
         try:
-            done = connected.bridge.hand_in(path, sender=box.agency)
+            done = connected.bridge.hand_in(path, sender=box.agency, follow=False)
+        except DiskFullError as error:  # others may be smaller
+            self._wait(error)
+            return
         except EdocError as error:
             if _is_passing(error):
                 raise
             self._fail(box, path, error)
             return
         moved = free_place(box.part("done"), path.name)
-        move(path, moved)
+        if path.exists():  # not taken back meanwhile
+            move(path, moved)
         names = ("action", "document_code", "document_id", "message_id")
         self._tell("sent", file=str(moved), **{key: done[key] for key in names if key in done})
 
@@ -194,7 +213,7 @@ class FolderBridge:
         if not path.exists():  # taken back meanwhile
             return
         moved = free_place(box.part("failed"), path.name)
-        replace_file(moved.with_name(f"{moved.name}.reason.txt"), reason_text(error).encode())
+        replace_file(moved.with_name(f"{moved.name}.reason.txt"), _reason(error))
         move(path, moved)
         self._tell("failed", file=str(moved), reason=error.reason, why=error.message)
 
@@ -246,7 +265,7 @@ class FolderBridge:
                 raise  # a damaged part is being fetched again; no document is left out
             name = f"{copy.message_id}.reason.txt"
             hidden = self._hidden(box, name)
-            text = reason_text(error).encode()
+            text = _reason(error)
             write_new(hidden, lambda write: write(text))
         file = Appearing(
             hidden=hidden,
@@ -366,7 +385,7 @@ class FolderBridge:
             )
 
     def _tell(self, event: str, **facts: object) -> None:
-        self.tell({"schema": EVENT_SCHEMA, "event": event, **facts})
+        self.tell({"schema": EVENT_SCHEMA, "event": event, **_shown(facts)})
 
 
 def _box_of(boxes: Sequence[Box], agency: str) -> Box | None:
@@ -387,6 +406,18 @@ def reason_text(error: EdocError) -> str:
         f"{vietnamese('PUT_AGAIN')} / {english('PUT_AGAIN')}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _reason(error: EdocError) -> bytes:
+    return reason_text(error).encode("utf-8", "replace")
+
+
+def _shown(facts: dict[str, object]) -> dict[str, object]:
+    """Facts that can be printed, whatever bytes the name of a file has."""
+    return {
+        name: value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
+        for name, value in facts.items()
+    }
 
 
 def _is_passing(error: EdocError) -> bool:

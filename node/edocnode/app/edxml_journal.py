@@ -7,12 +7,15 @@ name is there, or it is not. Local software may take the file away the moment it
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from edoccore.errors import DiskFullError, StorageFailedError
 from edockit.files import disk_errors, fsync_folder
+
+_WAL_PAGES = 50  # of 4 KiB; SQLite's own 1000 would fill a small disk
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,14 +39,44 @@ class Appearing:
     version: str = ""
 
 
+class _Database:
+    """A SQLite file whose errors say what is wrong with the disk."""
+
+    def __init__(self, path: Path) -> None:
+        """Opens or makes it."""
+        self._path = path
+        with _database_errors(path):
+            self._connection = sqlite3.connect(path, isolation_level=None)
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether a transaction is open."""
+        return self._connection.in_transaction
+
+    def execute(self, statement: str, values: Sequence[object] = ()) -> sqlite3.Cursor:
+        """Runs a statement.
+
+        Raises:
+            DiskFullError: No room.
+            StorageFailedError: The disk failed.
+        """
+        with _database_errors(self._path):
+            return self._connection.execute(statement, values)
+
+    def close(self) -> None:
+        """Closes it."""
+        self._connection.close()
+
+
 class FolderJournal:
     """The memory of one drop folder, a SQLite file in it; used by one process at a time."""
 
     def __init__(self, path: Path) -> None:
         """Opens or makes it."""
-        self._database = sqlite3.connect(path, isolation_level=None)
+        self._database = _Database(path)
         self._database.execute("PRAGMA journal_mode=WAL")
         self._database.execute("PRAGMA synchronous=FULL")
+        self._database.execute(f"PRAGMA wal_autocheckpoint={_WAL_PAGES}")
         self._database.execute(
             """CREATE TABLE IF NOT EXISTS appearing (
                 hidden TEXT PRIMARY KEY, path TEXT NOT NULL, consumer TEXT NOT NULL,
@@ -162,9 +195,25 @@ class FolderJournal:
         try:
             yield
         except BaseException:
-            self._database.execute("ROLLBACK")
+            if self._database.in_transaction:
+                self._database.execute("ROLLBACK")
             raise
-        self._database.execute("COMMIT")
+        try:
+            self._database.execute("COMMIT")
+        finally:
+            if self._database.in_transaction:
+                self._database.execute("ROLLBACK")
+
+
+@contextmanager
+def _database_errors(path: Path) -> Iterator[None]:
+    """Names what went wrong with the database: DiskFullError or StorageFailedError."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        full = error.sqlite_errorcode == sqlite3.SQLITE_FULL or not os.statvfs(path.parent).f_bavail
+        kind = DiskFullError if full else StorageFailedError
+        raise kind(f"{path} cannot be written: {error}.", path=str(path)) from error
 
 
 def _rename(file: Appearing) -> None:

@@ -1,7 +1,6 @@
 """Commands about edXML packages: edxml validate, import, export, watch."""
 
 import os
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -52,13 +51,14 @@ def validate(context: typer.Context, file: Package, trust: Trust = None) -> int:
     Needs no running node.
     """
     from edocnode.app.edxml_bridge import as_finding
+    from edocnode.edxml.reading import scratch_folder
     from edocnode.edxml.signing import judge_file
 
     options: CommandContext = context.obj
     types = _types(options)
-    with tempfile.TemporaryDirectory(prefix="edoc-edxml-") as scratch:
+    with scratch_folder() as scratch:
         try:
-            judged = judge_file(file, Path(scratch), types=types, authorities=trust)
+            judged = judge_file(file, scratch, types=types, authorities=trust)
         except EdxmlInvalidError as error:
             found = {**_verdict(file, None), "findings": [as_finding(error)]}
         else:

@@ -11,9 +11,11 @@ import re
 import struct
 import zipfile
 import zlib
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from edockit.files import disk_errors
 from edocnode.edxml.bounds import Bounds
 from edocnode.edxml.findings import refusal
 
@@ -58,7 +60,8 @@ class ContentWriter:
         self._path = path
         self._line = line
         self._limit = min(bounds.attachment, room)
-        self._file = path.open("xb")
+        with disk_errors(path):
+            self._file = path.open("xb")
         self._rest = b""
         self._size = 0
         self._ended = False
@@ -92,15 +95,18 @@ class ContentWriter:
 
         Raises:
             EdxmlInvalidError: It ends in the middle.
+            DiskFullError: No room.
         """
-        self._file.close()
+        with disk_errors(self._path):
+            self._file.close()
         if self._rest:
             raise self._not_base64(line, "its length is not a multiple of four")
         return Content(path=self._path, size=self._size, line=self._line)
 
     def abandon(self) -> None:
         """Closes the file of a package that is refused."""
-        self._file.close()
+        with suppress(OSError):  # its last bytes found no room
+            self._file.close()
 
     def _decode(self, whole: bytes, line: int) -> None:
         if not whole:
@@ -115,7 +121,8 @@ class ContentWriter:
             raise refusal(
                 "ATTACHMENT_TOO_LARGE", line=self._line, element="Attachment", limit=self._limit
             )
-        self._file.write(data)
+        with disk_errors(self._path):
+            self._file.write(data)
 
     def _not_base64(self, line: int, why: str) -> Exception:
         return refusal("NOT_BASE64", line=line, element="ContentTransferEncoded", why=why)
@@ -185,7 +192,7 @@ def _unpack(
     bounds, limit = limits
     size, stated = 0, member.file_size
     member.file_size = limit + 2 * _READ_BYTES  # the library would stop there without a word
-    with archive.open(member) as source, target.open("xb") as file:
+    with archive.open(member) as source, disk_errors(target), target.open("xb") as file:
         while piece := source.read(_READ_BYTES):
             size += len(piece)
             if size > limit:

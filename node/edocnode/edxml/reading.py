@@ -8,6 +8,7 @@ Source: QCVN 102:2016/BTTTT; threats T-23 and T-24 in SECURITY.md.
 """
 
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from typing import BinaryIO, Protocol
 from xml.parsers import expat
 
 from edoccore.errors import RequestInvalidError
+from edockit.files import disk_errors
 from edocnode.edxml.attachments import Content, ContentWriter
 from edocnode.edxml.bounds import BOUNDS, Bounds
 from edocnode.edxml.findings import refusal
@@ -154,14 +156,31 @@ class _Builder:
 
 
 @contextmanager
-def open_package(path: Path) -> Iterator[BinaryIO]:
+def scratch_folder() -> Iterator[Path]:
+    """An empty folder for a block.
+
+    Raises:
+        DiskFullError: No room for it.
+    """
+    with disk_errors(Path(tempfile.gettempdir())):
+        folder = tempfile.TemporaryDirectory(prefix="edoc-edxml-")
+    with folder as path:
+        yield Path(path)
+
+
+@contextmanager
+def open_package(path: Path, *, follow: bool = True) -> Iterator[BinaryIO]:
     """Opens a regular file for a block; never waits for a pipe.
+
+    Args:
+        follow: Where a symbolic link points to is read.
 
     Raises:
         RequestInvalidError: It cannot be read.
     """
+    more = 0 if follow else os.O_NOFOLLOW
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | more)
         with os.fdopen(descriptor, "rb") as file:
             yield file
     except OSError as error:

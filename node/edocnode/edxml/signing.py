@@ -11,7 +11,6 @@ Source: XML Signature Syntax and Processing 1.1; Decision 28/2018/QD-TTg, Articl
 import base64
 import hashlib
 import io
-import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -25,7 +24,7 @@ from edocnode.edxml.document_types import DocumentTypes
 from edocnode.edxml.findings import Finding, finding, refusal, warning
 from edocnode.edxml.layout import Layout
 from edocnode.edxml.model import Judged
-from edocnode.edxml.reading import Tree, open_package, read_tree
+from edocnode.edxml.reading import Tree, open_package, read_tree, scratch_folder
 from edocnode.edxml.tree import DSIG, Node, shape
 from edocnode.edxml.validating import SignatureReport, judge
 
@@ -67,18 +66,23 @@ def judge_file(
     *,
     types: DocumentTypes,
     authorities: Path | None = None,
+    follow: bool = True,
 ) -> Judged:
     """Reads and judges a file, its signature included.
 
+    Args:
+        follow: It may be a symbolic link.
+
     Raises:
         EdxmlInvalidError: It cannot be read to its end.
+        DiskFullError: No room for its attachments.
         RequestInvalidError: There is no such file.
     """
 
     def verify(tree: Tree, layout: Layout) -> SignatureReport:
         return check_signature(tree, layout, path, authorities=authorities)
 
-    with open_package(path) as file:
+    with open_package(path, follow=follow) as file:
         return judge(file, scratch, types=types, verify=verify)
 
 
@@ -260,8 +264,8 @@ def _check_covers(tree: Tree, signed: bytes) -> None:
     Raises:
         ValueError: It is something else.
     """
-    with tempfile.TemporaryDirectory(prefix="edoc-edxml-") as scratch:
-        other = read_tree(io.BytesIO(signed), Path(scratch))
+    with scratch_folder() as scratch:
+        other = read_tree(io.BytesIO(signed), scratch)
         same = [_digests(one) for one in (tree, other)]
         if shape(_without_signature(tree.root)) != shape(other.root) or same[0] != same[1]:
             raise ValueError("it does not cover the whole package")

@@ -8,11 +8,9 @@ Source: QCVN 102:2016/BTTTT.
 
 import base64
 import io
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from xml.sax.saxutils import escape, quoteattr
 
 from edoccore.office_errors import EdxmlInvalidError
@@ -24,7 +22,7 @@ from edocnode.edxml.mapping import (
     write_header,
 )
 from edocnode.edxml.model import Fields, StatusMessage
-from edocnode.edxml.reading import read_tree
+from edocnode.edxml.reading import read_tree, scratch_folder
 from edocnode.edxml.statuses import status_node
 from edocnode.edxml.tree import QCVN, XLINK, Node, canonical_xml, element, shape, write_node
 
@@ -115,9 +113,9 @@ def parse_elements(text: str) -> list[Node]:
     They come from another agency, so they are read like any package.
     """
     wrapped = f"<edXML xmlns={quoteattr(QCVN)}>{text}</edXML>".encode()
-    with tempfile.TemporaryDirectory(prefix="edoc-edxml-") as scratch:
+    with scratch_folder() as scratch:
         try:
-            return list(read_tree(io.BytesIO(wrapped), Path(scratch)).root)
+            return list(read_tree(io.BytesIO(wrapped), scratch).root)
         except EdxmlInvalidError:
             return []
 

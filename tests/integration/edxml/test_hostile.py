@@ -152,6 +152,14 @@ HOSTILE: dict[str, tuple[Make, str]] = {
         repeated(ROOT, b"<a>" + b"x" * 900_000 + b"</a>", 20 << 20),
         "TEXTS_TOO_LONG",
     ),
+    "many long attributes": (
+        repeated(
+            ROOT,
+            b"<a " + b" ".join(b'a%d="%s"' % (each, b"x" * 9000) for each in range(25)) + b"/>",
+            12 << 20,
+        ),
+        "TEXTS_TOO_LONG",
+    ),
     "comment of a GiB": (repeated(ROOT + b"<!--", b"x" * (1 << 20), LARGE), "TOKEN_TOO_LONG"),
     "attribute of a GiB": (repeated(b'<edXML a="', b"x" * (1 << 20), LARGE), "TOKEN_TOO_LONG"),
     "a million attributes": (
@@ -365,6 +373,39 @@ def test_all_attachments_together_are_bounded() -> None:
     data = ROOT + b"<AttachmentEncoded>" + one * 3 + b"</AttachmentEncoded></edXML>"
     with pytest.raises(EdxmlInvalidError, match="more than 2 bytes"):
         judged(data, bounds=Bounds(content=8))
+
+
+def test_each_attachment_is_bounded_also_when_there_is_room_for_all() -> None:
+    data = ROOT + CONTENT + b"QUJDREVG</ContentTransferEncoded></Attachment></AttachmentEncoded>"
+    with pytest.raises(EdxmlInvalidError, match="more than 4 bytes"):
+        judged(data + b"</edXML>", bounds=Bounds(attachment=4))
+
+
+def test_t23_unpacked_attachments_together_are_bounded() -> None:
+    one = (
+        b"<Attachment><AttachmentName>a.pdf</AttachmentName><ContentTransferEncoded>"
+        + b64encode(zipped({"a.pdf": bytes(3000)}))
+        + b"</ContentTransferEncoded></Attachment>"
+    )
+    data = (
+        ROOT
+        + b"<edXMLEnvelope><edXMLHeader/></edXMLEnvelope><AttachmentEncoded>"
+        + one * 2
+        + b"</AttachmentEncoded></edXML>"
+    )
+    with pytest.raises(EdxmlInvalidError, match="more than 2000 bytes"):
+        judged(data, bounds=Bounds(content=5000))
+
+
+def test_t23_a_zip_whose_directory_is_long_is_not_opened() -> None:
+    long = zipfile.ZipInfo("a.pdf")
+    long.comment = b"x" * 5000
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as archive:
+        archive.writestr(long, b"1")
+    assert action_and_files(with_content(made.getvalue(), name="a.pdf"))[1] == {
+        "a.pdf": made.getvalue()
+    }
 
 
 def test_a_package_over_the_bound_is_not_read_to_its_end() -> None:
