@@ -17,8 +17,10 @@ from edocnode.domain.signatures import (
     CheckState,
     DocumentVerdict,
     LegalStatus,
+    PartState,
     Reason,
     judge_document,
+    part_verdict,
 )
 from edocnode.storage.office import SqlOffice
 from edocnode.storage.store import NodeStore
@@ -177,3 +179,23 @@ async def test_document_that_is_gone_has_no_parts_to_check(
     delete = sa.text(f"DELETE FROM {gone}")
     database.write(lambda connection: connection.execute(delete)).result(10)
     assert (await next_job(store)).parts == ()
+
+
+async def test_check_that_missed_a_part_waits_again_when_the_part_is_sound_after_all(
+    store: NodeStore, office: Office, peer: Office
+) -> None:
+    """It came back while the check ran: nobody else would look at the document again."""
+    await office.open()
+    await received(store, office, peer)
+    await office.seal_all()
+    job = await next_job(store)
+    missed = [part_verdict(part, PartState.CHECK_FAILED, Reason.PART_MISSING) for part in job.parts]
+    await store.settle_check(job, judge_document(missed, NOW))
+    assert await store.next_check() is None
+    for found in await store.small_parts_of(job.document_id):
+        await store.found_sound(found)
+    assert (await next_job(store)).document_id == job.document_id
+    await store.settle_check(job, verdict())
+    for found in await store.small_parts_of(job.document_id):
+        await store.found_sound(found)
+    assert await store.next_check() is None  # that one missed nothing
