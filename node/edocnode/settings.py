@@ -171,7 +171,6 @@ class NodeSettings(ProgramSettings):
             the data folder unless absolute. Empty: none.
         working_hours: From and to, of every working day.
         morning_ends: Until when the morning lasts in which the law wants a document sent.
-        due_soon_h: Hours before its end from which a deadline is due soon.
         time_limits: By urgency: what "at once" means here.
         numbering: Codes of agencies whose documents this node numbers; others number themselves.
         numbering_series: Name of a series of its own by document type; others share one.
@@ -217,7 +216,6 @@ class NodeSettings(ProgramSettings):
         "13:00-17:00",
     )
     morning_ends: time = time(12)
-    due_soon_h: Annotated[float, Field(ge=0, le=720)] = 4
     time_limits: Mapping[Urgency, LimitSettings] = Field(default_factory=dict)
     numbering: tuple[Annotated[str, Field(min_length=1, max_length=35)], ...] = ()
     numbering_series: Mapping[str, Annotated[str, Field(min_length=1, max_length=100)]] = Field(
@@ -324,7 +322,6 @@ class NodeSettings(ProgramSettings):
             calendar=calendar,
             limits=limits,
             morning_ends=self.morning_ends.replace(tzinfo=None),
-            due_soon=timedelta(hours=self.due_soon_h),
         )
 
     @property

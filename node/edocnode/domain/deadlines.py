@@ -43,14 +43,6 @@ class DeadlineKind(StrEnum):
     FINISH = "finish"  # dealt with by the due date
 
 
-class Standing(StrEnum):
-    """How a deadline is kept."""
-
-    ON_TIME = "on_time"
-    DUE_SOON = "due_soon"
-    LATE = "late"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimeLimit:
     """How long each thing may take for documents of one urgency.
@@ -105,13 +97,11 @@ class DeadlineRules:
 
     Attributes:
         morning_ends: Until when the morning of the next working day lasts.
-        due_soon: How long before its end a deadline is due soon.
     """
 
     calendar: WorkingCalendar
     limits: Mapping[Urgency, TimeLimit] = field(default_factory=lambda: DEFAULT_LIMITS)
     morning_ends: time = time(12)
-    due_soon: timedelta = timedelta(hours=4)
 
     def send_by(self, signed: date, known_at: datetime, urgency: Urgency) -> datetime:
         """By when a document must be sealed.
@@ -165,105 +155,9 @@ class DeadlineRules:
         return self.calendar.add_working_time(moment, amount)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Judgement:
-    """How one deadline is kept.
-
-    Attributes:
-        done_at: None while it is open.
-        late_by: Zero unless late; grows while it is open.
-    """
-
-    due: datetime
-    done_at: datetime | None
-    standing: Standing
-    late_by: timedelta
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SentFacts:
-    """What a node knows of one delivery.
-
-    Attributes:
-        issued: None when the document names no day; then the day of handing in counts.
-        answered_at: The recipient's first step, as it arrived here.
-    """
-
-    urgency: Urgency
-    issued: date | None
-    handed_in: datetime
-    sealed_at: datetime | None
-    delivered_at: datetime | None
-    answered_at: datetime | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReceivedFacts:
-    """What a node knows of one received document.
-
-    Attributes:
-        decided_at: The clerk's first step.
-        finished_at: When it was dealt with, given back, or taken back by its sender.
-    """
-
-    urgency: Urgency
-    received_at: datetime
-    decided_at: datetime | None
-    due: date | None
-    finished_at: datetime | None
-
-
 def earliest(due: datetime, deliver_by: datetime | None) -> datetime:
     """A deadline, or the time at which the sender wants the document there, if that is sooner."""
     return due if deliver_by is None else min(due, deliver_by)
-
-
-def judge(
-    due: datetime, done_at: datetime | None, *, now: datetime, due_soon: timedelta
-) -> Judgement:
-    """Judges one deadline; what is done exactly at its end is on time."""
-    late_by = (done_at or now) - due
-    if late_by > timedelta(0):
-        return Judgement(due=due, done_at=done_at, standing=Standing.LATE, late_by=late_by)
-    soon = done_at is None and -late_by <= due_soon
-    standing = Standing.DUE_SOON if soon else Standing.ON_TIME
-    return Judgement(due=due, done_at=done_at, standing=standing, late_by=timedelta(0))
-
-
-def judge_sent(
-    facts: SentFacts, rules: DeadlineRules, now: datetime
-) -> dict[DeadlineKind, Judgement]:
-    """Judges what has begun of a delivery: sending, delivery, the recipient's first step."""
-    issued = facts.issued or day_in_viet_nam(facts.handed_in)
-    ends = {
-        DeadlineKind.SEND: (
-            rules.send_by(issued, facts.handed_in, facts.urgency),
-            facts.sealed_at,
-        )
-    }
-    if facts.sealed_at is not None:
-        due = rules.deliver_by(facts.sealed_at, facts.urgency)
-        ends[DeadlineKind.DELIVER] = (due, facts.delivered_at)
-    if facts.delivered_at is not None:
-        due = rules.acknowledge_by(facts.delivered_at, facts.urgency)
-        ends[DeadlineKind.ACKNOWLEDGE] = (due, facts.answered_at)
-    return _judged(ends, rules, now)
-
-
-def judge_received(
-    facts: ReceivedFacts, rules: DeadlineRules, now: datetime
-) -> dict[DeadlineKind, Judgement]:
-    """Judges the clerk's first step, and the due date of what has one."""
-    ends = {
-        DeadlineKind.ACKNOWLEDGE: (
-            rules.acknowledge_by(facts.received_at, facts.urgency),
-            facts.decided_at,
-        ),
-        DeadlineKind.ACCEPT: (rules.accept_by(facts.received_at, facts.urgency), facts.decided_at),
-    }
-    if facts.due is not None:
-        ends[DeadlineKind.FINISH] = (rules.finish_by(facts.due), facts.finished_at)
-    return _judged(ends, rules, now)
 
 
 def latest_over(deadline: Callable[[datetime], datetime], now: datetime) -> datetime:
@@ -284,14 +178,3 @@ def latest_over(deadline: Callable[[datetime], datetime], now: datetime) -> date
         middle = low + (high - low) / 2
         low, high = (middle, high) if deadline(middle) < now else (low, middle)
     return low
-
-
-def _judged(
-    ends: Mapping[DeadlineKind, tuple[datetime, datetime | None]],
-    rules: DeadlineRules,
-    now: datetime,
-) -> dict[DeadlineKind, Judgement]:
-    return {
-        kind: judge(due, done_at, now=now, due_soon=rules.due_soon)
-        for kind, (due, done_at) in ends.items()
-    }

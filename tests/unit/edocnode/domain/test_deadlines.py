@@ -12,14 +12,7 @@ from edoccore.signing.statements import Urgency
 from edocnode.domain.calendar import WorkingCalendar, at
 from edocnode.domain.deadlines import (
     LOOK_BACK,
-    DeadlineKind,
     DeadlineRules,
-    ReceivedFacts,
-    SentFacts,
-    Standing,
-    judge,
-    judge_received,
-    judge_sent,
     latest_over,
 )
 
@@ -30,7 +23,6 @@ FRIDAY, SATURDAY, MONDAY, TUESDAY = (
     date(2026, 12, 1),
 )
 RULES = DeadlineRules(calendar=WorkingCalendar())
-SOON = timedelta(hours=4)
 
 
 def test_document_signed_on_friday_is_sent_until_noon_on_monday() -> None:
@@ -84,62 +76,6 @@ def test_due_date_on_a_day_off_ends_with_the_next_working_day() -> None:
 )
 def test_latest_due_date_that_is_over_turns_when_work_ends(now: datetime, over: date) -> None:
     assert RULES.overdue_on(now) == over
-
-
-def test_what_is_done_at_the_last_moment_is_on_time_and_a_moment_later_is_late() -> None:
-    due = at(MONDAY, time(12))
-    moment = timedelta(milliseconds=1)
-    exact = judge(due, due, now=due + 5 * SOON, due_soon=SOON)
-    late = judge(due, due + moment, now=due + 5 * SOON, due_soon=SOON)
-    assert (exact.standing, exact.late_by) == (Standing.ON_TIME, timedelta(0))
-    assert (late.standing, late.late_by) == (Standing.LATE, moment)
-
-
-def test_open_deadline_is_due_soon_and_then_late_by_what_has_passed() -> None:
-    due = at(MONDAY, time(12))
-    before = judge(due, None, now=due - 2 * SOON, due_soon=SOON)
-    near = judge(due, None, now=due - SOON, due_soon=SOON)
-    over = judge(due, None, now=due + SOON, due_soon=SOON)
-    assert [one.standing for one in (before, near, over)] == list(Standing)
-    assert over.late_by == SOON
-
-
-def test_sent_document_is_judged_as_far_as_it_has_come() -> None:
-    handed_in = at(FRIDAY, time(16))
-    facts = SentFacts(
-        urgency=Urgency.NORMAL,
-        issued=FRIDAY,
-        handed_in=handed_in,
-        sealed_at=None,
-        delivered_at=None,
-        answered_at=None,
-    )
-    now = at(TUESDAY, time(9))
-    assert judge_sent(facts, RULES, now)[DeadlineKind.SEND].standing is Standing.LATE
-    sealed = replace(facts, sealed_at=handed_in)
-    judged = judge_sent(sealed, RULES, now)
-    assert judged[DeadlineKind.SEND].standing is Standing.ON_TIME
-    assert judged[DeadlineKind.DELIVER].standing is Standing.LATE
-    delivered = replace(sealed, delivered_at=handed_in, answered_at=now)
-    judged = judge_sent(delivered, RULES, now)
-    assert judged[DeadlineKind.DELIVER].standing is Standing.ON_TIME
-    assert judged[DeadlineKind.ACKNOWLEDGE].standing is Standing.LATE
-
-
-def test_received_document_is_judged_by_its_first_step_and_its_due_date() -> None:
-    facts = ReceivedFacts(
-        urgency=Urgency.NORMAL,
-        received_at=at(FRIDAY, time(10)),
-        decided_at=at(MONDAY, time(9)),
-        due=MONDAY,
-        finished_at=None,
-    )
-    judged = judge_received(facts, RULES, at(MONDAY, time(14)))
-    assert {kind: one.standing for kind, one in judged.items()} == {
-        DeadlineKind.ACKNOWLEDGE: Standing.LATE,
-        DeadlineKind.ACCEPT: Standing.ON_TIME,
-        DeadlineKind.FINISH: Standing.DUE_SOON,
-    }
 
 
 @pytest.mark.parametrize("urgency", list(Urgency))
