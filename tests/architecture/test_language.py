@@ -14,6 +14,7 @@ import edocnode.cli.main
 import edocregistry.cli.main
 from edockit.console import run
 from edockit.language import Catalogue, Language, entries_of, speak
+from edocnode.domain.access_log import Access
 from tests.support.messages import (
     PACKAGES,
     PACKAGES_READ,
@@ -149,6 +150,10 @@ def _commands(command: Any, words: tuple[str, ...] = ()) -> Iterator[tuple[str, 
     yield words
     for name, below in getattr(command, "commands", {}).items():
         yield from _commands(below, (*words, name))
+
+
+def test_every_kind_of_access_is_translated() -> None:
+    assert sorted(set(Access) - read_catalogue("edocnode").keys()) == []
 
 
 def test_what_is_said_to_be_no_message_stands_in_the_code() -> None:

@@ -150,6 +150,7 @@ SPOKEN = {
         *("read", "send", "decide"),  # rights of an account
         *("listed", "shown", "watched", "part read", "saved", "exported", "evidence exported"),
         *("submitted", "decided", "queued again", "numbered", "denied", "entries lost"),  # accesses
+        *("restricted", "opened", "counted", "checked again"),
         *("sent on time", "acknowledged", "refused", "type", "day", "peer"),  # of statistics
         *("document type", "form of copy", "signing authority", "circulation mark"),  # code lists
         # remarks in the code lists

@@ -7,7 +7,7 @@ import typer
 
 from edoccore.errors import RequestInvalidError
 from edockit.console import new_app
-from edockit.language import VIET_NAM, _
+from edockit.language import VIET_NAM, _, told
 from edocnode.cli.context import CommandContext, operating_system_user
 from edocnode.cli.wording import clock, plain
 
@@ -258,5 +258,5 @@ def _rights(may: list[str]) -> str:
 
 def _entry(item: dict[str, Any]) -> str:
     who = f"{item['account']} ({plain(item['actor'])})" if item["actor"] else item["account"]
-    rest = " ".join(text for text in (item["document_id"], plain(item["detail"])) if text)
+    rest = " ".join(text for text in (item["document_id"], plain(told(item["detail"]))) if text)
     return f"{clock(item['time'])}  {who}  {_(item['action'])}  {rest}".rstrip()
