@@ -22,6 +22,7 @@ from edocnode.domain.model import DeliveryState, DocumentId, Lane, MessageId
 
 COUNTED = 10_000  # more are not counted
 UPDATE_PENDING = "update pending"  # state of a newer version that a clerk has not answered
+REVOCATION_PENDING = "revocation pending"  # of one that is to be destroyed, if the clerk agrees
 
 
 class LateKind(StrEnum):
@@ -79,7 +80,7 @@ class LateRow:
         due_date: ISO; empty when the document has none.
         deliver_by: When its sender wants it in the recipient's hands; None: at no given time.
         state: A ``DeliveryState`` of what went out, a ``DocumentState`` of what came in, or
-            ``UPDATE_PENDING``.
+            ``UPDATE_PENDING`` or ``REVOCATION_PENDING``.
         reason: Why it is not delivered; empty otherwise.
     """
 
@@ -203,6 +204,8 @@ def _advice(row: LateRow) -> str:
         return f"ask the clerk of {row.peer} by telephone; it has been there since it was delivered"
     if row.state == UPDATE_PENDING:
         return "compare the new version and answer it: edocnode agree ID, edocnode decline ID"
+    if row.state == REVOCATION_PENDING:
+        return "its sender takes it back, answer that: edocnode agree ID, edocnode decline ID"
     if row.kind is LateKind.UNDECIDED:
         return "check it and take it in or give it back: edocnode accept ID, edocnode reject ID"
     if row.kind is LateKind.OVERDUE:

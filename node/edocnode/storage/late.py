@@ -4,7 +4,7 @@ Each kind has a partial index over what waits for somebody, by lane and beginnin
 documents that were dealt with cost nothing. What is not delivered is found among the deliveries
 that wait; those that can be late are the ones whose message id, which begins with its time, is
 old enough. Documents whose senders name a time are few and have a table of their own
-(``appointed``); updates that a clerk must answer are few too, and have an index.
+(``appointed``); updates and revocations that a clerk must answer are few too, and have an index.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +18,7 @@ from edockit.database import Database
 from edocnode.domain.late import (
     COUNTED,
     INCOMING,
+    REVOCATION_PENDING,
     UPDATE_PENDING,
     LateCuts,
     LateKind,
@@ -38,13 +39,19 @@ from edocnode.storage.tables import (
     SealRow,
     table_of,
 )
-from edocnode.storage.workflow_tables import RevokedDeliveryRow, VersionRow
+from edocnode.storage.workflow_tables import (
+    DestroyedRow,
+    RevocationRow,
+    RevokedDeliveryRow,
+    VersionRow,
+)
 
 _DELIVERY, _DOCUMENT = table_of(DeliveryRow), table_of(DocumentRow)
 _ENVELOPE, _SEAL = table_of(DeliveryEnvelopeRow), table_of(SealRow)
 _INBOX, _REVOKED = table_of(InboxRow), table_of(RevokedDeliveryRow)
 _APPOINTED, _VERSION = table_of(AppointedRow), table_of(VersionRow)
-_INCOMING = table_of(IncomingRow)
+_INCOMING, _DESTROYED = table_of(IncomingRow), table_of(DestroyedRow)
+_REVOCATION = table_of(RevocationRow)
 
 _OPEN_STATES = ("unsealed", "queued", "waiting", "sending", "held")  # each has a partial index
 _CANDIDATE = _DELIVERY.alias("candidate")
@@ -119,26 +126,39 @@ _RECEIVED = sa.select(
     _SINCE.label("since"),
     _deliver_by(*_FOR_RECEIVED),
 ).where(_INBOX.c.operation != "revoke")
-_UNDECIDED = _RECEIVED.where(sa.text("inbox.state = 'received'"))
+_UNDECIDED = _RECEIVED.where(
+    sa.text("inbox.state = 'received'"),
+    ~sa.exists().where(_DESTROYED.c.incoming_id == _INBOX.c.incoming_id),
+)
+
+
+def _asked_for(table: sa.Table, moment: sa.ColumnElement[datetime], state: str) -> sa.Select[Any]:
+    """What a sender asks for about a received document, and a clerk has not answered."""
+    return (
+        sa.select(
+            *_RECEIVED_COLUMNS,
+            _INCOMING.c.message_id,
+            sa.literal(state).label("state"),
+            moment.label("since"),
+            sa.null().label("deliver_by"),
+        )
+        .select_from(
+            table.join(
+                _INBOX,
+                sa.and_(
+                    _INBOX.c.document_id == table.c.document_id,
+                    _INBOX.c.sender == table.c.sender,
+                    _INBOX.c.recipient == table.c.recipient,
+                ),
+            ).join(_INCOMING, _INCOMING.c.id == table.c.incoming_id)
+        )
+        .where(sa.text(f"{table.name}.state = 'pending'"))
+    )
+
+
 _PENDING = (
-    sa.select(
-        *_RECEIVED_COLUMNS,
-        _INCOMING.c.message_id,
-        sa.literal(UPDATE_PENDING).label("state"),
-        _VERSION.c.received_at.label("since"),
-        sa.null().label("deliver_by"),
-    )
-    .select_from(
-        _VERSION.join(
-            _INBOX,
-            sa.and_(
-                _INBOX.c.document_id == _VERSION.c.document_id,
-                _INBOX.c.sender == _VERSION.c.sender,
-                _INBOX.c.recipient == _VERSION.c.recipient,
-            ),
-        ).join(_INCOMING, _INCOMING.c.id == _VERSION.c.incoming_id)
-    )
-    .where(sa.text("version.state = 'pending'"))
+    (_asked_for(_VERSION, _VERSION.c.received_at, UPDATE_PENDING), _VERSION.c.received_at),
+    (_asked_for(_REVOCATION, _REVOCATION.c.at, REVOCATION_PENDING), _REVOCATION.c.at),
 )
 _OVERDUE = _RECEIVED.where(
     sa.text("due_date <> '' AND state IN ('received', 'accepted', 'assigned', 'processing')")
@@ -206,7 +226,7 @@ def _queries(
     else:
         yield from _by_lane(kind, cuts, agency)
         if kind is LateKind.UNDECIDED:
-            yield _pending(cuts, agency)
+            yield from _pending(cuts, agency)
 
 
 def _by_lane(kind: LateKind, cuts: LateCuts, agency: str) -> Iterator[sa.Select[Any]]:
@@ -235,16 +255,16 @@ def _to_be_there(side: Side, cuts: LateCuts) -> sa.Select[Any]:
     )
 
 
-def _pending(cuts: LateCuts, agency: str) -> sa.Select[Any]:
-    """Updates that a clerk should have answered."""
-    late = sa.or_(
-        *(
-            sa.and_(_INBOX.c.lane == lane.value, _VERSION.c.received_at <= limit)
-            for lane, limit in cuts.undecided.items()
+def _pending(cuts: LateCuts, agency: str) -> Iterator[sa.Select[Any]]:
+    """Updates and revocations that a clerk should have answered."""
+    for query, since in _PENDING:
+        late = sa.or_(
+            *(
+                sa.and_(_INBOX.c.lane == lane.value, since <= limit)
+                for lane, limit in cuts.undecided.items()
+            )
         )
-    )
-    mine = _of(_PENDING, _INBOX.c.recipient, agency)
-    return mine.where(late).order_by(_VERSION.c.received_at)
+        yield _of(query, _INBOX.c.recipient, agency).where(late).order_by(since)
 
 
 def _undelivered(

@@ -14,9 +14,9 @@ from edockit.grpc_client import unix_channel
 from edocnet.admin.v1 import admin_service_pb2 as admin
 from edocnet.admin.v1 import admin_service_pb2_grpc as admin_services
 from edocnet.office.v1 import office_service_pb2 as office
-from edocnode.domain.late import UPDATE_PENDING
+from edocnode.domain.late import REVOCATION_PENDING, UPDATE_PENDING
 from tests.integration.office.support import submit, text
-from tests.integration.office.test_revoking import decide, delivered
+from tests.integration.office.test_revoking import decide, delivered, revoke
 from tests.integration.office.test_updating import in_force, update
 from tests.support.nodes import TestNode, make_pair, running, until
 
@@ -141,6 +141,39 @@ async def test_update_that_a_clerk_must_answer_is_late_on_both_sides_until_he_do
         await decide(recipient, text(here.message_id), agree=office.Agree())
         assert not (await late(recipient)).documents
         await until_nothing_is_late(sender, clock, timedelta(days=9))
+
+
+async def test_revocation_that_a_clerk_must_answer_is_late_until_he_does(tmp_path: Path) -> None:
+    _, sender, recipient = make_pair(tmp_path, revocations="ask")
+    clock = Clock()
+    sender.clock = recipient.clock = clock
+    async with running(sender, recipient):
+        _, document = await delivered((sender, recipient), b"first")
+        await decide(recipient, document, accept=office.Accept())
+        await revoke(sender, document)
+        await until(lambda: recipient.count("SELECT count(*) FROM revocation") == 1)
+        assert not (await late(recipient)).documents
+        clock.ahead = timedelta(days=9)
+        (found,) = (await late(recipient)).documents
+        assert (found.kind, found.state) == (office.LATE_KIND_UNDECIDED, REVOCATION_PENDING)
+        assert "takes it back" in found.advice
+        await decide(recipient, document, agree=office.Agree())
+        assert not (await late(recipient)).documents
+
+
+async def test_document_that_was_destroyed_when_its_time_was_over_waits_for_nobody(
+    tmp_path: Path,
+) -> None:
+    _, sender, recipient = make_pair(tmp_path)
+    clock = Clock()
+    sender.clock = recipient.clock = clock
+    async with running(sender, recipient):
+        await delivered((sender, recipient), b"first")
+        clock.ahead = timedelta(days=9)
+        assert (await late(recipient)).documents
+        rows = recipient.rows("SELECT incoming_id, received_at FROM inbox")
+        recipient.write(f"INSERT INTO destroyed VALUES ({rows[0][0]}, {rows[0][1]}, 0)")
+        assert not (await late(recipient)).documents
 
 
 async def test_document_that_comes_back_by_an_update_has_its_time_from_then_on(

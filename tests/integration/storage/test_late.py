@@ -250,6 +250,7 @@ async def test_nothing_that_was_dealt_with_is_looked_at(
         "ix_delivery_",
         "ix_inbox_",
         "ix_version_",  # of updates only
+        "ix_revocation_",  # likewise few
         "sqlite_autoindex",
         "INTEGER PRIMARY KEY",
         "SCAN few",
