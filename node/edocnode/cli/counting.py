@@ -12,7 +12,7 @@ from edoccore.errors import RequestInvalidError
 from edockit.language import _, told
 from edocnode.cli.context import CommandContext, now
 from edocnode.cli.late import length, number_text
-from edocnode.cli.wording import day
+from edocnode.cli.wording import day, grouped, percentage
 from edocnode.domain.calendar import day_in_viet_nam
 from edocnode.domain.statistics import FIGURES, GroupBy
 
@@ -183,13 +183,17 @@ def _dealt_with(found: dict[str, Any]) -> dict[str, str]:
             "{accepted}, half of them within {median}",
             accepted=total["accepted"],
             median=_median(found["accepting_median_s"]),
-        ),
+        )
+        if total["accepted"]
+        else "0",
         _("refused"): f"{total['refused']}{_reasons(found['refusals'])}",
         _("finished"): _(
             "{finished}, half of them within {median} of their acceptance",
             finished=total["finished"],
             median=_median(found["finishing_median_s"]),
-        ),
+        )
+        if total["finished"]
+        else "0",
         _("due"): _(
             "{due} with a due date; {kept} finished by it, {over} over it now",
             due=total["due"],
@@ -204,12 +208,12 @@ def _savings(savings: dict[str, int]) -> dict[str, str]:
         _("saved"): _(
             "about {saved} VND, if a delivery on paper has {pages} pages at {page} VND, costs "
             "{postage} VND to post and {minutes} minutes of clerks at {minute} VND",
-            saved=f"{savings['saved_vnd']:,}",
+            saved=grouped(savings["saved_vnd"]),
             pages=savings["pages"],
-            page=savings["page_vnd"],
-            postage=savings["postage_vnd"],
+            page=grouped(savings["page_vnd"]),
+            postage=grouped(savings["postage_vnd"]),
             minutes=savings["handling_min"],
-            minute=savings["minute_vnd"],
+            minute=grouped(savings["minute_vnd"]),
         )
     }
 
@@ -250,7 +254,7 @@ def _columns() -> dict[str, str]:
 
 
 def _share(part: int, whole: int) -> str:
-    return f"{part} ({part / whole:.1%})" if whole else str(part)
+    return f"{part} ({percentage(part / whole)})" if whole else str(part)
 
 
 def _median(seconds: float | None) -> str:

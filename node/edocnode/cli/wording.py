@@ -72,6 +72,18 @@ def short_ids(ids: Iterable[str]) -> dict[str, str]:
     return {item: item for item in every}
 
 
+def grouped(number: int) -> str:
+    """A number with its thousands apart: ``39,000``, in Vietnamese ``39.000``."""
+    text = f"{number:,}"
+    return text if is_english() else text.replace(",", ".")
+
+
+def percentage(share: float) -> str:
+    """A share: ``97.5%``, in Vietnamese ``97,5%``."""
+    text = f"{share:.1%}"
+    return text if is_english() else text.replace(".", ",")
+
+
 def official_number(document: dict[str, Any]) -> str:
     """Number and notation as they stand on paper: ``28/QĐ-UBND``, ``05/QĐ-UBND``."""
     from edocnode.domain.official import on_paper
