@@ -237,6 +237,25 @@ def test_what_a_package_cannot_change_stays_and_the_reason_names_document_line_a
     assert ours.done("show", sent)["updates"] == []
 
 
+@pytest.mark.parametrize("name", ["Thu hồi.edxml", "Cập nhật.edxml", "Thay thế.edxml"])
+def test_an_agency_changes_no_document_of_another_one_behind_the_same_node(
+    name: str, network: Network, tmp_path: Path
+) -> None:
+    ours = network[HA_TINH]
+    sent = ours.done("edxml", "import", written_to(tmp_path, package()))["document_id"]
+    if name == "Thu hồi.edxml":
+        other = package(name, sender="H29.5")
+        data = other.replace(b"H29.5,2026/11/02,7806/", b"H29,2026/11/20,7816/")
+        assert data != other
+    else:
+        data = changing(name, "x", target=CODE).replace(b">H29<", b">H29.5<")
+    refused = ours.run("edxml", "import", written_to(tmp_path, data), "--lang", "en")
+    assert refused.error == (3, "DOCUMENT_UNKNOWN")
+    assert f"The document {CODE} was sent by H29, not by H29.5" in refused.talk
+    shown = ours.done("show", sent)
+    assert (shown["sent"]["taken_back"], shown["updates"], shown["sent"]["links"]) == (None, [], [])
+
+
 def test_a_package_takes_a_document_back_and_local_software_is_told(
     network: Network, tmp_path: Path
 ) -> None:
