@@ -17,7 +17,8 @@ from cryptography import x509
 
 from edoccore.errors import PeerNotTrustedError, PeerUnreachableError
 from edoccore.identity.certificate import UNREADABLE
-from edockit.grpc_server import (
+from edockit.addresses import split_address
+from edockit.grpc_options import (
     FLOW_CONTROL,
     IDENTITY_COMPRESSION_ONLY,
     KEEPALIVE_TIME_MS,
@@ -25,7 +26,6 @@ from edockit.grpc_server import (
     MAX_MESSAGE_BYTES,
     MAX_METADATA_BYTES,
     PING_TIMEOUT_MS,
-    split_address,
 )
 
 FIRST_RECONNECT_MS = 250

@@ -13,43 +13,36 @@ from typing import Any, Protocol
 import grpc
 
 from edoccore.errors import AddressInUseError, EdocError, SettingsError, StorageFailedError
+from edockit.addresses import split_address
 from edockit.connections import connections_allowed
+from edockit.grpc_options import (
+    FLOW_CONTROL,
+    IDENTITY_COMPRESSION_ONLY,
+    KEEPALIVE_TIME_MS,
+    KEEPALIVE_TIMEOUT_MS,
+    MAX_MESSAGE_BYTES,
+    MAX_METADATA_BYTES,
+    PING_TIMEOUT_MS,
+    Option,
+)
 from edockit.grpc_peer import CallGate, CallInterceptor, PeerCheck, SynchronousCallInterceptor
 from edockit.grpc_tls import TlsProvider
 
-MAX_MESSAGE_BYTES = 1024 * 1024  # either direction; over it the call ends at the 5-byte header
-MAX_METADATA_BYTES = 8_192
 ABSOLUTE_MAX_METADATA_BYTES = 16_384
 # A raw HTTP/2 attacker opening 10,000 streams a second costs an honest caller 23 ms (99th
 # percentile) at 32, and 390 ms with errors at the default.
 MAX_STREAMS_PER_CONNECTION = 32
 MAX_CONNECTIONS = 4_096  # fewer where the system gives fewer file descriptors
 MAX_PENDING_REQUESTS = 1_024  # accepted by the connection, not yet by a thread or task
-IDENTITY_COMPRESSION_ONLY = 1  # bit set; gzip of 512 MiB of zeros is refused, unread
 HANDSHAKE_TIMEOUT_MS = 10_000
 CONNECTION_IDLE_MS = 30_000  # without a call; the caller closes it sooner
 MAX_OFFICE_STREAMS = 1_000  # calls of one program on this machine at the same time
 CONNECTION_AGE_MS = 600_000  # then GOAWAY; calls under way have the grace to end
 CONNECTION_AGE_GRACE_MS = 3_600_000  # a big part may be on its way
-# While a call is under way, a connection on which nothing came for 2 s is asked whether it lives,
-# and ended after 4.5 s in all. gRPC asks by itself when data come, not when there is only silence:
-# with a keepalive of 10 s a connection that went dark at rest was noticed after 13 s.
-KEEPALIVE_TIME_MS = 2_000
-KEEPALIVE_TIMEOUT_MS = 2_000
-PING_TIMEOUT_MS = 2_500  # without it, 60 s go by before a ping without an answer ends it
 MIN_PING_INTERVAL_MS = 1_000  # callers ping each 2 s
 MAX_PING_STRIKES = 5
-# gRPC measures the line and lets a peer run ahead by as much; on a busy machine it measured 4 GB,
-# which one flooding peer then had in memory here.
-UNREAD_BYTES = 2 * 1024 * 1024  # of one stream; 60 MB/s at a delay of 30 ms
 REGISTRY_THREADS = 16
 
-Option = tuple[str, int]
-
-FLOW_CONTROL: tuple[Option, ...] = (
-    ("grpc.http2.bdp_probe", 0),
-    ("grpc.http2.lookahead_bytes", UNREAD_BYTES),
-)
 SERVER_OPTIONS: tuple[Option, ...] = (
     ("grpc.so_reuseport", 0),  # else a second program would share the address unnoticed
     ("grpc.max_concurrent_streams", MAX_STREAMS_PER_CONNECTION),
@@ -185,25 +178,6 @@ def bind(server: _Server, address: str, tls: TlsProvider) -> int:
             hint="stop the other program or choose another --listen",
             address=address,
         ) from error
-
-
-def split_address(address: str) -> tuple[str, int]:
-    """Splits ``host:port`` or ``[ipv6]:port``.
-
-    Raises:
-        SettingsError: It is of another form.
-    """
-    host, colon, port = address.rpartition(":")
-    bracketed = host.startswith("[") and host.endswith("]")
-    name = host[1:-1] if bracketed else host
-    plain = port.isascii() and port.isdigit() and int(port) <= 65_535
-    if not colon or not name or not plain or (":" in name) != bracketed:
-        raise SettingsError(
-            f"{address!r} is no address",
-            hint="write HOST:PORT, an IPv6 address in brackets",
-            address=address,
-        )
-    return name, int(port)
 
 
 def _probe(address: str) -> None:

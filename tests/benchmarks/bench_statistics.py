@@ -15,7 +15,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
-from edocnode.domain.statistics import GroupBy
+from edocnode.domain.group_by import GroupBy
 from edocnode.rpc.late import list_late
 from edocnode.rpc.office_client import OfficeClient, open_office
 from edocnode.rpc.statistics import read_statistics

@@ -7,6 +7,7 @@ nation's directory on a port, as a registry does; without it nodes run with the 
 
 import asyncio
 import contextlib
+import secrets
 import shutil
 import socket
 import sqlite3
@@ -43,14 +44,17 @@ from tests.support.nation import REGISTRY, Agency, Nation, new_uuid7, tls_certif
 
 CHUNK_BYTES = 960 * 1024
 LOOK_EVERY_S = 0.02
+_PORTS = range(10_000, 30_000)
 Context = grpc.aio.ServicerContext[object, object]
 
 
 def free_port() -> int:
-    """A port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that was free a moment ago, of those that the system gives to no connection."""
+    while True:
+        port = _PORTS.start + secrets.randbelow(len(_PORTS))
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def utc_now() -> datetime:

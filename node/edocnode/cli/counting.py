@@ -14,7 +14,7 @@ from edocnode.cli.context import CommandContext, now
 from edocnode.cli.late import length, number_text
 from edocnode.cli.wording import day, grouped, percentage
 from edocnode.domain.calendar import day_in_viet_nam
-from edocnode.domain.statistics import FIGURES, GroupBy
+from edocnode.domain.group_by import GroupBy
 
 _MONTH = re.compile(r"([0-9]{4})-(0[1-9]|1[0-2])")
 _QUARTER = re.compile(r"([0-9]{4})-Q([1-4])")
@@ -101,6 +101,8 @@ def _csv_text(found: dict[str, Any], by: GroupBy | None) -> str:
 
 
 def _csv(groups: dict[str, dict[str, int]], heading: str) -> str:
+    from edocnode.domain.statistics import FIGURES
+
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([heading, *FIGURES])

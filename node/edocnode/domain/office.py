@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from edoccore.directory.view import Directory
 from edoccore.errors import (
     AgencyInactiveError,
     FromNotOwnedError,
@@ -54,6 +54,9 @@ from edocnode.domain.official import official_code
 from edocnode.domain.official_numbers import GivenNumber
 from edocnode.domain.record_texts import text_refused
 from edocnode.domain.secrecy import Secrecy, check_secrecy
+
+if TYPE_CHECKING:
+    from edoccore.directory.view import Directory
 
 DEFAULT_LIFETIME = timedelta(days=30)
 MAX_LIFETIME = timedelta(days=90)
@@ -161,7 +164,7 @@ def new_id(moment: datetime, random: bytes) -> bytes:
     return number.to_bytes(16, "big")
 
 
-def admit(header: SubmitHeader, directory: Directory, agency: str, *, now: datetime) -> Admitted:
+def admit(header: SubmitHeader, directory: "Directory", agency: str, *, now: datetime) -> Admitted:
     """Judges a request before its content has come.
 
     Args:
@@ -293,7 +296,7 @@ def build_submission(
     )
 
 
-def spellings(code: str, directory: Directory) -> tuple[str, ...]:
+def spellings(code: str, directory: "Directory") -> tuple[str, ...]:
     """All spellings of a code, old and new, to look documents up by; none for no code.
 
     Raises:
@@ -346,7 +349,7 @@ def _check_form(header: SubmitHeader) -> None:
         raise _record_too_large(header.record_size)
 
 
-def _sender(code: str, directory: Directory, agency: str) -> str:
+def _sender(code: str, directory: "Directory", agency: str) -> str:
     found = directory.agency(code)
     if found.owner != agency:
         raise FromNotOwnedError(
@@ -358,7 +361,7 @@ def _sender(code: str, directory: Directory, agency: str) -> str:
     return found.code
 
 
-def _recipients(codes: Sequence[str], directory: Directory) -> tuple[Recipient, ...]:
+def _recipients(codes: Sequence[str], directory: "Directory") -> tuple[Recipient, ...]:
     found: dict[str, Recipient] = {}
     for code in codes:
         agency = directory.agency(code)

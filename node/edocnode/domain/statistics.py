@@ -18,6 +18,7 @@ from typing import Protocol
 
 from edoccore.signing.records import DocumentState, StatusStep
 from edoccore.signing.statements import Operation
+from edocnode.domain.group_by import GroupBy
 from edocnode.domain.model import Lane
 from edocnode.domain.signature_checks import Side
 from edocnode.domain.signatures import LegalStatus
@@ -33,15 +34,6 @@ class Direction(StrEnum):
 
     OUT = "out"
     IN = "in"
-
-
-class GroupBy(StrEnum):
-    """What statistics may be divided by."""
-
-    TYPE = "type"
-    URGENCY = "urgency"
-    PEER = "peer"
-    DAY = "day"
 
 
 class Detail(StrEnum):

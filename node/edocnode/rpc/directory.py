@@ -22,9 +22,9 @@ from edoccore.errors import (
     RequestInvalidError,
 )
 from edoccore.wire.status import raise_for_other
+from edockit.addresses import split_address
 from edockit.certificates import certificate_pem
 from edockit.grpc_client import peer_channel
-from edockit.grpc_server import split_address
 from edocnet.directory.v1 import directory_service_pb2 as messages
 from edocnet.directory.v1 import directory_service_pb2_grpc as services
 from edocnode.domain.directory import DirectorySource

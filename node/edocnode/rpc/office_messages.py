@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from edoccore.directory.view import Directory
 from edoccore.errors import RequestInvalidError
 from edoccore.signing.records import STEP_CODES, DocumentState, StatusStep
 from edoccore.signing.statements import Operation, Urgency
@@ -38,6 +37,9 @@ from edocnode.domain.searching import (
 from edocnode.domain.secrecy import Secrecy
 from edocnode.domain.workflow import Decision, Step, workflow_of
 from edocnode.rpc.signature_messages import signatures_to_message
+
+if TYPE_CHECKING:
+    from edoccore.directory.view import Directory
 
 DEFAULT_LIMIT = 100
 MAX_LIMIT = 1000
@@ -161,7 +163,7 @@ def decision_from_message(message: messages.DecideRequest) -> Decision:
     )
 
 
-def inbox_request(message: messages.ListInboxRequest, directory: Directory) -> PageRequest:
+def inbox_request(message: messages.ListInboxRequest, directory: "Directory") -> PageRequest:
     """Which page of the inbox.
 
     Raises:
@@ -178,7 +180,7 @@ def inbox_request(message: messages.ListInboxRequest, directory: Directory) -> P
     )
 
 
-def outbox_request(message: messages.ListOutboxRequest, directory: Directory) -> PageRequest:
+def outbox_request(message: messages.ListOutboxRequest, directory: "Directory") -> PageRequest:
     """Which page of the outbox.
 
     Raises:
@@ -410,7 +412,7 @@ def _document(
     )
 
 
-def _filters(message: messages.DocumentFilter, directory: Directory) -> Filters:
+def _filters(message: messages.DocumentFilter, directory: "Directory") -> Filters:
     number, notation = number_spellings(_without_nul(message.number))
     return Filters(
         words=search_words(message.text),

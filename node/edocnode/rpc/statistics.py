@@ -6,10 +6,11 @@ from google.protobuf.duration_pb2 import Duration
 
 from edoccore.errors import RequestInvalidError
 from edocnet.office.v1 import office_service_pb2 as messages
+from edocnode.domain.group_by import GroupBy
 from edocnode.domain.late import LateKind
 from edocnode.domain.reporting import Month
 from edocnode.domain.savings import saved_vnd
-from edocnode.domain.statistics import FIGURES, Figures, GroupBy, StatisticsRequest
+from edocnode.domain.statistics import FIGURES, Figures, StatisticsRequest
 from edocnode.rpc.client_values import Json, node_errors
 from edocnode.rpc.office_client import OfficeClient
 from edocnode.rpc.overview import OverviewParts

@@ -19,6 +19,7 @@ from edoccore.signing.statements import Envelope
 from edockit.database import Database
 from edocnode.domain.calendar import at
 from edocnode.domain.counting import median_time
+from edocnode.domain.group_by import GroupBy
 from edocnode.domain.model import Lane
 from edocnode.domain.reporting import read_report
 from edocnode.domain.statistics import (
@@ -29,7 +30,6 @@ from edocnode.domain.statistics import (
     Detail,
     DetailKey,
     Figures,
-    GroupBy,
     Statistics,
     StatisticsRequest,
     Tally,

@@ -8,7 +8,7 @@ from hashlib import sha256
 
 from edoccore.directory import layout
 from edoccore.directory.layout import OFFICER_ALARM_BEFORE, AgencyState
-from edockit.grpc_server import split_address
+from edockit.addresses import split_address
 from edocregistry.app.registry import Registry
 from edocregistry.domain.model import REGISTRY_CODE
 from edocregistry.domain.publication import RoleFile

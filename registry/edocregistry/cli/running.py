@@ -147,7 +147,7 @@ def _with_port(listen: str) -> str:
     """Replaces port 0 by one that is free now, because the address is published for ever."""
     import socket
 
-    from edockit.grpc_server import split_address
+    from edockit.addresses import split_address
 
     host, port = split_address(listen)
     if port:
