@@ -100,7 +100,7 @@ RECORDS = st.fixed_dictionaries(
             ordinal=st.integers(1, 999),
         ),
         "copy_form": st.sampled_from(["SY", "TrS", "SL"]),
-        "language": texts(100),
+        "language": texts(30),
         "description": texts(500),
         "page_count": COUNTS,
         "issued_count": COUNTS,
