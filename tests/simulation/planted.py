@@ -164,18 +164,22 @@ def _later(work: Coroutine[Any, Any, Any]) -> None:
 
 @dataclass(frozen=True)
 class Planted:
-    """A bug, and what must be seen of it: the beginnings of violations."""
+    """A bug, and what must be seen of it: the beginnings of violations.
+
+    ``first``: the seed to begin with, near the first that shows it.
+    """
 
     kinds: Kinds
     seen: tuple[str, ...]
+    first: int = 0
 
 
 PLANTED: Mapping[str, Planted] = {
     "acknowledge before commit": Planted(Kinds(store=AcknowledgesBeforeCommit), ("I1",)),
-    "answer before seal": Planted(Kinds(sealer=AnswersBeforeSeal), ("I4", "I5")),
+    "answer before seal": Planted(Kinds(sealer=AnswersBeforeSeal), ("I4", "I5"), 15),
     "no dedupe": Planted(Kinds(store=NoDedupe), ("I2",)),
     "seq reused after restore": Planted(Kinds(sealer=GoesOnInOldEpoch), ("seq",)),
-    "lower directory version accepted": Planted(Kinds(keeper=TakesLowerDirectory), ("I8",)),
+    "lower directory version accepted": Planted(Kinds(keeper=TakesLowerDirectory), ("I8",), 5),
     "lane order lost": Planted(Kinds(store=LosesLanes), ("order",)),
     "retry under a new id": Planted(Kinds(store=RetriesUnderNewId), ("I2",)),
     "signature of a failed commit sent": Planted(Kinds(sealer=SendsFailedSeal), ("I4", "I5")),
