@@ -247,8 +247,10 @@ class Sessions:
         if verdict.kind is HelloKind.SUPERSEDED:
             self._epochs[agency] = known.epoch
             return Meeting(agency=agency, epoch=opened.epoch, tail_lost=False)
-        if verdict.lost is not None and verdict.kind is not HelloKind.SAME:
-            await self._note_lost_tail(agency, verdict.lost)
+        if verdict.kind is not HelloKind.SAME:
+            lost = verdict.lost or await self._left_out(agency, chain[1:], since=known.epoch)
+            if lost is not None:
+                await self._note_lost_tail(agency, lost)
         if known.opening is None or known.opening.seal.data != hello.opening.seal.data:
             rival = await self._journals.note_seal(agency, hello.opening.seal, self._clock())
             if rival is not None:
@@ -281,12 +283,26 @@ class Sessions:
 
     async def _recall_lost_tail(self, agency: str, chain: Sequence[OpenedEpoch]) -> None:
         """After a restart here: finds again which opening left seals out, to give them back."""
+        lost = await self._left_out(agency, chain, since=b"")
+        if lost is not None:
+            self._lost[agency] = lost
+
+    async def _left_out(
+        self, agency: str, chain: Sequence[OpenedEpoch], *, since: bytes
+    ) -> OpenedEpoch | None:
+        """The newest opening after an epoch that leaves out seals which are known here.
+
+        Each is compared with the seals before it: one that was not shown at its time, because its
+        node said hello before its sealer was open, is hidden by what was sealed under it since.
+        """
         for place, opened in enumerate(chain):
+            if opened.epoch <= since:
+                return None
             known = await self._journals.journal_of(agency, opened.epoch)
             lost = left_out(known, chain[place:])
             if lost is not None:
-                self._lost[agency] = lost
-                return
+                return lost
+        return None
 
     async def _lost_before_start(self, agency: str) -> bool:
         """Whether a peer that was not met since this start had not fetched what it lost."""

@@ -189,6 +189,22 @@ async def test_a_lost_tail_is_still_told_when_both_sides_start_again_before_it_i
     assert "TAIL_LOST" in scene.node.alarms()
 
 
+async def test_a_lost_tail_is_told_though_what_came_since_hides_the_opening_that_left_it_out(
+    scene: Scene,
+) -> None:
+    peer = scene.peer
+    async with peer.stream() as stream:
+        await scene.good(stream, 3)
+    restored = peer.open_epoch()  # goes on from nothing
+    async with peer.connect() as connection, connection.stream(opening=None) as stream:
+        await scene.good(stream, 1)  # its sealer was not open yet when it said hello
+    peer.open_epoch(previous=Head(epoch=peer.agency.epoch, size=9, root="0" * 64))
+    async with peer.connect() as connection:
+        assert (await connection.say_hello(earlier=(restored,))).tail_lost
+        assert len(await connection.recover()) == 3
+    assert "TAIL_LOST" in scene.node.alarms()
+
+
 async def test_what_a_restored_folder_lost_is_told_while_it_is_given_back(tmp_path: Path) -> None:
     """The peer alarms from the first hello, also when the restored node never asks."""
     _, first, second = make_pair(tmp_path)
