@@ -52,6 +52,11 @@ _ORDERS = (  # one row for each order, however many deliveries it took back
 )
 _REVOKED_AMONG = sa.select(_REVOKED).where(among(_REVOKED.c.message_id))
 _SENT_AMONG = _REVOKED_AMONG.where(_REVOKED.c.sent == 1)
+_UPDATED_AMONG = (
+    sa.select(_DOCUMENT.c.document_id)
+    .where(among(_DOCUMENT.c.document_id), _DOCUMENT.c.operation == Operation.UPDATE.value)
+    .distinct()
+)
 _VERSIONS_AMONG = (  # a document and its updates: every delivery of it
     sa.select(_DELIVERY.c.message_id, _DELIVERY.c.document_id, _DELIVERY.c.recipient)
     .select_from(_DELIVERY.join(_DOCUMENT, _DOCUMENT.c.id == _DELIVERY.c.document_row))
@@ -183,37 +188,48 @@ def orders_of(connection: Connection, document_ids: Sequence[bytes]) -> dict[byt
 
 def revoked_among(connection: Connection, message_ids: Sequence[bytes]) -> dict[bytes, Asked]:
     """Those deliveries that were taken back, with what their recipients were asked."""
-    rows = list(select_by(connection, _REVOKED_AMONG, message_ids))
-    documents = sorted({row.document_id for row in rows})
-    place_of = {
-        row.message_id: (row.document_id, row.recipient)
-        for row in select_by(connection, _VERSIONS_AMONG, documents)
-    }
-    versions: dict[tuple[bytes, str], list[bytes]] = {}
-    for message_id, place in place_of.items():
-        versions.setdefault(place, []).append(message_id)
-    envelopes = _asked(connection, place_of)
-    return {
-        row.message_id: Asked(
-            sent=bool(row.sent),
-            envelope=envelopes.get(place_of[row.message_id], b""),
-            versions=tuple(versions[place_of[row.message_id]]),
-        )
-        for row in rows
-    }
-
-
-def _asked(
-    connection: Connection, place_of: Mapping[bytes, tuple[bytes, str]]
-) -> dict[tuple[bytes, str], bytes]:
-    """Digests of the envelopes that ask, by document and recipient."""
+    rows = {row.message_id: row for row in select_by(connection, _REVOKED_AMONG, message_ids)}
+    versions = _versions(connection, rows)
     asked = {
-        f"revoke/{uuid_text(row.message_id)}": place_of[row.message_id]
-        for row in select_by(connection, _SENT_AMONG, sorted(place_of))
+        f"revoke/{uuid_text(row.message_id)}": row.message_id
+        for row in select_by(
+            connection, _SENT_AMONG, sorted({*itertools.chain(*versions.values())})
+        )
     }
-    return {
+    envelopes = {
         asked[row.request_id]: sha256(row.data).digest()
         for row in select_by(connection, _ASKED, sorted(asked))
+    }
+    return {
+        message_id: Asked(
+            sent=bool(row.sent),
+            envelope=next(
+                (envelopes[each] for each in versions[message_id] if each in envelopes), b""
+            ),
+            versions=versions[message_id],
+        )
+        for message_id, row in rows.items()
+    }
+
+
+def _versions(
+    connection: Connection, rows: Mapping[bytes, AnyRow]
+) -> dict[bytes, tuple[bytes, ...]]:
+    """By delivery, all by which its document went to the same recipient; most have no update."""
+    documents = sorted({row.document_id for row in rows.values()})
+    updated = [row.document_id for row in select_by(connection, _UPDATED_AMONG, documents)]
+    place_of = {
+        row.message_id: (row.document_id, row.recipient)
+        for row in select_by(connection, _VERSIONS_AMONG, updated)
+    }
+    together: dict[tuple[bytes, str], list[bytes]] = {}
+    for message_id, place in place_of.items():
+        together.setdefault(place, []).append(message_id)
+    return {
+        message_id: tuple(together[place_of[message_id]])
+        if message_id in place_of
+        else (message_id,)
+        for message_id in rows
     }
 
 
