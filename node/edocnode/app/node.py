@@ -5,7 +5,6 @@ fails to keep a write the node stops: whatever it would say afterwards could be 
 """
 
 import asyncio
-import contextlib
 import random
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -340,8 +339,7 @@ async def _servers(
             exchange.drain()
             await asyncio.gather(peers.stop(DRAIN.total_seconds()), place.stop())
             await service.stop()
-            with contextlib.suppress(StorageFailedError):  # which is why the node stops
-                await workers.overview.counter.stop()
+            await workers.overview.counter.stop()
 
 
 def _handshake_ms(patience: timedelta) -> int:

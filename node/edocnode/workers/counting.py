@@ -17,6 +17,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
+from edoccore.errors import DiskFullError, StorageFailedError
 from edocnode.domain.counting import repeated_key, tally_of
 from edocnode.domain.deadlines import DeadlineRules
 from edocnode.domain.model import Arrival
@@ -105,13 +106,12 @@ class Counter:
             return batch.complete
 
     async def stop(self) -> None:
-        """Writes down what was counted in memory; called once nothing is answered any more.
-
-        Raises:
-            StorageFailedError: The disk failed.
-        """
+        """Writes down what was counted in memory, if it can; once nothing is answered any more."""
         async with self._turn:
-            await self._add_repeated()
+            try:
+                await self._add_repeated()
+            except (DiskFullError, StorageFailedError) as error:  # a count stops no node in order
+                log.warning("count.forgotten", reason=error.reason, repeated=len(self._repeated))
 
     async def _add_repeated(self) -> None:
         """Writes down which deliveries came again; keeps them for later when that fails."""

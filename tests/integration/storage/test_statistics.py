@@ -431,3 +431,22 @@ async def test_deliveries_that_come_again_are_written_with_the_next_look_and_kep
     await counter.stop()
     counter.repeated(came)
     assert (await november(counter, by=GroupBy.PEER)).groups == {"G01": Figures(repeated=4)}
+
+
+@pytest.mark.parametrize("url", ["sqlite-file"], indirect=True)
+async def test_a_node_stops_in_order_when_there_is_no_room_for_what_came_again(
+    database: Database, peer: Office, counter: Counter
+) -> None:
+    made = submission("G01", ["H29"])
+    came = arrival(peer.envelope(made), made.inline)
+    for number in range(3000):
+        counter.repeated(msgspec.structs.replace(came, sender=f"G{number:04}"))
+
+    def at_most(pages: int) -> None:
+        pragma = sa.text(f"PRAGMA max_page_count = {pages}")
+        database.write(lambda connection: connection.execute(pragma).scalar() and None).result(10)
+
+    at_most(1)  # SQLite takes the size it has: no page more
+    await counter.stop()
+    at_most(1_000_000)
+    assert (await november(counter)).total.repeated == 3000
