@@ -45,7 +45,7 @@ from edocnode.domain.model import (
     Submission,
 )
 from edocnode.domain.sealing import next_epoch
-from edocnode.domain.sessions import HelloKind, OpenedEpoch, judge_hello
+from edocnode.domain.sessions import HelloKind, OpenedEpoch, judge_hello, left_out
 from edocnode.storage.store import NodeStore, open_store
 from edocnode.workers.incoming import Incoming
 from edocnode.workers.staging import Staging
@@ -331,17 +331,17 @@ class Hellos(RuleBasedStateMachine):
             highest_epoch=highest[0] if highest else b"",
             highest_index=highest[1] if highest else -1,
         )
-        verdict = judge_hello(known, chain)
+        kind = judge_hello(known, chain[0])
         if not self.newest:
-            assert verdict.kind is HelloKind.FIRST
+            assert kind is HelloKind.FIRST
         elif chain[0].epoch < self.newest:
-            assert verdict.kind is HelloKind.SUPERSEDED
+            assert kind is HelloKind.SUPERSEDED
             return
         else:
             same = chain[0].epoch == self.newest
-            assert verdict.kind is (HelloKind.SAME if same else HelloKind.NEWER)
+            assert kind is (HelloKind.SAME if same else HelloKind.NEWER)
         lost = highest is not None and not journal.holds(*highest)
-        assert (verdict.lost is not None) is lost
+        assert (left_out(known, chain) is not None) is lost
         self.newest = chain[0].epoch
 
 

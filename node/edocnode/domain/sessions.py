@@ -39,19 +39,6 @@ class OpenedEpoch:
     statement: SealedStatement
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HelloVerdict:
-    """What follows from a hello.
-
-    Attributes:
-        lost: The opening that leaves out seals which are known here: what its agency sealed after
-            ``previous`` and before this epoch is not continued. None: all is continued.
-    """
-
-    kind: HelloKind
-    lost: OpenedEpoch | None
-
-
 def read_opening(
     opening: EpochOpening, statement: SealedStatement, seal: VerifiedSeal
 ) -> OpenedEpoch:
@@ -86,21 +73,13 @@ def read_opening(
     )
 
 
-def judge_hello(known: PeerJournal, chain: Sequence[OpenedEpoch]) -> HelloVerdict:
-    """Compares a hello with what is known of the agency's journal.
-
-    Args:
-        known: With the highest seal below the newest epoch of the chain.
-        chain: Openings as shown, the newest first. Those that do not follow from each other are
-            not looked at.
-    """
-    newest = chain[0]
+def judge_hello(known: PeerJournal, newest: OpenedEpoch) -> HelloKind:
+    """How the opening that a hello shows stands to the newest one known of its agency."""
     if known.opening is None:
-        return HelloVerdict(kind=HelloKind.FIRST, lost=left_out(known, chain))
+        return HelloKind.FIRST
     if newest.epoch < known.epoch:
-        return HelloVerdict(kind=HelloKind.SUPERSEDED, lost=None)
-    kind = HelloKind.SAME if newest.epoch == known.epoch else HelloKind.NEWER
-    return HelloVerdict(kind=kind, lost=left_out(known, chain))
+        return HelloKind.SUPERSEDED
+    return HelloKind.SAME if newest.epoch == known.epoch else HelloKind.NEWER
 
 
 def is_after_successor(seal: VerifiedSeal, newest: OpenedEpoch) -> bool:
@@ -115,8 +94,9 @@ def left_out(known: PeerJournal, chain: Sequence[OpenedEpoch]) -> OpenedEpoch | 
     before the one known says what became of it.
 
     Args:
-        known: As for ``judge_hello``.
-        chain: As for ``judge_hello``.
+        known: With the highest seal below the newest epoch of the chain.
+        chain: Openings as shown, the newest first. Those that do not follow from each other are
+            not looked at.
     """
     if known.highest is None:
         return None

@@ -243,19 +243,19 @@ class Sessions:
         opened = chain[0]
         # Receipts may have come under the new epoch before its opening did: they lose nothing.
         known = await self._journals.journal_of(agency, opened.epoch)
-        verdict = judge_hello(known, chain)
-        if verdict.kind is HelloKind.SUPERSEDED:
+        kind = judge_hello(known, opened)
+        if kind is HelloKind.SUPERSEDED:
             self._epochs[agency] = known.epoch
             return Meeting(agency=agency, epoch=opened.epoch, tail_lost=False)
-        if verdict.kind is not HelloKind.SAME:
-            lost = verdict.lost or await self._left_out(agency, chain[1:], since=known.epoch)
+        if kind is not HelloKind.SAME:
+            lost = await self._left_out(agency, chain, since=known.epoch)
             if lost is not None:
                 await self._note_lost_tail(agency, lost)
         if known.opening is None or known.opening.seal.data != hello.opening.seal.data:
             rival = await self._journals.note_seal(agency, hello.opening.seal, self._clock())
             if rival is not None:
                 await self._two_histories(agency, rival, hello.opening.seal)
-        if verdict.kind is not HelloKind.SAME:
+        if kind is not HelloKind.SAME:
             await self._journals.note_opening(agency, hello.opening, self._clock())
         if agency not in self._lost and await self._has_alarm(TAIL_LOST, agency):
             await self._recall_lost_tail(agency, chain)
