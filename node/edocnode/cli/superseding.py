@@ -72,15 +72,8 @@ def update(
     and what was done with the document stays. Content is amended or replaced by a document of the
     same form: see `edocnode replace` (Decree 30/2020, Article 18).
     """
-    given = {
-        "subject": subject,
-        "document_type": document_type,
-        "due_date": record.day(due, "--due"),
-        "number": number,
-        "notation": notation,
-        "issued_date": record.day(issued_date, "--issued-date"),
-        "reason": reason,
-    }
+    texts = {"subject": subject, "document_type": document_type, "reason": reason}
+    given = texts | _on_paper(due, number, notation, issued_date)
     return _send(context.obj, document, files, Operation.UPDATE, given, request_id, wait)
 
 
@@ -103,16 +96,18 @@ def replace(
 
     Both show which replaces which. A document is replaced once; then the new one may be.
     """
-    given = {
-        "subject": subject,
-        "document_type": document_type,
+    texts = {"subject": subject, "document_type": document_type, "reason": reason}
+    given = texts | _on_paper(due, number, notation, issued_date)
+    return _send(context.obj, document, files, Operation.REPLACE, given, request_id, wait)
+
+
+def _on_paper(due: str, number: str, notation: str, issued_date: str) -> dict[str, str]:
+    return {
         "due_date": record.day(due, "--due"),
         "number": number,
         "notation": notation,
         "issued_date": record.day(issued_date, "--issued-date"),
-        "reason": reason,
     }
-    return _send(context.obj, document, files, Operation.REPLACE, given, request_id, wait)
 
 
 def _send(
