@@ -49,6 +49,8 @@ WAITING = (
 )
 PENDING = "SELECT count(*) FROM revocation WHERE state = 'pending'"
 ENDED = "SELECT sender, hex(message_id) FROM stage WHERE ended = 1"
+STAGED = "SELECT sender, message_id FROM stage"
+STANDS = "SELECT count(*) FROM delivery WHERE message_id = ? AND state <> 'void'"
 TAKEN = """
     SELECT i.message_id, i.sender, s.state, max(s.step_order) AS step_order
     FROM step s JOIN incoming i ON i.id = s.incoming_id
@@ -417,11 +419,12 @@ class _Judge:
             f"{sender}-{message.lower()}"
             for sender, message in node.place.disk.driver.execute(ENDED)
         }
-        left = [
-            key
+        growing = {
+            key.rpartition("-")[0]: key
             for key in node.place.disk.parts.staging
-            if not key.startswith("submit-") and key.rpartition("-")[0] not in ended
-        ]
+            if not key.startswith("submit-")
+        }
+        left = [growing[of] for of in growing.keys() - ended - self._given_up(node)]
         if left:
             yield f"I6: {node.name} has {len(left)} growing parts left: {sorted(left)[:3]}"
         if node.life is None:
@@ -437,6 +440,17 @@ class _Judge:
         # A stream that was used within the last seconds, for a hello too, is still there.
         if len(calls) > len(self._nodes) or any(count > 1 for count in calls.values()):
             yield f"I9: {node.name} has open calls at rest: {dict(calls)}"
+
+    def _given_up(self, node: "SimulatedNode") -> set[str]:
+        """Offers that their sender took back under way, or forgot with its lost tail.
+
+        Nobody tells the recipient, whom their week ends for: growing parts of them may be there.
+        """
+        return {
+            f"{sender}-{message.hex()}"
+            for sender, message in node.place.disk.driver.execute(STAGED)
+            if not self._nodes[sender].place.disk.driver.execute(STANDS, (message,)).fetchone()[0]
+        }
 
     @staticmethod
     def _owner(code: str) -> str:

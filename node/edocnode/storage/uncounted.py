@@ -77,8 +77,14 @@ _SEALED: sa.Select[Any] = (
     .where(
         _SEAL.c.id > sa.bindparam("after"), _SEAL.c.id <= sa.bindparam("to"), _ENVELOPE.c.rank == 0
     )
-    .order_by(_SEAL.c.id)
-    .execution_options(yield_per=500)
+    .execution_options(yield_per=100)
+)
+_SEAL_WITH_ENVELOPE = (  # the one so many envelopes further; from an index alone
+    sa.select(_ENVELOPE.c.seal_id)
+    .where(_ENVELOPE.c.seal_id > sa.bindparam("after"), _ENVELOPE.c.seal_id <= sa.bindparam("to"))
+    .order_by(_ENVELOPE.c.seal_id)
+    .limit(1)
+    .offset(sa.bindparam("envelopes"))
 )
 _ARRIVAL_COLUMNS = (
     _INBOX.c.recipient,
@@ -182,17 +188,13 @@ def uncounted(connection: Connection, limit: int) -> Batch:
 
 
 def _whole_seals(connection: Connection, span: Mapping[str, int]) -> tuple[list[SealedFact], int]:
-    """Deliveries under some seals, not many more than ``ENVELOPES``, and the last seal read."""
-    found: list[SealedFact] = []
-    last = span["after"]
-    rows = connection.execute(_SEALED, span)
-    for row in rows:
-        if row.seal != last and len(found) > ENVELOPES:
-            rows.close()
-            return found, last
-        last = row.seal
-        found.append(_sealed(row))
-    return found, span["to"]
+    """Deliveries under some seals, not many more than ``ENVELOPES``, and the last seal read.
+
+    The span is cut before anything is joined: a row carries content, and an outbox of half a
+    million documents would be held in memory to be sorted, once for each batch.
+    """
+    last = connection.scalar(_SEAL_WITH_ENVELOPE, {**span, "envelopes": ENVELOPES}) or span["to"]
+    return [_sealed(row) for row in connection.execute(_SEALED, {**span, "to": last})], last
 
 
 def _sealed(row: sa.Row[Any]) -> SealedFact:

@@ -28,6 +28,7 @@ from edocnode.domain.statistics import (
     StatisticsRequest,
 )
 from edocnode.domain.workflow import Step
+from edocnode.storage import uncounted
 from edocnode.storage.statistics import SqlStatistics
 from edocnode.storage.steps import add_step
 from edocnode.storage.store import NodeStore
@@ -288,6 +289,35 @@ async def test_small_batches_lead_to_the_same_sums(
     assert not await counter.count()
     total = (await november(counter)).total
     assert (total.sent_documents, total.sent, total.received) == (7, 14, 7)
+
+
+async def test_of_a_long_outbox_only_a_bounded_piece_is_joined_at_once(
+    database: Database,
+    store: NodeStore,
+    office: Office,
+    counter: Counter,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    await office.open()
+    for _ in range(9):
+        await store.submit(submission(to=["G01"]))
+        await office.seal_all()
+    monkeypatch.setattr("edocnode.storage.uncounted.ENVELOPES", 3)
+    joined: list[int] = []
+
+    def note(cursor_of: sa.Connection, statement: sa.Executable, *values: Any) -> None:
+        if statement is uncounted._SEALED:
+            counted = sa.select(sa.func.count()).select_from(uncounted._SEALED.subquery())
+            parameters = values[0][0] if values[0] else values[1]
+            joined.append(cursor_of.scalar(counted, parameters) or 0)
+
+    for engine in filter(None, {database.engine, database._reading}):
+        sa.event.listen(engine, "before_execute", note)
+    while not await counter.count():
+        pass
+    assert (await november(counter)).total.sent == 9
+    assert len(joined) > 2
+    assert max(joined) <= 4  # the seal that holds the fourth is read whole
 
 
 async def test_agency_has_those_whose_codes_continue_its_own(
