@@ -27,11 +27,12 @@ class PartName:
 
     Attributes:
         envelope_digest: SHA-256 of the envelope's exact bytes.
+        index: Of the part; None: the envelope itself.
     """
 
     message_id: MessageId
     envelope_digest: bytes
-    index: int
+    index: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,15 +74,16 @@ class IncompleteDocument:
         received: From another node; otherwise sent from here.
         row: Local to this node: of the arrival, or of the document.
         document_id: As people know it.
+        parts: As they were sealed; None: the envelope is damaged too, and comes first.
         inline: The bytes that are here.
         sources: Who has had it: its sender, or recipients that acknowledged it; the names have
-            index 0.
+            index 0, or none when the envelope is wanted.
     """
 
     received: bool
     row: int
     document_id: DocumentId
-    parts: tuple[Part, ...]
+    parts: tuple[Part, ...] | None
     inline: bytes
     sources: tuple[PartSourceAt, ...]
 
@@ -195,7 +197,15 @@ class RepairStore(Protocol):
     async def note_small_damage(self, found: SmallParts, message: str, at: datetime) -> bool:
         """Notes that small parts must be fetched, with an alarm. Returns False when it was noted.
 
-        The document is incomplete from then on, unless what was sealed cannot be read.
+        The document is incomplete from then on, unless it was sent and what was kept of its parts
+        cannot be read.
+        """
+
+    async def mend_envelope(self, document: IncompleteDocument, envelope: bytes) -> None:
+        """Puts a received envelope back in its place; the parts are looked at afterwards.
+
+        Args:
+            envelope: Has the digest that was noted when it arrived.
         """
 
     async def found_sound(self, found: SmallParts) -> None:

@@ -203,17 +203,18 @@ def recovered_from_message(message: messages.RecoverResponse) -> Recovered:
 
 
 def part_name_to_message(name: PartName, offset: int) -> messages.FetchRequest:
-    """Writes which bytes of a part are wanted."""
+    """Writes which bytes of a part, or an envelope, are wanted."""
     return messages.FetchRequest(
         message_id=name.message_id,
         envelope_digest=name.envelope_digest,
-        index=name.index,
+        index=name.index or 0,
+        envelope=name.index is None,
         offset=offset,
     )
 
 
 def part_name_from(message: messages.FetchRequest) -> PartName:
-    """Reads the name of a part.
+    """Reads the name of a part or an envelope.
 
     Raises:
         RequestInvalidError: A field has an impossible size.
@@ -223,7 +224,7 @@ def part_name_from(message: messages.FetchRequest) -> PartName:
     return PartName(
         message_id=message_id_from(message.message_id),
         envelope_digest=message.envelope_digest,
-        index=message.index,
+        index=None if message.envelope else message.index,
     )
 
 

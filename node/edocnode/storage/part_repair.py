@@ -230,6 +230,8 @@ def _stored(connection: Connection, agency: str, name: PartName) -> StoredPart |
     for row in rows:
         if sha256(row.data).digest() != name.envelope_digest:
             continue
+        if name.index is None:
+            return StoredPart(part=_as_part(row.data), inline=row.data)
         parts = canonical.decode(row.data, Envelope).parts
         if name.index >= len(parts):
             return None
@@ -239,6 +241,17 @@ def _stored(connection: Connection, agency: str, name: PartName) -> StoredPart |
         piece = inline_piece(parts, row.inline, name.index)
         return StoredPart(part=part, inline=piece) if _is_part(part, piece) else None
     return None
+
+
+def _as_part(envelope: bytes) -> Part:
+    digest = sha256(envelope).hexdigest()
+    return Part(
+        index=0,
+        name="envelope.json",
+        media_type="application/json",
+        size=len(envelope),
+        sha256=digest,
+    )
 
 
 def _is_part(part: Part, piece: bytes) -> bool:

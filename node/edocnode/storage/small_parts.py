@@ -111,6 +111,11 @@ _COMPLETE_RECEIVED = (
     .where(_INCOMING.c.id == sa.bindparam("row"))
     .values(inline=sa.bindparam("bytes"))
 )
+_MEND = (
+    sa.update(_INCOMING)
+    .where(_INCOMING.c.id == sa.bindparam("row"), _INCOMING.c.digest == sa.bindparam("of_digest"))
+    .values(envelope=sa.bindparam("bytes"))
+)
 _END_DAMAGE = sa.delete(_DAMAGED).where(_DAMAGED.c.incoming_id == sa.bindparam("row"))
 _QUEUE_HELD = (
     sa.update(_DELIVERY)
@@ -158,7 +163,8 @@ class SqlSmallParts:
     async def note_small_damage(self, found: SmallParts, message: str, at: datetime) -> bool:
         """Notes that small parts must be fetched, with an alarm. Returns False when it was noted.
 
-        The document is incomplete from then on, unless what was sealed cannot be read.
+        The document is incomplete from then on, unless it was sent and what was kept of its parts
+        cannot be read.
         """
         return await self._database.awrite(
             lambda connection: _note_damage(connection, found, message, at)
@@ -171,6 +177,11 @@ class SqlSmallParts:
         place = {"after": after, "limit": limit}
         incomplete = _incomplete_received if received else _incomplete_sent
         return await self._database.aread(lambda connection: incomplete(connection, place))
+
+    async def mend_envelope(self, document: IncompleteDocument, envelope: bytes) -> None:
+        """Puts a received envelope back in its place."""
+        place = {"row": document.row, "bytes": envelope, "of_digest": sha256(envelope).digest()}
+        await self._database.awrite(lambda connection: connection.execute(_MEND, place))
 
     async def found_sound(self, found: SmallParts) -> None:
         """Has a document checked again of which a check found a part missing."""
@@ -215,10 +226,10 @@ def _kept_parts(data: bytes) -> tuple[Part, ...] | None:
 
 def _note_damage(connection: Connection, found: SmallParts, message: str, at: datetime) -> bool:
     place = {"row": found.row}
-    if found.parts is None:
-        new = True
-    elif found.received:
+    if found.received:
         new = insert_missing(connection, _DAMAGED, [{"incoming_id": found.row}]) == 1
+    elif found.parts is None:
+        new = True
     else:
         new = connection.execute(_SPOIL, place).rowcount == 1
     if new:
@@ -250,12 +261,17 @@ def _incomplete_received(connection: Connection, place: dict[str, int]) -> list[
             received=True,
             row=row.id,
             document_id=DocumentId(row.document_id),
-            parts=canonical.decode(row.envelope, Envelope).parts,
+            parts=(parts := _sealed_parts(row)),
             inline=row.inline,
-            sources=(_source(row.signer, row.message_id, row.envelope),),
+            sources=(_sender_of(row, index=None if parts is None else 0),),
         )
         for row in select_by(connection, _DAMAGED_RECEIVED, rows)
     ]
+
+
+def _sender_of(row: AnyRow, *, index: int | None) -> PartSourceAt:
+    name = PartName(message_id=MessageId(row.message_id), envelope_digest=row.digest, index=index)
+    return PartSourceAt(agency=row.signer, name=name)
 
 
 def _source(agency: str, message_id: bytes, envelope: bytes) -> PartSourceAt:
@@ -283,7 +299,7 @@ def _complete(connection: Connection, document: IncompleteDocument, inline: byte
             "agency": "",
             "size": part.size,
         }
-        for part in {part.sha256: part for part in large_parts(document.parts)}.values()
+        for part in {part.sha256: part for part in large_parts(document.parts or ())}.values()
     ]
     insert_missing(connection, _BLOB_USE, uses)
     return connection.execute(_QUEUE_HELD, {"row": document.row}).rowcount

@@ -22,6 +22,7 @@ from edoccore.errors import (
     StorageDamagedError,
     StorageFailedError,
 )
+from edoccore.signing.canonical import MAX_STATEMENT_BYTES
 from edoccore.signing.statements import Part, uuid_text
 from edockit.blobs import BlobFolder, StagingFile
 from edocnode.domain.exchange import PeerLinks
@@ -110,16 +111,8 @@ class Repairer:
         damaged = damaged_parts_of(found)
         if damaged == []:
             return True
-        which = "The envelope" if damaged is None else f"{len(damaged)} small part(s)"
-        what = (
-            "Restore the last backup; peers give back what is newer."
-            if damaged is None
-            else "Nothing of it is served; it is asked for again from a node that has had it."
-        )
         document_id = uuid_text(found.document_id)
-        message = (
-            f"{which} of document {document_id} changed in the database. {what} Look at the disk."
-        )
+        message = _told(document_id, damaged, received=found.received)
         if await self._store.note_small_damage(found, message, self._clock()):
             log.error("part.damaged", document_id=document_id, received=found.received)
         return False
@@ -226,7 +219,11 @@ class Repairer:
     async def _complete(self, document: IncompleteDocument) -> bool:
         for source in document.sources:
             try:
-                inline = await self._parts_of(document, source)
+                if document.parts is None:
+                    await self._store.mend_envelope(document, await self._envelope(source))
+                    log.info("envelope.mended", agency=source.agency)
+                    return True  # the parts are looked at next
+                inline = await self._parts_of(document, document.parts, source)
             except StorageFailedError:
                 raise
             except EdocError as error:
@@ -237,16 +234,30 @@ class Repairer:
             return True
         return False
 
-    async def _parts_of(self, document: IncompleteDocument, source: PartSourceAt) -> bytes:
+    async def _envelope(self, source: PartSourceAt) -> bytes:
+        """The envelope as it was sealed.
+
+        Raises:
+            PartDigestError: The source gave back something else.
+            EdocError: The source does not answer, or does not have it.
+        """
+        envelope = await self._small(source, MAX_STATEMENT_BYTES)
+        if sha256(envelope).digest() != source.name.envelope_digest:
+            raise PartDigestError(f"{source.agency} gave back another envelope.")
+        return envelope
+
+    async def _parts_of(
+        self, document: IncompleteDocument, parts: Sequence[Part], source: PartSourceAt
+    ) -> bytes:
         """Fetches all parts of a document; returns the small ones, joined.
 
         Raises:
             EdocError: The source cannot give one of them.
         """
         pieces, start = [], 0
-        small = [part for part in document.parts if part.size <= INLINE_PART_BYTES]
+        small = [part for part in parts if part.size <= INLINE_PART_BYTES]
         all_there = len(document.inline) == sum(part.size for part in small)  # some may be damaged
-        for part in document.parts:
+        for part in parts:
             if part.size > INLINE_PART_BYTES:
                 if not await asyncio.to_thread(is_sound, self._blobs, part.sha256, part.size):
                     await self._fetch(_at(source, part), part.sha256, part.size)
@@ -254,17 +265,22 @@ class Repairer:
             piece = document.inline[start : start + part.size]
             is_right = sha256(piece).hexdigest() == part.sha256
             start += part.size if is_right or all_there else 0
-            pieces.append(piece if is_right else await self._small(_at(source, part), part))
+            pieces.append(piece if is_right else await self._small_part(_at(source, part), part))
         return b"".join(pieces)
 
-    async def _small(self, source: PartSourceAt, part: Part) -> bytes:
+    async def _small_part(self, source: PartSourceAt, part: Part) -> bytes:
+        piece = await self._small(source, part.size)
+        if sha256(piece).hexdigest() != part.sha256:
+            raise PartDigestError(f"{source.agency} gave back other bytes of part {part.index}.")
+        return piece
+
+    async def _small(self, source: PartSourceAt, at_most: int) -> bytes:
+        """What a source gives back; little more than ``at_most`` bytes of it are read."""
         piece = bytearray()
         async for chunk in self._chunks(source, 0):
             piece += chunk
-            if len(piece) > part.size:
+            if len(piece) > at_most:
                 break
-        if sha256(piece).hexdigest() != part.sha256:
-            raise PartDigestError(f"{source.agency} gave back other bytes of part {part.index}.")
         return bytes(piece)
 
 
@@ -283,6 +299,26 @@ def is_sound(blobs: BlobFolder, digest: str, size: int) -> bool:
     except StorageDamagedError:
         return False
     return True
+
+
+def _told(document_id: str, damaged: Sequence[Part] | None, *, received: bool) -> str:
+    """What people read of small parts that are not what was sealed, or of what names them."""
+    if damaged is not None:
+        return (
+            f"{len(damaged)} small part(s) of document {document_id} changed in the database. "
+            f"Nothing of it is served; it is asked for again from a node that has had it. "
+            f"Look at the disk."
+        )
+    if received:
+        return (
+            f"The envelope of document {document_id} changed in the database. It is asked for "
+            f"again from its sender. Look at the disk. If this alarm stays, restore the last "
+            f"backup; peers give back what is newer."
+        )
+    return (
+        f"What the database says of the parts of document {document_id} changed. Look at the "
+        f"disk, and restore the last backup; peers give back what is newer."
+    )
 
 
 def _key(digest: str) -> str:

@@ -155,19 +155,20 @@ class NodeService:
         return [answer for answer in answers if answer is not None]
 
     async def part_for(self, agency: str, name: PartName) -> ShelfSource:
-        """A part that a peer has had and may have back.
+        """A part, or an envelope, that a peer has had and may have back.
 
         Raises:
             DocumentUnknownError: It is not here, or not for this peer.
         """
         found = await self._repair.stored_part(agency, name)
         if found is None:
-            raise DocumentUnknownError(
-                f"Part {name.index} of message {uuid_text(name.message_id)} is not here for "
-                f"{agency}.",
-                message_id=uuid_text(name.message_id),
-                agency=agency,
+            message_id = uuid_text(name.message_id)
+            told = (
+                f"The envelope of message {message_id} is not here for {agency}."
+                if name.index is None
+                else f"Part {name.index} of message {message_id} is not here for {agency}."
             )
+            raise DocumentUnknownError(told, message_id=message_id, agency=agency)
         return self._shelf.stored(found)
 
     async def gave_back(self, agency: str) -> None:

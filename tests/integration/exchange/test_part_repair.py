@@ -149,12 +149,13 @@ async def test_a_sender_restored_without_its_parts_gets_them_back(tmp_path: Path
     assert parts == [b"small", LARGE]
 
 
-async def fetched(peer: BadPeer, letter: Letter, index: int) -> bytes:
-    """What a node gives of a part, to whoever asks."""
+async def fetched(peer: BadPeer, letter: Letter, index: int | None) -> bytes:
+    """What a node gives of a part, or of the envelope, to whoever asks."""
     request = messages.FetchRequest(
         message_id=UUID(letter.message_id).bytes,
         envelope_digest=sha256(letter.data).digest(),
-        index=index,
+        index=index or 0,
+        envelope=index is None,
     )
     async with peer.connect() as connection:
         call = connection.channel.unary_stream(
@@ -170,9 +171,11 @@ async def test_a_part_is_given_back_to_nobody_but_who_has_had_it(scene: Scene) -
     async with scene.peer.stream() as stream:
         await stream.exchange(scene.peer.parcel(letter))
     assert await fetched(scene.peer, letter, 1) == b"for G01 alone"
-    with pytest.raises(grpc.aio.AioRpcError) as refused:
-        await fetched(scene.other(), letter, 1)
-    assert raise_for(refused.value).reason == "DOCUMENT_UNKNOWN"
+    assert await fetched(scene.peer, letter, None) == letter.data
+    for index in (1, None):
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await fetched(scene.other(), letter, index)
+        assert raise_for(refused.value).reason == "DOCUMENT_UNKNOWN"
     for wrong in (letter.parts[0:1], ()):
         other = scene.peer.letter(*wrong, message_id=letter.message_id)
         with pytest.raises(grpc.aio.AioRpcError):
@@ -339,14 +342,42 @@ async def test_t31_the_scrubber_finds_what_changed_in_the_database(
         assert await node.part(sent.document_id, 1) == b"small"
 
 
-async def test_t31_an_envelope_that_changed_in_the_database_is_told_and_nothing_replaced(
+async def test_t31_an_envelope_that_changed_in_the_database_is_told_and_comes_back(
     tmp_path: Path,
 ) -> None:
     _, sender, recipient = make_pair(tmp_path)
     async with running(sender, recipient):
         await sender.delivered(await sender.send(b"small", to=["G01"]))
-    recipient.write("UPDATE incoming SET envelope = CAST(replace(envelope, 'H29', 'H28') AS BLOB)")
-    inline = recipient.rows("SELECT inline FROM incoming")
-    async with running(sender, recipient):
+    row = recipient.rows("SELECT envelope, inline FROM incoming")
+    recipient.write(
+        "UPDATE incoming SET envelope = CAST(replace(envelope, 'H29', 'H28') AS BLOB), "
+        "inline = CAST(replace(inline, 'small', 'spoilt') AS BLOB)"
+    )
+    spoilt = recipient.rows("SELECT envelope, inline FROM incoming")
+    async with running(recipient):
         await until(lambda: "PART_DAMAGED" in recipient.alarms(), within_s=20)
-    assert recipient.rows("SELECT inline FROM incoming") == inline
+        assert recipient.rows("SELECT envelope, inline FROM incoming") == spoilt
+        async with running(sender):
+            await until(lambda: "PART_DAMAGED" not in recipient.alarms(), within_s=90)
+    assert recipient.rows("SELECT envelope, inline FROM incoming") == row
+
+
+@pytest.mark.parametrize("bend", BENDS)
+async def test_t31_of_an_envelope_nothing_else_is_put_back_than_what_had_arrived(
+    tmp_path: Path, bend: str
+) -> None:
+    async with damaged_at_g01(tmp_path) as (node, source):
+        source.given = LARGE
+        await until(lambda: is_back(node), within_s=20)
+    ((envelope,),) = node.rows("SELECT envelope FROM incoming")
+    node.write("UPDATE incoming SET envelope = x'7b7d'")
+    source.asked, source.given = [], BENDS[bend](envelope)
+    async with source.serve(), running(node):
+        await until(lambda: source.asked, within_s=20)
+        await asyncio.sleep(0.2)
+        assert node.rows("SELECT envelope FROM incoming") == [(b"{}",)]
+        assert "PART_DAMAGED" in node.alarms()
+    source.given = envelope
+    async with source.serve(), running(node):
+        await until(lambda: "PART_DAMAGED" not in node.alarms(), within_s=20)
+    assert node.rows("SELECT envelope FROM incoming") == [(envelope,)]

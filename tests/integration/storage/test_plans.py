@@ -199,6 +199,7 @@ async def use_repair(store: NodeStore, message_id: MessageId) -> None:
         await store.small_parts(0, 10, received=received)
         await store.note_small_damage(small_parts(received), "damaged", NOW)
         await store.complete_document(incomplete(received), b"")
+    await store.mend_envelope(incomplete(received=True), b"")
     await store.small_parts_of(DocumentId(bytes(16)))
     await store.unused([digest])
     await store.note_scrubbed("blobs", digest)

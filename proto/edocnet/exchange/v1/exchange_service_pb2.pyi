@@ -291,7 +291,7 @@ Global___RecoverResponse: _TypeAlias = RecoverResponse  # noqa: Y015
 
 @_typing.final
 class FetchRequest(_message.Message):
-    """Names the bytes of a part."""
+    """Names the bytes of a part, or of an envelope."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -299,6 +299,7 @@ class FetchRequest(_message.Message):
     ENVELOPE_DIGEST_FIELD_NUMBER: _builtins.int
     INDEX_FIELD_NUMBER: _builtins.int
     OFFSET_FIELD_NUMBER: _builtins.int
+    ENVELOPE_FIELD_NUMBER: _builtins.int
     message_id: _builtins.bytes
     """Message id of the envelope, 16 bytes."""
     envelope_digest: _builtins.bytes
@@ -307,6 +308,8 @@ class FetchRequest(_message.Message):
     """Index of the part."""
     offset: _builtins.int
     """First byte wanted."""
+    envelope: _builtins.bool
+    """The exact bytes of the envelope are wanted; the index is not looked at."""
     def __init__(
         self,
         *,
@@ -314,10 +317,11 @@ class FetchRequest(_message.Message):
         envelope_digest: _builtins.bytes = ...,
         index: _builtins.int = ...,
         offset: _builtins.int = ...,
+        envelope: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["envelope_digest", b"envelope_digest", "index", b"index", "message_id", b"message_id", "offset", b"offset"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["envelope", b"envelope", "envelope_digest", b"envelope_digest", "index", b"index", "message_id", b"message_id", "offset", b"offset"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
