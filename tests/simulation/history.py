@@ -180,8 +180,9 @@ class _Judge:
         yield from self._seqs()
 
     def _order(self) -> Iterator[str]:
+        """A copy, and whoever was restored, knows not of all that was offered before it."""
         for sender, text in self._world.wire.disorder:
-            if sender not in self._bent:
+            if sender.partition("-")[0] not in self._bent:  # its copy is called G03-COPY
                 yield text
 
     # --- I1, I2
