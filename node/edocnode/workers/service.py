@@ -118,10 +118,13 @@ class NodeService:
         Raises:
             HelloMissingError: That is not known yet, for the peer was not met since the start.
         """
-        opened = await self._sessions.lost_tail_of(agency)
-        if opened is None:
-            return []
-        lost = await self._inbox.lost_envelopes(agency, kept=opened.previous, epoch=opened.epoch)
+        lost = [
+            each
+            for opened in await self._sessions.lost_tail_of(agency)
+            for each in await self._inbox.lost_envelopes(
+                agency, kept=opened.previous, epoch=opened.epoch
+            )
+        ]
         return [
             Recovered(
                 envelope=envelope,

@@ -94,7 +94,7 @@ class Sessions:
         self._clock = clock
         self._epochs: dict[str, bytes] = {}
         self._openings: dict[str, OpenedEpoch] = {}
-        self._lost: dict[str, OpenedEpoch] = {}
+        self._lost: dict[str, tuple[OpenedEpoch, ...]] = {}
         self._locks: dict[str, asyncio.Lock] = {}
         self._on_met: list[Callable[[str], None]] = []
         self._on_settled: list[Callable[[str, Sequence[Settled]], None]] = []
@@ -206,8 +206,8 @@ class Sessions:
                 agency=seal.seal.signer,
             )
 
-    async def lost_tail_of(self, agency: str) -> OpenedEpoch | None:
-        """The opening with which a restored peer left out seals known here, if it did.
+    async def lost_tail_of(self, agency: str) -> Sequence[OpenedEpoch]:
+        """The openings with which a restored peer left out seals known here; none if it did not.
 
         Raises:
             HelloMissingError: It did before this node started, and was not met since.
@@ -220,7 +220,7 @@ class Sessions:
                 hint=f"The node of {agency} says hello and asks again by itself.",
                 agency=agency,
             )
-        return self._lost.get(agency)
+        return self._lost.get(agency, ())
 
     async def gave_back(self, agency: str) -> None:
         """Notes that a restored peer fetched all it had lost."""
@@ -249,7 +249,7 @@ class Sessions:
             return Meeting(agency=agency, epoch=opened.epoch, tail_lost=False)
         if kind is not HelloKind.SAME:
             lost = await self._left_out(agency, chain, since=known.epoch)
-            if lost is not None:
+            if lost:
                 await self._note_lost_tail(agency, lost)
         if known.opening is None or known.opening.seal.data != hello.opening.seal.data:
             rival = await self._journals.note_seal(agency, hello.opening.seal, self._clock())
@@ -269,10 +269,15 @@ class Sessions:
         for listener in self._on_settled if marks else ():
             listener(agency, marks)
 
-    async def _note_lost_tail(self, agency: str, opened: OpenedEpoch) -> None:
+    async def _note_lost_tail(self, agency: str, lost: Sequence[OpenedEpoch]) -> None:
         """A restored peer: what it acknowledged and lost is offered again, before all else."""
-        self._lost[agency] = opened
-        again = await self._outbox.requeue_lost(agency, kept=opened.previous, epoch=opened.epoch)
+        # What it lost before is still to be given back if it did not fetch it yet.
+        self._lost[agency] = (*lost, *self._lost.get(agency, ()))
+        again = 0
+        for opened in lost:
+            again += await self._outbox.requeue_lost(
+                agency, kept=opened.previous, epoch=opened.epoch
+            )
         message = (
             f"Tail lost at restore: the journal of {agency} continues without seals that are "
             f"known here. {again} documents it had acknowledged are delivered again; what it had "
@@ -284,25 +289,32 @@ class Sessions:
     async def _recall_lost_tail(self, agency: str, chain: Sequence[OpenedEpoch]) -> None:
         """After a restart here: finds again which opening left seals out, to give them back."""
         lost = await self._left_out(agency, chain, since=b"")
-        if lost is not None:
+        if lost:
             self._lost[agency] = lost
 
     async def _left_out(
         self, agency: str, chain: Sequence[OpenedEpoch], *, since: bytes
-    ) -> OpenedEpoch | None:
-        """The newest opening after an epoch that leaves out seals which are known here.
+    ) -> tuple[OpenedEpoch, ...]:
+        """The openings that leave out seals which are known here, the newest first.
 
         Each is compared with the seals before it: one that was not shown at its time, because its
         node said hello before its sealer was open, is hidden by what was sealed under it since.
+
+        Args:
+            since: The newest epoch that was judged; older ones of the chain were, too. If it is
+                not in the chain it was itself left out, and any of them may be new here: a node
+                restored twice has more than one that leaves something out.
         """
+        lost: dict[bytes, OpenedEpoch] = {}
         for place, opened in enumerate(chain):
-            if opened.epoch <= since:
-                return None
+            if opened.epoch == since:
+                break
             known = await self._journals.journal_of(agency, opened.epoch)
-            lost = left_out(known, chain[place:])
-            if lost is not None:
-                return lost
-        return None
+            if known.highest is None:
+                break  # nor is anything known before
+            if (found := left_out(known, chain[place:])) is not None:
+                lost.setdefault(found.epoch, found)
+        return tuple(lost.values())
 
     async def _lost_before_start(self, agency: str) -> bool:
         """Whether a peer that was not met since this start had not fetched what it lost."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+from datetime import timedelta
 from pathlib import Path
 
 import msgspec
@@ -17,7 +18,7 @@ from edocnode.domain.exchange import Need
 from edocnode.rpc.messages import batch_to_message
 from tests.integration.exchange.conftest import Card, Scene
 from tests.integration.exchange.test_parts import LARGE
-from tests.support.bad_peer import Ended, Stream, place
+from tests.support.bad_peer import Ended, Stream, now, place
 from tests.support.nodes import TestNode, free_port, make_pair, running, until
 
 SEQS = "SELECT epoch, to_node, count(*), count(DISTINCT seq) FROM delivery_envelope GROUP BY 1, 2"
@@ -203,6 +204,41 @@ async def test_a_lost_tail_is_told_though_what_came_since_hides_the_opening_that
         assert (await connection.say_hello(earlier=(restored,))).tail_lost
         assert len(await connection.recover()) == 3
     assert "TAIL_LOST" in scene.node.alarms()
+
+
+async def test_who_is_restored_twice_gets_back_what_either_restore_lost(scene: Scene) -> None:
+    peer = scene.peer
+    async with peer.stream() as stream:
+        await scene.good(stream, 3)
+    restored = peer.open_epoch()  # goes on from nothing
+    async with peer.connect() as connection:
+        assert (await connection.say_hello()).tail_lost
+        async with connection.stream() as stream:  # and does not fetch what it lost
+            await scene.good(stream, 2)
+    peer.open_epoch(previous=Head(epoch=peer.agency.epoch, size=1, root="0" * 64))
+    async with peer.connect() as connection:
+        assert (await connection.say_hello(earlier=(restored,))).tail_lost
+        assert len(await connection.recover()) == 5
+
+
+async def test_who_is_restored_twice_gets_all_back_though_its_clock_was_ahead_between(
+    scene: Scene,
+) -> None:
+    peer, hour = scene.peer, timedelta(hours=1)
+    async with peer.stream() as stream:
+        await scene.good(stream, 3)
+    first = Head(epoch=peer.agency.epoch, size=4, root="0" * 64)
+    peer.open_epoch(at=now() + hour / 20, previous=first)
+    async with peer.stream() as stream:
+        await scene.good(stream, 2)
+    restored = peer.open_epoch()  # goes on from nothing, and looks like another copy
+    async with peer.connect() as connection:
+        assert not (await connection.say_hello()).tail_lost
+    previous = Head(epoch=peer.agency.epoch, size=1, root="0" * 64)
+    peer.open_epoch(at=now() + hour / 15, previous=previous)  # its operator took over
+    async with peer.connect() as connection:
+        assert (await connection.say_hello(earlier=(restored,))).tail_lost
+        assert len(await connection.recover()) == 5
 
 
 async def test_what_a_restored_folder_lost_is_told_while_it_is_given_back(tmp_path: Path) -> None:
