@@ -182,6 +182,9 @@ class NodeSettings(ProgramSettings):
         signer_rules: File that tells persons from organisations; empty: the own rules.
         strict_revocation: A certificate of which no revocation list speaks is not valid.
         largest_check_mib: MiB of a part whose signatures are still checked, 1 to 100000.
+        timestamp_url: Address of a timestamp authority (RFC 3161), http or https; empty: none. A
+            trust store of kind ``timestamp`` vouches for it.
+        timestamp_every_s: Seconds that a seal waits at the most for its batch, 1 to 86400.
         savings: What a delivery on paper would cost, for the estimate in statistics.
         edxml_folder: Drop folder of ``edxml watch``; empty: none.
         edxml_agencies: Codes that have a folder of their own in it; empty: one folder for all.
@@ -229,6 +232,8 @@ class NodeSettings(ProgramSettings):
     signer_rules: Annotated[str, Field(max_length=1000)] = ""
     strict_revocation: bool = False
     largest_check_mib: Annotated[int, Field(ge=1, le=100_000)] = 200
+    timestamp_url: Annotated[str, Field(max_length=1000, pattern=r"^(https?://[!-~]+)?\z")] = ""
+    timestamp_every_s: Annotated[float, Field(ge=1, le=86_400)] = 60
     savings: SavingSettings = SavingSettings()
     edxml_folder: Annotated[str, Field(max_length=1000)] = ""
     edxml_agencies: tuple[Annotated[str, Field(min_length=1, max_length=35)], ...] = ()
@@ -249,6 +254,13 @@ class NodeSettings(ProgramSettings):
     def _names_differ(self) -> "NodeSettings":
         if len({each.name for each in self.reminders}) < len(self.reminders):
             raise ValueError("two reminders have the same name")
+        return self
+
+    @model_validator(mode="after")
+    def _timestamps_are_trusted(self) -> "NodeSettings":
+        kinds = {each.kind for each in self.trust_stores}
+        if self.timestamp_url and not kinds & {"timestamp", "any"}:
+            raise ValueError("timestamp_url needs one of trust_stores of the kind timestamp")
         return self
 
     @model_validator(mode="before")

@@ -5,18 +5,20 @@ and receipts the status. All seals are real; several statements share a seal, so
 """
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from hashlib import sha256
 
 import msgspec
+from cryptography import x509
 
 from edoccore.directory.view import Directory
 from edoccore.signing import canonical
+from edoccore.signing.merkle import root_of
 from edoccore.signing.records import DocumentRecord, DocumentState, Office, StatusRecord, StatusStep
-from edoccore.signing.seal import SealedStatement
+from edoccore.signing.seal import SealedStatement, SignedSeal
 from edoccore.signing.statements import (
     DOCUMENT_MEDIA_TYPE,
     RECORD_NAME,
@@ -36,8 +38,10 @@ from edocnode.domain.evidence import MessageEvidence, SealedEffect, StatusEviden
 from edocnode.domain.expiring import last_word
 from edocnode.domain.lanes import Lane
 from edocnode.domain.model import DocumentId, MessageId, QueuedDelivery
-from edocnode.evidence.bundle import Exporter, write_bundle
+from edocnode.domain.timestamps import proof_of, seal_leaf
+from edocnode.evidence.bundle import Exporter, folders_of, write_bundle
 from tests.support.nation import Agency, Nation, new_uuid7
+from tests.support.time_authority import TestAuthority
 
 SCAN = b"%PDF-1.7\n" + bytes(range(256)) * 40  # 10 kB, lies in the blob folder here
 SALT = bytes(range(16))
@@ -53,6 +57,7 @@ class Exchange:
     recipient: Agency
     evidence: MessageEvidence
     made_at: datetime
+    time_anchors: tuple[x509.Certificate, ...] = ()
 
     def bundle(
         self,
@@ -247,3 +252,17 @@ def _seal(agency: Agency, statement: bytes, *, among: int, at: datetime) -> Seal
     """Seals a statement as the last of several."""
     others = [b'{"type":"edoc.other/v1","number":%d}' % number for number in range(among - 1)]
     return agency.seal(*others, statement, time=at)[-1]
+
+
+def stamped(
+    made: Exchange, authority: TestAuthority, *, folders: Iterable[str] = ("envelope",)
+) -> Exchange:
+    """The same with a timestamp over the seals of some folders, among others in one batch."""
+    seals = [sealed.seal for name, sealed in folders_of(made.evidence).items() if name in folders]
+    strangers = [SignedSeal(b"{%d}" % number, b"") for number in range(4)]
+    leaves = [seal_leaf(seal) for seal in (*strangers[:2], *seals, *strangers[2:])]
+    token = authority.stamp(authority.query(root_of(leaves)))
+    times = {seal: proof_of(leaves, seal, token) for seal in seals}
+    return replace(
+        made, evidence=replace(made.evidence, times=times), time_anchors=(authority.root,)
+    )

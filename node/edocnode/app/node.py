@@ -34,6 +34,7 @@ from edocnode.app.resting import give_back_at_rest
 from edocnode.app.revoking import Revocations, build_revocations
 from edocnode.app.signatures import build_signatures
 from edocnode.app.stopping import fail, until_stopped, watch
+from edocnode.app.timestamps import build_timestamper
 from edocnode.domain.quotas import CallQuotas
 from edocnode.rpc.directory import GrpcSources
 from edocnode.rpc.joining import load_or_fetch
@@ -363,6 +364,11 @@ def _start(ground: Ground, workers: Workers, where: Ready) -> list[asyncio.Task[
         workers.signatures.loop.run(),
         *workers.overview.jobs(),
     ]
+    timestamper = build_timestamper(
+        ground.settings, ground.folder.path, ground.sealing, ground.clock
+    )
+    if timestamper is not None:
+        jobs.append(timestamper.run())
     return [asyncio.create_task(job) for job in jobs]
 
 

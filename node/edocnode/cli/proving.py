@@ -89,18 +89,30 @@ def verify(
         str,
         typer.Option("--root", help="SHA-256 of the network's root file, from another source."),
     ] = "",
+    tsa: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--tsa",
+            exists=True,
+            dir_okay=False,
+            help="Certificates of a timestamp authority that you trust, PEM or DER; repeatable.",
+        ),
+    ] = None,
 ) -> int:
     """Judges an evidence file without any network."""
     from edocnode.app.evidence import known_directory
+    from edocnode.app.timestamps import read_certificates, time_anchors
     from edocnode.evidence.verify import verify as judge
 
     options: CommandContext = context.obj
     if root and not _SHA256.fullmatch(root):
         raise RequestInvalidError("--root is 64 digits and letters a-f.")
     known = None
+    anchors = [found for each in tsa or () for found in read_certificates(each)]
     if options.data is not None and (not root or options.folder().is_joined()):
         known = known_directory(options.folder())
-    verdict = judge(file, root=root or None, now=now(), known=known)
+        anchors += time_anchors(options.settings(), options.folder().path)
+    verdict = judge(file, root=root or None, now=now(), known=known, time_anchors=anchors)
     options.console.data(_verdict_object(verdict), _verdict_text(verdict))
     return verdict.exit_code.value
 
@@ -259,6 +271,12 @@ def _fact(name: str, text: str) -> str:
         "result": _("result"),
         "received_at": _("received at"),
         "reason": _("reason"),
+        "proven_at": _("existed at the latest at"),
+        "proven_by": _("as shown by"),
+        "receipt_proven_at": _("receipt existed at the latest at"),
+        "receipt_proven_by": _("as shown by"),
+        "given_up_at": _("given up at"),
+        "given_up_sealed_at": _("giving up sealed at"),
     }
     if name == "result":
         text = told(text)

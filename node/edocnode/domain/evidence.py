@@ -4,9 +4,10 @@ Values only: storage fills them, ``edocnode.evidence`` writes and checks the fil
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from edoccore.signing.seal import SealedStatement
+from edoccore.signing.seal import SealedStatement, SignedSeal
+from edocnode.domain.timestamps import TimeProof
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +50,7 @@ class MessageEvidence:
         inline: Bytes of parts that lie in the database, by index of the part.
         blobs: Indices of the parts that lie in the blob folder under their digest. A part that is
             in neither was destroyed: the evidence holds without it.
+        times: Of the seals above that an authority stamped.
     """
 
     envelope: SealedStatement
@@ -57,6 +59,7 @@ class MessageEvidence:
     inline: Mapping[int, bytes]
     blobs: frozenset[int]
     no_receipt: SealedEffect | None = None
+    times: Mapping[SignedSeal, TimeProof] = field(default_factory=dict)
 
 
 MAX_STATUSES = 50  # of one message in one file; there are seven states

@@ -141,7 +141,13 @@ def _small_members(
     signers = _signers(evidence, exporter)
     chains = {name: directory.seals.listed(*signer).chain for name, signer in signers.items()}
     roles = role_files(directory, {agency for agency, _ in signers.values()})
-    members = derived_members(folders_of(evidence), roles, chains)
+    folders = folders_of(evidence)
+    times = {
+        name: evidence.times[sealed.seal]
+        for name, sealed in folders.items()
+        if sealed.seal in evidence.times
+    }
+    members = derived_members(folders, roles, chains, times)
     for number, status in enumerate(evidence.statuses, 1):
         if status.record is not None:
             members[record_name(number)] = status.record

@@ -19,7 +19,10 @@ INSTRUCTIONS = "VERIFY.md"
 MAX_MEMBERS = 4096
 MAX_MANIFEST_BYTES = 1024 * 1024
 
-_STATEMENT = r"(statement\.json|leaf|proof-[0-9]{2}|seal\.json|seal\.sig|seal\.p7s)"
+_STATEMENT = (
+    r"(statement\.json|leaf|proof-[0-9]{2}|seal\.json|seal\.sig|seal\.p7s"
+    r"|time\.tsr|time-leaf|time-root|time-proof-[0-9]{2})"
+)
 _NAMES = re.compile(
     r"manifest\.json|manifest\.sig|VERIFY\.md"
     r"|parts/[0-9]{2}"

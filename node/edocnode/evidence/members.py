@@ -11,6 +11,7 @@ from hashlib import sha256
 from edoccore.signing import canonical
 from edoccore.signing.seal import SealedStatement
 from edoccore.signing.statements import Seal
+from edocnode.domain.timestamps import TimeProof
 from edocnode.evidence.cms import detached_signature
 from edocnode.evidence.directory_extract import RoleFiles, role_members
 
@@ -19,6 +20,7 @@ Chains = Mapping[str, Sequence[bytes]]  # by folder or manifest: DER, seal certi
 
 NO_RECEIPT = "no-receipt"  # folder of what the sender said when it gave the delivery up
 SALT = f"{NO_RECEIPT}/salt"
+TIMESTAMP = "time.tsr"  # in the folder of a statement whose seal was timestamped
 
 
 def part_name(index: int) -> str:
@@ -37,7 +39,10 @@ def record_name(number: int) -> str:
 
 
 def derived_members(
-    statements: Mapping[str, SealedStatement], roles: RoleFiles, chains: Chains
+    statements: Mapping[str, SealedStatement],
+    roles: RoleFiles,
+    chains: Chains,
+    times: Mapping[str, TimeProof],
 ) -> dict[str, bytes]:
     """All members that follow from statements, role files and certificates.
 
@@ -46,6 +51,7 @@ def derived_members(
             and ``no-receipt``, whose salt is a member of its own.
         roles: Role files of the directory.
         chains: Of every folder, and of the manifest.
+        times: Of the folders whose seal was timestamped.
 
     Raises:
         EvidenceInvalidError: A role file or a suite is of a kind that openssl cannot check.
@@ -53,6 +59,8 @@ def derived_members(
     members = role_members(roles)
     for folder, sealed in statements.items():
         members.update(_sealed_members(folder, sealed, chains[folder]))
+    for folder, time in times.items():
+        members.update(_time_members(folder, time))
     for chain in chains.values():
         members.update({f"certificates/{sha256(der).hexdigest()}.der": der for der in chain})
     return members
@@ -69,4 +77,13 @@ def _sealed_members(
         f"{folder}/seal.sig": sealed.seal.signature,
         f"{folder}/seal.p7s": detached_signature(sealed.seal, suite, chain),
         **{f"{folder}/proof-{step:02d}": node for step, node in enumerate(sealed.proof)},
+    }
+
+
+def _time_members(folder: str, time: TimeProof) -> dict[str, bytes]:
+    return {
+        f"{folder}/{TIMESTAMP}": time.token,
+        f"{folder}/time-leaf": b"%d %d\n" % (time.leaf, time.size),
+        f"{folder}/time-root": time.root,
+        **{f"{folder}/time-proof-{step:02d}": node for step, node in enumerate(time.proof)},
     }

@@ -4,6 +4,7 @@ What the statements say of each other is checked by ``links``, when they existed
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
@@ -14,15 +15,17 @@ from edoccore.identity.keys import verify_signature
 from edoccore.signing import canonical
 from edoccore.signing.seal import SealedStatement, SignedSeal, check_effect, check_membership
 from edoccore.signing.statements import Effect, Envelope, Receipt, Seal, parse_time
+from edocnode.domain.timestamps import TimeProof
 from edocnode.evidence.container import Container, invalid
 from edocnode.evidence.directory_extract import Extract
 from edocnode.evidence.manifest import MANIFEST, MANIFEST_SIGNATURE, MAX_MANIFEST_BYTES, Manifest
-from edocnode.evidence.members import NO_RECEIPT, SALT
+from edocnode.evidence.members import NO_RECEIPT, SALT, TIMESTAMP
 
 _FOLDER = re.compile(
     r"(envelope|receipt|no-receipt|status-[0-9]{2}|status-[0-9]{2}-receipt)/statement\.json"
 )
 _LEAF = re.compile(rb"(0|[1-9][0-9]{0,15})\n")
+_PLACE = re.compile(rb"(0|[1-9][0-9]{0,15}) [1-9][0-9]{0,15}\n")
 _MAX_PROOF = 64
 
 
@@ -92,6 +95,19 @@ def read_statements(container: Container) -> dict[str, SealedStatement]:
     return {folder: _read_sealed(container, folder) for folder in sorted(folders)}
 
 
+def read_times(container: Container, folders: Iterable[str]) -> dict[str, TimeProof]:
+    """Takes the proofs of time out, by folder; none of them is checked.
+
+    Raises:
+        EvidenceInvalidError: A member of one is missing or of the wrong size.
+    """
+    return {
+        folder: _read_time(container, folder)
+        for folder in folders
+        if f"{folder}/{TIMESTAMP}" in container.names
+    }
+
+
 def read_salt(container: Container) -> bytes:
     """The salt of the effect in the evidence; empty when there is no effect.
 
@@ -148,17 +164,35 @@ def _read_sealed(container: Container, folder: str) -> SealedStatement:
     leaf = container.read(f"{folder}/leaf")
     if not _LEAF.fullmatch(leaf):
         raise invalid(f"{folder}/leaf", "it is not a number")
-    proof: list[bytes] = []
-    while (name := f"{folder}/proof-{len(proof):02d}") in container.names:
-        proof.append(container.read(name))
-        if len(proof) > _MAX_PROOF:
-            raise invalid(name, "no proof is that long")
     return SealedStatement(
         container.read(f"{folder}/statement.json"),
         int(leaf),
-        tuple(proof),
+        _read_proof(container, f"{folder}/proof"),
         SignedSeal(container.read(f"{folder}/seal.json"), container.read(f"{folder}/seal.sig")),
     )
+
+
+def _read_time(container: Container, folder: str) -> TimeProof:
+    place = container.read(f"{folder}/time-leaf")
+    if not _PLACE.fullmatch(place):
+        raise invalid(f"{folder}/time-leaf", "it is no place in a batch")
+    leaf, size = map(int, place.split())
+    return TimeProof(
+        leaf=leaf,
+        size=size,
+        proof=_read_proof(container, f"{folder}/time-proof"),
+        root=container.read(f"{folder}/time-root"),
+        token=container.read(f"{folder}/{TIMESTAMP}"),
+    )
+
+
+def _read_proof(container: Container, prefix: str) -> tuple[bytes, ...]:
+    proof: list[bytes] = []
+    while (name := f"{prefix}-{len(proof):02d}") in container.names:
+        proof.append(container.read(name))
+        if len(proof) > _MAX_PROOF:
+            raise invalid(name, "no proof is that long")
+    return tuple(proof)
 
 
 def _time(text: str, member: str) -> datetime:

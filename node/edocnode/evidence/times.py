@@ -1,20 +1,31 @@
-"""When a seal existed, and whether a revocation since then spoils it.
+"""When a seal existed, and whether a revocation or the end of its certificate spoils it since.
 
-A seal states its own time, which the holder of a stolen key can choose. So for a certificate that
-was revoked, only the seal of *another* agency, whose certificate was not, shows that the statement
-existed before: the receipt for an envelope, a status about it, the manifest over all of them.
+A seal states its own time, which the holder of a key can choose. Two things show more: a timestamp
+over the seal, whose authority the reader trusts; and the seal of *another* agency that names the
+statement: the receipt for an envelope, a status about it, the manifest over all. For a certificate
+that was revoked, one of them must be older than that. The same goes for a sender's certificate that
+has ended: an envelope that nobody else ever saw could have been made yesterday with the old key. A
+receipt binds whoever sealed it, whenever that was.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from hashlib import sha256
+
+from cryptography import x509
 
 from edoccore.directory.revocations import Revocations
 from edoccore.directory.seals import ListedSeal
-from edocnode.evidence.members import NO_RECEIPT
+from edoccore.errors import EdocError
+from edockit.time_tokens import TimeToken, TimeTokenError, check_token, imprint_of
+from edocnode.domain.timestamps import TimeProof
+from edocnode.evidence.container import invalid
+from edocnode.evidence.members import NO_RECEIPT, TIMESTAMP
 from edocnode.evidence.reading import CheckedStatement
 from edocnode.evidence.verdict import Finding, VerdictKind
 
-_STEP = 11
+_STEP = 13
 _SEVERITY = (
     VerdictKind.VALID,
     VerdictKind.REVOKED_LATER,
@@ -23,50 +34,164 @@ _SEVERITY = (
 )
 _DECISIVE = ("envelope", "receipt")  # a status that proves nothing takes nothing from these
 _INSTEAD = ("envelope", NO_RECEIPT)  # without a receipt
-Witness = tuple[ListedSeal, datetime]  # whose seal names the statement, and when it says it did
+_BY_AUTHORITY = "timestamp authority"
 
 
-def judge_times(
-    statements: Mapping[str, CheckedStatement], manifest: Witness, revocations: Revocations
-) -> tuple[VerdictKind, list[Finding]]:
-    """Judges each seal whose certificate was revoked.
+@dataclass(frozen=True, slots=True)
+class Witness:
+    """Whose seal names the statement, and when it says it did; ``folder``: where that seal is."""
 
-    Of envelope and receipt, or of what stands in its place, the worse decides.
+    folder: str
+    listed: ListedSeal
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ProvenTime:
+    """By when a seal certainly existed, and who shows it."""
+
+    at: datetime
+    by: str
+
+
+def check_tokens(
+    times: Mapping[str, TimeProof],
+    statements: Mapping[str, CheckedStatement],
+    anchors: Sequence[x509.Certificate],
+) -> tuple[dict[str, TimeToken], list[str]]:
+    """Step 12: each token is over a batch with this seal in it, and by whom.
+
+    Returns:
+        Tokens of trusted authorities by folder, and notes about those that count for nothing.
+
+    Raises:
+        EvidenceInvalidError: A token or its proof belongs to something else.
     """
-    worst = VerdictKind.VALID
-    findings = []
-    decisive = _DECISIVE if "receipt" in statements else _INSTEAD
-    for folder, statement in statements.items():
-        revocation = statement.listed.revocation(revocations)
-        if revocation is None:
+    tokens: dict[str, TimeToken] = {}
+    notes: list[str] = []
+    for folder, time in times.items():
+        name = f"{folder}/{TIMESTAMP}"
+        try:
+            time.check_place(statements[folder].sealed.seal)
+            if imprint_of(time.token) != sha256(time.root).digest():
+                raise invalid(name, "it was made for another batch of seals")
+        except TimeTokenError as error:
+            raise invalid(name, str(error)) from error
+        except EdocError as error:
+            raise invalid(name, error.message.rstrip(".")) from error
+        if not anchors:
             continue
-        limit = revocation.worthless_from
-        proven = any(
-            witness.agency != statement.listed.agency
-            and witness.revocation(revocations) is None
-            and at < limit
-            for witness, at in _witnesses(folder, statements, manifest)
+        try:
+            tokens[folder] = check_token(time.token, time.root, anchors)
+        except TimeTokenError as error:
+            notes.append(f"{name} counts for nothing: {error}")
+    if times and not anchors:
+        notes.append(
+            "there are timestamps, which count for nothing: no timestamp authority is trusted here"
         )
+    return tokens, notes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimeJudge:
+    """Judges by when the seals of one evidence file existed.
+
+    Attributes:
+        manifest: Who made the file, and when.
+        tokens: Timestamps that hold, by folder.
+    """
+
+    statements: Mapping[str, CheckedStatement]
+    manifest: Witness
+    tokens: Mapping[str, TimeToken]
+    revocations: Revocations
+    now: datetime
+
+    def verdict(self) -> tuple[VerdictKind, list[Finding]]:
+        """Judges each seal whose certificate was revoked or has ended.
+
+        Of envelope and receipt, or of what stands in its place, the worse decides.
+        """
+        worst = VerdictKind.VALID
+        findings = []
+        decisive = _DECISIVE if "receipt" in self.statements else _INSTEAD
+        for folder, statement in self.statements.items():
+            limit = self._limit(folder, statement.listed)
+            if limit is None:
+                continue
+            kind, why = self._judged(folder, statement, limit)
+            if kind is VerdictKind.VALID:
+                continue
+            agency = statement.listed.agency
+            text = f"{why} the end of {agency}'s certificate ({limit:%Y-%m-%d})"
+            if self._is_revoked(statement.listed):
+                text = f"{why} the revocation of {agency}'s certificate ({limit:%Y-%m-%d})"
+            findings.append(Finding(_STEP, folder, text))
+            if folder in decisive:
+                worst = max(worst, kind, key=_SEVERITY.index)
+        return worst, findings
+
+    def earliest(self, folder: str) -> ProvenTime | None:
+        """By when a seal certainly existed, whatever it says itself; None when nobody else says."""
+        if folder not in self.statements:
+            return None
+        found = [
+            ProvenTime(witness.at, witness.listed.agency)
+            for witness in self._witnesses(folder)
+            if self._counts(witness, folder)
+        ]
+        if folder in self.tokens:
+            token = self.tokens[folder]
+            found.append(ProvenTime(token.at, f"{_BY_AUTHORITY} {token.authority}"))
+        return min(found, key=lambda item: item.at, default=None)
+
+    def _judged(
+        self, folder: str, statement: CheckedStatement, limit: datetime
+    ) -> tuple[VerdictKind, str]:
         if statement.time >= limit:
-            kind, why = VerdictKind.INVALID, "was sealed after"
-        elif proven:
-            kind, why = VerdictKind.REVOKED_LATER, "is shown by another agency to be older than"
-        else:
-            kind, why = VerdictKind.TIME_NOT_PROVEN, "is not shown by anybody else to be older than"
-        text = f"{why} the revocation of {statement.listed.agency}'s certificate ({limit:%Y-%m-%d})"
-        findings.append(Finding(_STEP, folder, text))
-        if folder in decisive:
-            worst = max(worst, kind, key=_SEVERITY.index)
-    return worst, findings
+            return VerdictKind.INVALID, "was sealed after"
+        proven = self.earliest(folder)
+        if proven is None or proven.at >= limit:
+            return VerdictKind.TIME_NOT_PROVEN, "is not shown by anybody else to be older than"
+        if not self._is_revoked(statement.listed):
+            return VerdictKind.VALID, ""
+        if proven.by.startswith(_BY_AUTHORITY):
+            return VerdictKind.REVOKED_LATER, "is shown by a timestamp to be older than"
+        return VerdictKind.REVOKED_LATER, "is shown by another agency to be older than"
 
+    def _limit(self, folder: str, listed: ListedSeal) -> datetime | None:
+        """Before which moment the seal must be shown to have existed; None: that is no matter."""
+        is_by_sender = folder in _INSTEAD and self.now > listed.not_after
+        ends = [listed.not_after] if is_by_sender else []
+        revocation = listed.revocation(self.revocations)
+        if revocation is not None:
+            ends.append(revocation.worthless_from)
+        return min(ends, default=None)
 
-def _witnesses(
-    folder: str, statements: Mapping[str, CheckedStatement], manifest: Witness
-) -> Iterator[Witness]:
-    yield manifest
-    named_by = [f"{folder}-receipt"]
-    if folder == "envelope":
-        named_by = [name for name in statements if name == "receipt" or name.startswith("status-")]
-    for name in named_by:
-        if name in statements and not (folder == "envelope" and name.endswith("-receipt")):
-            yield statements[name].listed, statements[name].time
+    def _is_revoked(self, listed: ListedSeal) -> bool:
+        return listed.revocation(self.revocations) is not None
+
+    def _counts(self, witness: Witness, folder: str) -> bool:
+        """Whether the word of a witness about another agency's seal is worth something."""
+        if witness.listed.agency == self.statements[folder].listed.agency:
+            return False
+        revocation = witness.listed.revocation(self.revocations)
+        if revocation is None:
+            return True
+        token = self.tokens.get(witness.folder)
+        return token is not None and token.at < revocation.worthless_from
+
+    def _witnesses(self, folder: str) -> Iterator[Witness]:
+        yield self.manifest
+        named_by = [f"{folder}-receipt"]
+        if folder == "envelope":
+            named_by = [
+                name
+                for name in self.statements
+                if name == "receipt"
+                or (name.startswith("status-") and not name.endswith("-receipt"))
+            ]
+        for name in named_by:
+            if name in self.statements:
+                statement = self.statements[name]
+                yield Witness(name, statement.listed, statement.time)

@@ -5,19 +5,22 @@ Trust comes from one fingerprint of a root file (``root``), or from the director
 first that fails decides, except that all altered members are named.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 
+from cryptography import x509
 from msgspec import UNSET
 
 from edoccore.directory.revocations import Revocations
 from edoccore.directory.seals import ListedSeal
 from edoccore.directory.view import Directory
 from edoccore.errors import EdocError, EvidenceInvalidError
-from edoccore.signing.statements import Effect, Envelope, Receipt, parse_time
+from edoccore.signing.statements import Effect, Envelope, Receipt, parse_time, time_text
+from edocnode.domain.timestamps import TimeProof
 from edocnode.evidence import links, reading
 from edocnode.evidence.container import Container, invalid, open_container
 from edocnode.evidence.directory_extract import (
@@ -29,7 +32,7 @@ from edocnode.evidence.directory_extract import (
 from edocnode.evidence.manifest import INSTRUCTIONS, MANIFEST, MANIFEST_SIGNATURE, Manifest
 from edocnode.evidence.members import NO_RECEIPT, SALT, derived_members
 from edocnode.evidence.reading import CheckedStatement
-from edocnode.evidence.times import judge_times
+from edocnode.evidence.times import TimeJudge, Witness, check_tokens
 from edocnode.evidence.verdict import Finding, Verdict, VerdictKind
 
 MAX_SKEW = timedelta(minutes=5)  # between the clocks of those who sealed and of who checks
@@ -37,7 +40,12 @@ _ROLE_FILE = "/file.json"
 
 
 def verify(
-    path: Path, *, root: str | None, now: datetime, known: Directory | None = None
+    path: Path,
+    *,
+    root: str | None,
+    now: datetime,
+    known: Directory | None = None,
+    time_anchors: Sequence[x509.Certificate] = (),
 ) -> Verdict:
     """Judges an evidence file.
 
@@ -46,6 +54,7 @@ def verify(
         root: SHA-256 of a root file of the network, lower hex, from another source than the file.
         now: Aware, UTC; nothing in the evidence may be later.
         known: A directory in hand; its roots are trusted like ``root``, its revocations count.
+        time_anchors: Certificates of the timestamp authorities that are trusted.
 
     Returns:
         The verdict; ``NO_ANCHOR`` when neither ``root`` nor ``known`` is given.
@@ -58,11 +67,22 @@ def verify(
     if known is not None:
         trusted.update(_root_digests(known))
         revocations = known.revocations
+    reader = _Reader(frozenset(trusted), revocations, tuple(time_anchors), now)
     try:
         with _step(1), open_container(path) as container:
-            return _judge(container, trusted, revocations, now=now)
+            return _judge(container, reader)
     except _StepFailedError as failed:
         return Verdict(kind=VerdictKind.INVALID, findings=failed.findings, facts={})
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """What the reader trusts and knows, and the time by its clock."""
+
+    roots: frozenset[str]
+    revocations: Revocations
+    time_anchors: tuple[x509.Certificate, ...]
+    now: datetime
 
 
 class _StepFailedError(Exception):
@@ -80,45 +100,58 @@ def _step(number: int) -> Iterator[None]:
         raise _StepFailedError(finding) from error
 
 
-def _judge(
-    container: Container, trusted: set[str], revocations: Revocations, *, now: datetime
-) -> Verdict:
+def _judge(container: Container, reader: _Reader) -> Verdict:
     with _step(2):
         manifest, data = reading.read_manifest(container)
         _check_listed(container, manifest)
         roles = _role_files(container)
     found = fingerprints(roles)
-    if not trusted:
+    if not reader.roots:
         oldest = next(iter(found.values()), "")
         return Verdict(kind=VerdictKind.NO_ANCHOR, fingerprint=oldest, facts={})
     with _step(3):
-        anchor = _anchor(found, trusted)
+        anchor = _anchor(found, reader.roots)
     with _step(4):
-        extract = read_extract(roles, anchor, known=revocations)
+        extract = read_extract(roles, anchor, known=reader.revocations)
     with _step(6):
         maker = reading.check_manifest(container, manifest, data, extract)
     with _step(7):
         statements = _statements(container, extract)
-        _check_derived(container, statements, roles, maker)
-        _check_clock(statements, manifest, now)
+        times = reading.read_times(container, statements)
+        _check_derived(container, statements, roles, maker=maker, times=times)
+        _check_clock(statements, manifest, reader.now)
     with _step(8):
         notes = links.check_all(container, statements, extract)
         if manifest.message_id != _sent(statements).message_id:
             raise invalid(MANIFEST, "it is of another message than the envelope")
-    witness = (maker, parse_time(manifest.time))
-    kind, findings = judge_times(statements, witness, extract.book.revocations)
+    with _step(12):
+        tokens, more = check_tokens(times, statements, reader.time_anchors)
+    judge = TimeJudge(
+        statements=statements,
+        manifest=Witness(MANIFEST, maker, parse_time(manifest.time)),
+        tokens=tokens,
+        revocations=extract.book.revocations,
+        now=reader.now,
+    )
+    return _verdict(judge, manifest, anchor, notes=(*notes, *more))
+
+
+def _verdict(
+    judge: TimeJudge, manifest: Manifest, anchor: str, *, notes: tuple[str, ...]
+) -> Verdict:
+    kind, findings = judge.verdict()
     return Verdict(
         kind=kind,
         findings=tuple(findings),
-        notes=tuple(notes),
+        notes=notes,
         fingerprint=anchor,
         made_by=manifest.agency,
         made_at=manifest.time,
-        facts=_facts(statements),
+        facts=_facts(judge),
     )
 
 
-def _anchor(found: Mapping[str, str], trusted: set[str]) -> str:
+def _anchor(found: Mapping[str, str], trusted: frozenset[str]) -> str:
     """The oldest root file that is trusted."""
     anchor = next((digest for digest in found.values() if digest in trusted), None)
     if anchor is None:
@@ -177,12 +210,14 @@ def _check_derived(
     container: Container,
     statements: Mapping[str, CheckedStatement],
     roles: RoleFiles,
+    *,
     maker: ListedSeal,
+    times: Mapping[str, TimeProof],
 ) -> None:
     """Makes again what follows from the primary members and compares: see ``members``."""
     chains = {folder: item.listed.chain for folder, item in statements.items()}
     sealed = {folder: item.sealed for folder, item in statements.items()}
-    expected = derived_members(sealed, roles, {**chains, MANIFEST: maker.chain})
+    expected = derived_members(sealed, roles, {**chains, MANIFEST: maker.chain}, times)
     free = {MANIFEST, MANIFEST_SIGNATURE, INSTRUCTIONS, SALT}
     primary = {
         name
@@ -213,8 +248,9 @@ def _sent(statements: Mapping[str, CheckedStatement]) -> Envelope:
     return value
 
 
-def _facts(statements: Mapping[str, CheckedStatement]) -> dict[str, str]:
+def _facts(judge: TimeJudge) -> dict[str, str]:
     """What a person wants to read first."""
+    statements = judge.statements
     envelope, sent = statements["envelope"], _sent(statements)
     facts = {
         "message_id": sent.message_id,
@@ -233,4 +269,9 @@ def _facts(statements: Mapping[str, CheckedStatement]) -> dict[str, str]:
     if given_up is not None and isinstance(given_up.value, Effect):
         facts["given_up_at"] = given_up.value.time
         facts["given_up_sealed_at"] = given_up.seal.time
+    for folder, prefix in (("envelope", ""), ("receipt", "receipt_")):
+        proven = judge.earliest(folder)
+        if proven is not None:
+            facts[f"{prefix}proven_at"] = time_text(proven.at)
+            facts[f"{prefix}proven_by"] = proven.by
     return facts

@@ -15,10 +15,13 @@ from asn1crypto import crl, pem, x509
 
 from edoccore.errors import SettingsError
 from edocnode.domain.signatures import SignerKind
-from edocnode.signatures.trust_settings import StoreSettings, TrustSettings
+from edocnode.signatures.trust_settings import (
+    CERTIFICATE_ENDINGS,
+    StoreSettings,
+    TrustSettings,
+)
 
 OWN_RULES = Path(__file__).with_name("signer_rules.toml")
-_CERTIFICATES = (".pem", ".crt", ".cer", ".der")
 _MAX_FILE_BYTES = 64 * 1024 * 1024  # of a revocation list; national ones have some ten MiB
 
 log = structlog.get_logger(__name__)
@@ -149,7 +152,7 @@ def read_rules(path: Path) -> tuple[SignerRule, ...]:
 
 
 def _certificates(store: StoreSettings) -> Iterator[Any]:
-    for path in _files(store.folder, _CERTIFICATES, key="trust_stores"):
+    for path in _files(store.folder, CERTIFICATE_ENDINGS, key="trust_stores"):
         try:
             yield from [_certificate(der) for der in _pieces(path)]
         except (ValueError, TypeError) as error:
@@ -211,7 +214,7 @@ def _pieces(path: Path) -> Iterator[bytes]:
 def _fingerprint(settings: TrustSettings) -> Iterator[tuple[str, int, int]]:
     folders = [store.folder for store in settings.stores]
     for folder in [*folders, *filter(None, [settings.crl_folder])]:
-        for path in _files(folder, (*_CERTIFICATES, ".crl"), key="trust_stores"):
+        for path in _files(folder, (*CERTIFICATE_ENDINGS, ".crl"), key="trust_stores"):
             status = path.stat()
             yield str(path), status.st_mtime_ns, status.st_size
 

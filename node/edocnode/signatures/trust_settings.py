@@ -5,6 +5,8 @@ Imports nothing of the extra: the node reads it at its start.
 
 from msgspec import Struct
 
+CERTIFICATE_ENDINGS = (".pem", ".crt", ".cer", ".der")  # of files in a trust store
+
 
 class StoreSettings(Struct, frozen=True, kw_only=True):
     """A trust store as the operator names it.

@@ -1,12 +1,13 @@
 """Collects all that proves one message, sent or received, from the tables."""
 
+from dataclasses import replace
 from hashlib import sha256
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from edoccore.signing import canonical
-from edoccore.signing.seal import SealedStatement
+from edoccore.signing.seal import SealedStatement, SignedSeal
 from edoccore.signing.statements import Envelope, Operation, uuid_bytes
 from edockit.database import Database
 from edocnode.domain.evidence import (
@@ -31,6 +32,7 @@ from edocnode.storage.tables import (
     StatusGotRow,
     table_of,
 )
+from edocnode.storage.timestamps import time_proofs
 
 _BLOB = table_of(BlobUseRow)
 _DELIVERY = table_of(DeliveryRow)
@@ -137,43 +139,54 @@ def _evidence(connection: Connection, message: AnyRow) -> MessageEvidence:
     query = _STATUSES_RECEIVED if message.kind == _SENT_KIND else _STATUSES_SENT
     statuses = connection.execute(query, place).all()
     inline, blobs = _parts(connection, message, envelope)
-    return MessageEvidence(
-        envelope=_sealed(connection, message),
-        receipt=_answer(connection, message),
-        statuses=tuple(_status(connection, status) for status in statuses),
+    seals = _Seals(connection)
+    found = MessageEvidence(
+        envelope=seals.statement(message),
+        receipt=_answer(connection, message, seals),
+        statuses=tuple(_status(connection, status, seals) for status in statuses),
         inline=inline,
         blobs=blobs,
-        no_receipt=_no_receipt(connection, message),
+        no_receipt=_no_receipt(connection, message, seals),
     )
+    return replace(found, times=time_proofs(connection, seals.rows))
 
 
-def _no_receipt(connection: Connection, message: AnyRow) -> SealedEffect | None:
+class _Seals:
+    """Statements with their seals, and the rows of all seals that were read."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self.rows: dict[SignedSeal, int] = {}
+
+    def statement(self, row: AnyRow) -> SealedStatement:
+        found = sealed_statement(row, load_seals(self._connection, [row.seal_id]))
+        self.rows[found.seal] = row.seal_id
+        return found
+
+
+def _no_receipt(connection: Connection, message: AnyRow, seals: _Seals) -> SealedEffect | None:
     if message.kind != _SENT_KIND:
         return None
     row = connection.execute(_NO_RECEIPT, {"message_id": message.message_id}).first()
-    return None if row is None else SealedEffect(row.salt, _sealed(connection, row))
+    return None if row is None else SealedEffect(row.salt, seals.statement(row))
 
 
-def _status(connection: Connection, status: AnyRow) -> StatusEvidence:
+def _status(connection: Connection, status: AnyRow, seals: _Seals) -> StatusEvidence:
     envelope = canonical.decode(status.data, Envelope)
     inline, _ = _parts(connection, status, envelope)
     return StatusEvidence(
-        envelope=_sealed(connection, status),
+        envelope=seals.statement(status),
         record=inline.get(0),
-        receipt=_answer(connection, status),
+        receipt=_answer(connection, status, seals),
     )
 
 
-def _answer(connection: Connection, message: AnyRow) -> SealedStatement | None:
+def _answer(connection: Connection, message: AnyRow, seals: _Seals) -> SealedStatement | None:
     if message.kind == _SENT_KIND:
         row = connection.execute(_ANSWER_GOT, {"message_id": message.message_id}).first()
     else:
         row = connection.execute(_ANSWER_GIVEN, {"owner": message.owner}).first()
-    return None if row is None else _sealed(connection, row)
-
-
-def _sealed(connection: Connection, row: AnyRow) -> SealedStatement:
-    return sealed_statement(row, load_seals(connection, [row.seal_id]))
+    return None if row is None else seals.statement(row)
 
 
 def _parts(

@@ -5,12 +5,10 @@ Secrets are read from files at that moment too: a changed one counts at once. Ev
 """
 
 import asyncio
-import contextlib
 import hashlib
 import hmac
 import http.client
 import json
-import socket
 import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edoccore.signing.statements import time_text, uuid_text
+from edockit.http_connections import break_off
 from edocnode.domain.reminders import ChannelFailedError, Digest, short_messages
 
 if TYPE_CHECKING:
@@ -116,7 +115,8 @@ class WebhookChannel:
         except TimeoutError as error:
             raise ChannelFailedError(f"{self.host} does not answer in time") from error
         finally:  # also when nobody waits any more: or its thread would, and there are few
-            _break_off(connection)
+            if connection.sock is not None:
+                break_off(connection.sock)
         return ""
 
     def _body(self, digest: Digest) -> bytes:
@@ -219,14 +219,6 @@ class SmsChannel:
             if not answer.is_success:
                 return False
         return True
-
-
-def _break_off(connection: http.client.HTTPSConnection) -> None:
-    """Ends a connection that another thread may be waiting on."""
-    waiting: socket.socket | None = connection.sock
-    if waiting is not None:
-        with contextlib.suppress(OSError):
-            socket.socket.shutdown(waiting, socket.SHUT_RDWR)
 
 
 def _secret(file: Path | None) -> str:

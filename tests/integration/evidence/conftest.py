@@ -12,7 +12,8 @@ from zipfile import ZIP_STORED, ZipFile
 import pytest
 
 from edocnode.evidence.bundle import instructions
-from tests.support.evidence import Exchange, exchange, unanswered
+from tests.support.evidence import Exchange, exchange, stamped, unanswered
+from tests.support.time_authority import TestAuthority
 
 # What VERIFY.md says a person needs: a shell, openssl and small tools.
 TOOLS = ("sh", "openssl", "sha256sum", "cat", "cut", "date", "mktemp", "od", "tail", "tr")
@@ -22,8 +23,14 @@ ByHand = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture(scope="session")
-def made() -> Exchange:
-    return exchange(datetime.now(UTC))
+def authority(tmp_path_factory: pytest.TempPathFactory) -> TestAuthority:
+    return TestAuthority.make(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture(scope="session")
+def made(authority: TestAuthority) -> Exchange:
+    """A message with everything, timestamps too."""
+    return stamped(exchange(datetime.now(UTC)), authority, folders=("envelope", "receipt"))
 
 
 @pytest.fixture(scope="session")
@@ -38,7 +45,7 @@ def silent() -> Exchange:
 
 
 @pytest.fixture
-def by_hand(tmp_path: Path) -> ByHand:
+def by_hand(tmp_path: Path, authority: TestAuthority) -> ByHand:
     """Follows VERIFY.md in a folder, with nothing but the tools it names; may leave out a step."""
     tools = tmp_path / "only these"
     tools.mkdir()
@@ -48,14 +55,17 @@ def by_hand(tmp_path: Path) -> ByHand:
         (tools / name).symlink_to(found)
     blocks = BLOCK.findall(instructions().decode())
 
-    def follow(folder: Path, root: str, *, without: int = 0) -> subprocess.CompletedProcess[str]:
+    def follow(
+        folder: Path, root: str, *, without: int = 0, tsa: Path | None = authority.root_file
+    ) -> subprocess.CompletedProcess[str]:
         followed = [block for number, block in enumerate(blocks, 1) if number != without]
         scratch = tmp_path / "scratch"
         scratch.mkdir(exist_ok=True)
         return subprocess.run(
             [tools / "sh", "-c", "\n".join(followed)],
             cwd=folder,
-            env={"PATH": str(tools), "ROOT": root, "TMPDIR": str(scratch)},
+            env={"PATH": str(tools), "ROOT": root, "TMPDIR": str(scratch)}
+            | ({"TSA": str(tsa)} if tsa else {}),
             capture_output=True,
             text=True,
             check=False,

@@ -28,6 +28,7 @@ def judge(made: Exchange, data: bytes, folder: Path, **options: object) -> Verdi
     path = folder / "evidence.zip"
     path.write_bytes(data)
     asked: dict[str, object] = {"root": made.nation.anchor, "now": made.made_at, **options}
+    asked.setdefault("time_anchors", made.time_anchors)
     return verify(path, **asked)  # type: ignore[arg-type]
 
 
@@ -109,6 +110,8 @@ def test_every_member_altered_by_its_maker_is_found_though_the_manifest_is_signe
     content = members(file)
     for name, data in content.items():
         if name in (MANIFEST, MANIFEST_SIGNATURE, manifests.INSTRUCTIONS):
+            continue
+        if name.endswith((".tsr", "time-leaf")):  # see the tests of time, and those by hand
             continue
         for bit in {0, chance.randrange(max(len(data) * 8, 1))}:
             altered = signed_anew(made, {**content, name: flipped(data, bit)})

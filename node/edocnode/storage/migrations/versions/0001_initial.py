@@ -9,6 +9,7 @@ from edocnode.storage.migrations.first_record import create_record_tables
 from edocnode.storage.migrations.overview import create_overview
 from edocnode.storage.migrations.people import create_people
 from edocnode.storage.migrations.signature_check import create_signature_check
+from edocnode.storage.migrations.timestamps import create_timestamps
 
 revision = "0001"
 down_revision = None
@@ -47,6 +48,7 @@ def upgrade() -> None:
     create_overview()
     create_record_tables()
     create_signature_check()
+    create_timestamps()
     create_access()
 
 
