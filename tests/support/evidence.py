@@ -35,6 +35,7 @@ from edoccore.signing.statements import (
     uuid_bytes,
 )
 from edocnode.domain.evidence import MessageEvidence, SealedEffect, StatusEvidence
+from edocnode.domain.evidence_formats import EvidenceFormat
 from edocnode.domain.expiring import last_word
 from edocnode.domain.lanes import Lane
 from edocnode.domain.model import DocumentId, MessageId, QueuedDelivery
@@ -66,6 +67,7 @@ class Exchange:
         maker: Agency | None = None,
         directory: Directory | None = None,
         now: datetime | None = None,
+        container: EvidenceFormat = EvidenceFormat.ZIP,
     ) -> bytes:
         """The evidence file, made by the sender unless told otherwise."""
         maker = maker or self.sender
@@ -77,6 +79,7 @@ class Exchange:
             exporter=Exporter(maker.code, maker.signer),
             open_blob=open_blob,
             now=now or self.made_at,
+            container=container,
         )
         return file.getvalue()
 

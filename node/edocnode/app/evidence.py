@@ -24,6 +24,7 @@ from edockit.blobs import BlobFolder
 from edockit.certificates import load_private_key
 from edockit.database import Database
 from edockit.files import disk_errors
+from edocnode.domain.evidence_formats import EvidenceFormat
 from edocnode.domain.journal import JournalReport, seal_keys
 from edocnode.domain.model import DocumentId, MessageId
 from edocnode.domain.repair import Suspects
@@ -54,11 +55,13 @@ class EvidenceDesk:
     directory: Callable[[], Directory]
     clock: Callable[[], datetime]
 
-    async def export(self, message_id: MessageId) -> BinaryIO:
+    async def export(
+        self, message_id: MessageId, container: EvidenceFormat = EvidenceFormat.ZIP
+    ) -> BinaryIO:
         """Writes the evidence of a message.
 
         Returns:
-            The zip, open at its beginning. It has no name and is gone when it is closed.
+            The file, open at its beginning. It has no name and is gone when it is closed.
 
         Raises:
             DocumentUnknownError: No sealed message here has this id.
@@ -84,6 +87,7 @@ class EvidenceDesk:
                         exporter=Exporter(self.agency, self.signer),
                         open_blob=self.blobs.open,
                         now=self.clock(),
+                        container=container,
                     )
                     file.seek(0)
             except BaseException:

@@ -21,6 +21,7 @@ from edockit.console import new_app
 from edockit.language import _, told
 from edocnode.cli.context import CommandContext, now
 from edocnode.cli.wording import clock_or_text, plain
+from edocnode.domain.evidence_formats import EvidenceFormat
 
 if TYPE_CHECKING:
     from edocnode.domain.journal import JournalReport
@@ -64,11 +65,15 @@ def export(
     ],
     out: Annotated[Path, typer.Option("--out", help="File to write; never overwritten.")],
     to: Annotated[str, typer.Option("--to", help="Recipient, when it was sent to several.")] = "",
+    container: Annotated[
+        EvidenceFormat,
+        typer.Option("--format", help="A plain zip, or ASiC-E for other signature programs."),
+    ] = EvidenceFormat.ZIP,
 ) -> None:
-    """Writes the evidence of one delivery as a zip file."""
+    """Writes the evidence of one delivery as a file."""
     options: CommandContext = context.obj
     with options.admin() as node:
-        chunks = node.export_evidence(document, to)
+        chunks = node.export_evidence(document, to, container)
         first = next(chunks, b"")  # an error comes before the file is made
         size, digest = _write_new(out, itertools.chain([first], chunks))
     options.console.data(

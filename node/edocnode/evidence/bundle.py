@@ -19,11 +19,14 @@ from edoccore.errors import EvidenceInvalidError, StorageDamagedError
 from edoccore.identity.keys import Signer
 from edoccore.signing import canonical
 from edoccore.signing.seal import SealedStatement
-from edoccore.signing.statements import Envelope, Part, Seal, time_text
+from edoccore.signing.statements import Envelope, Part, Seal, parse_time, time_text
 from edocnode.domain.evidence import MAX_STATUSES, MessageEvidence
+from edocnode.domain.evidence_formats import EvidenceFormat
+from edocnode.evidence import asic
 from edocnode.evidence import manifest as manifests
+from edocnode.evidence.cms import Cades
 from edocnode.evidence.directory_extract import role_files
-from edocnode.evidence.manifest import Manifest, Member
+from edocnode.evidence.manifest import Manifest, Member, all_digests
 from edocnode.evidence.members import (
     NO_RECEIPT,
     SALT,
@@ -56,6 +59,7 @@ def write_bundle(
     exporter: Exporter,
     open_blob: OpenBlob,
     now: datetime,
+    container: EvidenceFormat = EvidenceFormat.ZIP,
 ) -> str:
     """Writes the evidence of one message.
 
@@ -66,6 +70,7 @@ def write_bundle(
         exporter: Signs the manifest.
         open_blob: Opens the bytes of a part in the blob folder by its digest (hex).
         now: Aware, UTC.
+        container: How it is packed.
 
     Returns:
         SHA-256 of the manifest, lower hex: one line that names the whole file.
@@ -93,13 +98,37 @@ def write_bundle(
         members=_listing(small, parts),
     )
     data = canonical.encode(listing, limit=manifests.MAX_MANIFEST_BYTES)
+    signature = exporter.signer.sign(data)
+    head, tail = _wrapping(container, listing, data, signature, chain=chain, exporter=exporter)
     with ZipFile(file, "w", ZIP_STORED) as archive:
+        for name, content in head.items():
+            _put(archive, name, content)
         _put(archive, manifests.MANIFEST, data)
-        _put(archive, manifests.MANIFEST_SIGNATURE, exporter.signer.sign(data))
+        _put(archive, manifests.MANIFEST_SIGNATURE, signature)
         for name in sorted(small):
             _put(archive, name, small[name])
         _copy_parts(archive, parts, evidence, open_blob)
+        for name, content in tail.items():
+            _put(archive, name, content)
     return sha256(data).hexdigest()
+
+
+def _wrapping(
+    container: EvidenceFormat,
+    listing: Manifest,
+    data: bytes,
+    signature: bytes,
+    *,
+    chain: tuple[bytes, ...],
+    exporter: Exporter,
+) -> tuple[dict[str, bytes], dict[str, bytes]]:
+    """What a format puts before all other members, and after them."""
+    if container is EvidenceFormat.ZIP:
+        return {}, {}
+    manifest = asic.manifest_of(all_digests(listing, data, signature))
+    cades = Cades(manifest, listing.suite, chain, parse_time(listing.time))
+    signed = cades.signed_data(exporter.signer.sign(cades.to_be_signed))
+    return {asic.MIMETYPE: asic.MEDIA_TYPE}, {asic.MANIFEST: manifest, asic.SIGNATURE: signed}
 
 
 def instructions() -> bytes:

@@ -7,6 +7,7 @@ seal key's, over the exact bytes; ``type`` keeps manifest and seal apart.
 """
 
 import re
+from hashlib import sha256
 from typing import Annotated
 
 from msgspec import Meta, Struct
@@ -31,6 +32,7 @@ _NAMES = re.compile(
     r"|keys/[0-9a-f]{64}\.pem"
     r"|roles/[a-z0-9-]{1,40}/(file\.json|signed|[0-9a-f]{64}\.sig)"
     rf"|(envelope|receipt|no-receipt|status-[0-9]{{2}}|status-[0-9]{{2}}-receipt)/{_STATEMENT}"
+    r"|mimetype|META-INF/(ASiCManifest001\.xml|signature001\.p7s)"
     r"|no-receipt/salt"
     r"|status-[0-9]{2}/record\.json"
 )
@@ -67,3 +69,11 @@ class Manifest(Statement, frozen=True, kw_only=True, tag="edoc.manifest/v1"):
 def is_member_name(name: str) -> bool:
     """Whether an evidence file may have a member of this name; all names are fixed or counted."""
     return _NAMES.fullmatch(name) is not None
+
+
+def all_digests(manifest: Manifest, data: bytes, signature: bytes) -> dict[str, str]:
+    """SHA-256 (hex) of every file of the evidence by name, the manifest and its signature too."""
+    own = {MANIFEST: data, MANIFEST_SIGNATURE: signature}
+    return {member.name: member.sha256 for member in manifest.members} | {
+        name: sha256(content).hexdigest() for name, content in own.items()
+    }

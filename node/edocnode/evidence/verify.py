@@ -21,7 +21,7 @@ from edoccore.directory.view import Directory
 from edoccore.errors import EdocError, EvidenceInvalidError
 from edoccore.signing.statements import Effect, Envelope, Receipt, parse_time, time_text
 from edocnode.domain.timestamps import TimeProof
-from edocnode.evidence import links, reading
+from edocnode.evidence import asic, links, reading
 from edocnode.evidence.container import Container, invalid, open_container
 from edocnode.evidence.directory_extract import (
     Extract,
@@ -29,7 +29,13 @@ from edocnode.evidence.directory_extract import (
     fingerprints,
     read_extract,
 )
-from edocnode.evidence.manifest import INSTRUCTIONS, MANIFEST, MANIFEST_SIGNATURE, Manifest
+from edocnode.evidence.manifest import (
+    INSTRUCTIONS,
+    MANIFEST,
+    MANIFEST_SIGNATURE,
+    Manifest,
+    all_digests,
+)
 from edocnode.evidence.members import NO_RECEIPT, SALT, derived_members
 from edocnode.evidence.reading import CheckedStatement
 from edocnode.evidence.times import TimeJudge, Witness, check_tokens
@@ -115,6 +121,7 @@ def _judge(container: Container, reader: _Reader) -> Verdict:
         extract = read_extract(roles, anchor, known=reader.revocations)
     with _step(6):
         maker = reading.check_manifest(container, manifest, data, extract)
+        _check_asic(container, manifest, data, maker)
     with _step(7):
         statements = _statements(container, extract)
         times = reading.read_times(container, statements)
@@ -177,7 +184,7 @@ def _check_listed(container: Container, manifest: Manifest) -> None:
     """Names every member that is altered, missing or too many."""
     findings = []
     listed = {member.name: member for member in manifest.members}
-    names = container.names - {MANIFEST, MANIFEST_SIGNATURE}
+    names = container.names - {MANIFEST, MANIFEST_SIGNATURE, *asic.MEMBERS}
     for name in sorted(names | listed.keys()):
         member = listed.get(name)
         if member is None:
@@ -218,7 +225,7 @@ def _check_derived(
     chains = {folder: item.listed.chain for folder, item in statements.items()}
     sealed = {folder: item.sealed for folder, item in statements.items()}
     expected = derived_members(sealed, roles, {**chains, MANIFEST: maker.chain}, times)
-    free = {MANIFEST, MANIFEST_SIGNATURE, INSTRUCTIONS, SALT}
+    free = {MANIFEST, MANIFEST_SIGNATURE, INSTRUCTIONS, SALT, *asic.MEMBERS}
     primary = {
         name
         for name in container.names
@@ -229,6 +236,23 @@ def _check_derived(
             raise invalid(name, "nothing in the evidence leads to it")
         if container.read(name) != expected[name]:
             raise invalid(name, "it is not what the other members lead to")
+
+
+def _check_asic(container: Container, manifest: Manifest, data: bytes, maker: ListedSeal) -> None:
+    """Checks what makes an ASiC-E container of the file; a plain zip has nothing of it."""
+    found = {name: container.read(name) for name in container.names & asic.MEMBERS}
+    if not found:
+        return
+    expected = asic.manifest_of(all_digests(manifest, data, container.read(MANIFEST_SIGNATURE)))
+    asic.check_container(found, expected)
+    asic.check_signature(
+        found[asic.SIGNATURE],
+        expected,
+        maker.key,
+        suite=manifest.suite,
+        chain=maker.chain,
+        at=parse_time(manifest.time),
+    )
 
 
 def _check_clock(

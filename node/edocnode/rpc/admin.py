@@ -19,6 +19,7 @@ from edoccore.signing.statements import Effect, time_text
 from edocnet.admin.v1 import admin_service_pb2 as messages
 from edocnet.admin.v1 import admin_service_pb2_grpc as services
 from edocnode.domain.decisions import MAX_ACTOR
+from edocnode.domain.evidence_formats import EvidenceFormat
 from edocnode.domain.exchange import Hello
 from edocnode.domain.journal import JournalReport
 from edocnode.domain.late import LateLook
@@ -36,6 +37,7 @@ SEALING = "sealing"
 STOPPED = SealerStoppedError.reason
 _STOPPED = {"superseded": EpochSupersededError.reason}  # other states are faults that may pass
 
+_CONTAINERS = {messages.EVIDENCE_FORMAT_ASIC_E: EvidenceFormat.ASIC_E}
 _FRESHNESS = {
     Freshness.FRESH: messages.DIRECTORY_STATE_FRESH,
     Freshness.STALE: messages.DIRECTORY_STATE_STALE,
@@ -108,7 +110,9 @@ class Evidence(Protocol):
     async def verify_journal(self) -> JournalReport:
         """Verifies this node's own journal."""
 
-    async def export(self, message_id: MessageId) -> BinaryIO:
+    async def export(
+        self, message_id: MessageId, container: EvidenceFormat = EvidenceFormat.ZIP
+    ) -> BinaryIO:
         """Writes the evidence of a message; the zip, open at its beginning.
 
         Raises:
@@ -282,7 +286,8 @@ class AdminServicer(services.AdminServiceServicer):
         found = await self._parts.office.find(request.id)
         recipients = spellings(request.recipient, self._parts.directory.current)
         message_id = await sent_message(self._parts.office, found, recipients)
-        with await self._parts.evidence.export(message_id) as file:
+        container = _CONTAINERS.get(request.format, EvidenceFormat.ZIP)
+        with await self._parts.evidence.export(message_id, container) as file:
             while chunk := await asyncio.to_thread(file.read, CHUNK_BYTES):
                 yield messages.ExportEvidenceResponse(chunk=chunk)
 

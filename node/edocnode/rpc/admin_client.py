@@ -18,6 +18,7 @@ from edockit.console import local_time
 from edockit.grpc_client import unix_channel_sync
 from edocnet.admin.v1 import admin_service_pb2 as messages
 from edocnet.admin.v1 import admin_service_pb2_grpc as services
+from edocnode.domain.evidence_formats import EvidenceFormat
 from edocnode.rpc.introducing import NOBODY, Introduction, introduced
 from edocnode.rpc.office_messages import moment_from
 
@@ -31,6 +32,10 @@ CALL_TIMEOUT_S = 30.0
 PING_TIMEOUT_S = 60.0
 
 LATE_KINDS = ("undelivered", "unanswered", "undecided", "overdue")
+_FORMATS = {
+    EvidenceFormat.ZIP: messages.EVIDENCE_FORMAT_UNSPECIFIED,
+    EvidenceFormat.ASIC_E: messages.EVIDENCE_FORMAT_ASIC_E,
+}
 
 Json = dict[str, Any]  # as json.dumps takes it
 
@@ -132,14 +137,18 @@ class AdminClient:
             ],
         }
 
-    def export_evidence(self, document: str, recipient: str) -> Iterator[bytes]:
-        """The evidence of one delivery, a zip file in chunks.
+    def export_evidence(
+        self, document: str, recipient: str, container: EvidenceFormat = EvidenceFormat.ZIP
+    ) -> Iterator[bytes]:
+        """The evidence of one delivery, a file in chunks.
 
         Raises:
             DocumentUnknownError: There is no such delivery, or it is not sealed yet.
             RequestInvalidError: It was sent to several, and no recipient is named.
         """
-        request = messages.ExportEvidenceRequest(id=document, recipient=recipient)
+        request = messages.ExportEvidenceRequest(
+            id=document, recipient=recipient, format=_FORMATS[container]
+        )
         with _errors():
             for answer in self.stub.ExportEvidence(request):
                 yield answer.chunk

@@ -1,11 +1,15 @@
 """Seals of running nodes and a real timestamp authority: nothing of the exchange waits for it."""
 
+import asyncio
 import contextlib
 import sqlite3
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
+from io import BytesIO
 from pathlib import Path
+from uuid import UUID
+from zipfile import ZipFile
 
 import pytest
 
@@ -13,10 +17,13 @@ from edockit import time_tokens
 from edockit.database import Database
 from edockit.time_tokens import check_token
 from edocnode.app.evidence import known_directory, seal_signer
+from edocnode.domain.evidence_formats import EvidenceFormat
 from edocnode.domain.timestamps import MAX_BATCH
+from edocnode.evidence import asic
 from edocnode.evidence.bundle import Exporter, write_bundle
 from edocnode.evidence.verdict import Verdict, VerdictKind
 from edocnode.evidence.verify import verify
+from edocnode.rpc.admin_client import open_admin
 from edocnode.settings import NodeSettings
 from edocnode.storage.evidence import SqlEvidence
 from edocnode.storage.folder import DataFolder
@@ -98,6 +105,28 @@ async def test_all_seals_are_stamped_and_evidence_shows_the_time(
     assert (verdict.kind, verdict.findings, verdict.notes) == (VerdictKind.VALID, (), ())
     proven = verdict.facts["receipt_proven_by"]
     assert proven.startswith("timestamp authority"), "the recipient's seal is stamped as well"
+
+
+async def test_running_node_exports_evidence_as_asic_e(tmp_path: Path) -> None:
+    _, sender, recipient = make_pair(tmp_path)
+    async with running(sender, recipient):
+        sent = await sender.send(b"a", to=[recipient.agency.code])
+        await sender.delivered(sent)
+
+        def export(container: EvidenceFormat) -> bytes:
+            assert sender.where is not None
+            with open_admin(sender.where.socket) as node:
+                return b"".join(
+                    node.export_evidence(str(UUID(bytes=sent.message_id)), "", container)
+                )
+
+        plain, signed = [await asyncio.to_thread(export, each) for each in EvidenceFormat]
+    with ZipFile(BytesIO(plain)) as one, ZipFile(BytesIO(signed)) as other:
+        assert set(other.namelist()) - set(one.namelist()) == asic.MEMBERS
+    path = tmp_path / "evidence.asice"
+    path.write_bytes(signed)
+    known = known_directory(DataFolder(sender.data))
+    assert verify(path, root=None, known=known, now=datetime.now(UTC)).kind is VerdictKind.VALID
 
 
 @pytest.mark.parametrize("mood", [None, *(each for each in Mood if each is not Mood.HONEST)])

@@ -25,6 +25,26 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _EvidenceFormat:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _EvidenceFormatEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_EvidenceFormat.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    EVIDENCE_FORMAT_UNSPECIFIED: _EvidenceFormat.ValueType  # 0
+    """A plain zip."""
+    EVIDENCE_FORMAT_ASIC_E: _EvidenceFormat.ValueType  # 1
+    """ASiC-E with CAdES: ETSI EN 319 162-1."""
+
+class EvidenceFormat(_EvidenceFormat, metaclass=_EvidenceFormatEnumTypeWrapper):
+    """How an evidence file is packed; what is in it is the same."""
+
+EVIDENCE_FORMAT_UNSPECIFIED: EvidenceFormat.ValueType  # 0
+"""A plain zip."""
+EVIDENCE_FORMAT_ASIC_E: EvidenceFormat.ValueType  # 1
+"""ASiC-E with CAdES: ETSI EN 319 162-1."""
+Global___EvidenceFormat: _TypeAlias = EvidenceFormat  # noqa: Y015
+
 class _DirectoryState:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -464,19 +484,23 @@ class ExportEvidenceRequest(_message.Message):
 
     ID_FIELD_NUMBER: _builtins.int
     RECIPIENT_FIELD_NUMBER: _builtins.int
+    FORMAT_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Document id or message id as text, or a unique beginning of one, at least 8 characters."""
     recipient: _builtins.str
     """Recipient, when the id names a document sent to several; empty otherwise."""
+    format: Global___EvidenceFormat.ValueType
+    """How the file is packed; unspecified: a plain zip."""
     def __init__(
         self,
         *,
         id: _builtins.str = ...,
         recipient: _builtins.str = ...,
+        format: Global___EvidenceFormat.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "recipient", b"recipient"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["format", b"format", "id", b"id", "recipient", b"recipient"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
