@@ -398,3 +398,16 @@ def test_state_secret_is_refused_with_code_4_before_the_node_is_asked(folder: Pa
     result = command(*words, data=folder)
     assert result.returncode == 4
     assert "Tối mật" in told(result)
+
+
+def test_doctor_of_a_stopped_node_says_what_it_could_not_look_at(folder: Path) -> None:
+    done = command("doctor", "--json", data=folder)
+    found = json.loads(done.stdout)
+    assert (found["schema"], found["running"], done.stderr) == ("edoc.doctor/v1", False, "")
+    health = {check["code"]: check["health"] for check in found["checks"]}
+    assert health["registry"] == "problem"  # none runs in this test
+    assert (done.returncode, found["ok"]) == (1, False)
+    assert health["peers"] == health["clock"] == "not checked"
+    vietnamese = command("--lang", "vi", "doctor", data=folder)
+    assert "chưa kiểm tra" in vietnamese.stdout
+    assert "Nút đang dừng." in vietnamese.stdout

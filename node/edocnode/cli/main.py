@@ -17,6 +17,7 @@ from edocnode.cli import (
     counting,
     deciding,
     demo,
+    doctoring,
     exporting,
     holding,
     late,
@@ -46,6 +47,7 @@ def build_app() -> typer.Typer:
     app.command()(running.init)
     app.command()(running.serve)
     app.command()(operating.status)
+    app.command()(doctoring.doctor)
     app.command(cls=GroupedCommand)(sending.send)
     app.command(cls=GroupedCommand)(superseding.update)
     app.command(cls=GroupedCommand)(superseding.replace)
@@ -71,6 +73,11 @@ def build_app() -> typer.Typer:
     app.command()(operating.ping)
     app.command()(operating.takeover)
     app.command()(demo.demo)
+    _add_groups(app)
+    return app
+
+
+def _add_groups(app: typer.Typer) -> None:
     app.add_typer(access.build_app(), name="access")
     app.add_typer(holding.build_app(), name="hold")
     app.add_typer(retaining.build_app(), name="retention")
@@ -80,7 +87,6 @@ def build_app() -> typer.Typer:
     app.add_typer(checking.build_app(), name="signatures")
     app.add_typer(bridging.build_app(), name="edxml")
     app.add_typer(configuring.build_app(), name="config")
-    return app
 
 
 def _root(

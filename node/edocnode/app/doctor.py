@@ -1,0 +1,286 @@
+"""The probes of ``edocnode doctor``: looks at a node from its folder, and asks it when it runs.
+
+Nothing is changed, but for a small file that is written to see whether the disk keeps it. The
+database of a running node is never opened: that it runs says that its tables are as they must be.
+"""
+
+import asyncio
+import contextlib
+import os
+import shlex
+import shutil
+import socket
+import sqlite3
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+from cryptography import x509
+
+from edoccore.directory.layout import TIMESTAMP
+from edoccore.directory.packing import FileWanted
+from edoccore.directory.state import judge
+from edoccore.directory.view import Directory
+from edoccore.errors import EdocError, FolderInUseError, RegistryUnreachableError
+from edockit.files import lock_folder
+from edocnode.app.evidence import known_directory, seal_signer
+from edocnode.app.timestamps import RemoteAuthority, time_anchors
+from edocnode.domain.doctor import (
+    Check,
+    ClockReading,
+    Health,
+    judge_certificate,
+    judge_clock,
+    judge_directory,
+    judge_disk,
+    judge_fsync,
+)
+from edocnode.rpc.directory import GrpcSources
+from edocnode.settings import NodeSettings
+from edocnode.storage.folder import DataFolder
+from edocnode.storage.migrations import HEAD
+from edocnode.workers.timestamping import StampFailedError
+
+MOST_PEERS = 20  # that are called: those with trouble or waiting documents first
+_PATIENCE_S = 15.0
+_TIMESTAMP_BYTES = 64 * 1024
+_PROBE = b"edocnode doctor\n" * 256
+
+
+class RunningNode(Protocol):
+    """What is asked of a running node; answers are the JSON of the commands."""
+
+    def status(self) -> Mapping[str, Any]:
+        """``edoc.status/v1``."""
+
+    def peers(self) -> Mapping[str, Any]:
+        """``edoc.peers/v1``."""
+
+    def ping(self, agency: str) -> Mapping[str, Any]:
+        """``edoc.ping/v1``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Patient:
+    """The node that is looked at.
+
+    Attributes:
+        running: None: it is stopped.
+    """
+
+    folder: DataFolder
+    settings: NodeSettings
+    running: RunningNode | None
+    clock: Callable[[], datetime]
+
+    @property
+    def start(self) -> str:
+        """How it is started."""
+        return f"edocnode serve --data {shlex.quote(str(self.folder.path))}"
+
+
+def examine(patient: Patient) -> list[Check]:
+    """Looks at everything; a check that cannot be done says so."""
+    checks = [*_disk(patient), *_keys(patient), _database(patient)]
+    directory, found = _directory(patient)
+    checks.append(found)
+    if directory is None:
+        return checks
+    checks += [*_names(patient, directory), _registry(patient, directory)]
+    checks += [*_from_running(patient), _timestamps(patient)]
+    return checks
+
+
+def _disk(patient: Patient) -> Iterator[Check]:
+    path = patient.folder.path
+    yield judge_disk(shutil.disk_usage(path).free, str(path))
+    begun = time.monotonic()
+    try:
+        with tempfile.TemporaryFile(dir=path) as file:
+            file.write(_PROBE)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        hint = f"Check who owns it and whether it is full: ls -ld {path}; df -h {path}"
+        message = f"The disk under {path} keeps no write: {error.strerror}."
+        yield Check("fsync", Health.PROBLEM, message, hint)
+    else:
+        yield judge_fsync(time.monotonic() - begun, str(path))
+
+
+def _keys(patient: Patient) -> Iterator[Check]:
+    folder, now = patient.folder, patient.clock()
+    agency = folder.identity().agency
+    invite = f"Ask the registry's officer for a new join string: edocregistry invite {agency}"
+    try:
+        signer = seal_signer(folder)
+        signer.sign(_PROBE)
+        leaf = x509.load_pem_x509_certificates(folder.seal_chain())[0]
+    except EdocError as error:
+        yield Check("seal_key", Health.PROBLEM, error.message, error.hint or invite)
+    else:
+        yield Check("seal_key", Health.OK, "The seal key signs.")
+        ends = leaf.not_valid_after_utc
+        yield judge_certificate("seal_certificate", ends=ends, now=now, hint=invite)
+    try:
+        pair = folder.tls_pair("current")
+    except EdocError as error:
+        yield Check("tls_certificate", Health.PROBLEM, error.message, error.hint or invite)
+    else:
+        ends = x509.load_der_x509_certificate(pair.certificate).not_valid_after_utc
+        yield judge_certificate("tls_certificate", ends=ends, now=now, hint=invite)
+
+
+def _database(patient: Patient) -> Check:
+    version = f"SQLite {sqlite3.sqlite_version}"
+    if patient.settings.database:
+        version = "PostgreSQL"
+    if patient.running is not None:
+        message = f"The running node uses it, {version}; its tables are up to date."
+        return Check("database", Health.OK, message)
+    if patient.settings.database:
+        message = f"{version} is looked at when the node starts."
+        return Check("database", Health.UNKNOWN, message, f"Run: {patient.start}")
+    try:
+        with lock_folder(patient.folder.path):
+            return _stopped_database(patient, version)
+    except FolderInUseError as error:
+        return Check("database", Health.UNKNOWN, error.message, error.hint or "")
+
+
+def _stopped_database(patient: Patient, version: str) -> Check:
+    path = patient.folder.database_file
+    if not path.exists():
+        return Check("database", Health.OK, f"{version}; tables are made at the first start.")
+    restore = "Restore the last backup of the data folder."
+    try:
+        with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as opened:
+            found = opened.execute("SELECT version_num FROM alembic_version").fetchone()
+    except sqlite3.Error as error:
+        return Check("database", Health.PROBLEM, f"{path} cannot be read: {error}.", restore)
+    if found is None or found[0] > HEAD:
+        told = "none" if found is None else found[0]
+        message = f"{path} has tables of version {told}; this program knows {HEAD}."
+        return Check("database", Health.PROBLEM, message, "Install the newer edocnode again.")
+    head = found[0]
+    return Check("database", Health.OK, f"{version}; tables of version {head}.")
+
+
+def _directory(patient: Patient) -> tuple[Directory | None, Check]:
+    try:
+        directory = known_directory(patient.folder)
+    except EdocError as error:
+        return None, Check("directory", Health.PROBLEM, error.message, error.hint or "")
+    found = judge_directory(judge(directory, patient.clock()), directory.mark.version)
+    return directory, found
+
+
+def _names(patient: Patient, directory: Directory) -> Iterator[Check]:
+    """Names of the registry and of this node, for others, that must have an address."""
+    endpoint = directory.endpoint(directory.info.registry, patient.clock())
+    addresses = list(endpoint.addresses) if endpoint is not None else []
+    if patient.settings.advertise:
+        addresses.append(patient.settings.advertise)
+    bad = []
+    for address in addresses:
+        host = address.rpartition(":")[0].strip("[]")
+        try:
+            socket.getaddrinfo(host, None)
+        except OSError as error:
+            bad.append(f"{host} ({error.strerror or error})")
+    if bad:
+        message = f"These names have no address: {', '.join(bad)}."
+        first = bad[0].split()[0]
+        yield Check("dns", Health.PROBLEM, message, f"Run: getent hosts {first}")
+    else:
+        yield Check("dns", Health.OK, "All names that are needed have an address.")
+
+
+def _registry(patient: Patient, directory: Directory) -> Check:
+    async def fetch() -> None:
+        pair = patient.folder.tls_pair("current")
+        sources = GrpcSources(lambda: (pair.chain, pair.key), patient.clock)
+        async with asyncio.timeout(_PATIENCE_S), sources.registry(directory) as source:
+            await source.fetch([FileWanted(f"{TIMESTAMP}.json", _TIMESTAMP_BYTES)])
+
+    try:
+        asyncio.run(fetch())
+    except TimeoutError:
+        error: EdocError = RegistryUnreachableError()
+    except EdocError as failed:
+        error = failed
+    else:
+        return Check("registry", Health.OK, "The registry answers.")
+    hint = "The exchange goes on without it; on its machine, run: edocregistry serve"
+    return Check("registry", Health.PROBLEM, error.message, hint)
+
+
+def _from_running(patient: Patient) -> Iterator[Check]:
+    """What only a running node can tell: alarms, peers, their clocks."""
+    node = patient.running
+    if node is None:
+        told = "The node is stopped."
+        for code in ("alarms", "peers", "clock"):
+            yield Check(code, Health.UNKNOWN, told, f"Run: {patient.start}")
+        return
+    alarms = [f"{each['kind']} ({each['subject']})" for each in node.status()["alarms"]]
+    if alarms:
+        message = f"{len(alarms)} alarms: {', '.join(alarms[:5])}."
+        yield Check("alarms", Health.PROBLEM, message, "Run: edocnode status")
+    else:
+        yield Check("alarms", Health.OK, "There is no alarm.")
+    peers = sorted(node.peers()["peers"], key=lambda each: (not each["waiting"], each["agency"]))
+    called = [each["agency"] for each in peers[:MOST_PEERS]]
+    with ThreadPoolExecutor(max_workers=8) as threads:
+        answers = list(threads.map(lambda agency: _ping(node, agency), called))
+    yield from _judged_peers(answers, known=len(peers))
+
+
+def _ping(node: RunningNode, agency: str) -> tuple[str, ClockReading | EdocError]:
+    try:
+        found = node.ping(agency)
+    except EdocError as error:
+        return agency, error
+    return agency, ClockReading(
+        timedelta(milliseconds=found["clock_difference_ms"]),
+        timedelta(milliseconds=found["round_trip_ms"]),
+    )
+
+
+def _judged_peers(
+    answers: Sequence[tuple[str, ClockReading | EdocError]], *, known: int
+) -> Iterator[Check]:
+    failed = {agency: each for agency, each in answers if isinstance(each, EdocError)}
+    if failed:
+        first, error = next(iter(failed.items()))
+        message = f"{len(failed)} of {len(answers)} peers do not answer: {', '.join(failed)}."
+        yield Check(
+            "peers", Health.PROBLEM, f"{message} {error.message}", f"Run: edocnode ping {first}"
+        )
+    elif not known:
+        yield Check("peers", Health.OK, "No other agency has a node yet.")
+    else:
+        yield Check("peers", Health.OK, f"{len(answers)} of {known} peers were called and answer.")
+    yield judge_clock(
+        {agency: each for agency, each in answers if isinstance(each, ClockReading)}
+        if known
+        else {}
+    )
+
+
+def _timestamps(patient: Patient) -> Check:
+    settings, folder = patient.settings, patient.folder
+    if not settings.timestamp_url:
+        return Check("timestamps", Health.OFF, "No timestamp authority is set (timestamp_url).")
+    authority = RemoteAuthority(settings.timestamp_url, lambda: time_anchors(settings, folder.path))
+    try:
+        asyncio.run(authority.stamp(bytes(32), patient.clock()))
+    except StampFailedError as error:
+        message = f"The timestamp authority {authority.name} failed: {error}."
+        hint = f"Documents travel all the same. Run: curl -sS -o /dev/null {authority.name}"
+        return Check("timestamps", Health.PROBLEM, message, hint)
+    return Check("timestamps", Health.OK, f"The timestamp authority {authority.name} answers.")
