@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.support.ran import RanPlugin
+
 # What is started in the background by a script ignores Ctrl-C, and so would all that tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -31,6 +33,12 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("gate")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """In the gate, asks whether the tests that SECURITY.md names have run; once, not per worker."""
+    if os.environ.get("EDOC_GATE") == "true" and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(RanPlugin(in_ci=IN_CI), "ran")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
