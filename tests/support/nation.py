@@ -34,6 +34,7 @@ from tuf.api.metadata import (
 
 from edoccore.directory import layout
 from edoccore.directory.endpoints import to_entry
+from edoccore.directory.extension import ExtensionStatement, encode_extension
 from edoccore.directory.floor import NO_FLOOR, Floor
 from edoccore.directory.layout import (
     AgencyState,
@@ -49,8 +50,9 @@ from edoccore.directory.layout import (
 )
 from edoccore.directory.loading import load
 from edoccore.directory.view import Directory
+from edoccore.signing import canonical
 from edoccore.signing.seal import SealedStatement
-from edoccore.signing.statements import time_text
+from edoccore.signing.statements import DirectoryMark, time_text
 from edockit import certificates
 from tests.support.agencies import LIFE, NO_MARK, Agency, new_uuid7, server_name, tls_certificate
 
@@ -308,6 +310,31 @@ class Nation:
         """Signs every role anew, as when a third of their life is over."""
         self._signed.clear()
         return self.publish()
+
+    def extend(
+        self,
+        life: timedelta,
+        *,
+        officers: int = 2,
+        network: str = "",
+        mark: DirectoryMark | None = None,
+    ) -> bytes:
+        """Lets officers of the root extend the directory that was published last, as a file."""
+        snapshot = self.files[layout.file_name(layout.SNAPSHOT, self.versions[layout.SNAPSHOT])]
+        held = DirectoryMark(
+            version=self.versions[layout.SNAPSHOT], hash=sha256(snapshot).hexdigest()
+        )
+        statement = canonical.encode(
+            ExtensionStatement(
+                network=network or self.network,
+                directory=mark or held,
+                created=time_text(self.now),
+                until=time_text(self.now + life),
+                reason="Cháy trung tâm dữ liệu",
+            )
+        )
+        signed = [officer.sign(statement) for officer in self.officers[:officers]]
+        return encode_extension(statement, {item.keyid: item for item in signed})
 
     def sign_snapshot(self) -> None:
         """Signs a snapshot over the roles as they are."""

@@ -18,6 +18,7 @@ from edocnode.cli import (
     deciding,
     demo,
     doctoring,
+    directory,
     exporting,
     holding,
     late,
@@ -78,6 +79,7 @@ def build_app() -> typer.Typer:
 
 
 def _add_groups(app: typer.Typer) -> None:
+    app.add_typer(directory.build_app(), name="directory")
     app.add_typer(access.build_app(), name="access")
     app.add_typer(holding.build_app(), name="hold")
     app.add_typer(retaining.build_app(), name="retention")

@@ -37,6 +37,8 @@ def peers(context: typer.Context) -> None:
         )
         for peer in found["peers"]
     ]
+    if found["directory"]["advice"]:
+        options.console.say(_("directory {text}", text=directory_text(found["directory"])))
     options.console.data(
         found,
         table((_("agency"), _("name"), _("state"), _("waiting"), _("address"), ""), rows)
@@ -127,7 +129,7 @@ def _status_text(found: dict[str, Any]) -> str:
             listen=found["ready"]["listen"],
             started_at=clock(found["started_at"]),
         ),
-        _("directory {text}", text=_directory_text(directory)),
+        _("directory {text}", text=directory_text(directory)),
         _("sealer    {text}", text=_sealer_text(sealer)),
         _("waiting   {text}", text=_waiting_text(found)),
     ]
@@ -136,14 +138,21 @@ def _status_text(found: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _directory_text(directory: dict[str, Any]) -> str:
-    text = _(
-        "{state}, version {version}, good until {expires_at}",
-        state=told(directory["state"]),
-        version=directory["version"],
-        expires_at=clock(directory["expires_at"]),
-    )
-    return f"{text}{_because(directory['message'])}"
+def directory_text(directory: dict[str, Any]) -> str:
+    """What a person must know about a directory: its state, since when, until when, what to do."""
+    values = {
+        "state": told(directory["state"]),
+        "version": directory["version"],
+        "since": clock(directory["since"]) if directory["since"] else "",
+        "expires_at": clock(directory["expires_at"]),
+    }
+    if directory["state"] == "expired":
+        text = _("{state} since {expires_at}, version {version}", **values)
+    elif directory["since"]:
+        text = _("{state} since {since}, version {version}, good until {expires_at}", **values)
+    else:
+        text = _("{state}, version {version}, good until {expires_at}", **values)
+    return f"{text}{_because(directory['message'])}{_because(directory['advice'])}"
 
 
 def _sealer_text(sealer: dict[str, Any]) -> str:

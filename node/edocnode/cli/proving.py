@@ -75,7 +75,7 @@ def export(
     with options.admin() as node:
         chunks = node.export_evidence(document, to, container)
         first = next(chunks, b"")  # an error comes before the file is made
-        size, digest = _write_new(out, itertools.chain([first], chunks))
+        size, digest = write_new(out, itertools.chain([first], chunks))
     options.console.data(
         {"schema": EVIDENCE_SCHEMA, "path": str(out), "size_bytes": size, "sha256": digest},
         str(out),
@@ -136,7 +136,7 @@ def verify_journal(context: typer.Context) -> int:
     return ExitCode.DONE.value
 
 
-def _write_new(path: Path, chunks: Iterable[bytes]) -> tuple[int, str]:
+def write_new(path: Path, chunks: Iterable[bytes]) -> tuple[int, str]:
     """Writes a file that must not be there yet; returns its size and digest."""
     from edockit.files import write_all
 

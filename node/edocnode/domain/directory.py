@@ -21,7 +21,9 @@ PEER_PAUSE = timedelta(minutes=1)  # between two fetches that the same peer gave
 
 STALE = "DIRECTORY_STALE"
 EXPIRED = "DIRECTORY_EXPIRED"
+EMERGENCY = "DIRECTORY_EMERGENCY"
 OFFICERS = "DIRECTORY_ENDS_SOON"
+OF_AGE = (STALE, EXPIRED, EMERGENCY, OFFICERS)
 INVALID = "DIRECTORY_INVALID"
 OWN_ENTRY = "OWN_ENTRY_CHANGED"
 
@@ -77,6 +79,9 @@ class DirectoryStore(Protocol):
 
     def save(self, directory: Directory) -> None:
         """Makes a directory the one that is loaded at the next start; fsynced when it returns."""
+
+    def keep_extension(self, data: bytes) -> None:
+        """Keeps an extension that holds for the directory in force; fsynced when it returns."""
 
     def keep_proof(self, version: int, ours: bytes, theirs: bytes) -> None:
         """Keeps two signed snapshots of one version, the proof against the registry."""
@@ -139,6 +144,25 @@ class RefreshPlan:
         return True
 
 
+def advice_of(state: DirectoryState) -> str:
+    """What people must do about a directory's age; empty when it is fresh."""
+    return _ADVICE[state.freshness]
+
+
+_BRING = (
+    "Bring the registry back, or import what the officers or another node give as a file: "
+    "edocnode directory import FILE"
+)
+_ADVICE = {
+    Freshness.FRESH: "",
+    Freshness.STALE: "Check the way to the registry, then ask its officer; nothing has stopped "
+    "yet.",
+    Freshness.EMERGENCY: "Ask the officers when the registry is back; without it the exchange "
+    "stops when the extension ends. Keys that were revoked since are still trusted.",
+    Freshness.EXPIRED: _BRING,
+}
+
+
 def alarms_of(state: DirectoryState) -> Mapping[str, str]:
     """What a person must know about a directory's age: message by kind of alarm."""
     found: dict[str, str] = {}
@@ -147,12 +171,17 @@ def alarms_of(state: DirectoryState) -> Mapping[str, str]:
             f"The registry has not been reached for long: {state.reasons[0]}. The exchange goes "
             f"on for {state.days_left} more days."
         )
+    if state.freshness is Freshness.EMERGENCY:
+        found[EMERGENCY] = (
+            f"The directory has expired ({state.reasons[0]}) and counts only because officers of "
+            f"the root extended it until {state.expires.isoformat()}. {advice_of(state)}"
+        )
     if state.freshness is Freshness.EXPIRED:
         found[EXPIRED] = (
             f"The directory has expired ({state.reasons[0]}): documents are kept but neither "
-            "sent nor taken. Reach the registry or a node with a newer directory."
+            f"sent nor taken. {advice_of(state)}"
         )
-    elif state.officers_alarm:
+    elif state.officers_alarm and state.freshness is not Freshness.EMERGENCY:
         found[OFFICERS] = (
             f"The role {state.expiring_role} of the directory ends at {state.expires.isoformat()}. "
             "The registry's officers must sign it anew before."

@@ -5,10 +5,12 @@ import secrets
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from hashlib import sha256
 from typing import BinaryIO, Protocol
 
 import grpc
 from google.protobuf.duration_pb2 import Duration
+from msgspec import UNSET
 
 from edoccore.directory.state import DirectoryState, Freshness
 from edoccore.directory.view import Directory
@@ -20,19 +22,23 @@ from edocnet.admin.v1 import admin_service_pb2 as messages
 from edocnet.admin.v1 import admin_service_pb2_grpc as services
 from edocnode.domain.decisions import MAX_ACTOR
 from edocnode.domain.evidence_formats import EvidenceFormat
+from edocnode.domain.directory import advice_of
 from edocnode.domain.exchange import Hello
 from edocnode.domain.journal import JournalReport
 from edocnode.domain.late import LateLook
 from edocnode.domain.model import Alarm, EpochHead, MessageId, PeerQueue, PeerStatus
 from edocnode.domain.office import spellings
 from edocnode.domain.office_model import OfficeStore
+from edocnode.rpc.importing import DirectoryTaker, read_file, take_file
 from edocnode.rpc.late import late_counts
 from edocnode.rpc.office import CHUNK_BYTES, sent_message
 from edocnode.rpc.office_admission import Wakes
 from edocnode.rpc.office_messages import optional_timestamp, timestamp
 
 TAKEOVER = "admin.takeover"
+IMPORT = "admin.directory_import"
 TLS = "TLSv1.3"  # no other is spoken
+MAX_REASONS = 3  # of a directory's age, shown
 SEALING = "sealing"
 STOPPED = SealerStoppedError.reason
 _STOPPED = {"superseded": EpochSupersededError.reason}  # other states are faults that may pass
@@ -42,6 +48,7 @@ _FRESHNESS = {
     Freshness.FRESH: messages.DIRECTORY_STATE_FRESH,
     Freshness.STALE: messages.DIRECTORY_STATE_STALE,
     Freshness.EXPIRED: messages.DIRECTORY_STATE_EXPIRED,
+    Freshness.EMERGENCY: messages.DIRECTORY_STATE_EMERGENCY,
 }
 
 
@@ -83,7 +90,7 @@ class SealerView(Wakes, Protocol):
         """Goes on in a new epoch."""
 
 
-class DirectoryView(Protocol):
+class DirectoryView(DirectoryTaker, Protocol):
     """The directory in force."""
 
     @property
@@ -194,7 +201,8 @@ class AdminServicer(services.AdminServiceServicer):
             for code in sorted(directory.endpoints)
             if code not in (self._parts.agency, directory.info.registry)
         ]
-        return messages.ListPeersResponse(peers=peers)
+        status = _directory_status(directory, self._parts.directory.state())
+        return messages.ListPeersResponse(peers=peers, directory=status)
 
     async def PingPeer(
         self,
@@ -229,20 +237,47 @@ class AdminServicer(services.AdminServiceServicer):
         parts = self._parts
         if not 1 <= len(request.actor) <= MAX_ACTOR:
             raise RequestInvalidError("Who takes over must be named.", hint="Add --actor NAME.")
-        effect = Effect(
-            network=parts.network,
-            agency=parts.agency,
-            kind=TAKEOVER,
-            subject=parts.agency,
-            actor=request.actor,
-            time=time_text(parts.clock()),
-        )
         await parts.sealer.takeover()
-        await parts.store.add_effect(secrets.token_bytes(SALT_BYTES), canonical.encode(effect))
-        parts.sealer.wake()
+        await self._note(TAKEOVER, parts.agency, request.actor)
         if parts.sealer.state != SEALING:
             raise SealerStoppedError(parts.sealer.problem or None)
         return messages.TakeOverResponse(epoch=parts.sealer.epoch)
+
+    async def ImportDirectory(
+        self,
+        request_iterator: AsyncIterator[messages.ImportDirectoryRequest],
+        context: grpc.aio.ServicerContext[
+            messages.ImportDirectoryRequest, messages.ImportDirectoryResponse
+        ],
+    ) -> messages.ImportDirectoryResponse:
+        """Takes a directory or an extension that was brought as a file."""
+        directory = self._parts.directory
+        actor, data = await read_file(request_iterator)
+        changed, until = await take_file(directory, data)
+        what = "" if until is None else f"; extended until {time_text(until)}"
+        subject = f"directory version {directory.current.mark.version}"
+        digest = sha256(data).hexdigest()
+        await self._note(IMPORT, subject, actor, detail=f"file of SHA-256 {digest}{what}")
+        return messages.ImportDirectoryResponse(
+            changed=changed,
+            extended_time=optional_timestamp(until),
+            directory=_directory_status(directory.current, directory.state()),
+        )
+
+    async def _note(self, kind: str, subject: str, actor: str, *, detail: str = "") -> None:
+        """Keeps an operator's act for the journal."""
+        parts = self._parts
+        effect = Effect(
+            network=parts.network,
+            agency=parts.agency,
+            kind=kind,
+            subject=subject,
+            actor=actor,
+            time=time_text(parts.clock()),
+            detail=detail or UNSET,
+        )
+        await parts.store.add_effect(secrets.token_bytes(SALT_BYTES), canonical.encode(effect))
+        parts.sealer.wake()
 
     async def VerifyJournal(
         self,
@@ -323,8 +358,17 @@ def _directory_status(directory: Directory, state: DirectoryState) -> messages.D
         state=_FRESHNESS[state.freshness],
         version=directory.mark.version,
         expire_time=timestamp(state.expires),
-        message="; ".join(state.reasons),
+        message=_reasons(state),
+        since_time=optional_timestamp(state.since),
+        advice=advice_of(state),
     )
+
+
+def _reasons(state: DirectoryState) -> str:
+    """The first reasons; when a directory has expired all its roles have, and they are hundreds."""
+    shown = "; ".join(state.reasons[:MAX_REASONS])
+    more = len(state.reasons) - MAX_REASONS
+    return f"{shown}; and {more} more" if more > 0 else shown
 
 
 def _alarm(alarm: Alarm) -> messages.Alarm:

@@ -6,7 +6,7 @@ Synchronous, for command lines; answers are plain values as ``--json`` prints th
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import grpc
 from google.protobuf.duration_pb2 import Duration
@@ -28,7 +28,9 @@ PEERS_SCHEMA = "edoc.peers/v1"
 PING_SCHEMA = "edoc.ping/v1"
 JOURNAL_SCHEMA = "edoc.journal/v1"
 TAKEOVER_SCHEMA = "edoc.takeover/v1"
+IMPORT_SCHEMA = "edoc.directory_import/v1"
 CALL_TIMEOUT_S = 30.0
+CHUNK_BYTES = 960 * 1024
 PING_TIMEOUT_S = 60.0
 
 LATE_KINDS = ("undelivered", "unanswered", "undecided", "overdue")
@@ -80,7 +82,11 @@ class AdminClient:
         """
         with _errors():
             answer = self.stub.ListPeers(messages.ListPeersRequest(), timeout=CALL_TIMEOUT_S)
-        return {"schema": PEERS_SCHEMA, "peers": [_peer(item) for item in answer.peers]}
+        return {
+            "schema": PEERS_SCHEMA,
+            "directory": _directory(answer.directory),
+            "peers": [_peer(item) for item in answer.peers],
+        }
 
     def ping(self, agency: str) -> Json:
         """What a hello with an agency's node found, ``edoc.ping/v1``.
@@ -111,6 +117,27 @@ class AdminClient:
             request = messages.TakeOverRequest(actor=actor)
             answer = self.stub.TakeOver(request, timeout=CALL_TIMEOUT_S)
         return {"schema": TAKEOVER_SCHEMA, "epoch": uuid_text(answer.epoch)}
+
+    def import_directory(self, file: BinaryIO, actor: str) -> Json:
+        """Gives the node a directory or an extension from a file, ``edoc.directory_import/v1``.
+
+        Raises:
+            DirectoryFileError, DirectoryInvalidError: As the node says.
+        """
+
+        def pieces() -> Iterator[messages.ImportDirectoryRequest]:
+            yield messages.ImportDirectoryRequest(actor=actor)
+            while chunk := file.read(CHUNK_BYTES):
+                yield messages.ImportDirectoryRequest(chunk=chunk)
+
+        with _errors():
+            answer = self.stub.ImportDirectory(pieces(), timeout=CALL_TIMEOUT_S)
+        return {
+            "schema": IMPORT_SCHEMA,
+            "changed": answer.changed,
+            "extended_until": _time(answer, "extended_time"),
+            "directory": _directory(answer.directory),
+        }
 
     def verify_journal(self) -> Json:
         """What the node's own journal is worth, ``edoc.journal/v1``.
@@ -176,6 +203,8 @@ def _directory(item: messages.DirectoryStatus) -> Json:
         "version": item.version,
         "expires_at": _time(item, "expire_time"),
         "message": item.message,
+        "since": _time(item, "since_time"),
+        "advice": item.advice,
     }
 
 

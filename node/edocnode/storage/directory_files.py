@@ -1,5 +1,7 @@
 """The verified directory on disk: one bundle, beside it the floor and what checking has shown.
 
+An extension of the officers lies there too, as it was brought.
+
 They lie outside the database, so that restoring yesterday's database takes nobody back to
 yesterday's keys. The bundle is written first: after a crash between the two it is ahead of the
 floor, never below it. The memory of what was checked only saves time: without it, or with one of
@@ -20,10 +22,11 @@ from edoccore.directory.bundle import (
     read_floor,
     read_memory,
 )
+from edoccore.directory.extension import MAX_EXTENSION_BYTES
 from edoccore.directory.floor import MAX_FLOOR_BYTES, NO_FLOOR, Floor
 from edoccore.directory.loading import load
 from edoccore.directory.memory import Memory
-from edoccore.directory.trust import check_floor
+from edoccore.directory.trust import check_floor, prolong
 from edoccore.directory.view import Directory
 from edoccore.errors import DataFolderError, DirectoryInvalidError, StorageDamagedError
 from edockit import files
@@ -31,6 +34,7 @@ from edockit import files
 BUNDLE_NAME = "bundle"
 FLOOR_NAME = "floor"
 MEMORY_NAME = "checked"
+EXTENSION_NAME = "extension"
 
 log = structlog.get_logger(__name__)
 
@@ -80,7 +84,7 @@ class DirectoryFiles:
             ) from error
         if memory is not None and memory.is_of(directory.mark.hash):
             self._remembered = directory.mark.hash
-        return directory
+        return self._prolonged(directory)
 
     def floor(self) -> Floor:
         """What this node must never fall below; nothing for a newcomer.
@@ -111,6 +115,25 @@ class DirectoryFiles:
             memory = encode_memory(directory, _software())
             files.write_file_atomic(self._folder / MEMORY_NAME, memory)
             self._remembered = directory.mark.hash
+
+    def keep_extension(self, data: bytes) -> None:
+        """Keeps an extension that holds for the directory in force; on disk when it returns.
+
+        Raises:
+            DiskFullError, StorageFailedError: As ``save``.
+        """
+        files.make_private_folder(self._folder)
+        files.write_file_atomic(self._folder / EXTENSION_NAME, data)
+
+    def _prolonged(self, directory: Directory) -> Directory:
+        """With the extension on disk; one that no longer holds for it is left where it is."""
+        path = self._folder / EXTENSION_NAME
+        try:
+            data = _read(path, MAX_EXTENSION_BYTES)
+            return directory if data is None else prolong(directory, data)
+        except (StorageDamagedError, DirectoryInvalidError) as error:
+            log.warning("extension_not_used", path=str(path), cause=error.message)
+            return directory
 
     def _memory(self) -> Memory | None:
         path = self._folder / MEMORY_NAME

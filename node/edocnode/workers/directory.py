@@ -5,15 +5,17 @@ silent changes nothing but the age of the directory. Fetches go one at a time.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
 import structlog
 
+from edoccore.directory.bundle import decode_bundle
+from edoccore.directory.extension import require_in_force
 from edoccore.directory.layout import REFRESH_EVERY
 from edoccore.directory.loading import load
 from edoccore.directory.state import DirectoryState, judge
-from edoccore.directory.trust import TwoDirectoriesError, may_replace
+from edoccore.directory.trust import TwoDirectoriesError, carry_extension, may_replace, prolong
 from edoccore.directory.view import Directory
 from edoccore.errors import DirectoryInvalidError, DiskFullError, EdocError, StorageFailedError
 from edocnode.domain import directory as rules
@@ -135,22 +137,72 @@ class DirectoryKeeper:
         files = await fetch_files(source, current.files, current.chain.anchor)
         if files == current.files:
             return False
+        await self._take_files(current, files)
+        return True
+
+    async def take_bundle(self, data: bytes) -> bool:
+        """Takes a directory that was brought as a file, as one from a peer.
+
+        Args:
+            data: As ``encode_bundle`` wrote it; nobody who carried it is believed.
+
+        Returns:
+            Whether the directory in force changed; not when the file has the same one.
+
+        Raises:
+            StorageDamagedError: It is not a whole file.
+            DirectoryInvalidError: It cannot be trusted, or is older; the one in force stays.
+            DiskFullError, StorageFailedError: As ``refresh``.
+        """
+        async with self._turn:
+            current = self._current
+            files = await asyncio.to_thread(decode_bundle, data)
+            if files == current.files:
+                return False
+            await self._take_files(current, files)
+        await self._alarm_about_age()
+        return True
+
+    async def take_extension(self, data: bytes) -> datetime:
+        """Takes an extension of the officers that was brought as a file.
+
+        Returns:
+            When it ends.
+
+        Raises:
+            ExtensionInvalidError: It does not hold for the directory in force, or not now.
+            DiskFullError, StorageFailedError: It could not be kept and does not count.
+        """
+        async with self._turn:
+            prolonged = prolong(self._current, data)
+            extension = prolonged.extension
+            assert extension is not None
+            require_in_force(extension, self._clock())
+            await asyncio.to_thread(self._store.keep_extension, data)
+            self._put_in_force(prolonged)
+        log.warning("directory_extended", until=extension.until.isoformat())
+        await self._alarm_about_age()
+        return extension.until
+
+    async def _take_files(self, current: Directory, files: Mapping[str, bytes]) -> None:
         candidate = await asyncio.to_thread(self._verify, files)
         await asyncio.to_thread(self._store.save, candidate)
-        self._current = candidate
         log.info("directory_changed", version=candidate.mark.version, hash=candidate.mark.hash)
         for problem in candidate.problems:
             log.warning("directory_entry_left_out", problem=problem)
-        for listener in self._listeners:
-            listener(candidate)
+        self._put_in_force(candidate)
         await self._alarm_about_own_entry(current, candidate)
-        return True
 
-    def _verify(self, files: dict[str, bytes]) -> Directory:
+    def _put_in_force(self, directory: Directory) -> None:
+        self._current = directory
+        for listener in self._listeners:
+            listener(directory)
+
+    def _verify(self, files: Mapping[str, bytes]) -> Directory:
         current = self._current
         candidate = load(files, current.chain.anchor, current.floor())
         may_replace(current, candidate)
-        return candidate
+        return carry_extension(current, candidate)
 
     async def _attempt_registry(self) -> None:
         try:
@@ -196,7 +248,7 @@ class DirectoryKeeper:
 
     async def _alarm_about_age(self) -> None:
         found = rules.alarms_of(self.state())
-        for kind in (rules.STALE, rules.EXPIRED, rules.OFFICERS):
+        for kind in rules.OF_AGE:
             if kind in found:
                 await self._alarms.raise_alarm(kind, "directory", found[kind], self._clock())
             else:

@@ -6,7 +6,9 @@ One pure function, so that a node, a test and an auditor come to the same answer
 - STALE: only what the registry signs online is old (timestamp, snapshot, endpoints, revocations):
   the exchange goes on with the keys in hand, and an alarm is raised;
 - EXPIRED: root, targets, identity or one of its bins has expired: nobody's keys are vouched for any
-  longer. Outgoing documents are kept, incoming ones told to come later.
+  longer. Outgoing documents are kept, incoming ones told to come later;
+- EMERGENCY: it would be EXPIRED, but enough officers of the root extended it; the exchange goes on
+  with an alarm until the extension ends.
 
 A role expires at the moment it names, as in TUF: at that moment it no longer holds.
 """
@@ -18,9 +20,12 @@ from enum import StrEnum
 from functools import lru_cache
 
 from edoccore.directory import layout
+from edoccore.directory.extension import Extension
 from edoccore.directory.layout import OFFICER_ALARM_BEFORE
 from edoccore.directory.view import Directory
 from edoccore.errors import DirectoryExpiredError
+
+EXTENSION = "extension"  # in the place of a role: what ends next
 
 
 class Freshness(StrEnum):
@@ -29,6 +34,7 @@ class Freshness(StrEnum):
     FRESH = "fresh"
     STALE = "stale"
     EXPIRED = "expired"
+    EMERGENCY = "emergency"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,14 +44,17 @@ class DirectoryState:
     Attributes:
         freshness: What may be done.
         reasons: Why it is not FRESH, one line each.
-        expires: When it is, or was, EXPIRED: the earliest end of root, targets, identity, bins.
-        expiring_role: The role that ends then.
+        since: When it became what it is; None while FRESH.
+        expires: When it is, or was, EXPIRED: the earliest end of root, targets, identity, bins;
+            with an extension that ends later, its end.
+        expiring_role: The role that ends then, or ``extension``.
         left: Until ``expires``; zero when it has passed.
         officers_alarm: Officers must sign within days, or the exchange stops.
     """
 
     freshness: Freshness
     reasons: tuple[str, ...]
+    since: datetime | None
     expires: datetime
     expiring_role: str
     left: timedelta
@@ -57,7 +66,7 @@ class DirectoryState:
         return self.left.days
 
     def require_usable(self) -> None:
-        """Lets FRESH and STALE pass.
+        """Lets all but EXPIRED pass.
 
         Raises:
             DirectoryExpiredError: The directory is EXPIRED.
@@ -65,7 +74,8 @@ class DirectoryState:
         if self.freshness is Freshness.EXPIRED:
             raise DirectoryExpiredError(
                 f"The directory has expired: {self.reasons[0]}.",
-                hint="Reach the registry or a node that has a newer directory; see: status.",
+                hint="Reach the registry or a node that has a newer directory, or import a file of "
+                "the officers: edocnode directory import FILE",
                 role=self.expiring_role,
                 since=self.expires.isoformat(),
             )
@@ -78,7 +88,7 @@ def judge(directory: Directory, now: datetime) -> DirectoryState:
         directory: Verified.
         now: The moment; aware.
     """
-    return _judge(_ends_of_directory(directory), now)
+    return _judge(_ends_of_directory(directory), directory.extension, now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,13 +118,24 @@ def _ends_of(expiries: Mapping[str, datetime]) -> _Ends:
     )
 
 
-def _judge(ends: _Ends, now: datetime) -> DirectoryState:
-    expires, role = ends.vouching
-    left = max(expires - now, timedelta(0))
+def _judge(ends: _Ends, extension: Extension | None, now: datetime) -> DirectoryState:
+    ended, role = ends.vouching
     old = [] if now < ends.first else [item for item in ends.roles if item[1] <= now]
+    reasons = tuple(f"the role {name} ended at {end.isoformat()}" for name, end in old)
+    expires = ended
+    if extension is not None and extension.until > ended:
+        expires, role = extension.until, EXTENSION
+    freshness = _freshness(expired=now >= expires, extended=now >= ended, stale=bool(old))
+    since = {
+        Freshness.STALE: ends.first,
+        Freshness.EMERGENCY: ended if extension is None else max(ended, extension.created),
+        Freshness.EXPIRED: expires,
+    }
+    left = max(expires - now, timedelta(0))
     return DirectoryState(
-        freshness=_freshness(expired=now >= expires, stale=bool(old)),
-        reasons=tuple(f"the role {name} ended at {end.isoformat()}" for name, end in old),
+        freshness=freshness,
+        reasons=reasons,
+        since=since.get(freshness),
         expires=expires,
         expiring_role=role,
         left=left,
@@ -129,7 +150,9 @@ def _vouches(role: str) -> bool:
     )
 
 
-def _freshness(*, expired: bool, stale: bool) -> Freshness:
+def _freshness(*, expired: bool, extended: bool, stale: bool) -> Freshness:
     if expired:
         return Freshness.EXPIRED
+    if extended:
+        return Freshness.EMERGENCY
     return Freshness.STALE if stale else Freshness.FRESH

@@ -6,9 +6,13 @@ Pure comparison of two verified directories, or of one with a floor. Signatures 
 Source: TUF specification 1.0.33, 5.3.11 (recovery from a fast-forward attack), 5.4.3, 5.5.5.
 """
 
+from dataclasses import replace
+
 from edoccore.directory import layout
+from edoccore.directory.extension import read_extension
 from edoccore.directory.floor import Floor
 from edoccore.directory.view import Directory
+from edoccore.directory_errors import ExtensionInvalidError
 from edoccore.errors import DirectoryInvalidError
 
 
@@ -55,6 +59,39 @@ def may_replace(current: Directory, candidate: Directory) -> None:
     if candidate.mark.version == current.mark.version and candidate.mark != current.mark:
         raise TwoDirectoriesError(current, candidate)
     check_floor(current.floor(), candidate)
+
+
+def prolong(directory: Directory, data: bytes) -> Directory:
+    """The same directory with an extension of the officers; when that ends, ``state`` judges.
+
+    Args:
+        data: The extension as a file.
+
+    Raises:
+        ExtensionInvalidError: It is not signed as the newest root demands, or was made for a
+            newer directory or another one.
+    """
+    extension = read_extension(data, directory.chain.root, directory.network)
+    if not extension.holds_for(directory.mark):
+        named = extension.statement.directory
+        raise ExtensionInvalidError(
+            f"The extension is for directory version {named.version} ({named.hash}) and newer "
+            f"ones; this node has version {directory.mark.version} ({directory.mark.hash}).",
+            hint="First import the directory that the officers named, or wait for a peer that "
+            "has it; then import the extension again.",
+            version=str(named.version),
+        )
+    return replace(directory, extension=extension)
+
+
+def carry_extension(current: Directory, candidate: Directory) -> Directory:
+    """A newer directory with the extension in hand, unless its root no longer knows the signers."""
+    if current.extension is None:
+        return candidate
+    try:
+        return prolong(candidate, current.extension.data)
+    except ExtensionInvalidError:
+        return candidate
 
 
 def check_floor(floor: Floor, candidate: Directory) -> None:

@@ -11,6 +11,7 @@ from datetime import datetime
 
 from edoccore.directory import floor as floors
 from edoccore.directory.endpoints import Endpoint, TlsPin
+from edoccore.directory.extension import Extension
 from edoccore.directory.floor import Floor
 from edoccore.directory.layout import IdentityEntry, NetworkInfo
 from edoccore.directory.ownership import Agency, Ownership
@@ -42,6 +43,7 @@ class Directory:
         problems: What was left out because it could not be trusted, one line each.
         refused: Why an entry was left out, by its path.
         pins: All listed TLS certificates by SHA-256; ``tls_agency`` says which hold.
+        extension: The officers' extension that holds for it, ended or not, if there is one.
     """
 
     info: NetworkInfo
@@ -59,6 +61,7 @@ class Directory:
     problems: tuple[str, ...]
     refused: Mapping[str, str]
     pins: Mapping[str, TlsPin]
+    extension: Extension | None = None
 
     @property
     def network(self) -> str:

@@ -8,7 +8,7 @@ import typer
 
 from edockit.console import Console, run
 from edockit.language import Language
-from edocregistry.cli import agencies, keys, running
+from edocregistry.cli import agencies, extending, keys, running
 from edocregistry.cli.context import CommandContext
 
 NAME = "edocregistry"
@@ -32,6 +32,7 @@ def build_app() -> typer.Typer:
     app.add_typer(agencies.build_app(), name="agency")
     app.command()(keys.invite)
     app.command()(keys.revoke)
+    app.command()(extending.extend)
     return app
 
 

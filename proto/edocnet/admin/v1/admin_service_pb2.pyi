@@ -270,18 +270,24 @@ class ListPeersResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     PEERS_FIELD_NUMBER: _builtins.int
+    DIRECTORY_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def peers(self) -> _containers.RepeatedCompositeFieldContainer[Global___Peer]:
         """In order of code."""
+
+    @_builtins.property
+    def directory(self) -> Global___DirectoryStatus:
+        """The directory in hand, by which they are known."""
 
     def __init__(
         self,
         *,
         peers: _abc.Iterable[Global___Peer] | None = ...,
+        directory: Global___DirectoryStatus | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["directory", b"directory"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["peers", b"peers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["directory", b"directory", "peers", b"peers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -477,6 +483,70 @@ class VerifyJournalResponse(_message.Message):
 Global___VerifyJournalResponse: _TypeAlias = VerifyJournalResponse  # noqa: Y015
 
 @_typing.final
+class ImportDirectoryRequest(_message.Message):
+    """One piece of a file that is brought."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACTOR_FIELD_NUMBER: _builtins.int
+    CHUNK_FIELD_NUMBER: _builtins.int
+    actor: _builtins.str
+    """First message only: who brings it, as the office names people; 1 to 200 characters. Goes into
+    the journal.
+    """
+    chunk: _builtins.bytes
+    """Next bytes of the file, at most 960 KiB; together at most 130 MiB."""
+    def __init__(
+        self,
+        *,
+        actor: _builtins.str = ...,
+        chunk: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "chunk", b"chunk", "kind", b"kind"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "chunk", b"chunk", "kind", b"kind"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["actor", "chunk"]  # noqa: Y015
+    _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
+
+Global___ImportDirectoryRequest: _TypeAlias = ImportDirectoryRequest  # noqa: Y015
+
+@_typing.final
+class ImportDirectoryResponse(_message.Message):
+    """What a file that was brought has changed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHANGED_FIELD_NUMBER: _builtins.int
+    EXTENDED_TIME_FIELD_NUMBER: _builtins.int
+    DIRECTORY_FIELD_NUMBER: _builtins.int
+    changed: _builtins.bool
+    """False when the directory of the file was in hand already."""
+    @_builtins.property
+    def extended_time(self) -> _timestamp_pb2.Timestamp:
+        """When the extension ends; absent when the file was a directory."""
+
+    @_builtins.property
+    def directory(self) -> Global___DirectoryStatus:
+        """The directory in hand now."""
+
+    def __init__(
+        self,
+        *,
+        changed: _builtins.bool = ...,
+        extended_time: _timestamp_pb2.Timestamp | None = ...,
+        directory: Global___DirectoryStatus | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["directory", b"directory", "extended_time", b"extended_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed", b"changed", "directory", b"directory", "extended_time", b"extended_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ImportDirectoryResponse: _TypeAlias = ImportDirectoryResponse  # noqa: Y015
+
+@_typing.final
 class ExportEvidenceRequest(_message.Message):
     """Names the delivery to be proven."""
 
@@ -538,15 +608,23 @@ class DirectoryStatus(_message.Message):
     VERSION_FIELD_NUMBER: _builtins.int
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
+    SINCE_TIME_FIELD_NUMBER: _builtins.int
+    ADVICE_FIELD_NUMBER: _builtins.int
     state: Global___DirectoryState.ValueType
     """How far it can be relied on."""
     version: _builtins.int
     """Version of the snapshot; 0 when none is in hand."""
     message: _builtins.str
     """Why it is not fresh; empty when it is."""
+    advice: _builtins.str
+    """What people must do; empty while it is fresh."""
     @_builtins.property
     def expire_time(self) -> _timestamp_pb2.Timestamp:
         """When exchange stops unless a newer directory arrives."""
+
+    @_builtins.property
+    def since_time(self) -> _timestamp_pb2.Timestamp:
+        """Since when it is in this state; absent while it is fresh."""
 
     def __init__(
         self,
@@ -555,10 +633,12 @@ class DirectoryStatus(_message.Message):
         version: _builtins.int = ...,
         expire_time: _timestamp_pb2.Timestamp | None = ...,
         message: _builtins.str = ...,
+        since_time: _timestamp_pb2.Timestamp | None = ...,
+        advice: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time", "since_time", b"since_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time", "message", b"message", "state", b"state", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["advice", b"advice", "expire_time", b"expire_time", "message", b"message", "since_time", b"since_time", "state", b"state", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

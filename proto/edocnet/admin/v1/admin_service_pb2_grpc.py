@@ -60,6 +60,11 @@ class AdminServiceStub(object):
                 request_serializer=edocnet_dot_admin_dot_v1_dot_admin__service__pb2.VerifyJournalRequest.SerializeToString,
                 response_deserializer=edocnet_dot_admin_dot_v1_dot_admin__service__pb2.VerifyJournalResponse.FromString,
                 _registered_method=True)
+        self.ImportDirectory = channel.stream_unary(
+                '/edocnet.admin.v1.AdminService/ImportDirectory',
+                request_serializer=edocnet_dot_admin_dot_v1_dot_admin__service__pb2.ImportDirectoryRequest.SerializeToString,
+                response_deserializer=edocnet_dot_admin_dot_v1_dot_admin__service__pb2.ImportDirectoryResponse.FromString,
+                _registered_method=True)
         self.ExportEvidence = channel.unary_stream(
                 '/edocnet.admin.v1.AdminService/ExportEvidence',
                 request_serializer=edocnet_dot_admin_dot_v1_dot_admin__service__pb2.ExportEvidenceRequest.SerializeToString,
@@ -114,6 +119,16 @@ class AdminServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ImportDirectory(self, request_iterator, context):
+        """Takes a directory, or an extension of it by the officers, that was brought as a file.
+
+        Nobody who carried it is believed: it is verified from the root that this node trusts. Repeating
+        it changes nothing. Fails with DIRECTORY_FILE_UNKNOWN, DIRECTORY_INVALID or EXTENSION_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ExportEvidence(self, request, context):
         """Sends the evidence of one delivery as a zip file. Read-only.
         """
@@ -148,6 +163,11 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.VerifyJournal,
                     request_deserializer=edocnet_dot_admin_dot_v1_dot_admin__service__pb2.VerifyJournalRequest.FromString,
                     response_serializer=edocnet_dot_admin_dot_v1_dot_admin__service__pb2.VerifyJournalResponse.SerializeToString,
+            ),
+            'ImportDirectory': grpc.stream_unary_rpc_method_handler(
+                    servicer.ImportDirectory,
+                    request_deserializer=edocnet_dot_admin_dot_v1_dot_admin__service__pb2.ImportDirectoryRequest.FromString,
+                    response_serializer=edocnet_dot_admin_dot_v1_dot_admin__service__pb2.ImportDirectoryResponse.SerializeToString,
             ),
             'ExportEvidence': grpc.unary_stream_rpc_method_handler(
                     servicer.ExportEvidence,
@@ -291,6 +311,33 @@ class AdminService(object):
             '/edocnet.admin.v1.AdminService/VerifyJournal',
             edocnet_dot_admin_dot_v1_dot_admin__service__pb2.VerifyJournalRequest.SerializeToString,
             edocnet_dot_admin_dot_v1_dot_admin__service__pb2.VerifyJournalResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ImportDirectory(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/edocnet.admin.v1.AdminService/ImportDirectory',
+            edocnet_dot_admin_dot_v1_dot_admin__service__pb2.ImportDirectoryRequest.SerializeToString,
+            edocnet_dot_admin_dot_v1_dot_admin__service__pb2.ImportDirectoryResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -58,6 +58,12 @@ class AdminServiceStub:
     """Checks the whole journal of this node: every seal, signature, leaf and start of an epoch, and
     says what it is worth. Read-only; takes seconds per million seals.
     """
+    ImportDirectory: _grpc.StreamUnaryMultiCallable[_admin_service_pb2.ImportDirectoryRequest, _admin_service_pb2.ImportDirectoryResponse]
+    """Takes a directory, or an extension of it by the officers, that was brought as a file.
+
+    Nobody who carried it is believed: it is verified from the root that this node trusts. Repeating
+    it changes nothing. Fails with DIRECTORY_FILE_UNKNOWN, DIRECTORY_INVALID or EXTENSION_INVALID.
+    """
     ExportEvidence: _grpc.UnaryStreamMultiCallable[_admin_service_pb2.ExportEvidenceRequest, _admin_service_pb2.ExportEvidenceResponse]
     """Sends the evidence of one delivery as a zip file. Read-only."""
 
@@ -86,6 +92,12 @@ class AdminServiceAsyncStub(AdminServiceStub):
     VerifyJournal: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.VerifyJournalRequest, _admin_service_pb2.VerifyJournalResponse]  # type: ignore[assignment]
     """Checks the whole journal of this node: every seal, signature, leaf and start of an epoch, and
     says what it is worth. Read-only; takes seconds per million seals.
+    """
+    ImportDirectory: _aio.StreamUnaryMultiCallable[_admin_service_pb2.ImportDirectoryRequest, _admin_service_pb2.ImportDirectoryResponse]  # type: ignore[assignment]
+    """Takes a directory, or an extension of it by the officers, that was brought as a file.
+
+    Nobody who carried it is believed: it is verified from the root that this node trusts. Repeating
+    it changes nothing. Fails with DIRECTORY_FILE_UNKNOWN, DIRECTORY_INVALID or EXTENSION_INVALID.
     """
     ExportEvidence: _aio.UnaryStreamMultiCallable[_admin_service_pb2.ExportEvidenceRequest, _admin_service_pb2.ExportEvidenceResponse]  # type: ignore[assignment]
     """Sends the evidence of one delivery as a zip file. Read-only."""
@@ -142,6 +154,18 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_admin_service_pb2.VerifyJournalResponse, _abc.Awaitable[_admin_service_pb2.VerifyJournalResponse]]:
         """Checks the whole journal of this node: every seal, signature, leaf and start of an epoch, and
         says what it is worth. Read-only; takes seconds per million seals.
+        """
+
+    @_abc_1.abstractmethod
+    def ImportDirectory(
+        self,
+        request_iterator: _MaybeAsyncIterator[_admin_service_pb2.ImportDirectoryRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_service_pb2.ImportDirectoryResponse, _abc.Awaitable[_admin_service_pb2.ImportDirectoryResponse]]:
+        """Takes a directory, or an extension of it by the officers, that was brought as a file.
+
+        Nobody who carried it is believed: it is verified from the root that this node trusts. Repeating
+        it changes nothing. Fails with DIRECTORY_FILE_UNKNOWN, DIRECTORY_INVALID or EXTENSION_INVALID.
         """
 
     @_abc_1.abstractmethod

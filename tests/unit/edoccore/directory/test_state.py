@@ -23,6 +23,7 @@ class Ending:
     """All of a directory that is judged: when its roles end, by name."""
 
     expiries: dict[str, datetime]
+    extension: None = None
 
 
 def judged(expiries: dict[str, datetime], now: datetime) -> DirectoryState:

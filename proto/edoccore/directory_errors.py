@@ -1,0 +1,19 @@
+"""Errors about what officers and peers say of the directory; see ``errors``."""
+
+from edoccore.errors import DirectoryInvalidError, EdocError, ExitCode
+
+
+class ExtensionInvalidError(DirectoryInvalidError):
+    """The officers' extension of the directory does not hold; ask them for another one."""
+
+    reason = "EXTENSION_INVALID"
+    status = "PERMISSION_DENIED"
+    exit_code = ExitCode.REFUSED
+
+
+class DirectoryFileError(EdocError):
+    """The file is neither a directory nor an extension of one."""
+
+    reason = "DIRECTORY_FILE_UNKNOWN"
+    status = "INVALID_ARGUMENT"
+    exit_code = ExitCode.REFUSED
