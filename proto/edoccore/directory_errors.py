@@ -17,3 +17,11 @@ class DirectoryFileError(EdocError):
     reason = "DIRECTORY_FILE_UNKNOWN"
     status = "INVALID_ARGUMENT"
     exit_code = ExitCode.REFUSED
+
+
+class ProofInvalidError(EdocError):
+    """The file proves nothing against the registry; believe nobody who says that it does."""
+
+    reason = "DIRECTORY_PROOF_INVALID"
+    status = "INVALID_ARGUMENT"
+    exit_code = ExitCode.REFUSED

@@ -21,6 +21,7 @@ import sqlalchemy
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.pool import NullPool
 
+from edoccore.directory.equivocation import Equivocation
 from edoccore.directory.floor import NO_FLOOR, Floor
 from edoccore.directory.loading import load
 from edoccore.directory.trust import check_floor
@@ -90,6 +91,8 @@ class Disk:
     parts: Parts = field(default_factory=Parts)
     directory: Directory | None = None
     floor: Floor = NO_FLOOR
+    proofs: list[Equivocation] = field(default_factory=list)
+    snapshots: dict[int, bytes] = field(default_factory=dict)
     full: float = 0.0
     failing: bool = False
 
@@ -457,7 +460,6 @@ class SimulatedDirectoryFiles:
         """Opens the files for a process."""
         self._disk = disk
         self._process = process
-        self.proofs = 0
 
     def load(self) -> Directory:
         """What the last life kept, verified; between the two writes of a save it is not older."""
@@ -478,9 +480,26 @@ class SimulatedDirectoryFiles:
         self._disk.floor = directory.floor()
         self._process.effect("directory.saved")
 
-    def keep_proof(self, version: int, ours: bytes, theirs: bytes) -> None:
-        """Keeps two snapshots of one version."""
-        self.proofs += 1
+    def keep_extension(self, data: bytes) -> None:
+        """Nobody extends a directory here."""
+        raise NotImplementedError
+
+    def keep_proof(self, proof: Equivocation) -> None:
+        """Keeps the proof of two directories of one version."""
+        self._disk.proofs.append(proof)
+
+    def proofs(self) -> list[Equivocation]:
+        """The proofs kept."""
+        return self._disk.proofs
+
+    def keep_snapshot(self, version: int, data: bytes) -> None:
+        """Keeps a snapshot that was in force."""
+        self._process.effect("directory.snapshot")
+        self._disk.snapshots[version] = data
+
+    def snapshots(self) -> dict[int, bytes]:
+        """The snapshots kept."""
+        return dict(self._disk.snapshots)
 
 
 _LOADED: dict[tuple[int, str], Directory] = {}

@@ -26,9 +26,10 @@ from edoccore.identity.keys import SoftwareSigner
 from edockit.grpc_peer import AuthContext, peer_certificate, require_tls13
 from edocnode.app.repair import build_reckoning, build_repair
 from edocnode.app.revoking import build_revocations
-from edocnode.domain.directory import DirectorySource
+from edocnode.domain.directory import DirectorySource, RefreshPlan
 from edocnode.domain.sealing import SealingKey
 from edocnode.rpc.directory import GrpcSource
+from edocnode.rpc.lending import lend_over
 from edocnode.rpc.peers import Links, OwnTls
 from edocnode.rpc.server import register_exchange
 from edocnode.storage.office import SqlOffice
@@ -134,7 +135,7 @@ class Life:
             alarms=self.store,
             clock=clock,
             jitter=place.chance.random,
-            every=place.refresh,
+            plan=RefreshPlan(every=place.refresh),
         )
         self.sealer = kinds.sealer(
             store=self.store,
@@ -222,8 +223,8 @@ class Life:
         self.sealer.on_sealed(self.dispatcher.on_sealed)
         self.sessions.on_met(self.dispatcher.peer_met)
         self.sessions.on_own_loss(self.greeter.recover)
-        self.sessions.on_newer_directory(self.keeper.wanted)
-        self.desk.on_behind(self.keeper.wanted)
+        self.sessions.on_directory(self.keeper.heard)
+        self.desk.on_directory(self.keeper.heard)
         server = Server(self.process, self._caller, self._fail)
         self.reckoning.connect(self.sessions, self.sealer, self.dispatcher)
         self.database.on_failure = self._fail
@@ -238,7 +239,9 @@ class Life:
             clock=self.place.clock,
         )
         self.service = FairService(service, self.blobs, weight=lambda _: 1, on_failure=self._fail)
-        register_exchange(server, self.service, lambda: self.keeper.current, patience=PATIENCE)
+        borrow = self.keeper.borrow
+        in_force = lambda: self.keeper.current  # noqa: E731
+        register_exchange(server, self.service, in_force, borrow, patience=PATIENCE)
         self.place.network.servers[self.place.address] = server
 
     async def run(self) -> None:
@@ -322,6 +325,10 @@ class _Sources:
     async def peer(self, directory: Directory, agency: str) -> AsyncIterator[DirectorySource]:
         async with self._channel(address_of(agency)) as channel:
             yield GrpcSource(channel, PeerUnreachableError)
+
+    async def lend(self, directory: Directory, agency: str) -> None:
+        async with self._channel(address_of(agency)) as channel:
+            await lend_over(channel, directory)
 
     def _channel(self, address: str) -> Channel:
         place = self._place

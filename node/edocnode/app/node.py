@@ -35,6 +35,7 @@ from edocnode.app.revoking import Revocations, build_revocations
 from edocnode.app.signatures import build_signatures
 from edocnode.app.stopping import fail, until_stopped, watch
 from edocnode.app.timestamps import build_timestamper
+from edocnode.domain.directory import RefreshPlan
 from edocnode.domain.quotas import CallQuotas
 from edocnode.rpc.directory import GrpcSources
 from edocnode.rpc.joining import load_or_fetch
@@ -134,7 +135,7 @@ async def _ground(
             alarms=sealing.store,
             clock=clock,
             jitter=random.random,
-            every=settings.directory_refresh,
+            plan=RefreshPlan(every=settings.directory_refresh),
         )
         keeper.on_change(lambda newer: current.__setitem__(0, newer))
         yield Ground(settings, folder, identity, keeper, sealing, clock)
@@ -306,8 +307,8 @@ def _connect(
     ground.sealing.sealer.on_sealed(dispatcher.on_sealed)
     sessions.on_met(dispatcher.peer_met)
     sessions.on_own_loss(greeter.recover)
-    sessions.on_newer_directory(ground.keeper.wanted)
-    desk.on_behind(ground.keeper.wanted)
+    sessions.on_directory(ground.keeper.heard)
+    desk.on_directory(ground.keeper.heard)
 
 
 @asynccontextmanager
@@ -328,7 +329,9 @@ async def _servers(
     )
     weight = ground.settings.weight
     service = FairService(workers.service, workers.blobs, weight=weight, on_failure=on_failure)
-    exchange = register_exchange(peers, service, ground.directory, patience=patience)
+    exchange = register_exchange(
+        peers, service, ground.directory, ground.keeper.borrow, patience=patience
+    )
     host, _, _ = ground.settings.listen.rpartition(":")
     listen = f"{host}:{bind(peers, ground.settings.listen, pins.tls)}"
     local = local_servers(ground, workers, listen, drain=DRAIN, on_failure=on_failure)

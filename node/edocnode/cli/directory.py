@@ -1,11 +1,11 @@
-"""Commands about the directory: directory import, export."""
+"""Commands about the directory: directory import, export, evidence, verify."""
 
 from pathlib import Path
-from typing import Annotated, BinaryIO
+from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
-from edoccore.errors import RequestInvalidError
+from edoccore.errors import ExitCode, FileUnknownError, RequestInvalidError
 from edockit.console import new_app
 from edockit.language import _
 from edocnode.cli.context import CommandContext, operating_system_user
@@ -13,15 +13,23 @@ from edocnode.cli.operating import directory_text
 from edocnode.cli.proving import write_new
 from edocnode.cli.wording import clock
 
+if TYPE_CHECKING:
+    from edoccore.directory.equivocation import Equivocation
+    from edocnode.storage.directory_files import DirectoryFiles
+
 EXPORT_SCHEMA = "edoc.directory_export/v1"
+PROOFS_SCHEMA = "edoc.directory_proofs/v1"
+PROOF_SCHEMA = "edoc.directory_proof/v1"
 Actor = Annotated[str, typer.Option("--actor", help="Who decides; default: you.")]
 
 
 def build_app() -> typer.Typer:
     """Puts the commands together."""
-    app = new_app("Brings the directory in and out as a file, when no network does.")
+    app = new_app("Brings the directory in and out as a file; shows proofs against the registry.")
     app.command("import")(import_file)
     app.command()(export)
+    app.command()(evidence)
+    app.command()(verify)
     return app
 
 
@@ -54,12 +62,11 @@ def export(
 
     It holds no secret, and whoever carries it cannot change it unseen.
     """
-    from edocnode.storage.directory_files import BUNDLE_NAME, DirectoryFiles
+    from edoccore.directory.bundle import encode_bundle
 
     options: CommandContext = context.obj
-    folder = options.folder()
-    directory = DirectoryFiles(folder.directory, folder.identity().root_sha256).load()
-    write_new(file, [(folder.directory / BUNDLE_NAME).read_bytes()])
+    directory = _files(options).load()
+    write_new(file, [encode_bundle(directory.files)])
     found = {
         "schema": EXPORT_SCHEMA,
         "path": str(file),
@@ -69,6 +76,95 @@ def export(
     options.console.data(
         found,
         _("{path}: directory version {version}", path=found["path"], version=found["version"]),
+    )
+
+
+def evidence(
+    context: typer.Context,
+    version: Annotated[
+        int | None, typer.Argument(metavar="[VERSION]", help="Which to write; default: list all.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="File to write; never overwritten.")
+    ] = None,
+) -> None:
+    """Lists proofs that the registry signed two directories of one version, or writes one."""
+    options: CommandContext = context.obj
+    proofs = _files(options).proofs()
+    if (version is None) != (out is None):
+        raise RequestInvalidError(
+            "A proof is written by its version and a file.",
+            hint="Name both: edocnode directory evidence VERSION --out FILE",
+        )
+    if out is None:
+        lines = [_proof_text(proof) for proof in proofs]
+        found = {"schema": PROOFS_SCHEMA, "proofs": [_proof_json(proof) for proof in proofs]}
+        options.console.data(
+            found, "\n".join(lines) or _("There is no proof against the registry.")
+        )
+        return
+    chosen = [proof for proof in proofs if proof.version == version]
+    if not chosen:
+        raise FileUnknownError(
+            f"There is no proof about version {version}.",
+            hint="See which there are: edocnode directory evidence",
+        )
+    write_new(out, [chosen[0].data])
+    options.console.data({"schema": PROOF_SCHEMA, **_proof_json(chosen[0])}, str(out))
+    options.console.say(
+        _("Check it anywhere: edocnode directory verify {out} --root SHA256", out=str(out))
+    )
+
+
+def verify(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="File of: directory evidence.")],
+    root: Annotated[
+        str, typer.Option("--root", help="SHA-256 of the network's root; default: the node's.")
+    ] = "",
+) -> int:
+    """Checks a proof against a registry, without any node or network.
+
+    Exits with 0 when it proves what it says, with 4 when it does not.
+    """
+    from edoccore.directory.equivocation import read_proof
+
+    options: CommandContext = context.obj
+    anchor = root or (options.folder().identity().root_sha256 if options.data else "")
+    with _opened(file) as opened:
+        proof = read_proof(opened.read(), anchor)
+    options.console.data({"schema": PROOF_SCHEMA, **_proof_json(proof)}, _proof_text(proof))
+    if anchor:
+        return ExitCode.DONE.value
+    options.console.say(
+        _("No root was named: compare {root} with the network's own.", root=proof.anchor)
+    )
+    return ExitCode.REFUSED.value
+
+
+def _files(options: CommandContext) -> "DirectoryFiles":
+    from edocnode.storage.directory_files import DirectoryFiles
+
+    folder = options.folder()
+    return DirectoryFiles(folder.directory, folder.identity().root_sha256)
+
+
+def _proof_json(proof: "Equivocation") -> dict[str, object]:
+    return {
+        "version": proof.version,
+        "hashes": list(proof.hashes),
+        "roles": list(proof.roles),
+        "root_sha256": proof.anchor,
+    }
+
+
+def _proof_text(proof: "Equivocation") -> str:
+    return _(
+        "version {version}: the registry signed {first} and {second}; they differ in {roles}",
+        version=proof.version,
+        first=proof.hashes[0],
+        second=proof.hashes[1],
+        roles=", ".join(proof.roles) or "-",
     )
 
 

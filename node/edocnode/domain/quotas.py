@@ -46,7 +46,8 @@ CALL_LIMITS: Mapping[str, CallLimit] = {
     "Transfer": CallLimit(per_s=1_000, burst=2_000, open_at_once=16),
     "Hello": CallLimit(per_s=10, burst=60, open_at_once=4),
     "Recover": CallLimit(per_s=1, burst=10, open_at_once=1),
-    "GetFile": CallLimit(per_s=50, burst=1_000, open_at_once=8),
+    "GetFiles": CallLimit(per_s=50, burst=1_000, open_at_once=8),
+    "Lend": CallLimit(per_s=1, burst=10, open_at_once=1),
 }
 OTHER_LIMIT = CallLimit(per_s=50, burst=200, open_at_once=8)
 

@@ -28,6 +28,7 @@ from edockit.grpc_client import peer_channel
 from edocnet.directory.v1 import directory_service_pb2 as messages
 from edocnet.directory.v1 import directory_service_pb2_grpc as services
 from edocnode.domain.directory import DirectorySource
+from edocnode.rpc.lending import lend_over
 
 CONNECT_TIMEOUT_S = 5.0  # before the next address of the same node is tried
 FILES_TIMEOUT_S = 60.0  # for one question; whoever drips bytes is cut off
@@ -102,13 +103,21 @@ class GrpcSources:
         Raises:
             PeerUnreachableError: It has no valid endpoint in the directory.
         """
+        async with open_channel(self._endpoint(directory, agency), own=self._own()) as channel:
+            yield GrpcSource(channel, PeerUnreachableError)
+
+    async def lend(self, directory: Directory, agency: str) -> None:
+        """Gives the directory to the node of an agency; see ``DirectorySources.lend``."""
+        async with open_channel(self._endpoint(directory, agency), own=self._own()) as channel:
+            await lend_over(channel, directory)
+
+    def _endpoint(self, directory: Directory, agency: str) -> Endpoint:
         endpoint = directory.endpoint(agency, self._clock())
         if endpoint is None:
             raise PeerUnreachableError(
                 f"The agency {agency} has no valid address in the directory.", agency=agency
             )
-        async with open_channel(endpoint, own=self._own()) as channel:
-            yield GrpcSource(channel, PeerUnreachableError)
+        return endpoint
 
 
 @asynccontextmanager

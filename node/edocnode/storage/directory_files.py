@@ -8,6 +8,8 @@ floor, never below it. The memory of what was checked only saves time: without i
 other files or of other software, all is checked again.
 """
 
+import contextlib
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -22,19 +24,25 @@ from edoccore.directory.bundle import (
     read_floor,
     read_memory,
 )
+from edoccore.directory.equivocation import MAX_PROOF_BYTES, Equivocation, read_proof
 from edoccore.directory.extension import MAX_EXTENSION_BYTES
 from edoccore.directory.floor import MAX_FLOOR_BYTES, NO_FLOOR, Floor
+from edoccore.directory.layout import MAX_SNAPSHOT_BYTES
 from edoccore.directory.loading import load
 from edoccore.directory.memory import Memory
 from edoccore.directory.trust import check_floor, prolong
 from edoccore.directory.view import Directory
+from edoccore.directory_errors import ProofInvalidError
 from edoccore.errors import DataFolderError, DirectoryInvalidError, StorageDamagedError
 from edockit import files
+from edocnode.domain.directory import KEPT_SNAPSHOTS
 
 BUNDLE_NAME = "bundle"
 FLOOR_NAME = "floor"
 MEMORY_NAME = "checked"
 EXTENSION_NAME = "extension"
+PROOFS = "proofs"
+SNAPSHOTS = "snapshots"
 
 log = structlog.get_logger(__name__)
 
@@ -144,15 +152,52 @@ class DirectoryFiles:
             log.warning("directory_memory_damaged", path=str(path), cause=error.message)
             return None
 
-    def keep_proof(self, version: int, ours: bytes, theirs: bytes) -> None:
-        """Keeps two signed snapshots of one version beside the bundle, for the officers.
+    def keep_proof(self, proof: Equivocation) -> None:
+        """Keeps the proof that the registry signed two directories of one version.
 
         Raises:
             DiskFullError, StorageFailedError: As ``save``.
         """
-        files.make_private_folder(self._folder)
-        for whose, data in (("ours", ours), ("theirs", theirs)):
-            files.write_file_atomic(self._folder / f"{version}.snapshot.{whose}.json", data)
+        folder = self._folder / PROOFS
+        for path in (self._folder, folder):
+            files.make_private_folder(path)
+        files.write_file_atomic(folder / f"{proof.version}-{proof.hashes[1][:8]}", proof.data)
+
+    def proofs(self) -> Sequence[Equivocation]:
+        """The proofs kept, by version; what proves nothing is left out."""
+        found = []
+        for path in sorted((self._folder / PROOFS).glob("[0-9]*")):
+            try:
+                found.append(read_proof(_read(path, MAX_PROOF_BYTES) or b"", self._anchor))
+            except (StorageDamagedError, ProofInvalidError) as error:
+                log.warning("proof_not_used", path=str(path), cause=error.message)
+        return found
+
+    def keep_snapshot(self, version: int, data: bytes) -> None:
+        """Keeps a snapshot that was in force; the oldest goes when there are too many.
+
+        Raises:
+            DiskFullError, StorageFailedError: As ``save``.
+        """
+        folder = self._folder / SNAPSHOTS
+        for path in (self._folder, folder):
+            files.make_private_folder(path)
+        files.write_file_atomic(folder / str(version), data)
+        for old in self._snapshot_versions()[:-KEPT_SNAPSHOTS]:
+            (folder / str(old)).unlink(missing_ok=True)
+
+    def snapshots(self) -> Mapping[int, bytes]:
+        """The snapshots kept, by version."""
+        folder = self._folder / SNAPSHOTS
+        found = {}
+        for number in self._snapshot_versions():
+            with contextlib.suppress(StorageDamagedError):  # too long: none of ours
+                found[number] = _read(folder / str(number), MAX_SNAPSHOT_BYTES) or b""
+        return found
+
+    def _snapshot_versions(self) -> list[int]:
+        names = [path.name for path in (self._folder / SNAPSHOTS).glob("[0-9]*")]
+        return sorted(int(name) for name in names if name.isdecimal())
 
 
 def _software() -> str:

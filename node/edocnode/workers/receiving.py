@@ -22,7 +22,7 @@ from edoccore.errors import (
 )
 from edoccore.signing.merkle import Proven
 from edoccore.signing.seal import SignedSeal, VerifiedSeal, open_seal
-from edoccore.signing.statements import Result
+from edoccore.signing.statements import DirectoryMark, Result
 from edocnode.domain.checks import Standing, is_sealed_answer
 from edocnode.domain.exchange import Answer, Need, Parcel, Refused, TryLater
 from edocnode.domain.model import INLINE_PART_BYTES, Arrival, KeepKind, KeepOutcome
@@ -79,12 +79,12 @@ class ReceivingDesk:
         self._directory = directory
         self._clock = clock
         self._seals: tuple[Directory | None, dict[bytes, VerifiedSeal]] = None, {}
-        self._on_behind: list[Callable[[str, int], None]] = []
+        self._on_directory: list[Callable[[str, DirectoryMark], None]] = []
         self._on_repeated: list[Callable[[Arrival], None]] = []
 
-    def on_behind(self, listener: Callable[[str, int], None]) -> None:
-        """Calls ``listener(agency, version)`` when a seal names a newer directory."""
-        self._on_behind.append(listener)
+    def on_directory(self, listener: Callable[[str, DirectoryMark], None]) -> None:
+        """Calls ``listener(agency, mark)`` when a seal names another directory than this node's."""
+        self._on_directory.append(listener)
 
     def on_repeated(self, listener: Callable[[Arrival], None]) -> None:
         """Calls ``listener(arrival)`` for each message that was here already."""
@@ -102,7 +102,7 @@ class ReceivingDesk:
             else await asyncio.to_thread(self._judge_all, peer, parcels)
         )
         answers: list[Answer] = [item for item in judged if isinstance(item, Refused | TryLater)]
-        self._tell_behind(peer, parcels)
+        self._tell_directory(peer, parcels)
         arrivals: list[Arrival] = []
         put: list[str] = []
         for parcel, item in zip(parcels, judged, strict=True):
@@ -269,13 +269,13 @@ class ReceivingDesk:
             return _arrival_answer(arrival, PoisonMessageError())
         return answer
 
-    def _tell_behind(self, peer: str, parcels: Sequence[Parcel]) -> None:
-        """Has a newer directory fetched when a verified seal names one."""
+    def _tell_directory(self, peer: str, parcels: Sequence[Parcel]) -> None:
+        """Has another directory looked at when a verified seal names one."""
         for signed in {parcel.envelope.seal for parcel in parcels}:
             known = self._seals[1].get(sha256(signed.data + signed.signature).digest())
-            if known and known.seal.directory.version > self._directory().mark.version:
-                for listener in self._on_behind:
-                    listener(peer, known.seal.directory.version)
+            if known and known.seal.directory != self._directory().mark:
+                for listener in self._on_directory:
+                    listener(peer, known.seal.directory)
 
 
 def _takes_little(parcels: Sequence[Parcel]) -> bool:

@@ -27,7 +27,7 @@ from edoccore.signing.seal import (
     check_membership,
     open_seal,
 )
-from edoccore.signing.statements import EpochOpening, uuid_text
+from edoccore.signing.statements import DirectoryMark, EpochOpening, uuid_text
 from edocnode.domain.exchange import EARLIER_OPENINGS, Hello
 from edocnode.domain.numbers import NumberStore, Settled
 from edocnode.domain.ports import Alarms, Journals, Outbox
@@ -99,7 +99,7 @@ class Sessions:
         self._on_met: list[Callable[[str], None]] = []
         self._on_settled: list[Callable[[str, Sequence[Settled]], None]] = []
         self._on_own_loss: list[Callable[[str], None]] = []
-        self._on_newer_directory: list[Callable[[str, int], None]] = []
+        self._on_directory: list[Callable[[str, DirectoryMark], None]] = []
 
     def on_met(self, listener: Callable[[str], None]) -> None:
         """Calls ``listener(agency)`` after a peer answered or said hello."""
@@ -116,9 +116,9 @@ class Sessions:
         """
         self._on_settled.append(listener)
 
-    def on_newer_directory(self, listener: Callable[[str, int], None]) -> None:
-        """Calls ``listener(agency, version)`` when a peer holds a newer directory."""
-        self._on_newer_directory.append(listener)
+    def on_directory(self, listener: Callable[[str, DirectoryMark], None]) -> None:
+        """Calls ``listener(agency, mark)`` with the directory that a peer says that it holds."""
+        self._on_directory.append(listener)
 
     @property
     def own_epoch(self) -> bytes:
@@ -163,9 +163,8 @@ class Sessions:
         await self._watch_clock(agency, hello)
         for listener in self._on_met:
             listener(agency)
-        if hello.directory.version > self._directory().mark.version:
-            for newer in self._on_newer_directory:
-                newer(agency, hello.directory.version)
+        for told in self._on_directory:
+            told(agency, hello.directory)
         return meeting
 
     async def remember_epoch(self, agency: str) -> None:

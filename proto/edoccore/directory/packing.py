@@ -91,13 +91,18 @@ class Unpacking:
             self._files.append(data)
             self._open = None
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether all files are here."""
+        return len(self._files) == len(self._wanted)
+
     def files(self) -> list[bytes | None]:
         """The files in the order asked for; None for those that the server does not have.
 
         Raises:
             DirectoryInvalidError: The answer ended before.
         """
-        if len(self._files) != len(self._wanted):
+        if not self.is_complete:
             raise _invalid(self._wanted[len(self._files)].name, "the answer ended before it did")
         return self._files
 

@@ -149,6 +149,28 @@ def read_snapshot(data: bytes, root: Root, timestamp: Timestamp) -> Snapshot:
     return opened.signed
 
 
+def open_snapshot(data: bytes, chain: RootChain) -> Metadata[Snapshot]:
+    """Reads a snapshot that no timestamp vouches for: it proves what was signed, nothing more.
+
+    Args:
+        chain: The keys of any of its roots count; they may have been changed since.
+
+    Raises:
+        DirectoryInvalidError: It is no snapshot, or none of the roots names who signed it.
+    """
+    opened = _open(layout.SNAPSHOT, data, Snapshot, limit=layout.MAX_SNAPSHOT_BYTES)
+    refused = invalid(layout.SNAPSHOT, "no root names its signer.")
+    for root_data in chain.files.values():
+        root = _open(layout.ROOT, root_data, Root, limit=layout.MAX_ROOT_BYTES).signed
+        try:
+            _verify(layout.SNAPSHOT, opened, root)
+        except DirectoryInvalidError as error:
+            refused = error
+        else:
+            return opened
+    raise refused
+
+
 def meta_of(snapshot: Snapshot, role: str) -> MetaFile:
     """What a snapshot says of a role.
 

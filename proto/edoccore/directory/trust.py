@@ -9,6 +9,7 @@ Source: TUF specification 1.0.33, 5.3.11 (recovery from a fast-forward attack), 
 from dataclasses import replace
 
 from edoccore.directory import layout
+from edoccore.directory.equivocation import Equivocation, prove
 from edoccore.directory.extension import read_extension
 from edoccore.directory.floor import Floor
 from edoccore.directory.view import Directory
@@ -20,23 +21,22 @@ class TwoDirectoriesError(DirectoryInvalidError):
     """Two signed directories have the same version: the registry's keys were used twice.
 
     Attributes:
-        ours: Exact bytes of the snapshot in hand.
-        theirs: Exact bytes of the other; the two together are the proof.
+        proof: Both signed snapshots, with the roots that name their keys.
     """
 
-    def __init__(self, current: Directory, candidate: Directory) -> None:
-        """Takes both directories, both verified."""
-        version = current.mark.version
+    def __init__(self, proof: Equivocation) -> None:
+        """Takes the proof."""
         super().__init__(
-            f"Two different directories of version {version} are signed by the registry: "
-            f"{current.mark.hash} and {candidate.mark.hash}.",
+            f"Two different directories of version {proof.version} are signed by the registry: "
+            f"{proof.hashes[0]} and {proof.hashes[1]}.",
             hint="The one in hand stays in force. Keep both and show them to the officers.",
-            version=str(version),
-            ours=current.mark.hash,
-            theirs=candidate.mark.hash,
+            version=str(proof.version),
         )
-        self.ours = snapshot_bytes(current)
-        self.theirs = snapshot_bytes(candidate)
+        self.proof = proof
+
+
+class OlderDirectoryError(DirectoryInvalidError):
+    """A directory is older than the one in hand: of a registry a fault, of a peer mere lateness."""
 
 
 def snapshot_bytes(directory: Directory) -> bytes:
@@ -53,11 +53,14 @@ def may_replace(current: Directory, candidate: Directory) -> None:
 
     Raises:
         TwoDirectoriesError: Same version, other content.
-        DirectoryInvalidError: A role is older than in ``current``, or the roots differ.
+        ProofInvalidError: Same version, other bytes of the same content.
+        OlderDirectoryError: A role is older than in ``current``.
+        DirectoryInvalidError: The roots differ.
     """
     _check_roots(current, candidate)
     if candidate.mark.version == current.mark.version and candidate.mark != current.mark:
-        raise TwoDirectoriesError(current, candidate)
+        chain = max(current.chain, candidate.chain, key=lambda item: len(item.files))
+        raise TwoDirectoriesError(prove(chain, *map(snapshot_bytes, (current, candidate))))
     check_floor(current.floor(), candidate)
 
 
@@ -101,7 +104,8 @@ def check_floor(floor: Floor, candidate: Directory) -> None:
     attacker who had the old keys may have raised them as high as numbers go.
 
     Raises:
-        DirectoryInvalidError: A role is older, or another snapshot had this version.
+        OlderDirectoryError: A role is older.
+        DirectoryInvalidError: Another snapshot had this version.
     """
     root = candidate.versions[layout.ROOT]
     if root < floor.versions.get(layout.ROOT, 0):
@@ -137,8 +141,8 @@ def _check_roots(current: Directory, candidate: Directory) -> None:
             )
 
 
-def _older(role: str, found: int, lowest: int) -> DirectoryInvalidError:
-    return DirectoryInvalidError(
+def _older(role: str, found: int, lowest: int) -> OlderDirectoryError:
+    return OlderDirectoryError(
         f"The offered directory is older than the one in hand: role {role} has version {found}, "
         f"but {lowest} was seen before.",
         hint="The directory in hand stays in force. If this goes on, ask the registry whether it "

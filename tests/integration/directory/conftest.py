@@ -17,6 +17,7 @@ from edocnet.directory.v1 import directory_service_pb2 as directory_messages
 from edocnet.directory.v1 import directory_service_pb2_grpc as directory_services
 from edocnet.enrolment.v1 import enrolment_service_pb2 as enrolment_messages
 from edocnet.enrolment.v1 import enrolment_service_pb2_grpc as enrolment_services
+from edocnode.domain.directory import RefreshPlan
 from edocnode.domain.model import Alarm
 from edocnode.rpc.directory import GrpcSources
 from edocnode.storage.directory_files import DirectoryFiles
@@ -197,7 +198,7 @@ def make_keeper(
             alarms=alarms,
             clock=clock,
             jitter=lambda: 0.5,
-            every=timedelta(milliseconds=20),
+            plan=RefreshPlan(every=timedelta(milliseconds=20)),
         )
 
     return make

@@ -148,8 +148,8 @@ def test_a_wait_is_told_in_whole_seconds_and_never_as_none() -> None:
 def test_a_full_mirror_of_the_directory_and_large_documents_at_full_speed_are_no_flood() -> None:
     used = CallQuotas()
     for number in range(500):  # a directory from nothing, in one second
-        used.begin("H29", "GetFile", number / 500)
-        used.end("H29", "GetFile")
+        used.begin("H29", "GetFiles", number / 500)
+        used.end("H29", "GetFiles")
     for number in range(60_000):  # four transfers at a time, a millisecond each, for a minute
         used.begin("H29", "Transfer", number / 1000)
         used.end("H29", "Transfer")

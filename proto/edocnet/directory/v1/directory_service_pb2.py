@@ -24,21 +24,27 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,edocnet/directory/v1/directory_service.proto\x12\x14\x65\x64ocnet.directory.v1\" \n\x0fGetFilesRequest\x12\r\n\x05paths\x18\x01 \x03(\t\">\n\x10GetFilesResponse\x12\r\n\x05index\x18\x01 \x01(\r\x12\x0c\n\x04size\x18\x02 \x01(\x04\x12\r\n\x05\x63hunk\x18\x03 \x01(\x0c\"\x10\n\x0eGetMarkRequest\"0\n\x0fGetMarkResponse\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12\x0c\n\x04hash\x18\x02 \x01(\x0c\x32\xc7\x01\n\x10\x44irectoryService\x12[\n\x08GetFiles\x12%.edocnet.directory.v1.GetFilesRequest\x1a&.edocnet.directory.v1.GetFilesResponse0\x01\x12V\n\x07GetMark\x12$.edocnet.directory.v1.GetMarkRequest\x1a%.edocnet.directory.v1.GetMarkResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,edocnet/directory/v1/directory_service.proto\x12\x14\x65\x64ocnet.directory.v1\"\x85\x01\n\x0bLendRequest\x12\x35\n\x04mark\x18\x01 \x01(\x0b\x32%.edocnet.directory.v1.GetMarkResponseH\x00\x12\x37\n\x05piece\x18\x02 \x01(\x0b\x32&.edocnet.directory.v1.GetFilesResponseH\x00\x42\x06\n\x04kind\"\x1d\n\x0cLendResponse\x12\r\n\x05paths\x18\x01 \x03(\t\" \n\x0fGetFilesRequest\x12\r\n\x05paths\x18\x01 \x03(\t\">\n\x10GetFilesResponse\x12\r\n\x05index\x18\x01 \x01(\r\x12\x0c\n\x04size\x18\x02 \x01(\x04\x12\r\n\x05\x63hunk\x18\x03 \x01(\x0c\"\x10\n\x0eGetMarkRequest\"0\n\x0fGetMarkResponse\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12\x0c\n\x04hash\x18\x02 \x01(\x0c\x32\xc7\x01\n\x10\x44irectoryService\x12[\n\x08GetFiles\x12%.edocnet.directory.v1.GetFilesRequest\x1a&.edocnet.directory.v1.GetFilesResponse0\x01\x12V\n\x07GetMark\x12$.edocnet.directory.v1.GetMarkRequest\x1a%.edocnet.directory.v1.GetMarkResponse2c\n\x0eLendingService\x12Q\n\x04Lend\x12!.edocnet.directory.v1.LendRequest\x1a\".edocnet.directory.v1.LendResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'edocnet.directory.v1.directory_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_GETFILESREQUEST']._serialized_start=70
-  _globals['_GETFILESREQUEST']._serialized_end=102
-  _globals['_GETFILESRESPONSE']._serialized_start=104
-  _globals['_GETFILESRESPONSE']._serialized_end=166
-  _globals['_GETMARKREQUEST']._serialized_start=168
-  _globals['_GETMARKREQUEST']._serialized_end=184
-  _globals['_GETMARKRESPONSE']._serialized_start=186
-  _globals['_GETMARKRESPONSE']._serialized_end=234
-  _globals['_DIRECTORYSERVICE']._serialized_start=237
-  _globals['_DIRECTORYSERVICE']._serialized_end=436
+  _globals['_LENDREQUEST']._serialized_start=71
+  _globals['_LENDREQUEST']._serialized_end=204
+  _globals['_LENDRESPONSE']._serialized_start=206
+  _globals['_LENDRESPONSE']._serialized_end=235
+  _globals['_GETFILESREQUEST']._serialized_start=237
+  _globals['_GETFILESREQUEST']._serialized_end=269
+  _globals['_GETFILESRESPONSE']._serialized_start=271
+  _globals['_GETFILESRESPONSE']._serialized_end=333
+  _globals['_GETMARKREQUEST']._serialized_start=335
+  _globals['_GETMARKREQUEST']._serialized_end=351
+  _globals['_GETMARKRESPONSE']._serialized_start=353
+  _globals['_GETMARKRESPONSE']._serialized_end=401
+  _globals['_DIRECTORYSERVICE']._serialized_start=404
+  _globals['_DIRECTORYSERVICE']._serialized_end=603
+  _globals['_LENDINGSERVICE']._serialized_start=605
+  _globals['_LENDINGSERVICE']._serialized_end=704
 # @@protoc_insertion_point(module_scope)

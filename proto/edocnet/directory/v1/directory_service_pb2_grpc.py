@@ -153,3 +153,83 @@ class DirectoryService(object):
             timeout,
             metadata,
             _registered_method=True)
+
+
+class LendingServiceStub(object):
+    """Takes a newer directory from a node that calls. Every node offers it, the registry does not.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.Lend = channel.stream_stream(
+                '/edocnet.directory.v1.LendingService/Lend',
+                request_serializer=edocnet_dot_directory_dot_v1_dot_directory__service__pb2.LendRequest.SerializeToString,
+                response_deserializer=edocnet_dot_directory_dot_v1_dot_directory__service__pb2.LendResponse.FromString,
+                _registered_method=True)
+
+
+class LendingServiceServicer(object):
+    """Takes a newer directory from a node that calls. Every node offers it, the registry does not.
+    """
+
+    def Lend(self, request_iterator, context):
+        """Takes the caller's directory, when it is newer than the one in hand.
+
+        The caller begins with its mark; then each answer names files as GetFiles does, and the caller
+        sends their pieces. It ends with OK when nothing more is wanted, perhaps at once. What was sent
+        is verified as if it had been fetched. At most once a minute for each caller.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_LendingServiceServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'Lend': grpc.stream_stream_rpc_method_handler(
+                    servicer.Lend,
+                    request_deserializer=edocnet_dot_directory_dot_v1_dot_directory__service__pb2.LendRequest.FromString,
+                    response_serializer=edocnet_dot_directory_dot_v1_dot_directory__service__pb2.LendResponse.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'edocnet.directory.v1.LendingService', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('edocnet.directory.v1.LendingService', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class LendingService(object):
+    """Takes a newer directory from a node that calls. Every node offers it, the registry does not.
+    """
+
+    @staticmethod
+    def Lend(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/edocnet.directory.v1.LendingService/Lend',
+            edocnet_dot_directory_dot_v1_dot_directory__service__pb2.LendRequest.SerializeToString,
+            edocnet_dot_directory_dot_v1_dot_directory__service__pb2.LendResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)

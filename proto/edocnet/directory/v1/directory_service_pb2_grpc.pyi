@@ -97,3 +97,49 @@ class DirectoryServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
 def add_DirectoryServiceServicer_to_server(servicer: DirectoryServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
+
+class LendingServiceStub:
+    """Takes a newer directory from a node that calls. Every node offers it, the registry does not."""
+
+    @_typing.overload
+    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
+    @_typing.overload
+    def __new__(cls, channel: _aio.Channel) -> LendingServiceAsyncStub: ...
+    Lend: _grpc.StreamStreamMultiCallable[_directory_service_pb2.LendRequest, _directory_service_pb2.LendResponse]
+    """Takes the caller's directory, when it is newer than the one in hand.
+
+    The caller begins with its mark; then each answer names files as GetFiles does, and the caller
+    sends their pieces. It ends with OK when nothing more is wanted, perhaps at once. What was sent
+    is verified as if it had been fetched. At most once a minute for each caller.
+    """
+
+@_typing.type_check_only
+class LendingServiceAsyncStub(LendingServiceStub):
+    """Takes a newer directory from a node that calls. Every node offers it, the registry does not."""
+
+    def __init__(self, channel: _aio.Channel) -> None: ...
+    Lend: _aio.StreamStreamMultiCallable[_directory_service_pb2.LendRequest, _directory_service_pb2.LendResponse]  # type: ignore[assignment]
+    """Takes the caller's directory, when it is newer than the one in hand.
+
+    The caller begins with its mark; then each answer names files as GetFiles does, and the caller
+    sends their pieces. It ends with OK when nothing more is wanted, perhaps at once. What was sent
+    is verified as if it had been fetched. At most once a minute for each caller.
+    """
+
+class LendingServiceServicer(metaclass=_abc_1.ABCMeta):
+    """Takes a newer directory from a node that calls. Every node offers it, the registry does not."""
+
+    @_abc_1.abstractmethod
+    def Lend(
+        self,
+        request_iterator: _MaybeAsyncIterator[_directory_service_pb2.LendRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_directory_service_pb2.LendResponse], _abc.AsyncIterator[_directory_service_pb2.LendResponse]]:
+        """Takes the caller's directory, when it is newer than the one in hand.
+
+        The caller begins with its mark; then each answer names files as GetFiles does, and the caller
+        sends their pieces. It ends with OK when nothing more is wanted, perhaps at once. What was sent
+        is verified as if it had been fetched. At most once a minute for each caller.
+        """
+
+def add_LendingServiceServicer_to_server(servicer: LendingServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -1,3 +1,4 @@
+import random
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
@@ -9,7 +10,7 @@ from msgspec.structs import replace
 from edoccore.directory.layout import AgencyState
 from edoccore.directory.state import judge
 from edocnode.domain import directory as rules
-from edocnode.domain.directory import RefreshPlan, alarms_of, own_changes
+from edocnode.domain.directory import RefreshPlan, alarms_of, own_changes, whom_to_ask
 from tests.support.nation import Nation
 
 NOW = datetime(2026, 11, 23, 3, 4, 5, tzinfo=UTC)
@@ -49,6 +50,20 @@ def test_a_peer_gives_rise_to_one_fetch_a_minute() -> None:
     assert not plan.may_ask("H29", NOW + timedelta(seconds=59))
     assert plan.may_ask("G01", NOW + timedelta(seconds=59))
     assert plan.may_ask("H29", NOW + timedelta(seconds=60))
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("nodes", [2, 63, 3500])
+def test_what_one_node_has_reaches_all_in_a_few_rounds_of_questions(nodes: int, seed: int) -> None:
+    chance = random.Random(seed)
+    codes = [str(number) for number in range(nodes)]
+    having, rounds = {codes[0]}, 0
+    while len(having) < nodes:
+        asked = {code: whom_to_ask(codes, chance.random) for code in codes}
+        assert all(len(found) == min(rules.PEERS_ASKED, nodes) for found in asked.values())
+        having |= {code for code, found in asked.items() if having & set(found)}
+        rounds += 1
+    assert rounds <= 12
 
 
 @pytest.mark.parametrize(
