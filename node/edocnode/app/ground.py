@@ -17,6 +17,7 @@ from edocnode.storage.folder import DataFolder, NodeIdentity
 from edocnode.workers.delivery import Dispatcher
 from edocnode.workers.directory import DirectoryKeeper
 from edocnode.workers.greeting import Greeter
+from edocnode.workers.own_entry import OwnEntryWatch
 from edocnode.workers.scheduling import Scheduler
 from edocnode.workers.service import NodeService
 from edocnode.workers.sessions import Sessions
@@ -63,3 +64,4 @@ class Workers:
     overview: Overview
     revocations: Revocations
     signatures: SignatureParts
+    own_entry: OwnEntryWatch

@@ -165,6 +165,7 @@ def _local_parts(ground: Ground, workers: Workers, desk: AccessDesk) -> LocalPar
         directory=ground.keeper,
         greeter=workers.greeter,
         evidence=_evidence_desk(ground, workers),
+        own_entry=workers.own_entry,
         overview=workers.overview.parts,
         rechecks=workers.signatures.loop,
         book=SqlNumberBook(ground.sealing.database),

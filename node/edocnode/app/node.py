@@ -27,6 +27,7 @@ from edocnode.app.announcing import announce
 from edocnode.app.ground import Ground, Workers
 from edocnode.app.local import local_servers
 from edocnode.app.overview import Overview, build_overview
+from edocnode.app.own_entry import build_own_entry
 from edocnode.app.parts import SealingContext, open_sealing
 from edocnode.app.pins import Pins
 from edocnode.app.repair import build_reckoning, build_repair
@@ -36,6 +37,7 @@ from edocnode.app.signatures import build_signatures
 from edocnode.app.stopping import fail, until_stopped, watch
 from edocnode.app.timestamps import build_timestamper
 from edocnode.domain.directory import RefreshPlan
+from edocnode.domain.own_entry import is_ended
 from edocnode.domain.quotas import CallQuotas
 from edocnode.rpc.directory import GrpcSources
 from edocnode.rpc.joining import load_or_fetch
@@ -154,9 +156,8 @@ def _workers(ground: Ground) -> Workers:
     reader = _reader(ground)
     dispatcher = _dispatcher(ground, sessions, links, shelf, reader)
     greeter = _greeter(ground, sessions, links)
-    own_agency = ground.identity.agency
     reckoning = build_reckoning(
-        own_agency, ground.sealing, links, greeter, reader=reader, clock=ground.clock
+        ground.identity.agency, ground.sealing, links, greeter, reader=reader, clock=ground.clock
     )
     _connect(ground, sessions, desk, dispatcher, greeter)
     reckoning.connect(sessions, ground.sealing.sealer, dispatcher)
@@ -181,6 +182,7 @@ def _workers(ground: Ground) -> Workers:
         _overview(ground, desk),
         _revocations(ground, blobs),
         signatures,
+        build_own_entry(ground),
     )
 
 
@@ -277,9 +279,16 @@ def _dispatcher(
 
 
 def _may_send(ground: Ground) -> bool:
-    """Whether documents may leave: keys can be trusted, and no newer copy of this node speaks."""
-    expired = ground.keeper.state().freshness is Freshness.EXPIRED
-    return not expired and ground.sealing.sealer.state is not SealerState.SUPERSEDED
+    """Whether documents may leave.
+
+    Keys can be trusted, no newer copy of this node speaks, and its agency has not ended: what peers
+    would refuse waits here instead of expiring.
+    """
+    if ground.keeper.state().freshness is Freshness.EXPIRED:
+        return False
+    if is_ended(ground.directory(), ground.identity.agency, ground.clock()):
+        return False
+    return ground.sealing.sealer.state is not SealerState.SUPERSEDED
 
 
 def _greeter(ground: Ground, sessions: Sessions, links: Links) -> Greeter:
@@ -365,6 +374,7 @@ def _start(ground: Ground, workers: Workers, where: Ready) -> list[asyncio.Task[
         *workers.reckoning.jobs(),
         *workers.revocations.jobs(),
         workers.signatures.loop.run(),
+        workers.own_entry.run(),
         *workers.overview.jobs(),
     ]
     timestamper = build_timestamper(

@@ -28,6 +28,7 @@ def build_app() -> typer.Typer:
     app = new_app("Brings the directory in and out as a file; shows proofs against the registry.")
     app.command("import")(import_file)
     app.command()(export)
+    app.command()(accept)
     app.command()(evidence)
     app.command()(verify)
     return app
@@ -77,6 +78,26 @@ def export(
         found,
         _("{path}: directory version {version}", path=found["path"], version=found["version"]),
     )
+
+
+def accept(
+    context: typer.Context,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Really: these codes are this agency's.")
+    ] = False,
+    actor: Actor = "",
+) -> None:
+    """Accepts the codes that the directory lists for this agency, after an alarm about them."""
+    if not yes:
+        raise RequestInvalidError(
+            "Whoever accepts codes takes documents for them.",
+            hint="Ask the registry's officer whether the change is right, then add --yes.",
+        )
+    options: CommandContext = context.obj
+    with options.admin() as node:
+        found = node.accept_own_entry(actor or operating_system_user())
+    text = _("Accepted: {codes}", codes=", ".join(found["codes"]) or "-")
+    options.console.data(found, text)
 
 
 def evidence(

@@ -274,20 +274,3 @@ def alarms_of(state: DirectoryState) -> Mapping[str, str]:
             "The registry's officers must sign it anew before."
         )
     return found
-
-
-def own_changes(agency: str, old: Directory, new: Directory) -> list[str]:
-    """What changed in a node's own entry; the node itself asked for it, or nobody did."""
-    before, after = old.identities.get(agency), new.identities.get(agency)
-    if before is None or after is None:
-        return [] if before is after else [f"The entry of {agency} appeared or disappeared."]
-    changes = [
-        f"A seal certificate was added for {agency}."
-        for listing in after.seals
-        if listing not in before.seals
-    ]
-    if before.state != after.state:
-        changes.append(f"{agency} is now {after.state.lower()}.")
-    if before.owns != after.owns or before.aliases != after.aliases:
-        changes.append(f"The codes of {agency} were changed.")
-    return changes

@@ -37,7 +37,9 @@ from edocnode.rpc.office_messages import optional_timestamp, timestamp
 
 TAKEOVER = "admin.takeover"
 IMPORT = "admin.directory_import"
+ACCEPT = "admin.own_entry_accepted"
 TLS = "TLSv1.3"  # no other is spoken
+MAX_DETAIL = 2000  # characters of an effect
 MAX_REASONS = 3  # of a directory's age, shown
 SEALING = "sealing"
 STOPPED = SealerStoppedError.reason
@@ -127,6 +129,13 @@ class Evidence(Protocol):
         """
 
 
+class AcceptsCodes(Protocol):
+    """The watch over the own entry of the directory."""
+
+    async def accept(self) -> Sequence[str]:
+        """Accepts the codes that the directory lists now; returns them."""
+
+
 @dataclass(slots=True, kw_only=True)
 class Place:
     """Where the node listens; known once it is bound."""
@@ -149,6 +158,7 @@ class AdminParts:
     directory: DirectoryView
     greeter: Greets
     evidence: Evidence
+    own_entry: AcceptsCodes
     clock: Callable[[], datetime]
     started_at: datetime
     place: Place = field(default_factory=Place)
@@ -263,6 +273,22 @@ class AdminServicer(services.AdminServiceServicer):
             extended_time=optional_timestamp(until),
             directory=_directory_status(directory.current, directory.state()),
         )
+
+    async def AcceptOwnEntry(
+        self,
+        request: messages.AcceptOwnEntryRequest,
+        context: grpc.aio.ServicerContext[
+            messages.AcceptOwnEntryRequest, messages.AcceptOwnEntryResponse
+        ],
+    ) -> messages.AcceptOwnEntryResponse:
+        """Accepts the codes that the directory lists for this agency."""
+        parts = self._parts
+        if not 1 <= len(request.actor) <= MAX_ACTOR:
+            raise RequestInvalidError("Who accepts must be named.", hint="Add --actor NAME.")
+        codes = await parts.own_entry.accept()
+        detail = ", ".join(codes)[:MAX_DETAIL]
+        await self._note(ACCEPT, parts.agency, request.actor, detail=detail)
+        return messages.AcceptOwnEntryResponse(codes=codes)
 
     async def _note(self, kind: str, subject: str, actor: str, *, detail: str = "") -> None:
         """Keeps an operator's act for the journal."""

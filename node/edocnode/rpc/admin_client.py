@@ -28,6 +28,7 @@ PEERS_SCHEMA = "edoc.peers/v1"
 PING_SCHEMA = "edoc.ping/v1"
 JOURNAL_SCHEMA = "edoc.journal/v1"
 TAKEOVER_SCHEMA = "edoc.takeover/v1"
+ACCEPT_SCHEMA = "edoc.directory_accept/v1"
 IMPORT_SCHEMA = "edoc.directory_import/v1"
 CALL_TIMEOUT_S = 30.0
 CHUNK_BYTES = 960 * 1024
@@ -138,6 +139,17 @@ class AdminClient:
             "extended_until": _time(answer, "extended_time"),
             "directory": _directory(answer.directory),
         }
+
+    def accept_own_entry(self, actor: str) -> Json:
+        """Accepts the codes of the own entry, ``edoc.directory_accept/v1``.
+
+        Raises:
+            NodeNotRunningError: It does not answer.
+        """
+        with _errors():
+            request = messages.AcceptOwnEntryRequest(actor=actor)
+            answer = self.stub.AcceptOwnEntry(request, timeout=CALL_TIMEOUT_S)
+        return {"schema": ACCEPT_SCHEMA, "codes": list(answer.codes)}
 
     def verify_journal(self) -> Json:
         """What the node's own journal is worth, ``edoc.journal/v1``.

@@ -27,6 +27,7 @@ from edocnode.domain.signature_checks import Rechecks
 from edocnode.rpc.access_desk import AccessDesk
 from edocnode.rpc.access_service import AccessParts, AccessServicer
 from edocnode.rpc.admin import (
+    AcceptsCodes,
     AdminParts,
     AdminServicer,
     AdminStore,
@@ -76,6 +77,7 @@ class LocalParts:
     directory: DirectoryView
     greeter: Greets
     evidence: Evidence
+    own_entry: AcceptsCodes
     overview: OverviewParts
     blobs: BlobFolder
     damage: Suspects
@@ -131,6 +133,7 @@ def register_local(server: grpc.aio.Server, parts: LocalParts) -> Place:
             directory=parts.directory,
             greeter=parts.greeter,
             evidence=parts.evidence,
+            own_entry=parts.own_entry,
             clock=parts.clock,
             started_at=parts.clock(),
             place=place,

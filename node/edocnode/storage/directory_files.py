@@ -36,11 +36,14 @@ from edoccore.directory_errors import ProofInvalidError
 from edoccore.errors import DataFolderError, DirectoryInvalidError, StorageDamagedError
 from edockit import files
 from edocnode.domain.directory import KEPT_SNAPSHOTS
+from edocnode.domain.own_entry import OwnEntry, decode_own, encode_own
 
 BUNDLE_NAME = "bundle"
 FLOOR_NAME = "floor"
 MEMORY_NAME = "checked"
 EXTENSION_NAME = "extension"
+OWN_NAME = "own"
+MAX_OWN_BYTES = 1024 * 1024
 PROOFS = "proofs"
 SNAPSHOTS = "snapshots"
 
@@ -132,6 +135,25 @@ class DirectoryFiles:
         """
         files.make_private_folder(self._folder)
         files.write_file_atomic(self._folder / EXTENSION_NAME, data)
+
+    def own_entry(self) -> OwnEntry:
+        """What is known to be this node's own; nothing before the first look.
+
+        Raises:
+            StorageDamagedError: The file is damaged.
+        """
+        path = self._folder / OWN_NAME
+        data = _read(path, MAX_OWN_BYTES)
+        return OwnEntry() if data is None else decode_own(data)
+
+    def keep_own_entry(self, own: OwnEntry) -> None:
+        """Keeps what is this node's own.
+
+        Raises:
+            DiskFullError, StorageFailedError: As ``save``.
+        """
+        files.make_private_folder(self._folder)
+        files.write_file_atomic(self._folder / OWN_NAME, encode_own(own))
 
     def _prolonged(self, directory: Directory) -> Directory:
         """With the extension on disk; one that no longer holds for it is left where it is."""

@@ -243,7 +243,6 @@ class DirectoryKeeper:
         for problem in candidate.problems:
             log.warning("directory_entry_left_out", problem=problem)
         self._put_in_force(candidate)
-        await self._alarm_about_own_entry(current, candidate)
 
     def _put_in_force(self, directory: Directory) -> None:
         self._current = directory
@@ -408,10 +407,6 @@ class DirectoryKeeper:
         if source != REGISTRY:
             message = rules.served_wrong(source, message)
         await self._alarms.raise_alarm(rules.INVALID, source, message, self._clock())
-
-    async def _alarm_about_own_entry(self, old: Directory, new: Directory) -> None:
-        for change in rules.own_changes(self._agency, old, new):
-            await self._alarms.raise_alarm(rules.OWN_ENTRY, self._agency, change, self._clock())
 
     async def _alarm_about_age(self) -> None:
         found = rules.alarms_of(self.state())

@@ -22,6 +22,7 @@ from edoccore.directory.wrapping import unwrap, wrap
 from edoccore.directory_errors import ExtensionInvalidError
 from edoccore.errors import EdocError, StorageDamagedError
 from edoccore.signing import canonical
+from edoccore.signing.readers import reader_of
 from edoccore.signing.statements import DirectoryMark, Statement, Text, Time, parse_time, time_text
 
 MAX_EXTENSION = timedelta(days=90)  # from its signing to its end
@@ -123,7 +124,7 @@ def decode_extension(data: bytes) -> tuple[bytes, dict[str, Signature]]:
     try:
         if len(data) > MAX_EXTENSION_BYTES:
             raise _invalid(f"it has {len(data)} bytes, over the limit of {MAX_EXTENSION_BYTES}")
-        found = msgspec.json.decode(unwrap(KIND, data), type=_File)
+        found = reader_of(_File).decode(unwrap(KIND, data))
     except (StorageDamagedError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise _invalid("the file is damaged") from error
     if len(found.signatures) > MAX_SIGNATURES:

@@ -75,17 +75,6 @@ async def test_a_refresh_brings_the_new_directory_to_disk_and_then_to_the_listen
     assert not await keeper.refresh()
 
 
-async def test_t06_a_seal_certificate_that_nobody_here_asked_for_raises_an_alarm(
-    registry: RunningRegistry, make_keeper: MakeKeeper, alarms: HeardAlarms
-) -> None:
-    keeper = make_keeper()
-    registry.nation.now += timedelta(seconds=5)
-    registry.nation.replace_seal("H29")
-    registry.nation.publish()
-    await keeper.refresh()
-    assert alarms.kinds() == {rules.OWN_ENTRY}
-
-
 async def test_a_changed_endpoint_costs_two_questions_and_two_files(
     registry: RunningRegistry, make_keeper: MakeKeeper
 ) -> None:

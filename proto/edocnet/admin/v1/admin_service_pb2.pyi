@@ -547,6 +547,52 @@ class ImportDirectoryResponse(_message.Message):
 Global___ImportDirectoryResponse: _TypeAlias = ImportDirectoryResponse  # noqa: Y015
 
 @_typing.final
+class AcceptOwnEntryRequest(_message.Message):
+    """Accepts the codes of the own entry."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACTOR_FIELD_NUMBER: _builtins.int
+    actor: _builtins.str
+    """Who decides it, as the office names people; 1 to 200 characters. Goes into the journal."""
+    def __init__(
+        self,
+        *,
+        actor: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AcceptOwnEntryRequest: _TypeAlias = AcceptOwnEntryRequest  # noqa: Y015
+
+@_typing.final
+class AcceptOwnEntryResponse(_message.Message):
+    """The codes accepted."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CODES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def codes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """All codes and aliases besides the agency's own."""
+
+    def __init__(
+        self,
+        *,
+        codes: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["codes", b"codes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AcceptOwnEntryResponse: _TypeAlias = AcceptOwnEntryResponse  # noqa: Y015
+
+@_typing.final
 class ExportEvidenceRequest(_message.Message):
     """Names the delivery to be proven."""
 

@@ -65,6 +65,11 @@ class AdminServiceStub(object):
                 request_serializer=edocnet_dot_admin_dot_v1_dot_admin__service__pb2.ImportDirectoryRequest.SerializeToString,
                 response_deserializer=edocnet_dot_admin_dot_v1_dot_admin__service__pb2.ImportDirectoryResponse.FromString,
                 _registered_method=True)
+        self.AcceptOwnEntry = channel.unary_unary(
+                '/edocnet.admin.v1.AdminService/AcceptOwnEntry',
+                request_serializer=edocnet_dot_admin_dot_v1_dot_admin__service__pb2.AcceptOwnEntryRequest.SerializeToString,
+                response_deserializer=edocnet_dot_admin_dot_v1_dot_admin__service__pb2.AcceptOwnEntryResponse.FromString,
+                _registered_method=True)
         self.ExportEvidence = channel.unary_stream(
                 '/edocnet.admin.v1.AdminService/ExportEvidence',
                 request_serializer=edocnet_dot_admin_dot_v1_dot_admin__service__pb2.ExportEvidenceRequest.SerializeToString,
@@ -129,6 +134,14 @@ class AdminServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def AcceptOwnEntry(self, request, context):
+        """Accepts the codes that the directory lists for this agency now, after an alarm that they were
+        changed. Idempotent. Keys are never accepted: the node knows its own.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ExportEvidence(self, request, context):
         """Sends the evidence of one delivery as a zip file. Read-only.
         """
@@ -168,6 +181,11 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.ImportDirectory,
                     request_deserializer=edocnet_dot_admin_dot_v1_dot_admin__service__pb2.ImportDirectoryRequest.FromString,
                     response_serializer=edocnet_dot_admin_dot_v1_dot_admin__service__pb2.ImportDirectoryResponse.SerializeToString,
+            ),
+            'AcceptOwnEntry': grpc.unary_unary_rpc_method_handler(
+                    servicer.AcceptOwnEntry,
+                    request_deserializer=edocnet_dot_admin_dot_v1_dot_admin__service__pb2.AcceptOwnEntryRequest.FromString,
+                    response_serializer=edocnet_dot_admin_dot_v1_dot_admin__service__pb2.AcceptOwnEntryResponse.SerializeToString,
             ),
             'ExportEvidence': grpc.unary_stream_rpc_method_handler(
                     servicer.ExportEvidence,
@@ -338,6 +356,33 @@ class AdminService(object):
             '/edocnet.admin.v1.AdminService/ImportDirectory',
             edocnet_dot_admin_dot_v1_dot_admin__service__pb2.ImportDirectoryRequest.SerializeToString,
             edocnet_dot_admin_dot_v1_dot_admin__service__pb2.ImportDirectoryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AcceptOwnEntry(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/edocnet.admin.v1.AdminService/AcceptOwnEntry',
+            edocnet_dot_admin_dot_v1_dot_admin__service__pb2.AcceptOwnEntryRequest.SerializeToString,
+            edocnet_dot_admin_dot_v1_dot_admin__service__pb2.AcceptOwnEntryResponse.FromString,
             options,
             channel_credentials,
             insecure,

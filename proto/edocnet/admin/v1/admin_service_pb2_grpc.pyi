@@ -64,6 +64,10 @@ class AdminServiceStub:
     Nobody who carried it is believed: it is verified from the root that this node trusts. Repeating
     it changes nothing. Fails with DIRECTORY_FILE_UNKNOWN, DIRECTORY_INVALID or EXTENSION_INVALID.
     """
+    AcceptOwnEntry: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.AcceptOwnEntryRequest, _admin_service_pb2.AcceptOwnEntryResponse]
+    """Accepts the codes that the directory lists for this agency now, after an alarm that they were
+    changed. Idempotent. Keys are never accepted: the node knows its own.
+    """
     ExportEvidence: _grpc.UnaryStreamMultiCallable[_admin_service_pb2.ExportEvidenceRequest, _admin_service_pb2.ExportEvidenceResponse]
     """Sends the evidence of one delivery as a zip file. Read-only."""
 
@@ -98,6 +102,10 @@ class AdminServiceAsyncStub(AdminServiceStub):
 
     Nobody who carried it is believed: it is verified from the root that this node trusts. Repeating
     it changes nothing. Fails with DIRECTORY_FILE_UNKNOWN, DIRECTORY_INVALID or EXTENSION_INVALID.
+    """
+    AcceptOwnEntry: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.AcceptOwnEntryRequest, _admin_service_pb2.AcceptOwnEntryResponse]  # type: ignore[assignment]
+    """Accepts the codes that the directory lists for this agency now, after an alarm that they were
+    changed. Idempotent. Keys are never accepted: the node knows its own.
     """
     ExportEvidence: _aio.UnaryStreamMultiCallable[_admin_service_pb2.ExportEvidenceRequest, _admin_service_pb2.ExportEvidenceResponse]  # type: ignore[assignment]
     """Sends the evidence of one delivery as a zip file. Read-only."""
@@ -166,6 +174,16 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Nobody who carried it is believed: it is verified from the root that this node trusts. Repeating
         it changes nothing. Fails with DIRECTORY_FILE_UNKNOWN, DIRECTORY_INVALID or EXTENSION_INVALID.
+        """
+
+    @_abc_1.abstractmethod
+    def AcceptOwnEntry(
+        self,
+        request: _admin_service_pb2.AcceptOwnEntryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_service_pb2.AcceptOwnEntryResponse, _abc.Awaitable[_admin_service_pb2.AcceptOwnEntryResponse]]:
+        """Accepts the codes that the directory lists for this agency now, after an alarm that they were
+        changed. Idempotent. Keys are never accepted: the node knows its own.
         """
 
     @_abc_1.abstractmethod

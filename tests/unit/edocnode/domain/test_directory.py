@@ -1,16 +1,13 @@
 import random
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from msgspec.structs import replace
 
-from edoccore.directory.layout import AgencyState
 from edoccore.directory.state import judge
 from edocnode.domain import directory as rules
-from edocnode.domain.directory import RefreshPlan, alarms_of, own_changes, whom_to_ask
+from edocnode.domain.directory import RefreshPlan, alarms_of, whom_to_ask
 from tests.support.nation import Nation
 
 NOW = datetime(2026, 11, 23, 3, 4, 5, tzinfo=UTC)
@@ -80,40 +77,3 @@ def test_people_are_told_what_the_age_of_the_directory_means(
 ) -> None:
     state = judge(nation.directory(), NOW + timedelta(days=days))
     assert set(alarms_of(state)) == kinds
-
-
-def add_a_seal(nation: Nation) -> None:
-    """The registry issues another certificate for H29."""
-    nation.replace_seal("H29")
-
-
-def suspend(nation: Nation) -> None:
-    """The registry suspends H29."""
-    nation.set_state("H29", AgencyState.SUSPENDED)
-
-
-def take_a_code(nation: Nation) -> None:
-    """The registry takes a code from H29."""
-    nation.entries["H29"] = replace(nation.entries["H29"], owns=())
-
-
-def remove(nation: Nation) -> None:
-    """The registry forgets H29."""
-    nation.remove("H29")
-
-
-@pytest.mark.parametrize("change", [add_a_seal, suspend, take_a_code, remove])
-def test_t06_a_node_notices_what_the_registry_changes_in_its_entry(
-    nation: Nation, change: Callable[[Nation], None]
-) -> None:
-    old = nation.directory()
-    assert own_changes("H29", old, nation.directory()) == []
-    change(nation)
-    assert len(own_changes("H29", old, nation.directory())) == 1
-
-
-def test_changes_of_others_are_no_own_changes(nation: Nation) -> None:
-    old = nation.directory()
-    nation.add_agency("G01", "Bộ")
-    assert own_changes("H29", old, nation.directory()) == []
-    assert own_changes("H99", old, nation.directory()) == []
