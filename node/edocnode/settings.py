@@ -4,6 +4,7 @@ Every key can be given as ``EDOCNODE_<KEY>`` in the environment. Who the node is
 keys) is no setting; it is made by ``init`` and lies in the data folder.
 """
 
+import json
 from collections.abc import Mapping
 from datetime import time, timedelta
 from pathlib import Path
@@ -21,6 +22,12 @@ from edocnode.domain.reminders import ReminderKind
 from edocnode.domain.savings import SavingAssumptions
 
 Text = Annotated[str, Field(max_length=300)]
+INIT_OPTIONS = {
+    "seal_token.module": "seal-module",
+    "seal_token.token": "seal-token",
+    "seal_token.key": "seal-key",
+    "seal_token.pin_file": "seal-pin-file",
+}
 PREFIX = "EDOCNODE_"
 DATA_VARIABLE = "EDOCNODE_DATA"
 TOKEN_VARIABLE = "EDOCNODE_TOKEN_FILE"  # noqa: S105 - the name of a variable
@@ -154,6 +161,25 @@ class ReminderSettings(BaseModel):
         return self
 
 
+class SealTokenSettings(BaseModel):
+    """Where the seal's key is, when it is not in a file of the data folder.
+
+    Attributes:
+        module: Path of the PKCS#11 library of the token's maker.
+        token: Label of the token.
+        key: Label of the private key in it.
+        pin_file: File with the PIN, mode 0600, in the data folder unless absolute; empty: the
+            systemd credential ``edocnode-seal-pin``.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    module: Annotated[str, Field(min_length=1, max_length=1000, pattern=r"^/[^\x00-\x1f]*\z")]
+    token: Annotated[str, Field(pattern=r"^[^\x00-\x1f]{1,32}\z")]
+    key: Annotated[str, Field(pattern=r"^[^\x00-\x1f]{1,200}\z")] = "edocnode seal"
+    pin_file: Annotated[str, Field(max_length=1000, pattern=r"^[^\x00-\x1f]*\z")] = ""
+
+
 class NodeSettings(ProgramSettings):
     """What an operator can choose.
 
@@ -200,6 +226,9 @@ class NodeSettings(ProgramSettings):
         access_history_years: Years for which it is kept who saw what, 1 to 100.
         retention: Years for which received documents are kept, by type as lists show it; ``other``
             for all that are not named. What is not named is kept for ever.
+        seal_token: The PKCS#11 token with the seal's key; empty: a file of the data folder.
+        key_passphrase_file: File with the passphrase of encrypted key files, mode 0600, in the
+            data folder unless absolute; empty: systemd credential ``edocnode-key-passphrase``.
         log_level: Least important event that is logged.
         log_format: ``text`` for people, ``json`` for collectors.
     """
@@ -247,6 +276,8 @@ class NodeSettings(ProgramSettings):
     office_group: Annotated[str, Field(max_length=64)] = ""
     access_history_years: Annotated[float, Field(ge=1, le=100)] = 5
     retention: Mapping[str, Annotated[int, Field(ge=1, le=200)]] = Field(default_factory=dict)
+    seal_token: SealTokenSettings | None = None
+    key_passphrase_file: Annotated[str, Field(max_length=1000)] = ""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["text", "json"] = "text"
 
@@ -370,20 +401,30 @@ def read_settings(path: Path) -> NodeSettings:
     )
 
 
-def first_settings(*, listen: str, advertise: str | None) -> NodeSettings:
+def first_settings(
+    *,
+    listen: str,
+    advertise: str | None,
+    seal_token: Mapping[str, str] | None = None,
+    key_passphrase_file: str = "",
+) -> NodeSettings:
     """Checks what ``init`` was given.
 
     Raises:
         SettingsError: A value cannot be used; says which and why.
     """
+    given = {"listen": listen, "advertise": advertise, "seal_token": seal_token}
     try:
-        return NodeSettings.model_validate({"listen": listen, "advertise": advertise})
+        return NodeSettings.model_validate(given | {"key_passphrase_file": key_passphrase_file})
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
+        option = INIT_OPTIONS.get(key, key)
         raise SettingsError(
-            f"--{key} {first['input']!r} cannot be used: {first['msg']}.",
-            hint="Write --listen and --advertise as HOST:PORT.",
+            f"--{option} {first['input']!r} cannot be used: {first['msg']}.",
+            hint="See: edocnode init --help"
+            if key in INIT_OPTIONS
+            else "Write --listen and --advertise as HOST:PORT.",
             key=key,
         ) from error
 
@@ -396,7 +437,17 @@ def settings_text(settings: NodeSettings) -> str:
     ]
     if settings.advertise:
         lines.append(f'advertise = "{settings.advertise}"')
+    if settings.key_passphrase_file:
+        lines.append(f"key_passphrase_file = {_toml(settings.key_passphrase_file)}")
+    if token := settings.seal_token:
+        given = token.model_dump(exclude_defaults=True)
+        lines += ["", "[seal_token]", *(f"{key} = {_toml(text)}" for key, text in given.items())]
     return "\n".join(lines) + "\n"
+
+
+def _toml(text: str) -> str:
+    """The text as a basic string of TOML, which JSON's are."""
+    return json.dumps(text, ensure_ascii=False)
 
 
 def _chosen(minutes: int | None, shipped: timedelta | None) -> timedelta | None:

@@ -34,6 +34,7 @@ NAMES = (
     "storage",
     "registry",
     "signatures",
+    "token",
     "others",
 )
 SUMMARY = """# What was measured

@@ -8,6 +8,8 @@ from tests.benchmarks.filling import fill
 from tests.benchmarks.observing import Mark, Progress, Span, mark, memory_mib, wait_until
 from tests.benchmarks.pair import RECIPIENT, SENDER, BenchNode, Pair, pair
 from tests.benchmarks.profiling import Profiling, looked_at
+from tests.support.nation import Nation
+from tests.support.nodes import TestNode
 
 PATIENCE_S, SLOWEST = 300, 100  # so long, and as long as so many documents a second take
 
@@ -20,6 +22,7 @@ class Load:
         databases: URLs of sender and recipient, made anew by each call; empty: SQLite.
         settings: Of both nodes, by name without prefix.
         profile: Where profiles of the nodes go; none: nobody looks.
+        prepare: Changes the folders of sender and recipient before anything starts.
     """
 
     count: int
@@ -28,6 +31,7 @@ class Load:
     databases: Callable[[], tuple[str, str]] = lambda: ("", "")
     settings: Mapping[str, str] = field(default_factory=dict)
     profile: Profiling | None = None
+    prepare: Callable[[Nation, TestNode, TestNode], None] = lambda *_: None
 
     @property
     def patience_s(self) -> float:
@@ -50,7 +54,7 @@ def sealing_then_delivery(load: Load) -> tuple[Span, Span]:
 
 def both_at_once(load: Load) -> Span:
     """The sender starts with a full outbox of which nothing is sealed; its peer waits for it."""
-    with pair(load.options, load.databases()) as nodes:
+    with pair(load.options, load.databases(), load.prepare) as nodes:
         _fill(nodes, load)
         nodes.recipient.start()
         nodes.sender.start()

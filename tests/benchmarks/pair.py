@@ -8,7 +8,7 @@ import contextlib
 import os
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -68,16 +68,20 @@ class Pair:
 
 @contextlib.contextmanager
 def pair(
-    options: Mapping[str, str] | None = None, databases: tuple[str, str] = ("", "")
+    options: Mapping[str, str] | None = None,
+    databases: tuple[str, str] = ("", ""),
+    prepare: Callable[[Nation, TestNode, TestNode], None] = lambda *_: None,
 ) -> Iterator[Pair]:
     """Two nodes in a temporary folder; killed and removed at the end.
 
     Args:
         options: See ``launch``, for both.
         databases: URLs; empty: SQLite in the data folder.
+        prepare: Changes the folders of both before anything starts.
     """
     with tempfile.TemporaryDirectory(dir=os.environ.get(FOLDER_VARIABLE)) as folder:
         nation, *made = make_pair(Path(folder))
+        prepare(nation, *made)
         nodes = [
             program(node, options or {}, database)
             for node, database in zip(made, databases, strict=True)
@@ -100,6 +104,8 @@ def program(node: TestNode, options: Mapping[str, str], database: str = "") -> B
         "LOG_FORMAT": "json",
         "DATABASE": database,
     }
+    if node.settings.seal_token is not None:
+        settings["SEAL_TOKEN"] = node.settings.seal_token.model_dump_json()
     return BenchNode(
         node.agency.code,
         "edocnode.cli.main",

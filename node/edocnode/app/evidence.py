@@ -12,16 +12,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
 
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
-
 from edoccore.directory.view import Directory
 from edoccore.errors import DocumentUnknownError, StorageDamagedError
-from edoccore.identity.keys import SoftwareSigner
+from edoccore.identity.keys import Signer
 from edoccore.signing import canonical
 from edoccore.signing.statements import Envelope, uuid_bytes, uuid_text
 from edockit.blobs import BlobFolder
-from edockit.certificates import load_private_key
 from edockit.database import Database
 from edockit.files import disk_errors
 from edocnode.domain.evidence_formats import EvidenceFormat
@@ -51,7 +47,7 @@ class EvidenceDesk:
     blobs: BlobFolder
     scratch: Path
     damage: Suspects
-    signer: SoftwareSigner
+    signer: Signer
     directory: Callable[[], Directory]
     clock: Callable[[], datetime]
 
@@ -67,6 +63,7 @@ class EvidenceDesk:
             DocumentUnknownError: No sealed message here has this id.
             StorageDamagedError: A part is not what was sealed.
             DiskFullError: There is no room to write it.
+            SealerStoppedError: The seal's token does not sign.
         """
         evidence = await SqlEvidence(self.database).find(message_id)
         if evidence is None:
@@ -127,14 +124,3 @@ def known_directory(folder: DataFolder) -> Directory:
         StorageDamagedError, DirectoryInvalidError: The directory there cannot be trusted.
     """
     return DirectoryFiles(folder.directory, folder.identity().root_sha256).load()
-
-
-def seal_signer(folder: DataFolder) -> SoftwareSigner:
-    """The seal key of a node, from its folder.
-
-    Raises:
-        KeyUnusableError: Missing, readable by others, or without its certificate.
-    """
-    certificate = x509.load_pem_x509_certificates(folder.seal_chain())[0]
-    der = certificate.public_bytes(Encoding.DER)
-    return SoftwareSigner(load_private_key(folder.seal_key_file, certificate=der), certificate)

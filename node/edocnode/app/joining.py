@@ -8,19 +8,13 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from pathlib import Path
-
-from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 
 from edoccore.directory.join import parse_join
 from edoccore.errors import RequestConflictError
 from edockit.certificates import (
     certificate_pem,
     key_pem,
-    load_private_key,
     new_private_key,
-    save_private_key,
-    seal_request,
     self_signed_tls,
 )
 from edockit.files import lock_folder
@@ -28,6 +22,7 @@ from edocnode.app.parts import SealingContext, open_sealing, seal_endpoint
 from edocnode.rpc.joining import Enrolment, join, publish_endpoint
 from edocnode.storage.directory_files import DirectoryFiles
 from edocnode.storage.folder import TLS_NAMES, DataFolder, NodeIdentity, TlsPair
+from edocnode.storage.seal_key import new_seal_request
 
 TLS_LIFE = {"current": timedelta(days=400), "next": timedelta(days=800)}
 BEFORE = timedelta(days=1)  # peers' clocks may be behind
@@ -49,7 +44,7 @@ class Joined:
 
 
 async def join_network(
-    data: Path,
+    folder: DataFolder,
     join_string: str,
     *,
     advertise: str,
@@ -66,15 +61,15 @@ async def join_network(
         RequestConflictError: Another network's or agency's node lives in the folder.
         RegistryUnreachableError, DirectoryInvalidError, TokenRefusedError: See ``rpc.joining``.
         DataFolderError, FolderInUseError: The folder cannot be used.
+        KeyUnusableError: The seal's key cannot be made.
     """
     wanted = parse_join(join_string)
-    folder = DataFolder(data)
     folder.create()
-    with lock_folder(data):
+    with lock_folder(folder.path):
         if folder.is_joined():
             return Joined(_same_network(folder, wanted.root_sha256), True, 0)
-        key = _seal_key(folder)
-        enrolment = await join(wanted, seal_request(key, REQUEST_NAME), now=clock())
+        request = await asyncio.to_thread(new_seal_request, folder, REQUEST_NAME)
+        enrolment = await join(wanted, request, now=clock())
         identity = _keep(folder, enrolment, wanted.root_sha256, clock())
         files = DirectoryFiles(folder.directory, wanted.root_sha256)
         await asyncio.to_thread(files.save, enrolment.directory)
@@ -121,9 +116,3 @@ def _keep(
         root_sha256=root_sha256,
         server_name=server_name,
     )
-
-
-def _seal_key(folder: DataFolder) -> EllipticCurvePrivateKey:
-    if not folder.seal_key_file.exists():
-        save_private_key(folder.seal_key_file, new_private_key())
-    return load_private_key(folder.seal_key_file)

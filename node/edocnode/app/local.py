@@ -15,7 +15,7 @@ from edoccore.errors import StorageFailedError
 from edockit.database import Database
 from edockit.grpc_server import group_server, office_server
 from edockit.unix_socket import bind_group_socket, bind_unix, remove_group_socket, remove_socket
-from edocnode.app.evidence import EvidenceDesk, seal_signer
+from edocnode.app.evidence import EvidenceDesk
 from edocnode.app.ground import Ground, Workers
 from edocnode.app.overview import counter_of, overview_parts
 from edocnode.domain.access import check_sender
@@ -189,7 +189,7 @@ def _evidence_desk(ground: Ground, workers: Workers) -> EvidenceDesk:
         blobs=workers.blobs,
         scratch=ground.folder.path,
         damage=workers.repair.repairer,
-        signer=seal_signer(ground.folder),
+        signer=ground.sealing.signer,
         directory=ground.directory,
         clock=ground.clock,
     )

@@ -46,6 +46,7 @@ from edocnode.rpc.server import register_exchange
 from edocnode.settings import NodeSettings
 from edocnode.storage.directory_files import DirectoryFiles
 from edocnode.storage.folder import DataFolder, NodeIdentity
+from edocnode.storage.seal_key import key_places
 from edocnode.workers.answers import AnswerReader
 from edocnode.workers.courier import CourierParts
 from edocnode.workers.delivery import Dispatcher
@@ -98,7 +99,7 @@ async def serve(
         AddressInUseError: Another program listens on the address.
         StorageFailedError: The disk failed; nothing unkept was acknowledged.
     """
-    folder = DataFolder(data)
+    folder = DataFolder(data, key_places(settings, data))
     identity = folder.identity()
     with lock_folder(data):
         async with AsyncExitStack() as stack:

@@ -13,14 +13,14 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from edoccore.directory.view import Directory
 from edoccore.errors import StorageFailedError
 from edoccore.identity.certificate import certificate_digest
-from edoccore.identity.keys import SoftwareSigner
+from edoccore.identity.keys import Signer
 from edoccore.signing import canonical
 from edoccore.signing.seal import SealedStatement
 from edoccore.signing.statements import STATEMENT_TYPES, Endpoint, time_text
-from edockit.certificates import load_private_key
 from edockit.database import Database
 from edocnode.domain.sealing import SealingKey
 from edocnode.storage.folder import TLS_NAMES, DataFolder, NodeIdentity
+from edocnode.storage.seal_key import seal_signer
 from edocnode.storage.store import NodeStore, open_store
 from edocnode.workers.sealer import Sealer
 
@@ -39,10 +39,11 @@ class SealingContext:
 
 @dataclass(frozen=True, slots=True)
 class SealingParts:
-    """An open database with its sealer, which runs in ``sealing``."""
+    """An open database with its sealer, which runs in ``sealing``, and what it signs with."""
 
     database: Database
     store: NodeStore
+    signer: Signer
     sealer: Sealer
     sealing: asyncio.Task[None]
 
@@ -58,13 +59,15 @@ async def open_sealing(context: SealingContext, database_url: str) -> AsyncItera
     database = await asyncio.to_thread(open_store, database_url)
     try:
         store = NodeStore(database)
-        sealer = _sealer(context, store)
+        signer = seal_signer(context.folder)
+        sealer = _sealer(context, store, signer)
         sealing = asyncio.create_task(sealer.run(), name="sealer")
         try:
-            yield SealingParts(database, store, sealer, sealing)
+            yield SealingParts(database, store, signer, sealer, sealing)
         finally:
             sealing.cancel()
             await asyncio.gather(sealing, return_exceptions=True)
+            await asyncio.to_thread(signer.close)  # a thread may wait for it still
     finally:
         await asyncio.to_thread(database.close)
 
@@ -97,12 +100,8 @@ async def seal_endpoint(
     return await sealing
 
 
-def _sealer(context: SealingContext, store: NodeStore) -> Sealer:
+def _sealer(context: SealingContext, store: NodeStore, signer: Signer) -> Sealer:
     certificates = x509.load_pem_x509_certificates(context.folder.seal_chain())
-    key = load_private_key(
-        context.folder.seal_key_file, certificate=certificates[0].public_bytes(Encoding.DER)
-    )
-    signer = SoftwareSigner(key, certificates[0])
     return Sealer(
         store=store,
         alarms=store,

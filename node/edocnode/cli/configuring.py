@@ -22,16 +22,23 @@ def build_app() -> typer.Typer:
 
 def check(context: typer.Context) -> None:
     """Checks settings, calendar, keys and directory without starting the node."""
-    from edockit.certificates import certificate_der, load_private_key
+    from edockit.logs import LogFormat, set_up_logs
     from edocnode.app.working_days import WorkingDays
     from edocnode.storage.directory_files import DirectoryFiles
-    from edocnode.storage.folder import TLS_NAMES
+    from edocnode.storage.folder import TLS_NAMES, DataFolder
+    from edocnode.storage.seal_key import key_places, seal_signer
 
+    set_up_logs(LogFormat.TEXT, "WARNING")
     options: CommandContext = context.obj
-    settings, folder = options.settings(), options.folder()
+    settings, path = options.settings(), options.folder().path
+    folder = DataFolder(path, key_places(settings, path))
     WorkingDays(settings, folder.path).rules(now())
     identity = folder.identity()
-    load_private_key(folder.seal_key_file, certificate=certificate_der(folder.seal_chain()))
+    signer = seal_signer(folder)
+    try:
+        signer.sign(b"edocnode config check")  # no statement: nobody takes it for a seal
+    finally:
+        signer.close()
     for name in TLS_NAMES:
         folder.tls_pair(name)
     directory = DirectoryFiles(folder.directory, identity.root_sha256).load()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edoccore.errors import ExitCode
+from edoccore.errors import ExitCode, RequestInvalidError
 from edockit import allocator
 from edockit.language import _
 from edocnode.cli.context import CommandContext, now
@@ -41,18 +41,53 @@ def init(
         str | None,
         typer.Option("--advertise", help="HOST:PORT by which others reach it; default: --listen."),
     ] = None,
+    *,
+    seal_token: Annotated[
+        str | None,
+        typer.Option(
+            "--seal-token", help="Label of a PKCS#11 token: the seal's key is made there."
+        ),
+    ] = None,
+    seal_module: Annotated[
+        Path | None,
+        typer.Option("--seal-module", help="PKCS#11 library of the token's maker."),
+    ] = None,
+    seal_key: Annotated[
+        str | None, typer.Option("--seal-key", help="Label of the key in the token.")
+    ] = None,
+    seal_pin_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--seal-pin-file",
+            help="File with its PIN, mode 600; default: systemd credential edocnode-seal-pin.",
+        ),
+    ] = None,
+    key_passphrase_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--key-passphrase-file",
+            help="Encrypt key files with the passphrase in this file, mode 600.",
+        ),
+    ] = None,
 ) -> None:
     """Joins a network: keys, enrolment, address."""
     from edoccore.directory.join import parse_join
     from edockit.logs import LogFormat, set_up_logs
     from edocnode.app.joining import join_network
     from edocnode.settings import first_settings, read_settings
+    from edocnode.storage.folder import DataFolder
+    from edocnode.storage.seal_key import key_places
 
     set_up_logs(LogFormat.TEXT, "WARNING")  # what is done is told below
     options: CommandContext = context.obj
     parse_join(join)  # before anything is made
     folder = options.folder()
-    settings = first_settings(listen=_with_port(listen), advertise=advertise)
+    settings = first_settings(
+        listen=_with_port(listen),
+        advertise=advertise,
+        seal_token=_token(seal_token, seal_module, seal_key, seal_pin_file),
+        key_passphrase_file=str(key_passphrase_file.absolute()) if key_passphrase_file else "",
+    )
     folder.create()
     if folder.is_joined():
         settings = read_settings(folder.settings_file)
@@ -60,7 +95,7 @@ def init(
         _write_settings(folder, settings)
     joined = asyncio.run(
         join_network(
-            folder.path,
+            DataFolder(folder.path, key_places(settings, folder.path)),
             join,
             advertise=settings.advertise or settings.listen,
             database_url=settings.database_url(folder.database_file),
@@ -68,6 +103,30 @@ def init(
         )
     )
     _tell_joined(options, folder, settings, joined)
+
+
+def _token(
+    token: str | None, module: Path | None, key: str | None, pin_file: Path | None
+) -> dict[str, str] | None:
+    """The setting that options about the token make."""
+    if token is None:
+        if module or key or pin_file:
+            raise RequestInvalidError(
+                "--seal-module, --seal-key and --seal-pin-file say more about a token.",
+                hint="Name it too: --seal-token LABEL",
+            )
+        return None
+    if module is None:
+        raise RequestInvalidError(
+            f"No PKCS#11 library was named for the token '{token}'.",
+            hint="Add --seal-module, as /usr/lib/softhsm/libsofthsm2.so for SoftHSM.",
+        )
+    found = {"token": token, "module": str(module.absolute())}
+    if key is not None:
+        found["key"] = key
+    if pin_file is not None:
+        found["pin_file"] = str(pin_file.absolute())
+    return found
 
 
 def serve(context: typer.Context) -> None:

@@ -15,6 +15,8 @@ from edoccore.signing.readers import reader_of
 from edockit import files
 from edockit.certificates import certificate_der, key_pem, load_private_key
 from edockit.files import write_file_atomic
+from edockit.secrets import SecretPlace
+from edockit.token_messages import TokenPlace
 
 IDENTITY_FILE = "node.json"
 SETTINGS_FILE = "edocnode.toml"
@@ -52,12 +54,31 @@ class TlsPair:
         return certificate_der(self.chain)
 
 
+@dataclass(frozen=True, slots=True)
+class KeyPlaces:
+    """Where keys are that are in no plain file.
+
+    Attributes:
+        token: The token with the seal's key; None: it is a file.
+        passphrase: Of encrypted key files; None: there is none.
+    """
+
+    token: TokenPlace | None = None
+    passphrase: SecretPlace | None = None
+
+
 class DataFolder:
     """Paths and small files of one data folder."""
 
-    def __init__(self, path: Path) -> None:
-        """Names the folder; nothing is read or made."""
+    def __init__(self, path: Path, keys: KeyPlaces | None = None) -> None:
+        """Names the folder; nothing is read or made.
+
+        Args:
+            keys: Where keys are that are not in plain files, and their passphrase; see
+                ``key_places``. None: of a folder whose keys are not asked for.
+        """
         self.path = path
+        self.key_places = keys or KeyPlaces()
 
     @property
     def settings_file(self) -> Path:

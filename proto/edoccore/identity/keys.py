@@ -63,6 +63,9 @@ class Signer(Protocol):
             SealerStoppedError: The key cannot be reached at the moment.
         """
 
+    def close(self) -> None:
+        """Lets go of what holds the key; whoever waits for a signature gets the error above."""
+
 
 class SoftwareSigner:
     """A ``Signer`` whose private key is in memory."""
@@ -104,6 +107,9 @@ class SoftwareSigner:
         if isinstance(self._private_key, rsa.RSAPrivateKey):
             return self._private_key.sign(data, padding.PKCS1v15(), hashes.SHA256())
         return low_s(self._private_key.sign(data, _SIGN_ECDSA))
+
+    def close(self) -> None:
+        """Nothing holds a key in memory but this."""
 
 
 def low_s(signature: bytes) -> bytes:

@@ -1,0 +1,89 @@
+"""The seal's key of a data folder: a file there, or a token. Who signs asks here for a ``Signer``.
+
+Settings say where it is; see ``key_places``. A token is asked nothing before the first signature,
+so that a node whose token is away starts, keeps what arrives, and seals when it is back.
+"""
+
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from edoccore.identity.keys import Signer, SoftwareSigner
+from edockit.certificates import (
+    load_private_key,
+    new_private_key,
+    save_private_key,
+    seal_request,
+)
+from edockit.secrets import SecretPlace
+from edockit.token import TokenKey, TokenRequestKey, TokenSigner
+from edockit.token_messages import TokenPlace
+from edocnode.settings import NodeSettings
+from edocnode.storage.folder import DataFolder, KeyPlaces
+
+REFUSED_PIN = "seal-pin.refused"
+PIN_CREDENTIAL = "edocnode-seal-pin"
+PASSPHRASE_CREDENTIAL = "edocnode-key-passphrase"  # noqa: S105 - the name of a credential
+
+
+def key_places(settings: NodeSettings, data: Path) -> KeyPlaces:
+    """Where the keys of a data folder are, by its settings; reads nothing."""
+    passphrase = SecretPlace(
+        "passphrase of the key files",
+        data / settings.key_passphrase_file if settings.key_passphrase_file else None,
+        PASSPHRASE_CREDENTIAL,
+        "key_passphrase_file",
+    )
+    if (token := settings.seal_token) is None:
+        return KeyPlaces(None, passphrase)
+    pin = SecretPlace(
+        "PIN of the seal's token",
+        data / token.pin_file if token.pin_file else None,
+        PIN_CREDENTIAL,
+        "seal_token.pin_file",
+    )
+    refused = DataFolder(data).keys / REFUSED_PIN
+    return KeyPlaces(
+        TokenPlace(Path(token.module), token.token, token.key, pin, refused), passphrase
+    )
+
+
+def seal_signer(folder: DataFolder) -> Signer:
+    """What signs with the seal's key; to be closed by who opens it.
+
+    Raises:
+        KeyUnusableError: The certificate is missing; or the key is a file that is missing, open
+            to others, or of another certificate.
+        SealCertificateError: No suite uses keys of the certificate's kind.
+    """
+    certificate = x509.load_pem_x509_certificates(folder.seal_chain())[0]
+    token = folder.key_places.token
+    if token is not None:
+        return TokenSigner(TokenKey(token), certificate)
+    der = certificate.public_bytes(Encoding.DER)
+    return SoftwareSigner(load_private_key(folder.seal_key_file, certificate=der), certificate)
+
+
+def new_seal_request(folder: DataFolder, name: str) -> bytes:
+    """The request (DER) for the seal's certificate; makes the key unless it was made before.
+
+    Raises:
+        KeyUnusableError: The key cannot be made or used.
+        SealerStoppedError: The token made the key, and then did not sign.
+    """
+    token = folder.key_places.token
+    if token is None:
+        return seal_request(_key_in_file(folder), name)
+    key = TokenKey(token)
+    try:
+        return seal_request(TokenRequestKey(key), name)
+    finally:
+        key.close()
+
+
+def _key_in_file(folder: DataFolder) -> EllipticCurvePrivateKey:
+    if not folder.seal_key_file.exists():
+        save_private_key(folder.seal_key_file, new_private_key())
+    return load_private_key(folder.seal_key_file)
