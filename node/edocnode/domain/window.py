@@ -2,9 +2,10 @@
 
 What is offered and not answered cannot be overtaken any more, so an urgent document waits for it.
 The window is therefore what the peer takes in the time that an answer needs when nothing is ahead
-of it, and in 50 ms more: a fast peer gets batch upon batch, a slow line a few documents. The rate
-is measured on the answers; the time on the hello, and on parcels that had hardly any company. A
-window that is too small shows a rate that asks for a larger one, since those 50 ms come on top.
+of it, and in 50 ms more, or as long again: a fast peer gets batch upon batch, a slow line a few
+documents. The rate is measured on the answers; the time on parcels that had no company, as the
+first one of a session: a peer whose seal is in a slow token answers a hello at once and a parcel
+after a signature. A window that is too small shows a rate that asks for a larger one.
 
 Moments are seconds of any clock that never goes back.
 
@@ -14,16 +15,16 @@ Source: proto/README.md, section Delivery.
 from collections import deque
 from dataclasses import dataclass
 
-QUEUE_S = (
-    0.05  # of work that may wait at the peer; on a long line a third of its time, to find more
-)
+# Of work that may wait at the peer; where an answer takes longer, as long again: answers come
+# together, by signature, so that a window of one such time would starve the peer in between.
+QUEUE_S = 0.05
 MOST_PARCELS = 800  # four whole batches
 MOST_BYTES = 8 * 1024 * 1024
-FIRST_PARCELS = 200  # before the first answer
-FEWEST_PARCELS = 4
+FIRST_PARCELS = 1  # before the first answer, which tells how long one takes that is alone
+FEWEST_PARCELS = 1  # so that a window that shrank for no reason measures the time anew
 RATES = 10  # newest measurements, of which the highest counts
 TIMES = 10  # newest measurements, of which the lowest counts
-ALONE = 4  # parcels under way, with which a time is that of the line and not of the queue
+ALONE = 1  # parcels under way, with which a time is that of the peer and not of the queue
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +40,11 @@ class Window:
     """Measures one peer."""
 
     def __init__(self, hello_s: float) -> None:
-        """Knows only how long the hello took."""
+        """Knows only how long the hello took, which no answer undercuts by much."""
         self._answered = 0
         self._rates: deque[float] = deque(maxlen=RATES)
-        self._times: deque[float] = deque([hello_s], maxlen=TIMES)
+        self._hello_s = hello_s
+        self._times: deque[float] = deque(maxlen=TIMES)
         self._average_bytes = 0.0
 
     def offered(self, under_way: int, *, at: float) -> Mark:
@@ -82,6 +84,6 @@ class Window:
     def _parcels(self) -> int:
         if not self._rates:
             return FIRST_PARCELS
-        alone = min(self._times)
-        wanted = max(self._rates) * (alone + max(QUEUE_S, alone / 3))
+        alone = min(self._times, default=self._hello_s)
+        wanted = max(self._rates) * (alone + max(QUEUE_S, alone))
         return min(max(int(wanted), FEWEST_PARCELS), MOST_PARCELS)

@@ -31,9 +31,23 @@ def play(window: Window, *, rate: float, delay_s: float, answers: int = 3_000) -
     return len(flying) + window.room(len(flying), 0)
 
 
-def test_before_any_answer_one_batch_may_go_out() -> None:
-    assert Window(0.01).room(0, 0) == FIRST_PARCELS
-    assert Window(0.01).room(150, 0) == FIRST_PARCELS - 150
+def test_before_any_answer_one_goes_out_and_tells_what_it_needs_alone() -> None:
+    assert Window(0.01).room(0, 0) == FIRST_PARCELS == 1
+    assert Window(0.01).room(1, 0) == 0
+
+
+def test_a_peer_that_answers_by_slow_signatures_is_kept_busy() -> None:
+    window, cycle_s, now = Window(0.001), 0.065, 0.0
+    sealed, waiting, answered = [], [], []
+    for _ in range(60):  # each signature covers what came during the one before
+        room = window.room(len(sealed) + len(waiting), 0)
+        marks = [window.offered(len(sealed) + len(waiting) + room, at=now)] * room
+        now += cycle_s
+        answered.append(len(sealed))
+        if sealed:
+            window.answered(sealed[-1], len(sealed), at=now)
+        sealed, waiting = waiting, marks
+    assert sum(answered[-20:]) / (20 * cycle_s) > 1_000, "documents a second"
 
 
 def test_a_fast_peer_gets_four_batches() -> None:
@@ -60,6 +74,7 @@ def test_a_peer_that_was_slow_for_a_while_is_found_fast_again() -> None:
 
 def test_large_parcels_are_counted_in_bytes() -> None:
     window = Window(0.01)
+    play(window, rate=20_000, delay_s=0.01)
     for _ in range(50):
         window.weighed(256 * 1024)
     allowed = window.room(0, 0)
