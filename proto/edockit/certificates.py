@@ -14,15 +14,18 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from edoccore.errors import DataFolderError, KeyUnusableError
 from edockit import files
+from edockit.secrets import SecretPlace
 
 DOCUMENT_SIGNING = x509.ObjectIdentifier("1.3.6.1.5.5.7.3.36")  # RFC 9336, id-kp-documentSigning
 CRL_LIFE = timedelta(days=60)  # nextUpdate: a registry may be silent for weeks
 MAX_NAME_LENGTH = 64  # characters of one attribute, X.520 ub-organization-name
 MAX_KEY_FILE_BYTES = 65_536
+_ENCRYPTED = b"-----BEGIN ENCRYPTED PRIVATE KEY-----"
 _CURVE = "secp256r1"  # the library's name of NIST P-256
 _HASH = hashes.SHA256()
 
@@ -173,26 +176,46 @@ def build_crl(
     return builder.sign(ca_key, _HASH).public_bytes(serialization.Encoding.DER)
 
 
-def save_private_key(path: Path, key: ec.EllipticCurvePrivateKey) -> None:
+def save_private_key(path: Path, key: ec.EllipticCurvePrivateKey, passphrase: bytes = b"") -> None:
     """Writes a key as PEM (PKCS#8) that only this user may read, durably.
+
+    Args:
+        passphrase: Encrypts it; empty: it stays readable for whoever has the file.
 
     Raises:
         DiskFullError: No room; nothing is left behind.
         StorageFailedError: The disk failed.
     """
-    files.write_file_atomic(path, key_pem(key))
+    files.write_file_atomic(path, key_pem(key, passphrase))
 
 
-def load_private_key(path: Path, *, certificate: bytes | None = None) -> ec.EllipticCurvePrivateKey:
+def load_private_key(
+    path: Path, *, certificate: bytes | None = None, passphrase: SecretPlace | None = None
+) -> ec.EllipticCurvePrivateKey:
     """Reads a key from a PEM file.
 
     Args:
         path: The file, mode 0600.
         certificate: DER; when given, the key must belong to it.
+        passphrase: Where that of an encrypted file is; not looked at for others.
 
     Raises:
         KeyUnusableError: The file is missing, open to others, no P-256 key, or of another
-            certificate.
+            certificate; or it is encrypted and its passphrase is missing or another one.
+    """
+    key = load_any_private_key(path, certificate=certificate, passphrase=passphrase)
+    if not isinstance(key, ec.EllipticCurvePrivateKey) or key.curve.name != _CURVE:
+        raise KeyUnusableError(f"the key in {path} is not an ECDSA P-256 key", path=str(path))
+    return key
+
+
+def load_any_private_key(
+    path: Path, *, certificate: bytes | None = None, passphrase: SecretPlace | None = None
+) -> PrivateKeyTypes:
+    """Reads a key of any kind; else as ``load_private_key``.
+
+    Raises:
+        KeyUnusableError: As there.
     """
     try:
         files.check_private(path)
@@ -201,15 +224,15 @@ def load_private_key(path: Path, *, certificate: bytes | None = None) -> ec.Elli
     try:
         with path.open("rb") as file:
             content = file.read(MAX_KEY_FILE_BYTES)
-        key = serialization.load_pem_private_key(content, password=None)
+        secret = _passphrase(path, passphrase) if _ENCRYPTED in content else None
+        key = serialization.load_pem_private_key(content, password=secret)
     except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise KeyUnusableError(
             f"the key in {path} cannot be read",
-            hint="restore it from the backup of the data folder",
+            hint="restore it from the backup of the data folder; if it is encrypted, give the "
+            "passphrase that it was encrypted with",
             path=str(path),
         ) from error
-    if not isinstance(key, ec.EllipticCurvePrivateKey) or key.curve.name != _CURVE:
-        raise KeyUnusableError(f"the key in {path} is not an ECDSA P-256 key", path=str(path))
     if certificate is not None and not key_matches(key, certificate):
         raise KeyUnusableError(
             f"the key in {path} does not belong to its certificate",
@@ -219,17 +242,42 @@ def load_private_key(path: Path, *, certificate: bytes | None = None) -> ec.Elli
     return key
 
 
-def key_matches(key: ec.EllipticCurvePrivateKey, certificate: bytes) -> bool:
+def is_encrypted(path: Path) -> bool:
+    """Whether a key file needs a passphrase.
+
+    Raises:
+        KeyUnusableError: It cannot be read.
+    """
+    files.check_private(path)
+    return _ENCRYPTED in path.read_bytes()
+
+
+def _passphrase(path: Path, place: SecretPlace | None) -> bytes:
+    if place is None:
+        raise KeyUnusableError(
+            f"the key in {path} is encrypted, and no passphrase is known", path=str(path)
+        )
+    return place.read()
+
+
+def key_matches(key: PrivateKeyTypes, certificate: bytes) -> bool:
     """Tells whether a certificate (DER) is for this key."""
     return x509.load_der_x509_certificate(certificate).public_key() == key.public_key()
 
 
-def key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
-    """Returns a key as unencrypted PEM (PKCS#8)."""
+def key_pem(key: PrivateKeyTypes, passphrase: bytes = b"") -> bytes:
+    """Returns a key as PEM (PKCS#8), encrypted when there is a passphrase.
+
+    The form is that of RFC 8018, 6.2 (PBES2): PBKDF2 with SHA-256 and 2,048 rounds, AES-256-CBC;
+    openssl reads it. So few rounds slow no guessing down: the passphrase must be a random one.
+    """
+    encryption: serialization.KeySerializationEncryption = (
+        serialization.BestAvailableEncryption(passphrase)
+        if passphrase
+        else serialization.NoEncryption()
+    )
     return key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption
     )
 
 

@@ -135,10 +135,12 @@ def serve(context: typer.Context) -> None:
     Prints one line of JSON once it can be reached; its log goes to stderr.
     """
     from edockit.logs import LogFormat, set_up_logs
+    from edockit.secrets import keep_out_of_dumps
 
     options: CommandContext = context.obj
     settings = options.settings()
     set_up_logs(LogFormat(settings.log_format), settings.log_level)
+    keep_out_of_dumps()
     faulthandler.enable()  # a library that crashes would end the node without a word
     asyncio.run(_serve(options.folder().path, settings))
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from edoccore.errors import DataFolderError, KeyUnusableError, StorageDamagedError
 from edoccore.signing.readers import reader_of
@@ -169,17 +170,51 @@ class DataFolder:
         Raises:
             KeyUnusableError: Missing, readable by others, or key and certificate do not match.
         """
-        chain = _read(self.keys / f"tls-{name}.pem")
-        key = load_private_key(self.keys / f"tls-{name}.key", certificate=certificate_der(chain))
+        chain = self.tls_chain(name)
+        key = load_private_key(
+            self.tls_key_file(name),
+            certificate=certificate_der(chain),
+            passphrase=self.key_places.passphrase,
+        )
         return TlsPair(chain, key_pem(key))
+
+    def tls_key_file(self, name: str) -> Path:
+        """The key of the TLS certificate ``current`` or ``next``, PEM."""
+        return self.keys / f"tls-{name}.key"
+
+    def tls_chain(self, name: str) -> bytes:
+        """Reads the TLS certificate ``current`` or ``next`` alone, PEM.
+
+        Raises:
+            KeyUnusableError: There is none.
+        """
+        return _read(self.keys / f"tls-{name}.pem")
+
+    def passphrase(self) -> bytes:
+        """What new key files are encrypted with; empty when they are not.
+
+        Raises:
+            KeyUnusableError: It cannot be read.
+        """
+        place = self.key_places.passphrase
+        return place.read() if place is not None and place.is_there() else b""
 
     def has_tls_pair(self, name: str) -> bool:
         """Whether the certificate is there; its key was written before it."""
         return (self.keys / f"tls-{name}.pem").exists()
 
     def save_tls_pair(self, name: str, pair: TlsPair) -> None:
-        """Writes a TLS certificate and its key; the key first, so none is ever without."""
-        write_file_atomic(self.keys / f"tls-{name}.key", pair.key)
+        """Writes a TLS certificate and its key; the key first, so none is ever without.
+
+        The key is encrypted when there is a passphrase for key files.
+
+        Raises:
+            KeyUnusableError: The passphrase cannot be read.
+        """
+        key = pair.key
+        if passphrase := self.passphrase():
+            key = key_pem(load_pem_private_key(pair.key, None), passphrase)
+        write_file_atomic(self.tls_key_file(name), key)
         write_file_atomic(self.keys / f"tls-{name}.pem", pair.chain)
 
 

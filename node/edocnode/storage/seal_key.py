@@ -8,10 +8,13 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from edoccore.errors import KeyUnusableError
 from edoccore.identity.keys import Signer, SoftwareSigner
 from edockit.certificates import (
+    load_any_private_key,
     load_private_key,
     new_private_key,
     save_private_key,
@@ -63,7 +66,15 @@ def seal_signer(folder: DataFolder) -> Signer:
     if token is not None:
         return TokenSigner(TokenKey(token), certificate)
     der = certificate.public_bytes(Encoding.DER)
-    return SoftwareSigner(load_private_key(folder.seal_key_file, certificate=der), certificate)
+    key = load_any_private_key(
+        folder.seal_key_file, certificate=der, passphrase=folder.key_places.passphrase
+    )
+    if not isinstance(key, EllipticCurvePrivateKey | RSAPrivateKey):
+        raise KeyUnusableError(
+            f"The key in {folder.seal_key_file} is neither ECDSA nor RSA.",
+            hint="Restore key and certificate from the same backup.",
+        )
+    return SoftwareSigner(key, certificate)
 
 
 def new_seal_request(folder: DataFolder, name: str) -> bytes:
@@ -85,5 +96,5 @@ def new_seal_request(folder: DataFolder, name: str) -> bytes:
 
 def _key_in_file(folder: DataFolder) -> EllipticCurvePrivateKey:
     if not folder.seal_key_file.exists():
-        save_private_key(folder.seal_key_file, new_private_key())
-    return load_private_key(folder.seal_key_file)
+        save_private_key(folder.seal_key_file, new_private_key(), folder.passphrase())
+    return load_private_key(folder.seal_key_file, passphrase=folder.key_places.passphrase)

@@ -1,0 +1,138 @@
+"""Commands about the node's keys: keys list, protect, unprotect. The latter on a stopped node."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from edockit.language import _
+from edocnode.cli.context import CommandContext, now
+
+if TYPE_CHECKING:
+    from edockit.secrets import SecretPlace
+    from edocnode.storage.folder import DataFolder
+    from edocnode.storage.key_files import KeyPlace
+
+    Rewrite = Callable[[DataFolder, SecretPlace], list[Path]]
+
+KEYS_SCHEMA = "edoc.keys/v1"
+SOON_DAYS = 45
+
+PassphraseFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--passphrase-file",
+        help="File with the passphrase, mode 600; default: the setting key_passphrase_file.",
+    ),
+]
+
+
+def build_app() -> typer.Typer:
+    """Puts the commands about keys together."""
+    from edockit.console import new_app
+
+    app = new_app("Shows where the node's keys are, and encrypts their files.")
+    app.command("list")(list_keys)
+    app.command()(protect)
+    app.command()(unprotect)
+    return app
+
+
+def list_keys(context: typer.Context) -> None:
+    """Lists each key: where it is, its certificate, its days."""
+    from edocnode.storage.key_files import key_list
+
+    options: CommandContext = context.obj
+    places = key_list(_folder(options))
+    found = [_row(place) for place in places]
+    lines = [
+        _(
+            "{name}: {place}; certificate {sha256}, {days} days left",
+            name=row["name"],
+            place=_place(place),
+            sha256=row["certificate_sha256"][:16],
+            days=row["days_left"],
+        )
+        for row, place in zip(found, places, strict=True)
+    ]
+    options.console.data({"schema": KEYS_SCHEMA, "keys": found}, "\n".join(lines))
+
+
+def protect(context: typer.Context, passphrase_file: PassphraseFile = None) -> None:
+    """Encrypts the key files with a passphrase; the node must be stopped."""
+    from edocnode.storage.key_files import protect_keys
+
+    options: CommandContext = context.obj
+    folder = _folder(options)
+    _rewrite(options, folder, _passphrase(folder, passphrase_file), protect_keys)
+    options.console.say(
+        _(
+            "Copies of the files as they were, in backups or free blocks of the disk, are not "
+            "encrypted. Keep the passphrase in another place than the backup."
+        )
+    )
+    if passphrase_file is not None and not folder.passphrase():
+        options.console.say(
+            _(
+                'The node needs it at each start; in edocnode.toml: key_passphrase_file = "{file}"',
+                file=passphrase_file.absolute(),
+            )
+        )
+
+
+def unprotect(context: typer.Context, passphrase_file: PassphraseFile = None) -> None:
+    """Writes the key files without encryption; the node must be stopped."""
+    from edocnode.storage.key_files import unprotect_keys
+
+    options: CommandContext = context.obj
+    folder = _folder(options)
+    _rewrite(options, folder, _passphrase(folder, passphrase_file), unprotect_keys)
+
+
+def _rewrite(
+    options: CommandContext, folder: "DataFolder", passphrase: "SecretPlace", work: "Rewrite"
+) -> None:
+    from edockit.files import lock_folder
+
+    with lock_folder(folder.path):
+        changed = work(folder, passphrase)
+    found = {"schema": KEYS_SCHEMA, "changed": [str(path) for path in changed]}
+    text = "\n".join(str(path) for path in changed)
+    options.console.data(found, text or _("Nothing had to be changed."))
+
+
+def _folder(options: CommandContext) -> "DataFolder":
+    from edocnode.storage.folder import DataFolder
+    from edocnode.storage.seal_key import key_places
+
+    settings, path = options.settings(), options.folder().path
+    return DataFolder(path, key_places(settings, path))
+
+
+def _passphrase(folder: "DataFolder", file: Path | None) -> "SecretPlace":
+    place = folder.key_places.passphrase
+    assert place is not None
+    return place if file is None else replace(place, file=file.absolute())
+
+
+def _row(place: "KeyPlace") -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "name": place.name,
+        "encrypted": place.encrypted,
+        "certificate_sha256": place.sha256,
+        "not_after": place.certificate.not_valid_after_utc.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "days_left": place.days_left(now()),
+    }
+    if place.file is None:
+        return found | {"token": place.token, "key": place.key}
+    return found | {"file": str(place.file)}
+
+
+def _place(place: "KeyPlace") -> str:
+    if place.file is None:
+        return _("key '{key}' in the token '{token}'", key=place.key, token=place.token)
+    if place.encrypted:
+        return _("{file}, encrypted", file=place.file)
+    return _("{file}, not encrypted", file=place.file)

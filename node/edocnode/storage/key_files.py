@@ -1,0 +1,118 @@
+"""The keys of a data folder, listed and protected: what ``edocnode keys`` works on.
+
+Nothing here needs a passphrase, PIN or token to say where a key is and until when its certificate
+holds. Protecting writes each file anew, whole or not at all; one that is protected already is left.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from edoccore.errors import KeyUnusableError
+from edoccore.identity.certificate import certificate_digest
+from edockit.certificates import certificate_der, is_encrypted, key_pem, load_any_private_key
+from edockit.files import write_file_atomic
+from edockit.secrets import SecretPlace
+from edocnode.storage.folder import TLS_NAMES, DataFolder
+
+SEAL = "seal"
+MIN_PASSPHRASE_BYTES = 16  # the form of the files slows no guessing down
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPlace:
+    """One key of the node.
+
+    Attributes:
+        name: ``seal``, ``tls-current`` or ``tls-next``.
+        file: Where the key is; None: in the token.
+        token: Label of the token; empty: it is a file.
+        key: Label of the key in the token.
+        encrypted: Whether the file needs a passphrase.
+        certificate: The certificate that others know it by.
+    """
+
+    name: str
+    file: Path | None
+    token: str
+    key: str
+    encrypted: bool
+    certificate: x509.Certificate
+
+    @property
+    def sha256(self) -> str:
+        """Names the certificate, as directory and seals do."""
+        return certificate_digest(self.certificate.public_bytes(Encoding.DER))
+
+    def days_left(self, now: datetime) -> int:
+        """Whole days until the certificate ends; negative when it has."""
+        return (self.certificate.not_valid_after_utc - now).days
+
+
+def key_list(folder: DataFolder) -> list[KeyPlace]:
+    """Where each key of a node is.
+
+    Raises:
+        KeyUnusableError: One is missing, or its file is open to others.
+    """
+    places = []
+    for name, file, chain in _files(folder):
+        certificate = x509.load_der_x509_certificate(certificate_der(chain))
+        token = folder.key_places.token if name == SEAL else None
+        if token is not None:
+            places.append(KeyPlace(name, None, token.token, token.key, False, certificate))
+        else:
+            places.append(KeyPlace(name, file, "", "", is_encrypted(file), certificate))
+    return places
+
+
+def protect_keys(folder: DataFolder, passphrase: SecretPlace) -> list[Path]:
+    """Encrypts the key files that are not encrypted yet; returns which those were.
+
+    Raises:
+        KeyUnusableError: A key or the passphrase cannot be used, or it is too short; nothing more
+            was changed then.
+        DiskFullError, StorageFailedError: The disk.
+    """
+    secret = passphrase.read()
+    if len(secret) < MIN_PASSPHRASE_BYTES:
+        raise KeyUnusableError(
+            f"The passphrase in {passphrase.path()} has fewer than {MIN_PASSPHRASE_BYTES} "
+            "characters; who copied the files could guess it.",
+            hint=f"Make a random one: openssl rand -base64 24 > {passphrase.path()}",
+        )
+    return _rewrite(folder, passphrase, secret)
+
+
+def unprotect_keys(folder: DataFolder, passphrase: SecretPlace) -> list[Path]:
+    """Writes the encrypted key files without encryption; returns which those were.
+
+    Raises:
+        KeyUnusableError: A key cannot be opened; nothing was changed.
+        DiskFullError, StorageFailedError: The disk.
+    """
+    return _rewrite(folder, passphrase, b"")
+
+
+def _rewrite(folder: DataFolder, passphrase: SecretPlace, secret: bytes) -> list[Path]:
+    """Opens all before one is written, so that a wrong passphrase leaves nothing half done."""
+    wanted = []
+    for place in key_list(folder):
+        if place.file is None:
+            continue
+        der = place.certificate.public_bytes(Encoding.DER)
+        key = load_any_private_key(place.file, certificate=der, passphrase=passphrase)
+        if place.encrypted is not bool(secret):
+            wanted.append((place.file, key_pem(key, secret)))
+    for file, pem in wanted:
+        write_file_atomic(file, pem)
+    return [file for file, _ in wanted]
+
+
+def _files(folder: DataFolder) -> list[tuple[str, Path, bytes]]:
+    seal = (SEAL, folder.seal_key_file, folder.seal_chain())
+    tls = [(f"tls-{name}", folder.tls_key_file(name), folder.tls_chain(name)) for name in TLS_NAMES]
+    return [seal, *tls]
