@@ -71,6 +71,7 @@ class Nation:
         identity: Key of targets and identity.
         online: Key of endpoints and revocations; ``freshness`` of snapshot and timestamp.
         agencies: By code, the registry among them.
+        outside: Other CAs, DER; ``outside_crls`` their lists.
         entries: What the directory says of each agency, by code.
         files: What was published last, by name as served.
         anchor: SHA-256 of ``1.root.json``.
@@ -88,6 +89,8 @@ class Nation:
     entries: dict[str, IdentityEntry] = field(default_factory=dict)
     endpoints: dict[str, EndpointEntry] = field(default_factory=dict)
     revocations: list[RevocationEntry] = field(default_factory=list)
+    outside: list[bytes] = field(default_factory=list)
+    outside_crls: list[bytes] = field(default_factory=list)
     revoked_serials: list[certificates.RevokedCertificate] = field(default_factory=list)
     versions: dict[str, int] = field(default_factory=dict)
     roots: dict[int, bytes] = field(default_factory=dict)
@@ -411,9 +414,13 @@ class Nation:
             network=self.network,
             registry=REGISTRY,
             issuing_authorities=(to_base64(self.ca_certificate),),
+            outside_authorities=tuple(map(to_base64, self.outside)),
         )
         yield layout.TARGETS, layout.make_target(layout.NETWORK_PATH, info)
-        listed = RevocationList(entries=tuple(self.revocations), crls=(to_base64(self._crl()),))
+        listed = RevocationList(
+            entries=tuple(self.revocations),
+            crls=tuple(map(to_base64, (self._crl(), *self.outside_crls))),
+        )
         yield layout.REVOCATIONS, layout.make_target(layout.REVOCATIONS_PATH, listed)
         for code, entry in self.entries.items():
             path = layout.identity_path(code)

@@ -21,7 +21,7 @@ from edocnode.cli import (
     directory,
     exporting,
     holding,
-    keys,
+    key_files,
     late,
     numbering,
     operating,
@@ -89,7 +89,7 @@ def _add_groups(app: typer.Typer) -> None:
     app.add_typer(numbering.build_app(), name="numbers")
     app.add_typer(checking.build_app(), name="signatures")
     app.add_typer(bridging.build_app(), name="edxml")
-    app.add_typer(keys.build_app(), name="keys")
+    app.add_typer(key_files.build_app(), name="keys")
     app.add_typer(configuring.build_app(), name="config")
 
 

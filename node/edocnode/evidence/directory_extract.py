@@ -93,7 +93,7 @@ def read_extract(files: RoleFiles, anchor: str, *, known: Revocations) -> Extrac
         book=SealBook(
             entries.values(),
             ownership.owners,
-            authorities=info.issuing_authorities,
+            authorities=info.authorities,
             revocations=_all_revocations(revocations, info).union(known),
         ),
     )
@@ -181,9 +181,7 @@ def _target(role: Targets, path: str) -> TargetFile:
 def _all_revocations(listed: RevocationList, info: NetworkInfo) -> Revocations:
     try:
         known = from_entries(listed.entries)
-        authorities = [
-            read_certificate(layout.from_base64(text)) for text in info.issuing_authorities
-        ]
+        authorities = [read_certificate(layout.from_base64(text)) for text in info.authorities]
         for text in listed.crls:
             crl = x509.load_der_x509_crl(layout.from_base64(text))
             for authority in authorities:

@@ -11,11 +11,19 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from edoccore.directory.seals import ListedSeal
 from edoccore.errors import KeyUnusableError
 from edoccore.identity.certificate import certificate_digest
-from edockit.certificates import certificate_der, is_encrypted, key_pem, load_any_private_key
+from edockit.certificates import (
+    certificate_der,
+    certificate_pem,
+    is_encrypted,
+    key_pem,
+    load_any_private_key,
+)
 from edockit.files import write_file_atomic
 from edockit.secrets import SecretPlace
+from edockit.token import TokenKey, TokenSigner
 from edocnode.storage.folder import TLS_NAMES, DataFolder
 
 SEAL = "seal"
@@ -95,6 +103,41 @@ def unprotect_keys(folder: DataFolder, passphrase: SecretPlace) -> list[Path]:
         DiskFullError, StorageFailedError: The disk.
     """
     return _rewrite(folder, passphrase, b"")
+
+
+def import_seal(folder: DataFolder, listed: ListedSeal, key: Path | None) -> None:
+    """Seals with a certificate that was issued elsewhere from the next start on.
+
+    Its key is a file, or in the token that the settings name; a token must sign with it once.
+
+    Args:
+        listed: The certificate as the directory lists it, with the issuers that seals must name.
+        key: PEM file of its key; encrypted with the passphrase of the key files, if it is.
+
+    Raises:
+        KeyUnusableError: The key is missing, not in the token, or of another certificate.
+        SealerStoppedError: The token does not sign with it.
+        DiskFullError, StorageFailedError: The disk.
+    """
+    chain = b"".join(certificate_pem(item) for item in listed.chain)
+    if folder.key_places.token is not None:
+        signer = TokenSigner(
+            TokenKey(folder.key_places.token), x509.load_der_x509_certificate(listed.chain[0])
+        )
+        try:
+            signer.sign(b"edocnode keys import")  # no statement: nobody takes it for a seal
+        finally:
+            signer.close()
+        folder.save_seal_chain(chain)
+        return
+    if key is None:
+        raise KeyUnusableError("No key was given.", hint="Name its file: --key FILE")
+    loaded = load_any_private_key(
+        key, certificate=listed.chain[0], passphrase=folder.key_places.passphrase
+    )
+    # A crash between the two leaves a pair that no start accepts; the same command mends it.
+    write_file_atomic(folder.seal_key_file, key_pem(loaded, folder.passphrase()))
+    folder.save_seal_chain(chain)
 
 
 def _rewrite(folder: DataFolder, passphrase: SecretPlace, secret: bytes) -> list[Path]:

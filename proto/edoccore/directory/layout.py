@@ -89,12 +89,20 @@ class NetworkInfo(Struct, frozen=True, kw_only=True, omit_defaults=True):
     Attributes:
         network: Name of the network; every statement carries it.
         registry: Code of the registry's own entry.
-        issuing_authorities: Base64 DER of the CA certificates that seal certificates must lead to.
+        issuing_authorities: Base64 DER of the network's own CA, which issues for whom it invites.
+        outside_authorities: Base64 DER of other CAs, as that of the public service. They vouch for
+            the certificates that entries list and for no other, and issue nothing by themselves.
     """
 
     network: Network
     registry: Code
     issuing_authorities: Annotated[tuple[Base64, ...], Meta(max_length=64)]
+    outside_authorities: Annotated[tuple[Base64, ...], Meta(max_length=64)] = ()
+
+    @property
+    def authorities(self) -> tuple[Base64, ...]:
+        """All CAs that a seal certificate may lead to."""
+        return (*self.issuing_authorities, *self.outside_authorities)
 
 
 class OwnedCode(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -104,7 +104,7 @@ def _assemble(read: _Roles, floor: Floor) -> Directory:
     seals = SealBook(
         entries.values(),
         ownership.owners,
-        authorities=info.issuing_authorities,
+        authorities=info.authorities,
         revocations=revoked,
     )
     problems += [*ownership.problems, *seals.problems]
@@ -195,7 +195,7 @@ class _Reader:
         for parent in layout.BINNED_ROLES:
             self.below(parent, top)
         read, info = self._read, _read_info(self._read)
-        found = memory.recall(info.network, info.issuing_authorities)
+        found = memory.recall(info.network, info.authorities)
         for name, expires in found.expiries.items():
             meta = roles.check_named(name, self._bytes_of(name), self._snapshot)
             read.versions[name], read.expiries[name] = meta.version, expires
@@ -250,7 +250,7 @@ def _read_revocations(read: _Roles, info: NetworkInfo, problems: list[str]) -> R
         known = revocations.from_entries(listed.entries)
     except ValueError as error:
         raise roles.invalid(layout.REVOCATIONS_PATH, f"{error}.") from error
-    authorities = [_load_certificate(text) for text in info.issuing_authorities]
+    authorities = [_load_certificate(text) for text in info.authorities]
     for text in listed.crls:
         known = known.union(_read_crl(text, authorities, problems))
     return known

@@ -29,7 +29,7 @@ from edoccore.identity.certificate import (
 )
 from edoccore.identity.chain import verify_chain
 from edoccore.identity.keys import PublicKey
-from edoccore.identity.suites import known_key
+from edoccore.identity.suites import is_at_least, known_key
 from edoccore.signing.statements import Seal, parse_time
 
 
@@ -205,7 +205,7 @@ class SealBook:
         listed = self.listed(seal.signer, seal.certificates[0])
         if seal.certificates != listed.digests:
             raise _refused(seal.signer, "the seal names other issuers", digest=seal.certificates[0])
-        if seal.suite < self._agencies[seal.signer].minimum_suite:
+        if not is_at_least(seal.suite, self._agencies[seal.signer].minimum_suite):
             raise _refused(
                 seal.signer,
                 f"suite {seal.suite} is weaker than the agency's minimum",

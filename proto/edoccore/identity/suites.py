@@ -24,6 +24,19 @@ class Suite(IntEnum):
     RSA_PKCS1_SHA256 = 3
 
 
+# Numbers are names and no order: RSA is no stronger than ECDSA, whatever its number.
+_RANKS = {Suite.ECDSA_P256_SHA256: 1, Suite.RSA_PKCS1_SHA256: 1, 2: 2}
+
+
+def is_at_least(suite: int, minimum: int) -> bool:
+    """Tells whether a seal's suite is as strong as the directory wants of its agency.
+
+    A minimum that this program does not know is met by nothing: it cannot be judged.
+    """
+    wanted = _RANKS.get(minimum)
+    return wanted is not None and _RANKS.get(suite, 0) >= wanted
+
+
 def known_key(key: PublicKeyTypes) -> PublicKey:
     """Returns the same key, narrowed to the kinds that suites use.
 

@@ -7,11 +7,13 @@ import grpc
 import msgspec
 import pytest
 from grpc.experimental import session_cache
+from msgspec.structs import replace
 
 from edoccore.directory.layout import RevocationKind
 from edockit import grpc_tls
 from edockit.certificates import certificate_pem, key_pem
 from edocnet.exchange.v1 import exchange_service_pb2 as messages
+from edocnode.domain.exchange import Refused
 from edocnode.storage.directory_files import DirectoryFiles
 from edocnode.storage.folder import DataFolder
 from tests.integration.exchange.conftest import Scene, make_nation
@@ -210,6 +212,31 @@ async def test_t07_a_running_node_takes_no_older_directory(tmp_path: Path) -> No
             assert await refusal(connection, "Deliver") in NO_ENTRY
     stored = DirectoryFiles(DataFolder(node.data).directory, nation.anchor).load()
     assert stored.mark.version >= version
+
+
+async def test_t33_an_agency_that_seals_below_its_minimum_suite_is_shut_out(
+    tmp_path: Path,
+) -> None:
+    """Its endpoint statement is below it too, so its node's certificate counts no more."""
+    port = free_port()
+    nation = make_nation(port)
+    nation.directory()
+    node = make_node(nation, nation.agencies["G01"], tmp_path / "G01")
+    peer = BadPeer(nation, nation.agencies["H29"], node.agency, "")
+    async with served(nation, port), running(node):
+        peer.address = node.address
+        async with peer.stream() as stream:
+            (answer,) = await stream.exchange(peer.parcel(peer.letter()))
+            assert not isinstance(answer, Refused)
+            entry = nation.entries["H29"]
+            nation.entries["H29"] = replace(entry, minimum_suite=2)
+            nation.publish()
+            version = nation.versions["snapshot"]
+            other = BadPeer(nation, nation.agencies["H30"], node.agency, node.address)
+            await until(lambda: _holds(other, version))
+            with pytest.raises(Ended, match="PEER_NOT_TRUSTED"):
+                await stream.exchange(peer.parcel(peer.letter()))
+    assert node.inbox() == 1
 
 
 async def _holds(peer: BadPeer, version: int) -> bool:

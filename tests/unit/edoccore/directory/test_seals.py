@@ -97,6 +97,18 @@ def test_a_suite_below_the_agency_s_minimum_is_refused(nation: Nation) -> None:
         directory.seal_key(seal_of(sealed_by(nation, "H29")), NOW)
 
 
+def test_rsa_is_no_stronger_than_ecdsa_though_its_number_is_higher(nation: Nation) -> None:
+    seal = seal_of(sealed_by(nation, "H29"))
+    for minimum, suite, is_met in ((1, 3, True), (2, 3, False), (2, 1, False), (9, 3, False)):
+        nation.entries["H29"] = replace(nation.entries["H29"], minimum_suite=minimum)
+        directory = nation.directory()
+        if is_met:
+            directory.seal_key(replace(seal, suite=suite), NOW)
+            continue
+        with pytest.raises(SealCertificateError, match="weaker"):
+            directory.seal_key(replace(seal, suite=suite), NOW)
+
+
 def test_t03_a_tls_key_cannot_seal_though_its_certificate_is_in_the_directory(
     nation: Nation,
 ) -> None:

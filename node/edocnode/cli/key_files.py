@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from edoccore.errors import RequestInvalidError, SealCertificateError
 from edockit.language import _
 from edocnode.cli.context import CommandContext, now
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     Rewrite = Callable[[DataFolder, SecretPlace], list[Path]]
 
-KEYS_SCHEMA = "edoc.keys/v1"
+KEYS_SCHEMA = "edoc.key-files/v1"
 SOON_DAYS = 45
 
 PassphraseFile = Annotated[
@@ -37,6 +38,7 @@ def build_app() -> typer.Typer:
     app.command("list")(list_keys)
     app.command()(protect)
     app.command()(unprotect)
+    app.command("import")(import_certificate)
     return app
 
 
@@ -89,6 +91,53 @@ def unprotect(context: typer.Context, passphrase_file: PassphraseFile = None) ->
     options: CommandContext = context.obj
     folder = _folder(options)
     _rewrite(options, folder, _passphrase(folder, passphrase_file), unprotect_keys)
+
+
+def import_certificate(
+    context: typer.Context,
+    certificate: Annotated[
+        Path, typer.Argument(metavar="CERTIFICATE", help="Seal certificate of another CA, PEM.")
+    ],
+    key: Annotated[
+        Path | None,
+        typer.Option("--key", help="PEM file of its key, mode 600; not for a key in a token."),
+    ] = None,
+) -> None:
+    """Seals with a certificate that another CA issued; the node must be stopped."""
+    from edoccore.identity.certificate import certificate_digest
+    from edockit.certificates import certificate_der
+    from edockit.files import lock_folder
+    from edockit.logs import LogFormat, set_up_logs
+    from edocnode.app.evidence import known_directory
+    from edocnode.storage.key_files import import_seal
+
+    set_up_logs(LogFormat.TEXT, "WARNING")
+    options: CommandContext = context.obj
+    folder, agency = _folder(options), options.folder().identity().agency
+    try:
+        digest = certificate_digest(certificate_der(certificate.read_bytes()))
+    except (OSError, ValueError) as error:
+        raise RequestInvalidError(
+            f"{certificate} holds no certificate in PEM.", hint="Check the path."
+        ) from error
+    with lock_folder(folder.path):
+        usable = known_directory(folder).seals.current(agency, now())
+        listed = next((item for item in usable if item.digests[0] == digest), None)
+        if listed is None:
+            raise SealCertificateError(
+                f"The directory here does not list the certificate {digest[:16]}… for {agency}.",
+                hint="Give it to the registry's officer, run the node a minute, and try again.",
+                certificate=digest,
+            )
+        import_seal(folder, listed, key)
+    options.console.data(
+        {"schema": KEYS_SCHEMA, "certificate_sha256": digest},
+        _(
+            "{agency} seals with the certificate {digest} from the next start on.",
+            agency=agency,
+            digest=digest,
+        ),
+    )
 
 
 def _rewrite(
