@@ -296,6 +296,20 @@ def certificate_der(certificate: bytes) -> bytes:
     return _der(x509.load_pem_x509_certificate(certificate))
 
 
+def der_of(content: bytes) -> bytes:
+    """Returns a certificate or a revocation list, PEM or DER, as DER.
+
+    Raises:
+        ValueError: It is neither.
+    """
+    encoding = serialization.Encoding.DER
+    if b"-----BEGIN X509 CRL-----" in content:
+        return x509.load_pem_x509_crl(content).public_bytes(encoding)
+    if b"-----BEGIN CERTIFICATE-----" in content:
+        return certificate_der(content)
+    return content
+
+
 def _requested_key(request: bytes) -> ec.EllipticCurvePublicKey:
     try:
         loaded = x509.load_der_x509_csr(request)

@@ -23,7 +23,7 @@ from edoccore.identity.certificate import certificate_digest
 from edoccore.signing.seal import SealedStatement
 from edoccore.signing.statements import DirectoryMark
 from edocregistry.app.turns import SharedTurns
-from edocregistry.domain import agencies, own_entry
+from edocregistry.domain import agencies, outside, own_entry
 from edocregistry.domain.contents import directory_contents
 from edocregistry.domain.endpoints import accept_endpoint
 from edocregistry.domain.enrolment import (
@@ -37,6 +37,7 @@ from edocregistry.domain.model import (
     REGISTRY_CODE,
     Agency,
     AuditEntry,
+    OutsideAuthority,
     Revocation,
     SealCertificate,
 )
@@ -161,6 +162,33 @@ class Registry:
             ),
         )
         return Ordered(made, publication.version)
+
+    def add_outside_authority(self, actor: str, certificate: bytes) -> OutsideAuthority:
+        """Trusts a CA outside the network; see ``domain.outside.add_authority``."""
+        return self._act(
+            actor,
+            "outside add",
+            lambda records, now: outside.add_authority(records, certificate, now),
+        )[0]
+
+    def take_outside_list(self, actor: str, crl: bytes) -> OutsideAuthority:
+        """Publishes a revocation list of such a CA; see ``domain.outside.take_list``."""
+        return self._act(
+            actor, "outside crl", lambda records, _now: outside.take_list(records, crl)
+        )[0]
+
+    def list_outside_seal(self, actor: str, code: str, certificate: bytes) -> SealCertificate:
+        """Lists a certificate of such a CA; see ``domain.outside.list_seal``."""
+        return self._act(
+            actor,
+            f"outside seal {code}",
+            lambda records, now: outside.list_seal(records, code, certificate, now),
+        )[0]
+
+    def outside_authorities(self) -> list[OutsideAuthority]:
+        """The CAs outside the network that are trusted."""
+        with self.folder.turn() as turn:
+            return turn.read(lambda records: records.outside_authorities())
 
     def publish(self, actor: str) -> Publication:
         """Publishes what is due, by order; says what it did."""

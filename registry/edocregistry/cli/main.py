@@ -8,7 +8,7 @@ import typer
 
 from edockit.console import Console, run
 from edockit.language import Language
-from edocregistry.cli import agencies, extending, keys, running
+from edocregistry.cli import agencies, extending, keys, outside, running
 from edocregistry.cli.context import CommandContext
 
 NAME = "edocregistry"
@@ -30,6 +30,7 @@ def build_app() -> typer.Typer:
     app.command()(running.status)
     app.command()(running.publish)
     app.add_typer(agencies.build_app(), name="agency")
+    app.add_typer(outside.build_app(), name="outside")
     app.command()(keys.invite)
     app.command()(keys.revoke)
     app.command()(extending.extend)

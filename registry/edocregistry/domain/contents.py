@@ -6,6 +6,7 @@ Only reads; what of it has to be signed anew is decided by ``publication``.
 from collections.abc import Sequence
 
 from msgspec import UNSET
+from msgspec.structs import replace
 
 from edoccore.directory.endpoints import to_entry
 from edoccore.directory.layout import (
@@ -44,8 +45,11 @@ def directory_contents(records: Records, network: NetworkInfo, crl: RevocationCr
     for agency in agencies:
         if agency.owner is not None and agency.state is AgencyState.ACTIVE:
             owned.setdefault(agency.owner, []).append(agency)
+    outside = records.outside_authorities()
+    certificates = tuple(to_base64(item.certificate) for item in outside)
+    lists = (crl.der, *(item.crl for item in outside if item.crl is not None))
     return Contents(
-        network=network,
+        network=replace(network, outside_authorities=certificates),
         identities=[
             _identity(agency, owned.get(agency.code, ()), seals.get(agency.code, ()))
             for agency in agencies
@@ -54,7 +58,7 @@ def directory_contents(records: Records, network: NetworkInfo, crl: RevocationCr
         endpoints=_endpoints(records, agencies, revocations),
         revocations=RevocationList(
             entries=tuple(_revocation(item) for item in revocations),
-            crls=(to_base64(crl.der),),
+            crls=tuple(map(to_base64, lists)),
         ),
     )
 

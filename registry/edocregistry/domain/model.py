@@ -107,6 +107,22 @@ class Endpoint:
     published_at: datetime
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutsideAuthority:
+    """A CA outside the network that may vouch for seals.
+
+    Attributes:
+        sha256: Of its certificate, lower hex.
+        certificate: DER.
+        crl: Its newest revocation list, DER; None: none was given.
+    """
+
+    sha256: str
+    certificate: bytes
+    crl: bytes | None
+    added_at: datetime
+
+
 @dataclass(frozen=True, slots=True)
 class RevocationCrl:
     """The newest CRL of the issuing CA, DER, and how many revocations stand in it."""

@@ -13,6 +13,7 @@ from edocregistry.domain.model import (
     AuditEntry,
     Endpoint,
     Invite,
+    OutsideAuthority,
     Revocation,
     RevocationCrl,
     SealCertificate,
@@ -69,6 +70,12 @@ class Records(Protocol):
 
     def put_endpoint(self, endpoint: Endpoint) -> None:
         """Replaces the endpoint statement of an agency."""
+
+    def outside_authorities(self) -> Sequence[OutsideAuthority]:
+        """CAs outside the network, in the order in which they were added."""
+
+    def put_outside_authority(self, authority: OutsideAuthority) -> None:
+        """Adds one, or replaces what is known of it."""
 
     def crl(self) -> RevocationCrl | None:
         """The newest CRL."""

@@ -14,6 +14,7 @@ from edocregistry.domain.model import (
     AuditEntry,
     Endpoint,
     Invite,
+    OutsideAuthority,
     Revocation,
     RevocationCrl,
     SealCertificate,
@@ -34,6 +35,7 @@ SEAL_CERTIFICATE = _table(tables.SealCertificateRow)
 REVOCATION = _table(tables.RevocationRow)
 INVITE = _table(tables.InviteRow)
 ENDPOINT = _table(tables.EndpointRow)
+OUTSIDE = _table(tables.OutsideAuthorityRow)
 CRL = _table(tables.CrlRow)
 AUDIT = _table(tables.AuditRow)
 
@@ -130,6 +132,29 @@ class SqlRecords:
             "compromised_since": revocation.compromised_since,
         }
         self._connection.execute(upsert(REVOCATION).values(values).on_conflict_do_nothing())
+
+    def outside_authorities(self) -> list[OutsideAuthority]:
+        """CAs outside the network, in the order in which they were added."""
+        rows = self._all(select(OUTSIDE).order_by(OUTSIDE.c.added_at, OUTSIDE.c.sha256))
+        return [
+            OutsideAuthority(
+                sha256=row["sha256"],
+                certificate=row["certificate"],
+                crl=row["crl"],
+                added_at=row["added_at"],
+            )
+            for row in rows
+        ]
+
+    def put_outside_authority(self, authority: OutsideAuthority) -> None:
+        """Adds one, or replaces what is known of it."""
+        values = {
+            "sha256": authority.sha256,
+            "certificate": authority.certificate,
+            "crl": authority.crl,
+            "added_at": authority.added_at,
+        }
+        self._replace(OUTSIDE, values)
 
     def crl(self) -> RevocationCrl | None:
         """The newest CRL."""

@@ -97,6 +97,17 @@ class EndpointRow(RegistryTable, table=True):
     published_at: datetime = Field(sa_column=Column(UTCDateTime, nullable=False))
 
 
+class OutsideAuthorityRow(RegistryTable, table=True):
+    """A CA outside the network, and its newest revocation list."""
+
+    __tablename__ = "outside_authority"
+
+    sha256: str = Field(primary_key=True, max_length=64)
+    certificate: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    crl: bytes | None = Field(default=None, sa_column=Column(LargeBinary))
+    added_at: datetime = Field(sa_column=Column(UTCDateTime, nullable=False))
+
+
 class CrlRow(RegistryTable, table=True):
     """The newest CRL of the issuing CA; one row."""
 

@@ -82,6 +82,13 @@ def _create_certificates() -> None:
         sa.Column("compromised_since", sa.BigInteger),
     )
     op.create_table(
+        "outside_authority",
+        sa.Column("sha256", sa.String(64), primary_key=True),
+        sa.Column("certificate", sa.LargeBinary, nullable=False),
+        sa.Column("crl", sa.LargeBinary),
+        sa.Column("added_at", sa.BigInteger, nullable=False),
+    )
+    op.create_table(
         "crl",
         sa.Column("place", sa.Integer, primary_key=True, autoincrement=False),
         sa.Column("number", sa.BigInteger, nullable=False),
@@ -97,6 +104,7 @@ def downgrade() -> None:
         "endpoint",
         "invite",
         "crl",
+        "outside_authority",
         "revocation",
         "seal_certificate",
         "agency_code",
