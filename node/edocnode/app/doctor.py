@@ -27,7 +27,7 @@ from edoccore.directory.state import judge
 from edoccore.directory.view import Directory
 from edoccore.errors import EdocError, FolderInUseError, RegistryUnreachableError
 from edockit.files import lock_folder
-from edocnode.app.evidence import known_directory, seal_signer
+from edocnode.app.evidence import known_directory
 from edocnode.app.timestamps import RemoteAuthority, time_anchors
 from edocnode.domain.doctor import (
     Check,
@@ -43,6 +43,7 @@ from edocnode.rpc.directory import GrpcSources
 from edocnode.settings import NodeSettings
 from edocnode.storage.folder import DataFolder
 from edocnode.storage.migrations import HEAD
+from edocnode.storage.seal_key import seal_signer
 from edocnode.workers.timestamping import StampFailedError
 
 MOST_PEERS = 20  # that are called: those with trouble or waiting documents first

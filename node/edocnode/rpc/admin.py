@@ -21,8 +21,8 @@ from edoccore.signing.statements import Effect, time_text
 from edocnet.admin.v1 import admin_service_pb2 as messages
 from edocnet.admin.v1 import admin_service_pb2_grpc as services
 from edocnode.domain.decisions import MAX_ACTOR
-from edocnode.domain.evidence_formats import EvidenceFormat
 from edocnode.domain.directory import advice_of
+from edocnode.domain.evidence_formats import EvidenceFormat
 from edocnode.domain.exchange import Hello
 from edocnode.domain.journal import JournalReport
 from edocnode.domain.late import LateLook

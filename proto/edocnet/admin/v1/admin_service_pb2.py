@@ -26,19 +26,19 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$edocnet/admin/v1/admin_service.proto\x12\x10\x65\x64ocnet.admin.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x12\n\x10GetStatusRequest\"\xd8\x03\n\x11GetStatusResponse\x12\x0e\n\x06\x61gency\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0e\n\x06serves\x18\x03 \x03(\t\x12\x0f\n\x07network\x18\x04 \x01(\t\x12\x0f\n\x07version\x18\x05 \x01(\t\x12\x0e\n\x06listen\x18\x06 \x01(\t\x12\x0e\n\x06socket\x18\x07 \x01(\t\x12.\n\nstart_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x34\n\tdirectory\x18\t \x01(\x0b\x32!.edocnet.admin.v1.DirectoryStatus\x12.\n\x06sealer\x18\n \x01(\x0b\x32\x1e.edocnet.admin.v1.SealerStatus\x12\'\n\x06\x61larms\x18\x0b \x03(\x0b\x32\x17.edocnet.admin.v1.Alarm\x12+\n\x06queues\x18\x0c \x03(\x0b\x32\x1b.edocnet.admin.v1.PeerQueue\x12;\n\x17oldest_undelivered_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x04late\x18\x1e \x01(\x0b\x32\x1c.edocnet.admin.v1.LateCounts\"Y\n\nLateCounts\x12\x13\n\x0bundelivered\x18\x01 \x01(\r\x12\x12\n\nunanswered\x18\x02 \x01(\r\x12\x11\n\tundecided\x18\x03 \x01(\r\x12\x0f\n\x07overdue\x18\x04 \x01(\r\"\x12\n\x10ListPeersRequest\":\n\x11ListPeersResponse\x12%\n\x05peers\x18\x01 \x03(\x0b\x32\x16.edocnet.admin.v1.Peer\"!\n\x0fPingPeerRequest\x12\x0e\n\x06\x61gency\x18\x01 \x01(\t\"\xc4\x01\n\x10PingPeerResponse\x12\x0e\n\x06\x61gency\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12-\n\nround_trip\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x33\n\x10\x63lock_difference\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x19\n\x11\x64irectory_version\x18\x05 \x01(\x04\x12\x10\n\x08protocol\x18\x06 \x01(\t\" \n\x0fTakeOverRequest\x12\r\n\x05\x61\x63tor\x18\x01 \x01(\t\"!\n\x10TakeOverResponse\x12\r\n\x05\x65poch\x18\x01 \x01(\x0c\"\x16\n\x14VerifyJournalRequest\"\xd9\x01\n\x15VerifyJournalResponse\x12\x0f\n\x07verdict\x18\x01 \x01(\t\x12\x0e\n\x06\x65pochs\x18\x02 \x01(\x04\x12\r\n\x05seals\x18\x03 \x01(\x04\x12\x0c\n\x04lost\x18\x04 \x01(\x04\x12\x12\n\nstatements\x18\x05 \x01(\x04\x12\x0f\n\x07\x65\x66\x66\x65\x63ts\x18\x06 \x01(\x04\x12\r\n\x05\x65poch\x18\x07 \x01(\x0c\x12\x0c\n\x04size\x18\x08 \x01(\x04\x12\x0c\n\x04root\x18\t \x01(\x0c\x12\x32\n\x08\x66indings\x18\n \x03(\x0b\x32 .edocnet.admin.v1.JournalFinding\"h\n\x15\x45xportEvidenceRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x11\n\trecipient\x18\x02 \x01(\t\x12\x30\n\x06\x66ormat\x18\x03 \x01(\x0e\x32 .edocnet.admin.v1.EvidenceFormat\"\'\n\x16\x45xportEvidenceResponse\x12\r\n\x05\x63hunk\x18\x01 \x01(\x0c\"\x95\x01\n\x0f\x44irectoryStatus\x12/\n\x05state\x18\x01 \x01(\x0e\x32 .edocnet.admin.v1.DirectoryState\x12\x0f\n\x07version\x18\x02 \x01(\x04\x12/\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07message\x18\x04 \x01(\t\"o\n\x0cSealerStatus\x12\x0f\n\x07sealing\x18\x01 \x01(\x08\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\r\n\x05\x65poch\x18\x04 \x01(\x0c\x12\r\n\x05seals\x18\x05 \x01(\x04\x12\x0f\n\x07waiting\x18\x06 \x01(\x04\"L\n\x0eJournalFinding\x12\x0f\n\x07verdict\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\t\x12\r\n\x05index\x18\x03 \x01(\x04\x12\x0b\n\x03why\x18\x04 \x01(\t\"g\n\x05\x41larm\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0f\n\x07subject\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\x12.\n\nraise_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xf6\x01\n\tPeerQueue\x12\x0e\n\x06\x61gency\x18\x01 \x01(\t\x12\x0f\n\x07waiting\x18\x02 \x01(\x04\x12/\n\x0boldest_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tdown_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\x0f\n\x07message\x18\x06 \x01(\t\x12\x35\n\x11next_attempt_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08\x61ttempts\x18\x08 \x01(\r\"\xaa\x02\n\x04Peer\x12\x0e\n\x06\x61gency\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x11\n\taddresses\x18\x03 \x03(\t\x12*\n\x05state\x18\x04 \x01(\x0e\x32\x1b.edocnet.admin.v1.PeerState\x12-\n\tseen_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tdown_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06reason\x18\x07 \x01(\t\x12\x0f\n\x07message\x18\x08 \x01(\t\x12\x35\n\x11next_attempt_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07waiting\x18\n \x01(\x04*M\n\x0e\x45videnceFormat\x12\x1f\n\x1b\x45VIDENCE_FORMAT_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x45VIDENCE_FORMAT_ASIC_E\x10\x01*\xa3\x01\n\x0e\x44irectoryState\x12\x1f\n\x1b\x44IRECTORY_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15\x44IRECTORY_STATE_FRESH\x10\x01\x12\x19\n\x15\x44IRECTORY_STATE_STALE\x10\x02\x12\x1b\n\x17\x44IRECTORY_STATE_EXPIRED\x10\x03\x12\x1d\n\x19\x44IRECTORY_STATE_EMERGENCY\x10\x04*c\n\tPeerState\x12\x1a\n\x16PEER_STATE_UNSPECIFIED\x10\x00\x12\x12\n\x0ePEER_STATE_NEW\x10\x01\x12\x11\n\rPEER_STATE_UP\x10\x02\x12\x13\n\x0fPEER_STATE_DOWN\x10\x03\x32\xa9\x04\n\x0c\x41\x64minService\x12T\n\tGetStatus\x12\".edocnet.admin.v1.GetStatusRequest\x1a#.edocnet.admin.v1.GetStatusResponse\x12T\n\tListPeers\x12\".edocnet.admin.v1.ListPeersRequest\x1a#.edocnet.admin.v1.ListPeersResponse\x12Q\n\x08PingPeer\x12!.edocnet.admin.v1.PingPeerRequest\x1a\".edocnet.admin.v1.PingPeerResponse\x12Q\n\x08TakeOver\x12!.edocnet.admin.v1.TakeOverRequest\x1a\".edocnet.admin.v1.TakeOverResponse\x12`\n\rVerifyJournal\x12&.edocnet.admin.v1.VerifyJournalRequest\x1a\'.edocnet.admin.v1.VerifyJournalResponse\x12\x65\n\x0e\x45xportEvidence\x12\'.edocnet.admin.v1.ExportEvidenceRequest\x1a(.edocnet.admin.v1.ExportEvidenceResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$edocnet/admin/v1/admin_service.proto\x12\x10\x65\x64ocnet.admin.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x12\n\x10GetStatusRequest\"\xd8\x03\n\x11GetStatusResponse\x12\x0e\n\x06\x61gency\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0e\n\x06serves\x18\x03 \x03(\t\x12\x0f\n\x07network\x18\x04 \x01(\t\x12\x0f\n\x07version\x18\x05 \x01(\t\x12\x0e\n\x06listen\x18\x06 \x01(\t\x12\x0e\n\x06socket\x18\x07 \x01(\t\x12.\n\nstart_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x34\n\tdirectory\x18\t \x01(\x0b\x32!.edocnet.admin.v1.DirectoryStatus\x12.\n\x06sealer\x18\n \x01(\x0b\x32\x1e.edocnet.admin.v1.SealerStatus\x12\'\n\x06\x61larms\x18\x0b \x03(\x0b\x32\x17.edocnet.admin.v1.Alarm\x12+\n\x06queues\x18\x0c \x03(\x0b\x32\x1b.edocnet.admin.v1.PeerQueue\x12;\n\x17oldest_undelivered_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x04late\x18\x1e \x01(\x0b\x32\x1c.edocnet.admin.v1.LateCounts\"Y\n\nLateCounts\x12\x13\n\x0bundelivered\x18\x01 \x01(\r\x12\x12\n\nunanswered\x18\x02 \x01(\r\x12\x11\n\tundecided\x18\x03 \x01(\r\x12\x0f\n\x07overdue\x18\x04 \x01(\r\"\x12\n\x10ListPeersRequest\"p\n\x11ListPeersResponse\x12%\n\x05peers\x18\x01 \x03(\x0b\x32\x16.edocnet.admin.v1.Peer\x12\x34\n\tdirectory\x18\x02 \x01(\x0b\x32!.edocnet.admin.v1.DirectoryStatus\"!\n\x0fPingPeerRequest\x12\x0e\n\x06\x61gency\x18\x01 \x01(\t\"\xc4\x01\n\x10PingPeerResponse\x12\x0e\n\x06\x61gency\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12-\n\nround_trip\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x33\n\x10\x63lock_difference\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x19\n\x11\x64irectory_version\x18\x05 \x01(\x04\x12\x10\n\x08protocol\x18\x06 \x01(\t\" \n\x0fTakeOverRequest\x12\r\n\x05\x61\x63tor\x18\x01 \x01(\t\"!\n\x10TakeOverResponse\x12\r\n\x05\x65poch\x18\x01 \x01(\x0c\"\x16\n\x14VerifyJournalRequest\"\xd9\x01\n\x15VerifyJournalResponse\x12\x0f\n\x07verdict\x18\x01 \x01(\t\x12\x0e\n\x06\x65pochs\x18\x02 \x01(\x04\x12\r\n\x05seals\x18\x03 \x01(\x04\x12\x0c\n\x04lost\x18\x04 \x01(\x04\x12\x12\n\nstatements\x18\x05 \x01(\x04\x12\x0f\n\x07\x65\x66\x66\x65\x63ts\x18\x06 \x01(\x04\x12\r\n\x05\x65poch\x18\x07 \x01(\x0c\x12\x0c\n\x04size\x18\x08 \x01(\x04\x12\x0c\n\x04root\x18\t \x01(\x0c\x12\x32\n\x08\x66indings\x18\n \x03(\x0b\x32 .edocnet.admin.v1.JournalFinding\"B\n\x16ImportDirectoryRequest\x12\x0f\n\x05\x61\x63tor\x18\x01 \x01(\tH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04kind\"\x93\x01\n\x17ImportDirectoryResponse\x12\x0f\n\x07\x63hanged\x18\x01 \x01(\x08\x12\x31\n\rextended_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x34\n\tdirectory\x18\x03 \x01(\x0b\x32!.edocnet.admin.v1.DirectoryStatus\"&\n\x15\x41\x63\x63\x65ptOwnEntryRequest\x12\r\n\x05\x61\x63tor\x18\x01 \x01(\t\"\'\n\x16\x41\x63\x63\x65ptOwnEntryResponse\x12\r\n\x05\x63odes\x18\x01 \x03(\t\"h\n\x15\x45xportEvidenceRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x11\n\trecipient\x18\x02 \x01(\t\x12\x30\n\x06\x66ormat\x18\x03 \x01(\x0e\x32 .edocnet.admin.v1.EvidenceFormat\"\'\n\x16\x45xportEvidenceResponse\x12\r\n\x05\x63hunk\x18\x01 \x01(\x0c\"\xd5\x01\n\x0f\x44irectoryStatus\x12/\n\x05state\x18\x01 \x01(\x0e\x32 .edocnet.admin.v1.DirectoryState\x12\x0f\n\x07version\x18\x02 \x01(\x04\x12/\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07message\x18\x04 \x01(\t\x12.\n\nsince_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06\x61\x64vice\x18\x06 \x01(\t\"o\n\x0cSealerStatus\x12\x0f\n\x07sealing\x18\x01 \x01(\x08\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\r\n\x05\x65poch\x18\x04 \x01(\x0c\x12\r\n\x05seals\x18\x05 \x01(\x04\x12\x0f\n\x07waiting\x18\x06 \x01(\x04\"L\n\x0eJournalFinding\x12\x0f\n\x07verdict\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\t\x12\r\n\x05index\x18\x03 \x01(\x04\x12\x0b\n\x03why\x18\x04 \x01(\t\"g\n\x05\x41larm\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0f\n\x07subject\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\x12.\n\nraise_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xf6\x01\n\tPeerQueue\x12\x0e\n\x06\x61gency\x18\x01 \x01(\t\x12\x0f\n\x07waiting\x18\x02 \x01(\x04\x12/\n\x0boldest_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tdown_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\x0f\n\x07message\x18\x06 \x01(\t\x12\x35\n\x11next_attempt_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08\x61ttempts\x18\x08 \x01(\r\"\xaa\x02\n\x04Peer\x12\x0e\n\x06\x61gency\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x11\n\taddresses\x18\x03 \x03(\t\x12*\n\x05state\x18\x04 \x01(\x0e\x32\x1b.edocnet.admin.v1.PeerState\x12-\n\tseen_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tdown_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06reason\x18\x07 \x01(\t\x12\x0f\n\x07message\x18\x08 \x01(\t\x12\x35\n\x11next_attempt_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07waiting\x18\n \x01(\x04*M\n\x0e\x45videnceFormat\x12\x1f\n\x1b\x45VIDENCE_FORMAT_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x45VIDENCE_FORMAT_ASIC_E\x10\x01*\xa3\x01\n\x0e\x44irectoryState\x12\x1f\n\x1b\x44IRECTORY_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15\x44IRECTORY_STATE_FRESH\x10\x01\x12\x19\n\x15\x44IRECTORY_STATE_STALE\x10\x02\x12\x1b\n\x17\x44IRECTORY_STATE_EXPIRED\x10\x03\x12\x1d\n\x19\x44IRECTORY_STATE_EMERGENCY\x10\x04*c\n\tPeerState\x12\x1a\n\x16PEER_STATE_UNSPECIFIED\x10\x00\x12\x12\n\x0ePEER_STATE_NEW\x10\x01\x12\x11\n\rPEER_STATE_UP\x10\x02\x12\x13\n\x0fPEER_STATE_DOWN\x10\x03\x32\xf8\x05\n\x0c\x41\x64minService\x12T\n\tGetStatus\x12\".edocnet.admin.v1.GetStatusRequest\x1a#.edocnet.admin.v1.GetStatusResponse\x12T\n\tListPeers\x12\".edocnet.admin.v1.ListPeersRequest\x1a#.edocnet.admin.v1.ListPeersResponse\x12Q\n\x08PingPeer\x12!.edocnet.admin.v1.PingPeerRequest\x1a\".edocnet.admin.v1.PingPeerResponse\x12Q\n\x08TakeOver\x12!.edocnet.admin.v1.TakeOverRequest\x1a\".edocnet.admin.v1.TakeOverResponse\x12`\n\rVerifyJournal\x12&.edocnet.admin.v1.VerifyJournalRequest\x1a\'.edocnet.admin.v1.VerifyJournalResponse\x12h\n\x0fImportDirectory\x12(.edocnet.admin.v1.ImportDirectoryRequest\x1a).edocnet.admin.v1.ImportDirectoryResponse(\x01\x12\x63\n\x0e\x41\x63\x63\x65ptOwnEntry\x12\'.edocnet.admin.v1.AcceptOwnEntryRequest\x1a(.edocnet.admin.v1.AcceptOwnEntryResponse\x12\x65\n\x0e\x45xportEvidence\x12\'.edocnet.admin.v1.ExportEvidenceRequest\x1a(.edocnet.admin.v1.ExportEvidenceResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'edocnet.admin.v1.admin_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_EVIDENCEFORMAT']._serialized_start=2481
-  _globals['_EVIDENCEFORMAT']._serialized_end=2558
-  _globals['_DIRECTORYSTATE']._serialized_start=2561
-  _globals['_DIRECTORYSTATE']._serialized_end=2724
-  _globals['_PEERSTATE']._serialized_start=2726
-  _globals['_PEERSTATE']._serialized_end=2825
+  _globals['_EVIDENCEFORMAT']._serialized_start=2898
+  _globals['_EVIDENCEFORMAT']._serialized_end=2975
+  _globals['_DIRECTORYSTATE']._serialized_start=2978
+  _globals['_DIRECTORYSTATE']._serialized_end=3141
+  _globals['_PEERSTATE']._serialized_start=3143
+  _globals['_PEERSTATE']._serialized_end=3242
   _globals['_GETSTATUSREQUEST']._serialized_start=123
   _globals['_GETSTATUSREQUEST']._serialized_end=141
   _globals['_GETSTATUSRESPONSE']._serialized_start=144
@@ -48,35 +48,43 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTPEERSREQUEST']._serialized_start=709
   _globals['_LISTPEERSREQUEST']._serialized_end=727
   _globals['_LISTPEERSRESPONSE']._serialized_start=729
-  _globals['_LISTPEERSRESPONSE']._serialized_end=787
-  _globals['_PINGPEERREQUEST']._serialized_start=789
-  _globals['_PINGPEERREQUEST']._serialized_end=822
-  _globals['_PINGPEERRESPONSE']._serialized_start=825
-  _globals['_PINGPEERRESPONSE']._serialized_end=1021
-  _globals['_TAKEOVERREQUEST']._serialized_start=1023
-  _globals['_TAKEOVERREQUEST']._serialized_end=1055
-  _globals['_TAKEOVERRESPONSE']._serialized_start=1057
-  _globals['_TAKEOVERRESPONSE']._serialized_end=1090
-  _globals['_VERIFYJOURNALREQUEST']._serialized_start=1092
-  _globals['_VERIFYJOURNALREQUEST']._serialized_end=1114
-  _globals['_VERIFYJOURNALRESPONSE']._serialized_start=1117
-  _globals['_VERIFYJOURNALRESPONSE']._serialized_end=1334
-  _globals['_EXPORTEVIDENCEREQUEST']._serialized_start=1336
-  _globals['_EXPORTEVIDENCEREQUEST']._serialized_end=1440
-  _globals['_EXPORTEVIDENCERESPONSE']._serialized_start=1442
-  _globals['_EXPORTEVIDENCERESPONSE']._serialized_end=1481
-  _globals['_DIRECTORYSTATUS']._serialized_start=1484
-  _globals['_DIRECTORYSTATUS']._serialized_end=1633
-  _globals['_SEALERSTATUS']._serialized_start=1635
-  _globals['_SEALERSTATUS']._serialized_end=1746
-  _globals['_JOURNALFINDING']._serialized_start=1748
-  _globals['_JOURNALFINDING']._serialized_end=1824
-  _globals['_ALARM']._serialized_start=1826
-  _globals['_ALARM']._serialized_end=1929
-  _globals['_PEERQUEUE']._serialized_start=1932
-  _globals['_PEERQUEUE']._serialized_end=2178
-  _globals['_PEER']._serialized_start=2181
-  _globals['_PEER']._serialized_end=2479
-  _globals['_ADMINSERVICE']._serialized_start=2828
-  _globals['_ADMINSERVICE']._serialized_end=3381
+  _globals['_LISTPEERSRESPONSE']._serialized_end=841
+  _globals['_PINGPEERREQUEST']._serialized_start=843
+  _globals['_PINGPEERREQUEST']._serialized_end=876
+  _globals['_PINGPEERRESPONSE']._serialized_start=879
+  _globals['_PINGPEERRESPONSE']._serialized_end=1075
+  _globals['_TAKEOVERREQUEST']._serialized_start=1077
+  _globals['_TAKEOVERREQUEST']._serialized_end=1109
+  _globals['_TAKEOVERRESPONSE']._serialized_start=1111
+  _globals['_TAKEOVERRESPONSE']._serialized_end=1144
+  _globals['_VERIFYJOURNALREQUEST']._serialized_start=1146
+  _globals['_VERIFYJOURNALREQUEST']._serialized_end=1168
+  _globals['_VERIFYJOURNALRESPONSE']._serialized_start=1171
+  _globals['_VERIFYJOURNALRESPONSE']._serialized_end=1388
+  _globals['_IMPORTDIRECTORYREQUEST']._serialized_start=1390
+  _globals['_IMPORTDIRECTORYREQUEST']._serialized_end=1456
+  _globals['_IMPORTDIRECTORYRESPONSE']._serialized_start=1459
+  _globals['_IMPORTDIRECTORYRESPONSE']._serialized_end=1606
+  _globals['_ACCEPTOWNENTRYREQUEST']._serialized_start=1608
+  _globals['_ACCEPTOWNENTRYREQUEST']._serialized_end=1646
+  _globals['_ACCEPTOWNENTRYRESPONSE']._serialized_start=1648
+  _globals['_ACCEPTOWNENTRYRESPONSE']._serialized_end=1687
+  _globals['_EXPORTEVIDENCEREQUEST']._serialized_start=1689
+  _globals['_EXPORTEVIDENCEREQUEST']._serialized_end=1793
+  _globals['_EXPORTEVIDENCERESPONSE']._serialized_start=1795
+  _globals['_EXPORTEVIDENCERESPONSE']._serialized_end=1834
+  _globals['_DIRECTORYSTATUS']._serialized_start=1837
+  _globals['_DIRECTORYSTATUS']._serialized_end=2050
+  _globals['_SEALERSTATUS']._serialized_start=2052
+  _globals['_SEALERSTATUS']._serialized_end=2163
+  _globals['_JOURNALFINDING']._serialized_start=2165
+  _globals['_JOURNALFINDING']._serialized_end=2241
+  _globals['_ALARM']._serialized_start=2243
+  _globals['_ALARM']._serialized_end=2346
+  _globals['_PEERQUEUE']._serialized_start=2349
+  _globals['_PEERQUEUE']._serialized_end=2595
+  _globals['_PEER']._serialized_start=2598
+  _globals['_PEER']._serialized_end=2896
+  _globals['_ADMINSERVICE']._serialized_start=3245
+  _globals['_ADMINSERVICE']._serialized_end=4005
 # @@protoc_insertion_point(module_scope)
