@@ -22,7 +22,6 @@ from datetime import timedelta
 from importlib.util import find_spec
 
 import msgspec
-import structlog
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, load_der_public_key
@@ -40,8 +39,6 @@ WITHIN = timedelta(seconds=10)  # one signature, or start and login; cards take 
 MAX_ANSWER_BYTES = 1 << 16
 _SCRYPT = {"n": 1 << 14, "r": 8, "p": 1}
 _AGAIN = frozenset({TokenFailure.ABSENT, TokenFailure.FAILED})
-
-log = structlog.get_logger(__name__)
 
 
 class _Refusal(msgspec.Struct, frozen=True):
@@ -152,7 +149,6 @@ class TokenKey:
                 self._remember(pin)
             raise
         place.refused.unlink(missing_ok=True)
-        log.info("token.opened", token=place.token, key=place.key, pid=self._process.pid)
         return public
 
     def _pin(self) -> str:

@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
@@ -43,7 +44,7 @@ from edocnode.rpc.directory import GrpcSources
 from edocnode.settings import NodeSettings
 from edocnode.storage.folder import DataFolder
 from edocnode.storage.migrations import HEAD
-from edocnode.storage.seal_key import seal_signer
+from edocnode.storage.seal_key import key_places, seal_signer
 from edocnode.workers.timestamping import StampFailedError
 
 MOST_PEERS = 20  # that are called: those with trouble or waiting documents first
@@ -114,12 +115,13 @@ def _disk(patient: Patient) -> Iterator[Check]:
 
 
 def _keys(patient: Patient) -> Iterator[Check]:
-    folder, now = patient.folder, patient.clock()
+    path, now = patient.folder.path, patient.clock()
+    folder = DataFolder(path, key_places(patient.settings, path))
     agency = folder.identity().agency
     invite = f"Ask the registry's officer for a new join string: edocregistry invite {agency}"
     try:
-        signer = seal_signer(folder)
-        signer.sign(_PROBE)
+        with closing(seal_signer(folder)) as signer:
+            signer.sign(_PROBE)
         leaf = x509.load_pem_x509_certificates(folder.seal_chain())[0]
     except EdocError as error:
         yield Check("seal_key", Health.PROBLEM, error.message, error.hint or invite)

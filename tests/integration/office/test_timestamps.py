@@ -16,7 +16,7 @@ import pytest
 from edockit import time_tokens
 from edockit.database import Database
 from edockit.time_tokens import check_token
-from edocnode.app.evidence import known_directory, seal_signer
+from edocnode.app.evidence import known_directory
 from edocnode.domain.evidence_formats import EvidenceFormat
 from edocnode.domain.timestamps import MAX_BATCH
 from edocnode.evidence import asic
@@ -27,6 +27,7 @@ from edocnode.rpc.admin_client import open_admin
 from edocnode.settings import NodeSettings
 from edocnode.storage.evidence import SqlEvidence
 from edocnode.storage.folder import DataFolder
+from edocnode.storage.seal_key import seal_signer
 from edocnode.storage.store import open_store
 from edocnode.storage.timestamps import SqlTimestamps
 from edocnode.workers import timestamping
