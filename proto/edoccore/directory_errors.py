@@ -1,4 +1,4 @@
-"""Errors about what officers and peers say of the directory; see ``errors``."""
+"""Errors about what officers and peers say of the directory and of journals; see ``errors``."""
 
 from edoccore.errors import DirectoryInvalidError, EdocError, ExitCode
 
@@ -24,4 +24,12 @@ class ProofInvalidError(EdocError):
 
     reason = "DIRECTORY_PROOF_INVALID"
     status = "INVALID_ARGUMENT"
+    exit_code = ExitCode.REFUSED
+
+
+class JournalTooShortError(EdocError):
+    """The node has not so many seals of that epoch; it was restored, or they are not its own."""
+
+    reason = "JOURNAL_TOO_SHORT"
+    status = "OUT_OF_RANGE"
     exit_code = ExitCode.REFUSED

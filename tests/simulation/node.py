@@ -31,7 +31,7 @@ from edocnode.domain.sealing import SealingKey
 from edocnode.rpc.directory import GrpcSource
 from edocnode.rpc.lending import lend_over
 from edocnode.rpc.peers import Links, OwnTls
-from edocnode.rpc.server import register_exchange
+from edocnode.rpc.server import Mutual, register_exchange
 from edocnode.storage.office import SqlOffice
 from edocnode.storage.store import NodeStore
 from edocnode.workers.answers import AnswerReader
@@ -239,9 +239,9 @@ class Life:
             clock=self.place.clock,
         )
         self.service = FairService(service, self.blobs, weight=lambda _: 1, on_failure=self._fail)
-        borrow = self.keeper.borrow
+        mutual = Mutual(self.keeper.borrow, self.reckoning.prover)
         in_force = lambda: self.keeper.current  # noqa: E731
-        register_exchange(server, self.service, in_force, borrow, patience=PATIENCE)
+        register_exchange(server, self.service, in_force, mutual, patience=PATIENCE)
         self.place.network.servers[self.place.address] = server
 
     async def run(self) -> None:
@@ -278,7 +278,7 @@ class Life:
     async def stop(self) -> None:
         """Ends in order, as a node does that is told to stop."""
         await self.greeter.stop()
-        await self.reckoning.reckoner.stop()
+        await self.reckoning.stop()
         await self.dispatcher.stop()
         await self.links.close()
         await self.service.stop()

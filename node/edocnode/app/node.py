@@ -42,7 +42,7 @@ from edocnode.domain.quotas import CallQuotas
 from edocnode.rpc.directory import GrpcSources
 from edocnode.rpc.joining import load_or_fetch
 from edocnode.rpc.peers import Links
-from edocnode.rpc.server import register_exchange
+from edocnode.rpc.server import Mutual, register_exchange
 from edocnode.settings import NodeSettings
 from edocnode.storage.directory_files import DirectoryFiles
 from edocnode.storage.folder import DataFolder, NodeIdentity
@@ -340,7 +340,11 @@ async def _servers(
     weight = ground.settings.weight
     service = FairService(workers.service, workers.blobs, weight=weight, on_failure=on_failure)
     exchange = register_exchange(
-        peers, service, ground.directory, ground.keeper.borrow, patience=patience
+        peers,
+        service,
+        ground.directory,
+        Mutual(ground.keeper.borrow, workers.reckoning.prover),
+        patience=patience,
     )
     host, _, _ = ground.settings.listen.rpartition(":")
     listen = f"{host}:{bind(peers, ground.settings.listen, pins.tls)}"
@@ -408,7 +412,7 @@ async def _rest(links: Links) -> None:
 
 async def _stop(workers: Workers) -> None:
     await workers.greeter.stop()
-    await workers.reckoning.reckoner.stop()
+    await workers.reckoning.stop()
     await workers.dispatcher.stop()
     await workers.signatures.stop()
     await workers.links.close()

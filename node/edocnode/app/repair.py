@@ -13,6 +13,7 @@ from edocnode.settings import NodeSettings
 from edocnode.storage.store import NodeStore
 from edocnode.workers.answers import AnswerReader
 from edocnode.workers.cleaning import Cleaner
+from edocnode.workers.consistency import JournalProver, JournalWatch
 from edocnode.workers.delivery import Dispatcher
 from edocnode.workers.expiring import Expirer
 from edocnode.workers.greeting import Greeter
@@ -64,13 +65,21 @@ class Reckoning:
     settler: Settler
     reckoner: Reckoner
     expirer: Expirer
+    prover: JournalProver
+    watch: JournalWatch
 
     def connect(self, sessions: Sessions, sealer: Sealer, dispatcher: Dispatcher) -> None:
         """Lets them hear what they work on, and what couriers work on."""
         self.expirer.leaves_out(dispatcher.held)
         sessions.on_settled(self.reckoner.heard)
         sessions.on_met(self.expirer.peer_met)
+        sessions.on_met(self.watch.met)
         sealer.on_sealed(self.settler.on_sealed)
+
+    async def stop(self) -> None:
+        """Ends what runs in the background; it is begun again at the next hello."""
+        await self.reckoner.stop()
+        await self.watch.stop()
 
     def jobs(self) -> list[Coroutine[Any, Any, None]]:
         """What runs beside the exchange, until it is cancelled."""
@@ -101,4 +110,6 @@ def build_reckoning(
             chance=secrets.token_bytes,
             clock=clock,
         ),
+        JournalProver(agency, store),
+        JournalWatch(store=store, seals=store, links=links, clock=clock),
     )

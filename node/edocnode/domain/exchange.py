@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from edoccore.signing.seal import SealedStatement, SignedSeal
 from edoccore.signing.statements import DirectoryMark
+from edocnode.domain.consistency import JournalProof
 from edocnode.domain.delivery import PartWanted
 from edocnode.domain.model import MessageId
 from edocnode.domain.numbers import NumberAnswer, Range, Settled
@@ -180,6 +181,14 @@ class PeerLink(Protocol):
 
     async def inquire(self, inquiries: Sequence[Inquiry]) -> Sequence[Answer]:
         """Asks about messages that the peer never answered; only those it holds are answered."""
+
+    async def consistency(self, epoch: bytes, first: int, second: int) -> JournalProof:
+        """Asks for the proof between two sizes of an epoch of the peer's journal.
+
+        Raises:
+            JournalTooShortError: It says that it has not so many seals of that epoch.
+            JournalBrokenError: Its answer has not the form of a proof.
+        """
 
     async def close(self) -> None:
         """Ends all connections to the peer."""

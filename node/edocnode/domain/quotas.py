@@ -48,6 +48,7 @@ CALL_LIMITS: Mapping[str, CallLimit] = {
     "Recover": CallLimit(per_s=1, burst=10, open_at_once=1),
     "GetFiles": CallLimit(per_s=50, burst=1_000, open_at_once=8),
     "Lend": CallLimit(per_s=1, burst=10, open_at_once=1),
+    "GetConsistency": CallLimit(per_s=0.1, burst=10, open_at_once=1),
 }
 OTHER_LIMIT = CallLimit(per_s=50, burst=200, open_at_once=8)
 

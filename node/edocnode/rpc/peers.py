@@ -20,10 +20,12 @@ from edoccore.wire.status import raise_for_other
 from edockit.grpc_client import peer_channel
 from edocnet.exchange.v1 import exchange_service_pb2 as messages
 from edocnet.exchange.v1 import exchange_service_pb2_grpc as services
+from edocnode.domain.consistency import JournalProof
 from edocnode.domain.exchange import Answer, Hello, Inquiry, Parcel, PartSource, Recovered
 from edocnode.domain.model import MessageId
 from edocnode.domain.numbers import NumberAnswer, Range
 from edocnode.domain.repair import PartName
+from edocnode.rpc.consistency import ask_consistency
 from edocnode.rpc.messages import (
     answers_from_message,
     batch_to_message,
@@ -253,6 +255,15 @@ class Link:
         except grpc.RpcError as error:
             raise self._told(error) from error
         return found
+
+    async def consistency(self, epoch: bytes, first: int, second: int) -> JournalProof:
+        """Asks for a proof about the peer's journal; see ``PeerLink``."""
+        wait_s = ASK_WAIT.total_seconds()
+        try:
+            with _replaced():
+                return await ask_consistency(self._calls, epoch, first, second, timeout_s=wait_s)
+        except grpc.RpcError as error:
+            raise self._told(error) from error
 
     async def fetch(self, name: PartName, offset: int) -> AsyncIterator[bytes]:
         """The bytes of a part that the peer has had; see ``PeerLink``."""

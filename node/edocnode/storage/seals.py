@@ -15,6 +15,7 @@ from sqlalchemy.engine import Connection
 from edoccore.signing import canonical
 from edoccore.signing.seal import SealedStatement, SignedSeal
 from edoccore.signing.statements import Seal, parse_time, uuid_bytes
+from edocnode.domain.consistency import TWO_HISTORIES, two_histories
 from edocnode.storage.alarms import put_alarm
 from edocnode.storage.sql import (
     AnyRow,
@@ -27,7 +28,6 @@ from edocnode.storage.sql import (
 )
 from edocnode.storage.tables import SealRow, table_of
 
-TWO_HISTORIES = "TWO_HISTORIES"  # kind of the alarm
 _HASH_BYTES = 32
 _TRIES = 10  # other workers may take the rank that was free a moment ago
 
@@ -111,7 +111,9 @@ def store_seal(connection: Connection, signed: SignedSeal, at: datetime) -> Stor
             rival = None if other is None else SignedSeal(other.data, other.signature)
             return StoredSeal(mine.id, epoch, rival)
         if there:
-            _alarm(connection, seal.signer, at)
+            first = SignedSeal(there[0].data, there[0].signature)
+            message = two_histories(seal.signer, first, signed)
+            put_alarm(connection, TWO_HISTORIES, seal.signer, message=message, at=at)
         row = seal_values(signed, sealed_at=parse_time(seal.time), rank=len(there), **place)
         insert_missing(connection, _SEAL, [row])
     raise RuntimeError(f"seal {digest.hex()} could not be kept: others took {_TRIES} ranks")
@@ -154,11 +156,3 @@ def statement_values(sealed: SealedStatement, seal_id: int) -> dict[str, Any]:
         "proof": pack_proof(sealed.proof),
         "seal_id": seal_id,
     }
-
-
-def _alarm(connection: Connection, agency: str, at: datetime) -> None:
-    message = (
-        f"{agency} sealed twice at one place of its journal. Both seals are kept as evidence: its "
-        f"data was altered, or two copies of its node run."
-    )
-    put_alarm(connection, TWO_HISTORIES, agency, message=message, at=at)

@@ -4,6 +4,7 @@ from edockit.database import Database
 from edockit.revision import bring_up
 from edocnode.storage.alarms import SqlAlarms
 from edocnode.storage.expiring import SqlExpiry
+from edocnode.storage.held_seals import SqlHeldSeals
 from edocnode.storage.inbox import SqlInbox
 from edocnode.storage.migrations import HEAD, SCRIPTS
 from edocnode.storage.numbers import SqlNumbers
@@ -29,6 +30,7 @@ class NodeStore(
     SqlSmallParts,
     SqlNumbers,
     SqlExpiry,
+    SqlHeldSeals,
     SqlSignatureChecks,
 ):
     """Implements every port but ``OfficeStore``, each by the class that bears its name."""

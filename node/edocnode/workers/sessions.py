@@ -28,6 +28,7 @@ from edoccore.signing.seal import (
     open_seal,
 )
 from edoccore.signing.statements import DirectoryMark, EpochOpening, uuid_text
+from edocnode.domain.consistency import TWO_HISTORIES, two_histories
 from edocnode.domain.exchange import EARLIER_OPENINGS, Hello
 from edocnode.domain.numbers import NumberStore, Settled
 from edocnode.domain.ports import Alarms, Journals, Outbox
@@ -45,7 +46,6 @@ MAX_SKEW = timedelta(minutes=5)  # beyond it, an alarm says whose clock to look 
 TAIL_LOST = "TAIL_LOST"
 OWN_TAIL_LOST = "OWN_TAIL_LOST"
 CLOCK_SKEW = "CLOCK_SKEW"
-TWO_HISTORIES = "TWO_HISTORIES"
 
 log = structlog.get_logger(__name__)
 
@@ -228,11 +228,7 @@ class Sessions:
 
     async def _two_histories(self, agency: str, first: SignedSeal, second: SignedSeal) -> None:
         """Alarms about two different seals of one place in an agency's journal."""
-        message = (
-            f"{agency} sealed twice at one place of its journal: seals "
-            f"{first.digest().hex()} and {second.digest().hex()}. Both are kept as evidence: "
-            f"its data was altered, or two copies of its node run."
-        )
+        message = two_histories(agency, first, second)
         await self._alarms.raise_alarm(TWO_HISTORIES, agency, message, self._clock())
 
     async def _judge(self, agency: str, hello: Hello) -> Meeting:

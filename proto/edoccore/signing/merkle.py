@@ -29,7 +29,8 @@ def leaf_hash(data: bytes) -> bytes:
     return sha256(b"\x00" + data).digest()
 
 
-def _node_hash(left: bytes, right: bytes) -> bytes:
+def node_hash(left: bytes, right: bytes) -> bytes:
+    """Hashes two nodes into the one above."""
     return sha256(b"\x01" + left + right).digest()
 
 
@@ -220,11 +221,11 @@ def _replay(
         if last == 0:
             return None
         if position & 1 or position == last:
-            older, newer = _node_hash(sibling, older), _node_hash(sibling, newer)
+            older, newer = node_hash(sibling, older), node_hash(sibling, newer)
             while not position & 1 and position:
                 position, last = position >> 1, last >> 1
         else:
-            newer = _node_hash(newer, sibling)
+            newer = node_hash(newer, sibling)
         position, last = position >> 1, last >> 1
     return None if last else (older, newer)
 
@@ -280,7 +281,7 @@ class Frontier:
         """Adds one leaf hash at the end."""
         node, position = leaf, self._size
         while position & 1:
-            node = _node_hash(self._hashes.pop(), node)
+            node = node_hash(self._hashes.pop(), node)
             position >>= 1
         self._hashes.append(node)
         self._size += 1
@@ -291,5 +292,5 @@ class Frontier:
             return EMPTY_ROOT
         node = self._hashes[-1]
         for left in reversed(self._hashes[:-1]):
-            node = _node_hash(left, node)
+            node = node_hash(left, node)
         return node

@@ -146,7 +146,7 @@ async def test_t34_an_expired_directory_keeps_all_and_an_extension_delivers_it_u
         closed = await first.send(b"qua han", to=["G01"])
         await until(lambda: rules.EXPIRED in first.alarms())
         assert rules.EMERGENCY not in first.alarms()
-        assert first.state(closed.message_id) == "queued"
+        await until(lambda: first.state(closed.message_id) == "queued")
 
 
 async def told_why(node: TestNode, sent: Sent) -> str:
