@@ -5,12 +5,17 @@ from collections.abc import Iterator
 
 import pytest
 
-from edoccore import directory_errors, office_errors
+from edoccore import directory_errors, office_errors, officer_errors
 from edoccore.errors import EdocError
 from tests.architecture.repository import ROOT
 
 MARKER = "<!-- reasons -->"
-CORE = (EdocError.__module__, office_errors.__name__, directory_errors.__name__)
+CORE = (
+    EdocError.__module__,
+    office_errors.__name__,
+    directory_errors.__name__,
+    officer_errors.__name__,
+)
 
 
 def _classes(base: type[EdocError] = EdocError) -> Iterator[type[EdocError]]:

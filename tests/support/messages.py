@@ -188,6 +188,7 @@ UNSPOKEN = {
     "agency resume {code}": "order in the registry's audit",
     "agency close {code}": "order in the registry's audit",
     "outside seal {code}": "order in the registry's audit",
+    "publish draft {draft}": "order in the registry's audit",
     "{name} (sudo by {behind})": "actor in a journal or audit",
     "envelope {digest} to {to} ended {expires};": "detail in the journal",
     "Internal error from Core": "gRPC's own words, which are looked for",

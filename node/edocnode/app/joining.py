@@ -5,12 +5,13 @@ run again with the same join string and goes on with the same keys.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from edoccore.directory.join import parse_join
 from edoccore.errors import RequestConflictError
+from edoccore.officer_errors import AwaitingOfficersError
 from edockit.certificates import (
     certificate_pem,
     key_pem,
@@ -26,6 +27,7 @@ from edocnode.storage.seal_key import new_seal_request
 
 TLS_LIFE = {"current": timedelta(days=400), "next": timedelta(days=800)}
 BEFORE = timedelta(days=1)  # peers' clocks may be behind
+TRY_AGAIN = timedelta(seconds=5)  # while officers have to sign
 REQUEST_NAME = "edocnode"  # the registry decides on the names in the certificate
 
 
@@ -59,7 +61,8 @@ async def join_network(
     Raises:
         JoinStringError: The join string is damaged.
         RequestConflictError: Another network's or agency's node lives in the folder.
-        RegistryUnreachableError, DirectoryInvalidError, TokenRefusedError: See ``rpc.joining``.
+        RegistryUnreachableError, DirectoryInvalidError, TokenRefusedError,
+        AwaitingOfficersError: See ``rpc.joining``; joining again goes on with the same keys.
         DataFolderError, FolderInUseError: The folder cannot be used.
         KeyUnusableError: The seal's key cannot be made.
     """
@@ -79,6 +82,37 @@ async def join_network(
             version = await publish_endpoint(enrolment.directory, sealed, now=clock())
         folder.save_identity(identity)
     return Joined(identity, False, version)
+
+
+async def join_when_signed(
+    attempt: Callable[[], Awaitable[Joined]],
+    *,
+    wait: timedelta,
+    clock: Callable[[], datetime],
+    waiting: Callable[[AwaitingOfficersError], None],
+) -> Joined:
+    """Joins, and tries again while the registry's officers have not signed the entry.
+
+    Args:
+        attempt: Joins once.
+        wait: How long to try again.
+        clock: Now.
+        waiting: Told once that, and for what, it waits.
+
+    Raises:
+        AwaitingOfficersError: They have not signed in time; keys and enrolment are kept.
+    """
+    until, told = clock() + wait, False
+    while True:
+        try:
+            return await attempt()
+        except AwaitingOfficersError as error:
+            if clock() + TRY_AGAIN > until:
+                raise
+            if not told:
+                waiting(error)
+            told = True
+            await asyncio.sleep(TRY_AGAIN.total_seconds())
 
 
 def _same_network(folder: DataFolder, root_sha256: str) -> NodeIdentity:

@@ -7,6 +7,8 @@ import json
 import os
 import signal
 import threading
+from collections.abc import Awaitable
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,7 +16,7 @@ import typer
 
 from edoccore.errors import ExitCode, RequestInvalidError
 from edockit import allocator
-from edockit.language import _
+from edockit.language import _, told
 from edocnode.cli.context import CommandContext, now
 
 if TYPE_CHECKING:
@@ -69,11 +71,17 @@ def init(
             help="Encrypt key files with the passphrase in this file, mode 600.",
         ),
     ] = None,
+    wait: Annotated[
+        int,
+        typer.Option(
+            "--wait", min=0, help="Seconds to wait for the registry's officers to sign the entry."
+        ),
+    ] = 0,
 ) -> None:
     """Joins a network: keys, enrolment, address."""
     from edoccore.directory.join import parse_join
     from edockit.logs import LogFormat, set_up_logs
-    from edocnode.app.joining import join_network
+    from edocnode.app.joining import join_network, join_when_signed
     from edocnode.settings import first_settings, read_settings
     from edocnode.storage.folder import DataFolder
     from edocnode.storage.seal_key import key_places
@@ -93,15 +101,23 @@ def init(
         settings = read_settings(folder.settings_file)
     else:
         _write_settings(folder, settings)
-    joined = asyncio.run(
-        join_network(
+
+    def attempt() -> Awaitable["Joined"]:
+        return join_network(
             DataFolder(folder.path, key_places(settings, folder.path)),
             join,
             advertise=settings.advertise or settings.listen,
             database_url=settings.database_url(folder.database_file),
             clock=now,
         )
+
+    waiting = join_when_signed(
+        attempt,
+        wait=timedelta(seconds=wait),
+        clock=now,
+        waiting=lambda error: options.console.say(told(error.message)),
     )
+    joined = asyncio.run(waiting)
     _tell_joined(options, folder, settings, joined)
 
 

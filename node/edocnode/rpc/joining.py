@@ -25,12 +25,15 @@ from edoccore.directory.state import Freshness, judge
 from edoccore.directory.trust import check_floor
 from edoccore.directory.view import Directory
 from edoccore.errors import (
+    AgencyUnknownError,
     DataFolderError,
     DirectoryInvalidError,
     PeerUnreachableError,
     RegistryUnreachableError,
+    SealCertificateError,
     StorageDamagedError,
 )
+from edoccore.officer_errors import AwaitingOfficersError
 from edoccore.signing.seal import SealedStatement
 from edoccore.wire.sealed import sealed_to_message
 from edoccore.wire.status import raise_for_other
@@ -128,6 +131,7 @@ async def join(
         DirectoryInvalidError: What answers there is not the registry of the join string, or its
             answer does not fit the directory.
         TokenRefusedError: The token is unknown, expired or was used with another key.
+        AwaitingOfficersError: The officers have not signed the agency's entry yet.
     """
     directory = await read_directory(join.address, join.root_sha256)
     _require_fresh(directory, now)
@@ -236,7 +240,16 @@ def _listed(
 ) -> ListedSeal:
     """The new certificate, from the directory; the answer alone is not believed."""
     digest = sha256(answer.certificate).hexdigest()
-    listed = directory.seals.listed(answer.agency_code, digest)
+    try:
+        listed = directory.seals.listed(answer.agency_code, digest)
+    except (AgencyUnknownError, SealCertificateError) as error:
+        raise AwaitingOfficersError(
+            f"The registry has taken the key of {answer.agency_code}; its officers have not signed "
+            "the entry in the directory yet.",
+            hint="Nothing is lost: run the same command again when they have signed, or let it "
+            "wait with --wait SECONDS. Ask the registry's officer when that will be.",
+            agency=answer.agency_code,
+        ) from error
     if listed.key != x509.load_der_x509_csr(seal_request).public_key():
         raise DirectoryInvalidError(
             f"The registry answered with a certificate of {answer.agency_code} for another key.",

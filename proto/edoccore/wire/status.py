@@ -15,7 +15,7 @@ import grpc
 from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 
-from edoccore import directory_errors, office_errors
+from edoccore import directory_errors, office_errors, officer_errors
 from edoccore.errors import (
     ERROR_DOMAIN,
     EdocError,
@@ -35,7 +35,12 @@ MAX_SENT_BYTES = 2_800  # of text and fields, so that all trailers stay under 8 
 MAX_STATUS_BYTES = 8_192  # of a peer's status; more is not read
 
 _PARAMETERS = frozenset({"self", "message"})  # of EdocError; a peer's metadata cannot set them
-_TABLE = (EdocError.__module__, office_errors.__name__, directory_errors.__name__)
+_TABLE = (
+    EdocError.__module__,
+    office_errors.__name__,
+    directory_errors.__name__,
+    officer_errors.__name__,
+)
 _OF_THE_DISK = (StorageDamagedError, StorageFailedError)
 _UNREACHABLE_CODES = frozenset(
     {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED}

@@ -46,13 +46,13 @@ def found(
         FileExistsHereError: There is a registry already.
         DataFolderError: The folder has something else in it.
     """
-    _check_empty(folder)
+    check_empty(folder)
     folder.make()
     now = clock()
     officers = folder.keys.make_officers(OFFICERS)
     root = first_root(officers, folder.keys.make_signers(), threshold=THRESHOLD, now=now)
     folder.directory.write_root(ROOT_VERSION, root)
-    folder.keys.make_authority(settings.network, now)
+    folder.keys.make_authority(f"Seals of {settings.network}", now)
     registry = Registry(folder, settings, clock)
     with folder.turn() as turn:
         _enter_itself(registry, turn, actor=actor, now=now)
@@ -63,7 +63,13 @@ def found(
     return Founded(sha256(root).hexdigest(), publication.version, folder.keys.officer_files())
 
 
-def _check_empty(folder: DataFolder) -> None:
+def check_empty(folder: DataFolder) -> None:
+    """Accepts a folder in which a registry can be made.
+
+    Raises:
+        FileExistsHereError: There is a registry already.
+        DataFolderError: The folder has something else in it.
+    """
     if folder.settings.exists():
         raise FileExistsHereError(
             f"There is a registry in {folder.path} already.",

@@ -14,17 +14,17 @@ from typing import TypeVar
 
 import structlog
 
-from edoccore.directory import layout, loading
+from edoccore.directory import layout
 from edoccore.directory.join import TOKEN_BYTES, JoinString, format_join
-from edoccore.directory.layout import NetworkInfo, to_base64
 from edoccore.directory.view import Directory
 from edoccore.errors import EdocError
 from edoccore.identity.certificate import certificate_digest
 from edoccore.signing.seal import SealedStatement
 from edoccore.signing.statements import DirectoryMark
+from edocregistry.app.publishing import Publisher
 from edocregistry.app.turns import SharedTurns
 from edocregistry.domain import agencies, outside, own_entry
-from edocregistry.domain.contents import directory_contents
+from edocregistry.domain.differences import Change
 from edocregistry.domain.endpoints import accept_endpoint
 from edocregistry.domain.enrolment import (
     Enrolled,
@@ -43,8 +43,8 @@ from edocregistry.domain.model import (
 )
 from edocregistry.domain.own_entry import OwnAddress
 from edocregistry.domain.ports import Records
-from edocregistry.domain.publication import Publication, plan
-from edocregistry.domain.revoking import refresh_crl, revoke_keys, tls_certificates
+from edocregistry.domain.publication import Publication
+from edocregistry.domain.revoking import revoke_keys, tls_certificates
 from edocregistry.settings import RegistrySettings
 from edocregistry.storage.folder import DataFolder, Turn
 from edocregistry.storage.keys import FileAuthority
@@ -77,9 +77,9 @@ class Registry:
         self.folder = folder
         self.settings = settings
         self._clock = clock
-        self._turns = SharedTurns(folder, self._publish)
+        self.publisher = Publisher(folder, settings, clock)
+        self._turns = SharedTurns(folder, self.publisher.publish)
         self._refusals = RefusalLimit()
-        self._trusted: tuple[tuple[int, ...], Directory] | None = None
 
     # --- What officers order ------------------------------------------------------------------
 
@@ -253,23 +253,20 @@ class Registry:
 
     def authority(self) -> FileAuthority:
         """The issuing CA."""
-        life = timedelta(days=self.settings.seal_days)
-        return self.folder.keys.authority(crl_url=self.settings.crl_url, life=life)
+        return self.publisher.authority()
 
     def directory(self) -> Directory:
         """The published directory, verified from its first root as every reader does."""
-        files = self.folder.directory
-        current = files.current()
-        # Endpoints change often and do not matter to who may seal.
-        versions = tuple(
-            item.signed.version
-            for role, item in sorted(current.items())
-            if not role.startswith((layout.ENDPOINTS, layout.SNAPSHOT, layout.TIMESTAMP))
-        )
-        if self._trusted is None or self._trusted[0] != versions:
-            anchor = sha256(min(files.roots().items())[1]).hexdigest()
-            self._trusted = (versions, loading.load(files.bundle(), anchor))
-        return self._trusted[1]
+        return self.publisher.directory()
+
+    def publishes_alone(self) -> bool:
+        """Whether this machine says who exists without its officers (auto_publish)."""
+        return self.publisher.signers().identity is not None
+
+    def waiting(self) -> list[Change]:
+        """What the officers have to sign before the directory says it."""
+        with self.folder.turn() as turn:
+            return self.publisher.waiting(turn)
 
     def tls_certificates(self) -> list[bytes]:
         """The registry's own TLS certificates (DER), current first."""
@@ -279,15 +276,19 @@ class Registry:
     def keep_own_entry(self) -> bool:
         """Renews the registry's own keys when their time has come or they were revoked.
 
-        Also publishes ``advertise`` when it was changed.
+        Also publishes ``advertise`` when it was changed. A new seal is used once the directory
+        lists it, which may have to wait for the officers.
 
         Returns:
             Whether a new endpoint statement was published.
         """
         now = self._clock()
         with self.folder.turn() as turn:
+            self._keep_own_seal(turn, now)
+            seal = self._own_seal(turn, now)
+            if seal is None:
+                return False
             known = turn.read(lambda records: records.endpoint(REGISTRY_CODE))
-            seal = turn.read(lambda records: records.seal_certificates(REGISTRY_CODE))[-1]
             ended = {
                 item.sha256
                 for item in turn.read(lambda records: records.revocations(REGISTRY_CODE))
@@ -296,17 +297,28 @@ class Registry:
             shown = [item for item in before if certificate_digest(item) not in ended]
             if shown and own_entry.tls_change_is_due(shown[-1], now):
                 del shown[0]
-            new_seal = seal.sha256 in ended or own_entry.seal_change_is_due(seal.certificate, now)
-            moved = known is None or self.settings.advertise not in own_entry.addresses(known)
-            if not (new_seal or moved) and shown == before:
+            moved = known is None or not own_entry.says(known, self.settings.advertise, seal.sha256)
+            if not moved and shown == before:
                 return False
-            if new_seal:
-                self.enter_own_seal(turn)
-                self._publish(turn)
             while len(shown) < own_entry.TLS_CERTIFICATES:
                 shown.append(self.make_tls())
             self.state_endpoint(turn, tuple(shown))
             return True
+
+    def _keep_own_seal(self, turn: Turn, now: datetime) -> None:
+        """Makes a new seal when the newest one ends soon or was revoked."""
+        newest = turn.read(lambda records: records.seal_certificates(REGISTRY_CODE))[-1]
+        revocations = turn.read(lambda records: records.revocations(REGISTRY_CODE))
+        is_revoked = newest.sha256 in {item.sha256 for item in revocations}
+        if is_revoked or own_entry.seal_change_is_due(newest.certificate, now):
+            self.enter_own_seal(turn)
+            self.publisher.publish(turn)
+
+    def _own_seal(self, turn: Turn, now: datetime) -> SealCertificate | None:
+        """The newest seal of the registry that the directory lists; None: officers must sign."""
+        listed = {seal.digests[0] for seal in self.directory().seals.current(REGISTRY_CODE, now)}
+        seals = turn.read(lambda records: records.seal_certificates(REGISTRY_CODE))
+        return next((seal for seal in reversed(seals) if seal.sha256 in listed), None)
 
     def enter_own_seal(self, turn: Turn) -> None:
         """Makes a seal key for the registry and keeps its certificate."""
@@ -341,7 +353,9 @@ class Registry:
     def state_endpoint(self, turn: Turn, certificates: tuple[bytes, ...]) -> Publication:
         """Seals and publishes the registry's own endpoint statement."""
         now = self._clock()
-        seal = turn.read(lambda records: records.seal_certificates(REGISTRY_CODE))[-1]
+        seal = self._own_seal(turn, now)
+        if seal is None:
+            raise AssertionError("callers have a seal that is listed")
         version, digest = self.folder.directory.mark()
         sealed = own_entry.seal_own_endpoint(
             self.folder.keys.seal_signer(seal.certificate),
@@ -361,7 +375,7 @@ class Registry:
         )
         directory = self.directory()
         turn.write(lambda records: accept_endpoint(records, sealed, directory, now))
-        return self._publish(turn)
+        return self.publisher.publish(turn)
 
     # --- How -----------------------------------------------------------------------------------
 
@@ -385,18 +399,3 @@ class Registry:
                 raise
 
         return self._turns.run(act)
-
-    def _publish(self, turn: Turn) -> Publication:
-        """Brings the published files to what the records say; without need nothing is written."""
-        now, authority = self._clock(), self.authority()
-        crl = turn.write(lambda records: refresh_crl(records, authority, now))
-        info = NetworkInfo(
-            network=self.settings.network,
-            registry=REGISTRY_CODE,
-            issuing_authorities=(to_base64(authority.certificate),),
-        )
-        contents = turn.read(lambda records: directory_contents(records, info, crl))
-        files = self.folder.directory
-        publication = plan(contents, files.current(), self.folder.keys.signers(), now)
-        files.publish(publication.files)
-        return publication

@@ -10,10 +10,12 @@ from edoccore.directory import layout
 from edoccore.directory.layout import OFFICER_ALARM_BEFORE, AgencyState
 from edockit.addresses import split_address
 from edocregistry.app.registry import Registry
+from edocregistry.domain.differences import Change
 from edocregistry.domain.model import REGISTRY_CODE
-from edocregistry.domain.publication import RoleFile
+from edocregistry.domain.publication import RoleFile, is_of_officers
 
 CONNECT_SECONDS = 1.0
+_SIGN_ANEW = "Have it signed anew by the officers: edocregistry draft --renew --out FILE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,15 @@ class RoleAge:
     expires: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class OfficerRole:
+    """Who may sign for ``root`` or ``identity``: key ids, and how many of them must."""
+
+    role: str
+    keys: tuple[str, ...]
+    threshold: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegistryStatus:
     """The state of a registry.
@@ -46,6 +57,8 @@ class RegistryStatus:
         enrolled: Agencies with a seal certificate in force.
         keys: Private keys on this machine.
         root_sha256: Of the newest root; what join strings carry.
+        waiting: What the officers have to sign, one line each.
+        officers: Who may sign what, by the root in force.
     """
 
     problems: list[Problem]
@@ -61,6 +74,8 @@ class RegistryStatus:
     enrolled: int
     keys: list[str]
     root_sha256: str
+    waiting: list[str]
+    officers: list[OfficerRole]
 
 
 def registry_status(registry: Registry, now: datetime) -> RegistryStatus:
@@ -75,12 +90,14 @@ def registry_status(registry: Registry, now: datetime) -> RegistryStatus:
     newest = roots[max(roots)]
     roles = list(_ages({**current, layout.ROOT: RoleFile.read(newest)}))
     answers = _answers(settings.listen)
-    auto_publish = folder.keys.publishes_alone()
+    auto_publish = registry.publishes_alone()
+    waiting = registry.waiting()
     states, enrolled = _count(registry)
     return RegistryStatus(
         problems=[
             *_key_problems(registry, auto_publish=auto_publish),
-            *_age_problems(roles, now),
+            *_age_problems(roles, now, auto_publish=auto_publish),
+            *([_waiting(waiting)] if waiting else []),
             *([] if answers else [_not_answering(settings.listen)]),
         ],
         network=settings.network,
@@ -95,6 +112,8 @@ def registry_status(registry: Registry, now: datetime) -> RegistryStatus:
         enrolled=enrolled,
         keys=folder.keys.present(),
         root_sha256=sha256(newest).hexdigest(),
+        waiting=[change.text for change in waiting],
+        officers=_officers(registry),
     )
 
 
@@ -138,20 +157,38 @@ def _key_problems(registry: Registry, *, auto_publish: bool) -> Iterator[Problem
         )
 
 
-def _age_problems(roles: list[RoleAge], now: datetime) -> Iterator[Problem]:
+def _waiting(changes: list[Change]) -> Problem:
+    return Problem(
+        "AWAITING_OFFICERS",
+        f"For the officers wait {len(changes)} changes that the directory does not say yet.",
+        "Run: edocregistry draft --out FILE, and have the officers sign it.",
+    )
+
+
+def _officers(registry: Registry) -> list[OfficerRole]:
+    root = registry.publisher.root()
+    roles = ((layout.ROOT, root.roles[layout.ROOT]), (layout.IDENTITY, root.roles[layout.TARGETS]))
+    return [OfficerRole(name, tuple(role.keyids), role.threshold) for name, role in roles]
+
+
+def _age_problems(roles: list[RoleAge], now: datetime, *, auto_publish: bool) -> Iterator[Problem]:
     for age in roles:
+        officers = age.role == layout.ROOT or (
+            not auto_publish and is_of_officers(age.role.partition(" ")[0])
+        )
+        hint = _SIGN_ANEW if officers else "Run: edocregistry publish"
         if now >= age.expires:
             yield Problem(
                 "ROLE_EXPIRED",
                 f"The role {age.role} of the directory has expired.",
-                "Run: edocregistry publish",
+                hint,
             )
         elif age.role != layout.TIMESTAMP and age.expires - now < OFFICER_ALARM_BEFORE:
             days = (age.expires - now) // timedelta(days=1)
             yield Problem(
                 "ROLE_EXPIRES",
                 f"The role {age.role} of the directory expires in {days} days.",
-                "Run: edocregistry publish",
+                hint,
             )
 
 

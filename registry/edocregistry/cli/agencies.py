@@ -7,6 +7,7 @@ import typer
 
 from edockit.language import _, marked, told
 from edocregistry.cli.context import CommandContext, operating_system_user, require_yes
+from edocregistry.cli.drafts import tell_waiting
 
 if TYPE_CHECKING:
     from edocregistry.app.listing import AgencyView
@@ -50,6 +51,7 @@ def add(
         operating_system_user(), code, name, aliases=tuple(alias or ()), owner=owner
     )
     _tell(options, agency)
+    tell_waiting(options)
     if owner is None:
         options.console.say(_("Next: edocregistry invite {code}", code=agency.code))
 
@@ -94,12 +96,14 @@ def suspend(context: typer.Context, code: Code) -> None:
     """Suspends an agency: nothing goes to it or comes from it until it is resumed."""
     options: CommandContext = context.obj
     _tell(options, options.registry().suspend_agency(operating_system_user(), code))
+    tell_waiting(options)
 
 
 def resume(context: typer.Context, code: Code) -> None:
     """Ends the suspension of an agency."""
     options: CommandContext = context.obj
     _tell(options, options.registry().resume_agency(operating_system_user(), code))
+    tell_waiting(options)
 
 
 def close(
@@ -111,6 +115,7 @@ def close(
     require_yes(given=yes, what=marked(f"Closing {code}"))
     options: CommandContext = context.obj
     _tell(options, options.registry().close_agency(operating_system_user(), code))
+    tell_waiting(options)
 
 
 def _tell(options: CommandContext, agency: "Agency") -> None:

@@ -41,9 +41,16 @@ def invite(
             expires=local_time_text(expires),
         )
     )
-    if registry.folder.keys.publishes_alone():
+    if registry.publishes_alone():
         options.console.say(
             _("auto_publish is on: this machine can replace the key of any agency at any time.")
+        )
+    else:
+        options.console.say(
+            _(
+                "After the agency has run edocnode init, the officers have to sign its entry: "
+                "edocregistry draft --out FILE. Its operator is told that it waits."
+            )
         )
 
 

@@ -1,4 +1,4 @@
-"""Commands that found, run and look at a registry: init, serve, status, publish."""
+"""Commands that found, run and look at a registry: init, serve, status."""
 
 import faulthandler
 import json
@@ -12,13 +12,12 @@ from edocregistry.cli.context import CommandContext, now, operating_system_user
 
 if TYPE_CHECKING:
     from edocregistry.app.founding import Founded
-    from edocregistry.app.status import RegistryStatus
+    from edocregistry.app.status import OfficerRole, RegistryStatus
     from edocregistry.settings import RegistrySettings
 
 READY_SCHEMA = "edoc.ready/v1"
 INIT_SCHEMA = "edoc.registry-init/v1"
 STATUS_SCHEMA = "edoc.registry-status/v1"
-PUBLISH_SCHEMA = "edoc.registry-publish/v1"
 
 
 def init(
@@ -68,33 +67,6 @@ def status(context: typer.Context) -> None:
     options: CommandContext = context.obj
     found = registry_status(options.registry(), now())
     options.console.data(_status_object(found), _status_text(found))
-
-
-def publish(context: typer.Context) -> None:
-    """Publishes what is due; does nothing when nothing is."""
-    options: CommandContext = context.obj
-    publication = options.registry().publish(operating_system_user())
-    signed, awaiting = publication.signed, ", ".join(publication.awaiting)
-    lines = [
-        _(
-            "directory version {version}: signed {count} roles",
-            version=publication.version,
-            count=len(signed),
-        )
-        if signed
-        else _("directory version {version}: nothing was due", version=publication.version)
-    ]
-    if awaiting:
-        lines.append(_("waiting for the officers: {awaiting}", awaiting=awaiting))
-    options.console.data(
-        {
-            "schema": PUBLISH_SCHEMA,
-            "version": publication.version,
-            "signed": publication.signed,
-            "awaiting": publication.awaiting,
-        },
-        "\n".join(lines),
-    )
 
 
 def _tell_founded(
@@ -187,6 +159,11 @@ def _status_object(found: "RegistryStatus") -> dict[str, Any]:
         "enrolled": found.enrolled,
         "keys": found.keys,
         "root_sha256": found.root_sha256,
+        "waiting": found.waiting,
+        "officers": [
+            {"role": item.role, "keys": list(item.keys), "threshold": item.threshold}
+            for item in found.officers
+        ],
     }
 
 
@@ -216,6 +193,17 @@ def _status_text(found: "RegistryStatus") -> str:
             enrolled=found.enrolled,
         ),
         _("keys here {keys}", keys=", ".join(found.keys)),
+        *(_officers_text(item) for item in found.officers),
+        *(_("waiting   {change}", change=told(text)) for text in found.waiting),
         table((_("role"), _("version"), _("expires"), _("days left")), roles),
     ]
     return "\n".join(lines)
+
+
+def _officers_text(item: "OfficerRole") -> str:
+    return _(
+        "signs     {role}: {threshold} of {keys}",
+        role=item.role,
+        threshold=item.threshold,
+        keys=", ".join(keyid[:16] for keyid in item.keys),
+    )

@@ -37,7 +37,7 @@ def directory_contents(records: Records, network: NetworkInfo, crl: RevocationCr
         crl: The newest CRL of the issuing CA.
     """
     agencies = records.agencies()
-    revocations = records.revocations()
+    revocations, former = records.revocations(), records.former_authorities()
     seals: dict[str, list[SealCertificate]] = {}
     for certificate in records.seal_certificates():
         seals.setdefault(certificate.agency, []).append(certificate)
@@ -47,7 +47,11 @@ def directory_contents(records: Records, network: NetworkInfo, crl: RevocationCr
             owned.setdefault(agency.owner, []).append(agency)
     outside = records.outside_authorities()
     certificates = tuple(to_base64(item.certificate) for item in outside)
-    lists = (crl.der, *(item.crl for item in outside if item.crl is not None))
+    lists = (
+        crl.der,
+        *(item.crl for item in former if item.crl),
+        *(item.crl for item in outside if item.crl is not None),
+    )
     return Contents(
         network=replace(network, outside_authorities=certificates),
         identities=[

@@ -134,6 +134,19 @@ class RevocationCrl:
 
 
 @dataclass(frozen=True, slots=True)
+class FormerAuthority:
+    """An issuing CA whose key is gone: its certificates are still good, it issues no other.
+
+    Attributes:
+        certificate: DER.
+        crl: The last list of revocations it made, DER; empty when there was none.
+    """
+
+    certificate: bytes
+    crl: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class AuditEntry:
     """One administrative act: when, who, what, how it ended (``done`` or the reason code)."""
 

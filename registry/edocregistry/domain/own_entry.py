@@ -113,6 +113,12 @@ def seal_change_is_due(certificate: bytes, now: datetime) -> bool:
     return now >= ends - SEAL_CHANGE_BEFORE
 
 
+def says(known: Endpoint, address: str, seal_sha256: str) -> bool:
+    """Whether an endpoint statement names an address and stands under a seal."""
+    seal = canonical.decode(known.seal, statements.Seal)
+    return address in addresses(known) and seal.certificates[0] == seal_sha256
+
+
 def addresses(known: Endpoint) -> tuple[str, ...]:
     """Addresses in an endpoint statement."""
     return canonical.decode(known.statement, statements.Endpoint).addresses

@@ -12,6 +12,7 @@ from edocregistry.domain.model import (
     Agency,
     AuditEntry,
     Endpoint,
+    FormerAuthority,
     Invite,
     OutsideAuthority,
     Revocation,
@@ -82,6 +83,18 @@ class Records(Protocol):
 
     def put_crl(self, crl: RevocationCrl) -> None:
         """Replaces the CRL."""
+
+    def former_authorities(self) -> Sequence[FormerAuthority]:
+        """Issuing CAs before the one in force."""
+
+    def add_former_authority(self, authority: FormerAuthority) -> None:
+        """Keeps one; one that is already known stays as it was."""
+
+    def published_draft(self, digest: str) -> int | None:
+        """Version of the directory that a draft became; None: it was not published."""
+
+    def add_published_draft(self, digest: str, version: int) -> None:
+        """Notes that a draft was published; one that is known stays as it was."""
 
     def add_audit(self, entry: AuditEntry) -> None:
         """Keeps one row of the audit."""

@@ -1,8 +1,10 @@
 """Which files the directory needs now: compares what is to be said with what was said, and signs.
 
 A role is signed anew when its content differs from the file in hand, when it is 15 days old, or
-when its key was replaced; then so are snapshot and timestamp. Because the files in hand are the
-measure and not a memory of them, a publication that was cut off is simply made up by the next.
+when its key was replaced; then so are snapshot and timestamp. Whose keys those are is what the
+root in force says; roles whose key is not on this machine wait for the officers (``drafting``).
+Because the files in hand are the measure and not a memory of them, a publication that was cut off
+is simply made up by the next.
 
 Versions are max(last + 1, unix seconds), so that a registry restored from yesterday's backup never
 gives a number to two contents; only ``root`` counts 1, 2, 3, as TUF demands.
@@ -18,6 +20,7 @@ from typing import TypeVar
 from securesystemslib.signer import Signer
 from tuf.api.metadata import (
     Delegations,
+    Key,
     Metadata,
     MetaFile,
     Role,
@@ -48,12 +51,54 @@ class Signers:
     """The keys of the directory.
 
     Attributes:
-        identity: Signs who exists; None when the officers hold it elsewhere.
+        identity: Signs who exists, alone; None when the officers hold its keys elsewhere.
         online: Signs endpoints, revocations, snapshot and timestamp.
     """
 
     identity: Signer | None
     online: Signer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holders:
+    """Who may sign for whom, as a root says.
+
+    Attributes:
+        identity: Public keys for ``targets``, ``identity`` and its bins.
+        threshold: How many of them must sign.
+        online: Public keys of the registry; one is enough.
+    """
+
+    identity: Sequence[Key]
+    threshold: int
+    online: Sequence[Key]
+
+    @classmethod
+    def of(cls, root: Root) -> "Holders":
+        """Reads a root."""
+        targets = root.roles[layout.TARGETS]
+        return cls(
+            identity=[root.keys[keyid] for keyid in targets.keyids],
+            threshold=targets.threshold,
+            online=[root.keys[keyid] for keyid in root.roles[layout.SNAPSHOT].keyids],
+        )
+
+    def delegations(self) -> dict[str, Delegations]:
+        """Who signs what below ``targets``, by delegating role."""
+        identity, online = list(self.identity), list(self.online)
+        return {
+            layout.TARGETS: layout.top_delegations(identity, online, threshold=self.threshold),
+            layout.IDENTITY: layout.bin_delegations(
+                layout.IDENTITY, identity, threshold=self.threshold
+            ),
+            layout.ENDPOINTS: layout.bin_delegations(layout.ENDPOINTS, online, threshold=1),
+        }
+
+    def sign_enough(self, role: str, keyids: frozenset[str]) -> bool:
+        """Whether signatures of these keys make a role count."""
+        keys = self.identity if is_of_officers(role) else self.online
+        needed = self.threshold if is_of_officers(role) else 1
+        return len(keyids & {key.keyid for key in keys}) >= needed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,29 +171,57 @@ def first_root(
     roles = {name: Role([signer.public_key.keyid], 1) for name, signer in holders.items()}
     roles[layout.ROOT] = Role([officer.public_key.keyid for officer in officers], threshold)
     keys = {signer.public_key.keyid: signer.public_key for signer in [*officers, *holders.values()]}
-    root = Root(ROOT_VERSION, None, _seconds(now) + layout.ROOT_LIFE, keys, roles)
+    root = Root(ROOT_VERSION, None, whole_seconds(now) + layout.ROOT_LIFE, keys, roles)
     metadata = Metadata(root)
     for officer in officers:
         metadata.sign(officer, append=True)
     return metadata.to_bytes()
 
 
+def targets_in(current: Mapping[str, RoleFile], role: str) -> Targets:
+    """What a role below the snapshot says in the files in hand.
+
+    Raises:
+        KeyError: There is no such role, or it is of another kind.
+    """
+    signed = current[role].signed
+    if not isinstance(signed, Targets):
+        raise KeyError(role)
+    return signed
+
+
+def is_of_officers(role: str) -> bool:
+    """Whether a role below the root says who exists, which only the identity keys may say."""
+    return role in {layout.TARGETS, layout.IDENTITY} or role.startswith(f"{layout.IDENTITY}-")
+
+
 def plan(
-    contents: Contents, current: Mapping[str, RoleFile], signers: Signers, now: datetime
+    contents: Contents,
+    current: Mapping[str, RoleFile],
+    root: Root,
+    signers: Signers,
+    now: datetime,
+    *,
+    renew: bool = False,
 ) -> Publication:
     """Decides what to publish and signs it; without need the publication has no files.
 
     Args:
         contents: What the directory is to say.
         current: Newest file of each role in hand, by role; empty before the first publication.
-        signers: Keys on this machine.
+        root: In force.
+        signers: Keys on this machine, as that root names them.
         now: Moment of signing.
+        renew: Sign everything anew whose key is here, whatever is in hand.
     """
     publication = Publication()
     meta: dict[str, MetaFile] = {}
-    for role, signer, wanted in _wanted_roles(contents, signers, current):
+    holders = Holders.of(root)
+    for role, wanted in wanted_roles(contents, holders):
         known = current.get(role)
-        if known is not None and _is_good(known, wanted, signer, now):
+        signer = signers.identity if is_of_officers(role) else signers.online
+        is_good = known is not None and says_it_already(role, known, wanted, holders, now)
+        if known is not None and is_good and not (renew and signer is not None):
             meta[f"{role}.json"] = known.meta()
         elif signer is None:
             publication.awaiting.append(role)
@@ -163,10 +236,8 @@ def plan(
     return publication
 
 
-def _wanted_roles(
-    contents: Contents, signers: Signers, current: Mapping[str, RoleFile]
-) -> Iterator[tuple[str, Signer | None, Targets]]:
-    """Yields each role below the snapshot with its signer and what it is to say."""
+def wanted_roles(contents: Contents, holders: Holders) -> Iterator[tuple[str, Targets]]:
+    """Yields each role below the snapshot with what it is to say; version and end are not set."""
     targets: dict[str, dict[str, TargetFile]] = {name: {} for name in layout.role_names()}
 
     def put(role: str, path: str, data: TargetData) -> None:
@@ -179,44 +250,28 @@ def _wanted_roles(
         put(role, layout.identity_path(entry.code), entry)
     for code, endpoint in contents.endpoints.items():
         put(layout.bin_of(layout.ENDPOINTS, code), layout.endpoint_path(code), endpoint)
-    online = signers.online
-    delegations = _delegations(signers, current)
+    delegations = holders.delegations()
     yield (
         layout.TARGETS,
-        signers.identity,
-        Targets(targets=targets[layout.TARGETS], delegations=delegations.get(layout.TARGETS)),
+        Targets(targets=targets[layout.TARGETS], delegations=delegations[layout.TARGETS]),
     )
-    yield layout.REVOCATIONS, online, Targets(targets=targets[layout.REVOCATIONS])
-    for parent, signer in ((layout.IDENTITY, signers.identity), (layout.ENDPOINTS, online)):
-        yield parent, signer, Targets(delegations=delegations.get(parent))
+    yield layout.REVOCATIONS, Targets(targets=targets[layout.REVOCATIONS])
+    for parent in layout.BINNED_ROLES:
+        yield parent, Targets(delegations=delegations[parent])
         for name in layout.bin_names(parent):
-            yield name, signer, Targets(targets=targets[name])
+            yield name, Targets(targets=targets[name])
 
 
-def _delegations(signers: Signers, current: Mapping[str, RoleFile]) -> dict[str, Delegations]:
-    """Who signs what below ``targets``: from the keys here, else as the officers last said."""
-    online = [signers.online.public_key]
-    made = {layout.ENDPOINTS: layout.bin_delegations(layout.ENDPOINTS, online, threshold=1)}
-    if signers.identity is not None:
-        identity = [signers.identity.public_key]
-        made[layout.TARGETS] = layout.top_delegations(identity, online, threshold=1)
-        made[layout.IDENTITY] = layout.bin_delegations(layout.IDENTITY, identity, threshold=1)
-        return made
-    for role in (layout.TARGETS, layout.IDENTITY):
-        known = current.get(role)
-        if known is not None and isinstance(known.signed, Targets) and known.signed.delegations:
-            made[role] = known.signed.delegations
-    return made
-
-
-def _is_good(known: RoleFile, wanted: Targets, signer: Signer | None, now: datetime) -> bool:
-    """Whether the file in hand says what is wanted, under the right key, and is young enough."""
+def says_it_already(
+    role: str, known: RoleFile, wanted: Targets, holders: Holders, now: datetime
+) -> bool:
+    """Whether the file in hand says what is wanted, under the right keys, and is young enough."""
     signed = known.signed
     return (
         isinstance(signed, Targets)
         and _digests(signed) == _digests(wanted)
         and signed.delegations == wanted.delegations
-        and (signer is None or signer.public_key.keyid in known.signers)
+        and holders.sign_enough(role, known.signers)
         and not _is_old(signed, now)
     )
 
@@ -261,6 +316,7 @@ def _publish_timestamp(
     if known is not None and isinstance(known.signed, Timestamp):
         signed_at = known.signed.expires - layout.TIMESTAMP_LIFE
         named = known.signed.snapshot_meta == snapshot.meta()
+        named = named and signer.public_key.keyid in known.signers
         if named and now < signed_at + layout.TIMESTAMP_RESIGN_AFTER:
             return
     wanted = Timestamp(snapshot_meta=snapshot.meta())
@@ -277,9 +333,7 @@ def _sign(
     publication: Publication,
 ) -> RoleFile:
     """Gives a role its version and expiry, signs it and adds its file to the publication."""
-    life = layout.TIMESTAMP_LIFE if role == layout.TIMESTAMP else layout.ROLE_LIFE
-    wanted.version = next_version(known.signed.version if known else 0, now)
-    wanted.expires = _seconds(now) + life
+    give_version(role, wanted, known, now)
     metadata = Metadata(wanted)
     metadata.sign(signer)
     made = RoleFile(metadata.to_bytes(), wanted, frozenset(metadata.signatures))
@@ -288,10 +342,18 @@ def _sign(
     return made
 
 
+def give_version(role: str, wanted: _Online, known: RoleFile | None, now: datetime) -> None:
+    """Gives a role that is to be signed its version and its end."""
+    life = layout.TIMESTAMP_LIFE if role == layout.TIMESTAMP else layout.ROLE_LIFE
+    wanted.version = next_version(known.signed.version if known else 0, now)
+    wanted.expires = whole_seconds(now) + life
+
+
 def next_version(last: int, now: datetime) -> int:
     """The version after ``last``: max(last + 1, unix seconds)."""
     return max(last + 1, int(now.timestamp()))
 
 
-def _seconds(moment: datetime) -> datetime:
+def whole_seconds(moment: datetime) -> datetime:
+    """As TUF writes times."""
     return moment.astimezone(UTC).replace(microsecond=0)

@@ -2,7 +2,8 @@
 
 Every file but ``timestamp.json`` has its version in its name and never changes. A publication
 writes those first, fsyncs them and their folder, and replaces ``timestamp.json`` last by a rename:
-a crash leaves the old directory or the new one. Readers take no lock.
+a crash leaves the old directory or the new one. A new root is written just before that rename, so
+that nodes which read between the two find an old timestamp for a moment only. Readers take no lock.
 """
 
 import os
@@ -23,6 +24,7 @@ from edocregistry.domain.publication import RoleFile
 
 TIMESTAMP_FILE = "timestamp.json"
 KEEP_SECONDS = 24 * 3600  # a file no longer named stays this long, for nodes in mid-download
+_ROOT_FILE = f".{layout.ROOT}.json"
 _NAME = re.compile(r"(timestamp|[1-9][0-9]{0,18}\.[a-z0-9-]{1,40})\.json")
 
 
@@ -94,6 +96,17 @@ class DirectoryFiles:
         paths = self._folder.glob(f"*.{layout.ROOT}.json")
         return {int(path.name.partition(".")[0]): path.read_bytes() for path in paths}
 
+    def root(self) -> RoleFile:
+        """The root in force.
+
+        Raises:
+            FileUnknownError: There is none yet.
+        """
+        roots = self.roots()
+        if not roots:
+            raise FileUnknownError("Nothing was published yet.", path=TIMESTAMP_FILE)
+        return RoleFile.read(roots[max(roots)])
+
     def write_root(self, version: int, data: bytes) -> None:
         """Keeps one version of the root for ever.
 
@@ -109,11 +122,14 @@ class DirectoryFiles:
         Raises:
             DiskFullError, StorageFailedError: The old directory is in force.
         """
-        versioned = {name: data for name, data in new.items() if name != TIMESTAMP_FILE}
-        for name, data in versioned.items():
-            self._write(name, data)
+        roots = {name: data for name, data in new.items() if name.endswith(_ROOT_FILE)}
+        versioned = new.keys() - roots.keys() - {TIMESTAMP_FILE}
+        for name in sorted(versioned):
+            self._write(name, new[name])
         if versioned:
             files.fsync_folder(self._folder)
+        for name, data in roots.items():
+            files.write_file_atomic(self._folder / name, data)
         if TIMESTAMP_FILE in new:
             files.write_file_atomic(self._folder / TIMESTAMP_FILE, new[TIMESTAMP_FILE])
             self._remove_outdated()
@@ -140,7 +156,7 @@ class DirectoryFiles:
         named = {_file(role, item) for role, item in self.current().items()}
         before = time.time() - KEEP_SECONDS
         for path in (*self._folder.glob("*.json"), *self._folder.glob(".*.tmp")):
-            outdated = path.name not in named and not path.name.endswith(".root.json")
+            outdated = path.name not in named and not path.name.endswith(_ROOT_FILE)
             if outdated and path.stat().st_mtime < before:
                 path.unlink(missing_ok=True)
 

@@ -57,6 +57,7 @@ class DataFolder:
         self.path = path
         self.settings = path / SETTINGS_FILE
         self.database = path / DATABASE_FILE
+        self.accepted_draft = path / "accepted-draft.json"  # of officers, until it is published
         self.keys = KeyFiles(path / "keys", path / "officers")
         self.directory = DirectoryFiles(path / "directory")
 

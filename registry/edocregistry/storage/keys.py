@@ -3,16 +3,21 @@
 ``officers/root-1.pem`` and so on belong to the officers and are to be moved away; ``keys/`` holds
 what the registry needs at work: ``identity.pem`` (who exists; only when this machine publishes by
 itself), ``online.pem`` (endpoints, revocations, snapshot, timestamp), ``issuing-ca.pem`` with its
-certificate, and the registry's own seal and TLS keys, named by their certificates.
+certificate, and the registry's own seal and TLS keys, named by their certificates. A key that the
+next root is to name lies beside the one in force, as ``online.next.pem``; which of the two signs
+is what the root in force says, so nothing has to be switched at the moment it is replaced.
 """
 
+import os
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from cryptography import x509
 from securesystemslib.signer import CryptoSigner, Signer
+from tuf.api.metadata import Root
 
+from edoccore.directory import layout
 from edoccore.errors import KeyUnusableError
 from edoccore.identity.certificate import certificate_digest
 from edoccore.identity.keys import SoftwareSigner
@@ -49,25 +54,58 @@ class KeyFiles:
             identity=_make_signer(self._path(IDENTITY)), online=_make_signer(self._path(ONLINE))
         )
 
-    def signers(self) -> Signers:
-        """Reads the keys of the directory's roles; the identity key may be elsewhere.
+    def signers(self, root: Root) -> Signers:
+        """Reads the keys that a root names; those of the identity may be elsewhere.
 
         Raises:
-            KeyUnusableError: A key is missing, open to others or damaged.
+            KeyUnusableError: A key is open to others or damaged, or the online key is not here.
         """
-        identity = _read_signer(self._path(IDENTITY)) if self.publishes_alone() else None
-        return Signers(identity=identity, online=_read_signer(self._path(ONLINE)))
+        online = self._named_by(root, layout.SNAPSHOT, ONLINE)
+        if online is None:
+            raise KeyUnusableError(
+                "The online key that the root names is not on this machine.",
+                hint="Restore it from a backup, or have the officers replace it: "
+                "edocregistry draft --new-online-key --out FILE",
+                path=str(self._path(ONLINE)),
+            )
+        alone = root.roles[layout.TARGETS].threshold == 1
+        identity = self._named_by(root, layout.TARGETS, IDENTITY) if alone else None
+        return Signers(identity=identity, online=online)
 
-    def publishes_alone(self) -> bool:
-        """Whether the identity key is here, so that no officer is asked (auto_publish)."""
-        return self._path(IDENTITY).exists()
+    def make_next(self, name: str) -> Signer:
+        """Makes the key that the next root is to name; one made before that is lost."""
+        return _make_signer(self._next(name))
 
-    def make_authority(self, network: str, now: datetime) -> None:
-        """Makes the CA that issues seal certificates."""
+    def settle(self, root: Root) -> None:
+        """Removes what the root in force no longer names: replaced keys, given up ones."""
+        for name, role in ((ONLINE, layout.SNAPSHOT), (IDENTITY, layout.TARGETS)):
+            current, following = self._path(name), self._next(name)
+            keyids = root.roles[role].keyids
+            if following.exists() and _read_signer(following).public_key.keyid in keyids:
+                os.replace(following, current)
+            elif current.exists() and _read_signer(current).public_key.keyid not in keyids:
+                current.unlink()
+        files.fsync_folder(self._keys)
+
+    def _named_by(self, root: Root, role: str, name: str) -> Signer | None:
+        for path in (self._path(name), self._next(name)):
+            if path.exists():
+                signer = _read_signer(path)
+                if signer.public_key.keyid in root.roles[role].keyids:
+                    return signer
+        return None
+
+    def make_authority(self, name: str, now: datetime) -> None:
+        """Makes the CA that issues seal certificates.
+
+        Args:
+            name: In its certificate; no two authorities of a network have the same.
+            now: It begins here.
+        """
         key = certificates.new_private_key()
         certificate = certificates.new_ca(
             key,
-            name=f"Seals of {network}",
+            name=name,
             not_before=now - CLOCK_TOLERANCE,
             not_after=now + CA_LIFE,
         )
@@ -138,6 +176,9 @@ class KeyFiles:
 
     def _path(self, name: str) -> Path:
         return self._keys / f"{name}.pem"
+
+    def _next(self, name: str) -> Path:
+        return self._keys / f"{name}.next.pem"
 
     def _certificate_path(self, name: str) -> Path:
         return self._keys / f"{name}.der"

@@ -9,10 +9,12 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlmodel import SQLModel
 
 from edoccore.directory.layout import AgencyState, RevocationKind
+from edoccore.identity.certificate import certificate_digest
 from edocregistry.domain.model import (
     Agency,
     AuditEntry,
     Endpoint,
+    FormerAuthority,
     Invite,
     OutsideAuthority,
     Revocation,
@@ -37,6 +39,8 @@ INVITE = _table(tables.InviteRow)
 ENDPOINT = _table(tables.EndpointRow)
 OUTSIDE = _table(tables.OutsideAuthorityRow)
 CRL = _table(tables.CrlRow)
+FORMER_AUTHORITY = _table(tables.FormerAuthorityRow)
+PUBLISHED_DRAFT = _table(tables.PublishedDraftRow)
 AUDIT = _table(tables.AuditRow)
 
 
@@ -231,6 +235,32 @@ class SqlRecords:
             "published_at": endpoint.published_at,
         }
         self._replace(ENDPOINT, values)
+
+    def former_authorities(self) -> Sequence[FormerAuthority]:
+        """Issuing CAs before the one in force."""
+        rows = self._all(select(FORMER_AUTHORITY).order_by(FORMER_AUTHORITY.c.sha256))
+        return [FormerAuthority(row["certificate"], row["crl"]) for row in rows]
+
+    def add_former_authority(self, authority: FormerAuthority) -> None:
+        """Keeps one; one that is already known stays as it was."""
+        values = {
+            "sha256": certificate_digest(authority.certificate),
+            "certificate": authority.certificate,
+            "crl": authority.crl,
+        }
+        self._connection.execute(upsert(FORMER_AUTHORITY).values(values).on_conflict_do_nothing())
+
+    # --- Drafts of the officers ---------------------------------------------------------------
+
+    def published_draft(self, digest: str) -> int | None:
+        """Version of the directory that a draft became; None: it was not published."""
+        row = self._first(select(PUBLISHED_DRAFT).where(PUBLISHED_DRAFT.c.digest == digest))
+        return row["version"] if row else None
+
+    def add_published_draft(self, digest: str, version: int) -> None:
+        """Notes that a draft was published; one that is known stays as it was."""
+        values = {"digest": digest, "version": version}
+        self._connection.execute(upsert(PUBLISHED_DRAFT).values(values).on_conflict_do_nothing())
 
     # --- Audit --------------------------------------------------------------------------------
 

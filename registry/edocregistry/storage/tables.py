@@ -120,6 +120,25 @@ class CrlRow(RegistryTable, table=True):
     size: int
 
 
+class FormerAuthorityRow(RegistryTable, table=True):
+    """One issuing CA whose key is gone."""
+
+    __tablename__ = "former_authority"
+
+    sha256: str = Field(primary_key=True, max_length=64)
+    certificate: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    crl: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+
+
+class PublishedDraftRow(RegistryTable, table=True):
+    """One draft of the officers that was published."""
+
+    __tablename__ = "published_draft"
+
+    digest: str = Field(primary_key=True, max_length=64)
+    version: int = Field(sa_column=Column(BigInteger, nullable=False))
+
+
 class AuditRow(RegistryTable, table=True):
     """One administrative act."""
 

@@ -53,8 +53,7 @@ def test_sealed_endpoint_stands_in_the_next_directory(registry, clock, node):
 
 def fresh(registry):
     """The published directory, read anew."""
-    registry._trusted = None
-    return registry.directory()
+    return registry.publisher.newest()
 
 
 def test_same_statement_again_changes_nothing(registry, clock, node):

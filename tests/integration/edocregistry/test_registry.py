@@ -368,7 +368,8 @@ def test_status_tells_problems_first_and_heals_when_they_are_gone(registry, cloc
     clock.move(timedelta(days=36))
     registry.publish_due()
     found = registry_status(registry, clock.now)
-    assert {problem.code for problem in found.problems} == {"ROLE_EXPIRES", "NOT_SERVING"}
+    codes = {problem.code for problem in found.problems}
+    assert codes == {"ROLE_EXPIRES", "AWAITING_OFFICERS", "NOT_SERVING"}
     assert found.auto_publish is False
 
 

@@ -36,6 +36,13 @@ ROOT = first_root(OFFICERS, SIGNERS, threshold=2, now=NOW)
 ANCHOR = sha256(ROOT).hexdigest()
 
 
+def planned(wanted: Contents, current: Mapping[str, RoleFile], signers: Signers, now: datetime):
+    """Plans under the root that names the keys of these signers."""
+    named = replace(signers, identity=signers.identity or SIGNERS.identity)
+    root = RoleFile.read(first_root(OFFICERS, named, threshold=2, now=NOW)).signed
+    return plan(wanted, current, root, signers, now)
+
+
 def agency(code: str, **fields: object) -> IdentityEntry:
     values = {
         "code": code,
@@ -68,7 +75,7 @@ def files(current: Mapping[str, RoleFile]) -> dict[str, bytes]:
 
 
 def test_first_publication_signs_every_role_and_loads_as_a_fresh_directory():
-    publication = plan(contents("H29", "G01.22"), {}, SIGNERS, NOW)
+    publication = planned(contents("H29", "G01.22"), {}, SIGNERS, NOW)
     assert set(publication.signed) == {*layout.role_names(), layout.TIMESTAMP}
     assert list(publication.files)[-1] == "timestamp.json"
     directory = loading.load({**publication.files, "1.root.json": ROOT}, ANCHOR)
@@ -78,21 +85,21 @@ def test_first_publication_signs_every_role_and_loads_as_a_fresh_directory():
 
 
 def test_nothing_is_signed_when_nothing_has_changed():
-    current = after(plan(contents("H29"), {}, SIGNERS, NOW))
-    again = plan(contents("H29"), current, SIGNERS, NOW + timedelta(hours=1))
+    current = after(planned(contents("H29"), {}, SIGNERS, NOW))
+    again = planned(contents("H29"), current, SIGNERS, NOW + timedelta(hours=1))
     assert again.files == {}
     assert again.version == int(NOW.timestamp())
 
 
 def test_one_changed_agency_costs_one_bin_snapshot_and_timestamp():
-    current = after(plan(contents("H29", "H30"), {}, SIGNERS, NOW))
+    current = after(planned(contents("H29", "H30"), {}, SIGNERS, NOW))
     changed = replace(contents("H29"), identities=[agency("H29", name="Khác"), agency("H30")])
-    again = plan(changed, current, SIGNERS, NOW)
+    again = planned(changed, current, SIGNERS, NOW)
     assert again.signed == [layout.bin_of("identity", "H29"), "snapshot", "timestamp"]
 
 
 def test_revocation_costs_one_role_snapshot_and_timestamp():
-    current = after(plan(contents("H29"), {}, SIGNERS, NOW))
+    current = after(planned(contents("H29"), {}, SIGNERS, NOW))
     entry = RevocationEntry(
         kind=RevocationKind.TLS,
         sha256="a" * 64,
@@ -101,32 +108,38 @@ def test_revocation_costs_one_role_snapshot_and_timestamp():
         revoked_at="2026-11-23T03:00:00.000Z",
     )
     revoked = replace(contents("H29"), revocations=RevocationList(entries=(entry,)))
-    assert plan(revoked, current, SIGNERS, NOW).signed == ["revocations", "snapshot", "timestamp"]
+    assert planned(revoked, current, SIGNERS, NOW).signed == [
+        "revocations",
+        "snapshot",
+        "timestamp",
+    ]
 
 
 def test_timestamp_alone_is_signed_anew_after_six_hours():
-    current = after(plan(contents("H29"), {}, SIGNERS, NOW))
-    assert plan(contents("H29"), current, SIGNERS, NOW + timedelta(hours=5, minutes=59)).files == {}
-    later = plan(contents("H29"), current, SIGNERS, NOW + timedelta(hours=6))
+    current = after(planned(contents("H29"), {}, SIGNERS, NOW))
+    assert (
+        planned(contents("H29"), current, SIGNERS, NOW + timedelta(hours=5, minutes=59)).files == {}
+    )
+    later = planned(contents("H29"), current, SIGNERS, NOW + timedelta(hours=6))
     assert later.signed == ["timestamp"]
     assert later.version == int(NOW.timestamp())
 
 
 def test_every_role_is_signed_anew_when_it_is_fifteen_days_old():
-    current = after(plan(contents("H29"), {}, SIGNERS, NOW))
+    current = after(planned(contents("H29"), {}, SIGNERS, NOW))
     due = NOW + timedelta(days=15)
-    before = plan(contents("H29"), current, SIGNERS, due - timedelta(seconds=1))
+    before = planned(contents("H29"), current, SIGNERS, due - timedelta(seconds=1))
     assert before.signed == ["timestamp"]
-    renewed = plan(contents("H29"), current, SIGNERS, due)
+    renewed = planned(contents("H29"), current, SIGNERS, due)
     assert set(renewed.signed) == {*layout.role_names(), layout.TIMESTAMP}
     directory = loading.load(files(after(renewed, current)), ANCHOR)
     assert judge(directory, due + timedelta(days=44)).freshness == "stale"
 
 
 def test_cut_off_publication_is_made_up_by_the_next():
-    first = after(plan(contents("H29"), {}, SIGNERS, NOW))
-    plan(contents("H29", "H30"), first, SIGNERS, NOW)  # never written
-    again = plan(contents("H29", "H30"), first, SIGNERS, NOW + timedelta(seconds=9))
+    first = after(planned(contents("H29"), {}, SIGNERS, NOW))
+    planned(contents("H29", "H30"), first, SIGNERS, NOW)  # never written
+    again = planned(contents("H29", "H30"), first, SIGNERS, NOW + timedelta(seconds=9))
     assert "H30" in loading.load(files(after(again, first)), ANCHOR).identities
 
 
@@ -136,15 +149,15 @@ def test_versions_are_at_least_the_unix_time_and_always_grow():
 
 
 def test_t07_restored_registry_never_gives_a_version_to_two_contents():
-    yesterday = after(plan(contents("H29"), {}, SIGNERS, NOW))
+    yesterday = after(planned(contents("H29"), {}, SIGNERS, NOW))
     current = yesterday
     for minute in range(1, 4):
         moment = NOW + timedelta(minutes=minute)
         added = contents("H29", *(f"H3{number}" for number in range(minute)))
-        current = after(plan(added, current, SIGNERS, moment), current)
+        current = after(planned(added, current, SIGNERS, moment), current)
     seen = loading.load(files(current), ANCHOR)
     restored_at = NOW + timedelta(days=1)
-    restored = after(plan(contents("H29", "H99"), yesterday, SIGNERS, restored_at), yesterday)
+    restored = after(planned(contents("H29", "H99"), yesterday, SIGNERS, restored_at), yesterday)
     directory = loading.load(files(restored), ANCHOR)
     assert directory.mark.version > seen.mark.version
     changed = layout.bin_of("identity", "H99")
@@ -152,9 +165,9 @@ def test_t07_restored_registry_never_gives_a_version_to_two_contents():
 
 
 def test_t07_directory_of_a_restored_registry_is_refused_until_it_says_something_new():
-    yesterday = after(plan(contents("H29"), {}, SIGNERS, NOW))
+    yesterday = after(planned(contents("H29"), {}, SIGNERS, NOW))
     today = after(
-        plan(contents("H29", "H30"), yesterday, SIGNERS, NOW + timedelta(minutes=1)), yesterday
+        planned(contents("H29", "H30"), yesterday, SIGNERS, NOW + timedelta(minutes=1)), yesterday
     )
     floor = loading.load(files(today), ANCHOR).floor()
     with pytest.raises(DirectoryInvalidError, match="older than the one in hand"):
@@ -162,18 +175,18 @@ def test_t07_directory_of_a_restored_registry_is_refused_until_it_says_something
 
 
 def test_t06_entry_signed_with_the_online_key_alone_is_not_believed():
-    current = after(plan(contents("H29"), {}, SIGNERS, NOW))
+    current = after(planned(contents("H29"), {}, SIGNERS, NOW))
     rogue = Signers(identity=SIGNERS.online, online=SIGNERS.online)
-    forged = plan(contents("H29", "G01"), current, rogue, NOW)
+    forged = planned(contents("H29", "G01"), current, rogue, NOW)
     with pytest.raises(DirectoryInvalidError):
         loading.load(files(after(forged, current)), ANCHOR)
 
 
 def test_without_the_identity_key_the_officers_roles_wait_and_the_others_go_on():
-    current = after(plan(contents("H29"), {}, SIGNERS, NOW))
+    current = after(planned(contents("H29"), {}, SIGNERS, NOW))
     online_only = replace(SIGNERS, identity=None)
     due = NOW + timedelta(days=15)
-    publication = plan(contents("H29", "H30"), current, online_only, due)
+    publication = planned(contents("H29", "H30"), current, online_only, due)
     assert set(publication.awaiting) == {
         "targets",
         "identity",
@@ -191,9 +204,9 @@ def test_without_the_identity_key_the_officers_roles_wait_and_the_others_go_on()
 
 
 def test_replaced_online_key_signs_its_roles_anew():
-    current = after(plan(contents("H29"), {}, SIGNERS, NOW))
+    current = after(planned(contents("H29"), {}, SIGNERS, NOW))
     replaced = replace(SIGNERS, online=CryptoSigner.generate_ecdsa())
-    publication = plan(contents("H29"), current, replaced, NOW)
+    publication = planned(contents("H29"), current, replaced, NOW)
     assert {"targets", "revocations", "endpoints", "endpoints-00", "snapshot", "timestamp"} <= set(
         publication.signed
     )

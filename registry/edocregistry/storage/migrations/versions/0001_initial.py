@@ -96,11 +96,24 @@ def _create_certificates() -> None:
         sa.Column("issued_at", sa.BigInteger, nullable=False),
         sa.Column("size", sa.Integer, nullable=False),
     )
+    op.create_table(
+        "former_authority",
+        sa.Column("sha256", sa.String(64), primary_key=True),
+        sa.Column("certificate", sa.LargeBinary, nullable=False),
+        sa.Column("crl", sa.LargeBinary, nullable=False),
+    )
+    op.create_table(
+        "published_draft",
+        sa.Column("digest", sa.String(64), primary_key=True),
+        sa.Column("version", sa.BigInteger, nullable=False),
+    )
 
 
 def downgrade() -> None:
     for table in (
         "audit",
+        "published_draft",
+        "former_authority",
         "endpoint",
         "invite",
         "crl",

@@ -1,0 +1,61 @@
+"""Signing a draft on an officer's machine: no network, no data folder of a registry."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from hashlib import sha256
+from pathlib import Path
+
+from securesystemslib.signer import CryptoSigner, Signer
+
+from edoccore.directory import layout
+from edoccore.officer_errors import DraftInvalidError
+from edocregistry.domain.drafting import Draft, encode_draft, with_roles
+from edocregistry.storage import officer_keys
+
+
+def check_root(draft: Draft, wanted: str | None) -> None:
+    """Accepts a draft whose directory leads from a root that the officer knows.
+
+    Args:
+        draft: As read.
+        wanted: SHA-256 of any root of the network, lower hex; None: a person compares.
+
+    Raises:
+        DraftInvalidError: It is of another network.
+    """
+    known = {sha256(data).hexdigest() for data in draft.before.chain.files.values()}
+    if wanted is not None and wanted.lower() not in known:
+        raise DraftInvalidError(
+            f"No root in the draft has the SHA-256 {wanted}.",
+            hint="Sign nothing; the draft is of another network, or somebody wants to deceive you.",
+        )
+
+
+def open_keys(paths: Sequence[Path], passphrase: Callable[[Path], bytes]) -> list[Signer]:
+    """Opens key files.
+
+    Args:
+        paths: Of private keys.
+        passphrase: Gives that of a file; asked for encrypted ones only.
+
+    Raises:
+        KeyUnusableError: A file cannot be opened.
+    """
+    return [
+        CryptoSigner(
+            officer_keys.load_key(
+                path, passphrase(path) if officer_keys.is_encrypted(path) else None
+            )
+        )
+        for path in paths
+    ]
+
+
+def signed_file(draft: Draft) -> bytes:
+    """The draft with its signatures, as it goes on to the next officer or to the registry."""
+    return encode_draft(with_roles(draft.file, draft.roles))
+
+
+def signed_at(draft: Draft) -> datetime:
+    """When the directory in the draft was signed last."""
+    return draft.before.expiries[layout.TIMESTAMP] - layout.TIMESTAMP_LIFE
