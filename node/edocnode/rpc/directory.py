@@ -7,10 +7,12 @@ was fetched is verified before anybody uses it, so a source need not be trusted.
 import asyncio
 import re
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
+from typing import Self
 
 import grpc
+import structlog
 
 from edoccore.directory.endpoints import Endpoint
 from edoccore.directory.packing import MAX_BATCH_FILES, FileWanted, Unpacking, pack, pieces
@@ -24,7 +26,7 @@ from edoccore.errors import (
 from edoccore.wire.status import raise_for_other
 from edockit.addresses import split_address
 from edockit.certificates import certificate_pem
-from edockit.grpc_client import peer_channel
+from edockit.grpc_client import ServerLeaf, peer_channel, read_server_leaf
 from edocnet.directory.v1 import directory_service_pb2 as messages
 from edocnet.directory.v1 import directory_service_pb2_grpc as services
 from edocnode.domain.directory import DirectorySource
@@ -33,6 +35,8 @@ from edocnode.rpc.lending import lend_over
 CONNECT_TIMEOUT_S = 5.0  # before the next address of the same node is tried
 FILES_TIMEOUT_S = 60.0  # for one question; whoever drips bytes is cut off
 _NAME = re.compile(r"(timestamp|[0-9]{1,20}\.[a-z0-9-]{1,60})\.json")
+
+log = structlog.get_logger(__name__)
 
 Context = grpc.aio.ServicerContext[object, object]
 
@@ -65,6 +69,72 @@ class GrpcSource:
         return unpacking.files()
 
 
+class RegistrySource:
+    """The registry; when its pinned certificates do not answer, whoever has its address.
+
+    A registry that was made anew after the loss of its machine shows a certificate that only the
+    directory which it serves will list. Files prove themselves and nothing secret is asked, so it
+    is read all the same; whoever stands there instead can withhold news, but invent none.
+    """
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        """Takes the endpoint of the registry in the directory in force."""
+        self._endpoint = endpoint
+        self._channels = AsyncExitStack()
+        self._source: GrpcSource | None = None
+
+    async def __aenter__(self) -> Self:
+        """Opens nothing yet but what closes it."""
+        await self._channels.__aenter__()
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        """Closes the channels."""
+        await self._channels.aclose()
+
+    async def fetch(self, wanted: Sequence[FileWanted]) -> list[bytes | None]:
+        """Fetches files; see ``DirectorySource.fetch``."""
+        if self._source is not None:
+            return await self._source.fetch(wanted)
+        channel = await self._channels.enter_async_context(open_channel(self._endpoint))
+        self._source = GrpcSource(channel, RegistryUnreachableError)
+        try:
+            return await self._source.fetch(wanted)
+        except RegistryUnreachableError:
+            other = await self._unlisted()
+            if other is None:
+                self._source = None
+                raise
+            self._source = other
+        return await self._source.fetch(wanted)
+
+    async def _unlisted(self) -> GrpcSource | None:
+        """Whoever answers at the registry's addresses with a certificate that is not listed."""
+        pins = {certificate_pem(pin.certificate) for pin in self._endpoint.pins}
+        for address in self._endpoint.addresses:
+            try:
+                leaf = await asyncio.to_thread(read_server_leaf, address)
+            except PeerUnreachableError:
+                continue
+            if leaf.certificate not in pins:
+                log.warning("registry_certificate_unlisted", address=address)
+                channel = unverified_channel(address, leaf)
+                await self._channels.enter_async_context(channel)
+                return GrpcSource(channel, RegistryUnreachableError)
+        return None
+
+
+def unverified_channel(address: str, leaf: ServerLeaf) -> grpc.aio.Channel:
+    """A channel pinned to a certificate that somebody showed; for what proves itself alone."""
+    return peer_channel(
+        address,
+        own_chain=None,
+        own_key=None,
+        pins=[leaf.certificate],
+        server_name=leaf.server_name,
+    )
+
+
 class GrpcSources:
     """Opens channels to the registry and to peers by the directory in force."""
 
@@ -93,8 +163,8 @@ class GrpcSources:
                 "The registry has no valid address in the directory.",
                 hint="Ask the registry's officer; a peer may have a newer directory.",
             )
-        async with open_channel(endpoint) as channel:
-            yield GrpcSource(channel, RegistryUnreachableError)
+        async with RegistrySource(endpoint) as source:
+            yield source
 
     @asynccontextmanager
     async def peer(self, directory: Directory, agency: str) -> AsyncIterator[DirectorySource]:

@@ -42,7 +42,7 @@ from edockit.grpc_client import peer_channel, read_server_leaf
 from edocnet.enrolment.v1 import enrolment_service_pb2 as messages
 from edocnet.enrolment.v1 import enrolment_service_pb2_grpc as services
 from edocnode.domain.directory import DirectoryStore, fetch_files
-from edocnode.rpc.directory import GrpcSource, open_channel
+from edocnode.rpc.directory import GrpcSource, open_channel, unverified_channel
 
 log = structlog.get_logger(__name__)
 
@@ -177,14 +177,7 @@ async def _unverified(address: str) -> AsyncIterator[grpc.aio.Channel]:
         leaf = await asyncio.to_thread(read_server_leaf, address)
     except PeerUnreachableError as error:
         raise RegistryUnreachableError(error.message, hint=error.hint, address=address) from error
-    channel = peer_channel(
-        address,
-        own_chain=None,
-        own_key=None,
-        pins=[leaf.certificate],
-        server_name=leaf.server_name,
-    )
-    async with channel:
+    async with unverified_channel(address, leaf) as channel:
         yield channel
 
 

@@ -82,12 +82,15 @@ def _collect_roots(
 
 
 def _collect_anchor(anchor: str) -> Generator[Question, Answer, RootChain]:
-    for number in range(1, layout.MAX_ROOT_ROTATIONS):
-        data = yield from _ask(layout.file_name(layout.ROOT, number), layout.MAX_ROOT_BYTES)
-        if data is None:
-            break
-        if sha256(data).hexdigest() == anchor:
-            return roles.start_chain(data, anchor)
+    # A registry that was made anew from a mirror may lack the first roots.
+    names = [
+        layout.file_name(layout.ROOT, number) for number in range(1, layout.MAX_ROOT_ROTATIONS)
+    ]
+    for question in batches([FileWanted(name, layout.MAX_ROOT_BYTES) for name in names]):
+        answer = yield question
+        for data in answer:
+            if data is not None and sha256(data).hexdigest() == anchor:
+                return roles.start_chain(data, anchor)
     raise DirectoryInvalidError(
         f"No root file offered has the SHA-256 {anchor}, so this is not the expected directory.",
         hint="Compare the fingerprint with the registry's officer, or ask for a new join string.",

@@ -89,9 +89,14 @@ def draft(
     )
 
 
+def write_draft(out: Path, made: "Drafted") -> None:
+    """Writes a draft to its file; it is no secret."""
+    _write(out, made.data)
+
+
 def tell_drafted(options: CommandContext, out: Path, made: "Drafted") -> None:
     """Writes a draft to its file and says who does what with it."""
-    _write(out, made.data)
+    write_draft(out, made)
     options.console.data(
         {
             "schema": DRAFT_SCHEMA,

@@ -8,7 +8,7 @@ import typer
 
 from edockit.console import Console, run
 from edockit.language import Language
-from edocregistry.cli import agencies, drafts, extending, keys, officer_keys, outside, running
+from edocregistry.cli import agencies, drafts, extending, keeping, keys, officer_keys, outside, running
 from edocregistry.cli.context import CommandContext
 
 NAME = "edocregistry"
@@ -31,6 +31,9 @@ def build_app() -> typer.Typer:
     app.command()(drafts.publish)
     app.command()(drafts.draft)
     app.command()(drafts.sign)
+    app.command()(keeping.backup)
+    app.command()(keeping.restore)
+    app.command()(keeping.rebuild)
     app.add_typer(officer_keys.build_app(), name="key")
     app.add_typer(agencies.build_app(), name="agency")
     app.add_typer(outside.build_app(), name="outside")

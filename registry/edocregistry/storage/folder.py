@@ -102,6 +102,16 @@ class DataFolder:
                 database.close()
 
     @contextlib.contextmanager
+    def quiet(self) -> Iterator[None]:
+        """Waits for its turn and keeps the folder as it is for the block; nothing is open.
+
+        Raises:
+            FolderInUseError: As ``turn``.
+        """
+        with self._lock():
+            yield
+
+    @contextlib.contextmanager
     def _lock(self) -> Iterator[None]:
         path = self.path / "turn.lock"
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
