@@ -2,6 +2,7 @@ import asyncio
 import contextlib
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -24,7 +25,11 @@ from edoccore.errors import (
     RequestInvalidError,
     StorageDamagedError,
 )
+<<<<<<< HEAD
 from edoccore.signing.statements import DirectoryMark
+=======
+from edockit.certificates import new_private_key
+>>>>>>> 443388f (Show that a registry made anew is read, and that nobody in its place can invent anything)
 from edocnet.directory.v1 import directory_service_pb2 as messages
 from edocnet.directory.v1 import directory_service_pb2_grpc as services
 from edocnode.domain import directory as rules
@@ -37,7 +42,7 @@ from tests.integration.directory.conftest import (
     RunningRegistry,
     Serve,
 )
-from tests.support.nation import REGISTRY, Nation
+from tests.support.nation import REGISTRY, Nation, tls_certificate
 
 
 async def until(true: Callable[[], bool]) -> None:
@@ -491,3 +496,54 @@ def test_the_reference_client_of_tuf_reads_the_same_directory(
     assert {name.partition(".")[2] for name in served - {"timestamp.json"}} | {
         "timestamp.json"
     } == cached | {layout.file_name("revocations", 1).partition(".")[2]}
+
+
+def list_lost_key(nation: Nation, address: str, folder: Path) -> None:
+    """Puts a directory on disk whose registry has a TLS key that no machine has any longer."""
+    lost = nation.agencies[REGISTRY]
+    key = new_private_key()
+    certificate = tls_certificate(key, REGISTRY, now=nation.now)
+    nation.agencies[REGISTRY] = replace(lost, tls_key=key, tls_certificate=certificate)
+    nation.set_address(REGISTRY, address)
+    nation.publish()
+    DirectoryFiles(folder / "directory", nation.anchor).save(nation.directory())
+    nation.agencies[REGISTRY] = lost
+
+
+async def test_registry_made_anew_is_read_under_a_certificate_that_nobody_listed(
+    registry: RunningRegistry, make_keeper: MakeKeeper, tmp_path: Path, alarms: HeardAlarms
+) -> None:
+    nation = registry.nation
+    nation.now += timedelta(minutes=1)
+    list_lost_key(nation, registry.address, tmp_path)
+    keeper = make_keeper()
+    nation.now += timedelta(minutes=1)
+    nation.set_address(REGISTRY, registry.address)
+    nation.publish()
+    async with running(keeper):
+        await until(lambda: keeper.current.mark.version == nation.versions["snapshot"])
+    assert await keeper.refresh() is False  # by the certificate that is listed now
+    assert alarms.kinds() == set()
+
+
+async def test_whoever_has_the_registry_s_address_can_invent_nothing(
+    registry: RunningRegistry, make_keeper: MakeKeeper, tmp_path: Path
+) -> None:
+    nation = registry.nation
+    list_lost_key(nation, registry.address, tmp_path)
+    keeper = make_keeper()
+    before = keeper.current
+    stranger = Nation.create(nation.now + timedelta(hours=1))
+    stranger.publish()
+    nation.files = stranger.files
+    with pytest.raises(DirectoryInvalidError):
+        await keeper.refresh()
+    assert keeper.current is before
+
+
+async def test_registry_whose_address_is_silent_stays_unreachable(
+    registry: RunningRegistry, make_keeper: MakeKeeper, tmp_path: Path
+) -> None:
+    list_lost_key(registry.nation, "127.0.0.1:9", tmp_path)
+    with pytest.raises(RegistryUnreachableError):
+        await make_keeper().refresh()
