@@ -20,6 +20,7 @@ EXTEND_SCHEMA = "edoc.registry-extend/v1"
 
 def extend(
     context: typer.Context,
+    *,
     key: Annotated[
         list[Path], typer.Option("--key", help="An officer's root key; may be repeated.")
     ],
@@ -39,15 +40,18 @@ def extend(
         Path | None,
         typer.Option("--add", help="Extension of another officer, to sign it too."),
     ] = None,
+    passphrase_file: Annotated[
+        Path | None,
+        typer.Option("--passphrase-file", help="Private file with the passphrase of the keys."),
+    ] = None,
 ) -> None:
     """Lets an expired directory count for some days more, when the registry is lost.
 
     Needs as many root keys as a new root does, and no network. Nodes take the file by: edocnode
     directory import FILE
     """
-    from securesystemslib.signer import CryptoSigner
-
-    from edockit.certificates import load_private_key
+    from edocregistry.app.signing import open_keys
+    from edocregistry.cli.passphrases import read_passphrase
     from edocregistry.domain import extending
 
     options: CommandContext = context.obj
@@ -57,7 +61,7 @@ def extend(
             hint="To make one: --days N --reason TEXT; to sign one that another made: --add FILE.",
         )
     found = _directory(options, directory)
-    signers = [CryptoSigner(load_private_key(path)) for path in key]
+    signers = open_keys(key, lambda path: read_passphrase(passphrase_file, str(path)))
     if add is not None:
         made = extending.add(found, _read(add), signers)
     else:
