@@ -8,7 +8,16 @@ import typer
 
 from edockit.console import Console, run
 from edockit.language import Language
-from edocregistry.cli import agencies, drafts, extending, keeping, keys, officer_keys, outside, running
+from edocregistry.cli import (
+    agencies,
+    drafts,
+    extending,
+    keeping,
+    keys,
+    officer_keys,
+    outside,
+    running,
+)
 from edocregistry.cli.context import CommandContext
 
 NAME = "edocregistry"

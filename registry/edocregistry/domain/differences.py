@@ -144,6 +144,12 @@ def _network_changes(before: NetworkInfo, after: NetworkInfo) -> Iterator[Change
     for text in after.issuing_authorities:
         if text not in before.issuing_authorities:
             yield Change("", f"The issuing authority {_certificate(text)} is new.")
+    for text in before.outside_authorities:
+        if text not in after.outside_authorities:
+            yield Change("", f"The CA outside the network {_certificate(text)} ends.")
+    for text in after.outside_authorities:
+        if text not in before.outside_authorities:
+            yield Change("", f"The CA outside the network {_certificate(text)} is trusted.")
 
 
 def _agency_changes(

@@ -25,11 +25,8 @@ from edoccore.errors import (
     RequestInvalidError,
     StorageDamagedError,
 )
-<<<<<<< HEAD
 from edoccore.signing.statements import DirectoryMark
-=======
 from edockit.certificates import new_private_key
->>>>>>> 443388f (Show that a registry made anew is read, and that nobody in its place can invent anything)
 from edocnet.directory.v1 import directory_service_pb2 as messages
 from edocnet.directory.v1 import directory_service_pb2_grpc as services
 from edocnode.domain import directory as rules
