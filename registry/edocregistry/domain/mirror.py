@@ -29,6 +29,7 @@ from edocregistry.domain.model import (
     Agency,
     Endpoint,
     FormerAuthority,
+    OutsideAuthority,
     Revocation,
     SealCertificate,
 )
@@ -63,9 +64,7 @@ def take_over(
         before = records.endpoint(endpoint.agency)
         if before is None or before.counter < endpoint.counter:
             records.put_endpoint(endpoint)
-    for authority in _authorities(directory, _list(current)):
-        if authority.certificate != own_authority:
-            records.add_former_authority(authority)
+    _take_authorities(records, directory, _list(current), now, own_authority)
 
 
 def _agencies(entry: IdentityEntry, now: datetime) -> Iterator[Agency]:
@@ -158,6 +157,33 @@ def _endpoints(current: dict[str, RoleFile], now: datetime) -> Iterator[Endpoint
                 signature=sealed.seal.signature,
                 published_at=now,
             )
+
+
+def _take_authorities(
+    records: Records, directory: Directory, listed: RevocationList, now: datetime, own: bytes
+) -> None:
+    for trusted in _outside(directory, listed, now):
+        records.put_outside_authority(trusted)
+    for authority in _authorities(directory, listed):
+        if authority.certificate != own:
+            records.add_former_authority(authority)
+
+
+def _outside(
+    directory: Directory, listed: RevocationList, now: datetime
+) -> Iterator[OutsideAuthority]:
+    """CAs outside the network, with the lists of revocations they gave."""
+    crls = [x509.load_der_x509_crl(from_base64(text)) for text in listed.crls]
+    for text in directory.info.outside_authorities:
+        der = from_base64(text)
+        subject = x509.load_der_x509_certificate(der).subject
+        mine = [crl.public_bytes(Encoding.DER) for crl in crls if crl.issuer == subject]
+        yield OutsideAuthority(
+            sha256=certificate_digest(der),
+            certificate=der,
+            crl=mine[0] if mine else None,
+            added_at=now,
+        )
 
 
 def _authorities(directory: Directory, listed: RevocationList) -> Iterator[FormerAuthority]:
