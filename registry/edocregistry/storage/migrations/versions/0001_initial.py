@@ -12,6 +12,7 @@ depends_on = None
 def upgrade() -> None:
     _create_agencies()
     _create_certificates()
+    _create_officers_tables()
     op.create_table(
         "invite",
         sa.Column("token_sha256", sa.LargeBinary(32), primary_key=True),
@@ -96,6 +97,9 @@ def _create_certificates() -> None:
         sa.Column("issued_at", sa.BigInteger, nullable=False),
         sa.Column("size", sa.Integer, nullable=False),
     )
+
+
+def _create_officers_tables() -> None:
     op.create_table(
         "former_authority",
         sa.Column("sha256", sa.String(64), primary_key=True),
