@@ -7,13 +7,14 @@ from datetime import datetime
 from edoccore.directory.view import Directory
 from edockit.blobs import BlobFolder
 from edocnode.app.overview import Overview
-from edocnode.app.parts import SealingParts
+from edocnode.app.parts import SealingContext, SealingParts
 from edocnode.app.repair import Reckoning, Repair
 from edocnode.app.revoking import Revocations
 from edocnode.app.signatures import SignatureParts
 from edocnode.rpc.peers import Links, OwnTls
 from edocnode.settings import NodeSettings
 from edocnode.storage.folder import DataFolder, NodeIdentity
+from edocnode.storage.tls_keys import TlsKeys
 from edocnode.workers.delivery import Dispatcher
 from edocnode.workers.directory import DirectoryKeeper
 from edocnode.workers.greeting import Greeter
@@ -22,6 +23,7 @@ from edocnode.workers.service import NodeService
 from edocnode.workers.sessions import Sessions
 from edocnode.workers.staging import Staging
 from edocnode.workers.suspensions import Suspensions
+from edocnode.workers.tls_renewal import TlsRenewal
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,7 @@ class Ground:
     settings: NodeSettings
     folder: DataFolder
     identity: NodeIdentity
+    tls_keys: TlsKeys
     keeper: DirectoryKeeper
     sealing: SealingParts
     clock: Callable[[], datetime]
@@ -39,9 +42,13 @@ class Ground:
         """The directory in force."""
         return self.keeper.current
 
+    def context(self) -> SealingContext:
+        """What this node seals with."""
+        return SealingContext(self.folder, self.identity, self.tls_keys, self.directory, self.clock)
+
     def tls(self) -> OwnTls:
         """The TLS certificate in force."""
-        pair = self.folder.tls_pair("current")
+        pair = self.tls_keys.pair
         return OwnTls(pair.chain, pair.key)
 
 
@@ -63,3 +70,4 @@ class Workers:
     overview: Overview
     revocations: Revocations
     signatures: SignatureParts
+    tls_renewal: TlsRenewal

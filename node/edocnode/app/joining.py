@@ -7,7 +7,7 @@ run again with the same join string and goes on with the same keys.
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
@@ -16,21 +16,18 @@ from edoccore.directory.join import parse_join
 from edoccore.errors import RequestConflictError
 from edockit.certificates import (
     certificate_pem,
-    key_pem,
     load_private_key,
     new_private_key,
     save_private_key,
     seal_request,
-    self_signed_tls,
 )
 from edockit.files import lock_folder
 from edocnode.app.parts import SealingContext, open_sealing, seal_endpoint
 from edocnode.rpc.joining import Enrolment, join, publish_endpoint
 from edocnode.storage.directory_files import DirectoryFiles
-from edocnode.storage.folder import TLS_NAMES, DataFolder, NodeIdentity, TlsPair
+from edocnode.storage.folder import TLS_NAMES, DataFolder, NodeIdentity
+from edocnode.storage.tls_keys import TlsKeys, new_tls_pair
 
-TLS_LIFE = {"current": timedelta(days=400), "next": timedelta(days=800)}
-BEFORE = timedelta(days=1)  # peers' clocks may be behind
 REQUEST_NAME = "edocnode"  # the registry decides on the names in the certificate
 
 
@@ -78,7 +75,8 @@ async def join_network(
         identity = _keep(folder, enrolment, wanted.root_sha256, clock())
         files = DirectoryFiles(folder.directory, wanted.root_sha256)
         await asyncio.to_thread(files.save, enrolment.directory)
-        context = SealingContext(folder, identity, lambda: enrolment.directory, clock)
+        tls = TlsKeys(folder, agency=identity.agency, server_name=identity.server_name)
+        context = SealingContext(folder, identity, tls, lambda: enrolment.directory, clock)
         async with open_sealing(context, database_url) as parts:
             sealed = await seal_endpoint(context, parts, advertise)
             version = await publish_endpoint(enrolment.directory, sealed, now=clock())
@@ -106,15 +104,7 @@ def _keep(
     server_name = f"{enrolment.agency.lower().replace('.', '-')}.{enrolment.directory.network}"
     for name in TLS_NAMES:
         if not folder.has_tls_pair(name):
-            key = new_private_key()
-            der = self_signed_tls(
-                key,
-                common_name=enrolment.agency,
-                dns_name=server_name,
-                not_before=now - BEFORE,
-                not_after=now + TLS_LIFE[name],
-            )
-            folder.save_tls_pair(name, TlsPair(certificate_pem(der), key_pem(key)))
+            folder.save_tls_pair(name, new_tls_pair(enrolment.agency, server_name, now))
     return NodeIdentity(
         network=enrolment.directory.network,
         agency=enrolment.agency,

@@ -43,6 +43,7 @@ from edocnode.rpc.server import register_exchange
 from edocnode.settings import NodeSettings
 from edocnode.storage.directory_files import DirectoryFiles
 from edocnode.storage.folder import DataFolder, NodeIdentity
+from edocnode.storage.tls_keys import TlsKeys
 from edocnode.workers.answers import AnswerReader
 from edocnode.workers.courier import CourierParts
 from edocnode.workers.delivery import Dispatcher
@@ -58,6 +59,7 @@ from edocnode.workers.service import NodeService
 from edocnode.workers.sessions import Sessions
 from edocnode.workers.staging import Staging
 from edocnode.workers.suspensions import Suspensions
+from edocnode.workers.tls_renewal import TlsRenewal
 
 DRAIN = timedelta(seconds=5)  # calls under way may finish within it
 SWEEP_EVERY = timedelta(minutes=10)
@@ -123,13 +125,13 @@ async def _ground(
     store = DirectoryFiles(folder.directory, identity.root_sha256)
     directory = await load_or_fetch(store, identity.root_sha256)
     current: list[Directory] = [directory]
-    context = SealingContext(folder, identity, lambda: current[0], clock)
-    pair = folder.tls_pair("current")
+    tls = TlsKeys(folder, agency=identity.agency, server_name=identity.server_name)
+    context = SealingContext(folder, identity, tls, lambda: current[0], clock)
     async with open_sealing(context, settings.database_url(folder.database_file)) as sealing:
         keeper = DirectoryKeeper(
             directory,
             agency=identity.agency,
-            sources=GrpcSources(lambda: (pair.chain, pair.key), clock),
+            sources=GrpcSources(lambda: (tls.pair.chain, tls.pair.key), clock),
             store=store,
             alarms=sealing.store,
             clock=clock,
@@ -137,13 +139,13 @@ async def _ground(
             every=settings.directory_refresh,
         )
         keeper.on_change(lambda newer: current.__setitem__(0, newer))
-        yield Ground(settings, folder, identity, keeper, sealing, clock)
+        yield Ground(settings, folder, identity, tls, keeper, sealing, clock)
 
 
 def _workers(ground: Ground) -> Workers:
-    store, own = ground.sealing.store, ground.tls()
+    store = ground.sealing.store
     blobs = BlobFolder(ground.folder.blobs)
-    links = Links(directory=ground.directory, own=lambda: own, clock=ground.clock)
+    links = Links(directory=ground.directory, own=ground.tls, clock=ground.clock)
     repair = build_repair(store, blobs, links, settings=ground.settings, clock=ground.clock)
     shelf = PartShelf(blobs, repair.repairer.suspect)
     sessions = _sessions(ground)
@@ -180,7 +182,20 @@ def _workers(ground: Ground) -> Workers:
         _overview(ground, desk),
         _revocations(ground, blobs),
         signatures,
+        _tls_renewal(ground, links),
     )
+
+
+def _tls_renewal(ground: Ground, links: Links) -> TlsRenewal:
+    renewal = TlsRenewal(
+        ground.tls_keys,
+        agency=ground.identity.agency,
+        directory=ground.directory,
+        clock=ground.clock,
+    )
+    ground.keeper.on_change(links.follow)
+    ground.keeper.on_change(renewal.wake)
+    return renewal
 
 
 def _overview(ground: Ground, desk: ReceivingDesk) -> Overview:
@@ -314,8 +329,9 @@ def _connect(
 async def _servers(
     ground: Ground, workers: Workers, on_failure: Callable[[StorageFailedError], None]
 ) -> AsyncIterator[Ready]:
-    pins = Pins(ground.folder, ground.directory(), ground.clock)
+    pins = Pins(lambda: ground.tls_keys.pair, ground.directory(), ground.clock)
     ground.keeper.on_change(pins.publish)
+    workers.tls_renewal.on_change(pins.renew)
     workers.suspensions.on_shut_out(pins.shut_out)
     patience = ground.settings.patience
     limit_ms = min(HANDSHAKE_TIMEOUT_MS, int(patience.total_seconds() * 1000))
@@ -343,16 +359,13 @@ async def _servers(
             await workers.overview.counter.stop()
 
 
-def _handshake_ms(patience: timedelta) -> int:
-    return min(HANDSHAKE_TIMEOUT_MS, int(patience.total_seconds() * 1000))
-
-
 def _start(ground: Ground, workers: Workers, where: Ready) -> list[asyncio.Task[None]]:
     address = ground.settings.advertise or where.listen
     jobs: list[Coroutine[Any, Any, None]] = [
         ground.keeper.run(),
         workers.dispatcher.run(),
         workers.scheduler.run(),
+        workers.tls_renewal.run(),
         _announce(ground, workers, address),
         workers.suspensions.run(),
         _sweep(workers.staging),
@@ -376,8 +389,7 @@ async def _announce(ground: Ground, workers: Workers, address: str) -> None:
     """Greets all peers, and keeps the own entry of the directory right."""
     await ground.sealing.sealer.opened()
     await workers.greeter.greet_all()
-    context = SealingContext(ground.folder, ground.identity, ground.directory, ground.clock)
-    await announce(context, ground.sealing, address, refresh=ground.keeper.refresh)
+    await announce(ground.context(), ground.sealing, address, refresh=ground.keeper.refresh)
 
 
 async def _sweep(staging: Staging) -> None:

@@ -1,7 +1,6 @@
 """The parts that joining and serving share: database, store and sealer."""
 
 import asyncio
-import base64
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from datetime import datetime
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from edoccore.directory.layout import to_base64
 from edoccore.directory.view import Directory
 from edoccore.errors import StorageFailedError
 from edoccore.identity.certificate import certificate_digest
@@ -20,8 +20,9 @@ from edoccore.signing.statements import STATEMENT_TYPES, Endpoint, time_text
 from edockit.certificates import load_private_key
 from edockit.database import Database
 from edocnode.domain.sealing import SealingKey
-from edocnode.storage.folder import TLS_NAMES, DataFolder, NodeIdentity
+from edocnode.storage.folder import DataFolder, NodeIdentity
 from edocnode.storage.store import NodeStore, open_store
+from edocnode.storage.tls_keys import TlsKeys
 from edocnode.workers.sealer import Sealer
 
 ENDPOINT = "endpoint"  # kind of the own statement
@@ -33,6 +34,7 @@ class SealingContext:
 
     folder: DataFolder
     identity: NodeIdentity
+    tls: TlsKeys
     directory: Callable[[], Directory]
     clock: Callable[[], datetime]
 
@@ -122,13 +124,12 @@ def _sealer(context: SealingContext, store: NodeStore) -> Sealer:
 
 def _endpoint(context: SealingContext, address: str, *, last_counter: int) -> Endpoint:
     now = context.clock()
-    pairs = [context.folder.tls_pair(name) for name in TLS_NAMES]
     return Endpoint(
         network=context.identity.network,
         agency=context.identity.agency,
         addresses=(address,),
         server_name=context.identity.server_name,
-        certificates=tuple(base64.b64encode(pair.certificate).decode() for pair in pairs),
+        certificates=tuple(to_base64(item) for item in context.tls.certificates),
         abilities=STATEMENT_TYPES,
         counter=max(last_counter + 1, int(now.timestamp() * 1000)),
         created=time_text(now),

@@ -13,7 +13,7 @@ import msgspec
 from edoccore.errors import DataFolderError, KeyUnusableError, StorageDamagedError
 from edoccore.signing.readers import reader_of
 from edockit import files
-from edockit.certificates import certificate_der, key_pem, load_private_key
+from edockit.certificates import certificate_der, key_matches, key_pem, load_private_key
 from edockit.files import write_file_atomic
 
 IDENTITY_FILE = "node.json"
@@ -21,7 +21,10 @@ SETTINGS_FILE = "edocnode.toml"
 DATABASE_FILE = "node.db"
 SEAL_KEY = "seal.key"
 SEAL_CHAIN = "seal.pem"
-TLS_NAMES = ("current", "next")
+CURRENT, NEXT = "current", "next"
+TLS_CURRENT, TLS_NEXT = "tls-current", "tls-next"
+PAIR_KINDS = ("pem", "key")
+TLS_NAMES = (CURRENT, NEXT)
 
 
 class NodeIdentity(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -148,18 +151,47 @@ class DataFolder:
         Raises:
             KeyUnusableError: Missing, readable by others, or key and certificate do not match.
         """
-        chain = _read(self.keys / f"tls-{name}.pem")
-        key = load_private_key(self.keys / f"tls-{name}.key", certificate=certificate_der(chain))
+        chain = _read(self._file(f"tls-{name}", "pem"))
+        key = load_private_key(self._file(f"tls-{name}", "key"), certificate=certificate_der(chain))
         return TlsPair(chain, key_pem(key))
 
     def has_tls_pair(self, name: str) -> bool:
         """Whether the certificate is there; its key was written before it."""
-        return (self.keys / f"tls-{name}.pem").exists()
+        return self._file(f"tls-{name}", "pem").exists()
 
     def save_tls_pair(self, name: str, pair: TlsPair) -> None:
         """Writes a TLS certificate and its key; the key first, so none is ever without."""
-        write_file_atomic(self.keys / f"tls-{name}.key", pair.key)
-        write_file_atomic(self.keys / f"tls-{name}.pem", pair.chain)
+        write_file_atomic(self._file(f"tls-{name}", "key"), pair.key)
+        write_file_atomic(self._file(f"tls-{name}", "pem"), pair.chain)
+
+    def drop_pair(self, base: str) -> None:
+        """Removes a certificate and its key; the certificate first, so none is without."""
+        for kind in PAIR_KINDS:
+            self._file(base, kind).unlink(missing_ok=True)
+        files.fsync_folder(self.keys)
+
+    def change_pair(self, following: str, current: str) -> None:
+        """Puts one pair in the place of another, certificate first.
+
+        Args:
+            following: First part of its file names, such as ``tls-next``.
+            current: First part of the names it gets.
+
+        Raises:
+            DiskFullError, StorageFailedError: Not done, or half; ``finish_change`` does the rest.
+        """
+        for kind in PAIR_KINDS:
+            files.rename_file(self._file(following, kind), self._file(current, kind))
+
+    def finish_change(self, following: str, current: str) -> None:
+        """Does the second rename of a change that was cut off after the first."""
+        key, chain = self._file(following, "key"), self._file(current, "pem")
+        cut_off = key.exists() and chain.exists() and not self._file(following, "pem").exists()
+        if cut_off and key_matches(load_private_key(key), certificate_der(_read(chain))):
+            files.rename_file(key, self._file(current, "key"))
+
+    def _file(self, base: str, kind: str) -> Path:
+        return self.keys / f"{base}.{kind}"
 
 
 def _read(path: Path) -> bytes:
