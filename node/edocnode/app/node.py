@@ -155,10 +155,8 @@ def _workers(ground: Ground) -> Workers:
     reader = _reader(ground)
     dispatcher = _dispatcher(ground, sessions, links, shelf, reader)
     greeter = _greeter(ground, sessions, links)
-    own_agency = ground.identity.agency
-    reckoning = build_reckoning(
-        own_agency, ground.sealing, links, greeter, reader=reader, clock=ground.clock
-    )
+    own, clock = ground.identity.agency, ground.clock
+    reckoning = build_reckoning(own, ground.sealing, links, greeter, reader=reader, clock=clock)
     _connect(ground, sessions, desk, dispatcher, greeter)
     reckoning.connect(sessions, ground.sealing.sealer, dispatcher)
     service = _service(ground, sessions, desk, staging, shelf)
