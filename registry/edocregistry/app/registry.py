@@ -29,6 +29,7 @@ from edocregistry.domain.endpoints import accept_endpoint
 from edocregistry.domain.enrolment import (
     Enrolled,
     RefusalLimit,
+    Renewed,
     enrol,
     make_invite,
     requested_key,
@@ -41,6 +42,7 @@ from edocregistry.domain.model import (
     SealCertificate,
 )
 from edocregistry.domain.own_entry import OwnAddress
+from edocregistry.domain.own_word import end_own_keys, renew_seal
 from edocregistry.domain.ports import Records
 from edocregistry.domain.publication import Publication, plan
 from edocregistry.domain.revoking import refresh_crl, revoke_keys, tls_certificates
@@ -219,6 +221,33 @@ class Registry:
             lambda records, now: accept_endpoint(records, sealed, self.directory(), now),
         )
         _log.info("endpoint_published", agency=endpoint.agency, version=publication.version)
+        return publication.version
+
+    def renew_seal(self, caller: str, sealed: SealedStatement) -> Renewed:
+        """Issues the next seal certificate of an agency; see ``domain.own_word.renew_seal``."""
+        authority = self.authority()
+        certificate, publication = self._act(
+            f"node {caller}",
+            "renew seal",
+            lambda records, now: renew_seal(records, authority, sealed, self.directory(), now),
+        )
+        _log.info("seal_renewed", agency=certificate.agency, certificate=certificate.sha256)
+        enrolled = Enrolled(certificate, (authority.certificate,), publication.version)
+        return Renewed(enrolled, waits=not self.folder.keys.publishes_alone())
+
+    def end_own_keys(self, caller: str, sealed: SealedStatement) -> int:
+        """Revokes keys on their agency's word; see ``domain.own_word.end_own_keys``.
+
+        Returns:
+            Version of the directory in which the revocations stand.
+        """
+        made, publication = self._act(
+            f"node {caller}",
+            "end keys",
+            lambda records, now: end_own_keys(records, sealed, self.directory(), now),
+        )
+        for item in made:
+            _log.warning("keys_ended", agency=item.agency, certificate=item.sha256)
         return publication.version
 
     # --- What it says and is ------------------------------------------------------------------

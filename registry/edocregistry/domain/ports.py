@@ -47,7 +47,7 @@ class Records(Protocol):
         """Revocations ever made, of one agency or all, oldest first."""
 
     def add_revocation(self, revocation: Revocation) -> None:
-        """Keeps a revocation; one that is already known stays as it was."""
+        """Keeps a revocation; of one that is known only the time of the compromise changes."""
 
     def invite(self, token_sha256: bytes) -> Invite | None:
         """Finds an invite by the hash of its token."""

@@ -1,6 +1,7 @@
 """The end of keys: which certificates of an agency are revoked, and the CRL that says so.
 
-A revocation is never undone and never made weaker; asking again changes nothing.
+A revocation is never undone and never made weaker; asking again changes nothing, unless the key was
+lost earlier than was known.
 """
 
 from collections.abc import Iterator, Sequence
@@ -40,7 +41,8 @@ def revoke_keys(
         now: They end here.
 
     Returns:
-        What was revoked now; empty when an earlier order had done it.
+        What was revoked now, or is known now to have been lost earlier; empty when an earlier
+        order had said it all.
 
     Raises:
         AgencyUnknownError, AgencyInactiveError: No such agency, or it has no such key yet.
@@ -61,13 +63,17 @@ def revoke_keys(
             hint=f"See: edocregistry agency show {agency}",
             agency=agency,
         )
-    return _add(records, agency, [item for kind in (kinds or found) for item in found[kind]])
+    return add_revocations(
+        records, agency, [item for kind in (kinds or found) for item in found[kind]]
+    )
 
 
 def end_keys(records: Records, agency: str, *, reason: str, now: datetime) -> list[Revocation]:
     """Ends all keys of an agency, seal and TLS; without keys nothing happens."""
     seals = _seal_revocations(records, agency, reason, None, now)
-    return _add(records, agency, [*seals, *_tls_revocations(records, agency, reason, None, now)])
+    return add_revocations(
+        records, agency, [*seals, *_tls_revocations(records, agency, reason, None, now)]
+    )
 
 
 def tls_certificates(records: Records, agency: str) -> list[bytes]:
@@ -144,13 +150,22 @@ def _tls_revocations(
     ]
 
 
-def _add(records: Records, agency: str, made: list[Revocation]) -> list[Revocation]:
+def add_revocations(records: Records, agency: str, made: Sequence[Revocation]) -> list[Revocation]:
+    """Keeps revocations; returns those that are new."""
     new = list(_unknown(records, agency, made))
     for revocation in new:
         records.add_revocation(revocation)
     return new
 
 
-def _unknown(records: Records, agency: str, made: list[Revocation]) -> Iterator[Revocation]:
-    known = {item.sha256 for item in records.revocations(agency)}
-    return (item for item in made if item.sha256 not in known)
+def _unknown(records: Records, agency: str, made: Sequence[Revocation]) -> Iterator[Revocation]:
+    """Those that say more than is known: another certificate, or an earlier compromise."""
+    known = {item.sha256: item for item in records.revocations(agency)}
+    for item in made:
+        before = known.get(item.sha256)
+        if before is None or _is_earlier(item.compromised_since, before):
+            yield item
+
+
+def _is_earlier(since: datetime | None, known: Revocation) -> bool:
+    return since is not None and since < (known.compromised_since or known.revoked_at)

@@ -119,7 +119,7 @@ class SqlRecords:
         return [_revocation(row) for row in self._all(query)]
 
     def add_revocation(self, revocation: Revocation) -> None:
-        """Keeps a revocation; one that is already known stays as it was."""
+        """Keeps a revocation; of one that is known only the time of the compromise changes."""
         values = {
             "sha256": revocation.sha256,
             "kind": revocation.kind.value,
@@ -129,7 +129,11 @@ class SqlRecords:
             "revoked_at": revocation.revoked_at,
             "compromised_since": revocation.compromised_since,
         }
-        self._connection.execute(upsert(REVOCATION).values(values).on_conflict_do_nothing())
+        since = {"compromised_since": revocation.compromised_since}
+        change = upsert(REVOCATION).values(values)
+        self._connection.execute(
+            change.on_conflict_do_update(index_elements=["sha256"], set_=since)
+        )
 
     def crl(self) -> RevocationCrl | None:
         """The newest CRL."""
