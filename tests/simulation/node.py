@@ -184,6 +184,7 @@ class Life:
             outbox=store,
             links=self.links,
             sessions=self.sessions,
+            sealer=self.sealer,
             shelf=shelf,
             reader=reader,
             clock=clock,

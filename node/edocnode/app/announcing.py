@@ -16,6 +16,7 @@ from edoccore.signing import canonical
 from edoccore.signing.seal import SealedStatement
 from edoccore.signing.statements import Endpoint, Seal, uuid_bytes
 from edocnode.app.parts import SealingContext, SealingParts, seal_endpoint
+from edocnode.domain.sealing import is_under
 from edocnode.rpc.joining import publish_endpoint
 from edocnode.workers.sealer import SealerState
 
@@ -44,7 +45,7 @@ async def announce(
     last: SealedStatement | None = None
     while True:
         pause = LOOK_EVERY
-        if _may_speak(context, parts) and not (last and _stands(context, last)):
+        if _may_speak(context, parts) and not (last and _stands(context, parts, last)):
             last = await seal_endpoint(context, parts, address)
             if not _is_listed(context, last):
                 pause = await _publish(context, last, refresh)
@@ -77,8 +78,10 @@ def _may_speak(context: SealingContext, parts: SealingParts) -> bool:
     return uuid_bytes(seal.epoch) <= parts.sealer.epoch
 
 
-def _stands(context: SealingContext, sealed: SealedStatement) -> bool:
-    """Whether the directory has the statement, and it still says what is so."""
+def _stands(context: SealingContext, parts: SealingParts, sealed: SealedStatement) -> bool:
+    """Whether the directory has the statement, it still says what is so, and under which seal."""
+    if not is_under(sealed.seal, parts.sealer.certificate):
+        return False
     statement = canonical.decode(sealed.statement, Endpoint)
     certificates = tuple(map(to_base64, context.tls.certificates))
     return statement.certificates == certificates and _is_listed(context, sealed)

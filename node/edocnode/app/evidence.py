@@ -31,7 +31,7 @@ from edocnode.domain.repair import Suspects
 from edocnode.evidence.bundle import Exporter, write_bundle
 from edocnode.storage.directory_files import DirectoryFiles
 from edocnode.storage.evidence import SqlEvidence
-from edocnode.storage.folder import DataFolder
+from edocnode.storage.folder import SEAL, SEAL_NEXT, DataFolder
 from edocnode.storage.journal import SqlJournal
 
 
@@ -51,7 +51,7 @@ class EvidenceDesk:
     blobs: BlobFolder
     scratch: Path
     damage: Suspects
-    signer: SoftwareSigner
+    signer: Callable[[], SoftwareSigner]
     directory: Callable[[], Directory]
     clock: Callable[[], datetime]
 
@@ -84,7 +84,7 @@ class EvidenceDesk:
                         file,
                         evidence,
                         directory=self.directory(),
-                        exporter=Exporter(self.agency, self.signer),
+                        exporter=Exporter(self.agency, self.signer()),
                         open_blob=self.blobs.open,
                         now=self.clock(),
                         container=container,
@@ -135,6 +135,7 @@ def seal_signer(folder: DataFolder) -> SoftwareSigner:
     Raises:
         KeyUnusableError: Missing, readable by others, or without its certificate.
     """
+    folder.finish_change(SEAL_NEXT, SEAL)
     certificate = x509.load_pem_x509_certificates(folder.seal_chain())[0]
     der = certificate.public_bytes(Encoding.DER)
     return SoftwareSigner(load_private_key(folder.seal_key_file, certificate=der), certificate)

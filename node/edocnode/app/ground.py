@@ -14,11 +14,11 @@ from edocnode.app.signatures import SignatureParts
 from edocnode.rpc.peers import Links, OwnTls
 from edocnode.settings import NodeSettings
 from edocnode.storage.folder import DataFolder, NodeIdentity
-from edocnode.storage.tls_keys import TlsKeys
 from edocnode.workers.delivery import Dispatcher
 from edocnode.workers.directory import DirectoryKeeper
 from edocnode.workers.greeting import Greeter
 from edocnode.workers.scheduling import Scheduler
+from edocnode.workers.seal_renewal import SealKeeper
 from edocnode.workers.service import NodeService
 from edocnode.workers.sessions import Sessions
 from edocnode.workers.staging import Staging
@@ -33,7 +33,7 @@ class Ground:
     settings: NodeSettings
     folder: DataFolder
     identity: NodeIdentity
-    tls_keys: TlsKeys
+    context: SealingContext
     keeper: DirectoryKeeper
     sealing: SealingParts
     clock: Callable[[], datetime]
@@ -42,13 +42,9 @@ class Ground:
         """The directory in force."""
         return self.keeper.current
 
-    def context(self) -> SealingContext:
-        """What this node seals with."""
-        return SealingContext(self.folder, self.identity, self.tls_keys, self.directory, self.clock)
-
     def tls(self) -> OwnTls:
         """The TLS certificate in force."""
-        pair = self.tls_keys.pair
+        pair = self.context.tls.pair
         return OwnTls(pair.chain, pair.key)
 
 
@@ -71,3 +67,4 @@ class Workers:
     revocations: Revocations
     signatures: SignatureParts
     tls_renewal: TlsRenewal
+    seal_keeper: SealKeeper

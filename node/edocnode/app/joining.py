@@ -22,13 +22,12 @@ from edockit.certificates import (
     seal_request,
 )
 from edockit.files import lock_folder
-from edocnode.app.parts import SealingContext, open_sealing, seal_endpoint
+from edocnode.app.parts import open_sealing, seal_endpoint, sealing_context
 from edocnode.rpc.joining import Enrolment, join, publish_endpoint
 from edocnode.storage.directory_files import DirectoryFiles
 from edocnode.storage.folder import TLS_NAMES, DataFolder, NodeIdentity
-from edocnode.storage.tls_keys import TlsKeys, new_tls_pair
-
-REQUEST_NAME = "edocnode"  # the registry decides on the names in the certificate
+from edocnode.storage.seal_keys import REQUEST_NAME
+from edocnode.storage.tls_keys import new_tls_pair
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +74,7 @@ async def join_network(
         identity = _keep(folder, enrolment, wanted.root_sha256, clock())
         files = DirectoryFiles(folder.directory, wanted.root_sha256)
         await asyncio.to_thread(files.save, enrolment.directory)
-        tls = TlsKeys(folder, agency=identity.agency, server_name=identity.server_name)
-        context = SealingContext(folder, identity, tls, lambda: enrolment.directory, clock)
+        context = sealing_context(folder, identity, lambda: enrolment.directory, clock)
         async with open_sealing(context, database_url) as parts:
             sealed = await seal_endpoint(context, parts, advertise)
             version = await publish_endpoint(enrolment.directory, sealed, now=clock())

@@ -25,9 +25,10 @@ from edockit.grpc_peer import AuthContext, is_tls_certificate, peer_certificate,
 from edockit.grpc_server import HANDSHAKE_TIMEOUT_MS, bind, peer_server
 from edocnode.app.announcing import announce
 from edocnode.app.ground import Ground, Workers
+from edocnode.app.keys import build_seal_keeper, build_tls_renewal
 from edocnode.app.local import local_servers
 from edocnode.app.overview import Overview, build_overview
-from edocnode.app.parts import SealingContext, open_sealing
+from edocnode.app.parts import open_sealing, sealing_context
 from edocnode.app.pins import Pins
 from edocnode.app.repair import build_reckoning, build_repair
 from edocnode.app.resting import give_back_at_rest
@@ -43,7 +44,6 @@ from edocnode.rpc.server import register_exchange
 from edocnode.settings import NodeSettings
 from edocnode.storage.directory_files import DirectoryFiles
 from edocnode.storage.folder import DataFolder, NodeIdentity
-from edocnode.storage.tls_keys import TlsKeys
 from edocnode.workers.answers import AnswerReader
 from edocnode.workers.courier import CourierParts
 from edocnode.workers.delivery import Dispatcher
@@ -59,7 +59,6 @@ from edocnode.workers.service import NodeService
 from edocnode.workers.sessions import Sessions
 from edocnode.workers.staging import Staging
 from edocnode.workers.suspensions import Suspensions
-from edocnode.workers.tls_renewal import TlsRenewal
 
 DRAIN = timedelta(seconds=5)  # calls under way may finish within it
 SWEEP_EVERY = timedelta(minutes=10)
@@ -125,8 +124,8 @@ async def _ground(
     store = DirectoryFiles(folder.directory, identity.root_sha256)
     directory = await load_or_fetch(store, identity.root_sha256)
     current: list[Directory] = [directory]
-    tls = TlsKeys(folder, agency=identity.agency, server_name=identity.server_name)
-    context = SealingContext(folder, identity, tls, lambda: current[0], clock)
+    context = sealing_context(folder, identity, lambda: current[0], clock)
+    tls = context.tls
     async with open_sealing(context, settings.database_url(folder.database_file)) as sealing:
         keeper = DirectoryKeeper(
             directory,
@@ -139,7 +138,7 @@ async def _ground(
             every=settings.directory_refresh,
         )
         keeper.on_change(lambda newer: current.__setitem__(0, newer))
-        yield Ground(settings, folder, identity, tls, keeper, sealing, clock)
+        yield Ground(settings, folder, identity, context, keeper, sealing, clock)
 
 
 def _workers(ground: Ground) -> Workers:
@@ -180,20 +179,9 @@ def _workers(ground: Ground) -> Workers:
         _overview(ground, desk),
         _revocations(ground, blobs),
         signatures,
-        _tls_renewal(ground, links),
+        build_tls_renewal(ground, links),
+        build_seal_keeper(ground),
     )
-
-
-def _tls_renewal(ground: Ground, links: Links) -> TlsRenewal:
-    renewal = TlsRenewal(
-        ground.tls_keys,
-        agency=ground.identity.agency,
-        directory=ground.directory,
-        clock=ground.clock,
-    )
-    ground.keeper.on_change(links.follow)
-    ground.keeper.on_change(renewal.wake)
-    return renewal
 
 
 def _overview(ground: Ground, desk: ReceivingDesk) -> Overview:
@@ -275,6 +263,7 @@ def _dispatcher(
         outbox=store,
         links=links,
         sessions=sessions,
+        sealer=ground.sealing.sealer,
         shelf=shelf,
         reader=reader,
         clock=ground.clock,
@@ -289,9 +278,11 @@ def _dispatcher(
 
 
 def _may_send(ground: Ground) -> bool:
-    """Whether documents may leave: keys can be trusted, and no newer copy of this node speaks."""
-    expired = ground.keeper.state().freshness is Freshness.EXPIRED
-    return not expired and ground.sealing.sealer.state is not SealerState.SUPERSEDED
+    """Whether documents may leave: keys can be trusted, the own too, and no newer copy runs."""
+    sealer = ground.sealing.sealer
+    if ground.keeper.state().freshness is Freshness.EXPIRED or sealer.seal_problem():
+        return False
+    return sealer.state is not SealerState.SUPERSEDED
 
 
 def _greeter(ground: Ground, sessions: Sessions, links: Links) -> Greeter:
@@ -327,7 +318,7 @@ def _connect(
 async def _servers(
     ground: Ground, workers: Workers, on_failure: Callable[[StorageFailedError], None]
 ) -> AsyncIterator[Ready]:
-    pins = Pins(lambda: ground.tls_keys.pair, ground.directory(), ground.clock)
+    pins = Pins(lambda: ground.context.tls.pair, ground.directory(), ground.clock)
     ground.keeper.on_change(pins.publish)
     workers.tls_renewal.on_change(pins.renew)
     workers.suspensions.on_shut_out(pins.shut_out)
@@ -364,6 +355,7 @@ def _start(ground: Ground, workers: Workers, where: Ready) -> list[asyncio.Task[
         workers.dispatcher.run(),
         workers.scheduler.run(),
         workers.tls_renewal.run(),
+        workers.seal_keeper.run(),
         _announce(ground, workers, address),
         workers.suspensions.run(),
         _sweep(workers.staging),
@@ -387,7 +379,7 @@ async def _announce(ground: Ground, workers: Workers, address: str) -> None:
     """Greets all peers, and keeps the own entry of the directory right."""
     await ground.sealing.sealer.opened()
     await workers.greeter.greet_all()
-    await announce(ground.context(), ground.sealing, address, refresh=ground.keeper.refresh)
+    await announce(ground.context, ground.sealing, address, refresh=ground.keeper.refresh)
 
 
 async def _sweep(staging: Staging) -> None:

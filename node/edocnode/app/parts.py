@@ -6,23 +6,19 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
-
 from edoccore.directory.layout import to_base64
 from edoccore.directory.view import Directory
 from edoccore.errors import StorageFailedError
-from edoccore.identity.certificate import certificate_digest
-from edoccore.identity.keys import SoftwareSigner
 from edoccore.signing import canonical
 from edoccore.signing.seal import SealedStatement
 from edoccore.signing.statements import STATEMENT_TYPES, Endpoint, time_text
-from edockit.certificates import load_private_key
 from edockit.database import Database
-from edocnode.domain.sealing import SealingKey
+from edocnode.domain.seal_life import seal_problem
+from edocnode.domain.sealing import is_under
 from edocnode.storage.folder import DataFolder, NodeIdentity
+from edocnode.storage.seal_keys import SealKeys
 from edocnode.storage.store import NodeStore, open_store
-from edocnode.storage.tls_keys import TlsKeys
+from edocnode.storage.tls_keys import ListedSince, TlsKeys
 from edocnode.workers.sealer import Sealer
 
 ENDPOINT = "endpoint"  # kind of the own statement
@@ -35,6 +31,7 @@ class SealingContext:
     folder: DataFolder
     identity: NodeIdentity
     tls: TlsKeys
+    seals: SealKeys
     directory: Callable[[], Directory]
     clock: Callable[[], datetime]
 
@@ -47,6 +44,28 @@ class SealingParts:
     store: NodeStore
     sealer: Sealer
     sealing: asyncio.Task[None]
+
+
+def sealing_context(
+    folder: DataFolder,
+    identity: NodeIdentity,
+    directory: Callable[[], Directory],
+    clock: Callable[[], datetime],
+) -> SealingContext:
+    """Reads the keys of a folder.
+
+    Raises:
+        KeyUnusableError: The current TLS pair cannot be used.
+    """
+    listed = ListedSince(folder)
+    return SealingContext(
+        folder,
+        identity,
+        TlsKeys(folder, listed, agency=identity.agency, server_name=identity.server_name),
+        SealKeys(folder, identity, listed),
+        directory,
+        clock,
+    )
 
 
 @asynccontextmanager
@@ -89,7 +108,8 @@ async def seal_endpoint(
     listed = context.directory().endpoint(context.identity.agency, context.clock())
     own, taken = (before.counter if before else 0), (listed.counter if listed else 0)
     wanted = _endpoint(context, address, last_counter=max(own, taken))
-    if last is not None and before is not None and own >= taken and _says_same(before, wanted):
+    still_so = before is not None and own >= taken and _says_same(before, wanted)
+    if last is not None and still_so and is_under(last.seal, parts.sealer.certificate):
         return last
     sealing = asyncio.ensure_future(parts.sealer.seal_own(ENDPOINT, canonical.encode(wanted)))
     await asyncio.wait({sealing, parts.sealing}, return_when=asyncio.FIRST_COMPLETED)
@@ -100,25 +120,17 @@ async def seal_endpoint(
 
 
 def _sealer(context: SealingContext, store: NodeStore) -> Sealer:
-    certificates = x509.load_pem_x509_certificates(context.folder.seal_chain())
-    key = load_private_key(
-        context.folder.seal_key_file, certificate=certificates[0].public_bytes(Encoding.DER)
-    )
-    signer = SoftwareSigner(key, certificates[0])
+    signer, key = context.seals.signer()
     return Sealer(
         store=store,
         alarms=store,
         signer=signer,
-        key=SealingKey(
-            network=context.identity.network,
-            agency=context.identity.agency,
-            certificates=tuple(
-                certificate_digest(item.public_bytes(Encoding.DER)) for item in certificates
-            ),
-            suite=signer.suite,
-        ),
+        key=key,
         directory=lambda: context.directory().mark,
         clock=context.clock,
+        problem=lambda key: seal_problem(
+            context.directory(), key.agency, key.certificates[0], context.clock()
+        ),
     )
 
 

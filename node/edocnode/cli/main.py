@@ -20,6 +20,7 @@ from edocnode.cli import (
     doctoring,
     exporting,
     holding,
+    keys,
     late,
     numbering,
     operating,
@@ -79,6 +80,7 @@ def build_app() -> typer.Typer:
 
 def _add_groups(app: typer.Typer) -> None:
     app.add_typer(access.build_app(), name="access")
+    app.add_typer(keys.build_app(), name="keys")
     app.add_typer(holding.build_app(), name="hold")
     app.add_typer(retaining.build_app(), name="retention")
     app.add_typer(proving.build_evidence_app(), name="evidence")

@@ -3,12 +3,14 @@
 The rules only: ``workers.directory`` runs them, ``rpc.directory`` fetches, ``storage`` keeps.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from hashlib import sha256
 from typing import Protocol
 
+from edoccore.directory import layout
 from edoccore.directory.collecting import collect
 from edoccore.directory.floor import Floor
 from edoccore.directory.layout import REFRESH_EVERY
@@ -160,15 +162,28 @@ def alarms_of(state: DirectoryState) -> Mapping[str, str]:
     return found
 
 
-def own_changes(agency: str, old: Directory, new: Directory) -> list[str]:
-    """What changed in a node's own entry; the node itself asked for it, or nobody did."""
+def own_changes(
+    agency: str, old: Directory, new: Directory, expected: Collection[str] = ()
+) -> list[str]:
+    """What changed in a node's own entry without its asking.
+
+    Args:
+        expected: SHA-256 of the seal certificates that the node asked for, lower hex.
+    """
     before, after = old.identities.get(agency), new.identities.get(agency)
     if before is None or after is None:
         return [] if before is after else [f"The entry of {agency} appeared or disappeared."]
-    changes = [
-        f"A seal certificate was added for {agency}."
+    added = [
+        sha256(layout.from_base64(listing.certificate)).hexdigest()
         for listing in after.seals
         if listing not in before.seals
+    ]
+    changes = [
+        f"The seal certificate {digest} was added for {agency}, and this node did not ask for it: "
+        f"whoever has its key can seal in the name of {agency}. Unless somebody here enrolled "
+        f"anew, call the registry's officers and have it revoked."
+        for digest in added
+        if digest not in expected
     ]
     if before.state != after.state:
         changes.append(f"{agency} is now {after.state.lower()}.")

@@ -10,6 +10,7 @@ from typing import BinaryIO, Protocol
 import grpc
 from google.protobuf.duration_pb2 import Duration
 
+from edoccore.directory.layout import RevocationKind
 from edoccore.directory.state import DirectoryState, Freshness
 from edoccore.directory.view import Directory
 from edoccore.errors import EpochSupersededError, RequestInvalidError, SealerStoppedError
@@ -26,11 +27,13 @@ from edocnode.domain.late import LateLook
 from edocnode.domain.model import Alarm, EpochHead, MessageId, PeerQueue, PeerStatus
 from edocnode.domain.office import spellings
 from edocnode.domain.office_model import OfficeStore
+from edocnode.domain.own_keys import KeyState, OwnKeys
 from edocnode.rpc.late import late_counts
 from edocnode.rpc.office import CHUNK_BYTES, sent_message
 from edocnode.rpc.office_admission import Wakes
-from edocnode.rpc.office_messages import optional_timestamp, timestamp
+from edocnode.rpc.office_messages import moment_from, optional_timestamp, timestamp
 
+MAX_REASON = 1000  # characters
 TAKEOVER = "admin.takeover"
 TLS = "TLSv1.3"  # no other is spoken
 SEALING = "sealing"
@@ -142,6 +145,7 @@ class AdminParts:
     directory: DirectoryView
     greeter: Greets
     evidence: Evidence
+    keys: OwnKeys
     clock: Callable[[], datetime]
     started_at: datetime
     place: Place = field(default_factory=Place)
@@ -178,6 +182,7 @@ class AdminServicer(services.AdminServiceServicer):
             queues=await self._queues(oldest),
             oldest_undelivered_time=optional_timestamp(min(oldest.values(), default=None)),
             late=late_counts(await parts.late.counts()),
+            keys=[_key(item) for item in parts.keys.states()],
         )
 
     async def ListPeers(
@@ -243,6 +248,26 @@ class AdminServicer(services.AdminServiceServicer):
         if parts.sealer.state != SEALING:
             raise SealerStoppedError(parts.sealer.problem or None)
         return messages.TakeOverResponse(epoch=parts.sealer.epoch)
+
+    async def RevokeKeys(
+        self,
+        request: messages.RevokeKeysRequest,
+        context: grpc.aio.ServicerContext[messages.RevokeKeysRequest, messages.RevokeKeysResponse],
+    ) -> messages.RevokeKeysResponse:
+        """Ends keys of this node for good."""
+        if not 1 <= len(request.actor) <= MAX_ACTOR or not 1 <= len(request.reason) <= MAX_REASON:
+            raise RequestInvalidError("Who ends the keys and why must be said.")
+        wanted = ((RevocationKind.TLS, request.tls), (RevocationKind.SEAL, request.seal))
+        since = request.compromise_time
+        ended = await self._parts.keys.end(
+            [kind for kind, given in wanted if given],
+            reason=request.reason,
+            compromised_since=moment_from(since) if request.HasField("compromise_time") else None,
+            actor=request.actor,
+        )
+        return messages.RevokeKeysResponse(
+            directory_version=ended.version, certificates=ended.certificates
+        )
 
     async def VerifyJournal(
         self,
@@ -310,6 +335,17 @@ class AdminServicer(services.AdminServiceServicer):
             _queue(node, waiting.get(node, 0), oldest=oldest.get(node), status=statuses.get(node))
             for node in sorted(waiting.keys() | oldest.keys())
         ]
+
+
+def _key(key: KeyState) -> messages.KeyStatus:
+    return messages.KeyStatus(
+        kind=key.kind.value,
+        sha256=key.sha256,
+        expire_time=timestamp(key.not_after),
+        next_sha256=key.following,
+        next_list_time=optional_timestamp(key.listed_since),
+        change_time=timestamp(key.change_at),
+    )
 
 
 def _serves(directory: Directory, agency: str) -> list[str]:

@@ -19,6 +19,7 @@ from edocnode.domain.access_log import AccessLog
 from edocnode.domain.holds import HoldStore
 from edocnode.domain.office_model import OfficeStore
 from edocnode.domain.official_numbers import NumberBook, NumberingRules
+from edocnode.domain.own_keys import OwnKeys
 from edocnode.domain.ports import Submissions
 from edocnode.domain.repair import Suspects
 from edocnode.domain.retention import RetentionRules, RetentionStore
@@ -76,6 +77,7 @@ class LocalParts:
     directory: DirectoryView
     greeter: Greets
     evidence: Evidence
+    keys: OwnKeys
     overview: OverviewParts
     blobs: BlobFolder
     damage: Suspects
@@ -131,6 +133,7 @@ def register_local(server: grpc.aio.Server, parts: LocalParts) -> Place:
             directory=parts.directory,
             greeter=parts.greeter,
             evidence=parts.evidence,
+            keys=parts.keys,
             clock=parts.clock,
             started_at=parts.clock(),
             place=place,

@@ -23,6 +23,8 @@ SEAL_KEY = "seal.key"
 SEAL_CHAIN = "seal.pem"
 CURRENT, NEXT = "current", "next"
 TLS_CURRENT, TLS_NEXT = "tls-current", "tls-next"
+SEAL, SEAL_NEXT = "seal", "seal-next"
+SEAL_NEW = "seal-new"  # of a node that enrols anew
 PAIR_KINDS = ("pem", "key")
 TLS_NAMES = (CURRENT, NEXT)
 
@@ -151,23 +153,25 @@ class DataFolder:
         Raises:
             KeyUnusableError: Missing, readable by others, or key and certificate do not match.
         """
-        chain = _read(self._file(f"tls-{name}", "pem"))
-        key = load_private_key(self._file(f"tls-{name}", "key"), certificate=certificate_der(chain))
+        chain = _read(self.key_file(f"tls-{name}", "pem"))
+        key = load_private_key(
+            self.key_file(f"tls-{name}", "key"), certificate=certificate_der(chain)
+        )
         return TlsPair(chain, key_pem(key))
 
     def has_tls_pair(self, name: str) -> bool:
         """Whether the certificate is there; its key was written before it."""
-        return self._file(f"tls-{name}", "pem").exists()
+        return self.key_file(f"tls-{name}", "pem").exists()
 
     def save_tls_pair(self, name: str, pair: TlsPair) -> None:
         """Writes a TLS certificate and its key; the key first, so none is ever without."""
-        write_file_atomic(self._file(f"tls-{name}", "key"), pair.key)
-        write_file_atomic(self._file(f"tls-{name}", "pem"), pair.chain)
+        write_file_atomic(self.key_file(f"tls-{name}", "key"), pair.key)
+        write_file_atomic(self.key_file(f"tls-{name}", "pem"), pair.chain)
 
     def drop_pair(self, base: str) -> None:
         """Removes a certificate and its key; the certificate first, so none is without."""
         for kind in PAIR_KINDS:
-            self._file(base, kind).unlink(missing_ok=True)
+            self.key_file(base, kind).unlink(missing_ok=True)
         files.fsync_folder(self.keys)
 
     def change_pair(self, following: str, current: str) -> None:
@@ -181,16 +185,17 @@ class DataFolder:
             DiskFullError, StorageFailedError: Not done, or half; ``finish_change`` does the rest.
         """
         for kind in PAIR_KINDS:
-            files.rename_file(self._file(following, kind), self._file(current, kind))
+            files.rename_file(self.key_file(following, kind), self.key_file(current, kind))
 
     def finish_change(self, following: str, current: str) -> None:
         """Does the second rename of a change that was cut off after the first."""
-        key, chain = self._file(following, "key"), self._file(current, "pem")
-        cut_off = key.exists() and chain.exists() and not self._file(following, "pem").exists()
+        key, chain = self.key_file(following, "key"), self.key_file(current, "pem")
+        cut_off = key.exists() and chain.exists() and not self.key_file(following, "pem").exists()
         if cut_off and key_matches(load_private_key(key), certificate_der(_read(chain))):
-            files.rename_file(key, self._file(current, "key"))
+            files.rename_file(key, self.key_file(current, "key"))
 
-    def _file(self, base: str, kind: str) -> Path:
+    def key_file(self, base: str, kind: str) -> Path:
+        """A file of a pair: ``pem`` is the certificate with its issuers, ``key`` its key."""
         return self.keys / f"{base}.{kind}"
 
 

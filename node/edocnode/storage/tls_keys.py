@@ -22,7 +22,9 @@ LISTED_FILE = "listed.json"  # since when the directory has which key; lost, the
 class TlsKeys:
     """The pair in force and its successor; see ``domain.key_life.TlsKeyStore``."""
 
-    def __init__(self, folder: DataFolder, *, agency: str, server_name: str) -> None:
+    def __init__(
+        self, folder: DataFolder, listed: "ListedSince", *, agency: str, server_name: str
+    ) -> None:
         """Reads both; finishes a change that was cut off.
 
         Raises:
@@ -31,7 +33,7 @@ class TlsKeys:
         self._folder = folder
         self._agency = agency
         self._server_name = server_name
-        self._listed = ListedSince(folder)
+        self._listed = listed
         folder.finish_change(TLS_NEXT, TLS_CURRENT)
         self.pair = folder.tls_pair(CURRENT)
         self._next = folder.tls_pair(NEXT) if folder.has_tls_pair(NEXT) else None

@@ -13,8 +13,8 @@ from edoccore.identity.keys import SoftwareSigner
 from edoccore.signing import canonical
 from edoccore.signing.seal import SealedStatement, check_membership, open_seal
 from edoccore.signing.statements import Receipt, Result
-from edocnode.app import parts as node_parts
 from edocnode.domain.exchange import Answer, Duplicate, Received, Refused, TryLater
+from edocnode.storage import seal_keys
 from tests.support.bad_peer import BadPeer, Stream, now
 from tests.support.nation import Nation
 from tests.support.nodes import TestNode, free_port, make_node, running, utc_now
@@ -112,6 +112,6 @@ class Card(SoftwareSigner):
 
 @pytest.fixture
 def card(monkeypatch: pytest.MonkeyPatch) -> type[Card]:
-    monkeypatch.setattr(node_parts, "SoftwareSigner", Card)
+    monkeypatch.setattr(seal_keys, "SoftwareSigner", Card)
     Card.pulled = False
     return Card

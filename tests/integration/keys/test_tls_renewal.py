@@ -66,6 +66,12 @@ def following(node: TestNode) -> str:
     return sha256(DataFolder(node.data).tls_pair("next").certificate).hexdigest()
 
 
+def tls_keys(folder: DataFolder) -> TlsKeys:
+    """The pairs of H29, read as at a start."""
+    listed = ListedSince(folder)
+    return TlsKeys(folder, listed, agency="H29", server_name=server_name("H29"))
+
+
 @contextlib.asynccontextmanager
 async def documents_both_ways(first: TestNode, second: TestNode) -> AsyncIterator[None]:
     """Documents travel before and after the block."""
@@ -134,7 +140,7 @@ def test_crash_at_any_moment_of_a_change_leaves_a_usable_pair(
     cut: str, pair: tuple[Nation, TestNode, TestNode, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = DataFolder(pair[1].data)
-    keys = TlsKeys(folder, agency="H29", server_name=server_name("H29"))
+    keys = tls_keys(folder)
     before = keys.certificates
     allowed = CUTS.index(cut)
     rename, calls = files.rename_file, iter(range(10))
@@ -148,7 +154,7 @@ def test_crash_at_any_moment_of_a_change_leaves_a_usable_pair(
     with contextlib.suppress(StorageFailedError):
         keys.take_over()
     monkeypatch.undo()
-    again = TlsKeys(folder, agency="H29", server_name=server_name("H29"))
+    again = tls_keys(folder)
     assert again.pair.certificate == before[0 if cut == "first rename" else 1]
     if again.following() is None:
         again.make_next(utc_now())
@@ -161,7 +167,7 @@ def test_key_that_was_made_without_its_certificate_is_made_anew(
 ) -> None:
     folder = DataFolder(pair[1].data)
     (folder.keys / "tls-next.pem").unlink()
-    keys = TlsKeys(folder, agency="H29", server_name=server_name("H29"))
+    keys = tls_keys(folder)
     assert keys.following() is None
     keys.make_next(utc_now())
     assert folder.tls_pair("next").certificate == keys.certificates[1]

@@ -102,3 +102,14 @@ def test_changes_of_others_are_no_own_changes(nation: Nation) -> None:
     nation.add_agency("G01", "Bộ")
     assert own_changes("H29", old, nation.directory()) == []
     assert own_changes("H99", old, nation.directory()) == []
+
+
+def test_t06_a_node_asks_for_its_next_seal_and_is_not_alarmed_by_it_alone(nation: Nation) -> None:
+    old = nation.directory()
+    nation.replace_seal("H29")
+    asked_for = nation.agencies["H29"].digests[0]
+    assert own_changes("H29", old, nation.directory(), {asked_for}) == []
+    nation.replace_seal("H29")
+    (told,) = own_changes("H29", old, nation.directory(), {asked_for})
+    assert nation.agencies["H29"].digests[0] in told
+    assert "did not ask" in told

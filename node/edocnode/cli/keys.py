@@ -1,0 +1,138 @@
+"""Commands about the keys of this node: keys show, revoke, replace."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+import typer
+
+from edoccore.errors import RequestInvalidError
+from edockit.console import new_app
+from edockit.language import _, marked, told
+from edocnode.cli.context import CommandContext, operating_system_user
+from edocnode.cli.wording import clock
+
+KEYS_SCHEMA = "edoc.keys/v1"
+REPLACE_SCHEMA = "edoc.keys-replace/v1"
+OWN_WORD = marked("revoked by its own agency")
+
+
+def build_app() -> typer.Typer:
+    """Puts the commands together."""
+    app = new_app("Shows the keys of this node, ends them, replaces them.")
+    app.command()(show)
+    app.command()(revoke)
+    app.command()(replace)
+    return app
+
+
+def show(context: typer.Context) -> None:
+    """Shows each key in use, when it ends, and what follows it when."""
+    options: CommandContext = context.obj
+    with options.admin() as node:
+        keys = node.status()["keys"]
+    lines = [f"{told(key['kind'])}  {key['sha256']}\n  {key_text(key)}" for key in keys]
+    options.console.data({"schema": KEYS_SCHEMA, "keys": keys}, "\n".join(lines))
+
+
+def revoke(
+    context: typer.Context,
+    tls: Annotated[
+        bool, typer.Option("--tls", help="The TLS certificate in use; the next takes over.")
+    ] = False,
+    seal: Annotated[bool, typer.Option("--seal", help="All seal certificates.")] = False,
+    compromised_since: Annotated[
+        str,
+        typer.Option(
+            "--compromised-since",
+            help="RFC 3339 time; what the key sealed from then on needs another proof of time.",
+        ),
+    ] = "",
+    reason: Annotated[str, typer.Option("--reason", help="Why, for all to read.")] = OWN_WORD,
+    actor: Annotated[str, typer.Option("--actor", help="Who decides; default: you.")] = "",
+    yes: Annotated[bool, typer.Option("--yes", help="Really; it cannot be undone.")] = False,
+) -> None:
+    """Ends keys of this node at once; without --tls or --seal, both kinds."""
+    if not yes:
+        raise RequestInvalidError(
+            "Keys that were revoked never come back.",
+            hint="Add --yes. After --seal nothing is sealed until a new join string was used.",
+        )
+    options: CommandContext = context.obj
+    both = tls == seal
+    with options.admin() as node:
+        found = node.revoke_keys(
+            tls=tls or both,
+            seal=seal or both,
+            reason=reason,
+            compromised_since=_moment(compromised_since) if compromised_since else None,
+            actor=actor or operating_system_user(),
+        )
+    lines = [_("revoked {sha256}", sha256=item) for item in found["certificates"]]
+    options.console.data(found, "\n".join(lines))
+    if seal or both:
+        options.console.say(
+            _(
+                "Nothing is sealed any more; arrivals and documents of the office are kept. Ask "
+                "the registry's officer for a join string, stop the node, run: edocnode keys "
+                "replace JOIN --yes, and start it."
+            )
+        )
+
+
+def replace(
+    context: typer.Context,
+    join: Annotated[str, typer.Argument(metavar="JOIN", help="Join string of the registry.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Really: the old keys end for good.")] = False,
+) -> None:
+    """Gives a stopped node new keys; documents, journal and settings stay."""
+    import asyncio
+
+    from edockit.logs import LogFormat, set_up_logs
+    from edocnode.app.replacing import replace_keys
+    from edocnode.cli.context import now
+
+    if not yes:
+        raise RequestInvalidError(
+            "The seal and TLS keys in use end for good.", hint="Stop the node, then add --yes."
+        )
+    set_up_logs(LogFormat.TEXT, "WARNING")  # what is done is told below
+    options: CommandContext = context.obj
+    folder, settings = options.folder(), options.settings()
+    joined = asyncio.run(
+        replace_keys(
+            folder.path,
+            join,
+            advertise=settings.advertise or settings.listen,
+            database_url=settings.database_url(folder.database_file),
+            clock=now,
+        )
+    )
+    data = {
+        "schema": REPLACE_SCHEMA,
+        "agency": joined.identity.agency,
+        "directory_version": joined.directory_version,
+    }
+    text = _("{agency} has new keys. Start: edocnode serve", agency=joined.identity.agency)
+    options.console.data(data, text)
+
+
+def key_text(key: dict[str, Any]) -> str:
+    """When a key ends and what comes then."""
+    values = {"ends": clock(key["expires_at"]), "at": clock(key["changes_at"])}
+    if not key["next_sha256"]:
+        return _("ends {ends}; the next one is asked for on {at}", **values)
+    if key["next_listed_at"] is None:
+        return _("ends {ends}; the next one is not in the directory yet", **values)
+    return _("ends {ends}; the next one takes over on {at}", **values)
+
+
+def _moment(text: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise RequestInvalidError(
+            f"{text!r} is no time with a zone.", hint="Write 2026-11-23T10:00:00+07:00."
+        )
+    return moment
