@@ -52,7 +52,7 @@ TIMESTAMP_LIFE = timedelta(hours=24)
 TIMESTAMP_RESIGN_AFTER = timedelta(hours=6)
 CRL_LIFE = timedelta(days=60)
 OFFICER_ALARM_BEFORE = timedelta(days=10)  # officers are alarmed when the directory ends this soon
-REFRESH_EVERY = timedelta(seconds=60)
+REFRESH_EVERY = timedelta(seconds=30)
 
 # Sizes, bytes. A reader never reads more, whoever claims what.
 MAX_ROOT_BYTES = 128 * 1024
