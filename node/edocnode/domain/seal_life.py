@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
+from hashlib import sha256
 from typing import Protocol
 
 from edoccore.directory.view import Directory
@@ -19,6 +20,7 @@ from edocnode.domain.sealing import SealingKey
 RENEW_BEFORE = timedelta(days=60)  # the end; of short-lived ones after half of their life
 RESERVE = timedelta(days=7)  # before the end the next one is used, long known or not
 ENDS_SOON = timedelta(days=30)  # a person is told when nothing has come until then
+SPREAD = timedelta(days=30)  # over which agencies leave an authority that was retired
 RETRY = timedelta(minutes=10)  # after the registry did not answer
 COMEBACK = (
     "Ask the registry's officer for a new join string, stop the node, run: edocnode keys replace "
@@ -133,6 +135,23 @@ def seal_problem(directory: Directory, agency: str, digest: str, now: datetime) 
             f"are kept and neither sealed nor sent. {COMEBACK}."
         )
     return ""
+
+
+def leaves_authority(directory: Directory, agency: str, digest: str, now: datetime) -> bool:
+    """Whether the seal's authority was retired, and it is this agency's turn to ask the new one.
+
+    Agencies take turns over ``SPREAD``, each at its own moment, so that the registry does not issue
+    to thousands at once.
+    """
+    try:
+        listed = directory.seals.listed(agency, digest)
+    except (AgencyUnknownError, SealCertificateError):
+        return False
+    since = directory.seals.retired.get(listed.digests[-1])
+    if since is None:
+        return False
+    share = int.from_bytes(sha256(agency.encode()).digest()[:4]) / 2**32
+    return now >= since + share * SPREAD
 
 
 class SealKeyStore(Protocol):

@@ -26,6 +26,7 @@ from edocnode.domain.seal_life import (
     SealKey,
     SealKeyStore,
     SealStep,
+    leaves_authority,
     seal_step,
 )
 from edocnode.workers.sealer import Sealer, SealerState
@@ -117,7 +118,7 @@ class SealKeeper:
             current,
             following,
             is_revoked=lambda sha256: revoked(sha256) is not None,
-            leaves_authority=False,
+            leaves_authority=leaves_authority(directory, self._parts.agency, current.sha256, now),
             now=now,
         )
         await self._tell(step, current, now)

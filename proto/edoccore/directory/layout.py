@@ -83,18 +83,33 @@ class RevocationKind(StrEnum):
     SEAL = "seal"
 
 
+class RetiredAuthority(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An issuing authority that issues no more; what it issued before stays good.
+
+    Attributes:
+        sha256: Of its certificate (DER).
+        since: A seal certificate of it that begins later is refused.
+    """
+
+    sha256: Sha256
+    since: Time
+
+
 class NetworkInfo(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The target ``network``: what holds for all.
 
     Attributes:
         network: Name of the network; every statement carries it.
         registry: Code of the registry's own entry.
-        issuing_authorities: Base64 DER of the CA certificates that seal certificates must lead to.
+        issuing_authorities: Base64 DER of the CA certificates that seal certificates must lead to,
+            the one that issues now first.
+        retired_authorities: Those among them that issue no more.
     """
 
     network: Network
     registry: Code
     issuing_authorities: Annotated[tuple[Base64, ...], Meta(max_length=64)]
+    retired_authorities: Annotated[tuple[RetiredAuthority, ...], Meta(max_length=64)] = ()
 
 
 class OwnedCode(Struct, frozen=True, kw_only=True, omit_defaults=True):

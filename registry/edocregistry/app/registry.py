@@ -13,6 +13,7 @@ from hashlib import sha256
 from typing import TypeVar
 
 import structlog
+from cryptography import x509
 
 from edoccore.directory import layout, loading
 from edoccore.directory.join import TOKEN_BYTES, JoinString, format_join
@@ -24,6 +25,7 @@ from edoccore.signing.seal import SealedStatement
 from edoccore.signing.statements import DirectoryMark
 from edocregistry.app.turns import SharedTurns
 from edocregistry.domain import agencies, own_entry
+from edocregistry.domain.authorities import retirements
 from edocregistry.domain.contents import directory_contents
 from edocregistry.domain.endpoints import accept_endpoint
 from edocregistry.domain.enrolment import (
@@ -45,7 +47,7 @@ from edocregistry.domain.own_entry import OwnAddress
 from edocregistry.domain.own_word import end_own_keys, renew_seal
 from edocregistry.domain.ports import Records
 from edocregistry.domain.publication import Publication, plan
-from edocregistry.domain.revoking import refresh_crl, revoke_keys, tls_certificates
+from edocregistry.domain.revoking import refresh_crls, revoke_keys, tls_certificates
 from edocregistry.settings import RegistrySettings
 from edocregistry.storage.folder import DataFolder, Turn
 from edocregistry.storage.keys import FileAuthority
@@ -207,7 +209,8 @@ class Registry:
             _log.warning("enrolment_refused", caller=caller, reason=error.reason)
             raise
         _log.info("enrolled", agency=certificate.agency, certificate=certificate.sha256)
-        return Enrolled(certificate, (authority.certificate,), publication.version)
+        chain = self.chain_of(certificate.certificate)
+        return Enrolled(certificate, chain, publication.version)
 
     def publish_endpoint(self, caller: str, sealed: SealedStatement) -> int:
         """Publishes an endpoint statement; see ``domain.endpoints.accept_endpoint``.
@@ -232,7 +235,8 @@ class Registry:
             lambda records, now: renew_seal(records, authority, sealed, self.directory(), now),
         )
         _log.info("seal_renewed", agency=certificate.agency, certificate=certificate.sha256)
-        enrolled = Enrolled(certificate, (authority.certificate,), publication.version)
+        chain = self.chain_of(certificate.certificate)
+        enrolled = Enrolled(certificate, chain, publication.version)
         return Renewed(enrolled, waits=not self.folder.keys.publishes_alone())
 
     def end_own_keys(self, caller: str, sealed: SealedStatement) -> int:
@@ -256,6 +260,35 @@ class Registry:
         """The issuing CA."""
         life = timedelta(days=self.settings.seal_days)
         return self.folder.keys.authority(crl_url=self.settings.crl_url, life=life)
+
+    def authorities(self) -> list[FileAuthority]:
+        """All issuing CAs, the oldest first; the last one issues."""
+        life = timedelta(days=self.settings.seal_days)
+        retired = self.folder.keys.retired_authorities(crl_url=self.settings.crl_url, life=life)
+        return [*retired, self.authority()]
+
+    def rotate_authority(self, actor: str) -> tuple[bytes, int]:
+        """Puts a new issuing CA in the place of the one that issues; see ``ca rotate``.
+
+        Returns:
+            Certificate of the new one, DER, and the version of the directory that lists it.
+        """
+        made: list[bytes] = []
+
+        def rotate(_records: Records, now: datetime) -> None:
+            made.append(self.folder.keys.rotate_authority(self.settings.network, now))
+
+        _, publication = self._act(actor, "ca rotate", rotate)
+        return made[0], publication.version
+
+    def chain_of(self, certificate: bytes) -> tuple[bytes, ...]:
+        """Issuers of a seal certificate (DER), nearest first."""
+        issuer = x509.load_der_x509_certificate(certificate).issuer
+        return tuple(
+            item.certificate
+            for item in self.authorities()
+            if x509.load_der_x509_certificate(item.certificate).subject == issuer
+        )
 
     def directory(self) -> Directory:
         """The published directory, verified from its first root as every reader does."""
@@ -298,6 +331,8 @@ class Registry:
             if shown and own_entry.tls_change_is_due(shown[-1], now):
                 del shown[0]
             new_seal = seal.sha256 in ended or own_entry.seal_change_is_due(seal.certificate, now)
+            issuer, newest = self.chain_of(seal.certificate)[0], self.authority().certificate
+            new_seal = new_seal or issuer != newest
             moved = known is None or self.settings.advertise not in own_entry.addresses(known)
             if not (new_seal or moved) and shown == before:
                 return False
@@ -352,7 +387,7 @@ class Registry:
                 certificates=certificates,
             ),
             network=self.settings.network,
-            issuer=certificate_digest(self.authority().certificate),
+            issuer=certificate_digest(self.chain_of(seal.certificate)[0]),
             mark=DirectoryMark(version=version, hash=digest.hex()),
             epoch=own_entry.epoch_id(now, secrets.randbits(80)),
             counter=own_entry.next_counter(
@@ -389,14 +424,16 @@ class Registry:
 
     def _publish(self, turn: Turn) -> Publication:
         """Brings the published files to what the records say; without need nothing is written."""
-        now, authority = self._clock(), self.authority()
-        crl = turn.write(lambda records: refresh_crl(records, authority, now))
+        now, authorities = self._clock(), self.authorities()
+        crls = turn.write(lambda records: refresh_crls(records, authorities, now))
+        chain = [item.certificate for item in authorities]
         info = NetworkInfo(
             network=self.settings.network,
             registry=REGISTRY_CODE,
-            issuing_authorities=(to_base64(authority.certificate),),
+            issuing_authorities=tuple(map(to_base64, reversed(chain))),
+            retired_authorities=retirements(chain),
         )
-        contents = turn.read(lambda records: directory_contents(records, info, crl))
+        contents = turn.read(lambda records: directory_contents(records, info, crls))
         files = self.folder.directory
         publication = plan(contents, files.current(), self.folder.keys.signers(), now)
         files.publish(publication.files)

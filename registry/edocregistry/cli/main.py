@@ -32,6 +32,7 @@ def build_app() -> typer.Typer:
     app.add_typer(agencies.build_app(), name="agency")
     app.command()(keys.invite)
     app.command()(keys.revoke)
+    app.add_typer(keys.build_ca_app(), name="ca")
     return app
 
 

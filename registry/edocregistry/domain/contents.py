@@ -27,13 +27,15 @@ from edocregistry.domain.ports import Records
 from edocregistry.domain.publication import Contents
 
 
-def directory_contents(records: Records, network: NetworkInfo, crl: RevocationCrl) -> Contents:
+def directory_contents(
+    records: Records, network: NetworkInfo, crls: Sequence[RevocationCrl]
+) -> Contents:
     """Collects everything that is to be published.
 
     Args:
         records: What the registry keeps.
         network: What holds for all.
-        crl: The newest CRL of the issuing CA.
+        crls: The newest CRL of each issuing CA.
     """
     agencies = records.agencies()
     revocations = records.revocations()
@@ -54,7 +56,7 @@ def directory_contents(records: Records, network: NetworkInfo, crl: RevocationCr
         endpoints=_endpoints(records, agencies, revocations),
         revocations=RevocationList(
             entries=tuple(_revocation(item) for item in revocations),
-            crls=(to_base64(crl.der),),
+            crls=tuple(to_base64(crl.der) for crl in crls),
         ),
     )
 

@@ -70,11 +70,11 @@ class Records(Protocol):
     def put_endpoint(self, endpoint: Endpoint) -> None:
         """Replaces the endpoint statement of an agency."""
 
-    def crl(self) -> RevocationCrl | None:
-        """The newest CRL."""
+    def crl(self, place: int) -> RevocationCrl | None:
+        """The newest CRL of an issuing CA: the first, second ... that the registry had."""
 
-    def put_crl(self, crl: RevocationCrl) -> None:
-        """Replaces the CRL."""
+    def put_crl(self, place: int, crl: RevocationCrl) -> None:
+        """Replaces the CRL of an issuing CA."""
 
     def add_audit(self, entry: AuditEntry) -> None:
         """Keeps one row of the audit."""

@@ -85,10 +85,46 @@ def tls_certificates(records: Records, agency: str) -> list[bytes]:
     return [layout.from_base64(item) for item in statement.certificates]
 
 
-def refresh_crl(records: Records, authority: IssuingAuthority, now: datetime) -> RevocationCrl:
-    """Returns the CRL in force; makes a new one when a revocation is missing or it is old."""
+def refresh_crls(
+    records: Records, authorities: Sequence[IssuingAuthority], now: datetime
+) -> list[RevocationCrl]:
+    """Returns the CRL of each issuing CA; makes those anew that lack a revocation or are old.
+
+    Args:
+        authorities: All that the registry ever had, the oldest first.
+    """
     revoked = [item for item in records.revocations() if item.serial is not None]
-    known = records.crl()
+    issued = {item.sha256: item.certificate for item in records.seal_certificates()}
+    issuers = {
+        item.sha256: x509.load_der_x509_certificate(issued[item.sha256]).issuer
+        for item in revoked
+        if item.sha256 in issued
+    }
+    return [
+        _refresh_crl(
+            records,
+            authority,
+            place,
+            [
+                item
+                for item in revoked
+                if issuers.get(item.sha256)
+                == x509.load_der_x509_certificate(authority.certificate).subject
+            ],
+            now,
+        )
+        for place, authority in enumerate(authorities, 1)
+    ]
+
+
+def _refresh_crl(
+    records: Records,
+    authority: IssuingAuthority,
+    place: int,
+    revoked: Sequence[Revocation],
+    now: datetime,
+) -> RevocationCrl:
+    known = records.crl(place)
     if (
         known is not None
         and known.size == len(revoked)
@@ -98,7 +134,7 @@ def refresh_crl(records: Records, authority: IssuingAuthority, now: datetime) ->
     number = next_version(known.number if known else 0, now)
     der = authority.make_crl(revoked, number=number, now=now)
     crl = RevocationCrl(number, der, now, len(revoked))
-    records.put_crl(crl)
+    records.put_crl(place, crl)
     return crl
 
 

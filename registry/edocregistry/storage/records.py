@@ -135,17 +135,17 @@ class SqlRecords:
             change.on_conflict_do_update(index_elements=["sha256"], set_=since)
         )
 
-    def crl(self) -> RevocationCrl | None:
-        """The newest CRL."""
-        row = self._first(select(CRL))
+    def crl(self, place: int) -> RevocationCrl | None:
+        """The newest CRL of an issuing CA: the first, second ... that the registry had."""
+        row = self._first(select(CRL).where(CRL.c.place == place))
         return (
             RevocationCrl(row["number"], row["der"], row["issued_at"], row["size"]) if row else None
         )
 
-    def put_crl(self, crl: RevocationCrl) -> None:
-        """Replaces the CRL."""
+    def put_crl(self, place: int, crl: RevocationCrl) -> None:
+        """Replaces the CRL of an issuing CA."""
         values = {
-            "place": 1,
+            "place": place,
             "number": crl.number,
             "der": crl.der,
             "issued_at": crl.issued_at,

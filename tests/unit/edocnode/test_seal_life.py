@@ -1,11 +1,19 @@
 """When the seal certificates of a node follow each other, and when it may not seal."""
 
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 
 import pytest
 
 from edoccore.directory.layout import ROLE_LIFE, RevocationKind
-from edocnode.domain.seal_life import SealKey, SealStep, seal_change, seal_problem, seal_step
+from edocnode.domain.seal_life import (
+    SealKey,
+    SealStep,
+    leaves_authority,
+    seal_change,
+    seal_problem,
+    seal_step,
+)
 from tests.support.nation import Nation
 
 MADE = datetime(2026, 3, 1, tzinfo=UTC)
@@ -78,6 +86,25 @@ def test_listed_successor_takes_over_from_a_revoked_seal_at_once() -> None:
 def test_revoked_successor_is_dropped() -> None:
     following = key("next", days=1400)
     assert step(MADE + 700 * DAY, following, revoked="next") is SealStep.DROP_NEXT
+
+
+def test_agencies_leave_a_retired_authority_one_after_another_within_a_month() -> None:
+    nation = Nation.create(MADE)
+    codes = [f"H{number}" for number in range(10, 30)]
+    for code in codes:
+        nation.add_agency(code, code)
+    directory = nation.directory()
+    digests = {code: nation.agencies[code].digests[0] for code in codes}
+    authority = sha256(nation.ca_certificate).hexdigest()
+
+    def leaving(now: datetime) -> int:
+        return sum(leaves_authority(directory, code, digests[code], now) for code in codes)
+
+    assert leaving(MADE + 40 * DAY) == 0
+    directory.seals.retired[authority] = MADE
+    assert leaving(MADE - DAY) == 0
+    assert 3 < leaving(MADE + 15 * DAY) < 17
+    assert leaving(MADE + 30 * DAY) == len(codes)
 
 
 def test_node_may_seal_with_a_listed_certificate_alone() -> None:
