@@ -124,6 +124,6 @@ async def test_t35_keys_and_authority_change_under_load_and_no_document_fails(
             )
             assert load.refused == []
             assert load.node.count("SELECT count(*) FROM delivery") == load.handed_in
-            print(f"{load.node.agency}: {load.handed_in} documents in {load.took:.0f} s")
+            print(f"to {load.to}: {load.handed_in} documents in {load.took:.0f} s")
         assert first.inbox() == loads[1].handed_in
         assert second.inbox() == loads[0].handed_in
