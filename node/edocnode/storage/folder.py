@@ -5,10 +5,12 @@ again goes on with the keys that are there. Private keys are files of mode 0600 
 mode 0700; anything else is refused.
 """
 
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 
 from edoccore.errors import DataFolderError, KeyUnusableError, StorageDamagedError
 from edoccore.signing.readers import reader_of
@@ -154,10 +156,18 @@ class DataFolder:
             KeyUnusableError: Missing, readable by others, or key and certificate do not match.
         """
         chain = _read(self.key_file(f"tls-{name}", "pem"))
-        key = load_private_key(
-            self.key_file(f"tls-{name}", "key"), certificate=certificate_der(chain)
-        )
-        return TlsPair(chain, key_pem(key))
+        return TlsPair(chain, key_pem(self._tls_key(name, certificate_der(chain))))
+
+    def _tls_key(self, name: str, certificate: bytes) -> EllipticCurvePrivateKey:
+        """The key of a certificate; in the middle of a change it has the name of the next one's."""
+        own, following = self.key_file(f"tls-{name}", "key"), self.key_file(TLS_NEXT, "key")
+        try:
+            return load_private_key(own, certificate=certificate)
+        except KeyUnusableError:
+            if following.exists():
+                with contextlib.suppress(KeyUnusableError):
+                    return load_private_key(following, certificate=certificate)
+            return load_private_key(own, certificate=certificate)
 
     def has_tls_pair(self, name: str) -> bool:
         """Whether the certificate is there; its key was written before it."""
