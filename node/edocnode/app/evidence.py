@@ -21,7 +21,6 @@ from edoccore.identity.keys import SoftwareSigner
 from edoccore.signing import canonical
 from edoccore.signing.statements import Envelope, uuid_bytes, uuid_text
 from edockit.blobs import BlobFolder
-from edockit.certificates import load_private_key
 from edockit.database import Database
 from edockit.files import disk_errors
 from edocnode.domain.evidence_formats import EvidenceFormat
@@ -31,7 +30,7 @@ from edocnode.domain.repair import Suspects
 from edocnode.evidence.bundle import Exporter, write_bundle
 from edocnode.storage.directory_files import DirectoryFiles
 from edocnode.storage.evidence import SqlEvidence
-from edocnode.storage.folder import SEAL, SEAL_NEXT, DataFolder
+from edocnode.storage.folder import DataFolder
 from edocnode.storage.journal import SqlJournal
 
 
@@ -135,7 +134,6 @@ def seal_signer(folder: DataFolder) -> SoftwareSigner:
     Raises:
         KeyUnusableError: Missing, readable by others, or without its certificate.
     """
-    folder.finish_change(SEAL_NEXT, SEAL)
     certificate = x509.load_pem_x509_certificates(folder.seal_chain())[0]
     der = certificate.public_bytes(Encoding.DER)
-    return SoftwareSigner(load_private_key(folder.seal_key_file, certificate=der), certificate)
+    return SoftwareSigner(folder.seal_private_key(der), certificate)

@@ -58,11 +58,13 @@ def sealing_context(
         KeyUnusableError: The current TLS pair cannot be used.
     """
     listed = ListedSince(folder)
+    seals = SealKeys(folder, identity, listed)
+    seals.finish_change()
     return SealingContext(
         folder,
         identity,
         TlsKeys(folder, listed, agency=identity.agency, server_name=identity.server_name),
-        SealKeys(folder, identity, listed),
+        seals,
         directory,
         clock,
     )

@@ -158,16 +158,25 @@ class DataFolder:
         chain = _read(self.key_file(f"tls-{name}", "pem"))
         return TlsPair(chain, key_pem(self._tls_key(name, certificate_der(chain))))
 
+    def seal_private_key(self, certificate: bytes) -> EllipticCurvePrivateKey:
+        """The key of the seal certificate (DER) in use.
+
+        Raises:
+            KeyUnusableError: Missing, readable by others, or of another certificate.
+        """
+        return self._key_of(certificate, SEAL, SEAL_NEXT, SEAL_NEW)
+
     def _tls_key(self, name: str, certificate: bytes) -> EllipticCurvePrivateKey:
+        return self._key_of(certificate, f"tls-{name}", TLS_NEXT)
+
+    def _key_of(self, certificate: bytes, own: str, *others: str) -> EllipticCurvePrivateKey:
         """The key of a certificate; in the middle of a change it has the name of the next one's."""
-        own, following = self.key_file(f"tls-{name}", "key"), self.key_file(TLS_NEXT, "key")
-        try:
-            return load_private_key(own, certificate=certificate)
-        except KeyUnusableError:
-            if following.exists():
+        for base in (own, *others):
+            path = self.key_file(base, "key")
+            if path.exists():
                 with contextlib.suppress(KeyUnusableError):
-                    return load_private_key(following, certificate=certificate)
-            return load_private_key(own, certificate=certificate)
+                    return load_private_key(path, certificate=certificate)
+        return load_private_key(self.key_file(own, "key"), certificate=certificate)
 
     def has_tls_pair(self, name: str) -> bool:
         """Whether the certificate is there; its key was written before it."""

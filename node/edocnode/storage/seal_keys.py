@@ -30,12 +30,15 @@ class SealKeys:
     """The pair in force and its successor; see ``domain.seal_life.SealKeyStore``."""
 
     def __init__(self, folder: DataFolder, identity: NodeIdentity, listed: ListedSince) -> None:
-        """Finishes a change that was cut off."""
+        """Takes the folder; nothing is read yet."""
         self._folder = folder
         self._identity = identity
         self._listed = listed
+
+    def finish_change(self) -> None:
+        """Does the rest of a change that was cut off; at a start alone, by who has the folder."""
         for following in (SEAL_NEXT, SEAL_NEW):
-            folder.finish_change(following, SEAL)
+            self._folder.finish_change(following, SEAL)
 
     def current(self) -> SealKey:
         """The certificate in use."""
@@ -79,7 +82,7 @@ class SealKeys:
         """
         certificates = x509.load_pem_x509_certificates(self._folder.seal_chain())
         chain = [item.public_bytes(Encoding.DER) for item in certificates]
-        key = load_private_key(self._folder.seal_key_file, certificate=chain[0])
+        key = self._folder.seal_private_key(chain[0])
         signer = SoftwareSigner(key, certificates[0])
         return signer, SealingKey(
             network=self._identity.network,

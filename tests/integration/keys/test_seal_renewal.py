@@ -213,5 +213,8 @@ def test_crash_between_the_two_renames_leaves_the_new_pair(
     (folder.keys / "seal-next.pem").write_bytes(folder.seal_chain())
     Path(folder.key_file(SEAL, "key")).replace(folder.key_file(SEAL_NEXT, "key"))
     Path(folder.key_file(SEAL_NEXT, "pem")).replace(folder.key_file(SEAL, "pem"))
+    assert seals_of(country.first).signer()[0]  # read also before the change is finished
+    seals_of(country.first).finish_change()
+    assert not folder.key_file(SEAL_NEXT, "key").exists()
     signer, key = seals_of(country.first).signer()
     assert signer.certificate_digest == key.certificates[0]
