@@ -236,7 +236,7 @@ class NodeSettings(ProgramSettings):
     listen: Address
     advertise: Annotated[str, Field(max_length=300)] = ""
     database: Annotated[str, Field(max_length=1000)] = ""
-    directory_refresh_s: Annotated[float, Field(ge=1, le=3600)] = 60
+    directory_refresh_s: Annotated[float, Field(ge=1, le=3600)] = 30
     patience_s: Annotated[float, Field(ge=0.1, le=3600)] = 60
     scrub_mib_s: Annotated[float, Field(ge=0.1, le=10_000)] = 4
     staging_quota_gib: Annotated[int, Field(ge=1, le=100_000)] = 64

@@ -54,6 +54,17 @@ def write_file_atomic(path: Path, content: bytes, *, mode: int = PRIVATE_FILE_MO
     fsync_folder(path.parent)
 
 
+def rename_file(path: Path, to: Path) -> None:
+    """Gives a file another name in the same folder, in place of what had it; durably.
+
+    Raises:
+        DiskFullError, StorageFailedError: The disk failed.
+    """
+    with disk_errors(path):
+        path.replace(to)
+    fsync_folder(to.parent)
+
+
 def write_all(descriptor: int, content: bytes | memoryview) -> None:
     """Writes every byte, however many calls the system needs for it."""
     rest = memoryview(content)

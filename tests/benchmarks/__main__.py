@@ -30,6 +30,7 @@ NAMES = (
     "attachment",
     "resume",
     "start",
+    "revocation",
     "database",
     "storage",
     "registry",

@@ -185,6 +185,7 @@ class Life:
             outbox=store,
             links=self.links,
             sessions=self.sessions,
+            sealer=self.sealer,
             shelf=shelf,
             reader=reader,
             clock=clock,

@@ -10,11 +10,13 @@ from datetime import timedelta
 
 import structlog
 
+from edoccore.directory.layout import to_base64
 from edoccore.errors import EdocError, StorageFailedError
 from edoccore.signing import canonical
 from edoccore.signing.seal import SealedStatement
-from edoccore.signing.statements import Seal, uuid_bytes
+from edoccore.signing.statements import Endpoint, Seal, uuid_bytes
 from edocnode.app.parts import SealingContext, SealingParts, seal_endpoint
+from edocnode.domain.sealing import is_under
 from edocnode.rpc.joining import publish_endpoint
 from edocnode.workers.sealer import SealerState
 
@@ -43,7 +45,7 @@ async def announce(
     last: SealedStatement | None = None
     while True:
         pause = LOOK_EVERY
-        if _may_speak(context, parts) and not (last and _is_listed(context, last)):
+        if _may_speak(context, parts) and not (last and _stands(context, parts, last)):
             last = await seal_endpoint(context, parts, address)
             if not _is_listed(context, last):
                 pause = await _publish(context, last, refresh)
@@ -74,6 +76,15 @@ def _may_speak(context: SealingContext, parts: SealingParts) -> bool:
         return True
     seal = canonical.decode(listed.sealed.seal.data, Seal)
     return uuid_bytes(seal.epoch) <= parts.sealer.epoch
+
+
+def _stands(context: SealingContext, parts: SealingParts, sealed: SealedStatement) -> bool:
+    """Whether the directory has the statement, it still says what is so, and under which seal."""
+    if not is_under(sealed.seal, parts.sealer.certificate):
+        return False
+    statement = canonical.decode(sealed.statement, Endpoint)
+    certificates = tuple(map(to_base64, context.tls.certificates))
+    return statement.certificates == certificates and _is_listed(context, sealed)
 
 
 def _is_listed(context: SealingContext, sealed: SealedStatement) -> bool:

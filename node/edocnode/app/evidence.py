@@ -47,7 +47,7 @@ class EvidenceDesk:
     blobs: BlobFolder
     scratch: Path
     damage: Suspects
-    signer: Signer
+    signer: Callable[[], Signer]
     directory: Callable[[], Directory]
     clock: Callable[[], datetime]
 
@@ -81,7 +81,7 @@ class EvidenceDesk:
                         file,
                         evidence,
                         directory=self.directory(),
-                        exporter=Exporter(self.agency, self.signer),
+                        exporter=Exporter(self.agency, self.signer()),
                         open_blob=self.blobs.open,
                         now=self.clock(),
                         container=container,

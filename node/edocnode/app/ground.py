@@ -7,7 +7,7 @@ from datetime import datetime
 from edoccore.directory.view import Directory
 from edockit.blobs import BlobFolder
 from edocnode.app.overview import Overview
-from edocnode.app.parts import SealingParts
+from edocnode.app.parts import SealingContext, SealingParts
 from edocnode.app.repair import Reckoning, Repair
 from edocnode.app.revoking import Revocations
 from edocnode.app.signatures import SignatureParts
@@ -19,10 +19,12 @@ from edocnode.workers.directory import DirectoryKeeper
 from edocnode.workers.greeting import Greeter
 from edocnode.workers.own_entry import OwnEntryWatch
 from edocnode.workers.scheduling import Scheduler
+from edocnode.workers.seal_renewal import SealKeeper
 from edocnode.workers.service import NodeService
 from edocnode.workers.sessions import Sessions
 from edocnode.workers.staging import Staging
 from edocnode.workers.suspensions import Suspensions
+from edocnode.workers.tls_renewal import TlsRenewal
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,7 @@ class Ground:
     settings: NodeSettings
     folder: DataFolder
     identity: NodeIdentity
+    context: SealingContext
     keeper: DirectoryKeeper
     sealing: SealingParts
     clock: Callable[[], datetime]
@@ -42,7 +45,7 @@ class Ground:
 
     def tls(self) -> OwnTls:
         """The TLS certificate in force."""
-        pair = self.folder.tls_pair("current")
+        pair = self.context.tls.pair
         return OwnTls(pair.chain, pair.key)
 
 
@@ -65,3 +68,5 @@ class Workers:
     revocations: Revocations
     signatures: SignatureParts
     own_entry: OwnEntryWatch
+    tls_renewal: TlsRenewal
+    seal_keeper: SealKeeper

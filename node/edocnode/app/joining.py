@@ -14,21 +14,16 @@ from edoccore.errors import RequestConflictError
 from edoccore.officer_errors import AwaitingOfficersError
 from edockit.certificates import (
     certificate_pem,
-    key_pem,
-    new_private_key,
-    self_signed_tls,
 )
 from edockit.files import lock_folder
-from edocnode.app.parts import SealingContext, open_sealing, seal_endpoint
+from edocnode.app.parts import open_sealing, seal_endpoint, sealing_context
 from edocnode.rpc.joining import Enrolment, join, publish_endpoint
 from edocnode.storage.directory_files import DirectoryFiles
-from edocnode.storage.folder import TLS_NAMES, DataFolder, NodeIdentity, TlsPair
+from edocnode.storage.folder import TLS_NAMES, DataFolder, NodeIdentity
 from edocnode.storage.seal_key import new_seal_request
+from edocnode.storage.tls_keys import new_tls_pair
 
-TLS_LIFE = {"current": timedelta(days=400), "next": timedelta(days=800)}
-BEFORE = timedelta(days=1)  # peers' clocks may be behind
 TRY_AGAIN = timedelta(seconds=5)  # while officers have to sign
-REQUEST_NAME = "edocnode"  # the registry decides on the names in the certificate
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +66,12 @@ async def join_network(
     with lock_folder(folder.path):
         if folder.is_joined():
             return Joined(_same_network(folder, wanted.root_sha256), True, 0)
-        request = await asyncio.to_thread(new_seal_request, folder, REQUEST_NAME)
+        request = await asyncio.to_thread(new_seal_request, folder)
         enrolment = await join(wanted, request, now=clock())
         identity = _keep(folder, enrolment, wanted.root_sha256, clock())
         files = DirectoryFiles(folder.directory, wanted.root_sha256)
         await asyncio.to_thread(files.save, enrolment.directory)
-        context = SealingContext(folder, identity, lambda: enrolment.directory, clock)
+        context = sealing_context(folder, identity, lambda: enrolment.directory, clock)
         async with open_sealing(context, database_url) as parts:
             sealed = await seal_endpoint(context, parts, advertise)
             version = await publish_endpoint(enrolment.directory, sealed, now=clock())
@@ -135,15 +130,7 @@ def _keep(
     server_name = f"{enrolment.agency.lower().replace('.', '-')}.{enrolment.directory.network}"
     for name in TLS_NAMES:
         if not folder.has_tls_pair(name):
-            key = new_private_key()
-            der = self_signed_tls(
-                key,
-                common_name=enrolment.agency,
-                dns_name=server_name,
-                not_before=now - BEFORE,
-                not_after=now + TLS_LIFE[name],
-            )
-            folder.save_tls_pair(name, TlsPair(certificate_pem(der), key_pem(key)))
+            folder.save_tls_pair(name, new_tls_pair(enrolment.agency, server_name, now))
     return NodeIdentity(
         network=enrolment.directory.network,
         agency=enrolment.agency,

@@ -17,6 +17,7 @@ from edockit.grpc_server import group_server, office_server
 from edockit.unix_socket import bind_group_socket, bind_unix, remove_group_socket, remove_socket
 from edocnode.app.evidence import EvidenceDesk
 from edocnode.app.ground import Ground, Workers
+from edocnode.app.keys import NodeKeys
 from edocnode.app.overview import counter_of, overview_parts
 from edocnode.domain.access import check_sender
 from edocnode.domain.office_model import OfficeStore
@@ -166,6 +167,7 @@ def _local_parts(ground: Ground, workers: Workers, desk: AccessDesk) -> LocalPar
         greeter=workers.greeter,
         evidence=_evidence_desk(ground, workers),
         own_entry=workers.own_entry,
+        keys=NodeKeys(ground),
         overview=workers.overview.parts,
         rechecks=workers.signatures.loop,
         book=SqlNumberBook(ground.sealing.database),
@@ -189,7 +191,7 @@ def _evidence_desk(ground: Ground, workers: Workers) -> EvidenceDesk:
         blobs=workers.blobs,
         scratch=ground.folder.path,
         damage=workers.repair.repairer,
-        signer=ground.sealing.signer,
+        signer=lambda: ground.sealing.sealer.signer,
         directory=ground.directory,
         clock=ground.clock,
     )

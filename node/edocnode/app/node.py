@@ -25,10 +25,11 @@ from edockit.grpc_peer import AuthContext, is_tls_certificate, peer_certificate,
 from edockit.grpc_server import HANDSHAKE_TIMEOUT_MS, bind, peer_server
 from edocnode.app.announcing import announce
 from edocnode.app.ground import Ground, Workers
+from edocnode.app.keys import build_seal_keeper, build_tls_renewal
 from edocnode.app.local import local_servers
 from edocnode.app.overview import Overview, build_overview
 from edocnode.app.own_entry import build_own_entry
-from edocnode.app.parts import SealingContext, open_sealing
+from edocnode.app.parts import open_sealing, sealing_context
 from edocnode.app.pins import Pins
 from edocnode.app.repair import build_reckoning, build_repair
 from edocnode.app.resting import give_back_at_rest
@@ -127,13 +128,13 @@ async def _ground(
     store = DirectoryFiles(folder.directory, identity.root_sha256)
     directory = await load_or_fetch(store, identity.root_sha256)
     current: list[Directory] = [directory]
-    context = SealingContext(folder, identity, lambda: current[0], clock)
-    pair = folder.tls_pair("current")
+    context = sealing_context(folder, identity, lambda: current[0], clock)
+    tls = context.tls
     async with open_sealing(context, settings.database_url(folder.database_file)) as sealing:
         keeper = DirectoryKeeper(
             directory,
             agency=identity.agency,
-            sources=GrpcSources(lambda: (pair.chain, pair.key), clock),
+            sources=GrpcSources(lambda: (tls.pair.chain, tls.pair.key), clock),
             store=store,
             alarms=sealing.store,
             clock=clock,
@@ -141,13 +142,13 @@ async def _ground(
             plan=RefreshPlan(every=settings.directory_refresh),
         )
         keeper.on_change(lambda newer: current.__setitem__(0, newer))
-        yield Ground(settings, folder, identity, keeper, sealing, clock)
+        yield Ground(settings, folder, identity, context, keeper, sealing, clock)
 
 
 def _workers(ground: Ground) -> Workers:
-    store, own = ground.sealing.store, ground.tls()
+    store = ground.sealing.store
     blobs = BlobFolder(ground.folder.blobs)
-    links = Links(directory=ground.directory, own=lambda: own, clock=ground.clock)
+    links = Links(directory=ground.directory, own=ground.tls, clock=ground.clock)
     repair = build_repair(store, blobs, links, settings=ground.settings, clock=ground.clock)
     shelf = PartShelf(blobs, repair.repairer.suspect)
     sessions = _sessions(ground)
@@ -157,16 +158,15 @@ def _workers(ground: Ground) -> Workers:
     reader = _reader(ground)
     dispatcher = _dispatcher(ground, sessions, links, shelf, reader)
     greeter = _greeter(ground, sessions, links)
-    reckoning = build_reckoning(
-        ground.identity.agency, ground.sealing, links, greeter, reader=reader, clock=ground.clock
-    )
+    own, clock = ground.identity.agency, ground.clock
+    reckoning = build_reckoning(own, ground.sealing, links, greeter, reader=reader, clock=clock)
     _connect(ground, sessions, desk, dispatcher, greeter)
     reckoning.connect(sessions, ground.sealing.sealer, dispatcher)
     service = _service(ground, sessions, desk, staging, shelf)
-    scheduler = Scheduler(schedule=store, sealer=ground.sealing.sealer, clock=ground.clock)
-    suspensions = Suspensions(CallQuotas(ground.settings.weight), store, ground.clock)
+    scheduler = Scheduler(schedule=store, sealer=ground.sealing.sealer, clock=clock)
+    suspensions = Suspensions(CallQuotas(ground.settings.weight), store, clock)
     signatures = build_signatures(
-        store, blobs, repair.repairer, ground.settings, data=ground.folder.path, clock=ground.clock
+        store, blobs, repair.repairer, ground.settings, data=ground.folder.path, clock=clock
     )
     return Workers(
         sessions,
@@ -184,6 +184,8 @@ def _workers(ground: Ground) -> Workers:
         _revocations(ground, blobs),
         signatures,
         build_own_entry(ground),
+        build_tls_renewal(ground, links),
+        build_seal_keeper(ground),
     )
 
 
@@ -266,6 +268,7 @@ def _dispatcher(
         outbox=store,
         links=links,
         sessions=sessions,
+        sealer=ground.sealing.sealer,
         shelf=shelf,
         reader=reader,
         clock=ground.clock,
@@ -282,14 +285,15 @@ def _dispatcher(
 def _may_send(ground: Ground) -> bool:
     """Whether documents may leave.
 
-    Keys can be trusted, no newer copy of this node speaks, and its agency has not ended: what peers
-    would refuse waits here instead of expiring.
+    Keys can be trusted, the own too, no newer copy of this node speaks, and its agency has not
+    ended: what peers would refuse waits here instead of expiring.
     """
-    if ground.keeper.state().freshness is Freshness.EXPIRED:
+    sealer = ground.sealing.sealer
+    if ground.keeper.state().freshness is Freshness.EXPIRED or sealer.seal_problem():
         return False
     if is_ended(ground.directory(), ground.identity.agency, ground.clock()):
         return False
-    return ground.sealing.sealer.state is not SealerState.SUPERSEDED
+    return sealer.state is not SealerState.SUPERSEDED
 
 
 def _greeter(ground: Ground, sessions: Sessions, links: Links) -> Greeter:
@@ -325,8 +329,9 @@ def _connect(
 async def _servers(
     ground: Ground, workers: Workers, on_failure: Callable[[StorageFailedError], None]
 ) -> AsyncIterator[Ready]:
-    pins = Pins(ground.folder, ground.directory(), ground.clock)
+    pins = Pins(lambda: ground.context.tls.pair, ground.directory(), ground.clock)
     ground.keeper.on_change(pins.publish)
+    workers.tls_renewal.on_change(pins.renew)
     workers.suspensions.on_shut_out(pins.shut_out)
     patience = ground.settings.patience
     limit_ms = min(HANDSHAKE_TIMEOUT_MS, int(patience.total_seconds() * 1000))
@@ -360,16 +365,14 @@ async def _servers(
             await workers.overview.counter.stop()
 
 
-def _handshake_ms(patience: timedelta) -> int:
-    return min(HANDSHAKE_TIMEOUT_MS, int(patience.total_seconds() * 1000))
-
-
 def _start(ground: Ground, workers: Workers, where: Ready) -> list[asyncio.Task[None]]:
     address = ground.settings.advertise or where.listen
     jobs: list[Coroutine[Any, Any, None]] = [
         ground.keeper.run(),
         workers.dispatcher.run(),
         workers.scheduler.run(),
+        workers.tls_renewal.run(),
+        workers.seal_keeper.run(),
         _announce(ground, workers, address),
         workers.suspensions.run(),
         _sweep(workers.staging),
@@ -394,8 +397,7 @@ async def _announce(ground: Ground, workers: Workers, address: str) -> None:
     """Greets all peers, and keeps the own entry of the directory right."""
     await ground.sealing.sealer.opened()
     await workers.greeter.greet_all()
-    context = SealingContext(ground.folder, ground.identity, ground.directory, ground.clock)
-    await announce(context, ground.sealing, address, refresh=ground.keeper.refresh)
+    await announce(ground.context, ground.sealing, address, refresh=ground.keeper.refresh)
 
 
 async def _sweep(staging: Staging) -> None:

@@ -3,12 +3,11 @@
 from edoccore.identity.certificate import certificate_digest
 from edockit.certificates import certificate_der
 from edocnode.app.ground import Ground
-from edocnode.domain.own_entry import OwnKeys, key_digest
+from edocnode.domain.own_entry import OwnKeys
 from edocnode.storage.directory_files import DirectoryFiles
-from edocnode.storage.folder import DataFolder
+from edocnode.storage.folder import TLS_NAMES, DataFolder
+from edocnode.storage.seal_key import seal_public_keys
 from edocnode.workers.own_entry import OwnEntryWatch
-
-TLS_PAIRS = ("current", "next")
 
 
 def build_own_entry(ground: Ground) -> OwnEntryWatch:
@@ -33,8 +32,8 @@ def own_keys(folder: DataFolder) -> OwnKeys:
     Raises:
         KeyUnusableError: One is missing or damaged.
     """
-    pairs = [folder.tls_pair(name) for name in TLS_PAIRS if folder.has_tls_pair(name)]
+    chains = [folder.tls_chain(name) for name in TLS_NAMES if folder.has_tls_pair(name)]
     return OwnKeys(
-        seal_key=key_digest(certificate_der(folder.seal_chain())),
-        tls={certificate_digest(certificate_der(pair.chain)) for pair in pairs},
+        seal_keys=seal_public_keys(folder),
+        tls={certificate_digest(certificate_der(chain)) for chain in chains},
     )

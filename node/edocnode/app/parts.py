@@ -1,27 +1,24 @@
 """The parts that joining and serving share: database, store and sealer."""
 
 import asyncio
-import base64
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
-
+from edoccore.directory.layout import to_base64
 from edoccore.directory.view import Directory
 from edoccore.errors import StorageFailedError
-from edoccore.identity.certificate import certificate_digest
-from edoccore.identity.keys import Signer
 from edoccore.signing import canonical
 from edoccore.signing.seal import SealedStatement
 from edoccore.signing.statements import STATEMENT_TYPES, Endpoint, time_text
 from edockit.database import Database
-from edocnode.domain.sealing import SealingKey
-from edocnode.storage.folder import TLS_NAMES, DataFolder, NodeIdentity
-from edocnode.storage.seal_key import seal_signer
+from edocnode.domain.seal_life import seal_problem
+from edocnode.domain.sealing import is_under
+from edocnode.storage.folder import DataFolder, NodeIdentity
+from edocnode.storage.seal_keys import SealKeys
 from edocnode.storage.store import NodeStore, open_store
+from edocnode.storage.tls_keys import ListedSince, TlsKeys
 from edocnode.workers.sealer import Sealer
 
 ENDPOINT = "endpoint"  # kind of the own statement
@@ -33,19 +30,44 @@ class SealingContext:
 
     folder: DataFolder
     identity: NodeIdentity
+    tls: TlsKeys
+    seals: SealKeys
     directory: Callable[[], Directory]
     clock: Callable[[], datetime]
 
 
 @dataclass(frozen=True, slots=True)
 class SealingParts:
-    """An open database with its sealer, which runs in ``sealing``, and what it signs with."""
+    """An open database with its sealer, which runs in ``sealing``."""
 
     database: Database
     store: NodeStore
-    signer: Signer
     sealer: Sealer
     sealing: asyncio.Task[None]
+
+
+def sealing_context(
+    folder: DataFolder,
+    identity: NodeIdentity,
+    directory: Callable[[], Directory],
+    clock: Callable[[], datetime],
+) -> SealingContext:
+    """Reads the keys of a folder.
+
+    Raises:
+        KeyUnusableError: The current TLS pair cannot be used.
+    """
+    listed = ListedSince(folder)
+    seals = SealKeys(folder, identity, listed)
+    seals.finish_change()
+    return SealingContext(
+        folder,
+        identity,
+        TlsKeys(folder, listed, agency=identity.agency, server_name=identity.server_name),
+        seals,
+        directory,
+        clock,
+    )
 
 
 @asynccontextmanager
@@ -59,15 +81,14 @@ async def open_sealing(context: SealingContext, database_url: str) -> AsyncItera
     database = await asyncio.to_thread(open_store, database_url)
     try:
         store = NodeStore(database)
-        signer = seal_signer(context.folder)
-        sealer = _sealer(context, store, signer)
+        sealer = _sealer(context, store)
         sealing = asyncio.create_task(sealer.run(), name="sealer")
         try:
-            yield SealingParts(database, store, signer, sealer, sealing)
+            yield SealingParts(database, store, sealer, sealing)
         finally:
             sealing.cancel()
             await asyncio.gather(sealing, return_exceptions=True)
-            await asyncio.to_thread(signer.close)  # a thread may wait for it still
+            await asyncio.to_thread(sealer.signer.close)  # a thread may wait for it still
     finally:
         await asyncio.to_thread(database.close)
 
@@ -90,7 +111,8 @@ async def seal_endpoint(
     listed = context.directory().endpoint(context.identity.agency, context.clock())
     own, taken = (before.counter if before else 0), (listed.counter if listed else 0)
     wanted = _endpoint(context, address, last_counter=max(own, taken))
-    if last is not None and before is not None and own >= taken and _says_same(before, wanted):
+    still_so = before is not None and own >= taken and _says_same(before, wanted)
+    if last is not None and still_so and is_under(last.seal, parts.sealer.certificate):
         return last
     sealing = asyncio.ensure_future(parts.sealer.seal_own(ENDPOINT, canonical.encode(wanted)))
     await asyncio.wait({sealing, parts.sealing}, return_when=asyncio.FIRST_COMPLETED)
@@ -100,34 +122,29 @@ async def seal_endpoint(
     return await sealing
 
 
-def _sealer(context: SealingContext, store: NodeStore, signer: Signer) -> Sealer:
-    certificates = x509.load_pem_x509_certificates(context.folder.seal_chain())
+def _sealer(context: SealingContext, store: NodeStore) -> Sealer:
+    signer, key = context.seals.signer()
     return Sealer(
         store=store,
         alarms=store,
         signer=signer,
-        key=SealingKey(
-            network=context.identity.network,
-            agency=context.identity.agency,
-            certificates=tuple(
-                certificate_digest(item.public_bytes(Encoding.DER)) for item in certificates
-            ),
-            suite=signer.suite,
-        ),
+        key=key,
         directory=lambda: context.directory().mark,
         clock=context.clock,
+        problem=lambda key: seal_problem(
+            context.directory(), key.agency, key.certificates[0], context.clock()
+        ),
     )
 
 
 def _endpoint(context: SealingContext, address: str, *, last_counter: int) -> Endpoint:
     now = context.clock()
-    pairs = [context.folder.tls_pair(name) for name in TLS_NAMES]
     return Endpoint(
         network=context.identity.network,
         agency=context.identity.agency,
         addresses=(address,),
         server_name=context.identity.server_name,
-        certificates=tuple(base64.b64encode(pair.certificate).decode() for pair in pairs),
+        certificates=tuple(to_base64(item) for item in context.tls.certificates),
         abilities=STATEMENT_TYPES,
         counter=max(last_counter + 1, int(now.timestamp() * 1000)),
         created=time_text(now),

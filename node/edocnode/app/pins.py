@@ -7,7 +7,7 @@ import structlog
 
 from edoccore.directory.view import Directory
 from edockit.grpc_tls import TlsMaterial, TlsProvider
-from edocnode.storage.folder import DataFolder
+from edocnode.storage.folder import TlsPair
 
 log = structlog.get_logger(__name__)
 
@@ -16,14 +16,14 @@ class Pins:
     """Keeps the server's trust store in step with the directory and with who is shut out."""
 
     def __init__(
-        self, folder: DataFolder, directory: Directory, clock: Callable[[], datetime]
+        self, pair: Callable[[], TlsPair], directory: Directory, clock: Callable[[], datetime]
     ) -> None:
-        """Takes the directory in force.
+        """Takes the own TLS pair in force and the directory in force.
 
         Raises:
             KeyUnusableError: See ``TlsProvider``.
         """
-        self._folder = folder
+        self._pair = pair
         self._clock = clock
         self._directory = directory
         self._agencies: Collection[str] = ()
@@ -36,6 +36,10 @@ class Pins:
             log.error("pin.left_out", sha256=refused)
         self.shut_out(self._agencies)  # whose certificate may be another one now
 
+    def renew(self) -> None:
+        """Shows the own certificate in force from the next handshake on."""
+        self.publish(self._directory)
+
     def shut_out(self, agencies: Collection[str]) -> None:
         """Takes no more connections of these agencies, and those of all others."""
         self._agencies = agencies
@@ -43,6 +47,6 @@ class Pins:
         self.tls.shut_out([pin.sha256 for pin in pins if pin.agency in agencies])
 
     def _material(self) -> TlsMaterial:
-        pair = self._folder.tls_pair("current")
+        pair = self._pair()
         pins = [pin.certificate for pin in self._directory.tls_pins(self._clock())]
         return TlsMaterial(pair.chain, pair.key, pins, self._directory.mark.version)

@@ -1,18 +1,24 @@
-"""Commands about the node's keys: keys list, protect, unprotect. The latter on a stopped node."""
+"""Commands about the files of the node's keys: keys list, protect, unprotect, import.
+
+All but ``list`` on a stopped node.
+"""
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from edoccore.errors import RequestInvalidError, SealCertificateError
-from edockit.language import _
+from edockit.language import _, told
 from edocnode.cli.context import CommandContext, now
+from edocnode.cli.wording import clock
 
 if TYPE_CHECKING:
     from edockit.secrets import SecretPlace
+    from edocnode.domain.own_keys import KeyState
     from edocnode.storage.folder import DataFolder
     from edocnode.storage.key_files import KeyPlace
 
@@ -30,36 +36,59 @@ PassphraseFile = Annotated[
 ]
 
 
-def build_app() -> typer.Typer:
-    """Puts the commands about keys together."""
-    from edockit.console import new_app
-
-    app = new_app("Shows where the node's keys are, and encrypts their files.")
-    app.command("list")(list_keys)
-    app.command()(protect)
-    app.command()(unprotect)
-    app.command("import")(import_certificate)
-    return app
-
-
 def list_keys(context: typer.Context) -> None:
-    """Lists each key: where it is, its certificate, its days."""
-    from edocnode.storage.key_files import key_list
+    """Lists each key: where it is, its certificate, its days, and what comes when."""
+    from edocnode.app.evidence import known_directory
+    from edocnode.storage.key_files import key_life, key_list
 
     options: CommandContext = context.obj
-    places = key_list(_folder(options))
-    found = [_row(place) for place in places]
-    lines = [
-        _(
-            "{name}: {place}; certificate {sha256}, {days} days left",
-            name=row["name"],
-            place=_place(place),
-            sha256=row["certificate_sha256"][:16],
-            days=row["days_left"],
+    folder = folder_of(options)
+    places = key_list(folder)
+    states = {state.sha256: state for state in key_life(folder, known_directory(folder), now())}
+    found, lines = [], []
+    for place in places:
+        row, state = _row(place), states.get(place.sha256)
+        lines.append(
+            _(
+                "{name}: {place}; certificate {sha256}, {days} days left",
+                name=row["name"],
+                place=_place(place),
+                sha256=row["certificate_sha256"],
+                days=row["days_left"],
+            )
         )
-        for row, place in zip(found, places, strict=True)
-    ]
+        if state is not None:
+            row |= key_json(state)
+            lines.append(f"  {key_text(row)}")
+        found.append(row)
     options.console.data({"schema": KEYS_SCHEMA, "keys": found}, "\n".join(lines))
+
+
+def key_json(state: "KeyState") -> dict[str, Any]:
+    """When a key in use ends and what comes then, as ``status`` says it."""
+    listed = state.listed_since
+    return {
+        "expires_at": utc_text(state.not_after),
+        "next_sha256": state.following,
+        "next_listed_at": None if listed is None else utc_text(listed),
+        "changes_at": utc_text(state.change_at),
+        "by_hand": state.by_hand,
+    }
+
+
+def key_text(key: dict[str, Any]) -> str:
+    """When a key ends and what comes then."""
+    values = {"ends": clock(key["expires_at"]), "at": clock(key["changes_at"])}
+    if key["by_hand"]:
+        told_so = told(key["by_hand"])
+        return _(
+            "ends {ends}; to be renewed by hand from {at} on. {advice}", **values, advice=told_so
+        )
+    if not key["next_sha256"]:
+        return _("ends {ends}; the next one is asked for on {at}", **values)
+    if key["next_listed_at"] is None:
+        return _("ends {ends}; the next one is not in the directory yet", **values)
+    return _("ends {ends}; the next one takes over on {at}", **values)
 
 
 def protect(context: typer.Context, passphrase_file: PassphraseFile = None) -> None:
@@ -67,7 +96,7 @@ def protect(context: typer.Context, passphrase_file: PassphraseFile = None) -> N
     from edocnode.storage.key_files import protect_keys
 
     options: CommandContext = context.obj
-    folder = _folder(options)
+    folder = folder_of(options)
     _rewrite(options, folder, _passphrase(folder, passphrase_file), protect_keys)
     options.console.say(
         _(
@@ -89,7 +118,7 @@ def unprotect(context: typer.Context, passphrase_file: PassphraseFile = None) ->
     from edocnode.storage.key_files import unprotect_keys
 
     options: CommandContext = context.obj
-    folder = _folder(options)
+    folder = folder_of(options)
     _rewrite(options, folder, _passphrase(folder, passphrase_file), unprotect_keys)
 
 
@@ -113,7 +142,7 @@ def import_certificate(
 
     set_up_logs(LogFormat.TEXT, "WARNING")
     options: CommandContext = context.obj
-    folder, agency = _folder(options), options.folder().identity().agency
+    folder, agency = folder_of(options), options.folder().identity().agency
     try:
         digest = certificate_digest(certificate_der(certificate.read_bytes()))
     except (OSError, ValueError) as error:
@@ -152,7 +181,8 @@ def _rewrite(
     options.console.data(found, text or _("Nothing had to be changed."))
 
 
-def _folder(options: CommandContext) -> "DataFolder":
+def folder_of(options: CommandContext) -> "DataFolder":
+    """The data folder with the places of its keys."""
     from edocnode.storage.folder import DataFolder
     from edocnode.storage.seal_key import key_places
 
@@ -171,7 +201,7 @@ def _row(place: "KeyPlace") -> dict[str, Any]:
         "name": place.name,
         "encrypted": place.encrypted,
         "certificate_sha256": place.sha256,
-        "not_after": place.certificate.not_valid_after_utc.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "not_after": utc_text(place.certificate.not_valid_after_utc),
         "days_left": place.days_left(now()),
     }
     if place.file is None:
@@ -185,3 +215,8 @@ def _place(place: "KeyPlace") -> str:
     if place.encrypted:
         return _("{file}, encrypted", file=place.file)
     return _("{file}, not encrypted", file=place.file)
+
+
+def utc_text(moment: datetime) -> str:
+    """A moment as ``--json`` writes it."""
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -21,7 +21,7 @@ from edocnode.cli import (
     doctoring,
     exporting,
     holding,
-    key_files,
+    keys,
     late,
     numbering,
     operating,
@@ -82,6 +82,7 @@ def build_app() -> typer.Typer:
 def _add_groups(app: typer.Typer) -> None:
     app.add_typer(directory.build_app(), name="directory")
     app.add_typer(access.build_app(), name="access")
+    app.add_typer(keys.build_app(), name="keys")
     app.add_typer(holding.build_app(), name="hold")
     app.add_typer(retaining.build_app(), name="retention")
     app.add_typer(proving.build_evidence_app(), name="evidence")
@@ -89,7 +90,6 @@ def _add_groups(app: typer.Typer) -> None:
     app.add_typer(numbering.build_app(), name="numbers")
     app.add_typer(checking.build_app(), name="signatures")
     app.add_typer(bridging.build_app(), name="edxml")
-    app.add_typer(key_files.build_app(), name="keys")
     app.add_typer(configuring.build_app(), name="config")
 
 

@@ -7,6 +7,7 @@ import typer
 from edoccore.errors import RequestInvalidError
 from edockit.language import _, told
 from edocnode.cli.context import CommandContext, operating_system_user
+from edocnode.cli.key_files import key_text
 from edocnode.cli.late import number_text
 from edocnode.cli.wording import clock, peer_trouble, sentence
 
@@ -131,6 +132,10 @@ def _status_text(found: dict[str, Any]) -> str:
         ),
         _("directory {text}", text=directory_text(directory)),
         _("sealer    {text}", text=_sealer_text(sealer)),
+        *(
+            _("{kind} key  {text}", kind=told(key["kind"]), text=key_text(key))
+            for key in found["keys"]
+        ),
         _("waiting   {text}", text=_waiting_text(found)),
     ]
     lines += [f"          {_queue_text(queue)}" for queue in found["queues"]]

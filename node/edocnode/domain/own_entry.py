@@ -16,6 +16,7 @@ from datetime import datetime
 from hashlib import sha256
 
 import msgspec
+from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from msgspec import Struct
 
@@ -46,9 +47,14 @@ class OwnEntry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OwnKeys:
-    """What the node has now: public key of its seal and TLS certificates, as SHA-256."""
+    """What the node has now, as SHA-256.
 
-    seal_key: str
+    Attributes:
+        seal_keys: Public keys of its seals, that of the next one which it asked for among them.
+        tls: TLS certificates.
+    """
+
+    seal_keys: Collection[str]
     tls: Collection[str]
 
 
@@ -79,15 +85,19 @@ def decode_own(data: bytes) -> OwnEntry:
 
 def key_digest(certificate: bytes) -> str:
     """SHA-256 of the public key in a certificate (DER), lower hex."""
-    key = read_certificate(certificate).public_key()
+    return public_key_digest(read_certificate(certificate).public_key())
+
+
+def public_key_digest(key: PublicKeyTypes) -> str:
+    """The same of a key alone."""
     return sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).hexdigest()
 
 
 def with_keys(own: OwnEntry, keys: OwnKeys) -> OwnEntry:
     """Remembers the keys in use, so that they are known when others have taken their place."""
-    seals = own.seal_keys if keys.seal_key in own.seal_keys else (*own.seal_keys, keys.seal_key)
+    new = (digest for digest in sorted(keys.seal_keys) if digest not in own.seal_keys)
     tls = (*own.tls, *(digest for digest in sorted(keys.tls) if digest not in own.tls))
-    return msgspec.structs.replace(own, seal_keys=seals, tls=tls[-KEPT_TLS:])
+    return msgspec.structs.replace(own, seal_keys=(*own.seal_keys, *new), tls=tls[-KEPT_TLS:])
 
 
 def with_codes(own: OwnEntry, directory: Directory, agency: str) -> OwnEntry:

@@ -40,6 +40,7 @@ from edocnode.domain.model import (
     Unsealed,
 )
 
+AGAIN_ENVELOPE, AGAIN_RECEIPT = "envelope", "receipt"  # kinds of statements sealed anew
 _VERSION_7 = 0x7 << 76
 _VARIANT = 0x2 << 62
 
@@ -101,6 +102,15 @@ class SealGroup:
     receipts: tuple[tuple[ReceiptDraft, bytes], ...]
     effects: tuple[EffectDraft, ...]
     seqs: Mapping[str, int]
+
+
+def is_under(seal: SignedSeal, certificate: str) -> bool:
+    """Whether a seal of this agency was made with a certificate.
+
+    Args:
+        certificate: Its SHA-256, lower hex; stands in the seal's bytes once, and nothing like it.
+    """
+    return certificate.encode() in seal.data
 
 
 def next_epoch(now: datetime, previous: bytes, *, random: bytes) -> bytes:

@@ -95,6 +95,7 @@ def read_extract(files: RoleFiles, anchor: str, *, known: Revocations) -> Extrac
             ownership.owners,
             authorities=info.authorities,
             revocations=_all_revocations(revocations, info).union(known),
+            retired=info.retired_authorities,
         ),
     )
 

@@ -12,6 +12,7 @@ import grpc
 from google.protobuf.duration_pb2 import Duration
 from msgspec import UNSET
 
+from edoccore.directory.layout import RevocationKind
 from edoccore.directory.state import DirectoryState, Freshness
 from edoccore.directory.view import Directory
 from edoccore.errors import EpochSupersededError, RequestInvalidError, SealerStoppedError
@@ -29,12 +30,14 @@ from edocnode.domain.late import LateLook
 from edocnode.domain.model import Alarm, EpochHead, MessageId, PeerQueue, PeerStatus
 from edocnode.domain.office import spellings
 from edocnode.domain.office_model import OfficeStore
+from edocnode.domain.own_keys import KeyState, OwnKeys
 from edocnode.rpc.importing import DirectoryTaker, read_file, take_file
 from edocnode.rpc.late import late_counts
 from edocnode.rpc.office import CHUNK_BYTES, sent_message
 from edocnode.rpc.office_admission import Wakes
-from edocnode.rpc.office_messages import optional_timestamp, timestamp
+from edocnode.rpc.office_messages import moment_from, optional_timestamp, timestamp
 
+MAX_REASON = 1000  # characters
 TAKEOVER = "admin.takeover"
 IMPORT = "admin.directory_import"
 ACCEPT = "admin.own_entry_accepted"
@@ -159,6 +162,7 @@ class AdminParts:
     greeter: Greets
     evidence: Evidence
     own_entry: AcceptsCodes
+    keys: OwnKeys
     clock: Callable[[], datetime]
     started_at: datetime
     place: Place = field(default_factory=Place)
@@ -195,6 +199,7 @@ class AdminServicer(services.AdminServiceServicer):
             queues=await self._queues(oldest),
             oldest_undelivered_time=optional_timestamp(min(oldest.values(), default=None)),
             late=late_counts(await parts.late.counts()),
+            keys=[_key(item) for item in parts.keys.states()],
         )
 
     async def ListPeers(
@@ -305,6 +310,26 @@ class AdminServicer(services.AdminServiceServicer):
         await parts.store.add_effect(secrets.token_bytes(SALT_BYTES), canonical.encode(effect))
         parts.sealer.wake()
 
+    async def RevokeKeys(
+        self,
+        request: messages.RevokeKeysRequest,
+        context: grpc.aio.ServicerContext[messages.RevokeKeysRequest, messages.RevokeKeysResponse],
+    ) -> messages.RevokeKeysResponse:
+        """Ends keys of this node for good."""
+        if not 1 <= len(request.actor) <= MAX_ACTOR or not 1 <= len(request.reason) <= MAX_REASON:
+            raise RequestInvalidError("Who ends the keys and why must be said.")
+        wanted = ((RevocationKind.TLS, request.tls), (RevocationKind.SEAL, request.seal))
+        since = request.compromise_time
+        ended = await self._parts.keys.end(
+            [kind for kind, given in wanted if given],
+            reason=request.reason,
+            compromised_since=moment_from(since) if request.HasField("compromise_time") else None,
+            actor=request.actor,
+        )
+        return messages.RevokeKeysResponse(
+            directory_version=ended.version, certificates=ended.certificates
+        )
+
     async def VerifyJournal(
         self,
         request: messages.VerifyJournalRequest,
@@ -371,6 +396,18 @@ class AdminServicer(services.AdminServiceServicer):
             _queue(node, waiting.get(node, 0), oldest=oldest.get(node), status=statuses.get(node))
             for node in sorted(waiting.keys() | oldest.keys())
         ]
+
+
+def _key(key: KeyState) -> messages.KeyStatus:
+    return messages.KeyStatus(
+        kind=key.kind.value,
+        sha256=key.sha256,
+        expire_time=timestamp(key.not_after),
+        next_sha256=key.following,
+        next_list_time=optional_timestamp(key.listed_since),
+        change_time=timestamp(key.change_at),
+        by_hand=key.by_hand,
+    )
 
 
 def _serves(directory: Directory, agency: str) -> list[str]:

@@ -5,6 +5,7 @@ Synchronous, for command lines; answers are plain values as ``--json`` prints th
 
 import contextlib
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -20,13 +21,15 @@ from edocnet.admin.v1 import admin_service_pb2 as messages
 from edocnet.admin.v1 import admin_service_pb2_grpc as services
 from edocnode.domain.evidence_formats import EvidenceFormat
 from edocnode.rpc.introducing import NOBODY, Introduction, introduced
-from edocnode.rpc.office_messages import moment_from
+from edocnode.rpc.office_messages import moment_from, optional_timestamp
 
 STATUS_SCHEMA = "edoc.status/v1"
 READY_SCHEMA = "edoc.ready/v1"
 PEERS_SCHEMA = "edoc.peers/v1"
 PING_SCHEMA = "edoc.ping/v1"
 JOURNAL_SCHEMA = "edoc.journal/v1"
+REVOKE_SCHEMA = "edoc.keys-revoke/v1"
+REGISTRY_TIMEOUT_S = 60.0  # the registry publishes before it answers
 TAKEOVER_SCHEMA = "edoc.takeover/v1"
 ACCEPT_SCHEMA = "edoc.directory_accept/v1"
 IMPORT_SCHEMA = "edoc.directory_import/v1"
@@ -73,6 +76,7 @@ class AdminClient:
             "queues": [_queue(item) for item in answer.queues],
             "oldest_undelivered_at": _time(answer, "oldest_undelivered_time"),
             "late": {name: getattr(answer.late, name) for name in LATE_KINDS},
+            "keys": [_key(item) for item in answer.keys],
         }
 
     def peers(self) -> Json:
@@ -151,6 +155,36 @@ class AdminClient:
             answer = self.stub.AcceptOwnEntry(request, timeout=CALL_TIMEOUT_S)
         return {"schema": ACCEPT_SCHEMA, "codes": list(answer.codes)}
 
+    def revoke_keys(
+        self,
+        *,
+        tls: bool,
+        seal: bool,
+        reason: str,
+        compromised_since: datetime | None,
+        actor: str,
+    ) -> Json:
+        """Ends keys of this node for good, ``edoc.keys-revoke/v1``.
+
+        Raises:
+            SealerStoppedError: This node cannot seal its word.
+            RegistryUnreachableError: The registry does not answer; nothing has ended.
+        """
+        request = messages.RevokeKeysRequest(
+            tls=tls,
+            seal=seal,
+            reason=reason,
+            compromise_time=optional_timestamp(compromised_since),
+            actor=actor,
+        )
+        with _errors():
+            answer = self.stub.RevokeKeys(request, timeout=REGISTRY_TIMEOUT_S)
+        return {
+            "schema": REVOKE_SCHEMA,
+            "certificates": list(answer.certificates),
+            "directory_version": answer.directory_version,
+        }
+
     def verify_journal(self) -> Json:
         """What the node's own journal is worth, ``edoc.journal/v1``.
 
@@ -206,6 +240,18 @@ def _errors() -> Iterator[None]:
         yield
     except grpc.RpcError as error:
         raise raise_for(error, unreachable=NodeNotRunningError) from error
+
+
+def _key(item: messages.KeyStatus) -> Json:
+    return {
+        "kind": item.kind,
+        "sha256": item.sha256,
+        "expires_at": _time(item, "expire_time"),
+        "next_sha256": item.next_sha256,
+        "next_listed_at": _time(item, "next_list_time"),
+        "changes_at": _time(item, "change_time"),
+        "by_hand": item.by_hand,
+    }
 
 
 def _directory(item: messages.DirectoryStatus) -> Json:

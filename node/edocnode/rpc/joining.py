@@ -161,7 +161,7 @@ async def publish_endpoint(directory: Directory, sealed: SealedStatement, *, now
         EndpointRefusedError: Its counter is too low, or a certificate has the wrong profile.
     """
     request = messages.PublishEndpointRequest(endpoint=sealed_to_message(sealed))
-    async with open_channel(_registry_endpoint(directory, now)) as channel:
+    async with open_channel(registry_endpoint(directory, now)) as channel:
         stub = services.EnrolmentServiceStub(channel)
         try:
             answer = await stub.PublishEndpoint(request, timeout=ENROL_TIMEOUT_S)
@@ -186,7 +186,7 @@ async def _registry(
     directory: Directory, join: JoinString, now: datetime
 ) -> AsyncIterator[grpc.aio.Channel]:
     """A channel to the registry at the address of the join string, pinned by the directory."""
-    endpoint = _registry_endpoint(directory, now)
+    endpoint = registry_endpoint(directory, now)
     channel = peer_channel(
         join.address,
         own_chain=None,
@@ -198,7 +198,12 @@ async def _registry(
         yield channel
 
 
-def _registry_endpoint(directory: Directory, now: datetime) -> Endpoint:
+def registry_endpoint(directory: Directory, now: datetime) -> Endpoint:
+    """Where the registry is reached.
+
+    Raises:
+        RegistryUnreachableError: The directory does not say so.
+    """
     endpoint = directory.endpoint(directory.info.registry, now)
     if endpoint is None:
         raise RegistryUnreachableError(

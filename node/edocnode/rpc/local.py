@@ -19,6 +19,7 @@ from edocnode.domain.access_log import AccessLog
 from edocnode.domain.holds import HoldStore
 from edocnode.domain.office_model import OfficeStore
 from edocnode.domain.official_numbers import NumberBook, NumberingRules
+from edocnode.domain.own_keys import OwnKeys
 from edocnode.domain.ports import Submissions
 from edocnode.domain.repair import Suspects
 from edocnode.domain.retention import RetentionRules, RetentionStore
@@ -78,6 +79,7 @@ class LocalParts:
     greeter: Greets
     evidence: Evidence
     own_entry: AcceptsCodes
+    keys: OwnKeys
     overview: OverviewParts
     blobs: BlobFolder
     damage: Suspects
@@ -134,6 +136,7 @@ def register_local(server: grpc.aio.Server, parts: LocalParts) -> Place:
             greeter=parts.greeter,
             evidence=parts.evidence,
             own_entry=parts.own_entry,
+            keys=parts.keys,
             clock=parts.clock,
             started_at=parts.clock(),
             place=place,

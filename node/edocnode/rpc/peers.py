@@ -62,6 +62,7 @@ class Route:
     address: str
     server_name: str
     pins: tuple[bytes, ...]
+    digests: tuple[str, ...]
 
 
 class Links:
@@ -98,6 +99,16 @@ class Links:
         link.used_at = self._clock()
         return link
 
+    def follow(self, directory: Directory) -> None:
+        """Ends links to whoever may hold a certificate that was revoked, whatever travels there.
+
+        A server's certificate is looked at in the handshake alone.
+        """
+        for agency, link in list(self._links.items()):
+            if any(map(directory.revocations.find, link.digests)):
+                del self._links[agency]
+                link.retire()
+
     async def rest(self) -> None:
         """Forgets links that are lost or that nobody uses.
 
@@ -117,14 +128,17 @@ class Links:
             await link.close()
 
     def _route(self, agency: str) -> Route:
-        endpoint = self._directory().endpoint(agency, self._clock())
-        if endpoint is None:
+        directory, now = self._directory(), self._clock()
+        endpoint = directory.endpoint(agency, now)
+        usable = [] if endpoint is None else directory.usable_pins(endpoint, now)
+        if endpoint is None or not usable:
             raise PeerUnreachableError(
                 f"{agency} has published no usable endpoint; its node was not started yet.",
                 agency=agency,
             )
-        pins = tuple(ssl.DER_cert_to_PEM_cert(pin.certificate).encode() for pin in endpoint.pins)
-        return Route(endpoint.addresses[0], endpoint.server_name, pins)
+        pins = tuple(ssl.DER_cert_to_PEM_cert(pin.certificate).encode() for pin in usable)
+        digests = tuple(pin.sha256 for pin in usable)
+        return Route(endpoint.addresses[0], endpoint.server_name, pins, digests)
 
 
 class Link:
@@ -149,6 +163,11 @@ class Link:
         self._is_closed = False
         self._closing: set[asyncio.Task[None]] = set()
         self._is_lost = False
+
+    @property
+    def digests(self) -> tuple[str, ...]:
+        """SHA-256 of the certificates that it trusts."""
+        return self._route.digests
 
     def fits(self, route: Route, own: OwnTls) -> bool:
         """Whether the link still is what the directory says, and its connection was not lost.

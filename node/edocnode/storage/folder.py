@@ -5,16 +5,18 @@ again goes on with the keys that are there. Private keys are files of mode 0600 
 mode 0700; anything else is refused.
 """
 
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from edoccore.errors import DataFolderError, KeyUnusableError, StorageDamagedError
 from edoccore.signing.readers import reader_of
 from edockit import files
-from edockit.certificates import certificate_der, key_pem, load_private_key
+from edockit.certificates import certificate_der, key_matches, key_pem, load_any_private_key
 from edockit.files import write_file_atomic
 from edockit.secrets import SecretPlace
 from edockit.token_messages import TokenPlace
@@ -22,9 +24,12 @@ from edockit.token_messages import TokenPlace
 IDENTITY_FILE = "node.json"
 SETTINGS_FILE = "edocnode.toml"
 DATABASE_FILE = "node.db"
-SEAL_KEY = "seal.key"
-SEAL_CHAIN = "seal.pem"
-TLS_NAMES = ("current", "next")
+CURRENT, NEXT = "current", "next"
+TLS_CURRENT, TLS_NEXT = "tls-current", "tls-next"
+SEAL, SEAL_NEXT = "seal", "seal-next"
+SEAL_NEW = "seal-new"  # of a node that enrols anew
+PAIR_KINDS = ("pem", "key")
+TLS_NAMES = (CURRENT, NEXT)
 
 
 class NodeIdentity(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -109,7 +114,7 @@ class DataFolder:
     @property
     def seal_key_file(self) -> Path:
         """The seal key, PEM."""
-        return self.keys / SEAL_KEY
+        return self.key_file(SEAL, "key")
 
     def create(self) -> None:
         """Makes the folder and its keys folder, mode 0700.
@@ -154,7 +159,7 @@ class DataFolder:
 
     def save_seal_chain(self, chain: bytes) -> None:
         """Writes the seal certificate and its issuers, PEM, leaf first."""
-        write_file_atomic(self.keys / SEAL_CHAIN, chain)
+        write_file_atomic(self.key_file(SEAL, "pem"), chain)
 
     def seal_chain(self) -> bytes:
         """Reads the seal certificate and its issuers, PEM, leaf first.
@@ -162,7 +167,7 @@ class DataFolder:
         Raises:
             KeyUnusableError: There is none.
         """
-        return _read(self.keys / SEAL_CHAIN)
+        return _read(self.key_file(SEAL, "pem"))
 
     def tls_pair(self, name: str) -> TlsPair:
         """Reads the TLS certificate ``current`` or ``next`` with its key.
@@ -171,16 +176,32 @@ class DataFolder:
             KeyUnusableError: Missing, readable by others, or key and certificate do not match.
         """
         chain = self.tls_chain(name)
-        key = load_private_key(
-            self.tls_key_file(name),
-            certificate=certificate_der(chain),
-            passphrase=self.key_places.passphrase,
+        return TlsPair(
+            chain, key_pem(self._key_of(certificate_der(chain), f"tls-{name}", TLS_NEXT))
         )
-        return TlsPair(chain, key_pem(key))
+
+    def seal_private_key(self, certificate: bytes) -> PrivateKeyTypes:
+        """The key of the seal certificate (DER) in use, from its file.
+
+        Raises:
+            KeyUnusableError: Missing, readable by others, or of another certificate.
+        """
+        return self._key_of(certificate, SEAL, SEAL_NEXT, SEAL_NEW)
+
+    def _key_of(self, certificate: bytes, own: str, *others: str) -> PrivateKeyTypes:
+        """The key of a certificate; in the middle of a change it has the name of the next one's."""
+        secret = self.key_places.passphrase
+        for base in (own, *others):
+            path = self.key_file(base, "key")
+            if path.exists():
+                with contextlib.suppress(KeyUnusableError):
+                    return load_any_private_key(path, certificate=certificate, passphrase=secret)
+        path = self.key_file(own, "key")
+        return load_any_private_key(path, certificate=certificate, passphrase=secret)
 
     def tls_key_file(self, name: str) -> Path:
         """The key of the TLS certificate ``current`` or ``next``, PEM."""
-        return self.keys / f"tls-{name}.key"
+        return self.key_file(f"tls-{name}", "key")
 
     def tls_chain(self, name: str) -> bytes:
         """Reads the TLS certificate ``current`` or ``next`` alone, PEM.
@@ -188,7 +209,15 @@ class DataFolder:
         Raises:
             KeyUnusableError: There is none.
         """
-        return _read(self.keys / f"tls-{name}.pem")
+        return self.chain(f"tls-{name}")
+
+    def chain(self, base: str) -> bytes:
+        """Reads a certificate with its issuers, PEM, by the first part of its file's name.
+
+        Raises:
+            KeyUnusableError: There is none.
+        """
+        return _read(self.key_file(base, "pem"))
 
     def passphrase(self) -> bytes:
         """What new key files are encrypted with; empty when they are not.
@@ -201,7 +230,7 @@ class DataFolder:
 
     def has_tls_pair(self, name: str) -> bool:
         """Whether the certificate is there; its key was written before it."""
-        return (self.keys / f"tls-{name}.pem").exists()
+        return self.key_file(f"tls-{name}", "pem").exists()
 
     def save_tls_pair(self, name: str, pair: TlsPair) -> None:
         """Writes a TLS certificate and its key; the key first, so none is ever without.
@@ -214,8 +243,45 @@ class DataFolder:
         key = pair.key
         if passphrase := self.passphrase():
             key = key_pem(load_pem_private_key(pair.key, None), passphrase)
-        write_file_atomic(self.tls_key_file(name), key)
-        write_file_atomic(self.keys / f"tls-{name}.pem", pair.chain)
+        write_file_atomic(self.key_file(f"tls-{name}", "key"), key)
+        write_file_atomic(self.key_file(f"tls-{name}", "pem"), pair.chain)
+
+    def drop_pair(self, base: str) -> None:
+        """Removes a certificate and its key; the certificate first, so none is without."""
+        for kind in PAIR_KINDS:
+            self.key_file(base, kind).unlink(missing_ok=True)
+        files.fsync_folder(self.keys)
+
+    def change_pair(self, following: str, current: str) -> None:
+        """Puts one pair in the place of another, certificate first.
+
+        Args:
+            following: First part of its file names, such as ``tls-next``.
+            current: First part of the names it gets.
+
+        Raises:
+            DiskFullError, StorageFailedError: Not done, or half; ``finish_change`` does the rest.
+        """
+        for kind in PAIR_KINDS:
+            files.rename_file(self.key_file(following, kind), self.key_file(current, kind))
+
+    def finish_change(self, following: str, current: str) -> None:
+        """Does the second rename of a change that was cut off after the first.
+
+        Raises:
+            KeyUnusableError: The key cannot be read.
+        """
+        key, chain = self.key_file(following, "key"), self.key_file(current, "pem")
+        cut_off = key.exists() and chain.exists() and not self.key_file(following, "pem").exists()
+        if cut_off and key_matches(
+            load_any_private_key(key, passphrase=self.key_places.passphrase),
+            certificate_der(_read(chain)),
+        ):
+            files.rename_file(key, self.key_file(current, "key"))
+
+    def key_file(self, base: str, kind: str) -> Path:
+        """A file of a pair: ``pem`` is the certificate with its issuers, ``key`` its key."""
+        return self.keys / f"{base}.{kind}"
 
 
 def _read(path: Path) -> bytes:

@@ -12,6 +12,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from edoccore.directory.seals import ListedSeal
+from edoccore.directory.view import Directory
 from edoccore.errors import KeyUnusableError
 from edoccore.identity.certificate import certificate_digest
 from edockit.certificates import (
@@ -24,9 +25,13 @@ from edockit.certificates import (
 from edockit.files import write_file_atomic
 from edockit.secrets import SecretPlace
 from edockit.token import TokenKey, TokenSigner
-from edocnode.storage.folder import TLS_NAMES, DataFolder
+from edocnode.domain.own_keys import KeyState, key_states
+from edocnode.domain.seal_life import by_hand
+from edocnode.storage.folder import SEAL, SEAL_NEXT, TLS_CURRENT, TLS_NEXT, DataFolder
+from edocnode.storage.seal_keys import SealKeys
+from edocnode.storage.tls_keys import ListedSince, TlsCertificates
 
-SEAL = "seal"
+MUST_BE = (SEAL, TLS_CURRENT)  # those that come next may be about to be made
 MIN_PASSPHRASE_BYTES = 16  # the form of the files slows no guessing down
 
 
@@ -35,7 +40,7 @@ class KeyPlace:
     """One key of the node.
 
     Attributes:
-        name: ``seal``, ``tls-current`` or ``tls-next``.
+        name: ``seal``, ``seal-next``, ``tls-current`` or ``tls-next``.
         file: Where the key is; None: in the token.
         token: Label of the token; empty: it is a file.
         key: Label of the key in the token.
@@ -75,6 +80,23 @@ def key_list(folder: DataFolder) -> list[KeyPlace]:
         else:
             places.append(KeyPlace(name, file, "", "", is_encrypted(file), certificate))
     return places
+
+
+def key_life(folder: DataFolder, directory: Directory, now: datetime) -> list[KeyState]:
+    """When the certificates of a node end, and what comes then; reads no key.
+
+    Args:
+        directory: The one that the node holds.
+
+    Raises:
+        KeyUnusableError: A certificate is missing.
+    """
+    identity, listed = folder.identity(), ListedSince(folder)
+    seals = SealKeys(folder, identity, listed)
+    in_token = folder.key_places.token is not None
+    current = seals.current().sha256
+    advice = by_hand(directory, identity.agency, current, in_token=in_token)
+    return key_states(TlsCertificates(folder, listed), seals, advice, now)
 
 
 def protect_keys(folder: DataFolder, passphrase: SecretPlace) -> list[Path]:
@@ -141,21 +163,22 @@ def import_seal(folder: DataFolder, listed: ListedSeal, key: Path | None) -> Non
 
 
 def _rewrite(folder: DataFolder, passphrase: SecretPlace, secret: bytes) -> list[Path]:
-    """Opens all before one is written, so that a wrong passphrase leaves nothing half done."""
+    """Opens all before one is written, so that a wrong passphrase leaves nothing half done.
+
+    All key files there are: a next key may have no certificate yet, or be half way in its place.
+    """
     wanted = []
-    for place in key_list(folder):
-        if place.file is None:
-            continue
-        der = place.certificate.public_bytes(Encoding.DER)
-        key = load_any_private_key(place.file, certificate=der, passphrase=passphrase)
-        if place.encrypted is not bool(secret):
-            wanted.append((place.file, key_pem(key, secret)))
+    key_list(folder)  # none is missing
+    for file in sorted(folder.keys.glob("*.key")):
+        key = load_any_private_key(file, passphrase=passphrase)
+        if is_encrypted(file) is not bool(secret):
+            wanted.append((file, key_pem(key, secret)))
     for file, pem in wanted:
         write_file_atomic(file, pem)
     return [file for file, _ in wanted]
 
 
 def _files(folder: DataFolder) -> list[tuple[str, Path, bytes]]:
-    seal = (SEAL, folder.seal_key_file, folder.seal_chain())
-    tls = [(f"tls-{name}", folder.tls_key_file(name), folder.tls_chain(name)) for name in TLS_NAMES]
-    return [seal, *tls]
+    found = (SEAL, SEAL_NEXT, TLS_CURRENT, TLS_NEXT)
+    names = [name for name in found if name in MUST_BE or folder.key_file(name, "pem").exists()]
+    return [(name, folder.key_file(name, "key"), folder.chain(name)) for name in names]

@@ -24,6 +24,7 @@ from edocnode.storage.sql import (
     change_each,
     insert_missing,
     insert_plain,
+    insert_rows,
     select_by,
     without_nul,
 )
@@ -204,6 +205,35 @@ def _receipt_row(
         "got_at": at,
         **statement_values(receipt, seal_id),
     }
+
+
+def put_again(connection: Connection, items: Sequence[SealedStatement], seal_id: int) -> None:
+    """Puts envelopes in force that were sealed again, each beside the one with the older seal.
+
+    Args:
+        items: Of messages whose envelopes are here, all under one new seal.
+        seal_id: Row of that seal.
+    """
+    if not items:
+        return
+    stated = [canonical.decode(item.statement, Envelope) for item in items]
+    ids = [uuid_bytes(item.message_id) for item in stated]
+    ranks: dict[bytes, int] = {}
+    for row in select_by(connection, _ENVELOPES_OF, ids):
+        ranks[row.message_id] = max(ranks.get(row.message_id, 0), row.rank + 1)
+    rows = [
+        {
+            "message_id": message_id,
+            "rank": ranks[message_id],
+            "to_node": said.to_node,
+            "epoch": uuid_bytes(said.epoch),
+            "seq": said.seq,
+            **statement_values(item, seal_id),
+        }
+        for message_id, said, item in zip(ids, stated, items, strict=True)
+    ]
+    insert_rows(connection, _ENVELOPE, rows)
+    connection.execute(_ADOPT, [{"of": item, "to_rank": ranks[item]} for item in ids])
 
 
 def adopt_envelopes(

@@ -4,6 +4,7 @@ Settings say where it is; see ``key_places``. A token is asked nothing before th
 so that a node whose token is away starts, keeps what arrives, and seals when it is back.
 """
 
+import contextlib
 from pathlib import Path
 
 from cryptography import x509
@@ -14,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from edoccore.errors import KeyUnusableError
 from edoccore.identity.keys import Signer, SoftwareSigner
 from edockit.certificates import (
-    load_any_private_key,
+    certificate_der,
     load_private_key,
     new_private_key,
     save_private_key,
@@ -23,9 +24,11 @@ from edockit.certificates import (
 from edockit.secrets import SecretPlace
 from edockit.token import TokenKey, TokenRequestKey, TokenSigner
 from edockit.token_messages import TokenPlace
+from edocnode.domain.own_entry import key_digest, public_key_digest
 from edocnode.settings import NodeSettings
-from edocnode.storage.folder import DataFolder, KeyPlaces
+from edocnode.storage.folder import SEAL, SEAL_NEXT, DataFolder, KeyPlaces
 
+REQUEST_NAME = "edocnode"  # the registry decides on the names in the certificate
 REFUSED_PIN = "seal-pin.refused"
 PIN_CREDENTIAL = "edocnode-seal-pin"
 PASSPHRASE_CREDENTIAL = "edocnode-key-passphrase"  # noqa: S105 - the name of a credential
@@ -65,10 +68,7 @@ def seal_signer(folder: DataFolder) -> Signer:
     token = folder.key_places.token
     if token is not None:
         return TokenSigner(TokenKey(token), certificate)
-    der = certificate.public_bytes(Encoding.DER)
-    key = load_any_private_key(
-        folder.seal_key_file, certificate=der, passphrase=folder.key_places.passphrase
-    )
+    key = folder.seal_private_key(certificate.public_bytes(Encoding.DER))
     if not isinstance(key, EllipticCurvePrivateKey | RSAPrivateKey):
         raise KeyUnusableError(
             f"The key in {folder.seal_key_file} is neither ECDSA nor RSA.",
@@ -77,8 +77,12 @@ def seal_signer(folder: DataFolder) -> Signer:
     return SoftwareSigner(key, certificate)
 
 
-def new_seal_request(folder: DataFolder, name: str) -> bytes:
-    """The request (DER) for the seal's certificate; makes the key unless it was made before.
+def new_seal_request(folder: DataFolder, base: str = SEAL) -> bytes:
+    """The request (DER) for a seal's certificate; makes the key unless it was made before.
+
+    Args:
+        base: First part of the names of its files; a key in the token has the name that the
+            settings give it, whatever this is.
 
     Raises:
         KeyUnusableError: The key cannot be made or used.
@@ -86,15 +90,27 @@ def new_seal_request(folder: DataFolder, name: str) -> bytes:
     """
     token = folder.key_places.token
     if token is None:
-        return seal_request(_key_in_file(folder), name)
+        return seal_request(_key_in_file(folder, folder.key_file(base, "key")), REQUEST_NAME)
     key = TokenKey(token)
     try:
-        return seal_request(TokenRequestKey(key), name)
+        return seal_request(TokenRequestKey(key), REQUEST_NAME)
     finally:
         key.close()
 
 
-def _key_in_file(folder: DataFolder) -> EllipticCurvePrivateKey:
-    if not folder.seal_key_file.exists():
-        save_private_key(folder.seal_key_file, new_private_key(), folder.passphrase())
-    return load_private_key(folder.seal_key_file, passphrase=folder.key_places.passphrase)
+def seal_public_keys(folder: DataFolder) -> set[str]:
+    """SHA-256 of the public keys that this node seals with, or has had certified next."""
+    found = {key_digest(certificate_der(folder.seal_chain()))}
+    following, key = folder.key_file(SEAL_NEXT, "pem"), folder.key_file(SEAL_NEXT, "key")
+    with contextlib.suppress(FileNotFoundError):  # it takes over at this moment
+        found.add(key_digest(certificate_der(following.read_bytes())))
+    if key.exists() and not following.exists():  # asked for; the directory may be faster
+        private = load_private_key(key, passphrase=folder.key_places.passphrase)
+        found.add(public_key_digest(private.public_key()))
+    return found
+
+
+def _key_in_file(folder: DataFolder, path: Path) -> EllipticCurvePrivateKey:
+    if not path.exists():
+        save_private_key(path, new_private_key(), folder.passphrase())
+    return load_private_key(path, passphrase=folder.key_places.passphrase)

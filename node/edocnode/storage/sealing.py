@@ -32,9 +32,11 @@ from edocnode.domain.model import (
     SealedEnvelope,
     Unsealed,
 )
+from edocnode.domain.sealing import AGAIN_ENVELOPE
 from edocnode.storage.awaiting import after_answering, waiting_arrivals
 from edocnode.storage.fair_look import next_unsealed
 from edocnode.storage.listing import decode_listing, decode_parts
+from edocnode.storage.recording import put_again
 from edocnode.storage.seals import pack_proof, seal_values, sealed_statements
 from edocnode.storage.sql import (
     AnyRow,
@@ -352,11 +354,7 @@ def _commit(connection: Connection, commit: SealCommit) -> None:
     seal_id = _insert_seal(connection, commit)
     _commit_envelopes(connection, commit, seal_id)
     _commit_receipts(connection, commit, seal_id, held.answered_to)
-    insert_rows(
-        connection,
-        _OWN,
-        [{"kind": own.kind, **_proven(own, seal_id)} for own in commit.owns],
-    )
+    _commit_owns(connection, commit, seal_id)
     if commit.effects:
         connection.execute(
             _PLACE_EFFECT,
@@ -370,6 +368,22 @@ def _commit(connection: Connection, commit: SealCommit) -> None:
                 for effect in commit.effects
             ],
         )
+
+
+def _commit_owns(connection: Connection, commit: SealCommit, seal_id: int) -> None:
+    """Keeps own statements; an envelope that was sealed again belongs to its message."""
+    again = [item for item in commit.owns if item.kind == AGAIN_ENVELOPE]
+    put_again(
+        connection,
+        [SealedStatement(item.data, item.leaf, item.proof, commit.seal) for item in again],
+        seal_id,
+    )
+    rows = [
+        {"kind": item.kind, **_proven(item, seal_id)}
+        for item in commit.owns
+        if item.kind != AGAIN_ENVELOPE
+    ]
+    insert_rows(connection, _OWN, rows)
 
 
 def _insert_seal(connection: Connection, commit: SealCommit) -> int:

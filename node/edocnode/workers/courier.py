@@ -39,6 +39,7 @@ from edocnode.domain.sharing import OneAhead
 from edocnode.domain.window import Mark, Window
 from edocnode.workers.answers import AnswerReader
 from edocnode.workers.parts import PartShelf
+from edocnode.workers.resealing import ResealingSealer, envelopes_to_show
 from edocnode.workers.room import when_there_is_room
 from edocnode.workers.sessions import Sessions
 
@@ -58,6 +59,7 @@ class CourierParts:
     outbox: Outbox
     links: PeerLinks
     sessions: Sessions
+    sealer: ResealingSealer
     shelf: PartShelf
     reader: AnswerReader
     clock: Callable[[], datetime]
@@ -73,6 +75,7 @@ class Courier:
         self._outbox = parts.outbox
         self._links = parts.links
         self._sessions = parts.sessions
+        self._sealer = parts.sealer
         self._shelf = parts.shelf
         self._reader = parts.reader
         self._clock = parts.clock
@@ -150,7 +153,11 @@ class Courier:
         return stream
 
     async def _take(self) -> list[bytes]:
-        """Takes what is due, as far as the window has room."""
+        """Takes what is due, as far as the window has room.
+
+        Raises:
+            SealerStoppedError: The own seal is of no use, so nothing may be shown under it.
+        """
         limit = min(BATCH_PARCELS, self._window.room(len(self._open), self._open_bytes))
         # A fifth of the window is worth a look at the queue.
         if not self._may_be_due or limit <= len(self._open) // 4:
@@ -160,6 +167,7 @@ class Courier:
         due = await self._outbox.due(self._agency, self._clock(), limit, held)
         if len(due) == limit:
             self._may_be_due = True
+        due = await envelopes_to_show(self._sealer, due)
         if due:
             self._window.weighed(sum(map(parcel_bytes, due)) / len(due))
         self._held.update((item.digest, item) for item in due)

@@ -39,6 +39,7 @@ from edocnode.domain.receiving import (
     rejected,
 )
 from edocnode.workers.keeping import KeepingTogether
+from edocnode.workers.resealing import receipts_to_show
 from edocnode.workers.sealer import Sealer
 from edocnode.workers.sessions import Sessions
 from edocnode.workers.staging import Staging
@@ -228,14 +229,13 @@ class ReceivingDesk:
 
     async def _answers(self, kept: Sequence[tuple[Arrival, KeepOutcome]]) -> list[Answer]:
         waiting = [o.known.incoming_id for _, o in kept if o.known.receipt is None]
-        receipts = await self._sealer.receipts(waiting, RECEIPT_WAIT) if waiting else {}
+        found = await self._sealer.receipts(waiting, RECEIPT_WAIT) if waiting else {}
+        known = {o.known.incoming_id: o.known.receipt for _, o in kept if o.known.receipt}
+        if known:  # given before, maybe under a certificate that is not in use any more
+            shown = await receipts_to_show(self._sealer, list(known.values()))
+            found = {**found, **dict(zip(known, shown, strict=True))}
         return [
-            final_answer(
-                arrival,
-                outcome.kind,
-                outcome.known,
-                outcome.known.receipt or receipts.get(outcome.known.incoming_id),
-            )
+            final_answer(arrival, outcome.kind, outcome.known, found.get(outcome.known.incoming_id))
             for arrival, outcome in kept
         ]
 

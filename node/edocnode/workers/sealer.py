@@ -103,10 +103,12 @@ class Sealer:
         directory: Callable[[], DirectoryMark],
         clock: Callable[[], datetime],
         chance: Callable[[int], bytes] = secrets.token_bytes,
+        problem: Callable[[SealingKey], str] = lambda _: "",
     ) -> None:
         """Joins the parts; nothing happens before ``run``.
 
         Args:
+            problem: Why nothing may be sealed with a key now; empty when it may.
             chance: So many random bytes, for the ids of epochs.
         """
         self._store = store
@@ -116,6 +118,8 @@ class Sealer:
         self._directory = directory
         self._clock = clock
         self._chance = chance
+        self._problem = problem
+        self._is_new_seal = False
         self._epoch: EpochState | None = None
         self._opening: SealedStatement | None = None
         self._reason = "start"
@@ -236,6 +240,45 @@ class Sealer:
             await self._open_epoch()
         await self._alarms.clear_alarm(EpochSupersededError.reason, self._key.agency)
 
+    @property
+    def signer(self) -> Signer:
+        """What seals are made with now; another one after ``change_seal``."""
+        return self._signer
+
+    @property
+    def certificate(self) -> str:
+        """SHA-256 of the certificate that seals are made with."""
+        return self._key.certificates[0]
+
+    @property
+    def is_sealing(self) -> bool:
+        """Whether it seals now."""
+        return self.state is SealerState.SEALING
+
+    def seal_problem(self) -> str:
+        """Why the certificate in use is of no use now; empty when it holds."""
+        return self._problem(self._key)
+
+    def check_seal(self) -> None:
+        """Accepts the certificate in use.
+
+        Raises:
+            SealerStoppedError: It was revoked, has ended or is not listed; says what to do.
+        """
+        if problem := self.seal_problem():
+            raise SealerStoppedError(problem)
+
+    async def change_seal(self, signer: Signer, key: SealingKey) -> None:
+        """Goes on in a new epoch with another key; the group under way is finished with the old.
+
+        The opening is shown to peers for as long as the epoch lasts, so it needs a key that does.
+        """
+        async with self._turn:
+            self._signer, self._key = signer, key
+            self._is_new_seal = self._epoch is not None
+            self._recent.clear()
+        self.wake()
+
     async def run(self) -> None:
         """Seals until cancelled. A node that was superseded before its restart stays so.
 
@@ -311,8 +354,12 @@ class Sealer:
         """Seals a group, in a new epoch when there is none. Returns False with nothing to do."""
         if self.state is SealerState.SUPERSEDED:  # told so since this turn was asked for
             return False
-        if self._epoch is None:
+        self.check_seal()
+        if self._is_new_seal:
+            self._reason = "renewal"
+        if self._epoch is None or self._is_new_seal:
             await self._open_epoch()
+            self._is_new_seal = False
         return await self._seal_next()
 
     async def _seal_next(self) -> bool:

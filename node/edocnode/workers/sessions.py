@@ -17,6 +17,7 @@ from edoccore.errors import (
     EpochSupersededError,
     HelloMissingError,
     PeerNotTrustedError,
+    SealCertificateError,
     SealInvalidError,
 )
 from edoccore.signing import canonical
@@ -318,9 +319,7 @@ class Sessions:
     async def _hear_of_self(self, agency: str, hello: Hello) -> None:
         """What the peer knows of this node: a newer copy of it, or a tail it has lost."""
         if hello.known_opening is not None:
-            opened = await asyncio.to_thread(self._read_opening, self._agency, hello.known_opening)
-            if self._sealer.epoch and opened.epoch > self._sealer.epoch:
-                await self._sealer.superseded(opened.epoch, agency)
+            await self._hear_of_newer_copy(agency, hello.known_opening)
         if not hello.tail_lost:
             await self._alarms.clear_alarm(OWN_TAIL_LOST, agency)
             return
@@ -332,6 +331,16 @@ class Sessions:
         log.warning("own.tail_lost", told_by=agency)
         for listener in self._on_own_loss:
             listener(agency)
+
+    async def _hear_of_newer_copy(self, agency: str, statement: SealedStatement) -> None:
+        """Steps back for another copy of this node; not for one whose seal does not hold."""
+        try:
+            opened = await asyncio.to_thread(self._read_opening, self._agency, statement)
+        except SealCertificateError as error:
+            log.info("own.opening_of_old_seal", told_by=agency, cause=error.message)
+            return
+        if self._sealer.epoch and opened.epoch > self._sealer.epoch:
+            await self._sealer.superseded(opened.epoch, agency)
 
     async def _watch_clock(self, agency: str, hello: Hello) -> None:
         now = self._clock()
@@ -353,7 +362,18 @@ class Sessions:
     def _read_chain(
         self, agency: str, opening: SealedStatement, earlier: Sequence[SealedStatement]
     ) -> list[OpenedEpoch]:
-        return [self._read_opening(agency, statement) for statement in (opening, *earlier)]
+        """The openings, the newest first.
+
+        Earlier ones end where a certificate does not hold any more: how a journal went on before
+        the key was changed is known from the time when it did.
+        """
+        chain = [self._read_opening(agency, opening)]
+        for statement in earlier:
+            try:
+                chain.append(self._read_opening(agency, statement))
+            except SealCertificateError:
+                break
+        return chain
 
     def _read_opening(self, agency: str, statement: SealedStatement) -> OpenedEpoch:
         seal = open_seal(statement.seal, self._directory(), network=self._network, at=self._clock())

@@ -52,7 +52,7 @@ TIMESTAMP_LIFE = timedelta(hours=24)
 TIMESTAMP_RESIGN_AFTER = timedelta(hours=6)
 CRL_LIFE = timedelta(days=60)
 OFFICER_ALARM_BEFORE = timedelta(days=10)  # officers are alarmed when the directory ends this soon
-REFRESH_EVERY = timedelta(seconds=60)
+REFRESH_EVERY = timedelta(seconds=30)
 
 # Sizes, bytes. A reader never reads more, whoever claims what.
 MAX_ROOT_BYTES = 128 * 1024
@@ -83,21 +83,36 @@ class RevocationKind(StrEnum):
     SEAL = "seal"
 
 
+class RetiredAuthority(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An issuing authority that issues no more; what it issued before stays good.
+
+    Attributes:
+        sha256: Of its certificate (DER).
+        since: A seal certificate of it that begins later is refused.
+    """
+
+    sha256: Sha256
+    since: Time
+
+
 class NetworkInfo(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The target ``network``: what holds for all.
 
     Attributes:
         network: Name of the network; every statement carries it.
         registry: Code of the registry's own entry.
-        issuing_authorities: Base64 DER of the network's own CA, which issues for whom it invites.
+        issuing_authorities: Base64 DER of the network's own CAs, which issue for whom it invites;
+            the one that issues now first.
         outside_authorities: Base64 DER of other CAs, as that of the public service. They vouch for
             the certificates that entries list and for no other, and issue nothing by themselves.
+        retired_authorities: Those of the network's own that issue no more.
     """
 
     network: Network
     registry: Code
     issuing_authorities: Annotated[tuple[Base64, ...], Meta(max_length=64)]
     outside_authorities: Annotated[tuple[Base64, ...], Meta(max_length=64)] = ()
+    retired_authorities: Annotated[tuple[RetiredAuthority, ...], Meta(max_length=64)] = ()
 
     @property
     def authorities(self) -> tuple[Base64, ...]:

@@ -106,6 +106,7 @@ def _assemble(read: _Roles, floor: Floor) -> Directory:
         ownership.owners,
         authorities=info.authorities,
         revocations=revoked,
+        retired=info.retired_authorities,
     )
     problems += [*ownership.problems, *seals.problems]
     checked, refused = _read_endpoints(read, _Standard(info.network, seals, floor))

@@ -17,7 +17,12 @@ from typing import NamedTuple
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from edoccore.directory.layout import IdentityEntry, SealListing, from_base64
+from edoccore.directory.layout import (
+    IdentityEntry,
+    RetiredAuthority,
+    SealListing,
+    from_base64,
+)
 from edoccore.directory.ownership import Agency
 from edoccore.directory.remembering import Remembered
 from edoccore.directory.revocations import Revocation, Revocations, Serial, key_digest
@@ -120,6 +125,7 @@ class SealBook:
         *,
         authorities: tuple[str, ...],
         revocations: Revocations,
+        retired: Iterable[RetiredAuthority] = (),
     ) -> None:
         """Checks and indexes the listed certificates.
 
@@ -128,7 +134,9 @@ class SealBook:
             agencies: By owner's code.
             authorities: Base64 DER of the network's issuing authorities.
             revocations: All that is known.
+            retired: Authorities that issue no more.
         """
+        self.retired = {item.sha256: parse_time(item.since) for item in retired}
         self.problems: list[str] = []
         self.revocations = revocations
         self._agencies = agencies
@@ -142,6 +150,13 @@ class SealBook:
             listed = read_listing(agency, listing, authorities)
         except SealCertificateError as error:
             self.problems.append(error.message)
+            return
+        since = self.retired.get(listed.digests[-1])
+        if since is not None and listed.not_before > since:
+            self.problems.append(
+                f"The certificate {listed.digests[0][:16]}… of {agency} was issued by an authority "
+                f"that had been retired at {since.isoformat()}."
+            )
             return
         self._seals[agency, listed.digests[0]] = listed
 

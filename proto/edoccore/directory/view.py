@@ -117,9 +117,12 @@ class Directory:
             pin
             for _, found in sorted(self.endpoints.items())
             if self._holds(found, at)
-            for pin in found.pins
-            if self._is_usable(pin, at)
+            for pin in self.usable_pins(found, at)
         ]
+
+    def usable_pins(self, endpoint: Endpoint, at: datetime) -> list[TlsPin]:
+        """The TLS certificates of an endpoint that are neither revoked nor out of date."""
+        return [pin for pin in endpoint.pins if self._is_usable(pin, at)]
 
     def tls_agency(self, sha256: str, at: datetime) -> str:
         """The agency that a TLS certificate stands for.

@@ -175,7 +175,7 @@ class EpochOpening(Statement, frozen=True, kw_only=True, tag="edoc.epoch/v1"):
     Attributes:
         agency: The agency whose journal it is.
         previous: Last head in the sealer's own database; absent in an agency's first epoch.
-        reason: start, takeover or commit_unknown.
+        reason: start, takeover, renewal or commit_unknown.
     """
 
     agency: Code
@@ -207,6 +207,34 @@ class Endpoint(Statement, frozen=True, kw_only=True, tag="edoc.endpoint/v1"):
     ]
     abilities: Annotated[tuple[Text, ...], Meta(max_length=32)]
     counter: Count
+    created: Time
+
+
+class SealRenewal(Statement, frozen=True, kw_only=True, tag="edoc.renewal/v1"):
+    """An agency asks, under its current seal, for the certificate of its next seal key.
+
+    Attributes:
+        request: Base64 of a PKCS#10 request (DER) made with the next key.
+    """
+
+    agency: Code
+    request: Annotated[str, Meta(pattern=r"^[A-Za-z0-9+/]+={0,2}\Z", max_length=5464)]
+    created: Time
+
+
+class KeyEnd(Statement, frozen=True, kw_only=True, tag="edoc.keyend/v1"):
+    """An agency ends keys of its own, for good.
+
+    Attributes:
+        certificates: SHA-256 of the TLS or seal certificates (DER) that end.
+        reason: For people.
+        compromised_since: Seals without a proven time before it are worth nothing.
+    """
+
+    agency: Code
+    certificates: Annotated[tuple[Sha256, ...], Meta(min_length=1, max_length=64)]
+    reason: Text
+    compromised_since: Time | UnsetType = UNSET
     created: Time
 
 
@@ -300,7 +328,7 @@ def uuid_text(data: bytes) -> str:
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
-STATEMENT_TYPES = (
+STATEMENT_TYPES = (  # that a node understands; renewal and keyend go to the registry alone
     "edoc.document/v1",
     "edoc.effect/v1",
     "edoc.endpoint/v1",

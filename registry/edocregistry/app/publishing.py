@@ -17,6 +17,7 @@ from edoccore.directory.view import Directory
 from edoccore.officer_errors import DraftStaleError
 from edockit import files
 from edocregistry.domain import drafting
+from edocregistry.domain.authorities import in_order, retirements
 from edocregistry.domain.contents import directory_contents
 from edocregistry.domain.differences import (
     Change,
@@ -38,7 +39,7 @@ from edocregistry.domain.publication import (
     targets_in,
     wanted_roles,
 )
-from edocregistry.domain.revoking import refresh_crl
+from edocregistry.domain.revoking import refresh_crls
 from edocregistry.settings import RegistrySettings
 from edocregistry.storage.folder import DataFolder, Turn
 from edocregistry.storage.keys import FileAuthority
@@ -74,6 +75,12 @@ class Publisher:
         life = timedelta(days=self.settings.seal_days)
         return self.folder.keys.authority(crl_url=self.settings.crl_url, life=life)
 
+    def authorities(self) -> list[FileAuthority]:
+        """All issuing CAs whose key is here, the oldest first; the last one issues."""
+        life = timedelta(days=self.settings.seal_days)
+        retired = self.folder.keys.retired_authorities(crl_url=self.settings.crl_url, life=life)
+        return [*retired, self.authority()]
+
     def root(self) -> Root:
         """The root in force."""
         root = self.folder.directory.root().signed
@@ -108,16 +115,20 @@ class Publisher:
 
     def contents(self, turn: Turn) -> Contents:
         """What the records want the directory to say."""
-        now, authority = self._clock(), self.authority()
-        crl = turn.write(lambda records: refresh_crl(records, authority, now))
+        now, authorities = self._clock(), self.authorities()
+        crls = turn.write(lambda records: refresh_crls(records, authorities, now))
         former = turn.read(lambda records: records.former_authorities())
-        authorities = [authority.certificate, *(item.certificate for item in former)]
+        chain = [
+            *in_order(item.certificate for item in former),
+            *(item.certificate for item in authorities),
+        ]
         info = NetworkInfo(
             network=self.settings.network,
             registry=REGISTRY_CODE,
-            issuing_authorities=tuple(map(to_base64, authorities)),
+            issuing_authorities=tuple(map(to_base64, reversed(chain))),
+            retired_authorities=retirements(chain),
         )
-        return turn.read(lambda records: directory_contents(records, info, crl))
+        return turn.read(lambda records: directory_contents(records, info, crls))
 
     def waiting(self, turn: Turn) -> list[Change]:
         """What the officers have to sign before the directory says it."""

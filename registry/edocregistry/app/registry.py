@@ -13,9 +13,11 @@ from hashlib import sha256
 from typing import TypeVar
 
 import structlog
+from cryptography import x509
 
 from edoccore.directory import layout
 from edoccore.directory.join import TOKEN_BYTES, JoinString, format_join
+from edoccore.directory.layout import from_base64
 from edoccore.directory.view import Directory
 from edoccore.errors import EdocError
 from edoccore.identity.certificate import certificate_digest
@@ -29,6 +31,7 @@ from edocregistry.domain.endpoints import accept_endpoint
 from edocregistry.domain.enrolment import (
     Enrolled,
     RefusalLimit,
+    Renewed,
     enrol,
     make_invite,
     requested_key,
@@ -42,6 +45,7 @@ from edocregistry.domain.model import (
     SealCertificate,
 )
 from edocregistry.domain.own_entry import OwnAddress
+from edocregistry.domain.own_word import end_own_keys, renew_seal
 from edocregistry.domain.ports import Records
 from edocregistry.domain.publication import Publication
 from edocregistry.domain.revoking import revoke_keys, tls_certificates
@@ -233,7 +237,8 @@ class Registry:
             _log.warning("enrolment_refused", caller=caller, reason=error.reason)
             raise
         _log.info("enrolled", agency=certificate.agency, certificate=certificate.sha256)
-        return Enrolled(certificate, (authority.certificate,), publication.version)
+        chain = self.chain_of(certificate.certificate)
+        return Enrolled(certificate, chain, publication.version)
 
     def publish_endpoint(self, caller: str, sealed: SealedStatement) -> int:
         """Publishes an endpoint statement; see ``domain.endpoints.accept_endpoint``.
@@ -249,11 +254,64 @@ class Registry:
         _log.info("endpoint_published", agency=endpoint.agency, version=publication.version)
         return publication.version
 
+    def renew_seal(self, caller: str, sealed: SealedStatement) -> Renewed:
+        """Issues the next seal certificate of an agency; see ``domain.own_word.renew_seal``."""
+        authority = self.authority()
+        certificate, publication = self._act(
+            f"node {caller}",
+            "renew seal",
+            lambda records, now: renew_seal(records, authority, sealed, self.directory(), now),
+        )
+        _log.info("seal_renewed", agency=certificate.agency, certificate=certificate.sha256)
+        chain = self.chain_of(certificate.certificate)
+        enrolled = Enrolled(certificate, chain, publication.version)
+        return Renewed(enrolled, waits=not self.publishes_alone())
+
+    def end_own_keys(self, caller: str, sealed: SealedStatement) -> int:
+        """Revokes keys on their agency's word; see ``domain.own_word.end_own_keys``.
+
+        Returns:
+            Version of the directory in which the revocations stand.
+        """
+        made, publication = self._act(
+            f"node {caller}",
+            "end keys",
+            lambda records, now: end_own_keys(records, sealed, self.directory(), now),
+        )
+        for item in made:
+            _log.warning("keys_ended", agency=item.agency, certificate=item.sha256)
+        return publication.version
+
     # --- What it says and is ------------------------------------------------------------------
 
     def authority(self) -> FileAuthority:
         """The issuing CA."""
         return self.publisher.authority()
+
+    def rotate_authority(self, actor: str) -> tuple[bytes, int]:
+        """Puts a new issuing CA in the place of the one that issues; see ``ca rotate``.
+
+        Returns:
+            Certificate of the new one, DER, and the version of the directory that lists it.
+        """
+        made: list[bytes] = []
+
+        def rotate(_records: Records, now: datetime) -> None:
+            made.append(self.folder.keys.rotate_authority(self.settings.network, now))
+
+        _, publication = self._act(actor, "ca rotate", rotate)
+        return made[0], publication.version
+
+    def chain_of(self, certificate: bytes) -> tuple[bytes, ...]:
+        """Issuers of a seal certificate (DER), nearest first."""
+        issuer = x509.load_der_x509_certificate(certificate).issuer
+        here = [item.certificate for item in self.publisher.authorities()]
+        listed = map(from_base64, self.directory().info.issuing_authorities)  # keys may be lost
+        return tuple(
+            item
+            for item in dict.fromkeys((*here, *listed))
+            if x509.load_der_x509_certificate(item).subject == issuer
+        )
 
     def directory(self) -> Directory:
         """The published directory, verified from its first root as every reader does."""
@@ -306,11 +364,13 @@ class Registry:
             return True
 
     def _keep_own_seal(self, turn: Turn, now: datetime) -> None:
-        """Makes a new seal when the newest one ends soon or was revoked."""
+        """Makes a new seal when the newest ends soon, was revoked, or its authority was retired."""
         newest = turn.read(lambda records: records.seal_certificates(REGISTRY_CODE))[-1]
         revocations = turn.read(lambda records: records.revocations(REGISTRY_CODE))
         is_revoked = newest.sha256 in {item.sha256 for item in revocations}
-        if is_revoked or own_entry.seal_change_is_due(newest.certificate, now):
+        leaves_authority = self.authority().certificate not in self.chain_of(newest.certificate)
+        is_due = own_entry.seal_change_is_due(newest.certificate, now)
+        if is_revoked or leaves_authority or is_due:
             self.enter_own_seal(turn)
             self.publisher.publish(turn)
 
@@ -365,7 +425,7 @@ class Registry:
                 certificates=certificates,
             ),
             network=self.settings.network,
-            issuer=certificate_digest(self.authority().certificate),
+            issuer=certificate_digest(self.chain_of(seal.certificate)[0]),
             mark=DirectoryMark(version=version, hash=digest.hex()),
             epoch=own_entry.epoch_id(now, secrets.randbits(80)),
             counter=own_entry.next_counter(

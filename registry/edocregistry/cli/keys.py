@@ -2,15 +2,18 @@
 
 import re
 from datetime import datetime, timedelta
+from hashlib import sha256
 from typing import Annotated
 
 import typer
 
 from edoccore.errors import RequestInvalidError
+from edockit.console import new_app
 from edockit.language import _, marked, told
 from edocregistry.cli.context import CommandContext, now, operating_system_user, require_yes
 
 INVITE_SCHEMA = "edoc.registry-invite/v1"
+CA_SCHEMA = "edoc.registry-ca/v1"
 REVOKE_SCHEMA = "edoc.registry-revoke/v1"
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
@@ -103,6 +106,33 @@ def revoke(
         options.console.say(
             _("To enrol it again with new keys: edocregistry invite {code}", code=code)
         )
+
+
+def build_ca_app() -> typer.Typer:
+    """Puts the commands about the issuing CA together."""
+    app = new_app("Replaces the authority that issues seal certificates.")
+    app.callback()(_of_ca)
+    app.command("rotate")(rotate_ca)
+    return app
+
+
+def _of_ca() -> None:
+    """Makes ``rotate`` a command of its own, though there is no other."""
+
+
+def rotate_ca(
+    context: typer.Context,
+    yes: Annotated[bool, typer.Option("--yes", help="Really; it cannot be undone.")] = False,
+) -> None:
+    """Makes a new issuing CA; the old one issues no more, what it issued stays good."""
+    require_yes(given=yes, what=marked("Replacing the issuing CA"))
+    options: CommandContext = context.obj
+    registry = options.registry()
+    certificate, version = registry.rotate_authority(operating_system_user())
+    registry.keep_own_entry()
+    digest = sha256(certificate).hexdigest()
+    options.console.data({"schema": CA_SCHEMA, "sha256": digest, "version": version}, digest)
+    options.console.say(_("Nodes renew their seals under it by themselves within a month."))
 
 
 def _duration(text: str) -> timedelta:

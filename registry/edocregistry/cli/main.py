@@ -49,6 +49,7 @@ def build_app() -> typer.Typer:
     app.command()(keys.invite)
     app.command()(keys.revoke)
     app.command()(extending.extend)
+    app.add_typer(keys.build_ca_app(), name="ca")
     return app
 
 

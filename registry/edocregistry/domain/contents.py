@@ -28,13 +28,15 @@ from edocregistry.domain.ports import Records
 from edocregistry.domain.publication import Contents
 
 
-def directory_contents(records: Records, network: NetworkInfo, crl: RevocationCrl) -> Contents:
+def directory_contents(
+    records: Records, network: NetworkInfo, crls: Sequence[RevocationCrl]
+) -> Contents:
     """Collects everything that is to be published.
 
     Args:
         records: What the registry keeps.
         network: What holds for all.
-        crl: The newest CRL of the issuing CA.
+        crls: The newest CRL of each issuing CA.
     """
     agencies = records.agencies()
     revocations, former = records.revocations(), records.former_authorities()
@@ -48,7 +50,7 @@ def directory_contents(records: Records, network: NetworkInfo, crl: RevocationCr
     outside = records.outside_authorities()
     certificates = tuple(to_base64(item.certificate) for item in outside)
     lists = (
-        crl.der,
+        *(crl.der for crl in crls),
         *(item.crl for item in former if item.crl),
         *(item.crl for item in outside if item.crl is not None),
     )

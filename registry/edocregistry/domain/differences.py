@@ -144,12 +144,25 @@ def _network_changes(before: NetworkInfo, after: NetworkInfo) -> Iterator[Change
     for text in after.issuing_authorities:
         if text not in before.issuing_authorities:
             yield Change("", f"The issuing authority {_certificate(text)} is new.")
+    yield from _retirements(before, after)
     for text in before.outside_authorities:
         if text not in after.outside_authorities:
             yield Change("", f"The CA outside the network {_certificate(text)} ends.")
     for text in after.outside_authorities:
         if text not in before.outside_authorities:
             yield Change("", f"The CA outside the network {_certificate(text)} is trusted.")
+
+
+def _retirements(before: NetworkInfo, after: NetworkInfo) -> Iterator[Change]:
+    known = set(before.retired_authorities)
+    for retired in (item for item in after.retired_authorities if item not in known):
+        yield Change(
+            "",
+            f"The issuing authority {retired.sha256} is retired since {retired.since}: what it "
+            f"issued before stays good, what begins later is refused.",
+        )
+    for returned in known - set(after.retired_authorities):
+        yield Change("", f"The issuing authority {returned.sha256} is no longer retired.")
 
 
 def _agency_changes(

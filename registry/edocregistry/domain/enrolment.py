@@ -51,6 +51,14 @@ class Enrolled:
     version: int
 
 
+@dataclass(frozen=True, slots=True)
+class Renewed:
+    """The next certificate, and whether officers have to sign before it is listed."""
+
+    enrolled: Enrolled
+    waits: bool
+
+
 def make_invite(
     records: Records, code: str, *, token_sha256: bytes, ttl: timedelta, now: datetime
 ) -> Invite:
@@ -122,7 +130,7 @@ def enrol(
         return _repeat(records, invite.certificate_sha256, key_sha256)
     if now >= invite.expires_at or agency.state is not AgencyState.ACTIVE:
         raise TokenRefusedError(hint="Ask the registry's officer for a new join string.")
-    _check_new_key(records, key_sha256)
+    check_new_key(records, key_sha256)
     end_keys(records, agency.code, reason=REPLACED, now=now)
     der = authority.issue(request, agency, now)
     certificate = SealCertificate(
@@ -173,7 +181,12 @@ def _repeat(records: Records, certificate_sha256: str, key_sha256: bytes) -> Sea
     return certificate
 
 
-def _check_new_key(records: Records, key_sha256: bytes) -> None:
+def check_new_key(records: Records, key_sha256: bytes) -> None:
+    """Refuses a key that was certified before, for whomever.
+
+    Raises:
+        RequestInvalidError: It was.
+    """
     if any(item.key_sha256 == key_sha256 for item in records.seal_certificates()):
         raise _request_invalid("its key was used before; make a new one")
 

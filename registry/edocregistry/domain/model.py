@@ -125,7 +125,7 @@ class OutsideAuthority:
 
 @dataclass(frozen=True, slots=True)
 class RevocationCrl:
-    """The newest CRL of the issuing CA, DER, and how many revocations stand in it."""
+    """The newest CRL of an issuing CA, DER, and how many revocations stand in it."""
 
     number: int
     der: bytes

@@ -49,7 +49,7 @@ class Records(Protocol):
         """Revocations ever made, of one agency or all, oldest first."""
 
     def add_revocation(self, revocation: Revocation) -> None:
-        """Keeps a revocation; one that is already known stays as it was."""
+        """Keeps a revocation; of one that is known only the time of the compromise changes."""
 
     def invite(self, token_sha256: bytes) -> Invite | None:
         """Finds an invite by the hash of its token."""
@@ -78,11 +78,11 @@ class Records(Protocol):
     def put_outside_authority(self, authority: OutsideAuthority) -> None:
         """Adds one, or replaces what is known of it."""
 
-    def crl(self) -> RevocationCrl | None:
-        """The newest CRL."""
+    def crl(self, place: int) -> RevocationCrl | None:
+        """The newest CRL of an issuing CA: the first, second ... that the registry had."""
 
-    def put_crl(self, crl: RevocationCrl) -> None:
-        """Replaces the CRL."""
+    def put_crl(self, place: int, crl: RevocationCrl) -> None:
+        """Replaces the CRL of an issuing CA."""
 
     def former_authorities(self) -> Sequence[FormerAuthority]:
         """Issuing CAs before the one in force."""

@@ -1,6 +1,7 @@
 """The end of keys: which certificates of an agency are revoked, and the CRL that says so.
 
-A revocation is never undone and never made weaker; asking again changes nothing.
+A revocation is never undone and never made weaker; asking again changes nothing, unless the key was
+lost earlier than was known.
 """
 
 from collections.abc import Iterator, Sequence
@@ -40,7 +41,8 @@ def revoke_keys(
         now: They end here.
 
     Returns:
-        What was revoked now; empty when an earlier order had done it.
+        What was revoked now, or is known now to have been lost earlier; empty when an earlier
+        order had said it all.
 
     Raises:
         AgencyUnknownError, AgencyInactiveError: No such agency, or it has no such key yet.
@@ -61,13 +63,17 @@ def revoke_keys(
             hint=f"See: edocregistry agency show {agency}",
             agency=agency,
         )
-    return _add(records, agency, [item for kind in (kinds or found) for item in found[kind]])
+    return add_revocations(
+        records, agency, [item for kind in (kinds or found) for item in found[kind]]
+    )
 
 
 def end_keys(records: Records, agency: str, *, reason: str, now: datetime) -> list[Revocation]:
     """Ends all keys of an agency, seal and TLS; without keys nothing happens."""
     seals = _seal_revocations(records, agency, reason, None, now)
-    return _add(records, agency, [*seals, *_tls_revocations(records, agency, reason, None, now)])
+    return add_revocations(
+        records, agency, [*seals, *_tls_revocations(records, agency, reason, None, now)]
+    )
 
 
 def tls_certificates(records: Records, agency: str) -> list[bytes]:
@@ -79,10 +85,46 @@ def tls_certificates(records: Records, agency: str) -> list[bytes]:
     return [layout.from_base64(item) for item in statement.certificates]
 
 
-def refresh_crl(records: Records, authority: IssuingAuthority, now: datetime) -> RevocationCrl:
-    """Returns the CRL in force; makes a new one when a revocation is missing or it is old."""
+def refresh_crls(
+    records: Records, authorities: Sequence[IssuingAuthority], now: datetime
+) -> list[RevocationCrl]:
+    """Returns the CRL of each issuing CA; makes those anew that lack a revocation or are old.
+
+    Args:
+        authorities: All that the registry ever had, the oldest first.
+    """
     revoked = [item for item in records.revocations() if item.serial is not None]
-    known = records.crl()
+    issued = {item.sha256: item.certificate for item in records.seal_certificates()}
+    issuers = {
+        item.sha256: x509.load_der_x509_certificate(issued[item.sha256]).issuer
+        for item in revoked
+        if item.sha256 in issued
+    }
+    return [
+        _refresh_crl(
+            records,
+            authority,
+            place,
+            [
+                item
+                for item in revoked
+                if issuers.get(item.sha256)
+                == x509.load_der_x509_certificate(authority.certificate).subject
+            ],
+            now,
+        )
+        for place, authority in enumerate(authorities, 1)
+    ]
+
+
+def _refresh_crl(
+    records: Records,
+    authority: IssuingAuthority,
+    place: int,
+    revoked: Sequence[Revocation],
+    now: datetime,
+) -> RevocationCrl:
+    known = records.crl(place)
     if (
         known is not None
         and known.size == len(revoked)
@@ -92,7 +134,7 @@ def refresh_crl(records: Records, authority: IssuingAuthority, now: datetime) ->
     number = next_version(known.number if known else 0, now)
     der = authority.make_crl(revoked, number=number, now=now)
     crl = RevocationCrl(number, der, now, len(revoked))
-    records.put_crl(crl)
+    records.put_crl(place, crl)
     return crl
 
 
@@ -144,13 +186,22 @@ def _tls_revocations(
     ]
 
 
-def _add(records: Records, agency: str, made: list[Revocation]) -> list[Revocation]:
+def add_revocations(records: Records, agency: str, made: Sequence[Revocation]) -> list[Revocation]:
+    """Keeps revocations; returns those that are new."""
     new = list(_unknown(records, agency, made))
     for revocation in new:
         records.add_revocation(revocation)
     return new
 
 
-def _unknown(records: Records, agency: str, made: list[Revocation]) -> Iterator[Revocation]:
-    known = {item.sha256 for item in records.revocations(agency)}
-    return (item for item in made if item.sha256 not in known)
+def _unknown(records: Records, agency: str, made: Sequence[Revocation]) -> Iterator[Revocation]:
+    """Those that say more than is known: another certificate, or an earlier compromise."""
+    known = {item.sha256: item for item in records.revocations(agency)}
+    for item in made:
+        before = known.get(item.sha256)
+        if before is None or _is_earlier(item.compromised_since, before):
+            yield item
+
+
+def _is_earlier(since: datetime | None, known: Revocation) -> bool:
+    return since is not None and since < (known.compromised_since or known.revoked_at)

@@ -9,7 +9,7 @@ from edoccore.signing.seal import SealedStatement
 from edoccore.wire.sealed import sealed_from_message
 from edocnet.enrolment.v1 import enrolment_service_pb2 as messages
 from edocnet.enrolment.v1 import enrolment_service_pb2_grpc as services
-from edocregistry.domain.enrolment import Enrolled
+from edocregistry.domain.enrolment import Enrolled, Renewed
 
 TOKEN_BYTES = 16
 MAX_CODE_CHARACTERS = 35
@@ -23,6 +23,12 @@ class Enrolments(Protocol):
 
     def publish_endpoint(self, caller: str, sealed: SealedStatement) -> int:
         """Publishes an endpoint statement; returns the version of the directory."""
+
+    def renew_seal(self, caller: str, sealed: SealedStatement) -> Renewed:
+        """Issues the next seal certificate of an agency."""
+
+    def end_own_keys(self, caller: str, sealed: SealedStatement) -> int:
+        """Revokes keys on their agency's word; returns the version of the directory."""
 
 
 class EnrolmentServicer(services.EnrolmentServiceServicer):
@@ -63,6 +69,27 @@ class EnrolmentServicer(services.EnrolmentServiceServicer):
         sealed = sealed_from_message(request.endpoint)
         version = self._registry.publish_endpoint(_caller(context), sealed)
         return messages.PublishEndpointResponse(directory_version=version)
+
+    def RenewSeal(
+        self, request: messages.RenewSealRequest, context: grpc.ServicerContext
+    ) -> messages.RenewSealResponse:
+        """Issues the certificate of an agency's next seal key."""
+        sealed = sealed_from_message(request.renewal)
+        renewed = self._registry.renew_seal(_caller(context), sealed)
+        return messages.RenewSealResponse(
+            certificate=renewed.enrolled.certificate.certificate,
+            chain=renewed.enrolled.chain,
+            directory_version=renewed.enrolled.version,
+            waits_for_officers=renewed.waits,
+        )
+
+    def RevokeKeys(
+        self, request: messages.RevokeKeysRequest, context: grpc.ServicerContext
+    ) -> messages.RevokeKeysResponse:
+        """Ends keys of an agency on its own word."""
+        sealed = sealed_from_message(request.end)
+        version = self._registry.end_own_keys(_caller(context), sealed)
+        return messages.RevokeKeysResponse(directory_version=version)
 
 
 def _caller(context: grpc.ServicerContext) -> str:

@@ -113,13 +113,55 @@ class KeyFiles:
         files.write_file_atomic(self._certificate_path(ISSUING_CA), certificate)
 
     def authority(self, *, crl_url: str, life: timedelta) -> "FileAuthority":
-        """Reads the CA.
+        """Reads the CA that issues now.
 
         Raises:
             KeyUnusableError: Key or certificate is missing, open to others or damaged.
         """
         certificate = _read(self._certificate_path(ISSUING_CA))
-        return FileAuthority(self._path(ISSUING_CA), certificate, crl_url=crl_url, life=life)
+        named = self._named(ISSUING_CA, certificate)
+        key = named if named.exists() else self._path(ISSUING_CA)
+        return FileAuthority(key, certificate, crl_url=crl_url, life=life)
+
+    def retired_authorities(self, *, crl_url: str, life: timedelta) -> list["FileAuthority"]:
+        """The CAs before the one that issues now, oldest first; they only sign their CRLs."""
+        current = _read(self._certificate_path(ISSUING_CA))
+        found = [_read(path) for path in self._keys.glob(f"{ISSUING_CA}-*.der")]
+        older = [item for item in found if _begins(item) < _begins(current)]
+        return [
+            FileAuthority(self._named(ISSUING_CA, item), item, crl_url=crl_url, life=life)
+            for item in sorted(older, key=_begins)
+        ]
+
+    def rotate_authority(self, network: str, now: datetime) -> bytes:
+        """Puts a new CA in the place of the one that issues; returns its certificate, DER.
+
+        The new certificate in ``issuing-ca.der`` is what counts and is written last, so a crash
+        leaves the old CA or the new one in force, each with its key.
+
+        Raises:
+            DiskFullError, StorageFailedError: The disk failed; the old one is in force.
+        """
+        old = _read(self._certificate_path(ISSUING_CA))
+        old_key = self._named(ISSUING_CA, old)
+        if not old_key.exists():
+            key = certificates.load_private_key(self._path(ISSUING_CA), certificate=old)
+            certificates.save_private_key(old_key, key)
+        files.write_file_atomic(old_key.with_suffix(".der"), old)
+        key = certificates.new_private_key()
+        number = len(list(self._keys.glob(f"{ISSUING_CA}-*.der"))) + 1
+        new = certificates.new_ca(
+            key,
+            name=f"Seals of {network} {number}",
+            not_before=now - CLOCK_TOLERANCE,
+            not_after=now + CA_LIFE,
+        )
+        new_key = self._named(ISSUING_CA, new)
+        certificates.save_private_key(new_key, key)
+        files.write_file_atomic(new_key.with_suffix(".der"), new)
+        files.write_file_atomic(self._certificate_path(ISSUING_CA), new)
+        self._path(ISSUING_CA).unlink(missing_ok=True)
+        return new
 
     def make_seal(self, code: str, issue: Callable[[bytes], bytes]) -> bytes:
         """Makes the registry's own seal key and returns its certificate, DER.
@@ -240,6 +282,10 @@ class FileAuthority:
             if item.serial is not None
         ]
         return certificates.build_crl(key, self._certificate, lines, number=number, this_update=now)
+
+
+def _begins(certificate: bytes) -> datetime:
+    return x509.load_der_x509_certificate(certificate).not_valid_before_utc
 
 
 def _make_signer(path: Path) -> Signer:

@@ -125,7 +125,7 @@ class SqlRecords:
         return [_revocation(row) for row in self._all(query)]
 
     def add_revocation(self, revocation: Revocation) -> None:
-        """Keeps a revocation; one that is already known stays as it was."""
+        """Keeps a revocation; of one that is known only the time of the compromise changes."""
         values = {
             "sha256": revocation.sha256,
             "kind": revocation.kind.value,
@@ -135,7 +135,11 @@ class SqlRecords:
             "revoked_at": revocation.revoked_at,
             "compromised_since": revocation.compromised_since,
         }
-        self._connection.execute(upsert(REVOCATION).values(values).on_conflict_do_nothing())
+        since = {"compromised_since": revocation.compromised_since}
+        change = upsert(REVOCATION).values(values)
+        self._connection.execute(
+            change.on_conflict_do_update(index_elements=["sha256"], set_=since)
+        )
 
     def outside_authorities(self) -> list[OutsideAuthority]:
         """CAs outside the network, in the order in which they were added."""
@@ -160,17 +164,17 @@ class SqlRecords:
         }
         self._replace(OUTSIDE, values)
 
-    def crl(self) -> RevocationCrl | None:
-        """The newest CRL."""
-        row = self._first(select(CRL))
+    def crl(self, place: int) -> RevocationCrl | None:
+        """The newest CRL of an issuing CA: the first, second ... that the registry had."""
+        row = self._first(select(CRL).where(CRL.c.place == place))
         return (
             RevocationCrl(row["number"], row["der"], row["issued_at"], row["size"]) if row else None
         )
 
-    def put_crl(self, crl: RevocationCrl) -> None:
-        """Replaces the CRL."""
+    def put_crl(self, place: int, crl: RevocationCrl) -> None:
+        """Replaces the CRL of an issuing CA."""
         values = {
-            "place": 1,
+            "place": place,
             "number": crl.number,
             "der": crl.der,
             "issued_at": crl.issued_at,

@@ -109,7 +109,7 @@ class OutsideAuthorityRow(RegistryTable, table=True):
 
 
 class CrlRow(RegistryTable, table=True):
-    """The newest CRL of the issuing CA; one row."""
+    """The newest CRL of each issuing CA."""
 
     __tablename__ = "crl"
 

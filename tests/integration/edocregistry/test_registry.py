@@ -134,7 +134,7 @@ def test_revoked_seal_stands_in_the_crl_that_openssl_can_read(registry, clock):
     data = published(registry).files
     name = next(name for name in data if name.endswith(".revocations.json"))
     with registry.folder.turn() as turn:
-        crl = x509.load_der_x509_crl(turn.read(lambda records: records.crl()).der)
+        crl = x509.load_der_x509_crl(turn.read(lambda records: records.crl(1)).der)
     serial = x509.load_der_x509_certificate(node.seal_certificate).serial_number
     assert crl.get_revoked_certificate_by_serial_number(serial) is not None
     assert layout.to_base64(crl.public_bytes(Encoding.DER)).encode() in (data[name])
@@ -142,11 +142,11 @@ def test_revoked_seal_stands_in_the_crl_that_openssl_can_read(registry, clock):
 
 def test_crl_is_renewed_long_before_it_asks_for_it(registry, clock):
     with registry.folder.turn() as turn:
-        first = turn.read(lambda records: records.crl())
+        first = turn.read(lambda records: records.crl(1))
     clock.move(timedelta(days=15))
     registry.publish_due()
     with registry.folder.turn() as turn:
-        second = turn.read(lambda records: records.crl())
+        second = turn.read(lambda records: records.crl(1))
     assert second.number > first.number
     assert x509.load_der_x509_crl(second.der).next_update_utc > clock.now + timedelta(days=59)
 

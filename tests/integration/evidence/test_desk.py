@@ -94,7 +94,7 @@ async def test_stored_documents_have_valid_evidence_and_a_sound_journal(tmp_path
         blobs=blobs,
         damage=damage,
         scratch=tmp_path,
-        signer=listed["H29"].signer,
+        signer=lambda: listed["H29"].signer,
         directory=nation.directory,
         clock=lambda: NOW,
     )

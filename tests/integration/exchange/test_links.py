@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 
+from edoccore.directory.layout import RevocationKind
 from edoccore.errors import PeerUnreachableError
 from edocnet.exchange.v1 import exchange_service_pb2 as messages
 from edocnode.domain.exchange import Hello, PeerLink
@@ -180,4 +181,27 @@ async def test_a_caller_that_is_cancelled_stays_cancelled() -> None:
         calling.cancel()
         with pytest.raises(asyncio.CancelledError):
             await calling
+        await links.close()
+
+
+async def test_t36_a_call_under_way_to_a_server_whose_certificate_was_revoked_is_ended() -> None:
+    nation, port = make_nation(free_port()), free_port()
+    nation.set_address("H29", f"127.0.0.1:{port}")
+    recipient = HangingRecipient(nation, nation.agencies["H29"], port)
+    caller = BadPeer(nation, nation.agencies["G01"], nation.agencies["H29"], "")
+    directory, own = nation.directory(), OwnTls(caller.chain, caller.key)
+    links = Links(directory=lambda: directory, own=lambda: own, clock=utc_now)
+    async with recipient.serve():
+        calling = asyncio.ensure_future(CALLS["deliver"](links.link("H29"), caller.hello()))
+        await asyncio.wait_for(recipient.called.wait(), 10)
+        links.follow(directory)
+        await asyncio.sleep(0.1)
+        assert not calling.done()
+        nation.revoke("H29", RevocationKind.TLS)
+        directory = nation.directory()
+        links.follow(directory)
+        with pytest.raises(PeerUnreachableError):
+            await asyncio.wait_for(calling, 2)
+        with pytest.raises(PeerUnreachableError, match="no usable endpoint"):
+            links.link("H29")  # its only certificate
         await links.close()

@@ -37,12 +37,27 @@ class WatchedStore(NodeStore):
         return await super().give_back_all()
 
 
+class Steady:
+    """A sealer whose certificate never changes: every envelope is under it."""
+
+    certificate = ""
+
+    def check_seal(self) -> None:
+        """Holds."""
+
+
 async def test_a_hello_before_the_start_is_over_takes_nothing_from_the_queue() -> None:
     database = open_store("sqlite://")
     store = WatchedStore(database)
     nothing = cast("Any", None)  # a courier with nothing due connects to nobody
     parts = CourierParts(
-        outbox=store, links=nothing, sessions=nothing, shelf=nothing, reader=nothing, clock=utc_now
+        outbox=store,
+        links=nothing,
+        sessions=nothing,
+        sealer=nothing,
+        shelf=nothing,
+        reader=nothing,
+        clock=utc_now,
     )
     dispatcher = Dispatcher(
         outbox=store, peers=store, parts=parts, clock=utc_now, can_send=lambda: True
@@ -85,6 +100,7 @@ async def test_a_peer_that_cannot_be_reached_after_it_told_of_a_quota_has_shut_t
         outbox=store,
         links=cast("Any", links),
         sessions=nothing,
+        sealer=cast("Any", Steady()),
         shelf=nothing,
         reader=nothing,
         clock=lambda: moment,

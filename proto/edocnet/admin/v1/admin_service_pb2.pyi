@@ -142,6 +142,7 @@ class GetStatusResponse(_message.Message):
     QUEUES_FIELD_NUMBER: _builtins.int
     OLDEST_UNDELIVERED_TIME_FIELD_NUMBER: _builtins.int
     LATE_FIELD_NUMBER: _builtins.int
+    KEYS_FIELD_NUMBER: _builtins.int
     agency: _builtins.str
     """Code of the agency that owns the node."""
     name: _builtins.str
@@ -186,6 +187,10 @@ class GetStatusResponse(_message.Message):
     def late(self) -> Global___LateCounts:
         """What is late and waits for somebody; office/v1 ListLate has the documents."""
 
+    @_builtins.property
+    def keys(self) -> _containers.RepeatedCompositeFieldContainer[Global___KeyStatus]:
+        """The keys in use and what follows them: TLS, then seal."""
+
     def __init__(
         self,
         *,
@@ -203,10 +208,11 @@ class GetStatusResponse(_message.Message):
         queues: _abc.Iterable[Global___PeerQueue] | None = ...,
         oldest_undelivered_time: _timestamp_pb2.Timestamp | None = ...,
         late: Global___LateCounts | None = ...,
+        keys: _abc.Iterable[Global___KeyStatus] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["directory", b"directory", "late", b"late", "oldest_undelivered_time", b"oldest_undelivered_time", "sealer", b"sealer", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agency", b"agency", "alarms", b"alarms", "directory", b"directory", "late", b"late", "listen", b"listen", "name", b"name", "network", b"network", "oldest_undelivered_time", b"oldest_undelivered_time", "queues", b"queues", "sealer", b"sealer", "serves", b"serves", "socket", b"socket", "start_time", b"start_time", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agency", b"agency", "alarms", b"alarms", "directory", b"directory", "keys", b"keys", "late", b"late", "listen", b"listen", "name", b"name", "network", b"network", "oldest_undelivered_time", b"oldest_undelivered_time", "queues", b"queues", "sealer", b"sealer", "serves", b"serves", "socket", b"socket", "start_time", b"start_time", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -404,6 +410,126 @@ class TakeOverResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___TakeOverResponse: _TypeAlias = TakeOverResponse  # noqa: Y015
+
+@_typing.final
+class RevokeKeysRequest(_message.Message):
+    """Says which keys end."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TLS_FIELD_NUMBER: _builtins.int
+    SEAL_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    COMPROMISE_TIME_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    tls: _builtins.bool
+    """The TLS certificate in use."""
+    seal: _builtins.bool
+    """All seal certificates."""
+    reason: _builtins.str
+    """Why, for all who read the directory; 1 to 1,000 characters."""
+    actor: _builtins.str
+    """Who decided it, as the office names people; 1 to 200 characters. Goes into the journal."""
+    @_builtins.property
+    def compromise_time(self) -> _timestamp_pb2.Timestamp:
+        """Seals without a proven time from then on are worth nothing; absent: from now on."""
+
+    def __init__(
+        self,
+        *,
+        tls: _builtins.bool = ...,
+        seal: _builtins.bool = ...,
+        reason: _builtins.str = ...,
+        compromise_time: _timestamp_pb2.Timestamp | None = ...,
+        actor: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["compromise_time", b"compromise_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "compromise_time", b"compromise_time", "reason", b"reason", "seal", b"seal", "tls", b"tls"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RevokeKeysRequest: _TypeAlias = RevokeKeysRequest  # noqa: Y015
+
+@_typing.final
+class RevokeKeysResponse(_message.Message):
+    """Says that the keys have ended."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DIRECTORY_VERSION_FIELD_NUMBER: _builtins.int
+    CERTIFICATES_FIELD_NUMBER: _builtins.int
+    directory_version: _builtins.int
+    """Version of the directory in which the revocations stand."""
+    @_builtins.property
+    def certificates(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """SHA-256 of the certificates that ended, lower hex."""
+
+    def __init__(
+        self,
+        *,
+        directory_version: _builtins.int = ...,
+        certificates: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificates", b"certificates", "directory_version", b"directory_version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RevokeKeysResponse: _TypeAlias = RevokeKeysResponse  # noqa: Y015
+
+@_typing.final
+class KeyStatus(_message.Message):
+    """A key of this node and what follows it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    SHA256_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    NEXT_SHA256_FIELD_NUMBER: _builtins.int
+    NEXT_LIST_TIME_FIELD_NUMBER: _builtins.int
+    CHANGE_TIME_FIELD_NUMBER: _builtins.int
+    BY_HAND_FIELD_NUMBER: _builtins.int
+    kind: _builtins.str
+    """`tls` or `seal`."""
+    sha256: _builtins.str
+    """SHA-256 of the certificate in use, lower hex."""
+    next_sha256: _builtins.str
+    """SHA-256 of the certificate that follows; empty when there is none yet."""
+    by_hand: _builtins.str
+    """What a person must do then, in words; empty: the node does it by itself."""
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """When it ends."""
+
+    @_builtins.property
+    def next_list_time(self) -> _timestamp_pb2.Timestamp:
+        """Since when the directory lists that one; absent: it does not."""
+
+    @_builtins.property
+    def change_time(self) -> _timestamp_pb2.Timestamp:
+        """When that one comes into use, or is asked for when there is none."""
+
+    def __init__(
+        self,
+        *,
+        kind: _builtins.str = ...,
+        sha256: _builtins.str = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
+        next_sha256: _builtins.str = ...,
+        next_list_time: _timestamp_pb2.Timestamp | None = ...,
+        change_time: _timestamp_pb2.Timestamp | None = ...,
+        by_hand: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["change_time", b"change_time", "expire_time", b"expire_time", "next_list_time", b"next_list_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["by_hand", b"by_hand", "change_time", b"change_time", "expire_time", b"expire_time", "kind", b"kind", "next_list_time", b"next_list_time", "next_sha256", b"next_sha256", "sha256", b"sha256"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___KeyStatus: _TypeAlias = KeyStatus  # noqa: Y015
 
 @_typing.final
 class VerifyJournalRequest(_message.Message):

@@ -55,6 +55,11 @@ class AdminServiceStub(object):
                 request_serializer=edocnet_dot_admin_dot_v1_dot_admin__service__pb2.TakeOverRequest.SerializeToString,
                 response_deserializer=edocnet_dot_admin_dot_v1_dot_admin__service__pb2.TakeOverResponse.FromString,
                 _registered_method=True)
+        self.RevokeKeys = channel.unary_unary(
+                '/edocnet.admin.v1.AdminService/RevokeKeys',
+                request_serializer=edocnet_dot_admin_dot_v1_dot_admin__service__pb2.RevokeKeysRequest.SerializeToString,
+                response_deserializer=edocnet_dot_admin_dot_v1_dot_admin__service__pb2.RevokeKeysResponse.FromString,
+                _registered_method=True)
         self.VerifyJournal = channel.unary_unary(
                 '/edocnet.admin.v1.AdminService/VerifyJournal',
                 request_serializer=edocnet_dot_admin_dot_v1_dot_admin__service__pb2.VerifyJournalRequest.SerializeToString,
@@ -116,6 +121,18 @@ class AdminServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RevokeKeys(self, request, context):
+        """Ends keys of this node for good, on its own word under its seal: the registry publishes the
+        revocations, and all nodes refuse the keys within a minute.
+
+        An ended TLS certificate is replaced by the next one at once. After the end of the seal nothing
+        is sealed until a new join string was used. Idempotent. Fails with REGISTRY_UNREACHABLE or
+        SEALER_STOPPED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def VerifyJournal(self, request, context):
         """Checks the whole journal of this node: every seal, signature, leaf and start of an epoch, and
         says what it is worth. Read-only; takes seconds per million seals.
@@ -171,6 +188,11 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.TakeOver,
                     request_deserializer=edocnet_dot_admin_dot_v1_dot_admin__service__pb2.TakeOverRequest.FromString,
                     response_serializer=edocnet_dot_admin_dot_v1_dot_admin__service__pb2.TakeOverResponse.SerializeToString,
+            ),
+            'RevokeKeys': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokeKeys,
+                    request_deserializer=edocnet_dot_admin_dot_v1_dot_admin__service__pb2.RevokeKeysRequest.FromString,
+                    response_serializer=edocnet_dot_admin_dot_v1_dot_admin__service__pb2.RevokeKeysResponse.SerializeToString,
             ),
             'VerifyJournal': grpc.unary_unary_rpc_method_handler(
                     servicer.VerifyJournal,
@@ -302,6 +324,33 @@ class AdminService(object):
             '/edocnet.admin.v1.AdminService/TakeOver',
             edocnet_dot_admin_dot_v1_dot_admin__service__pb2.TakeOverRequest.SerializeToString,
             edocnet_dot_admin_dot_v1_dot_admin__service__pb2.TakeOverResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevokeKeys(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/edocnet.admin.v1.AdminService/RevokeKeys',
+            edocnet_dot_admin_dot_v1_dot_admin__service__pb2.RevokeKeysRequest.SerializeToString,
+            edocnet_dot_admin_dot_v1_dot_admin__service__pb2.RevokeKeysResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -54,6 +54,14 @@ class AdminServiceStub:
     Opens a new epoch; every other copy is refused from then on. Idempotent while no other copy
     opens an epoch.
     """
+    RevokeKeys: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.RevokeKeysRequest, _admin_service_pb2.RevokeKeysResponse]
+    """Ends keys of this node for good, on its own word under its seal: the registry publishes the
+    revocations, and all nodes refuse the keys within a minute.
+
+    An ended TLS certificate is replaced by the next one at once. After the end of the seal nothing
+    is sealed until a new join string was used. Idempotent. Fails with REGISTRY_UNREACHABLE or
+    SEALER_STOPPED.
+    """
     VerifyJournal: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.VerifyJournalRequest, _admin_service_pb2.VerifyJournalResponse]
     """Checks the whole journal of this node: every seal, signature, leaf and start of an epoch, and
     says what it is worth. Read-only; takes seconds per million seals.
@@ -92,6 +100,14 @@ class AdminServiceAsyncStub(AdminServiceStub):
 
     Opens a new epoch; every other copy is refused from then on. Idempotent while no other copy
     opens an epoch.
+    """
+    RevokeKeys: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.RevokeKeysRequest, _admin_service_pb2.RevokeKeysResponse]  # type: ignore[assignment]
+    """Ends keys of this node for good, on its own word under its seal: the registry publishes the
+    revocations, and all nodes refuse the keys within a minute.
+
+    An ended TLS certificate is replaced by the next one at once. After the end of the seal nothing
+    is sealed until a new join string was used. Idempotent. Fails with REGISTRY_UNREACHABLE or
+    SEALER_STOPPED.
     """
     VerifyJournal: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.VerifyJournalRequest, _admin_service_pb2.VerifyJournalResponse]  # type: ignore[assignment]
     """Checks the whole journal of this node: every seal, signature, leaf and start of an epoch, and
@@ -152,6 +168,20 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Opens a new epoch; every other copy is refused from then on. Idempotent while no other copy
         opens an epoch.
+        """
+
+    @_abc_1.abstractmethod
+    def RevokeKeys(
+        self,
+        request: _admin_service_pb2.RevokeKeysRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_service_pb2.RevokeKeysResponse, _abc.Awaitable[_admin_service_pb2.RevokeKeysResponse]]:
+        """Ends keys of this node for good, on its own word under its seal: the registry publishes the
+        revocations, and all nodes refuse the keys within a minute.
+
+        An ended TLS certificate is replaced by the next one at once. After the end of the seal nothing
+        is sealed until a new join string was used. Idempotent. Fails with REGISTRY_UNREACHABLE or
+        SEALER_STOPPED.
         """
 
     @_abc_1.abstractmethod

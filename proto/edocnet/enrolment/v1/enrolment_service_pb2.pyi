@@ -147,3 +147,109 @@ class PublishEndpointResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PublishEndpointResponse: _TypeAlias = PublishEndpointResponse  # noqa: Y015
+
+@_typing.final
+class RenewSealRequest(_message.Message):
+    """Asks for the certificate of the next seal key."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RENEWAL_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def renewal(self) -> _exchange_service_pb2.SealedStatement:
+        """Statement of type `edoc.renewal/v1` with its place, its proof and the seal; exact bytes."""
+
+    def __init__(
+        self,
+        *,
+        renewal: _exchange_service_pb2.SealedStatement | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["renewal", b"renewal"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["renewal", b"renewal"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RenewSealRequest: _TypeAlias = RenewSealRequest  # noqa: Y015
+
+@_typing.final
+class RenewSealResponse(_message.Message):
+    """Hands over the next certificate."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CERTIFICATE_FIELD_NUMBER: _builtins.int
+    CHAIN_FIELD_NUMBER: _builtins.int
+    DIRECTORY_VERSION_FIELD_NUMBER: _builtins.int
+    WAITS_FOR_OFFICERS_FIELD_NUMBER: _builtins.int
+    certificate: _builtins.bytes
+    """Certificate of the next seal key, X.509 DER, at most 4096 bytes."""
+    directory_version: _builtins.int
+    """Version of the directory in force after the call."""
+    waits_for_officers: _builtins.bool
+    """Whether the officers have to sign before the directory lists the certificate."""
+    @_builtins.property
+    def chain(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """Issuers of the certificate, X.509 DER, nearest first, up to and with the anchor. 1 to 3 entries."""
+
+    def __init__(
+        self,
+        *,
+        certificate: _builtins.bytes = ...,
+        chain: _abc.Iterable[_builtins.bytes] | None = ...,
+        directory_version: _builtins.int = ...,
+        waits_for_officers: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate", b"certificate", "chain", b"chain", "directory_version", b"directory_version", "waits_for_officers", b"waits_for_officers"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RenewSealResponse: _TypeAlias = RenewSealResponse  # noqa: Y015
+
+@_typing.final
+class RevokeKeysRequest(_message.Message):
+    """Ends keys."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    END_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def end(self) -> _exchange_service_pb2.SealedStatement:
+        """Statement of type `edoc.keyend/v1` with its place, its proof and the seal; exact bytes."""
+
+    def __init__(
+        self,
+        *,
+        end: _exchange_service_pb2.SealedStatement | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end", b"end"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end", b"end"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RevokeKeysRequest: _TypeAlias = RevokeKeysRequest  # noqa: Y015
+
+@_typing.final
+class RevokeKeysResponse(_message.Message):
+    """Says that the revocations are published."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DIRECTORY_VERSION_FIELD_NUMBER: _builtins.int
+    directory_version: _builtins.int
+    """Version of the directory in which they stand."""
+    def __init__(
+        self,
+        *,
+        directory_version: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["directory_version", b"directory_version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RevokeKeysResponse: _TypeAlias = RevokeKeysResponse  # noqa: Y015

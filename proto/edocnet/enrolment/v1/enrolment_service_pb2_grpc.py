@@ -45,6 +45,16 @@ class EnrolmentServiceStub(object):
                 request_serializer=edocnet_dot_enrolment_dot_v1_dot_enrolment__service__pb2.PublishEndpointRequest.SerializeToString,
                 response_deserializer=edocnet_dot_enrolment_dot_v1_dot_enrolment__service__pb2.PublishEndpointResponse.FromString,
                 _registered_method=True)
+        self.RenewSeal = channel.unary_unary(
+                '/edocnet.enrolment.v1.EnrolmentService/RenewSeal',
+                request_serializer=edocnet_dot_enrolment_dot_v1_dot_enrolment__service__pb2.RenewSealRequest.SerializeToString,
+                response_deserializer=edocnet_dot_enrolment_dot_v1_dot_enrolment__service__pb2.RenewSealResponse.FromString,
+                _registered_method=True)
+        self.RevokeKeys = channel.unary_unary(
+                '/edocnet.enrolment.v1.EnrolmentService/RevokeKeys',
+                request_serializer=edocnet_dot_enrolment_dot_v1_dot_enrolment__service__pb2.RevokeKeysRequest.SerializeToString,
+                response_deserializer=edocnet_dot_enrolment_dot_v1_dot_enrolment__service__pb2.RevokeKeysResponse.FromString,
+                _registered_method=True)
 
 
 class EnrolmentServiceServicer(object):
@@ -88,6 +98,34 @@ class EnrolmentServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RenewSeal(self, request, context):
+        """Issues the certificate of an agency's next seal key, asked for under its current seal, whoever
+        sends it. Both certificates are listed until the old one ends. Where officers sign elsewhere,
+        the certificate is in the directory only after they did.
+
+        Idempotent by key: the same request key gets the same certificate again.
+
+        Fails with the reason of the failed check when seal and statement do not prove themselves, or
+        with INVALID_ARGUMENT and the reason REQUEST_INVALID when the certificate request is not what
+        it must be, the agency has too many certificates in force, or its key was used before.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RevokeKeys(self, request, context):
+        """Ends keys of an agency on its own word: accepted on its seal alone, whoever sends it. When the
+        call succeeds, a directory with the revocations has been published. Never undone.
+
+        Idempotent: what is revoked already stays as it is.
+
+        Fails with the reason of the failed check when seal and statement do not prove themselves, or
+        with INVALID_ARGUMENT and the reason REQUEST_INVALID when a certificate is not the agency's.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_EnrolmentServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -100,6 +138,16 @@ def add_EnrolmentServiceServicer_to_server(servicer, server):
                     servicer.PublishEndpoint,
                     request_deserializer=edocnet_dot_enrolment_dot_v1_dot_enrolment__service__pb2.PublishEndpointRequest.FromString,
                     response_serializer=edocnet_dot_enrolment_dot_v1_dot_enrolment__service__pb2.PublishEndpointResponse.SerializeToString,
+            ),
+            'RenewSeal': grpc.unary_unary_rpc_method_handler(
+                    servicer.RenewSeal,
+                    request_deserializer=edocnet_dot_enrolment_dot_v1_dot_enrolment__service__pb2.RenewSealRequest.FromString,
+                    response_serializer=edocnet_dot_enrolment_dot_v1_dot_enrolment__service__pb2.RenewSealResponse.SerializeToString,
+            ),
+            'RevokeKeys': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokeKeys,
+                    request_deserializer=edocnet_dot_enrolment_dot_v1_dot_enrolment__service__pb2.RevokeKeysRequest.FromString,
+                    response_serializer=edocnet_dot_enrolment_dot_v1_dot_enrolment__service__pb2.RevokeKeysResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -157,6 +205,60 @@ class EnrolmentService(object):
             '/edocnet.enrolment.v1.EnrolmentService/PublishEndpoint',
             edocnet_dot_enrolment_dot_v1_dot_enrolment__service__pb2.PublishEndpointRequest.SerializeToString,
             edocnet_dot_enrolment_dot_v1_dot_enrolment__service__pb2.PublishEndpointResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RenewSeal(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/edocnet.enrolment.v1.EnrolmentService/RenewSeal',
+            edocnet_dot_enrolment_dot_v1_dot_enrolment__service__pb2.RenewSealRequest.SerializeToString,
+            edocnet_dot_enrolment_dot_v1_dot_enrolment__service__pb2.RenewSealResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevokeKeys(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/edocnet.enrolment.v1.EnrolmentService/RevokeKeys',
+            edocnet_dot_enrolment_dot_v1_dot_enrolment__service__pb2.RevokeKeysRequest.SerializeToString,
+            edocnet_dot_enrolment_dot_v1_dot_enrolment__service__pb2.RevokeKeysResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -65,6 +65,26 @@ class EnrolmentServiceStub:
     when the counter is too low, the signer is not the agency in the statement, or a TLS
     certificate in it has the wrong profile.
     """
+    RenewSeal: _grpc.UnaryUnaryMultiCallable[_enrolment_service_pb2.RenewSealRequest, _enrolment_service_pb2.RenewSealResponse]
+    """Issues the certificate of an agency's next seal key, asked for under its current seal, whoever
+    sends it. Both certificates are listed until the old one ends. Where officers sign elsewhere,
+    the certificate is in the directory only after they did.
+
+    Idempotent by key: the same request key gets the same certificate again.
+
+    Fails with the reason of the failed check when seal and statement do not prove themselves, or
+    with INVALID_ARGUMENT and the reason REQUEST_INVALID when the certificate request is not what
+    it must be, the agency has too many certificates in force, or its key was used before.
+    """
+    RevokeKeys: _grpc.UnaryUnaryMultiCallable[_enrolment_service_pb2.RevokeKeysRequest, _enrolment_service_pb2.RevokeKeysResponse]
+    """Ends keys of an agency on its own word: accepted on its seal alone, whoever sends it. When the
+    call succeeds, a directory with the revocations has been published. Never undone.
+
+    Idempotent: what is revoked already stays as it is.
+
+    Fails with the reason of the failed check when seal and statement do not prove themselves, or
+    with INVALID_ARGUMENT and the reason REQUEST_INVALID when a certificate is not the agency's.
+    """
 
 @_typing.type_check_only
 class EnrolmentServiceAsyncStub(EnrolmentServiceStub):
@@ -99,6 +119,26 @@ class EnrolmentServiceAsyncStub(EnrolmentServiceStub):
     statement do not prove themselves, or with PERMISSION_DENIED and the reason ENDPOINT_REFUSED
     when the counter is too low, the signer is not the agency in the statement, or a TLS
     certificate in it has the wrong profile.
+    """
+    RenewSeal: _aio.UnaryUnaryMultiCallable[_enrolment_service_pb2.RenewSealRequest, _enrolment_service_pb2.RenewSealResponse]  # type: ignore[assignment]
+    """Issues the certificate of an agency's next seal key, asked for under its current seal, whoever
+    sends it. Both certificates are listed until the old one ends. Where officers sign elsewhere,
+    the certificate is in the directory only after they did.
+
+    Idempotent by key: the same request key gets the same certificate again.
+
+    Fails with the reason of the failed check when seal and statement do not prove themselves, or
+    with INVALID_ARGUMENT and the reason REQUEST_INVALID when the certificate request is not what
+    it must be, the agency has too many certificates in force, or its key was used before.
+    """
+    RevokeKeys: _aio.UnaryUnaryMultiCallable[_enrolment_service_pb2.RevokeKeysRequest, _enrolment_service_pb2.RevokeKeysResponse]  # type: ignore[assignment]
+    """Ends keys of an agency on its own word: accepted on its seal alone, whoever sends it. When the
+    call succeeds, a directory with the revocations has been published. Never undone.
+
+    Idempotent: what is revoked already stays as it is.
+
+    Fails with the reason of the failed check when seal and statement do not prove themselves, or
+    with INVALID_ARGUMENT and the reason REQUEST_INVALID when a certificate is not the agency's.
     """
 
 class EnrolmentServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -143,6 +183,38 @@ class EnrolmentServiceServicer(metaclass=_abc_1.ABCMeta):
         statement do not prove themselves, or with PERMISSION_DENIED and the reason ENDPOINT_REFUSED
         when the counter is too low, the signer is not the agency in the statement, or a TLS
         certificate in it has the wrong profile.
+        """
+
+    @_abc_1.abstractmethod
+    def RenewSeal(
+        self,
+        request: _enrolment_service_pb2.RenewSealRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_enrolment_service_pb2.RenewSealResponse, _abc.Awaitable[_enrolment_service_pb2.RenewSealResponse]]:
+        """Issues the certificate of an agency's next seal key, asked for under its current seal, whoever
+        sends it. Both certificates are listed until the old one ends. Where officers sign elsewhere,
+        the certificate is in the directory only after they did.
+
+        Idempotent by key: the same request key gets the same certificate again.
+
+        Fails with the reason of the failed check when seal and statement do not prove themselves, or
+        with INVALID_ARGUMENT and the reason REQUEST_INVALID when the certificate request is not what
+        it must be, the agency has too many certificates in force, or its key was used before.
+        """
+
+    @_abc_1.abstractmethod
+    def RevokeKeys(
+        self,
+        request: _enrolment_service_pb2.RevokeKeysRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_enrolment_service_pb2.RevokeKeysResponse, _abc.Awaitable[_enrolment_service_pb2.RevokeKeysResponse]]:
+        """Ends keys of an agency on its own word: accepted on its seal alone, whoever sends it. When the
+        call succeeds, a directory with the revocations has been published. Never undone.
+
+        Idempotent: what is revoked already stays as it is.
+
+        Fails with the reason of the failed check when seal and statement do not prove themselves, or
+        with INVALID_ARGUMENT and the reason REQUEST_INVALID when a certificate is not the agency's.
         """
 
 def add_EnrolmentServiceServicer_to_server(servicer: EnrolmentServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

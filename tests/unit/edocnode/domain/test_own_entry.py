@@ -34,7 +34,7 @@ def nation() -> Nation:
 
 
 def keys_of(agency: Agency) -> OwnKeys:
-    return OwnKeys(seal_key=key_digest(agency.seal_certificate), tls=[agency.tls_sha256])
+    return OwnKeys(seal_keys=[key_digest(agency.seal_certificate)], tls=[agency.tls_sha256])
 
 
 @pytest.fixture
@@ -115,6 +115,20 @@ def test_t06_whatever_in_the_own_entry_is_not_its_own_is_found(
     change(nation)
     assert subjects(nation.directory(), own) >= found
     assert all("officers" in item.message for item in look(nation.directory(), own))
+
+
+def test_t06_a_node_asks_for_its_next_seal_and_is_not_alarmed_by_it_alone(
+    nation: Nation, own: OwnEntry
+) -> None:
+    nation.replace_seal("H29")
+    asked_for = key_digest(nation.agencies["H29"].seal_certificate)
+    kept = with_keys(own, OwnKeys(seal_keys=[*own.seal_keys, asked_for], tls=own.tls))
+    assert subjects(nation.directory(), own) == {"seal"}
+    assert subjects(nation.directory(), kept) == set()
+    nation.replace_seal("H29")
+    (told,) = look(nation.directory(), kept)
+    assert nation.agencies["H29"].digests[0] in told.message
+    assert "never had" in told.message
 
 
 def test_t06_a_tls_certificate_that_the_node_never_had_is_found(
