@@ -13,8 +13,11 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from edockit.certificates import is_encrypted
+from edockit.secrets import SecretPlace
 from edocnode.settings import settings_text
-from edocnode.storage.folder import DataFolder
+from edocnode.storage.folder import SEAL_NEXT, DataFolder, KeyPlaces
+from edocnode.storage.seal_key import new_seal_request
 from tests.support.network import SETTINGS, Node, waited_for
 from tests.support.nodes import TestNode, make_pair
 
@@ -102,6 +105,22 @@ def test_t38_memory_of_a_node_is_in_no_dump_and_for_no_other_process_of_its_user
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
     assert done.stdout.splitlines() == ["0", "(0, 0)"]
+
+
+def test_t38_the_key_of_a_renewal_is_encrypted_as_the_others_and_unprotected_with_them(
+    nodes: tuple[Node, Node], passphrase: Path
+) -> None:
+    first, _ = nodes
+    use(first, passphrase)
+    first.done("keys", "protect")
+    secret = SecretPlace("passphrase", passphrase, "", "")
+    folder = DataFolder(first.data, KeyPlaces(passphrase=secret))
+    new_seal_request(folder, SEAL_NEXT)
+    following = folder.key_file(SEAL_NEXT, "key")
+    assert is_encrypted(following)
+    changed = first.done("keys", "unprotect")["changed"]
+    assert {Path(path).name for path in changed} == {*FILES, "seal-next.key"}
+    assert not is_encrypted(following)
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -106,3 +106,22 @@ def test_wrong_pin_at_init_is_told_at_once_and_the_right_one_goes_on(
     assert token.log().count("login") == 1
     token.write_pin(PIN)
     assert node.done("init", join, *words)["agency"] == CODE
+
+
+def test_next_key_is_made_in_the_token_under_another_name_and_the_same_one_is_refused(
+    network: Network, node: Node, tmp_path: Path
+) -> None:
+    [before] = [key for key in node.status()["keys"] if key["kind"] == "seal"]
+    assert "seal_token.key" in before["by_hand"]
+    node.stop()
+    join = network.registry.done("invite", CODE)["join"]
+    assert node.run("keys", "replace", join, "--yes").error[1] == "KEY_UNUSABLE"
+    settings = node.data / "edocnode.toml"
+    settings.write_text(settings.read_text() + 'key = "next seal"\n')  # of [seal_token], the last
+    node.done("keys", "replace", join, "--yes")
+    node.start()
+    [after] = [key for key in node.status()["keys"] if key["kind"] == "seal"]
+    assert after["sha256"] != before["sha256"]
+    letter = tmp_path / "letter.pdf"
+    letter.write_bytes(b"%PDF-1.7")
+    node.done("send", letter, "--to", NOI_VU, "--subject", "Thử", "--wait", 30)

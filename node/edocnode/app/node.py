@@ -155,10 +155,9 @@ def _workers(ground: Ground) -> Workers:
     quota = ground.settings.staging_quota_bytes
     staging = Staging(inbox=store, blobs=blobs, quota_bytes=quota, clock=ground.clock)
     desk = _desk(ground, sessions, staging)
-    reader = _reader(ground)
+    reader, own, clock = _reader(ground), ground.identity.agency, ground.clock
     dispatcher = _dispatcher(ground, sessions, links, shelf, reader)
     greeter = _greeter(ground, sessions, links)
-    own, clock = ground.identity.agency, ground.clock
     reckoning = build_reckoning(own, ground.sealing, links, greeter, reader=reader, clock=clock)
     _connect(ground, sessions, desk, dispatcher, greeter)
     reckoning.connect(sessions, ground.sealing.sealer, dispatcher)

@@ -1,14 +1,17 @@
 """When the seal certificates of a node follow each other, and when it may not seal."""
 
+import dataclasses
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 
+import msgspec
 import pytest
 
 from edoccore.directory.layout import ROLE_LIFE, RevocationKind
 from edocnode.domain.seal_life import (
     SealKey,
     SealStep,
+    by_hand,
     leaves_authority,
     seal_change,
     seal_problem,
@@ -113,6 +116,21 @@ def test_agencies_leave_a_retired_authority_one_after_another_within_a_month() -
     assert leaving(MADE - DAY) == 0
     assert 3 < leaving(MADE + 15 * DAY) < 17
     assert leaving(MADE + 30 * DAY) == len(codes)
+
+
+def test_only_a_seal_of_the_network_in_a_file_is_renewed_by_its_node() -> None:
+    nation = Nation.create(MADE)
+    digest = nation.add_agency("H29", "Hà Tĩnh").digests[0]
+    directory = nation.directory()
+    assert by_hand(directory, "H29", digest, in_token=False) == ""
+    assert "keys replace" in by_hand(directory, "H29", digest, in_token=True)
+    info = directory.info
+    moved = msgspec.structs.replace(
+        info, issuing_authorities=(), outside_authorities=info.issuing_authorities
+    )
+    directory = dataclasses.replace(directory, info=moved)
+    for in_token in (False, True):
+        assert "keys import" in by_hand(directory, "H29", digest, in_token=in_token)
 
 
 def test_node_may_seal_with_a_listed_certificate_alone() -> None:
