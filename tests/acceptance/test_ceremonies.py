@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from shlex import quote
 
 import pytest
 
@@ -54,7 +55,7 @@ class Ceremonies:
         self._programs.mkdir()
         program = self._programs / "edocregistry"
         call = "from edocregistry.cli.main import main; main()"
-        program.write_text(f'#!/bin/sh\nexec {sys.executable} -c "{call}" "$@"\n')
+        program.write_text(f'#!/bin/sh\nexec {quote(sys.executable)} -c "{call}" "$@"\n')
         program.chmod(0o755)
         passphrase = self.folder / "passphrase"
         passphrase.write_text(PASSPHRASE)

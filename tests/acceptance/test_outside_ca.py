@@ -13,13 +13,13 @@ from edoccore.directory.layout import SealListing, to_base64
 from edocnode.storage.directory_files import DirectoryFiles
 from edocnode.storage.folder import DataFolder
 from tests.acceptance.test_key_files import program
-from tests.integration.evidence.conftest import ByHand, by_hand
+from tests.integration.evidence.conftest import ByHand, authority, by_hand
 from tests.support.nation import Nation
 from tests.support.network import Node, waited_for
 from tests.support.nodes import make_pair
 from tests.support.outside_ca import OutsideCa
 
-__all__ = ["by_hand"]
+__all__ = ["authority", "by_hand"]
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from edoccore.directory.collecting import collect
 from edoccore.directory.floor import Floor
 from edoccore.directory.packing import FileWanted, Unpacking, pack
 from edoccore.directory.revocations import Revocations
+from edoccore.directory.wrapping import wrap
 from edoccore.errors import DirectoryInvalidError, EdocError
 from edocnode.evidence.directory_extract import read_extract, role_files, role_members
 from tests.fuzz.target import Target
@@ -73,8 +74,8 @@ def answer(data: bytes) -> None:
 
 def kept(data: bytes) -> None:
     """Bundle and floor on the node's own disk; the checksum is made to fit."""
-    for kind in (bundle._BUNDLE, bundle._FLOOR):
-        for written in (data, bundle._wrap(kind, data)):
+    for kind in (bundle.BUNDLE, bundle._FLOOR):
+        for written in (data, wrap(kind, data)):
             with suppress(EdocError):
                 bundle.decode_bundle(written)
             with suppress(EdocError):

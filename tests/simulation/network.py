@@ -190,7 +190,15 @@ class Channel:
         self, path: str, request_serializer: Any, response_deserializer: Any, **_: Any
     ) -> Any:
         """A method with many of both."""
-        return lambda: self.call(path, request_serializer, response_deserializer)
+
+        def method(timeout: float | None = None) -> Call:
+            call = self.call(path, request_serializer, response_deserializer)
+            if timeout is not None:
+                status = (grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded")
+                asyncio.get_running_loop().call_later(timeout, call._end, *status)
+            return call
+
+        return method
 
     async def close(self) -> None:
         """Ends all calls, as the caller's own doing."""

@@ -3,9 +3,10 @@
 What is offered and not answered cannot be overtaken any more, so an urgent document waits for it.
 The window is therefore what the peer takes in the time that an answer needs when nothing is ahead
 of it, and in 50 ms more, or as long again: a fast peer gets batch upon batch, a slow line a few
-documents. The rate is measured on the answers; the time on parcels that had no company, as the
-first one of a session: a peer whose seal is in a slow token answers a hello at once and a parcel
-after a signature. A window that is too small shows a rate that asks for a larger one.
+documents. The rate is measured on the answers; the time on parcels that had no company, or else on
+the fastest answer of the session, never on the hello: a peer whose seal is in a slow token answers
+a hello at once and a parcel after a signature. A window that is too small shows a rate that asks
+for a larger one.
 
 Moments are seconds of any clock that never goes back.
 
@@ -20,8 +21,8 @@ from dataclasses import dataclass
 QUEUE_S = 0.05
 MOST_PARCELS = 800  # four whole batches
 MOST_BYTES = 8 * 1024 * 1024
-FIRST_PARCELS = 1  # before the first answer, which tells how long one takes that is alone
-FEWEST_PARCELS = 1  # so that a window that shrank for no reason measures the time anew
+FIRST_PARCELS = 4  # before the first answer: the most urgent need not wait for one that is slow
+FEWEST_PARCELS = 4  # so that a window that shrank for no reason measures the time anew
 RATES = 10  # newest measurements, of which the highest counts
 TIMES = 10  # newest measurements, of which the lowest counts
 ALONE = 1  # parcels under way, with which a time is that of the peer and not of the queue
@@ -44,7 +45,8 @@ class Window:
         self._answered = 0
         self._rates: deque[float] = deque(maxlen=RATES)
         self._hello_s = hello_s
-        self._times: deque[float] = deque(maxlen=TIMES)
+        self._times: deque[float] = deque(maxlen=TIMES)  # of those that had no company
+        self._fastest_s = float("inf")  # of all; the newest ones would grow with what lies ahead
         self._average_bytes = 0.0
 
     def offered(self, under_way: int, *, at: float) -> Mark:
@@ -60,6 +62,7 @@ class Window:
         self._answered += count
         took = max(at - mark.at, 1e-6)
         self._rates.append((self._answered - mark.answered) / took)
+        self._fastest_s = min(self._fastest_s, max(took, self._hello_s))
         if mark.under_way <= ALONE:
             self._times.append(took)
 
@@ -84,6 +87,6 @@ class Window:
     def _parcels(self) -> int:
         if not self._rates:
             return FIRST_PARCELS
-        alone = min(self._times, default=self._hello_s)
+        alone = min(self._times, default=self._fastest_s)
         wanted = max(self._rates) * (alone + max(QUEUE_S, alone))
         return min(max(int(wanted), FEWEST_PARCELS), MOST_PARCELS)

@@ -31,9 +31,9 @@ def play(window: Window, *, rate: float, delay_s: float, answers: int = 3_000) -
     return len(flying) + window.room(len(flying), 0)
 
 
-def test_before_any_answer_one_goes_out_and_tells_what_it_needs_alone() -> None:
-    assert Window(0.01).room(0, 0) == FIRST_PARCELS == 1
-    assert Window(0.01).room(1, 0) == 0
+def test_before_any_answer_a_few_go_out_and_tell_what_one_needs_alone() -> None:
+    assert Window(0.01).room(0, 0) == FIRST_PARCELS
+    assert Window(0.01).room(FIRST_PARCELS, 0) == 0
 
 
 def test_a_peer_that_answers_by_slow_signatures_is_kept_busy() -> None:
