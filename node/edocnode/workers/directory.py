@@ -8,6 +8,7 @@ what one node has reaches all.
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import datetime
+from functools import partial
 from hashlib import sha256
 
 import structlog
@@ -278,7 +279,7 @@ class DirectoryKeeper:
     async def _follow_hints(self) -> None:
         """Fetches what peers said that they have, of some at a time."""
         told = [self._hints.popitem() for _ in range(min(len(self._hints), rules.PEERS_ASKED))]
-        await self._ask_all((agency, self._follow(agency, mark)) for agency, mark in told)
+        await self._ask_all((agency, partial(self._follow, agency, mark)) for agency, mark in told)
 
     async def _follow(self, agency: str, mark: DirectoryMark) -> None:
         if mark.version > self._current.mark.version:
@@ -292,7 +293,9 @@ class DirectoryKeeper:
         """Asks some peers for whatever they have that is newer."""
         now = self._clock()
         await self._ask_all(
-            (code, self._ask(code)) for code in self._some() if self._plan.may_ask(code, now)
+            (code, partial(self._ask, code))
+            for code in self._some()
+            if self._plan.may_ask(code, now)
         )
 
     async def _spread(self) -> None:
@@ -302,7 +305,7 @@ class DirectoryKeeper:
         self._spread_up_to, now = self._current.mark.version, self._clock()
         if self._is_cut_off():
             await self._ask_all(
-                (code, self._sources.lend(self._current, code))
+                (code, partial(self._sources.lend, self._current, code))
                 for code in self._some()
                 if self._plan.may_lend(code, now)
             )
@@ -313,17 +316,17 @@ class DirectoryKeeper:
         others = sorted(directory.endpoints.keys() - {self._agency, directory.info.registry})
         return rules.whom_to_ask(others, self._jitter)
 
-    async def _ask_all(self, asked: Iterable[tuple[str, Awaitable[None]]]) -> None:
+    async def _ask_all(self, asked: Iterable[tuple[str, Callable[[], Awaitable[None]]]]) -> None:
         """Asks peers at the same time, so that one that drips delays no other for long."""
-        bounded = [self._bounded(agency, asking) for agency, asking in asked]
+        bounded = [self._bounded(agency, ask) for agency, ask in asked]
         for failed in await asyncio.gather(*bounded, return_exceptions=True):
             if failed is not None:
                 raise failed
 
-    async def _bounded(self, agency: str, asking: Awaitable[None]) -> None:
+    async def _bounded(self, agency: str, ask: Callable[[], Awaitable[None]]) -> None:
         try:
             async with asyncio.timeout(rules.PEER_LIMIT.total_seconds()):
-                await asking
+                await ask()
         except (DiskFullError, StorageFailedError):
             raise
         except TimeoutError:
