@@ -4,18 +4,15 @@ Never the command line or the environment, which others see.
 """
 
 import getpass
-import os
 import sys
 from pathlib import Path
 
-from edoccore.errors import KeyUnusableError, RequestInvalidError
-from edockit import files
-from edockit.language import _
+from edoccore.errors import RequestInvalidError
+from edockit.language import _, marked
+from edockit.secrets import SecretPlace
 
-CREDENTIALS_VARIABLE = "CREDENTIALS_DIRECTORY"  # set by systemd (systemd.exec(5)); no secret itself
 CREDENTIAL = "edocregistry.passphrase"
 MIN_CHARACTERS = 12
-MAX_BYTES = 1024
 
 
 def read_passphrase(file: Path | None, what: str) -> bytes:
@@ -54,25 +51,8 @@ def new_passphrase(file: Path | None, what: str) -> bytes:
 
 
 def _from_file(file: Path | None) -> bytes | None:
-    if file is not None:
-        files.check_private(file)
-        return _content(file)
-    folder = os.environ.get(CREDENTIALS_VARIABLE)
-    if folder and (credential := Path(folder) / CREDENTIAL).is_file():
-        return _content(credential)
-    return None
-
-
-def _content(path: Path) -> bytes:
-    with files.disk_errors(path), path.open("rb") as opened:
-        secret = opened.read(MAX_BYTES + 2).removesuffix(b"\n").removesuffix(b"\r")
-    if not 1 <= len(secret) <= MAX_BYTES:
-        raise KeyUnusableError(
-            f"The passphrase in {path} is empty or longer than {MAX_BYTES} bytes.",
-            hint="Write it to the file, alone, on one line.",
-            path=str(path),
-        )
-    return secret
+    place = SecretPlace(marked("passphrase of the officer"), file, CREDENTIAL, "--passphrase-file")
+    return place.read() if place.is_there() else None
 
 
 def _asked(question: str) -> bytes:
