@@ -33,3 +33,11 @@ class JournalTooShortError(EdocError):
     reason = "JOURNAL_TOO_SHORT"
     status = "OUT_OF_RANGE"
     exit_code = ExitCode.REFUSED
+
+
+class SubagencyRefusedError(EdocError):
+    """The list of sub-agencies, or a code in it, is not that agency's to say; nothing changed."""
+
+    reason = "SUBAGENCY_REFUSED"
+    status = "PERMISSION_DENIED"
+    exit_code = ExitCode.REFUSED

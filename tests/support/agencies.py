@@ -19,7 +19,15 @@ from edoccore.identity.keys import SoftwareSigner
 from edoccore.signing import canonical
 from edoccore.signing.merkle import EMPTY_ROOT
 from edoccore.signing.seal import SALT_BYTES, SealedStatement, SealPlace, SignedSeal, draft
-from edoccore.signing.statements import DirectoryMark, Endpoint, time_text, uuid_text
+from edoccore.signing.statements import (
+    MAX_LIST_BYTES,
+    DirectoryMark,
+    Endpoint,
+    SubAgencies,
+    SubAgency,
+    time_text,
+    uuid_text,
+)
 from edockit import certificates
 
 LIFE = timedelta(days=365)
@@ -141,6 +149,32 @@ class Agency:
             created=time_text(time),
         )
         return self.seal(canonical.encode(statement), time=time)[0]
+
+    def subagencies(
+        self,
+        *entries: SubAgency | str,
+        time: datetime,
+        counter: int | None = None,
+        agency: str | None = None,
+    ) -> SealedStatement:
+        """Makes and seals the list of its sub-agencies; a code alone is an open one.
+
+        Args:
+            agency: Whose list it claims to be, when not its own.
+        """
+        self.counter = max(self.counter + 1, int(time.timestamp() * 1000))
+        found = [
+            SubAgency(code=item, name=f"{self.name}: {item}") if isinstance(item, str) else item
+            for item in entries
+        ]
+        statement = SubAgencies(
+            network=self.network,
+            agency=agency or self.code,
+            counter=self.counter if counter is None else counter,
+            created=time_text(time),
+            entries=tuple(sorted(found, key=lambda item: item.code)),
+        )
+        return self.seal(canonical.encode(statement, limit=MAX_LIST_BYTES), time=time)[0]
 
     def renew_tls(self, now: datetime) -> bytes:
         """Takes a new TLS key and certificate; returns the old certificate."""

@@ -261,7 +261,11 @@ def stamped(
     made: Exchange, authority: TestAuthority, *, folders: Iterable[str] = ("envelope",)
 ) -> Exchange:
     """The same with a timestamp over the seals of some folders, among others in one batch."""
-    seals = [sealed.seal for name, sealed in folders_of(made.evidence).items() if name in folders]
+    seals = [
+        sealed.seal
+        for name, sealed in folders_of(made.evidence, made.directory).items()
+        if name in folders
+    ]
     strangers = [SignedSeal(b"{%d}" % number, b"") for number in range(4)]
     leaves = [seal_leaf(seal) for seal in (*strangers[:2], *seals, *strangers[2:])]
     token = authority.stamp(authority.query(root_of(leaves)))

@@ -38,13 +38,13 @@ from edoccore.directory.extension import ExtensionStatement, encode_extension
 from edoccore.directory.floor import NO_FLOOR, Floor
 from edoccore.directory.layout import (
     AgencyState,
-    EndpointEntry,
     IdentityEntry,
     NetworkInfo,
     OwnedCode,
     RevocationEntry,
     RevocationKind,
     RevocationList,
+    SealedEntry,
     SealListing,
     to_base64,
 )
@@ -87,7 +87,8 @@ class Nation:
     ca_certificate: bytes
     agencies: dict[str, Agency] = field(default_factory=dict)
     entries: dict[str, IdentityEntry] = field(default_factory=dict)
-    endpoints: dict[str, EndpointEntry] = field(default_factory=dict)
+    endpoints: dict[str, SealedEntry] = field(default_factory=dict)
+    lists: dict[str, SealedEntry] = field(default_factory=dict)
     revocations: list[RevocationEntry] = field(default_factory=list)
     outside: list[bytes] = field(default_factory=list)
     outside_crls: list[bytes] = field(default_factory=list)
@@ -221,6 +222,14 @@ class Nation:
     def put_endpoint(self, code: str, sealed: SealedStatement) -> None:
         """Takes a sealed endpoint statement into the directory, unchecked."""
         self.endpoints[code] = to_entry(sealed)
+
+    def delegate(self, code: str, *spaces: str) -> None:
+        """Gives an agency spaces in which it lists codes itself."""
+        self.entries[code] = replace(self.entries[code], spaces=spaces)
+
+    def put_list(self, code: str, sealed: SealedStatement) -> None:
+        """Takes a sealed list of sub-agencies into the directory, unchecked."""
+        self.lists[code] = to_entry(sealed)
 
     def issue_seal(self, request: bytes, code: str, name: str) -> bytes:
         """Issues a seal certificate (DER) for a PKCS#10 request, valid for a year."""
@@ -391,7 +400,8 @@ class Nation:
         identity, online = [self.identity.public_key], [self.online.public_key]
         wanted = {role: Targets() for role in layout.role_names() if role != layout.SNAPSHOT}
         wanted[layout.TARGETS].delegations = layout.top_delegations(identity, online, threshold=1)
-        for parent, keys in ((layout.IDENTITY, identity), (layout.ENDPOINTS, online)):
+        for parent in layout.BINNED_ROLES:
+            keys = identity if parent == layout.IDENTITY else online
             wanted[parent].delegations = layout.bin_delegations(parent, keys, threshold=1)
         for role, target in self._targets():
             wanted[role].targets[target.path] = target
@@ -428,6 +438,9 @@ class Nation:
         for code, endpoint in self.endpoints.items():
             path = layout.endpoint_path(code)
             yield layout.bin_of(layout.ENDPOINTS, code), layout.make_target(path, endpoint)
+        for code, listed in self.lists.items():
+            path = layout.subagencies_path(code)
+            yield layout.bin_of(layout.SUBAGENCIES, code), layout.make_target(path, listed)
 
 
 def _sign(signed: Signed, *signers: CryptoSigner) -> bytes:

@@ -23,6 +23,7 @@ from edocnode.workers.seal_renewal import SealKeeper
 from edocnode.workers.service import NodeService
 from edocnode.workers.sessions import Sessions
 from edocnode.workers.staging import Staging
+from edocnode.workers.subagencies import SubagencyDesk
 from edocnode.workers.suspensions import Suspensions
 from edocnode.workers.tls_renewal import TlsRenewal
 
@@ -68,5 +69,6 @@ class Workers:
     revocations: Revocations
     signatures: SignatureParts
     own_entry: OwnEntryWatch
+    subagencies: SubagencyDesk
     tls_renewal: TlsRenewal
     seal_keeper: SealKeeper

@@ -168,6 +168,7 @@ def _local_parts(ground: Ground, workers: Workers, desk: AccessDesk) -> LocalPar
         evidence=_evidence_desk(ground, workers),
         own_entry=workers.own_entry,
         keys=NodeKeys(ground),
+        subagencies=workers.subagencies,
         overview=workers.overview.parts,
         rechecks=workers.signatures.loop,
         book=SqlNumberBook(ground.sealing.database),

@@ -182,7 +182,7 @@ def _workers(ground: Ground) -> Workers:
         _overview(ground, desk),
         _revocations(ground, blobs),
         signatures,
-        build_own_entry(ground),
+        *build_own_entry(ground),
         build_tls_renewal(ground, links),
         build_seal_keeper(ground),
     )
@@ -382,6 +382,7 @@ def _start(ground: Ground, workers: Workers, where: Ready) -> list[asyncio.Task[
         *workers.revocations.jobs(),
         workers.signatures.loop.run(),
         workers.own_entry.run(),
+        workers.subagencies.run(),
         *workers.overview.jobs(),
     ]
     timestamper = build_timestamper(

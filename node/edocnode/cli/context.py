@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from edocnode.rpc.access_client import AccessClient
     from edocnode.rpc.admin_client import AdminClient
     from edocnode.rpc.office_client import OfficeClient
+    from edocnode.rpc.subagency_client import SubagencyClient
     from edocnode.settings import NodeSettings
     from edocnode.storage.folder import DataFolder
 
@@ -124,6 +125,19 @@ class CommandContext:
 
         who = Introduction(actor=operating_system_user())
         with self._started(), open_admin(self._socket(), who) as client:
+            yield client
+
+    @contextmanager
+    def subagencies(self) -> Iterator["SubagencyClient"]:
+        """The operators' side of the running node that is about sub-agencies, for a block.
+
+        Raises:
+            DataFolderError: There is no node.
+            NodeNotRunningError: It is stopped.
+        """
+        from edocnode.rpc.subagency_client import open_subagencies
+
+        with self._started(), open_subagencies(self._socket()) as client:
             yield client
 
     @contextmanager

@@ -34,6 +34,7 @@ from edocnode.cli import (
     running,
     saving,
     sending,
+    subagencies,
     superseding,
 )
 from edocnode.cli.context import CommandContext
@@ -83,6 +84,7 @@ def _add_groups(app: typer.Typer) -> None:
     app.add_typer(directory.build_app(), name="directory")
     app.add_typer(access.build_app(), name="access")
     app.add_typer(keys.build_app(), name="keys")
+    app.add_typer(subagencies.build_app(), name="subagency")
     app.add_typer(holding.build_app(), name="hold")
     app.add_typer(retaining.build_app(), name="retention")
     app.add_typer(proving.build_evidence_app(), name="evidence")

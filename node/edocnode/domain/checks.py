@@ -61,6 +61,9 @@ _RECORDS: Mapping[Operation, type[DocumentRecord | StatusRecord | RevocationReco
 }  # all others carry a document
 
 
+NEW_DOCUMENTS = (Operation.NEW, Operation.REPLACE)  # others speak of an earlier one
+
+
 class Addressing(Protocol):
     """What the checks ask of the directory in force."""
 
@@ -73,6 +76,9 @@ class Addressing(Protocol):
 
     def accepts(self, owner: str, code: str) -> bool:
         """Whether ``owner`` serves ``code``: directly, by alias or by succession."""
+
+    def is_closed(self, code: str) -> bool:
+        """Whether a code ended while its owner went on; what speaks of earlier goes on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -293,7 +299,10 @@ def _check_sender(envelope: Envelope, seal: Seal, standing: Standing) -> None:
 
 
 def _check_recipient(envelope: Envelope, seal: Seal, standing: Standing) -> None:
-    if standing.directory.accepts(standing.agency, envelope.to):
+    is_served = standing.directory.accepts(standing.agency, envelope.to)
+    if is_served and envelope.operation in NEW_DOCUMENTS:
+        is_served = not standing.directory.is_closed(envelope.to)
+    if is_served:
         return
     _need_newer_directory(seal, standing)
     raise RecipientNotHereError(

@@ -40,7 +40,7 @@ from edoccore.signing.statements import (
     time_text,
     uuid_text,
 )
-from edocnode.domain.checks import MIN_REASON, document_listing
+from edocnode.domain.checks import MIN_REASON, NEW_DOCUMENTS, document_listing
 from edocnode.domain.media_types import media_type_of
 from edocnode.domain.model import (
     INLINE_PART_BYTES,
@@ -54,6 +54,7 @@ from edocnode.domain.official import official_code
 from edocnode.domain.official_numbers import GivenNumber
 from edocnode.domain.record_texts import text_refused
 from edocnode.domain.secrecy import Secrecy, check_secrecy
+from edocnode.domain.subagencies import check_open
 
 if TYPE_CHECKING:
     from edoccore.directory.view import Directory
@@ -184,6 +185,8 @@ def admit(header: SubmitHeader, directory: "Directory", agency: str, *, now: dat
     check_secrecy(header.secrecy)
     _check_form(header)
     sender = _sender(header.sender or agency, directory, agency)
+    if header.operation in NEW_DOCUMENTS:
+        check_open(directory, sender, *header.recipients)
     recipients = _recipients(header.recipients, directory)
     check_part_names([RECORD_NAME, *(part.name for part in header.parts)])
     return Admitted(

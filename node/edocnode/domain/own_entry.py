@@ -20,13 +20,14 @@ from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from msgspec import Struct
 
-from edoccore.directory.layout import from_base64
+from edoccore.directory.layout import codes_by_officers, from_base64
 from edoccore.directory.view import Directory
 from edoccore.errors import StorageDamagedError
 from edoccore.identity.certificate import certificate_digest, read_certificate
 from edoccore.signing.readers import reader_of
 
 KEPT_TLS = 64  # digests of own TLS certificates remembered, the newest
+KEPT_LISTS = 64  # likewise of lists
 ACCEPT = "If that is right: edocnode directory accept --yes. If not, do not wait."
 CALL = "Call the registry's officers now, by a way that you know"
 
@@ -37,12 +38,14 @@ class OwnEntry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     Attributes:
         seal_keys: SHA-256 of public keys it has sealed with.
         tls: SHA-256 of TLS certificates it has used.
-        codes: Codes and aliases that its operator accepted; None before the first look.
+        codes: Codes, aliases and spaces that its operator accepted; None before the first look.
+        lists: SHA-256 of lists of sub-agencies that it made or its operator accepted, the newest.
     """
 
     seal_keys: tuple[str, ...] = ()
     tls: tuple[str, ...] = ()
     codes: tuple[str, ...] | None = None
+    lists: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,13 +108,19 @@ def with_codes(own: OwnEntry, directory: Directory, agency: str) -> OwnEntry:
     return msgspec.structs.replace(own, codes=tuple(sorted(codes_of(directory, agency))))
 
 
+def with_list(own: OwnEntry, statement: bytes) -> OwnEntry:
+    """Remembers a list of sub-agencies (exact bytes) as this node's own."""
+    digest = sha256(statement).hexdigest()
+    rest = (item for item in own.lists if item != digest)
+    return msgspec.structs.replace(own, lists=(*rest, digest)[-KEPT_LISTS:])
+
+
 def codes_of(directory: Directory, agency: str) -> set[str]:
-    """All codes and aliases that the directory lists for an agency, its own besides."""
+    """All that officers list for an agency besides its code: aliases, codes, spaces."""
     entry = directory.identities.get(agency)
     if entry is None:
         return set()
-    aliases = (*entry.aliases, *(alias for item in entry.owns for alias in item.aliases))
-    return {*aliases, *(item.code for item in entry.owns)}
+    return {*codes_by_officers(entry), *entry.spaces} - {agency}
 
 
 def is_ended(directory: Directory, agency: str, now: datetime) -> bool:
@@ -134,6 +143,7 @@ def foreign(
         *_seals(agency, directory, own),
         *_endpoint(agency, directory, own, addresses),
         *_codes(agency, directory, own),
+        *_list(agency, directory, own),
     ]
 
 
@@ -206,6 +216,18 @@ def _codes(agency: str, directory: Directory, own: OwnEntry) -> Iterator[Foreign
             else f"In the directory the code {code} was given to {agency}."
         )
         yield Foreign(f"code {code}", f"{changed} {ACCEPT} {CALL}.")
+
+
+def _list(agency: str, directory: Directory, own: OwnEntry) -> Iterator[Foreign]:
+    listed = directory.lists.get(agency)
+    if listed is None or sha256(listed.sealed.statement).hexdigest() in own.lists:
+        return
+    yield Foreign(
+        "subagencies",
+        f"The directory has a list of {agency}'s sub-agencies that this node did not make: whoever "
+        f"did has its seal, or this node was restored. See what it says: edocnode subagency list. "
+        f"{ACCEPT} {CALL}.",
+    )
 
 
 def alarms_to_end(open_subjects: Collection[str], found: Collection[Foreign]) -> set[str]:

@@ -14,6 +14,7 @@ from importlib.resources import files as package_files
 from typing import BinaryIO
 from zipfile import ZIP_STORED, ZipFile, ZipInfo
 
+from edoccore.directory.layout import codes_by_officers
 from edoccore.directory.view import Directory
 from edoccore.errors import EvidenceInvalidError, StorageDamagedError
 from edoccore.identity.keys import Signer
@@ -30,6 +31,7 @@ from edocnode.evidence.manifest import Manifest, Member, all_digests
 from edocnode.evidence.members import (
     NO_RECEIPT,
     SALT,
+    SUBAGENCIES,
     derived_members,
     part_name,
     record_name,
@@ -136,7 +138,7 @@ def instructions() -> bytes:
     return package_files("edocnode.evidence").joinpath(manifests.INSTRUCTIONS).read_bytes()
 
 
-def folders_of(evidence: MessageEvidence) -> dict[str, SealedStatement]:
+def folders_of(evidence: MessageEvidence, directory: Directory) -> dict[str, SealedStatement]:
     """The sealed statements of the evidence, by the folder they go into."""
     folders = {"envelope": evidence.envelope}
     if evidence.receipt is not None:
@@ -147,17 +149,30 @@ def folders_of(evidence: MessageEvidence) -> dict[str, SealedStatement]:
         folders[status_folder(number)] = status.envelope
         if status.receipt is not None:
             folders[f"{status_folder(number)}-receipt"] = status.receipt
-    return folders
+    listed = _list_of_sender(evidence, directory)
+    return folders if listed is None else {**folders, SUBAGENCIES: listed}
 
 
-def _signers(evidence: MessageEvidence, exporter: Exporter) -> dict[str, tuple[str, str]]:
+def _list_of_sender(evidence: MessageEvidence, directory: Directory) -> SealedStatement | None:
+    """The sender's own list of sub-agencies, when that alone says whose the code is."""
+    signer = canonical.decode(evidence.envelope.seal.data, Seal).signer
+    sender = canonical.decode(evidence.envelope.statement, Envelope).from_
+    entry, listed = directory.identities.get(signer), directory.lists.get(signer)
+    if listed is None or entry is None or sender in codes_by_officers(entry):
+        return None
+    return listed.sealed
+
+
+def _signers(
+    evidence: MessageEvidence, folders: Mapping[str, SealedStatement], exporter: Exporter
+) -> dict[str, tuple[str, str]]:
     """Agency and certificate behind the seal of each folder, and behind the manifest."""
     if len(evidence.statuses) > MAX_STATUSES:
         raise EvidenceInvalidError(
             f"The message has {len(evidence.statuses)} statuses; a file holds {MAX_STATUSES}."
         )
     signers = {manifests.MANIFEST: (exporter.agency, exporter.signer.certificate_digest)}
-    for folder, sealed in folders_of(evidence).items():
+    for folder, sealed in folders.items():
         seal = canonical.decode(sealed.seal.data, Seal)
         signers[folder] = (seal.signer, seal.certificates[0])
     return signers
@@ -167,10 +182,10 @@ def _small_members(
     evidence: MessageEvidence, directory: Directory, exporter: Exporter
 ) -> tuple[dict[str, bytes], tuple[bytes, ...]]:
     """All members but the manifest and the parts; and the chain of the maker's certificate."""
-    signers = _signers(evidence, exporter)
+    folders = folders_of(evidence, directory)
+    signers = _signers(evidence, folders, exporter)
     chains = {name: directory.seals.listed(*signer).chain for name, signer in signers.items()}
     roles = role_files(directory, {agency for agency, _ in signers.values()})
-    folders = folders_of(evidence)
     times = {
         name: evidence.times[sealed.seal]
         for name, sealed in folders.items()

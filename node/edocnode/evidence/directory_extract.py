@@ -17,7 +17,12 @@ from tuf.api.metadata import Key, Metadata, Root, Snapshot, TargetFile, Targets
 from tuf.api.serialization import DeserializationError, SerializationError
 
 from edoccore.directory import layout, roles
-from edoccore.directory.layout import IdentityEntry, NetworkInfo, RevocationList
+from edoccore.directory.layout import (
+    IdentityEntry,
+    NetworkInfo,
+    RevocationList,
+    codes_by_officers,
+)
 from edoccore.directory.ownership import Ownership
 from edoccore.directory.revocations import Revocations, from_crl, from_entries
 from edoccore.directory.seals import SealBook
@@ -49,6 +54,11 @@ class Extract:
     ownership: Ownership
     revocations: RevocationList
     book: SealBook
+
+    @property
+    def codes_by_officers(self) -> set[str]:
+        """All codes that the entries at hand give to somebody."""
+        return {code for entry in self.entries.values() for code in codes_by_officers(entry)}
 
 
 def role_files(directory: Directory, agencies: Iterable[str]) -> dict[str, bytes]:

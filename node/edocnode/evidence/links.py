@@ -3,29 +3,58 @@
 from collections.abc import Mapping
 from hashlib import sha256
 
+from edoccore.directory.spaces import contains
 from edoccore.errors import EdocError
 from edoccore.signing import canonical
 from edoccore.signing.records import StatusRecord
-from edoccore.signing.statements import Effect, Envelope, Operation, Receipt, parse_time
+from edoccore.signing.statements import (
+    Effect,
+    Envelope,
+    Operation,
+    Receipt,
+    SubAgencies,
+    parse_time,
+)
 from edocnode.domain import checks
 from edocnode.domain.expiring import NO_RECEIPT_BY, names_envelope
 from edocnode.evidence.container import Container, invalid
 from edocnode.evidence.directory_extract import Extract
-from edocnode.evidence.members import NO_RECEIPT, part_name
+from edocnode.evidence.members import NO_RECEIPT, SUBAGENCIES, part_name
 from edocnode.evidence.reading import CheckedStatement
 
 _RECEIPT = "-receipt"
 
 
-def check_sender(envelope: CheckedStatement, value: Envelope, extract: Extract) -> None:
-    """Step 8: the agency that sealed owns the code it sends from.
+def check_sender(
+    envelope: CheckedStatement,
+    value: Envelope,
+    extract: Extract,
+    listed: CheckedStatement | None,
+) -> None:
+    """Step 8: the agency that sealed owns the code it sends from, by its entry or its own list.
 
     Raises:
         EvidenceInvalidError: It does not.
     """
     signer = envelope.seal.signer
-    if not extract.ownership.owns(signer, value.from_):
+    if extract.ownership.owns(signer, value.from_):
+        return
+    if listed is None or not _lists(listed, signer, value.from_, extract):
         raise invalid(envelope.folder, f"{signer} does not own {value.from_}")
+
+
+def _lists(listed: CheckedStatement, signer: str, code: str, extract: Extract) -> bool:
+    """Whether a list is the signer's own, holds, and may name the code."""
+    said = listed.value
+    if not isinstance(said, SubAgencies) or not said.agency == listed.seal.signer == signer:
+        raise invalid(listed.folder, f"it is not the list of {signer}")
+    revocation = listed.listed.revocation(extract.book.revocations)
+    if revocation is not None and listed.time >= revocation.worthless_from:
+        raise invalid(listed.folder, "it was sealed after its key was lost or revoked")
+    named = {item for entry in said.entries for item in entry.codes}
+    is_in_space = any(contains(space, code) for space in extract.entries[signer].spaces)
+    is_another_s = code in extract.codes_by_officers
+    return code in named and is_in_space and not is_another_s
 
 
 def check_receipt(receipt: CheckedStatement, envelope: CheckedStatement) -> None:
@@ -135,7 +164,7 @@ def check_all(
     envelope = statements["envelope"]
     if not isinstance(envelope.value, Envelope):
         raise invalid("envelope", "it is no envelope")
-    check_sender(envelope, envelope.value, extract)
+    check_sender(envelope, envelope.value, extract, statements.get(SUBAGENCIES))
     notes = []
     if "receipt" in statements:
         check_receipt(statements["receipt"], envelope)

@@ -20,6 +20,7 @@ Chains = Mapping[str, Sequence[bytes]]  # by folder or manifest: DER, seal certi
 
 NO_RECEIPT = "no-receipt"  # folder of what the sender said when it gave the delivery up
 SALT = f"{NO_RECEIPT}/salt"
+SUBAGENCIES = "subagencies"  # folder of the sender's own list, when its code is in that alone
 TIMESTAMP = "time.tsr"  # in the folder of a statement whose seal was timestamped
 
 
@@ -48,7 +49,7 @@ def derived_members(
 
     Args:
         statements: By folder: ``envelope``, ``receipt``, ``status-01``, ``status-01-receipt``, ...
-            and ``no-receipt``, whose salt is a member of its own.
+            ``subagencies``, and ``no-receipt``, whose salt is a member of its own.
         roles: Role files of the directory.
         chains: Of every folder, and of the manifest.
         times: Of the folders whose seal was timestamped.

@@ -4,7 +4,7 @@ What the statements say of each other is checked by ``links``, when they existed
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
@@ -14,19 +14,30 @@ from edoccore.errors import EdocError
 from edoccore.identity.keys import verify_signature
 from edoccore.signing import canonical
 from edoccore.signing.seal import SealedStatement, SignedSeal, check_effect, check_membership
-from edoccore.signing.statements import Effect, Envelope, Receipt, Seal, parse_time
+from edoccore.signing.statements import (
+    MAX_LIST_BYTES,
+    Effect,
+    Envelope,
+    Receipt,
+    Seal,
+    SubAgencies,
+    parse_time,
+)
 from edocnode.domain.timestamps import TimeProof
 from edocnode.evidence.container import Container, invalid
 from edocnode.evidence.directory_extract import Extract
 from edocnode.evidence.manifest import MANIFEST, MANIFEST_SIGNATURE, MAX_MANIFEST_BYTES, Manifest
-from edocnode.evidence.members import NO_RECEIPT, SALT, TIMESTAMP
+from edocnode.evidence.members import NO_RECEIPT, SALT, SUBAGENCIES, TIMESTAMP
 
 _FOLDER = re.compile(
-    r"(envelope|receipt|no-receipt|status-[0-9]{2}|status-[0-9]{2}-receipt)/statement\.json"
+    r"(envelope|receipt|no-receipt|subagencies|status-[0-9]{2}|status-[0-9]{2}-receipt)"
+    r"/statement\.json"
 )
 _LEAF = re.compile(rb"(0|[1-9][0-9]{0,15})\n")
 _PLACE = re.compile(rb"(0|[1-9][0-9]{0,15}) [1-9][0-9]{0,15}\n")
 _MAX_PROOF = 64
+Said = Envelope | Receipt | Effect | SubAgencies
+_KINDS: Mapping[str, type[Said]] = {NO_RECEIPT: Effect, SUBAGENCIES: SubAgencies}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +46,7 @@ class CheckedStatement:
 
     Attributes:
         folder: Where it is in the file.
-        value: An envelope, a receipt, or the effect that there was none.
+        value: An envelope, a receipt, the effect that there was none, or a list.
         digest: SHA-256 of its bytes, lower hex.
         listed: The certificate of the seal.
         time: Of the seal.
@@ -43,7 +54,7 @@ class CheckedStatement:
 
     folder: str
     sealed: SealedStatement
-    value: Envelope | Receipt | Effect
+    value: Said
     digest: str
     seal: Seal
     listed: ListedSeal
@@ -132,12 +143,12 @@ def check_statement(
     Raises:
         EvidenceInvalidError: One of these does not hold; says which.
     """
-    kind: type[Envelope | Receipt | Effect] = Receipt if folder.endswith("receipt") else Envelope
-    if folder == NO_RECEIPT:
-        kind = Effect
+    kind: type[Said] = Receipt if folder.endswith("receipt") else Envelope
+    kind = _KINDS.get(folder, kind)
+    limit = MAX_LIST_BYTES if kind is SubAgencies else canonical.MAX_STATEMENT_BYTES
     try:
         seal = canonical.decode(sealed.seal.data, Seal)
-        value = canonical.decode(sealed.statement, kind)
+        value = canonical.decode(sealed.statement, kind, limit=limit)
         time = _time(seal.time, f"{folder}/seal.json")
         listed = extract.book.check_seal(seal, time)
         verify_signature(listed.key, seal.suite, sealed.seal.data, sealed.seal.signature)

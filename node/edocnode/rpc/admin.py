@@ -411,9 +411,7 @@ def _key(key: KeyState) -> messages.KeyStatus:
 
 
 def _serves(directory: Directory, agency: str) -> list[str]:
-    entry = directory.identities.get(agency)
-    owned = [] if entry is None else [item.code for item in entry.owns]
-    return [agency, *sorted(owned)]
+    return [agency, *(code for code in directory.ownership.open_codes(agency) if code != agency)]
 
 
 def _directory_status(directory: Directory, state: DirectoryState) -> messages.DirectoryStatus:

@@ -14,6 +14,7 @@ import grpc
 from edockit.blobs import BlobFolder
 from edocnet.access.v1 import access_service_pb2_grpc as access_services
 from edocnet.admin.v1 import admin_service_pb2_grpc as admin_services
+from edocnet.admin.v1 import subagency_service_pb2_grpc as subagency_services
 from edocnet.office.v1 import office_service_pb2_grpc as office_services
 from edocnode.domain.access_log import AccessLog
 from edocnode.domain.holds import HoldStore
@@ -42,6 +43,7 @@ from edocnode.rpc.office import OfficeServicer
 from edocnode.rpc.office_admission import OfficeParts, TakesDrafts, Wakes
 from edocnode.rpc.overview import OverviewParts
 from edocnode.rpc.revoking import Answers
+from edocnode.rpc.subagencies import Lists, SubagencyServicer
 from edocnode.rpc.submissions import discard_leftovers
 
 
@@ -80,6 +82,7 @@ class LocalParts:
     evidence: Evidence
     own_entry: AcceptsCodes
     keys: OwnKeys
+    subagencies: Lists
     overview: OverviewParts
     blobs: BlobFolder
     damage: Suspects
@@ -158,6 +161,8 @@ def register_local(server: grpc.aio.Server, parts: LocalParts) -> Place:
     office_services.add_OfficeServiceServicer_to_server(office, server)
     admin_services.add_AdminServiceServicer_to_server(admin, server)
     access_services.add_AccessServiceServicer_to_server(access, server)
+    lists = SubagencyServicer(parts.subagencies)
+    subagency_services.add_SubagencyServiceServicer_to_server(lists, server)
     return place
 
 

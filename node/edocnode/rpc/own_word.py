@@ -1,4 +1,4 @@
-"""Asks the registry under this agency's own seal: for its next certificate, for the end of keys."""
+"""Tells the registry under this agency's own seal: next key, end of keys, sub-agencies."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -54,6 +54,29 @@ async def end_keys(directory: Directory, sealed: SealedStatement, *, now: dateti
     request = messages.RevokeKeysRequest(end=sealed_to_message(sealed))
     async with _registry(directory, now) as stub:
         answer = await stub.RevokeKeys(request, timeout=ENROL_TIMEOUT_S)
+    return answer.directory_version
+
+
+async def publish_subagencies(
+    directory: Directory, sealed: SealedStatement, *, now: datetime
+) -> int:
+    """Has the registry publish which sub-agencies this agency lists.
+
+    Args:
+        directory: In force; tells where the registry is.
+        sealed: An ``edoc.subagencies/v1`` under the current seal.
+        now: For the validity of the registry's certificates.
+
+    Returns:
+        Version of the directory in which the list stands.
+
+    Raises:
+        RegistryUnreachableError: The registry does not answer.
+        SubagencyRefusedError, SealCertificateError: It refuses; says why.
+    """
+    request = messages.PublishSubagenciesRequest(subagencies=sealed_to_message(sealed))
+    async with _registry(directory, now) as stub:
+        answer = await stub.PublishSubagencies(request, timeout=ENROL_TIMEOUT_S)
     return answer.directory_version
 
 

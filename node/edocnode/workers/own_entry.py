@@ -116,10 +116,21 @@ class OwnEntryWatch:
         """Accepts the codes that the directory lists now; returns them."""
         async with self._turn:
             own = await asyncio.to_thread(self._store.own_entry)
-            accepted = rules.with_codes(own, self._directory(), self._agency)
+            directory = self._directory()
+            accepted = rules.with_codes(own, directory, self._agency)
+            listed = directory.lists.get(self._agency)
+            if listed is not None:
+                accepted = rules.with_list(accepted, listed.sealed.statement)
             await asyncio.to_thread(self._store.keep_own_entry, accepted)
         await self.look()
         return accepted.codes or ()
+
+    async def made_list(self, statement: bytes) -> None:
+        """Keeps that a list of sub-agencies (exact bytes) is this node's own."""
+        async with self._turn:
+            own = await asyncio.to_thread(self._store.own_entry)
+            kept = rules.with_list(own, statement)
+            await asyncio.to_thread(self._store.keep_own_entry, kept)
 
     async def _kept(self, directory: Directory) -> OwnEntry:
         known = await asyncio.to_thread(self._store.own_entry)

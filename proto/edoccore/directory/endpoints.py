@@ -11,7 +11,7 @@ import msgspec
 from cryptography.exceptions import InvalidSignature
 from cryptography.x509.oid import NameOID
 
-from edoccore.directory.layout import EndpointEntry, from_base64, json_bytes, to_base64
+from edoccore.directory.layout import SealedEntry, from_base64, json_bytes, to_base64
 from edoccore.directory.remembering import Remembered
 from edoccore.directory.seals import ListedSeal
 from edoccore.errors import (
@@ -71,9 +71,9 @@ class Endpoint:
     sealed: SealedStatement
 
 
-def to_entry(sealed: SealedStatement) -> EndpointEntry:
+def to_entry(sealed: SealedStatement) -> SealedEntry:
     """Puts a sealed endpoint statement, which was checked, into its directory entry."""
-    return EndpointEntry(
+    return SealedEntry(
         statement=msgspec.json.decode(sealed.statement),
         leaf=sealed.leaf,
         proof=tuple(item.hex() for item in sealed.proof),
@@ -82,7 +82,7 @@ def to_entry(sealed: SealedStatement) -> EndpointEntry:
     )
 
 
-def from_entry(entry: EndpointEntry) -> SealedStatement:
+def from_entry(entry: SealedEntry) -> SealedStatement:
     """Takes a sealed endpoint statement out of its directory entry, unchecked.
 
     Raises:

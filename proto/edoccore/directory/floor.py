@@ -42,6 +42,7 @@ class Floor(Struct, frozen=True, kw_only=True, omit_defaults=True):
         online_keys: Key ids of timestamp and snapshot then; after a change of keys, versions may
             be lower.
         counters: Of the endpoint statements, by agency.
+        lists: Counters of the lists of sub-agencies, by agency.
         revoked: All revocations ever seen.
         registry: Addresses of the registry then, so that a lost directory can be fetched again.
     """
@@ -50,6 +51,7 @@ class Floor(Struct, frozen=True, kw_only=True, omit_defaults=True):
     snapshot: str = ""
     online_keys: frozenset[str] = frozenset()
     counters: dict[str, int] = {}
+    lists: dict[str, int] = {}
     revoked: tuple[KeptRevocation, ...] = ()
     registry: tuple[str, ...] = ()
 

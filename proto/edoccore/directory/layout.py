@@ -4,10 +4,10 @@ Registry and nodes share this. The directory is made of TUF roles with consisten
 file but ``timestamp.json`` has its version in its name):
 
 - ``root`` signs for ``timestamp``, ``snapshot`` and ``targets``;
-- ``targets`` holds one target, ``network``, and delegates to three roles:
-  ``identity`` (paths ``identity/*``) and ``endpoints`` (``endpoints/*``), which delegate everything
-  to 64 and 128 hash bins (``identity-00`` to ``identity-3f``), and ``revocations``, which holds one
-  target, ``revocations/list``.
+- ``targets`` holds one target, ``network``, and delegates to four roles:
+  ``identity`` (paths ``identity/*``), ``endpoints`` (``endpoints/*``) and ``subagencies``
+  (``subagencies/*``), which delegate everything to 64, 128 and 32 hash bins (``identity-00`` to
+  ``identity-3f``), and ``revocations``, which holds one target, ``revocations/list``.
 
 The data rides inside the target, as ``custom``, so that fetching the metadata fetches everything;
 length and hash of a target are those of the canonical JSON of its data. Readers ignore members
@@ -37,8 +37,10 @@ from edoccore.signing.statements import Code, Count, Network, Sha256, Text, Time
 # Roles. Bins are named by TAP 15: prefix, hyphen, number of the bin in hex.
 ROOT, TIMESTAMP, SNAPSHOT, TARGETS = "root", "timestamp", "snapshot", "targets"
 IDENTITY, ENDPOINTS, REVOCATIONS = "identity", "endpoints", "revocations"
-BINNED_ROLES = (IDENTITY, ENDPOINTS)
-BIN_BITS = {IDENTITY: 6, ENDPOINTS: 7}  # endpoints change most; each bin costs the snapshot a line
+SUBAGENCIES = "subagencies"
+BINNED_ROLES = (IDENTITY, ENDPOINTS, SUBAGENCIES)
+# Endpoints change most, and few agencies list others; each bin costs the snapshot a line.
+BIN_BITS = {IDENTITY: 6, ENDPOINTS: 7, SUBAGENCIES: 5}
 
 # Targets.
 NETWORK_PATH = "network"
@@ -46,7 +48,7 @@ REVOCATIONS_PATH = "revocations/list"
 
 # Lifetimes.
 ROOT_LIFE = timedelta(days=3650)
-ROLE_LIFE = timedelta(days=45)  # targets, identity, endpoints, revocations, their bins, snapshot
+ROLE_LIFE = timedelta(days=45)  # all roles but root and timestamp
 ROLE_RESIGN_AFTER = timedelta(days=15)  # so a node always has 30 days left when it loses contact
 TIMESTAMP_LIFE = timedelta(hours=24)
 TIMESTAMP_RESIGN_AFTER = timedelta(hours=6)
@@ -62,9 +64,11 @@ MAX_ROLE_BYTES = 5_000_000
 MAX_DIRECTORY_BYTES = 128 * 1024 * 1024
 MAX_ROOT_ROTATIONS = 256
 MAX_OWNED = 2000  # codes that an agency owns besides its own
+MAX_SPACES = 64  # in which one agency lists codes itself
 MAX_ISSUERS = 2  # between a seal certificate and its issuing authority
 
 Base64 = Annotated[str, Meta(pattern=r"^[A-Za-z0-9+/]+={0,2}$", max_length=131072)]
+Space = Annotated[str, Meta(min_length=5, max_length=37)]  # see ``spaces``
 
 
 class AgencyState(StrEnum):
@@ -148,6 +152,7 @@ class IdentityEntry(Struct, frozen=True, kw_only=True, omit_defaults=True):
         code: As in the path.
         aliases: Other spellings of the same agency, such as its old 13-character code.
         owns: Codes it owns besides its own; never a prefix.
+        spaces: Where it may list further codes itself, under its own seal; see ``spaces``.
         valid_from: Before it, the agency did not exist.
         valid_to: From it on, the agency no longer exists.
         predecessors: Codes of agencies whose documents it takes.
@@ -160,6 +165,7 @@ class IdentityEntry(Struct, frozen=True, kw_only=True, omit_defaults=True):
     name: Text
     aliases: Annotated[tuple[Code, ...], Meta(max_length=16)] = ()
     owns: Annotated[tuple[OwnedCode, ...], Meta(max_length=MAX_OWNED)] = ()
+    spaces: Annotated[tuple[Space, ...], Meta(max_length=MAX_SPACES)] = ()
     state: AgencyState
     valid_from: Time
     valid_to: Time | UnsetType = UNSET
@@ -169,11 +175,13 @@ class IdentityEntry(Struct, frozen=True, kw_only=True, omit_defaults=True):
     minimum_suite: Annotated[int, Meta(ge=1, le=255)] = 1
 
 
-class EndpointEntry(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The target ``endpoints/<CODE>``: an ``edoc.endpoint/v1`` as its agency sealed it.
+class SealedEntry(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A statement as its agency sealed it, which whoever publishes it cannot invent.
 
-    Statement and seal stand there as JSON, not as base64 of it. They are canonical, so their exact
-    bytes are those that ``json_bytes`` gives; if they were not, the signature would not fit.
+    The target ``endpoints/<CODE>`` is an ``edoc.endpoint/v1``, ``subagencies/<CODE>`` an
+    ``edoc.subagencies/v1``. Statement and seal stand there as JSON, not as base64 of it. They are
+    canonical, so their exact bytes are those that ``json_bytes`` gives; if they were not, the
+    signature would not fit.
 
     Attributes:
         statement: The statement.
@@ -221,10 +229,16 @@ class RevocationList(Struct, frozen=True, kw_only=True, omit_defaults=True):
     crls: Annotated[tuple[Base64, ...], Meta(max_length=64)] = ()
 
 
-TargetData = NetworkInfo | IdentityEntry | EndpointEntry | RevocationList
-T = TypeVar("T", NetworkInfo, IdentityEntry, EndpointEntry, RevocationList)
+TargetData = NetworkInfo | IdentityEntry | SealedEntry | RevocationList
+T = TypeVar("T", NetworkInfo, IdentityEntry, SealedEntry, RevocationList)
 
 _ENCODER = msgspec.json.Encoder(order="sorted")
+
+
+def codes_by_officers(entry: IdentityEntry) -> set[str]:
+    """All codes and aliases that officers list for an agency, its own among them."""
+    owned = (code for item in entry.owns for code in (item.code, *item.aliases))
+    return {entry.code, *entry.aliases, *owned}
 
 
 def identity_path(code: str) -> str:
@@ -237,13 +251,18 @@ def endpoint_path(code: str) -> str:
     return f"{ENDPOINTS}/{code}"
 
 
+def subagencies_path(code: str) -> str:
+    """Target path of the list of an agency's sub-agencies."""
+    return f"{SUBAGENCIES}/{code}"
+
+
 def bin_names(role: str) -> list[str]:
-    """Names of the bins of ``identity`` or ``endpoints``."""
+    """Names of the bins of ``identity``, ``endpoints`` or ``subagencies``."""
     return list(_bins(role, [], threshold=1).get_roles())
 
 
 def bin_of(role: str, code: str) -> str:
-    """Name of the bin that holds an agency's target in ``identity`` or ``endpoints``."""
+    """Name of the bin that holds an agency's target in a role that has bins."""
     return _bins(role, [], threshold=1).get_role_for_target(f"{role}/{code}")
 
 
@@ -267,20 +286,22 @@ def top_delegations(identity: list[Key], online: list[Key], *, threshold: int) -
 
     Args:
         identity: Keys of the officers, or of the registry when it publishes by itself.
-        online: Keys of the registry for endpoints and revocations; one signature is enough.
+        online: Keys of the registry for endpoints, sub-agencies and revocations; one signature
+            is enough.
         threshold: How many of ``identity`` must sign.
     """
     officers, registry = [key.keyid for key in identity], [key.keyid for key in online]
     roles = {
         IDENTITY: DelegatedRole(IDENTITY, officers, threshold, True, [f"{IDENTITY}/*"]),
         ENDPOINTS: DelegatedRole(ENDPOINTS, registry, 1, True, [f"{ENDPOINTS}/*"]),
+        SUBAGENCIES: DelegatedRole(SUBAGENCIES, registry, 1, True, [f"{SUBAGENCIES}/*"]),
         REVOCATIONS: DelegatedRole(REVOCATIONS, registry, 1, True, [REVOCATIONS_PATH]),
     }
     return Delegations({key.keyid: key for key in [*identity, *online]}, roles)
 
 
 def bin_delegations(role: str, keys: list[Key], *, threshold: int) -> Delegations:
-    """The delegations of ``identity`` or ``endpoints`` to its bins."""
+    """The delegations of a role to its bins."""
     succinct = _bins(role, [key.keyid for key in keys], threshold=threshold)
     return Delegations({key.keyid: key for key in keys}, None, succinct)
 

@@ -20,14 +20,16 @@ from tuf.api.metadata import Root, Signed, Snapshot, TargetFile, Targets
 from edoccore.directory import endpoints as endpoint_rules
 from edoccore.directory import floor as floors
 from edoccore.directory import layout, revocations, roles
+from edoccore.directory import subagencies as list_rules
 from edoccore.directory.endpoints import Endpoint
 from edoccore.directory.floor import NO_FLOOR, Floor
-from edoccore.directory.layout import EndpointEntry, IdentityEntry, NetworkInfo, RevocationList
+from edoccore.directory.layout import IdentityEntry, NetworkInfo, RevocationList, SealedEntry
 from edoccore.directory.memory import Memory
 from edoccore.directory.ownership import Ownership
 from edoccore.directory.revocations import Revocations
 from edoccore.directory.roles import RootChain
-from edoccore.directory.seals import SealBook
+from edoccore.directory.seals import ListedSeal, SealBook
+from edoccore.directory.subagencies import SubAgencyList
 from edoccore.directory.view import Directory
 from edoccore.errors import DirectoryInvalidError, EdocError
 from edoccore.identity.certificate import UNREADABLE, read_certificate
@@ -48,8 +50,8 @@ def load(
     Args:
         files: By name as served; more than needed is ignored, so old root files may be there.
         anchor: SHA-256 of the root file that is trusted, lower hex.
-        floor: What was seen before: its revocations stay in force and endpoint statements with
-            lower counters are left out. Versions are compared by ``trust``.
+        floor: What was seen before: its revocations stay in force; endpoint statements and lists
+            with lower counters are left out. Versions are compared by ``trust``.
         memory: What was found before; used when it is of the same files, else they are checked.
 
     Returns:
@@ -86,7 +88,7 @@ class _Roles:
 
 @dataclass(frozen=True, slots=True)
 class _Standard:
-    """What endpoint statements are held against."""
+    """What endpoint statements and lists of sub-agencies are held against."""
 
     network: str
     seals: SealBook
@@ -108,10 +110,12 @@ def _assemble(read: _Roles, floor: Floor) -> Directory:
         revocations=revoked,
         retired=info.retired_authorities,
     )
-    problems += [*ownership.problems, *seals.problems]
-    checked, refused = _read_endpoints(read, _Standard(info.network, seals, floor))
-    problems += map(_left_out, refused.items())
-    counters = {code: found.counter for code, found in checked.items()}
+    standard = _Standard(info.network, seals, floor)
+    checked, refused = _read_endpoints(read, standard)
+    lists, more = _read_lists(read, standard)
+    refused |= more
+    ownership.take_lists(entries.values(), {code: found.entries for code, found in lists.items()})
+    problems += [*ownership.problems, *seals.problems, *map(_left_out, refused.items())]
     return Directory(
         info=info,
         mark=DirectoryMark(version=read.versions[layout.SNAPSHOT], hash=read.snapshot_hash),
@@ -123,12 +127,18 @@ def _assemble(read: _Roles, floor: Floor) -> Directory:
         ownership=ownership,
         seals=seals,
         endpoints=checked,
+        lists=lists,
         revocations=revoked,
-        counters=floors.join_counters(floor.counters, counters),
+        counters=floors.join_counters(floor.counters, _counters(checked)),
+        list_counters=floors.join_counters(floor.lists, _counters(lists)),
         problems=tuple(problems),
         refused=read.refused | refused,
         pins={pin.sha256: pin for found in checked.values() for pin in found.pins},
     )
+
+
+def _counters(checked: Mapping[str, Endpoint] | Mapping[str, SubAgencyList]) -> dict[str, int]:
+    return {code: found.counter for code, found in checked.items()}
 
 
 def _left_out(refusal: tuple[str, str]) -> str:
@@ -181,7 +191,11 @@ class _Reader:
 
     def read_bins(self, top: Targets) -> None:
         """Checks the bins and takes their entries out."""
-        openers = {layout.IDENTITY: _open_identity, layout.ENDPOINTS: _open_endpoint}
+        openers = {
+            layout.IDENTITY: _open_identity,
+            layout.ENDPOINTS: _open_sealed,
+            layout.SUBAGENCIES: _open_sealed,
+        }
         for parent in layout.BINNED_ROLES:
             delegator = self.below(parent, top)
             bins = roles.bins_of(parent, delegator)
@@ -202,7 +216,7 @@ class _Reader:
             read.versions[name], read.expiries[name] = meta.version, expires
         read.identities, read.sealed = found.identities, dict(found.sealed)
         for path, why in found.refused.items():
-            if path.startswith(f"{layout.ENDPOINTS}/"):
+            if not path.startswith(f"{layout.IDENTITY}/"):
                 read.sealed[path] = DirectoryInvalidError(why)
             else:
                 read.refused[path] = why
@@ -222,9 +236,9 @@ def _open_identity(read: _Roles, target: TargetFile) -> None:
         read.identities[entry.code] = entry
 
 
-def _open_endpoint(read: _Roles, target: TargetFile) -> None:
+def _open_sealed(read: _Roles, target: TargetFile) -> None:
     try:
-        entry = layout.read_target(target, EndpointEntry)
+        entry = layout.read_target(target, SealedEntry)
         read.sealed[target.path] = endpoint_rules.from_entry(entry)
     except EdocError as error:
         read.sealed[target.path] = error
@@ -299,7 +313,7 @@ def _read_endpoints(
     """The endpoints that hold, by agency, and why the others do not, by path."""
     checked: dict[str, Endpoint] = {}
     refused: dict[str, str] = {}
-    for path, sealed in read.sealed.items():
+    for path, sealed in _below(layout.ENDPOINTS, read):
         try:
             endpoint = _check_endpoint(path, sealed, standard)
         except EdocError as error:
@@ -309,13 +323,30 @@ def _read_endpoints(
     return checked, refused
 
 
+def _read_lists(
+    read: _Roles, standard: _Standard
+) -> tuple[dict[str, SubAgencyList], dict[str, str]]:
+    """The lists of sub-agencies that hold, by agency, and why the others do not, by path."""
+    checked: dict[str, SubAgencyList] = {}
+    refused: dict[str, str] = {}
+    for path, sealed in _below(layout.SUBAGENCIES, read):
+        try:
+            found = _check_list(path, sealed, standard)
+        except EdocError as error:
+            refused[path] = error.message
+        else:
+            checked[found.agency] = found
+    return checked, refused
+
+
+def _below(role: str, read: _Roles) -> list[tuple[str, SealedStatement | EdocError]]:
+    return [item for item in read.sealed.items() if item[0].startswith(f"{role}/")]
+
+
 def _check_endpoint(
     path: str, sealed: SealedStatement | EdocError, standard: _Standard
 ) -> Endpoint:
-    if isinstance(sealed, EdocError):
-        raise sealed
-    seal = endpoint_rules.seal_of(sealed)
-    listed = standard.seals.check_seal(seal, endpoint_rules.time_of(seal))
+    sealed, listed = _under_a_seal(sealed, standard)
     endpoint = endpoint_rules.check_endpoint(sealed, listed, standard.network)
     if path != layout.endpoint_path(endpoint.agency):
         raise roles.invalid(path, f"it is of {endpoint.agency}.")
@@ -326,3 +357,29 @@ def _check_endpoint(
     if endpoint.counter < lowest:
         raise roles.invalid(path, f"its counter {endpoint.counter} is below {lowest}, seen before.")
     return endpoint
+
+
+def _check_list(
+    path: str, sealed: SealedStatement | EdocError, standard: _Standard
+) -> SubAgencyList:
+    sealed, listed = _under_a_seal(sealed, standard)
+    found = list_rules.check_list(sealed, listed, standard.network)
+    if path != layout.subagencies_path(found.agency):
+        raise roles.invalid(path, f"it is of {found.agency}.")
+    revocation = listed.revocation(standard.seals.revocations)
+    if found.is_worthless(revocation):
+        raise roles.invalid(path, "it was sealed after its key was lost or revoked.")
+    lowest = standard.floor.lists.get(found.agency, 0)
+    if found.counter < lowest:
+        raise roles.invalid(path, f"its counter {found.counter} is below {lowest}, seen before.")
+    return found
+
+
+def _under_a_seal(
+    sealed: SealedStatement | EdocError, standard: _Standard
+) -> tuple[SealedStatement, ListedSeal]:
+    """A statement with the certificate that its seal names, valid at the seal's own time."""
+    if isinstance(sealed, EdocError):
+        raise sealed
+    seal = endpoint_rules.seal_of(sealed)
+    return sealed, standard.seals.check_seal(seal, endpoint_rules.time_of(seal))

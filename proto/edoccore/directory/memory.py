@@ -22,11 +22,13 @@ from edoccore.directory import layout
 from edoccore.directory.endpoints import Endpoint, TlsPin, remember_endpoint
 from edoccore.directory.layout import IdentityEntry, SealListing
 from edoccore.directory.seals import ListedSeal, remember_listing
+from edoccore.directory.subagencies import SubAgencyList, remember_list
 from edoccore.directory.view import Directory
 from edoccore.errors import AgencyUnknownError, SealCertificateError, StorageDamagedError
 from edoccore.identity.certificate import certificate_digest
 from edoccore.signing.readers import packed_reader_of
 from edoccore.signing.seal import SealedStatement
+from edoccore.signing.statements import SubAgency
 
 
 class Remembered(NamedTuple):
@@ -35,7 +37,7 @@ class Remembered(NamedTuple):
     Attributes:
         expiries: Of each bin.
         identities: By code.
-        sealed: Endpoint statements by path; only such as were accepted.
+        sealed: Endpoint statements and lists of sub-agencies by path; only such as were accepted.
         refused: Why an entry was left out, by its path.
     """
 
@@ -76,6 +78,17 @@ class _Checked(Struct, frozen=True, array_like=True):
     sealed: SealedStatement
 
 
+class _CheckedList(Struct, frozen=True, array_like=True):
+    """A ``SubAgencyList``; ``seal`` as in ``_Checked``."""
+
+    agency: str
+    counter: int
+    entries: tuple[SubAgency, ...]
+    seal: int
+    time: datetime
+    sealed: SealedStatement
+
+
 class _Memory(Struct, frozen=True, kw_only=True):
     software: str
     snapshot: str
@@ -85,6 +98,7 @@ class _Memory(Struct, frozen=True, kw_only=True):
     issuers: tuple[bytes, ...]
     chains: tuple[_Chain, ...]
     endpoints: tuple[_Checked, ...]
+    lists: tuple[_CheckedList, ...]
 
 
 _ENCODER = msgspec.msgpack.Encoder()
@@ -113,6 +127,7 @@ def encode(directory: Directory, software: str) -> bytes:
         issuers=tuple(issuers),
         chains=tuple(chains.values()),
         endpoints=tuple(_checked_of(item, places) for item in directory.endpoints.values()),
+        lists=tuple(_checked_list(item, places) for item in directory.lists.values()),
     )
     return _ENCODER.encode(memory)
 
@@ -159,6 +174,9 @@ class Memory:
         for item in memory.endpoints:
             sealed[layout.endpoint_path(item.agency)] = item.sealed
             remember_endpoint(_endpoint(item, seals[item.seal]), network)
+        for kept in memory.lists:
+            sealed[layout.subagencies_path(kept.agency)] = kept.sealed
+            remember_list(_list(kept, seals[kept.seal]), network)
         return Remembered(memory.expiries, identities, sealed, memory.refused)
 
 
@@ -210,6 +228,23 @@ def _checked_of(endpoint: Endpoint, places: Mapping[ListedSeal, int]) -> _Checke
         counter=endpoint.counter,
         seal=places[endpoint.listed],
         sealed=endpoint.sealed,
+    )
+
+
+def _checked_list(found: SubAgencyList, places: Mapping[ListedSeal, int]) -> _CheckedList:
+    return _CheckedList(
+        found.agency, found.counter, found.entries, places[found.listed], found.time, found.sealed
+    )
+
+
+def _list(item: _CheckedList, listed: ListedSeal) -> SubAgencyList:
+    return SubAgencyList(
+        agency=item.agency,
+        counter=item.counter,
+        entries=item.entries,
+        listed=listed,
+        time=item.time,
+        sealed=item.sealed,
     )
 
 

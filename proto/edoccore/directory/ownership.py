@@ -5,15 +5,16 @@ own code, as an alias, or as one of the codes it owns; never because it begins l
 and never in another spelling. Certificates and addresses are not known here.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from msgspec import UNSET
 
 from edoccore.directory.layout import AgencyState, IdentityEntry
+from edoccore.directory.spaces import Spaces, admitted
 from edoccore.errors import AgencyInactiveError, AgencyUnknownError
-from edoccore.signing.statements import parse_time
+from edoccore.signing.statements import SubAgency, parse_time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +32,7 @@ class Agency:
         predecessors: Of the owner.
         successors: Of the owner.
         minimum_suite: Weakest suite that a seal of the owner may use.
+        closed: It ended while its owner went on: no new document goes to it or comes from it.
     """
 
     code: str
@@ -43,6 +45,7 @@ class Agency:
     predecessors: tuple[str, ...]
     successors: tuple[str, ...]
     minimum_suite: int
+    closed: bool = False
 
     def existed(self, at: datetime) -> bool:
         """Whether the agency was there at a moment, in whatever state."""
@@ -67,6 +70,7 @@ class Ownership:
         for entry in entries:
             self.owners[entry.code] = _agency(entry)
         self._codes: dict[str, Agency] = dict(self.owners)
+        self._contested: set[str] = set()
         claims: dict[str, list[Agency]] = {}
         for entry in entries:
             for claimed, agency in _claims(entry, self.owners[entry.code]):
@@ -78,8 +82,40 @@ class Ownership:
         if claimed not in self._codes and len(claimants) == 1:
             self._codes[claimed] = claimants[0]
             return
+        if claimed not in self._codes:
+            self._contested.add(claimed)
         names = ", ".join(sorted(agency.owner for agency in claimants))
         self.problems.append(f"The code {claimed} is claimed by {names} but is not theirs alone.")
+
+    def take_lists(
+        self, entries: Iterable[IdentityEntry], lists: Mapping[str, Sequence[SubAgency]]
+    ) -> None:
+        """Adds what agencies list themselves, where the officers gave them a space.
+
+        Args:
+            entries: All identity entries.
+            lists: Entries of checked lists, by agency.
+        """
+        spaces = Spaces((entry.code, entry.spaces) for entry in entries)
+        self.problems += spaces.problems
+        identity: dict[str, str | None] = dict.fromkeys(self._contested)
+        for code, item in self._codes.items():
+            identity[code] = None if item.code == item.owner else item.owner
+        known = sorted(lists.items())  # their seals are of agencies that exist
+        for found in admitted(known, spaces, identity, self.problems):
+            entry, owner = found.entry, self.owners[found.owner]
+            self._codes[found.code] = replace(
+                owner,
+                code=entry.code,
+                name=entry.name,
+                aliases=entry.codes[1:],
+                closed=isinstance(entry.closed, str),
+            )
+
+    def open_codes(self, owner: str) -> list[str]:
+        """The codes that an agency's node serves, aliases and closed ones left out, in order."""
+        found = (item for item in self._codes.values() if item.owner == owner and not item.closed)
+        return sorted({item.code for item in found})
 
     def agency(self, code: str) -> Agency:
         """Looks up a code, alias or owned code.
@@ -114,6 +150,11 @@ class Ownership:
         """Whether the directory lists ``code`` as ``owner``'s, in exactly this spelling."""
         found = self._codes.get(code)
         return found is not None and found.owner == owner
+
+    def is_closed(self, code: str) -> bool:
+        """Whether the agency that lists a code has closed it."""
+        found = self._codes.get(code)
+        return found is not None and found.closed
 
     def node_of(self, code: str) -> str:
         """The agency whose node serves a code: its owner, or the owner's last successor.

@@ -18,6 +18,7 @@ from edoccore.directory.ownership import Agency, Ownership
 from edoccore.directory.revocations import Revocations
 from edoccore.directory.roles import RootChain
 from edoccore.directory.seals import PastSeals, SealBook
+from edoccore.directory.subagencies import SubAgencyList
 from edoccore.errors import PeerNotTrustedError
 from edoccore.identity.keys import PublicKey
 from edoccore.signing.statements import DirectoryMark, Seal
@@ -38,8 +39,11 @@ class Directory:
         ownership: Which code is whose.
         seals: Certificates that seal.
         endpoints: Checked endpoint statements by agency; ``endpoint`` says which hold.
+        lists: What agencies list as their sub-agencies, by agency; ``ownership`` says what of it
+            counts.
         revocations: All that is known to be revoked.
         counters: Highest counter of an endpoint statement ever seen, by agency.
+        list_counters: Highest counter of a list ever seen, by agency.
         problems: What was left out because it could not be trusted, one line each.
         refused: Why an entry was left out, by its path.
         pins: All listed TLS certificates by SHA-256; ``tls_agency`` says which hold.
@@ -56,8 +60,10 @@ class Directory:
     ownership: Ownership
     seals: SealBook
     endpoints: Mapping[str, Endpoint]
+    lists: Mapping[str, SubAgencyList]
     revocations: Revocations
     counters: Mapping[str, int]
+    list_counters: Mapping[str, int]
     problems: tuple[str, ...]
     refused: Mapping[str, str]
     pins: Mapping[str, TlsPin]
@@ -87,6 +93,10 @@ class Directory:
     def owns(self, owner: str, code: str) -> bool:
         """Whether ``code`` is listed as ``owner``'s, in exactly this spelling."""
         return self.ownership.owns(owner, code)
+
+    def is_closed(self, code: str) -> bool:
+        """Whether a code ended while its owner goes on; it still stands for what it was."""
+        return self.ownership.is_closed(code)
 
     def node_of(self, code: str) -> str:
         """The agency whose node serves a code; follows successions.
@@ -168,6 +178,7 @@ class Directory:
             snapshot=self.mark.hash,
             online_keys=self.chain.online_keys(),
             counters=dict(self.counters),
+            lists=dict(self.list_counters),
             revoked=floors.keep_revocations(self.revocations),
             registry=registry.addresses if registry else (),
         )

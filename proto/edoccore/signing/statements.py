@@ -20,6 +20,8 @@ MAX_PART_BYTES = 1 << 42  # 4 TiB: a bound on what can be stated, not a promise 
 MAX_SUBJECT = 500  # characters; Decree 30/2020, Appendix VI
 MAX_ADDRESSES = 8  # of one endpoint
 MAX_TLS_CERTIFICATES = 2  # current and next
+MAX_SUBAGENCIES = 2000  # of one list, those that were closed too
+MAX_LIST_BYTES = 512 * 1024  # of a list of sub-agencies
 RECORD_NAME = "record.json"
 DOCUMENT_MEDIA_TYPE = "application/vnd.edoc.document+json"
 STATUS_MEDIA_TYPE = "application/vnd.edoc.status+json"
@@ -210,6 +212,39 @@ class Endpoint(Statement, frozen=True, kw_only=True, tag="edoc.endpoint/v1"):
     created: Time
 
 
+class SubAgency(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One code in the list of an agency. It has no keys; the agency's node serves it.
+
+    Attributes:
+        aliases: Other spellings, such as its old 13-character code.
+        closed: When it ended; it stays listed, so that old documents keep their meaning.
+    """
+
+    code: Code
+    name: Text
+    aliases: Annotated[tuple[Code, ...], Meta(min_length=1, max_length=16)] | UnsetType = UNSET
+    closed: Time | UnsetType = UNSET
+
+    @property
+    def codes(self) -> tuple[str, ...]:
+        """Its code and its aliases."""
+        return (self.code,) if self.aliases is UNSET else (self.code, *self.aliases)
+
+
+class SubAgencies(Statement, frozen=True, kw_only=True, tag="edoc.subagencies/v1"):
+    """The sub-agencies that an agency lists itself, where the officers gave it a space.
+
+    Attributes:
+        counter: max(last + 1, unix time in ms); a lower one is never accepted.
+        entries: All it ever listed, in order of code; may be empty.
+    """
+
+    agency: Code
+    counter: Count
+    created: Time
+    entries: Annotated[tuple[SubAgency, ...], Meta(max_length=MAX_SUBAGENCIES)]
+
+
 class SealRenewal(Statement, frozen=True, kw_only=True, tag="edoc.renewal/v1"):
     """An agency asks, under its current seal, for the certificate of its next seal key.
 
@@ -337,5 +372,6 @@ STATEMENT_TYPES = (  # that a node understands; renewal and keyend go to the reg
     "edoc.receipt/v1",
     "edoc.seal/v1",
     "edoc.status/v1",
+    "edoc.subagencies/v1",
     "edoc.revocation/v1",
 )

@@ -1,6 +1,6 @@
 """What the registry knows of each agency, for people who look."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -10,6 +10,7 @@ from edoccore.identity.certificate import certificate_digest
 from edocregistry.app.registry import Registry
 from edocregistry.domain import own_entry
 from edocregistry.domain.agencies import known_agency
+from edocregistry.domain.listed_codes import entries_of
 from edocregistry.domain.model import Agency, SealCertificate
 from edocregistry.domain.ports import Records
 from edocregistry.domain.revoking import tls_certificates
@@ -24,6 +25,8 @@ class AgencyView:
         addresses: Where its node is reached.
         tls: SHA-256 of its TLS certificates, current first.
         revoked: SHA-256 of its revoked certificates.
+        spaces: Where it lists codes itself.
+        listed: How many sub-agencies its list names, closed ones too.
     """
 
     agency: Agency
@@ -32,6 +35,8 @@ class AgencyView:
     addresses: Sequence[str]
     tls: Sequence[str]
     revoked: Sequence[str]
+    spaces: Sequence[str]
+    listed: int
 
 
 def agency_view(registry: Registry, code: str) -> AgencyView:
@@ -41,16 +46,23 @@ def agency_view(registry: Registry, code: str) -> AgencyView:
         AgencyUnknownError: There is none.
     """
     with registry.folder.turn() as turn:
-        return turn.read(lambda records: _view(records, known_agency(records, code)))
+        return turn.read(
+            lambda records: _view(records, known_agency(records, code), records.spaces())
+        )
 
 
 def agency_views(registry: Registry) -> list[AgencyView]:
     """Looks up all agencies, by code."""
     with registry.folder.turn() as turn:
-        return turn.read(lambda records: [_view(records, agency) for agency in records.agencies()])
+        return turn.read(_views)
 
 
-def _view(records: Records, agency: Agency) -> AgencyView:
+def _views(records: Records) -> list[AgencyView]:
+    spaces = records.spaces()
+    return [_view(records, agency, spaces) for agency in records.agencies()]
+
+
+def _view(records: Records, agency: Agency, spaces: Mapping[str, Sequence[str]]) -> AgencyView:
     revoked = [item.sha256 for item in records.revocations(agency.code)]
     seals = [item for item in records.seal_certificates(agency.code) if item.sha256 not in revoked]
     endpoint = records.endpoint(agency.code)
@@ -61,6 +73,8 @@ def _view(records: Records, agency: Agency) -> AgencyView:
         addresses=own_entry.addresses(endpoint) if endpoint else (),
         tls=[certificate_digest(item) for item in tls_certificates(records, agency.code)],
         revoked=revoked,
+        spaces=spaces.get(agency.code, ()),
+        listed=len(entries_of(records.subagency_list(agency.code))),
     )
 
 

@@ -44,6 +44,8 @@ from edocregistry.settings import RegistrySettings
 from edocregistry.storage.folder import DataFolder, Turn
 from edocregistry.storage.keys import FileAuthority
 
+_OFTEN = (layout.ENDPOINTS, layout.SUBAGENCIES, layout.SNAPSHOT, layout.TIMESTAMP)
+
 
 @dataclass(frozen=True, slots=True)
 class Taken:
@@ -95,13 +97,13 @@ class Publisher:
         """The published directory, verified from its first root as every reader does."""
         published = self.folder.directory
         current = published.current()
-        # Endpoints change often and do not matter to who may seal.
+        # Endpoints and lists change often and do not matter to who may seal.
         versions = (
             max(published.roots()),
             *(
                 item.signed.version
                 for role, item in sorted(current.items())
-                if not role.startswith((layout.ENDPOINTS, layout.SNAPSHOT, layout.TIMESTAMP))
+                if not role.startswith(_OFTEN)
             ),
         )
         if self._trusted is None or self._trusted[0] != versions:

@@ -25,7 +25,7 @@ from edoccore.signing.seal import SealedStatement
 from edoccore.signing.statements import DirectoryMark
 from edocregistry.app.publishing import Publisher
 from edocregistry.app.turns import SharedTurns
-from edocregistry.domain import agencies, outside, own_entry
+from edocregistry.domain import agencies, outside, own_entry, subagencies
 from edocregistry.domain.differences import Change
 from edocregistry.domain.endpoints import accept_endpoint
 from edocregistry.domain.enrolment import (
@@ -121,6 +121,22 @@ class Registry:
             actor,
             f"agency close {code}",
             lambda records, now: agencies.close_agency(records, code, now),
+        )[0]
+
+    def give_spaces(self, actor: str, code: str, spaces: Sequence[str]) -> Sequence[str]:
+        """Lets an agency list codes itself; see ``domain.subagencies.give_spaces``."""
+        return self._act(
+            actor,
+            f"agency delegate {code} {' '.join(spaces)}",
+            lambda records, _now: subagencies.give_spaces(records, code, spaces),
+        )[0]
+
+    def end_spaces(self, actor: str, code: str, spaces: Sequence[str]) -> Sequence[str]:
+        """Takes spaces back; see ``domain.subagencies.end_spaces``."""
+        return self._act(
+            actor,
+            f"agency delegate --end {code} {' '.join(spaces)}",
+            lambda records, _now: subagencies.end_spaces(records, code, spaces),
         )[0]
 
     def invite(self, actor: str, code: str, ttl: timedelta) -> str:
@@ -252,6 +268,20 @@ class Registry:
             lambda records, now: accept_endpoint(records, sealed, self.directory(), now),
         )
         _log.info("endpoint_published", agency=endpoint.agency, version=publication.version)
+        return publication.version
+
+    def publish_subagencies(self, caller: str, sealed: SealedStatement) -> int:
+        """Publishes a list of sub-agencies; see ``domain.subagencies.accept_list``.
+
+        Returns:
+            Version of the directory in which it stands.
+        """
+        made, publication = self._act(
+            f"node {caller}",
+            "publish subagencies",
+            lambda records, now: subagencies.accept_list(records, sealed, self.directory(), now),
+        )
+        _log.info("subagencies_published", agency=made.agency, version=publication.version)
         return publication.version
 
     def renew_seal(self, caller: str, sealed: SealedStatement) -> Renewed:

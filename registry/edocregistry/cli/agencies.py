@@ -1,4 +1,4 @@
-"""Commands about agencies: add, list, show, suspend, resume, close."""
+"""Commands about agencies: add, delegate, list, show, suspend, resume, close."""
 
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 AGENCY_SCHEMA = "edoc.registry-agency/v1"
 AGENCIES_SCHEMA = "edoc.registry-agencies/v1"
+DELEGATE_SCHEMA = "edoc.registry-delegate/v1"
 _MOMENTS = ("valid_from", "valid_to", "seal_ends_at")
 
 Code = Annotated[str, typer.Argument(metavar="CODE", help="Code of the agency, such as H29.")]
@@ -26,6 +27,7 @@ def build_app() -> typer.Typer:
         no_args_is_help=True, rich_markup_mode=None, help="Adds, shows and ends agencies."
     )
     app.command("add")(add)
+    app.command("delegate")(delegate)
     app.command("list")(list_agencies)
     app.command("show")(show)
     app.command("suspend")(suspend)
@@ -54,6 +56,42 @@ def add(
     tell_waiting(options)
     if owner is None:
         options.console.say(_("Next: edocregistry invite {code}", code=agency.code))
+
+
+def delegate(
+    context: typer.Context,
+    code: Code,
+    spaces: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SPACE...",
+            help="Codes that it may list itself: 'H29.*', or '*.H29' for old codes.",
+        ),
+    ],
+    end: Annotated[
+        bool, typer.Option("--end", help="Take spaces back in which it never listed a code.")
+    ] = False,
+) -> None:
+    """Lets an agency list its sub-agencies itself, on its own node, without officers."""
+    options: CommandContext = context.obj
+    registry, actor = options.registry(), operating_system_user()
+    change = registry.end_spaces if end else registry.give_spaces
+    kept = list(change(actor, code, spaces))
+    options.console.data(
+        {"schema": DELEGATE_SCHEMA, "agency": code, "spaces": kept},
+        _("{code} lists codes itself in: {spaces}", code=code, spaces=", ".join(kept))
+        if kept
+        else _("{code} lists no codes itself", code=code),
+    )
+    tell_waiting(options)
+    if not end:
+        options.console.say(
+            _(
+                "Next, on the node of {code}: edocnode directory accept --yes, then "
+                "edocnode subagency add CODE --name TEXT",
+                code=code,
+            )
+        )
 
 
 def list_agencies(context: typer.Context) -> None:
@@ -153,6 +191,8 @@ def _view_object(view: "AgencyView") -> dict[str, Any]:
         "addresses": list(view.addresses),
         "tls_sha256": list(view.tls),
         "revoked": list(view.revoked),
+        "spaces": list(view.spaces),
+        "listed": view.listed,
     }
 
 
@@ -172,6 +212,8 @@ def _labels() -> dict[str, str]:
         "addresses": _("addresses"),
         "tls_sha256": _("TLS SHA-256"),
         "revoked": _("revoked"),
+        "spaces": _("lists codes in"),
+        "listed": _("codes in its list"),
     }
 
 

@@ -16,6 +16,7 @@ from edoccore.errors import (
 )
 from edoccore.identity.agency import AgencyCode
 from edoccore.signing.canonical import check_text
+from edocregistry.domain.listed_codes import check_by_officers, check_not_listed, listed_codes
 from edocregistry.domain.model import REGISTRY_CODE, Agency
 from edocregistry.domain.ports import Records
 
@@ -44,7 +45,7 @@ def add_agency(
 
     Raises:
         RequestInvalidError: A code or the name cannot be used, or the owner has too many.
-        AgencyExistsError: A code is taken.
+        AgencyExistsError: A code is taken, by officers or in the list of an agency.
         AgencyUnknownError, AgencyInactiveError: The owner is not an agency with its own node.
     """
     for item in (code, *aliases):
@@ -58,6 +59,7 @@ def add_agency(
     _check_free(records, (code, *aliases))
     if owner is not None:
         check_has_node(active_agency(records, owner))
+        check_by_officers(records, owner, (code, *aliases))
         _check_room(records, owner)
     agency = Agency(
         code=code,
@@ -127,6 +129,13 @@ def known_agency(records: Records, code: str) -> Agency:
     """
     agency = records.agency(records.owner_of_code(code) or code)
     if agency is None:
+        lister = listed_codes(records).get(code)
+        if lister is not None:
+            raise AgencyUnknownError(
+                f"{code} is a sub-agency that {lister} lists itself.",
+                hint=f"On the node of {lister}: edocnode subagency list",
+                agency=lister,
+            )
         raise AgencyUnknownError(
             f"There is no agency {code!r}.",
             hint="See the codes with: edocregistry agency list",
@@ -196,6 +205,7 @@ def _check_free(records: Records, codes: tuple[str, ...]) -> None:
                 hint=f"See: edocregistry agency show {holder}",
                 agency=holder,
             )
+    check_not_listed(records, codes)
 
 
 def _check_room(records: Records, owner: str) -> None:

@@ -11,17 +11,16 @@ from msgspec.structs import replace
 from edoccore.directory.endpoints import to_entry
 from edoccore.directory.layout import (
     AgencyState,
-    EndpointEntry,
     IdentityEntry,
     NetworkInfo,
     OwnedCode,
     RevocationEntry,
     RevocationList,
+    SealedEntry,
     SealListing,
     to_base64,
 )
 from edoccore.signing import canonical, statements
-from edoccore.signing.seal import SealedStatement, SignedSeal
 from edoccore.signing.statements import time_text
 from edocregistry.domain.model import Agency, Endpoint, Revocation, RevocationCrl, SealCertificate
 from edocregistry.domain.ports import Records
@@ -47,6 +46,7 @@ def directory_contents(
     for agency in agencies:
         if agency.owner is not None and agency.state is AgencyState.ACTIVE:
             owned.setdefault(agency.owner, []).append(agency)
+    spaces = records.spaces()
     outside = records.outside_authorities()
     certificates = tuple(to_base64(item.certificate) for item in outside)
     lists = (
@@ -57,11 +57,17 @@ def directory_contents(
     return Contents(
         network=replace(network, outside_authorities=certificates),
         identities=[
-            _identity(agency, owned.get(agency.code, ()), seals.get(agency.code, ()))
+            _identity(
+                agency,
+                owned.get(agency.code, ()),
+                seals.get(agency.code, ()),
+                spaces=spaces.get(agency.code, ()),
+            )
             for agency in agencies
             if agency.owner is None
         ],
         endpoints=_endpoints(records, agencies, revocations),
+        lists=_lists(records, revocations),
         revocations=RevocationList(
             entries=tuple(_revocation(item) for item in revocations),
             crls=tuple(map(to_base64, lists)),
@@ -70,13 +76,18 @@ def directory_contents(
 
 
 def _identity(
-    agency: Agency, owned: Sequence[Agency], seals: Sequence[SealCertificate]
+    agency: Agency,
+    owned: Sequence[Agency],
+    seals: Sequence[SealCertificate],
+    *,
+    spaces: Sequence[str],
 ) -> IdentityEntry:
     return IdentityEntry(
         code=agency.code,
         name=agency.name,
         aliases=agency.aliases,
         owns=tuple(OwnedCode(code=o.code, name=o.name, aliases=o.aliases) for o in owned),
+        spaces=tuple(spaces),
         state=agency.state,
         valid_from=time_text(agency.valid_from),
         valid_to=UNSET if agency.valid_to is None else time_text(agency.valid_to),
@@ -86,24 +97,34 @@ def _identity(
 
 def _endpoints(
     records: Records, agencies: Sequence[Agency], revocations: Sequence[Revocation]
-) -> dict[str, EndpointEntry]:
+) -> dict[str, SealedEntry]:
     """Endpoints of agencies that exist, under a seal that still counts."""
     closed = {agency.code for agency in agencies if agency.state is AgencyState.CLOSED}
     revoked = {item.sha256 for item in revocations}
     return {
-        item.agency: _endpoint(item)
+        item.agency: to_entry(item.sealed())
         for item in records.endpoints()
         if item.agency not in closed and _seal_certificate(item) not in revoked
     }
 
 
+def _lists(records: Records, revocations: Sequence[Revocation]) -> dict[str, SealedEntry]:
+    """Lists of sub-agencies, of agencies that ended too, but none that a thief sealed."""
+    worthless = {
+        item.sha256: min(item.revoked_at, item.compromised_since or item.revoked_at)
+        for item in revocations
+    }
+    found = {}
+    for item in records.subagency_lists():
+        seal = canonical.decode(item.seal, statements.Seal)
+        since = worthless.get(seal.certificates[0])
+        if since is None or statements.parse_time(seal.time) < since:
+            found[item.agency] = to_entry(item.sealed())
+    return found
+
+
 def _seal_certificate(endpoint: Endpoint) -> str:
     return canonical.decode(endpoint.seal, statements.Seal).certificates[0]
-
-
-def _endpoint(endpoint: Endpoint) -> EndpointEntry:
-    seal = SignedSeal(endpoint.seal, endpoint.signature)
-    return to_entry(SealedStatement(endpoint.statement, endpoint.leaf, endpoint.proof, seal))
 
 
 def _revocation(item: Revocation) -> RevocationEntry:

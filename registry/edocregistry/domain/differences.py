@@ -206,6 +206,11 @@ def _code_changes(code: str, before: IdentityEntry, after: IdentityEntry) -> Ite
             yield Change(code, f"{code} no longer owns {part}.")
         elif owned[0].get(part) != owned[1][part]:
             yield Change(code, f"{code} owns {part} ({owned[1][part].name}).")
+    for space in sorted(set(before.spaces) ^ set(after.spaces)):
+        if space in after.spaces:
+            yield Change(code, f"{code} may list codes in the space {space} itself.")
+        else:
+            yield Change(code, f"{code} may no longer list codes in the space {space}.")
     for what, old, new in lists:
         if old != new:
             yield Change(code, f"{code} has as {what}: {', '.join(new) or 'none'}.")

@@ -4,7 +4,7 @@ The registry only passes them on: readers check seal and counter again, so it ca
 What is checked here keeps nonsense out of the directory.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from hashlib import sha256
 
 from cryptography import x509
@@ -21,6 +21,7 @@ from edocregistry.domain.model import Endpoint
 from edocregistry.domain.ports import Records
 
 MAX_PORT = 65535
+MAX_AHEAD = timedelta(minutes=5)  # of a counter, or a thief could make it the last one for ever
 
 
 def accept_endpoint(
@@ -48,16 +49,9 @@ def accept_endpoint(
     check_has_node(active_agency(records, statement.agency))
     if known is not None and statement.counter <= known.counter:
         raise _refused(statement, f"its counter {statement.counter} is not above {known.counter}")
-    endpoint = Endpoint(
-        agency=statement.agency,
-        counter=statement.counter,
-        statement=sealed.statement,
-        leaf=sealed.leaf,
-        proof=tuple(sealed.proof),
-        seal=sealed.seal.data,
-        signature=sealed.seal.signature,
-        published_at=now,
-    )
+    if statement.counter > int((now + MAX_AHEAD).timestamp() * 1000):
+        raise _refused(statement, f"its counter {statement.counter} is of a later time than now")
+    endpoint = Endpoint.of(statement.agency, statement.counter, sealed, now)
     _check_addresses(statement)
     _check_certificates(records, statement, pins, now)
     records.put_endpoint(endpoint)

@@ -1,7 +1,8 @@
 """Takes a directory that a node mirrored back into the records of a registry that lost them.
 
-What is public comes back whole: agencies, codes, seals, endpoints, revocations. What never was in
-the directory does not: invites that were not used, the audit, sub-agencies that were suspended.
+What is public comes back whole: agencies, codes, lists, seals, endpoints, revocations. What never
+was in the directory does not: invites that were not used, the audit, sub-agencies that were
+suspended.
 """
 
 from collections.abc import Iterator
@@ -14,11 +15,11 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from edoccore.directory import endpoints, layout
 from edoccore.directory.layout import (
     AgencyState,
-    EndpointEntry,
     IdentityEntry,
     RevocationEntry,
     RevocationKind,
     RevocationList,
+    SealedEntry,
     from_base64,
 )
 from edoccore.directory.view import Directory
@@ -32,6 +33,7 @@ from edocregistry.domain.model import (
     OutsideAuthority,
     Revocation,
     SealCertificate,
+    SubAgencyList,
 )
 from edocregistry.domain.ports import Records
 from edocregistry.domain.publication import RoleFile, targets_in
@@ -53,6 +55,7 @@ def take_over(
     for entry in directory.identities.values():
         for agency in _agencies(entry, now):
             records.save_agency(agency)
+        records.set_spaces(entry.code, entry.spaces)
         for certificate in _seals(entry):
             if certificate.sha256 not in known:
                 records.add_seal_certificate(certificate)
@@ -64,6 +67,11 @@ def take_over(
         before = records.endpoint(endpoint.agency)
         if before is None or before.counter < endpoint.counter:
             records.put_endpoint(endpoint)
+    for found in directory.lists.values():
+        known_list = records.subagency_list(found.agency)
+        if known_list is None or known_list.counter < found.counter:
+            made = SubAgencyList.of(found.agency, found.counter, found.sealed, now)
+            records.put_subagency_list(made)
     _take_authorities(records, directory, _list(current), now, own_authority)
 
 
@@ -145,18 +153,9 @@ def _since(item: RevocationEntry) -> datetime | None:
 def _endpoints(current: dict[str, RoleFile], now: datetime) -> Iterator[Endpoint]:
     for name in layout.bin_names(layout.ENDPOINTS):
         for target in targets_in(current, name).targets.values():
-            sealed = endpoints.from_entry(layout.read_target(target, EndpointEntry))
+            sealed = endpoints.from_entry(layout.read_target(target, SealedEntry))
             said = canonical.decode(sealed.statement, statements.Endpoint)
-            yield Endpoint(
-                agency=said.agency,
-                counter=said.counter,
-                statement=sealed.statement,
-                leaf=sealed.leaf,
-                proof=tuple(sealed.proof),
-                seal=sealed.seal.data,
-                signature=sealed.seal.signature,
-                published_at=now,
-            )
+            yield Endpoint.of(said.agency, said.counter, sealed, now)
 
 
 def _take_authorities(

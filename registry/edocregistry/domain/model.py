@@ -6,9 +6,11 @@ a certificate or an invite ends by a time or a state, because old documents are 
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Self
 
 from edoccore.directory.layout import AgencyState, RevocationKind
 from edoccore.identity import agency
+from edoccore.signing.seal import SealedStatement, SignedSeal
 
 REGISTRY_CODE = str(agency.REGISTRY_CODE)  # the registry's own entry; plain text, to encode
 
@@ -88,8 +90,8 @@ class Invite:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Endpoint:
-    """The newest endpoint statement of an agency with everything that proves it.
+class Word:
+    """The newest statement of its kind of an agency with everything that proves it.
 
     Attributes:
         counter: As in the statement; the next one must be higher.
@@ -105,6 +107,33 @@ class Endpoint:
     seal: bytes
     signature: bytes
     published_at: datetime
+
+    @classmethod
+    def of(cls, agency: str, counter: int, sealed: SealedStatement, now: datetime) -> Self:
+        """Keeps a statement that is accepted now."""
+        return cls(
+            agency=agency,
+            counter=counter,
+            statement=sealed.statement,
+            leaf=sealed.leaf,
+            proof=tuple(sealed.proof),
+            seal=sealed.seal.data,
+            signature=sealed.seal.signature,
+            published_at=now,
+        )
+
+    def sealed(self) -> SealedStatement:
+        """The statement as it was sealed."""
+        seal = SignedSeal(self.seal, self.signature)
+        return SealedStatement(self.statement, self.leaf, self.proof, seal)
+
+
+class Endpoint(Word):
+    """Where an agency's node is reached."""
+
+
+class SubAgencyList(Word):
+    """The sub-agencies that an agency lists itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,7 @@ Every method of ``Records`` belongs to the transaction of its object; what was w
 that one is committed. Implemented in ``edocregistry.storage``.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -18,6 +18,7 @@ from edocregistry.domain.model import (
     Revocation,
     RevocationCrl,
     SealCertificate,
+    SubAgencyList,
 )
 
 
@@ -71,6 +72,21 @@ class Records(Protocol):
 
     def put_endpoint(self, endpoint: Endpoint) -> None:
         """Replaces the endpoint statement of an agency."""
+
+    def spaces(self) -> Mapping[str, Sequence[str]]:
+        """The spaces in which agencies list codes themselves, by agency, in order."""
+
+    def set_spaces(self, agency: str, spaces: Sequence[str]) -> None:
+        """Replaces the spaces of an agency."""
+
+    def subagency_list(self, agency: str) -> SubAgencyList | None:
+        """The newest list of an agency's sub-agencies."""
+
+    def subagency_lists(self) -> Sequence[SubAgencyList]:
+        """The newest list of every agency that has one."""
+
+    def put_subagency_list(self, listed: SubAgencyList) -> None:
+        """Replaces the list of an agency."""
 
     def outside_authorities(self) -> Sequence[OutsideAuthority]:
         """CAs outside the network, in the order in which they were added."""

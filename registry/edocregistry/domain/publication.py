@@ -34,10 +34,10 @@ from tuf.api.metadata import (
 
 from edoccore.directory import layout
 from edoccore.directory.layout import (
-    EndpointEntry,
     IdentityEntry,
     NetworkInfo,
     RevocationList,
+    SealedEntry,
     TargetData,
 )
 
@@ -52,7 +52,7 @@ class Signers:
 
     Attributes:
         identity: Signs who exists, alone; None when the officers hold its keys elsewhere.
-        online: Signs endpoints, revocations, snapshot and timestamp.
+        online: Signs endpoints, lists of sub-agencies, revocations, snapshot and timestamp.
     """
 
     identity: Signer | None
@@ -91,7 +91,10 @@ class Holders:
             layout.IDENTITY: layout.bin_delegations(
                 layout.IDENTITY, identity, threshold=self.threshold
             ),
-            layout.ENDPOINTS: layout.bin_delegations(layout.ENDPOINTS, online, threshold=1),
+            **{
+                role: layout.bin_delegations(role, online, threshold=1)
+                for role in (layout.ENDPOINTS, layout.SUBAGENCIES)
+            },
         }
 
     def sign_enough(self, role: str, keyids: frozenset[str]) -> bool:
@@ -107,7 +110,8 @@ class Contents:
 
     network: NetworkInfo
     identities: Sequence[IdentityEntry]
-    endpoints: Mapping[str, EndpointEntry]
+    endpoints: Mapping[str, SealedEntry]
+    lists: Mapping[str, SealedEntry]
     revocations: RevocationList
 
 
@@ -250,6 +254,8 @@ def wanted_roles(contents: Contents, holders: Holders) -> Iterator[tuple[str, Ta
         put(role, layout.identity_path(entry.code), entry)
     for code, endpoint in contents.endpoints.items():
         put(layout.bin_of(layout.ENDPOINTS, code), layout.endpoint_path(code), endpoint)
+    for code, listed in contents.lists.items():
+        put(layout.bin_of(layout.SUBAGENCIES, code), layout.subagencies_path(code), listed)
     delegations = holders.delegations()
     yield (
         layout.TARGETS,

@@ -24,6 +24,9 @@ class Enrolments(Protocol):
     def publish_endpoint(self, caller: str, sealed: SealedStatement) -> int:
         """Publishes an endpoint statement; returns the version of the directory."""
 
+    def publish_subagencies(self, caller: str, sealed: SealedStatement) -> int:
+        """Publishes a list of sub-agencies; returns the version of the directory."""
+
     def renew_seal(self, caller: str, sealed: SealedStatement) -> Renewed:
         """Issues the next seal certificate of an agency."""
 
@@ -69,6 +72,14 @@ class EnrolmentServicer(services.EnrolmentServiceServicer):
         sealed = sealed_from_message(request.endpoint)
         version = self._registry.publish_endpoint(_caller(context), sealed)
         return messages.PublishEndpointResponse(directory_version=version)
+
+    def PublishSubagencies(
+        self, request: messages.PublishSubagenciesRequest, context: grpc.ServicerContext
+    ) -> messages.PublishSubagenciesResponse:
+        """Publishes which sub-agencies an agency lists."""
+        sealed = sealed_from_message(request.subagencies)
+        version = self._registry.publish_subagencies(_caller(context), sealed)
+        return messages.PublishSubagenciesResponse(directory_version=version)
 
     def RenewSeal(
         self, request: messages.RenewSealRequest, context: grpc.ServicerContext

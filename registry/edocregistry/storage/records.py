@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Select, Table, insert, select, update
+from sqlalchemy import Connection, Select, Table, delete, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlmodel import SQLModel
 
@@ -20,10 +20,14 @@ from edocregistry.domain.model import (
     Revocation,
     RevocationCrl,
     SealCertificate,
+    SubAgencyList,
+    Word,
 )
 from edocregistry.storage import tables
 
 HASH_BYTES = 32  # of each step of an inclusion proof
+
+_Said = TypeVar("_Said", bound=Word)
 
 
 def _table(row: type[SQLModel]) -> Table:
@@ -37,6 +41,8 @@ SEAL_CERTIFICATE = _table(tables.SealCertificateRow)
 REVOCATION = _table(tables.RevocationRow)
 INVITE = _table(tables.InviteRow)
 ENDPOINT = _table(tables.EndpointRow)
+SUBAGENCY_LIST = _table(tables.SubAgencyListRow)
+SPACE = _table(tables.SpaceRow)
 OUTSIDE = _table(tables.OutsideAuthorityRow)
 CRL = _table(tables.CrlRow)
 FORMER_AUTHORITY = _table(tables.FormerAuthorityRow)
@@ -215,30 +221,48 @@ class SqlRecords:
         )
         self._connection.execute(query.values(withdrawn_at=now))
 
-    # --- Endpoints ----------------------------------------------------------------------------
+    # --- What agencies say of themselves ------------------------------------------------------
 
     def endpoint(self, agency: str) -> Endpoint | None:
         """The newest endpoint statement of an agency."""
         row = self._first(select(ENDPOINT).where(ENDPOINT.c.agency == agency))
-        return _endpoint(row) if row else None
+        return _word(row, Endpoint) if row else None
 
     def endpoints(self) -> Sequence[Endpoint]:
         """The newest endpoint statement of every agency that has one."""
-        return [_endpoint(row) for row in self._all(select(ENDPOINT).order_by(ENDPOINT.c.agency))]
+        rows = self._all(select(ENDPOINT).order_by(ENDPOINT.c.agency))
+        return [_word(row, Endpoint) for row in rows]
 
     def put_endpoint(self, endpoint: Endpoint) -> None:
         """Replaces the endpoint statement of an agency."""
-        values = {
-            "agency": endpoint.agency,
-            "counter": endpoint.counter,
-            "statement": endpoint.statement,
-            "leaf": endpoint.leaf,
-            "proof": b"".join(endpoint.proof),
-            "seal": endpoint.seal,
-            "signature": endpoint.signature,
-            "published_at": endpoint.published_at,
-        }
-        self._replace(ENDPOINT, values)
+        self._replace(ENDPOINT, _values(endpoint))
+
+    def spaces(self) -> dict[str, tuple[str, ...]]:
+        """The spaces in which agencies list codes themselves, by agency, in order."""
+        found: dict[str, tuple[str, ...]] = {}
+        for row in self._all(select(SPACE).order_by(SPACE.c.agency, SPACE.c.space)):
+            found[row["agency"]] = (*found.get(row["agency"], ()), row["space"])
+        return found
+
+    def set_spaces(self, agency: str, spaces: Sequence[str]) -> None:
+        """Replaces the spaces of an agency."""
+        self._connection.execute(delete(SPACE).where(SPACE.c.agency == agency))
+        for space in spaces:
+            self._connection.execute(insert(SPACE).values(space=space, agency=agency))
+
+    def subagency_list(self, agency: str) -> SubAgencyList | None:
+        """The newest list of an agency's sub-agencies."""
+        row = self._first(select(SUBAGENCY_LIST).where(SUBAGENCY_LIST.c.agency == agency))
+        return _word(row, SubAgencyList) if row else None
+
+    def subagency_lists(self) -> Sequence[SubAgencyList]:
+        """The newest list of every agency that has one."""
+        rows = self._all(select(SUBAGENCY_LIST).order_by(SUBAGENCY_LIST.c.agency))
+        return [_word(row, SubAgencyList) for row in rows]
+
+    def put_subagency_list(self, listed: SubAgencyList) -> None:
+        """Replaces the list of an agency."""
+        self._replace(SUBAGENCY_LIST, _values(listed))
 
     def former_authorities(self) -> Sequence[FormerAuthority]:
         """Issuing CAs before the one in force."""
@@ -327,7 +351,20 @@ def _revocation(row: dict[str, Any]) -> Revocation:
     )
 
 
-def _endpoint(row: dict[str, Any]) -> Endpoint:
+def _word(row: dict[str, Any], kind: type[_Said]) -> _Said:
     proof = row.pop("proof")
     steps = (proof[start : start + HASH_BYTES] for start in range(0, len(proof), HASH_BYTES))
-    return Endpoint(proof=tuple(steps), **row)
+    return kind(proof=tuple(steps), **row)
+
+
+def _values(word: Word) -> dict[str, Any]:
+    return {
+        "agency": word.agency,
+        "counter": word.counter,
+        "statement": word.statement,
+        "leaf": word.leaf,
+        "proof": b"".join(word.proof),
+        "seal": word.seal,
+        "signature": word.signature,
+        "published_at": word.published_at,
+    }

@@ -1,6 +1,7 @@
 """The tables of the registry; what their rows mean stands in ``edocregistry.domain.model``.
 
-Only migrations make them. Nothing is ever deleted: codes, certificates and invites stay, so that
+Only migrations make them. Nothing is ever deleted but a space that was never used: codes,
+certificates and invites stay, so that
 none is used twice and old documents can be checked.
 """
 
@@ -80,6 +81,30 @@ class InviteRow(RegistryTable, table=True):
     expires_at: datetime = Field(sa_column=Column(UTCDateTime, nullable=False))
     withdrawn_at: datetime | None = Field(default=None, sa_column=Column(UTCDateTime))
     certificate_sha256: str | None = Field(default=None, max_length=64)
+
+
+class SpaceRow(RegistryTable, table=True):
+    """One space of codes; the key is what forbids to give it to two."""
+
+    __tablename__ = "space"
+
+    space: str = Field(primary_key=True, max_length=37)
+    agency: str = Field(max_length=35, index=True)
+
+
+class SubAgencyListRow(RegistryTable, table=True):
+    """The newest list of the sub-agencies of one agency, as it sealed it."""
+
+    __tablename__ = "subagency_list"
+
+    agency: str = Field(primary_key=True, max_length=35)
+    counter: int = Field(sa_column=Column(BigInteger, nullable=False))
+    statement: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    leaf: int = Field(sa_column=Column(BigInteger, nullable=False))
+    proof: bytes = Field(sa_column=Column(LargeBinary, nullable=False))  # 32 bytes each, joined
+    seal: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    signature: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    published_at: datetime = Field(sa_column=Column(UTCDateTime, nullable=False))
 
 
 class EndpointRow(RegistryTable, table=True):

@@ -95,3 +95,20 @@ async def test_an_agency_that_the_registry_ended_keeps_its_documents_and_sends_t
         await bring_newer(nation, node, other)
         await node.delivered(sent)
         assert told(node) == {}
+
+
+async def test_t06_a_list_that_the_node_did_not_make_alarms_its_agency(tmp_path: Path) -> None:
+    nation, node, other = make_pair(tmp_path)
+    nation.delegate("H29", "H29.*")
+    nation.directory()
+    async with running(node, other):
+        await until((node.data / "directory" / "own").exists)
+        nation.now += timedelta(seconds=5)
+        thief = nation.agencies["H29"].subagencies("H29.66", time=nation.now)
+        nation.put_list("H29", thief)
+        await bring_newer(nation, node, other)
+        found = await until(lambda: told(node))
+        assert "subagencies" in found
+        assert told(other) == {}
+        await accept(node)  # the operator knows of a restore
+        assert told(node) == {}

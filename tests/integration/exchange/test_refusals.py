@@ -226,6 +226,23 @@ async def test_t01_an_agency_cannot_send_in_the_name_of_another(scene: Scene, co
     await _answered(scene, stating(from_=code), ("refused", "FROM_NOT_OWNED"))
 
 
+LOOK_ALIKES = ["H290", "H29.", "H29.5.", "h29.5", "\u041d29.5", "H29.\uff15", "H29.5\u200b"]
+
+
+@pytest.mark.parametrize("code", LOOK_ALIKES)
+async def test_t02_a_sender_that_only_looks_like_an_agency_is_refused(
+    scene: Scene, code: str
+) -> None:
+    await _answered(scene, stating(from_=code), ("refused", "FROM_NOT_OWNED"))
+
+
+@pytest.mark.parametrize("code", ["G010", "G01.", "G01.22.", "g01.22", "G01.2\uff12", "G\u041e1"])
+async def test_t02_a_recipient_that_only_looks_like_one_served_here_is_refused(
+    scene: Scene, code: str
+) -> None:
+    await _answered(scene, stating(to=code), ("refused", "RECIPIENT_NOT_HERE"))
+
+
 async def test_t01_a_node_delivers_only_what_its_own_agency_sealed(scene: Scene) -> None:
     def of_h30(_: BadPeer) -> Parcel:
         other = scene.other("H30")

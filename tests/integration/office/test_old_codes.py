@@ -36,6 +36,26 @@ async def test_document_addressed_by_old_codes_is_found_by_old_and_new_ones(pair
             ]
 
 
+LOOK_ALIKES = ["H290", "H29.", "H29.5.", "h29.5", "\u041d29.5", "H29.\uff15", " H29", "H2.9"]
+
+
+@pytest.mark.parametrize("code", LOOK_ALIKES)
+async def test_t02_an_office_can_name_no_code_that_only_looks_like_one(
+    alone: TestNode, code: str
+) -> None:
+    record = b'{"subject":"a"}'
+    for sender, recipient in ((code, "G01"), ("H29", code)):
+        header = office.SubmitHeader(
+            request_id="r-1", sender=sender, recipients=[recipient], record_size=len(record)
+        )
+        async with alone.office() as stub:
+            with Refused(AgencyUnknownError):
+                await stub.Submit(
+                    iter([office.SubmitRequest(header=header), office.SubmitRequest(chunk=record)])
+                )
+    assert alone.count("SELECT count(*) FROM delivery") == 0
+
+
 @pytest.mark.parametrize("code", ["G01", OLD_RECIPIENT])
 async def test_delivery_is_named_by_its_recipient_in_either_spelling(
     alone: TestNode, code: str

@@ -58,6 +58,7 @@ def contents(*codes: str) -> Contents:
         network=NetworkInfo(network="vn-test", registry="REGISTRY", issuing_authorities=()),
         identities=[agency(code) for code in codes],
         endpoints={},
+        lists={},
         revocations=RevocationList(),
     )
 
@@ -196,6 +197,8 @@ def test_without_the_identity_key_the_officers_roles_wait_and_the_others_go_on()
         "revocations",
         "endpoints",
         *layout.bin_names("endpoints"),
+        "subagencies",
+        *layout.bin_names("subagencies"),
         "snapshot",
         "timestamp",
     }

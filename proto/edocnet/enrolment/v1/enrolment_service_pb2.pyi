@@ -149,6 +149,54 @@ class PublishEndpointResponse(_message.Message):
 Global___PublishEndpointResponse: _TypeAlias = PublishEndpointResponse  # noqa: Y015
 
 @_typing.final
+class PublishSubagenciesRequest(_message.Message):
+    """Carries one list of sub-agencies."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBAGENCIES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def subagencies(self) -> _exchange_service_pb2.SealedStatement:
+        """Statement of type `edoc.subagencies/v1`, at most 512 KiB, with its place in the seal's tree, its
+        proof and the seal; exact bytes, never re-encoded.
+        """
+
+    def __init__(
+        self,
+        *,
+        subagencies: _exchange_service_pb2.SealedStatement | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["subagencies", b"subagencies"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["subagencies", b"subagencies"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PublishSubagenciesRequest: _TypeAlias = PublishSubagenciesRequest  # noqa: Y015
+
+@_typing.final
+class PublishSubagenciesResponse(_message.Message):
+    """Says that the list is published."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DIRECTORY_VERSION_FIELD_NUMBER: _builtins.int
+    directory_version: _builtins.int
+    """Version of the directory in which the list stands."""
+    def __init__(
+        self,
+        *,
+        directory_version: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["directory_version", b"directory_version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PublishSubagenciesResponse: _TypeAlias = PublishSubagenciesResponse  # noqa: Y015
+
+@_typing.final
 class RenewSealRequest(_message.Message):
     """Asks for the certificate of the next seal key."""
 

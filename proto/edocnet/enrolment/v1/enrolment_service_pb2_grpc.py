@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class EnrolmentServiceStub(object):
-    """Enrols nodes by join string and takes their sealed endpoint statements.
+    """Enrols nodes by join string and takes what their agencies say of themselves under their seals.
     """
 
     def __init__(self, channel):
@@ -45,6 +45,11 @@ class EnrolmentServiceStub(object):
                 request_serializer=edocnet_dot_enrolment_dot_v1_dot_enrolment__service__pb2.PublishEndpointRequest.SerializeToString,
                 response_deserializer=edocnet_dot_enrolment_dot_v1_dot_enrolment__service__pb2.PublishEndpointResponse.FromString,
                 _registered_method=True)
+        self.PublishSubagencies = channel.unary_unary(
+                '/edocnet.enrolment.v1.EnrolmentService/PublishSubagencies',
+                request_serializer=edocnet_dot_enrolment_dot_v1_dot_enrolment__service__pb2.PublishSubagenciesRequest.SerializeToString,
+                response_deserializer=edocnet_dot_enrolment_dot_v1_dot_enrolment__service__pb2.PublishSubagenciesResponse.FromString,
+                _registered_method=True)
         self.RenewSeal = channel.unary_unary(
                 '/edocnet.enrolment.v1.EnrolmentService/RenewSeal',
                 request_serializer=edocnet_dot_enrolment_dot_v1_dot_enrolment__service__pb2.RenewSealRequest.SerializeToString,
@@ -58,7 +63,7 @@ class EnrolmentServiceStub(object):
 
 
 class EnrolmentServiceServicer(object):
-    """Enrols nodes by join string and takes their sealed endpoint statements.
+    """Enrols nodes by join string and takes what their agencies say of themselves under their seals.
     """
 
     def Enrol(self, request, context):
@@ -93,6 +98,21 @@ class EnrolmentServiceServicer(object):
         statement do not prove themselves, or with PERMISSION_DENIED and the reason ENDPOINT_REFUSED
         when the counter is too low, the signer is not the agency in the statement, or a TLS
         certificate in it has the wrong profile.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PublishSubagencies(self, request, context):
+        """Publishes the sub-agencies that an agency lists itself. Accepted on the seal alone, whoever
+        sends it. When the call succeeds, a directory with the list has been published.
+
+        Idempotent: the list in hand, sent again byte for byte, is accepted and changes nothing.
+
+        Fails with the reason of the failed check when seal and statement do not prove themselves, or
+        with PERMISSION_DENIED and the reason SUBAGENCY_REFUSED when the counter is too low, the signer
+        is not the agency in the statement, a code that was listed before is missing or open again, or
+        a code is not the agency's to list; the metadata name it as `code`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -139,6 +159,11 @@ def add_EnrolmentServiceServicer_to_server(servicer, server):
                     request_deserializer=edocnet_dot_enrolment_dot_v1_dot_enrolment__service__pb2.PublishEndpointRequest.FromString,
                     response_serializer=edocnet_dot_enrolment_dot_v1_dot_enrolment__service__pb2.PublishEndpointResponse.SerializeToString,
             ),
+            'PublishSubagencies': grpc.unary_unary_rpc_method_handler(
+                    servicer.PublishSubagencies,
+                    request_deserializer=edocnet_dot_enrolment_dot_v1_dot_enrolment__service__pb2.PublishSubagenciesRequest.FromString,
+                    response_serializer=edocnet_dot_enrolment_dot_v1_dot_enrolment__service__pb2.PublishSubagenciesResponse.SerializeToString,
+            ),
             'RenewSeal': grpc.unary_unary_rpc_method_handler(
                     servicer.RenewSeal,
                     request_deserializer=edocnet_dot_enrolment_dot_v1_dot_enrolment__service__pb2.RenewSealRequest.FromString,
@@ -158,7 +183,7 @@ def add_EnrolmentServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class EnrolmentService(object):
-    """Enrols nodes by join string and takes their sealed endpoint statements.
+    """Enrols nodes by join string and takes what their agencies say of themselves under their seals.
     """
 
     @staticmethod
@@ -205,6 +230,33 @@ class EnrolmentService(object):
             '/edocnet.enrolment.v1.EnrolmentService/PublishEndpoint',
             edocnet_dot_enrolment_dot_v1_dot_enrolment__service__pb2.PublishEndpointRequest.SerializeToString,
             edocnet_dot_enrolment_dot_v1_dot_enrolment__service__pb2.PublishEndpointResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PublishSubagencies(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/edocnet.enrolment.v1.EnrolmentService/PublishSubagencies',
+            edocnet_dot_enrolment_dot_v1_dot_enrolment__service__pb2.PublishSubagenciesRequest.SerializeToString,
+            edocnet_dot_enrolment_dot_v1_dot_enrolment__service__pb2.PublishSubagenciesResponse.FromString,
             options,
             channel_credentials,
             insecure,

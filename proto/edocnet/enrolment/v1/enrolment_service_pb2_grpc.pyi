@@ -30,7 +30,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class EnrolmentServiceStub:
-    """Enrols nodes by join string and takes their sealed endpoint statements."""
+    """Enrols nodes by join string and takes what their agencies say of themselves under their seals."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -65,6 +65,17 @@ class EnrolmentServiceStub:
     when the counter is too low, the signer is not the agency in the statement, or a TLS
     certificate in it has the wrong profile.
     """
+    PublishSubagencies: _grpc.UnaryUnaryMultiCallable[_enrolment_service_pb2.PublishSubagenciesRequest, _enrolment_service_pb2.PublishSubagenciesResponse]
+    """Publishes the sub-agencies that an agency lists itself. Accepted on the seal alone, whoever
+    sends it. When the call succeeds, a directory with the list has been published.
+
+    Idempotent: the list in hand, sent again byte for byte, is accepted and changes nothing.
+
+    Fails with the reason of the failed check when seal and statement do not prove themselves, or
+    with PERMISSION_DENIED and the reason SUBAGENCY_REFUSED when the counter is too low, the signer
+    is not the agency in the statement, a code that was listed before is missing or open again, or
+    a code is not the agency's to list; the metadata name it as `code`.
+    """
     RenewSeal: _grpc.UnaryUnaryMultiCallable[_enrolment_service_pb2.RenewSealRequest, _enrolment_service_pb2.RenewSealResponse]
     """Issues the certificate of an agency's next seal key, asked for under its current seal, whoever
     sends it. Both certificates are listed until the old one ends. Where officers sign elsewhere,
@@ -88,7 +99,7 @@ class EnrolmentServiceStub:
 
 @_typing.type_check_only
 class EnrolmentServiceAsyncStub(EnrolmentServiceStub):
-    """Enrols nodes by join string and takes their sealed endpoint statements."""
+    """Enrols nodes by join string and takes what their agencies say of themselves under their seals."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Enrol: _aio.UnaryUnaryMultiCallable[_enrolment_service_pb2.EnrolRequest, _enrolment_service_pb2.EnrolResponse]  # type: ignore[assignment]
@@ -120,6 +131,17 @@ class EnrolmentServiceAsyncStub(EnrolmentServiceStub):
     when the counter is too low, the signer is not the agency in the statement, or a TLS
     certificate in it has the wrong profile.
     """
+    PublishSubagencies: _aio.UnaryUnaryMultiCallable[_enrolment_service_pb2.PublishSubagenciesRequest, _enrolment_service_pb2.PublishSubagenciesResponse]  # type: ignore[assignment]
+    """Publishes the sub-agencies that an agency lists itself. Accepted on the seal alone, whoever
+    sends it. When the call succeeds, a directory with the list has been published.
+
+    Idempotent: the list in hand, sent again byte for byte, is accepted and changes nothing.
+
+    Fails with the reason of the failed check when seal and statement do not prove themselves, or
+    with PERMISSION_DENIED and the reason SUBAGENCY_REFUSED when the counter is too low, the signer
+    is not the agency in the statement, a code that was listed before is missing or open again, or
+    a code is not the agency's to list; the metadata name it as `code`.
+    """
     RenewSeal: _aio.UnaryUnaryMultiCallable[_enrolment_service_pb2.RenewSealRequest, _enrolment_service_pb2.RenewSealResponse]  # type: ignore[assignment]
     """Issues the certificate of an agency's next seal key, asked for under its current seal, whoever
     sends it. Both certificates are listed until the old one ends. Where officers sign elsewhere,
@@ -142,7 +164,7 @@ class EnrolmentServiceAsyncStub(EnrolmentServiceStub):
     """
 
 class EnrolmentServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Enrols nodes by join string and takes their sealed endpoint statements."""
+    """Enrols nodes by join string and takes what their agencies say of themselves under their seals."""
 
     @_abc_1.abstractmethod
     def Enrol(
@@ -183,6 +205,23 @@ class EnrolmentServiceServicer(metaclass=_abc_1.ABCMeta):
         statement do not prove themselves, or with PERMISSION_DENIED and the reason ENDPOINT_REFUSED
         when the counter is too low, the signer is not the agency in the statement, or a TLS
         certificate in it has the wrong profile.
+        """
+
+    @_abc_1.abstractmethod
+    def PublishSubagencies(
+        self,
+        request: _enrolment_service_pb2.PublishSubagenciesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_enrolment_service_pb2.PublishSubagenciesResponse, _abc.Awaitable[_enrolment_service_pb2.PublishSubagenciesResponse]]:
+        """Publishes the sub-agencies that an agency lists itself. Accepted on the seal alone, whoever
+        sends it. When the call succeeds, a directory with the list has been published.
+
+        Idempotent: the list in hand, sent again byte for byte, is accepted and changes nothing.
+
+        Fails with the reason of the failed check when seal and statement do not prove themselves, or
+        with PERMISSION_DENIED and the reason SUBAGENCY_REFUSED when the counter is too low, the signer
+        is not the agency in the statement, a code that was listed before is missing or open again, or
+        a code is not the agency's to list; the metadata name it as `code`.
         """
 
     @_abc_1.abstractmethod

@@ -13,7 +13,11 @@ from edoccore.errors import DirectoryExpiredError
 from tests.support.nation import Nation
 
 HARD = ["root", "targets", "identity", *layout.bin_names("identity")]
-SOFT = ["timestamp", "snapshot", "revocations", "endpoints", *layout.bin_names("endpoints")]
+SOFT = [
+    *("timestamp", "snapshot", "revocations", "endpoints", "subagencies"),
+    *layout.bin_names("endpoints"),
+    *layout.bin_names("subagencies"),
+]
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 SECONDS = st.integers(0, 90 * 86400)
 

@@ -22,16 +22,22 @@ def upgrade() -> None:
         sa.Column("withdrawn_at", sa.BigInteger),
         sa.Column("certificate_sha256", sa.String(64)),
     )
+    for name in ("endpoint", "subagency_list"):
+        op.create_table(
+            name,
+            sa.Column("agency", sa.String(35), primary_key=True),
+            sa.Column("counter", sa.BigInteger, nullable=False),
+            sa.Column("statement", sa.LargeBinary, nullable=False),
+            sa.Column("leaf", sa.BigInteger, nullable=False),
+            sa.Column("proof", sa.LargeBinary, nullable=False),
+            sa.Column("seal", sa.LargeBinary, nullable=False),
+            sa.Column("signature", sa.LargeBinary, nullable=False),
+            sa.Column("published_at", sa.BigInteger, nullable=False),
+        )
     op.create_table(
-        "endpoint",
-        sa.Column("agency", sa.String(35), primary_key=True),
-        sa.Column("counter", sa.BigInteger, nullable=False),
-        sa.Column("statement", sa.LargeBinary, nullable=False),
-        sa.Column("leaf", sa.BigInteger, nullable=False),
-        sa.Column("proof", sa.LargeBinary, nullable=False),
-        sa.Column("seal", sa.LargeBinary, nullable=False),
-        sa.Column("signature", sa.LargeBinary, nullable=False),
-        sa.Column("published_at", sa.BigInteger, nullable=False),
+        "space",
+        sa.Column("space", sa.String(37), primary_key=True),
+        sa.Column("agency", sa.String(35), nullable=False, index=True),
     )
     op.create_table(
         "audit",
@@ -118,6 +124,8 @@ def downgrade() -> None:
         "audit",
         "published_draft",
         "former_authority",
+        "space",
+        "subagency_list",
         "endpoint",
         "invite",
         "crl",
