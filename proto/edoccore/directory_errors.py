@@ -41,3 +41,15 @@ class SubagencyRefusedError(EdocError):
     reason = "SUBAGENCY_REFUSED"
     status = "PERMISSION_DENIED"
     exit_code = ExitCode.REFUSED
+
+
+class NoteInvalidError(DirectoryInvalidError):
+    """A signed note of the directory's log does not hold; nothing was changed."""
+
+    reason = "NOTE_INVALID"
+
+
+class LogInvalidError(DirectoryInvalidError):
+    """The directory's log does not hold; the one in hand stays, and the exchange goes on."""
+
+    reason = "LOG_INVALID"

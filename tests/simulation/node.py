@@ -26,7 +26,7 @@ from edoccore.identity.keys import SoftwareSigner
 from edockit.grpc_peer import AuthContext, peer_certificate, require_tls13
 from edocnode.app.repair import build_reckoning, build_repair
 from edocnode.app.revoking import build_revocations
-from edocnode.domain.directory import DirectorySource, RefreshPlan
+from edocnode.domain.directory import DirectorySource, RefreshPlan, RegistrySource
 from edocnode.domain.sealing import SealingKey
 from edocnode.rpc.directory import GrpcSource
 from edocnode.rpc.lending import lend_over
@@ -240,7 +240,7 @@ class Life:
             clock=self.place.clock,
         )
         self.service = FairService(service, self.blobs, weight=lambda _: 1, on_failure=self._fail)
-        mutual = Mutual(self.keeper.borrow, self.reckoning.prover)
+        mutual = Mutual(self.keeper.borrow, self.reckoning.prover, self.keeper.log_answer)
         in_force = lambda: self.keeper.current  # noqa: E731
         register_exchange(server, self.service, in_force, mutual, patience=PATIENCE)
         self.place.network.servers[self.place.address] = server
@@ -318,7 +318,7 @@ class _Sources:
         self._place = place
 
     @asynccontextmanager
-    async def registry(self, directory: Directory) -> AsyncIterator[DirectorySource]:
+    async def registry(self, directory: Directory) -> AsyncIterator[RegistrySource]:
         async with self._channel(REGISTRY_ADDRESS) as channel:
             yield GrpcSource(channel, RegistryUnreachableError)
 

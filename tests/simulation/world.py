@@ -12,6 +12,7 @@ from typing import Any
 
 import structlog
 
+from edoccore.directory.transparency import LogAnswer
 from edoccore.errors import EdocError
 from edocnet.directory.v1.directory_service_pb2_grpc import add_DirectoryServiceServicer_to_server
 from edocnode.rpc.directory import DirectoryServicer
@@ -311,7 +312,9 @@ class Registry:
     def start(self) -> None:
         """Begins to serve."""
         server = Server(self._process, None)
-        servicer = DirectoryServicer(lambda: self._world.realm.directory(self._served))
+        servicer = DirectoryServicer(
+            lambda: self._world.realm.directory(self._served), lambda _size, _digest: LogAnswer()
+        )
         add_DirectoryServiceServicer_to_server(servicer, server)
         self._world.network.servers[REGISTRY_ADDRESS] = server
 

@@ -92,6 +92,7 @@ class Nation:
     revocations: list[RevocationEntry] = field(default_factory=list)
     outside: list[bytes] = field(default_factory=list)
     outside_crls: list[bytes] = field(default_factory=list)
+    log: layout.LogInfo | None = None
     revoked_serials: list[certificates.RevokedCertificate] = field(default_factory=list)
     versions: dict[str, int] = field(default_factory=dict)
     roots: dict[int, bytes] = field(default_factory=dict)
@@ -425,6 +426,7 @@ class Nation:
             registry=REGISTRY,
             issuing_authorities=(to_base64(self.ca_certificate),),
             outside_authorities=tuple(map(to_base64, self.outside)),
+            log=self.log or UNSET,
         )
         yield layout.TARGETS, layout.make_target(layout.NETWORK_PATH, info)
         listed = RevocationList(

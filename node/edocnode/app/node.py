@@ -24,6 +24,7 @@ from edockit.files import lock_folder
 from edockit.grpc_peer import AuthContext, is_tls_certificate, peer_certificate, require_tls13
 from edockit.grpc_server import HANDSHAKE_TIMEOUT_MS, bind, peer_server
 from edocnode.app.announcing import announce
+from edocnode.app.directory_log import log_parts
 from edocnode.app.ground import Ground, Workers
 from edocnode.app.keys import build_seal_keeper, build_tls_renewal
 from edocnode.app.local import local_servers
@@ -141,6 +142,7 @@ async def _ground(
             jitter=random.random,
             plan=RefreshPlan(every=settings.directory_refresh),
         )
+        keeper.follow_log(log_parts(folder, identity, sealing.store, clock))
         keeper.on_change(lambda newer: current.__setitem__(0, newer))
         yield Ground(settings, folder, identity, context, keeper, sealing, clock)
 
@@ -347,7 +349,7 @@ async def _servers(
         peers,
         service,
         ground.directory,
-        Mutual(ground.keeper.borrow, workers.reckoning.prover),
+        Mutual(ground.keeper.borrow, workers.reckoning.prover, ground.keeper.log_answer),
         patience=patience,
     )
     host, _, _ = ground.settings.listen.rpartition(":")

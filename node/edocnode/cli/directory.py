@@ -1,4 +1,4 @@
-"""Commands about the directory: directory import, export, evidence, verify."""
+"""Commands about the directory: directory import, export, accept, evidence, verify, log."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO
@@ -8,6 +8,7 @@ import typer
 from edoccore.errors import ExitCode, FileUnknownError, RequestInvalidError
 from edockit.console import new_app
 from edockit.language import _
+from edocnode.cli import directory_log
 from edocnode.cli.context import CommandContext, operating_system_user
 from edocnode.cli.operating import directory_text
 from edocnode.cli.proving import write_new
@@ -15,6 +16,7 @@ from edocnode.cli.wording import clock
 
 if TYPE_CHECKING:
     from edoccore.directory.equivocation import Equivocation
+    from edoccore.directory.log_fork import LogFork
     from edocnode.storage.directory_files import DirectoryFiles
 
 EXPORT_SCHEMA = "edoc.directory_export/v1"
@@ -31,6 +33,7 @@ def build_app() -> typer.Typer:
     app.command()(accept)
     app.command()(evidence)
     app.command()(verify)
+    app.command("log")(directory_log.show)
     return app
 
 
@@ -59,15 +62,16 @@ def export(
     context: typer.Context,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to write it; must not be.")],
 ) -> None:
-    """Writes the directory in hand to a file, for a node that reaches nobody.
+    """Writes directory and log in hand to a file, for a node that reaches nobody.
 
     It holds no secret, and whoever carries it cannot change it unseen.
     """
-    from edoccore.directory.bundle import encode_bundle
+    from edoccore.directory.bundle import LOG_NAME, encode_bundle, encode_log
 
     options: CommandContext = context.obj
-    directory = _files(options).load()
-    write_new(file, [encode_bundle(directory.files)])
+    directory, log = _files(options).load(), directory_log.files(options).kept_log()
+    carried = {} if log is None else {LOG_NAME: encode_log(log)}
+    write_new(file, [encode_bundle({**directory.files, **carried})])
     found = {
         "schema": EXPORT_SCHEMA,
         "path": str(file),
@@ -108,13 +112,19 @@ def evidence(
     out: Annotated[
         Path | None, typer.Option("--out", help="File to write; never overwritten.")
     ] = None,
+    log: Annotated[
+        bool, typer.Option("--log", help="Write the proof that the registry keeps two logs.")
+    ] = False,
 ) -> None:
-    """Lists proofs that the registry signed two directories of one version, or writes one."""
+    """Lists proofs against the registry, or writes one: two directories of a version, two logs."""
     options: CommandContext = context.obj
-    proofs = _files(options).proofs()
-    if (version is None) != (out is None):
+    proofs: list[Equivocation | LogFork] = [
+        *_files(options).proofs(),
+        *directory_log.files(options).forks(),
+    ]
+    if (version is not None or log) != (out is not None):
         raise RequestInvalidError(
-            "A proof is written by its version and a file.",
+            "A proof is written by its version, or --log, and a file.",
             hint="Name both: edocnode directory evidence VERSION --out FILE",
         )
     if out is None:
@@ -124,11 +134,10 @@ def evidence(
             found, "\n".join(lines) or _("There is no proof against the registry.")
         )
         return
-    chosen = [proof for proof in proofs if proof.version == version]
+    chosen = [proof for proof in proofs if _is_wanted(proof, version)]
     if not chosen:
         raise FileUnknownError(
-            f"There is no proof about version {version}.",
-            hint="See which there are: edocnode directory evidence",
+            "There is no such proof.", hint="See which there are: edocnode directory evidence"
         )
     write_new(out, [chosen[0].data])
     options.console.data({"schema": PROOF_SCHEMA, **_proof_json(chosen[0])}, str(out))
@@ -148,12 +157,10 @@ def verify(
 
     Exits with 0 when it proves what it says, with 4 when it does not.
     """
-    from edoccore.directory.equivocation import read_proof
-
     options: CommandContext = context.obj
     anchor = root or (options.folder().identity().root_sha256 if options.data else "")
     with _opened(file) as opened:
-        proof = read_proof(opened.read(), anchor)
+        proof = _read_proof(opened.read(), anchor)
     options.console.data({"schema": PROOF_SCHEMA, **_proof_json(proof)}, _proof_text(proof))
     if anchor:
         return ExitCode.DONE.value
@@ -163,6 +170,19 @@ def verify(
     return ExitCode.REFUSED.value
 
 
+def _read_proof(data: bytes, anchor: str) -> "Equivocation | LogFork":
+    from edoccore.directory.equivocation import read_proof
+    from edoccore.directory.log_fork import KIND, read_log_fork
+    from edoccore.directory.wrapping import kind_of
+
+    return read_log_fork(data, anchor) if kind_of(data) == KIND else read_proof(data, anchor)
+
+
+def _is_wanted(proof: "Equivocation | LogFork", version: int | None) -> bool:
+    """Whether it is of a version; None: of the log."""
+    return getattr(proof, "version", None) == version
+
+
 def _files(options: CommandContext) -> "DirectoryFiles":
     from edocnode.storage.directory_files import DirectoryFiles
 
@@ -170,7 +190,16 @@ def _files(options: CommandContext) -> "DirectoryFiles":
     return DirectoryFiles(folder.directory, folder.identity().root_sha256)
 
 
-def _proof_json(proof: "Equivocation") -> dict[str, object]:
+def _proof_json(proof: "Equivocation | LogFork") -> dict[str, object]:
+    from edoccore.directory.log_fork import LogFork
+
+    if isinstance(proof, LogFork):
+        return {
+            "log": proof.log,
+            "sizes": list(proof.sizes),
+            "roots": list(proof.roots),
+            "root_sha256": proof.anchor,
+        }
     return {
         "version": proof.version,
         "hashes": list(proof.hashes),
@@ -179,7 +208,17 @@ def _proof_json(proof: "Equivocation") -> dict[str, object]:
     }
 
 
-def _proof_text(proof: "Equivocation") -> str:
+def _proof_text(proof: "Equivocation | LogFork") -> str:
+    from edoccore.directory.log_fork import LogFork
+
+    if isinstance(proof, LogFork):
+        return _(
+            "log {log}: of its checkpoints of {first} and {second} versions none continues the "
+            "other",
+            log=proof.log,
+            first=proof.sizes[0],
+            second=proof.sizes[1],
+        )
     return _(
         "version {version}: the registry signed {first} and {second}; they differ in {roles}",
         version=proof.version,

@@ -18,6 +18,7 @@ from edocnode.cli import (
     deciding,
     demo,
     directory,
+    directory_log,
     doctoring,
     exporting,
     holding,
@@ -82,6 +83,7 @@ def build_app() -> typer.Typer:
 
 def _add_groups(app: typer.Typer) -> None:
     app.add_typer(directory.build_app(), name="directory")
+    app.add_typer(directory_log.build_witness_app(), name="witness")
     app.add_typer(access.build_app(), name="access")
     app.add_typer(keys.build_app(), name="keys")
     app.add_typer(subagencies.build_app(), name="subagency")

@@ -17,13 +17,15 @@ from edoccore.directory.packing import FileWanted
 from edoccore.directory.state import DirectoryState, Freshness
 from edoccore.directory.view import Directory
 from edoccore.signing.statements import DirectoryMark
+from edocnode.domain.directory_log import CosigningSource, LogSource
 
-MAX_DELAY = timedelta(minutes=10)  # between two attempts at a registry that does not answer
+MAX_DELAY = timedelta(minutes=1)  # between two attempts at a registry that does not answer
 PEER_PAUSE = timedelta(minutes=1)  # between two fetches from the same peer, and two rounds
 PEER_LIMIT = timedelta(minutes=2)  # for all that is asked of a peer at a time
 PEERS_ASKED = 3  # in a round, while the registry does not answer
 KEPT_SNAPSHOTS = 32  # of past versions
 
+REGISTRY = "the registry"  # in alarms, in the place of an agency
 STALE = "DIRECTORY_STALE"
 EXPIRED = "DIRECTORY_EXPIRED"
 EMERGENCY = "DIRECTORY_EMERGENCY"
@@ -34,8 +36,8 @@ TWO_DIRECTORIES = "TWO_DIRECTORIES"
 OWN_ENTRY = "OWN_ENTRY_CHANGED"
 
 
-class DirectorySource(Protocol):
-    """Whoever serves directory files: the registry or a peer."""
+class DirectorySource(LogSource, Protocol):
+    """Whoever serves directory files, and has the log: the registry or a peer."""
 
     async def fetch(self, wanted: Sequence[FileWanted]) -> Sequence[bytes | None]:
         """Fetches files by one question.
@@ -52,10 +54,14 @@ class DirectorySource(Protocol):
         """
 
 
+class RegistrySource(DirectorySource, CosigningSource, Protocol):
+    """The registry."""
+
+
 class DirectorySources(Protocol):
     """Opens sources by the directory in force."""
 
-    def registry(self, directory: Directory) -> AbstractAsyncContextManager[DirectorySource]:
+    def registry(self, directory: Directory) -> AbstractAsyncContextManager[RegistrySource]:
         """The registry."""
 
     def peer(

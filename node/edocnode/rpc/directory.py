@@ -16,6 +16,7 @@ import structlog
 
 from edoccore.directory.endpoints import Endpoint
 from edoccore.directory.packing import MAX_BATCH_FILES, FileWanted, Unpacking, pack, pieces
+from edoccore.directory.transparency import LogAnswer
 from edoccore.directory.view import Directory
 from edoccore.errors import (
     EdocError,
@@ -39,6 +40,7 @@ _NAME = re.compile(r"(timestamp|[0-9]{1,20}\.[a-z0-9-]{1,60})\.json")
 log = structlog.get_logger(__name__)
 
 Context = grpc.aio.ServicerContext[object, object]
+MirroredLog = Callable[[int, bytes], LogAnswer]  # what is here besides size and digest of a peer
 
 
 class GrpcSource:
@@ -52,6 +54,7 @@ class GrpcSource:
             unreachable: What it means that nobody answers: of the registry or of a peer.
         """
         self.stub = services.DirectoryServiceStub(channel)
+        self._witnesses = services.WitnessServiceStub(channel)
         self._unreachable = unreachable
 
     async def fetch(self, wanted: Sequence[FileWanted]) -> list[bytes | None]:
@@ -67,6 +70,23 @@ class GrpcSource:
         finally:
             call.cancel()  # an answer that does not fit is not read to its end
         return unpacking.files()
+
+    async def log(self, size: int, digest: bytes) -> LogAnswer:
+        """Asks for the log; see ``LogSource.log``."""
+        request = messages.GetLogRequest(size=size, digest=digest)
+        try:
+            found = await self.stub.GetLog(request, timeout=FILES_TIMEOUT_S)
+        except grpc.aio.AioRpcError as error:
+            raise raise_for_other(error, unreachable=self._unreachable) from error
+        return LogAnswer(found.checkpoint, found.witnessed, found.leaves)
+
+    async def cosign(self, checkpoint: bytes) -> None:
+        """Hands in a cosignature; see ``CosigningSource.cosign``."""
+        request = messages.AddCosignatureRequest(checkpoint=checkpoint)
+        try:
+            await self._witnesses.AddCosignature(request, timeout=FILES_TIMEOUT_S)
+        except grpc.aio.AioRpcError as error:
+            raise raise_for_other(error, unreachable=self._unreachable) from error
 
 
 class RegistrySource:
@@ -107,6 +127,19 @@ class RegistrySource:
                 raise
             self._source = other
         return await self._source.fetch(wanted)
+
+    async def log(self, size: int, digest: bytes) -> LogAnswer:
+        """Asks for the log, once files were fetched; see ``LogSource.log``."""
+        return await self._answering().log(size, digest)
+
+    async def cosign(self, checkpoint: bytes) -> None:
+        """Hands in a cosignature; see ``CosigningSource.cosign``."""
+        await self._answering().cosign(checkpoint)
+
+    def _answering(self) -> GrpcSource:
+        if self._source is None:
+            raise RegistryUnreachableError
+        return self._source
 
     async def _unlisted(self) -> GrpcSource | None:
         """Whoever answers at the registry's addresses with a certificate that is not listed."""
@@ -151,7 +184,7 @@ class GrpcSources:
         self._clock = clock
 
     @asynccontextmanager
-    async def registry(self, directory: Directory) -> AsyncIterator[DirectorySource]:
+    async def registry(self, directory: Directory) -> AsyncIterator[RegistrySource]:
         """The registry, at the first of its addresses that answers.
 
         Raises:
@@ -227,11 +260,12 @@ async def _first_answering(endpoint: Endpoint) -> str:
 
 
 class DirectoryServicer(services.DirectoryServiceServicer):
-    """Serves the mirrored files to peers, from memory."""
+    """Serves the mirrored files and the log to peers, from memory."""
 
-    def __init__(self, directory: Callable[[], Directory]) -> None:
-        """Takes where the directory in force is found."""
+    def __init__(self, directory: Callable[[], Directory], log: MirroredLog) -> None:
+        """Takes where the directory in force is found, and what answers for the log."""
         self._directory = directory
+        self._log = log
 
     async def GetFiles(
         self,
@@ -262,3 +296,14 @@ class DirectoryServicer(services.DirectoryServiceServicer):
         """Tells the version in hand."""
         mark = self._directory().mark
         return messages.GetMarkResponse(version=mark.version, hash=bytes.fromhex(mark.hash))
+
+    async def GetLog(
+        self,
+        request: messages.GetLogRequest,
+        context: Context,
+    ) -> messages.GetLogResponse:
+        """Sends what is here of the log besides what the caller has."""
+        found = self._log(request.size, request.digest)
+        return messages.GetLogResponse(
+            checkpoint=found.checkpoint, witnessed=found.witnessed, leaves=found.leaves
+        )

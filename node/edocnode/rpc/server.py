@@ -13,7 +13,7 @@ from edocnet.exchange.v1 import journal_service_pb2_grpc as journals
 from edocnode.domain.directory import Borrow
 from edocnode.domain.exchange import ReceivingService
 from edocnode.rpc.consistency import JournalServicer, Proves
-from edocnode.rpc.directory import DirectoryServicer
+from edocnode.rpc.directory import DirectoryServicer, MirroredLog
 from edocnode.rpc.exchange import ExchangeServicer
 from edocnode.rpc.lending import LendingServicer
 
@@ -25,10 +25,12 @@ class Mutual:
     Attributes:
         borrow: Takes a newer directory from a peer that calls.
         prover: Proves that the own journal only grows.
+        log: What is here of the log of published directories.
     """
 
     borrow: Borrow
     prover: Proves
+    log: MirroredLog
 
 
 def register_exchange(
@@ -47,7 +49,8 @@ def register_exchange(
     """
     exchange = ExchangeServicer(service, patience)
     exchange_services.add_ExchangeServiceServicer_to_server(exchange, server)
-    directory_services.add_DirectoryServiceServicer_to_server(DirectoryServicer(directory), server)
+    files = DirectoryServicer(directory, mutual.log)
+    directory_services.add_DirectoryServiceServicer_to_server(files, server)
     directory_services.add_LendingServiceServicer_to_server(LendingServicer(mutual.borrow), server)
     journals.add_JournalServiceServicer_to_server(JournalServicer(mutual.prover), server)
     return exchange

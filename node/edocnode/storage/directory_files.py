@@ -73,7 +73,7 @@ class DirectoryFiles:
             DirectoryInvalidError: The bundle does not verify, or is older than what was seen.
         """
         path = self._folder / BUNDLE_NAME
-        data = _read(path, MAX_BUNDLE_BYTES)
+        data = read_file(path, MAX_BUNDLE_BYTES)
         if data is None:
             raise DataFolderError(
                 f"There is no directory in {path}.",
@@ -104,7 +104,7 @@ class DirectoryFiles:
             StorageDamagedError: The file is damaged.
         """
         path = self._folder / FLOOR_NAME
-        data = _read(path, MAX_FLOOR_BYTES)
+        data = read_file(path, MAX_FLOOR_BYTES)
         if data is None:
             return NO_FLOOR
         try:
@@ -143,7 +143,7 @@ class DirectoryFiles:
             StorageDamagedError: The file is damaged.
         """
         path = self._folder / OWN_NAME
-        data = _read(path, MAX_OWN_BYTES)
+        data = read_file(path, MAX_OWN_BYTES)
         return OwnEntry() if data is None else decode_own(data)
 
     def keep_own_entry(self, own: OwnEntry) -> None:
@@ -159,7 +159,7 @@ class DirectoryFiles:
         """With the extension on disk; one that no longer holds for it is left where it is."""
         path = self._folder / EXTENSION_NAME
         try:
-            data = _read(path, MAX_EXTENSION_BYTES)
+            data = read_file(path, MAX_EXTENSION_BYTES)
             return directory if data is None else prolong(directory, data)
         except (StorageDamagedError, DirectoryInvalidError) as error:
             log.warning("extension_not_used", path=str(path), cause=error.message)
@@ -168,7 +168,7 @@ class DirectoryFiles:
     def _memory(self) -> Memory | None:
         path = self._folder / MEMORY_NAME
         try:
-            data = _read(path, MAX_BUNDLE_BYTES)
+            data = read_file(path, MAX_BUNDLE_BYTES)
             return read_memory(data, _software()) if data is not None else None
         except StorageDamagedError as error:
             log.warning("directory_memory_damaged", path=str(path), cause=error.message)
@@ -190,7 +190,7 @@ class DirectoryFiles:
         found = []
         for path in sorted((self._folder / PROOFS).glob("[0-9]*")):
             try:
-                found.append(read_proof(_read(path, MAX_PROOF_BYTES) or b"", self._anchor))
+                found.append(read_proof(read_file(path, MAX_PROOF_BYTES) or b"", self._anchor))
             except (StorageDamagedError, ProofInvalidError) as error:
                 log.warning("proof_not_used", path=str(path), cause=error.message)
         return found
@@ -214,7 +214,7 @@ class DirectoryFiles:
         found = {}
         for number in self._snapshot_versions():
             with contextlib.suppress(StorageDamagedError):  # too long: none of ours
-                found[number] = _read(folder / str(number), MAX_SNAPSHOT_BYTES) or b""
+                found[number] = read_file(folder / str(number), MAX_SNAPSHOT_BYTES) or b""
         return found
 
     def _snapshot_versions(self) -> list[int]:
@@ -226,7 +226,13 @@ def _software() -> str:
     return f"edocnode {version('edocnode')}"
 
 
-def _read(path: Path, limit: int) -> bytes | None:
+def read_file(path: Path, limit: int) -> bytes | None:
+    """Reads a small file whole; None: there is none.
+
+    Raises:
+        StorageDamagedError: It has more bytes than it can have.
+        StorageFailedError: The disk failed.
+    """
     if not path.exists():
         return None
     with files.disk_errors(path), path.open("rb") as file:

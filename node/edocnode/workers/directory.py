@@ -7,6 +7,7 @@ what one node has reaches all.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from hashlib import sha256
@@ -14,12 +15,13 @@ from hashlib import sha256
 import structlog
 
 from edoccore.directory import layout
-from edoccore.directory.bundle import decode_bundle
+from edoccore.directory.bundle import LOG_NAME, decode_bundle, read_log
 from edoccore.directory.equivocation import Equivocation, prove
 from edoccore.directory.extension import require_in_force
 from edoccore.directory.loading import load
 from edoccore.directory.packing import FileWanted
 from edoccore.directory.state import DirectoryState, Freshness, judge
+from edoccore.directory.transparency import LogAnswer
 from edoccore.directory.trust import (
     OlderDirectoryError,
     TwoDirectoriesError,
@@ -34,17 +36,29 @@ from edoccore.errors import DirectoryInvalidError, DiskFullError, EdocError, Sto
 from edoccore.signing.statements import DirectoryMark
 from edocnode.domain import directory as rules
 from edocnode.domain.directory import (
+    REGISTRY,
     DirectorySource,
     DirectorySources,
     DirectoryStore,
     RefreshPlan,
     fetch_files,
 )
+from edocnode.domain.directory_log import CarriedLog, LogSource
 from edocnode.domain.ports import Alarms
+from edocnode.workers.directory_log import LogWatch
+from edocnode.workers.witnessing import Witness
 
-REGISTRY = "the registry"  # in alarms, in the place of an agency
+FILE = "a file"  # in the place of a peer
 
 log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class LogParts:
+    """What follows the log of published directories, and cosigns it where this node is asked to."""
+
+    watch: LogWatch
+    witness: Witness
 
 
 class DirectoryKeeper:
@@ -82,6 +96,7 @@ class DirectoryKeeper:
         self._clock = clock
         self._jitter = jitter
         self._plan = plan
+        self._logs: LogParts | None = None
         self._listeners: list[Callable[[Directory], None]] = []
         self._turn = asyncio.Lock()
         self._wake = asyncio.Event()
@@ -93,6 +108,14 @@ class DirectoryKeeper:
     def current(self) -> Directory:
         """The directory in force."""
         return self._current
+
+    def follow_log(self, logs: LogParts) -> None:
+        """Has the log of published directories followed too; called before anything is fetched."""
+        self._logs = logs
+
+    def log_answer(self, size: int, digest: bytes) -> LogAnswer:
+        """What is here of the log besides what a peer has; see ``GetLog``."""
+        return LogAnswer() if self._logs is None else self._logs.watch.answer(size, digest)
 
     def state(self) -> DirectoryState:
         """Its age, judged now."""
@@ -110,7 +133,7 @@ class DirectoryKeeper:
         this one is lent: it may reach nobody by itself. Each once a minute per peer.
         """
         differs = mark.version >= self._current.mark.version and mark != self._current.mark
-        if differs or self._differs(mark):
+        if differs or self._differs(mark) or self._is_strange(mark):
             wanted = self._plan.may_ask(agency, self._clock())
         else:
             older = mark.version < self._current.mark.version
@@ -167,7 +190,15 @@ class DirectoryKeeper:
             DiskFullError, StorageFailedError: The new one could not be kept and is not in force.
         """
         async with self._sources.registry(self._current) as source:
-            return await self._refresh_from(source)
+            try:
+                changed = await self._refresh_from(source)
+            except DirectoryInvalidError:
+                await self._look_at_log(source)  # what is refused may belong to a second log
+                raise
+            await self._look_at_log(source)
+            if self._logs is not None:
+                await self._logs.witness.look(source, self._logs.watch.current)
+        return changed
 
     async def refresh_from_peer(self, agency: str) -> bool:
         """Fetches what a peer has that is newer; otherwise as ``refresh``.
@@ -176,7 +207,9 @@ class DirectoryKeeper:
             PeerUnreachableError: It does not answer.
         """
         async with self._sources.peer(self._current, agency) as source:
-            return await self._refresh_from(source)
+            changed = await self._refresh_from(source)
+            await self._look_at_log(source, agency)
+        return changed
 
     async def _refresh_from(self, source: DirectorySource) -> bool:
         known = self._current
@@ -206,11 +239,14 @@ class DirectoryKeeper:
         async with self._turn:
             current = self._current
             files = await asyncio.to_thread(decode_bundle, data)
-            if files == current.files:
-                return False
-            await self._take_files(current, files)
+            carried = files.pop(LOG_NAME, b"")
+            changed = files != current.files
+            if changed:
+                await self._take_files(current, files)
+        if carried:
+            await self._look_at_log(CarriedLog(await asyncio.to_thread(read_log, carried)), FILE)
         await self._alarm_about_age()
-        return True
+        return changed
 
     async def take_extension(self, data: bytes) -> datetime:
         """Takes an extension of the officers that was brought as a file.
@@ -286,6 +322,9 @@ class DirectoryKeeper:
             await self._ask(agency)
         elif self._differs(mark):
             await self._compare(agency, mark)
+        elif self._is_strange(mark):
+            async with self._sources.peer(self._current, agency) as source:
+                await self._look_at_log(source, agency)
         elif mark.version < self._current.mark.version:
             await self._sources.lend(self._current, agency)
 
@@ -364,6 +403,14 @@ class DirectoryKeeper:
         else:
             await self._keep_proof(proof)
 
+    async def _look_at_log(self, source: LogSource, peer: str = "") -> None:
+        if self._logs is not None:
+            await self._logs.watch.look(source, self._current, peer=peer)
+
+    def _is_strange(self, mark: DirectoryMark) -> bool:
+        """Whether a peer's directory should be in the log and is not."""
+        return self._logs is not None and self._logs.watch.is_strange(mark)
+
     def _differs(self, mark: DirectoryMark) -> bool:
         """Whether this node had another directory of that version."""
         current = self._current.mark
@@ -389,6 +436,8 @@ class DirectoryKeeper:
         """What earlier runs left: snapshots that were in force, and proofs, whose alarms last."""
         kept = await asyncio.to_thread(self._store.snapshots)
         self._past = {version: sha256(data).hexdigest() for version, data in kept.items()}
+        if self._logs is not None:
+            await self._logs.watch.recall()
         for proof in await asyncio.to_thread(self._store.proofs):
             await self._alarm_about_proof(proof)
 

@@ -89,12 +89,8 @@ def read_proof(data: bytes, anchor: str = "") -> Equivocation:
         found = msgspec.msgpack.decode(unwrap(KIND, data), type=_File)
     except (StorageDamagedError, msgspec.DecodeError, RecursionError) as error:
         raise _invalid("the file is damaged") from error
-    if not 1 <= len(found.roots) <= layout.MAX_ROOT_ROTATIONS:
-        raise _invalid("it has no roots, or too many")
     try:
-        chain = roles.start_chain(found.roots[0], anchor or sha256(found.roots[0]).hexdigest())
-        for root in found.roots[1:]:
-            chain = roles.extend_chain(chain, root)
+        chain = roles.chain_of(found.roots, anchor)
     except DirectoryInvalidError as error:
         raise _invalid(error.message) from error
     return prove(chain, *found.snapshots)

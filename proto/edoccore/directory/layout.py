@@ -55,6 +55,9 @@ TIMESTAMP_RESIGN_AFTER = timedelta(hours=6)
 CRL_LIFE = timedelta(days=60)
 OFFICER_ALARM_BEFORE = timedelta(days=10)  # officers are alarmed when the directory ends this soon
 REFRESH_EVERY = timedelta(seconds=30)
+LOG_PATIENCE = timedelta(hours=1)  # a version that is in force may be missing in the log so long
+WITNESS_PATIENCE = timedelta(hours=24)  # so long may cosignatures be missing
+COSIGN_AGAIN_AFTER = timedelta(hours=6)  # a witness says again that nothing newer was shown to it
 
 # Sizes, bytes. A reader never reads more, whoever claims what.
 MAX_ROOT_BYTES = 128 * 1024
@@ -65,8 +68,10 @@ MAX_DIRECTORY_BYTES = 128 * 1024 * 1024
 MAX_ROOT_ROTATIONS = 256
 MAX_OWNED = 2000  # codes that an agency owns besides its own
 MAX_SPACES = 64  # in which one agency lists codes itself
+MAX_WITNESSES = 32
 MAX_ISSUERS = 2  # between a seal certificate and its issuing authority
 
+VerifierText = Annotated[str, Meta(pattern=r"^[^\s+]{1,200}\+[0-9a-f]{8}\+[A-Za-z0-9+/=]{44}\Z")]
 Base64 = Annotated[str, Meta(pattern=r"^[A-Za-z0-9+/]+={0,2}$", max_length=131072)]
 Space = Annotated[str, Meta(min_length=5, max_length=37)]  # see ``spaces``
 
@@ -99,6 +104,31 @@ class RetiredAuthority(Struct, frozen=True, kw_only=True, omit_defaults=True):
     since: Time
 
 
+class WitnessListing(Struct, frozen=True, kw_only=True):
+    """An agency whose node watches over the directory's log.
+
+    Attributes:
+        key: Verifier key of its cosignatures; see ``signing.notes``.
+    """
+
+    agency: Code
+    key: VerifierText
+
+
+class LogInfo(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The log of all published versions, and who watches over it; see ``directory.transparency``.
+
+    Attributes:
+        key: Verifier key of its checkpoints; its name is the log's.
+        witnesses: Whose cosignatures count.
+        threshold: How many of them each checkpoint must have soon; 0: none.
+    """
+
+    key: VerifierText
+    witnesses: Annotated[tuple[WitnessListing, ...], Meta(max_length=MAX_WITNESSES)] = ()
+    threshold: Annotated[int, Meta(ge=0, le=MAX_WITNESSES)] = 0
+
+
 class NetworkInfo(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The target ``network``: what holds for all.
 
@@ -110,6 +140,7 @@ class NetworkInfo(Struct, frozen=True, kw_only=True, omit_defaults=True):
         outside_authorities: Base64 DER of other CAs, as that of the public service. They vouch for
             the certificates that entries list and for no other, and issue nothing by themselves.
         retired_authorities: Those of the network's own that issue no more.
+        log: The log of published versions; absent: there is none.
     """
 
     network: Network
@@ -117,6 +148,7 @@ class NetworkInfo(Struct, frozen=True, kw_only=True, omit_defaults=True):
     issuing_authorities: Annotated[tuple[Base64, ...], Meta(max_length=64)]
     outside_authorities: Annotated[tuple[Base64, ...], Meta(max_length=64)] = ()
     retired_authorities: Annotated[tuple[RetiredAuthority, ...], Meta(max_length=64)] = ()
+    log: LogInfo | UnsetType = UNSET
 
     @property
     def authorities(self) -> tuple[Base64, ...]:

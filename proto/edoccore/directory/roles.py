@@ -8,7 +8,7 @@ either; ``loading`` does that.
 Source: TUF specification 1.0.33, section 5 (Detailed client workflow).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import TypeVar
@@ -98,6 +98,23 @@ def extend_chain(chain: RootChain, data: bytes) -> RootChain:
     return RootChain({**chain.files, expected: data}, _with_consistent_snapshots(new.signed))
 
 
+def chain_of(files: Sequence[bytes], anchor: str) -> RootChain:
+    """Follows root files in their order, the first of them the trusted one.
+
+    Args:
+        anchor: SHA-256 of the trusted one; empty: whatever the first is.
+
+    Raises:
+        DirectoryInvalidError: There are none or too many, or one is not signed as it must be.
+    """
+    if not 1 <= len(files) <= layout.MAX_ROOT_ROTATIONS:
+        raise invalid(layout.ROOT, f"{len(files)} files are none, or too many.")
+    chain = start_chain(files[0], anchor or _hash(files[0]))
+    for data in files[1:]:
+        chain = extend_chain(chain, data)
+    return chain
+
+
 def chain_in(files: Mapping[str, bytes], anchor: str) -> RootChain | None:
     """Finds the anchor among files by name and follows it to the newest root there.
 
@@ -158,12 +175,24 @@ def open_snapshot(data: bytes, chain: RootChain) -> Metadata[Snapshot]:
     Raises:
         DirectoryInvalidError: It is no snapshot, or none of the roots names who signed it.
     """
-    opened = _open(layout.SNAPSHOT, data, Snapshot, limit=layout.MAX_SNAPSHOT_BYTES)
-    refused = invalid(layout.SNAPSHOT, "no root names its signer.")
+    limit = layout.MAX_SNAPSHOT_BYTES
+    return _open_alone(layout.SNAPSHOT, data, Snapshot, chain=chain, limit=limit)
+
+
+def open_targets(data: bytes, chain: RootChain) -> Metadata[Targets]:
+    """Reads a file of the role ``targets`` that no snapshot vouches for; as ``open_snapshot``."""
+    return _open_alone(layout.TARGETS, data, Targets, chain=chain, limit=layout.MAX_ROLE_BYTES)
+
+
+def _open_alone(
+    role: str, data: bytes, kind: type[_Kind], *, chain: RootChain, limit: int
+) -> Metadata[_Kind]:
+    opened = _open(role, data, kind, limit=limit)
+    refused = invalid(role, "no root names its signer.")
     for root_data in chain.files.values():
         root = _open(layout.ROOT, root_data, Root, limit=layout.MAX_ROOT_BYTES).signed
         try:
-            _verify(layout.SNAPSHOT, opened, root)
+            _verify(role, opened, root)
         except DirectoryInvalidError as error:
             refused = error
         else:

@@ -9,6 +9,7 @@ from edoccore.directory.view import Directory
 from edoccore.errors import KeyUnusableError
 from edoccore.signing.statements import time_text
 from edocregistry.app.founding import check_empty
+from edocregistry.app.mirrors import Mirror
 from edocregistry.app.rebuilding import catch_up
 from edocregistry.app.registry import DONE, Registry
 from edocregistry.domain.differences import Change, changes_between, said_in
@@ -59,7 +60,7 @@ def backup(registry: Registry, passphrase: bytes | None, *, actor: str, now: dat
 def restore(
     folder: DataFolder,
     found: Backup,
-    mirror: Directory | None,
+    mirror: Mirror | None,
     *,
     actor: str,
     clock: Callable[[], datetime],
@@ -69,7 +70,7 @@ def restore(
     Args:
         folder: Missing or empty.
         found: The backup, opened.
-        mirror: Directory of a node, for what happened since; None: that is lost.
+        mirror: Of a node, for what happened since and the end of the log; None: that is lost.
         actor: Who does it, for the audit.
         clock: Now.
 
@@ -82,12 +83,12 @@ def restore(
     registry = Registry(folder, read_settings(folder.settings), clock)
     now, missing, before = clock(), list[Change](), registry.folder.directory.current()
     known = _revoked(registry)
+    registry.publisher.log.put_back(None if mirror is None else mirror.log)
     if mirror is not None:
-        now_said = said_in(
-            lambda role: targets_in({role: RoleFile.read(_file(mirror, role))}, role)
-        )
+        seen = mirror.directory
+        now_said = said_in(lambda role: targets_in({role: RoleFile.read(_file(seen, role))}, role))
         missing = changes_between(said_in(lambda role: targets_in(before, role)), now_said)
-        catch_up(registry, mirror, actor=actor, now=now)
+        catch_up(registry, seen, actor=actor, now=now)
     try:
         with folder.turn() as turn:
             entry = AuditEntry(now, actor, f"restore of {found.header.made_at}", DONE)

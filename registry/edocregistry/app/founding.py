@@ -53,6 +53,7 @@ def found(
     root = first_root(officers, folder.keys.make_signers(), threshold=THRESHOLD, now=now)
     folder.directory.write_root(ROOT_VERSION, root)
     folder.keys.make_authority(f"Seals of {settings.network}", now)
+    folder.keys.make_log_key()
     registry = Registry(folder, settings, clock)
     with folder.turn() as turn:
         _enter_itself(registry, turn, actor=actor, now=now)

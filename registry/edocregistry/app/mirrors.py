@@ -1,20 +1,41 @@
-"""Reads the directory that a node mirrored, from its files."""
+"""Reads the directory and the log that a node mirrored, from its files."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
 from edoccore.directory import layout, loading
-from edoccore.directory.bundle import MAX_BUNDLE_BYTES, decode_bundle
+from edoccore.directory.bundle import (
+    LOG_NAME,
+    MAX_BUNDLE_BYTES,
+    MAX_LOG_BYTES,
+    decode_bundle,
+    open_log,
+    read_log,
+)
+from edoccore.directory.transparency import DirectoryLog
 from edoccore.directory.view import Directory
-from edoccore.errors import DataFolderError, DirectoryInvalidError
+from edoccore.errors import DataFolderError, DirectoryInvalidError, StorageDamagedError
 from edockit import files
 
-BUNDLE_NAME = "bundle"  # in the folder ``directory`` of a node
+BUNDLE_NAME = "bundle"  # in the folder ``directory`` of a node; the log lies beside it
 
 
-def read_mirror(path: Path, roots: Collection[str]) -> Directory:
-    """Reads and verifies a mirrored directory.
+@dataclass(frozen=True, slots=True)
+class Mirror:
+    """What a node mirrored; verified.
+
+    Attributes:
+        log: None: the mirror has none that holds.
+    """
+
+    directory: Directory
+    log: DirectoryLog | None
+
+
+def read_mirror(path: Path, roots: Collection[str]) -> Mirror:
+    """Reads and verifies a mirrored directory, and the log that lies with it.
 
     Args:
         path: The bundle of a node, its folder ``directory``, its data folder, or a folder of
@@ -28,6 +49,23 @@ def read_mirror(path: Path, roots: Collection[str]) -> Directory:
         DirectoryInvalidError: It does not verify, or is of another network.
     """
     found = _files(path)
+    return verify_mirror(found, roots, found.get(LOG_NAME, b""), source=str(path))
+
+
+def verify_mirror(
+    found: Mapping[str, bytes], roots: Collection[str], log: bytes, *, source: str
+) -> Mirror:
+    """Verifies what a mirror has.
+
+    Args:
+        found: Files by name.
+        roots: As ``read_mirror``.
+        log: As ``encode_log`` wrote it; empty: none.
+        source: For people.
+
+    Raises:
+        DirectoryInvalidError: As ``read_mirror``.
+    """
     numbered = {
         int(name.partition(".")[0]): data
         for name, data in found.items()
@@ -36,26 +74,34 @@ def read_mirror(path: Path, roots: Collection[str]) -> Directory:
     digests = {sha256(data).hexdigest() for data in numbered.values()}
     if not digests.intersection(roots):
         raise DirectoryInvalidError(
-            f"No root in {path} has the SHA-256 {', '.join(sorted(roots))}.",
+            f"No root in {source} has the SHA-256 {', '.join(sorted(roots))}.",
             hint="A mirror begins with the root of its node's join string: take the fingerprint of "
             "a later root, or the mirror of a node that joined earlier.",
-            path=str(path),
+            path=source,
         )
     directory = loading.load(found, sha256(numbered[min(numbered)]).hexdigest())
     if directory.problems:
         raise DirectoryInvalidError(
-            f"The directory in {path} has damaged entries: {directory.problems[0]}",
+            f"The directory in {source} has damaged entries: {directory.problems[0]}",
             hint="Take the mirror of another node.",
-            path=str(path),
+            path=source,
         )
-    return directory
+    return Mirror(directory, _opened(log) if log else None)
+
+
+def _opened(data: bytes) -> DirectoryLog | None:
+    try:
+        return open_log(read_log(data))
+    except (StorageDamagedError, DirectoryInvalidError):
+        return None  # commands say so; everything else of the mirror is good
 
 
 def _files(path: Path) -> dict[str, bytes]:
     for bundle in (path, path / BUNDLE_NAME, path / "directory" / BUNDLE_NAME):
         if bundle.is_file():
-            with files.disk_errors(bundle), bundle.open("rb") as opened:
-                return decode_bundle(opened.read(MAX_BUNDLE_BYTES + 1))
+            found = decode_bundle(_read(bundle, MAX_BUNDLE_BYTES))
+            beside = bundle.with_name(LOG_NAME)
+            return found | ({LOG_NAME: _read(beside, MAX_LOG_BYTES)} if beside.is_file() else {})
     published = {item.name: item.read_bytes() for item in path.glob("*.json")}
     if not published:
         raise DataFolderError(
@@ -64,3 +110,8 @@ def _files(path: Path) -> dict[str, bytes]:
             path=str(path),
         )
     return published
+
+
+def _read(path: Path, limit: int) -> bytes:
+    with files.disk_errors(path), path.open("rb") as opened:
+        return opened.read(limit + 1)

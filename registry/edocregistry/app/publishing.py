@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
 
+from msgspec import UNSET
 from tuf.api.metadata import Root
 
 from edoccore.directory import layout, loading, trust
@@ -16,6 +17,7 @@ from edoccore.directory.layout import NetworkInfo, to_base64
 from edoccore.directory.view import Directory
 from edoccore.officer_errors import DraftStaleError
 from edockit import files
+from edocregistry.app.log_book import LogBook
 from edocregistry.domain import drafting
 from edocregistry.domain.authorities import in_order, retirements
 from edocregistry.domain.contents import directory_contents
@@ -70,6 +72,7 @@ class Publisher:
         self.folder = folder
         self.settings = settings
         self._clock = clock
+        self.log = LogBook(folder, settings.network, clock)
         self._trusted: tuple[tuple[int, ...], Directory] | None = None
 
     def authority(self) -> FileAuthority:
@@ -129,6 +132,7 @@ class Publisher:
             registry=REGISTRY_CODE,
             issuing_authorities=tuple(map(to_base64, reversed(chain))),
             retired_authorities=retirements(chain),
+            log=turn.read(self.log.wanted) or UNSET,
         )
         return turn.read(lambda records: directory_contents(records, info, crls))
 
@@ -158,8 +162,10 @@ class Publisher:
             renew: Sign everything anew whose key is here, as a restored registry must.
         """
         draft = self._accepted()
+        self.log.catch_up()  # with what was published last, before something else is
         publication = self._plan(turn, draft, renew=renew)
         self.folder.directory.publish(publication.files)
+        self.log.catch_up()
         if draft is not None:
             self.folder.keys.settle(draft.root)
             digest = drafting.digest(draft)

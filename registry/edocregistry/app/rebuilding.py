@@ -12,6 +12,7 @@ from edoccore.directory.view import Directory
 from edoccore.errors import RequestInvalidError
 from edockit import files
 from edocregistry.app.founding import check_empty
+from edocregistry.app.mirrors import Mirror
 from edocregistry.app.officers import Drafted, DraftOrder, make_draft
 from edocregistry.app.registry import DONE, Registry
 from edocregistry.domain.mirror import take_over
@@ -32,18 +33,20 @@ class Rebuilt:
         agencies: How many came back, without the registry itself.
         draft: For the officers.
         first_root: Number of the oldest root in the mirror; above 1, old join strings are void.
+        logged: Versions in the log that came back; 0: the mirror had none.
     """
 
     version: int
     agencies: int
     draft: Drafted
     first_root: int
+    logged: int
 
 
 def rebuild(
     folder: DataFolder,
     settings: RegistrySettings,
-    mirror: Directory,
+    mirror: Mirror,
     order: DraftOrder,
     *,
     actor: str,
@@ -63,21 +66,24 @@ def rebuild(
         RequestInvalidError: The mirror is of another network.
         FileExistsHereError, DataFolderError: The folder cannot be used.
     """
-    if mirror.network != settings.network:
-        raise RequestInvalidError(f"The mirror is of the network {mirror.network}.")
+    found = mirror.directory
+    if found.network != settings.network:
+        raise RequestInvalidError(f"The mirror is of the network {found.network}.")
     check_empty(folder)
     folder.make()
     now = clock()
-    folder.directory.publish(mirror.files)
+    folder.directory.publish(found.files)
     folder.keys.make_authority(f"Seals of {settings.network} {now:%Y%m%d%H%M%S}", now)
     registry = Registry(folder, settings, clock)
+    registry.publisher.log.put_back(mirror.log)
     with folder.turn() as turn:
-        _fill(registry, turn, mirror, actor=actor, now=now)
+        _fill(registry, turn, found, actor=actor, now=now)
     drafted = make_draft(registry, order, actor=actor, now=now)
     assert drafted is not None  # the online key is new, so a root is
     files.write_file_atomic(folder.settings, settings_text(settings).encode())
+    logged = 0 if mirror.log is None else mirror.log.size
     return Rebuilt(
-        mirror.mark.version, len(mirror.identities) - 1, drafted, min(mirror.chain.files)
+        found.mark.version, len(found.identities) - 1, drafted, min(found.chain.files), logged
     )
 
 

@@ -210,6 +210,12 @@ class Registry:
         with self.folder.turn() as turn:
             return turn.read(lambda records: records.outside_authorities())
 
+    def order(
+        self, actor: str, command: str, decide: Callable[[Records, datetime], Result]
+    ) -> Result:
+        """Carries out one decision of an officer, audits and publishes it."""
+        return self._act(actor, command, decide)[0]
+
     def publish(self, actor: str) -> Publication:
         """Publishes what is due, by order; says what it did."""
         return self._act(actor, "publish", lambda _records, _now: None)[1]

@@ -56,7 +56,8 @@ class Serving:
             material = self._material()
             self._shown = material.chain
             tls = TlsProvider(material, client_auth=ClientAuth.NOT_REQUESTED)
-            server = registry_server(self._registry, folder.directory, settings.network)
+            log = self._registry.publisher.log
+            server = registry_server(self._registry, folder.directory, log, settings.network)
             port = grpc_server.bind(server, settings.listen, tls)
             worker = resigning.ResigningWorker(
                 (self._publish, lambda: self._keep_own_entry(tls)),

@@ -10,6 +10,7 @@ from edoccore.directory import layout
 from edoccore.directory.layout import OFFICER_ALARM_BEFORE, AgencyState
 from edockit.addresses import split_address
 from edocregistry.app.registry import Registry
+from edocregistry.app.witnesses import LogStatus, log_problems, log_status
 from edocregistry.domain.differences import Change
 from edocregistry.domain.model import REGISTRY_CODE
 from edocregistry.domain.publication import RoleFile, is_of_officers
@@ -59,6 +60,7 @@ class RegistryStatus:
         root_sha256: Of the newest root; what join strings carry.
         waiting: What the officers have to sign, one line each.
         officers: Who may sign what, by the root in force.
+        log: Of published versions; None: it has not begun.
     """
 
     problems: list[Problem]
@@ -76,6 +78,7 @@ class RegistryStatus:
     root_sha256: str
     waiting: list[str]
     officers: list[OfficerRole]
+    log: LogStatus | None
 
 
 def registry_status(registry: Registry, now: datetime) -> RegistryStatus:
@@ -93,11 +96,13 @@ def registry_status(registry: Registry, now: datetime) -> RegistryStatus:
     auto_publish = registry.publishes_alone()
     waiting = registry.waiting()
     states, enrolled = _count(registry)
+    log = log_status(registry, now)
     return RegistryStatus(
         problems=[
             *_key_problems(registry, auto_publish=auto_publish),
             *_age_problems(roles, now, auto_publish=auto_publish),
             *([_waiting(waiting)] if waiting else []),
+            *(Problem(*found) for found in log_problems(log)),
             *([] if answers else [_not_answering(settings.listen)]),
         ],
         network=settings.network,
@@ -114,6 +119,7 @@ def registry_status(registry: Registry, now: datetime) -> RegistryStatus:
         root_sha256=sha256(newest).hexdigest(),
         waiting=[change.text for change in waiting],
         officers=_officers(registry),
+        log=log,
     )
 
 

@@ -148,7 +148,7 @@ def rebuild(
 
     options: CommandContext = context.obj
     found = read_mirror(source, [root.lower()])
-    settings = first_settings(network=found.network, listen=listen, advertise=advertise)
+    settings = first_settings(network=found.directory.network, listen=listen, advertise=advertise)
     change = RootChange(
         identity=[load_public(path) for path in identity] if identity else None,
         identity_threshold=identity_threshold,

@@ -17,6 +17,7 @@ from edocregistry.cli import (
     officer_keys,
     outside,
     running,
+    witnesses,
 )
 from edocregistry.cli.context import CommandContext
 
@@ -46,6 +47,8 @@ def build_app() -> typer.Typer:
     app.add_typer(officer_keys.build_app(), name="key")
     app.add_typer(agencies.build_app(), name="agency")
     app.add_typer(outside.build_app(), name="outside")
+    app.add_typer(witnesses.build_app(), name="witness")
+    app.add_typer(witnesses.build_log_app(), name="log")
     app.command()(keys.invite)
     app.command()(keys.revoke)
     app.command()(extending.extend)

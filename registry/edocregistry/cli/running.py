@@ -9,6 +9,7 @@ import typer
 
 from edockit.language import _, told
 from edocregistry.cli.context import CommandContext, now, operating_system_user
+from edocregistry.cli.witnesses import log_lines, log_object
 
 if TYPE_CHECKING:
     from edocregistry.app.founding import Founded
@@ -164,6 +165,7 @@ def _status_object(found: "RegistryStatus") -> dict[str, Any]:
             {"role": item.role, "keys": list(item.keys), "threshold": item.threshold}
             for item in found.officers
         ],
+        "log": log_object(found.log),
     }
 
 
@@ -194,6 +196,7 @@ def _status_text(found: "RegistryStatus") -> str:
         ),
         _("keys here {keys}", keys=", ".join(found.keys)),
         *(_officers_text(item) for item in found.officers),
+        *log_lines(found.log),
         *(_("waiting   {change}", change=told(text)) for text in found.waiting),
         table((_("role"), _("version"), _("expires"), _("days left")), roles),
     ]

@@ -8,10 +8,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from cryptography import x509
+from msgspec import UNSET, UnsetType
 from tuf.api.metadata import Root, Targets
 
 from edoccore.directory import layout
-from edoccore.directory.layout import IdentityEntry, NetworkInfo, SealListing, from_base64
+from edoccore.directory.layout import (
+    IdentityEntry,
+    LogInfo,
+    NetworkInfo,
+    SealListing,
+    from_base64,
+)
 from edoccore.errors import DirectoryInvalidError
 from edoccore.identity.certificate import UNREADABLE, certificate_digest
 from edoccore.officer_errors import DraftInvalidError
@@ -151,6 +158,30 @@ def _network_changes(before: NetworkInfo, after: NetworkInfo) -> Iterator[Change
     for text in after.outside_authorities:
         if text not in before.outside_authorities:
             yield Change("", f"The CA outside the network {_certificate(text)} is trusted.")
+    yield from _log_changes(before.log, after.log)
+
+
+def _log_changes(before: LogInfo | UnsetType, after: LogInfo | UnsetType) -> Iterator[Change]:
+    if after is UNSET:
+        if before is not UNSET:
+            yield Change("", "The log of published versions ends.")
+        return
+    if before is UNSET:
+        before = LogInfo(key="")
+    if before.key != after.key:
+        yield Change("", f"The log of published versions is signed by the key {after.key}.")
+    old, new = ({item.agency: item.key for item in info.witnesses} for info in (before, after))
+    for agency in sorted({*old, *new}):
+        if agency not in new:
+            yield Change("", f"{agency} no longer watches over the log.")
+        elif old.get(agency) != new[agency]:
+            yield Change("", f"{agency} watches over the log with the key {new[agency]}.")
+    if before.threshold != after.threshold:
+        yield Change(
+            "",
+            f"Of {len(after.witnesses)} witnesses of the log {after.threshold} must cosign, "
+            f"no longer {before.threshold}.",
+        )
 
 
 def _retirements(before: NetworkInfo, after: NetworkInfo) -> Iterator[Change]:

@@ -16,6 +16,7 @@ from edoccore.directory import endpoints, layout
 from edoccore.directory.layout import (
     AgencyState,
     IdentityEntry,
+    LogInfo,
     RevocationEntry,
     RevocationKind,
     RevocationList,
@@ -73,6 +74,10 @@ def take_over(
             made = SubAgencyList.of(found.agency, found.counter, found.sealed, now)
             records.put_subagency_list(made)
     _take_authorities(records, directory, _list(current), now, own_authority)
+    if isinstance(directory.info.log, LogInfo):
+        for witness in directory.info.log.witnesses:
+            records.put_witness(witness)
+        records.set_witness_threshold(directory.info.log.threshold)
 
 
 def _agencies(entry: IdentityEntry, now: datetime) -> Iterator[Agency]:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
+from edoccore.directory.layout import WitnessListing
 from edocregistry.domain.model import (
     Agency,
     AuditEntry,
@@ -111,6 +112,21 @@ class Records(Protocol):
 
     def add_published_draft(self, digest: str, version: int) -> None:
         """Notes that a draft was published; one that is known stays as it was."""
+
+    def witnesses(self) -> Sequence[WitnessListing]:
+        """Who watches over the log, by code."""
+
+    def put_witness(self, witness: WitnessListing) -> None:
+        """Adds one, or replaces its key."""
+
+    def remove_witness(self, agency: str) -> None:
+        """Removes one; none is removed when it is not there."""
+
+    def witness_threshold(self) -> int:
+        """How many witnesses must cosign; 0: none."""
+
+    def set_witness_threshold(self, threshold: int) -> None:
+        """Replaces how many must cosign."""
 
     def add_audit(self, entry: AuditEntry) -> None:
         """Keeps one row of the audit."""

@@ -4,11 +4,15 @@ from collections.abc import Iterator
 from typing import Protocol
 
 import grpc
+import structlog
 
 from edoccore.directory.packing import MAX_BATCH_FILES, pieces
+from edoccore.directory.transparency import LogAnswer
 from edoccore.errors import FileUnknownError, RequestInvalidError
 from edocnet.directory.v1 import directory_service_pb2 as messages
 from edocnet.directory.v1 import directory_service_pb2_grpc as services
+
+_log = structlog.get_logger(__name__)
 
 
 class PublishedFiles(Protocol):
@@ -30,11 +34,19 @@ class PublishedFiles(Protocol):
         """
 
 
+class PublishedLog(Protocol):
+    """The log of published versions."""
+
+    def answer(self, size: int, digest: bytes) -> LogAnswer:
+        """What it has besides what a caller has."""
+
+
 class DirectoryServicer(services.DirectoryServiceServicer):
     """``edocnet.directory.v1.DirectoryService`` over published files."""
 
-    def __init__(self, files: PublishedFiles) -> None:
+    def __init__(self, files: PublishedFiles, log: PublishedLog) -> None:
         self._files = files
+        self._log = log
 
     def GetFiles(
         self,
@@ -62,8 +74,43 @@ class DirectoryServicer(services.DirectoryServiceServicer):
         version, digest = self._files.mark()
         return messages.GetMarkResponse(version=version, hash=digest)
 
+    def GetLog(
+        self, request: messages.GetLogRequest, context: grpc.ServicerContext
+    ) -> messages.GetLogResponse:
+        """Sends what the log has besides what the caller has."""
+        found = self._log.answer(request.size, request.digest)
+        return messages.GetLogResponse(
+            checkpoint=found.checkpoint, witnessed=found.witnessed, leaves=found.leaves
+        )
+
     def _read(self, path: str) -> bytes:
         try:
             return self._files.read(path)
         except FileUnknownError:
             return b""
+
+
+class Cosignatures(Protocol):
+    """Where cosignatures go."""
+
+    def take_cosignature(self, data: bytes) -> str:
+        """Adds a witness's cosignature to the newest checkpoint; returns the agency.
+
+        Raises:
+            NoteInvalidError: It is none that counts.
+        """
+
+
+class WitnessServicer(services.WitnessServiceServicer):
+    """``edocnet.directory.v1.WitnessService`` over the log."""
+
+    def __init__(self, log: Cosignatures) -> None:
+        self._log = log
+
+    def AddCosignature(
+        self, request: messages.AddCosignatureRequest, context: grpc.ServicerContext
+    ) -> messages.AddCosignatureResponse:
+        """Takes a witness's cosignature."""
+        agency = self._log.take_cosignature(request.checkpoint)
+        _log.info("log_cosigned", agency=agency)
+        return messages.AddCosignatureResponse()

@@ -24,7 +24,7 @@ from edocregistry.storage.folder import DATABASE_FILE, SETTINGS_FILE, DataFolder
 
 KIND = b"edoc.registry-backup/v1"
 MAX_BACKUP_BYTES = 1 << 30
-_FOLDERS = ("keys", "directory")
+_FOLDERS = ("keys", "directory", "log")
 _KEY_BYTES, _SALT_BYTES, _NONCE_BYTES = 32, 16, 12
 _SCRYPT = {"n": 2**17, "r": 8, "p": 1}  # 128 MiB, some tenths of a second
 

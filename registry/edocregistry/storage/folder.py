@@ -20,6 +20,7 @@ from edockit.database import Database
 from edockit.revision import bring_up
 from edocregistry.storage.directory_files import DirectoryFiles
 from edocregistry.storage.keys import KeyFiles
+from edocregistry.storage.log_files import LogFiles
 from edocregistry.storage.migrations import HEAD, SCRIPTS
 from edocregistry.storage.records import SqlRecords
 
@@ -60,6 +61,7 @@ class DataFolder:
         self.accepted_draft = path / "accepted-draft.json"  # of officers, until it is published
         self.keys = KeyFiles(path / "keys", path / "officers")
         self.directory = DirectoryFiles(path / "directory")
+        self.log = LogFiles(path / "log")
 
     def check(self) -> None:
         """Accepts a folder that ``init`` finished, closed to others.
@@ -82,7 +84,7 @@ class DataFolder:
             DataFolderError: The place cannot be used.
         """
         files.make_private_folder(self.path)
-        for name in ("keys", "officers", "directory"):
+        for name in ("keys", "officers", "directory", "log"):
             files.make_private_folder(self.path / name)
         files.check_private(self.path)
 

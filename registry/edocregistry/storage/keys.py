@@ -14,19 +14,23 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from securesystemslib.signer import CryptoSigner, Signer
 from tuf.api.metadata import Root
 
 from edoccore.directory import layout
+from edoccore.directory.transparency import origin_of
 from edoccore.errors import KeyUnusableError
 from edoccore.identity.certificate import certificate_digest
 from edoccore.identity.keys import SoftwareSigner
+from edoccore.signing.notes import Kind, NoteSigner
 from edockit import certificates, files
 from edockit.certificates import RevokedCertificate
 from edocregistry.domain.model import Agency, Revocation
 from edocregistry.domain.publication import Signers
 
 IDENTITY, ONLINE, ISSUING_CA = "identity", "online", "issuing-ca"
+LOG = "log"  # Ed25519, of the log's checkpoints
 SEAL, TLS = "seal", "tls"  # followed by the digest of the certificate
 CLOCK_TOLERANCE = timedelta(minutes=5)  # certificates begin a little early for clocks behind ours
 CA_LIFE = timedelta(days=3650)
@@ -86,6 +90,34 @@ class KeyFiles:
             elif current.exists() and _read_signer(current).public_key.keyid not in keyids:
                 current.unlink()
         files.fsync_folder(self._keys)
+
+    def make_log_key(self) -> None:
+        """Makes the next key of the log; it signs once the directory lists it.
+
+        A log that may have lost its end is not continued under its key: whoever saw that end
+        would have proof that the registry keeps two logs.
+        """
+        key = Ed25519PrivateKey.generate()
+        files.write_file_atomic(self._next(LOG), certificates.key_pem(key))
+
+    def log_signers(self, network: str) -> list[NoteSigner]:
+        """The keys of the log on this machine, the newest first.
+
+        Raises:
+            KeyUnusableError: One is open to others or damaged.
+        """
+        paths = [path for path in (self._next(LOG), self._path(LOG)) if path.exists()]
+        return [NoteSigner(origin_of(network), Kind.NOTE, _log_key(path)) for path in paths]
+
+    def end_log_key(self) -> None:
+        """Removes the key of a log that may have lost its end, so that it never signs again."""
+        self._path(LOG).unlink(missing_ok=True)
+        files.fsync_folder(self._keys)
+
+    def settle_log_key(self) -> None:
+        """Puts the next key of the log in the place of the one before, which ends."""
+        if self._next(LOG).exists():
+            files.rename_file(self._next(LOG), self._path(LOG))
 
     def _named_by(self, root: Root, role: str, name: str) -> Signer | None:
         for path in (self._path(name), self._next(name)):
@@ -282,6 +314,13 @@ class FileAuthority:
             if item.serial is not None
         ]
         return certificates.build_crl(key, self._certificate, lines, number=number, this_update=now)
+
+
+def _log_key(path: Path) -> Ed25519PrivateKey:
+    key = certificates.load_any_private_key(path)
+    if not isinstance(key, Ed25519PrivateKey):
+        raise KeyUnusableError(f"the key in {path} is not one of a log", path=str(path))
+    return key
 
 
 def _begins(certificate: bytes) -> datetime:

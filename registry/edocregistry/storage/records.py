@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Select, Table, delete, insert, select, update
+from sqlalchemy import Select, Table, delete, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlmodel import SQLModel
 
@@ -24,6 +24,7 @@ from edocregistry.domain.model import (
     Word,
 )
 from edocregistry.storage import tables
+from edocregistry.storage.witnesses import SqlWitnesses
 
 HASH_BYTES = 32  # of each step of an inclusion proof
 
@@ -50,11 +51,8 @@ PUBLISHED_DRAFT = _table(tables.PublishedDraftRow)
 AUDIT = _table(tables.AuditRow)
 
 
-class SqlRecords:
+class SqlRecords(SqlWitnesses):
     """Everything the registry remembers, within the transaction of one connection."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
 
     # --- Agencies -----------------------------------------------------------------------------
 

@@ -1,8 +1,7 @@
 """The tables of the registry; what their rows mean stands in ``edocregistry.domain.model``.
 
-Only migrations make them. Nothing is ever deleted but a space that was never used: codes,
-certificates and invites stay, so that
-none is used twice and old documents can be checked.
+Only migrations make them. Nothing is ever deleted but witnesses, and a space that was never
+used: codes, certificates and invites stay, so that none is used twice and old documents can be checked.
 """
 
 from datetime import datetime
@@ -162,6 +161,24 @@ class PublishedDraftRow(RegistryTable, table=True):
 
     digest: str = Field(primary_key=True, max_length=64)
     version: int = Field(sa_column=Column(BigInteger, nullable=False))
+
+
+class WitnessRow(RegistryTable, table=True):
+    """One agency whose node watches over the log."""
+
+    __tablename__ = "witness"
+
+    agency: str = Field(primary_key=True, max_length=35)
+    key: str
+
+
+class LogPolicyRow(RegistryTable, table=True):
+    """How many witnesses must cosign; one row."""
+
+    __tablename__ = "log_policy"
+
+    place: int = Field(sa_column=Column(Integer, primary_key=True, autoincrement=False))
+    threshold: int
 
 
 class AuditRow(RegistryTable, table=True):

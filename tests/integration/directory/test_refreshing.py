@@ -14,6 +14,7 @@ from tuf.ngclient import FetcherInterface, Updater
 from edoccore.directory import layout
 from edoccore.directory.packing import MAX_BATCH_FILES, FileWanted
 from edoccore.directory.state import Freshness, judge
+from edoccore.directory.transparency import LogAnswer
 from edoccore.directory.view import Directory
 from edoccore.errors import (
     DataFolderError,
@@ -357,7 +358,7 @@ async def peer(nation: Nation, serve_as: Serve) -> list[Directory]:
     held: list[Directory] = []
 
     def add(server: grpc.aio.Server) -> None:
-        servicer = DirectoryServicer(lambda: held[-1])
+        servicer = DirectoryServicer(lambda: held[-1], lambda _size, _digest: LogAnswer())
         services.add_DirectoryServiceServicer_to_server(servicer, server)
 
     port = await serve_as(nation.agencies["G01"], add)

@@ -10,6 +10,7 @@ import pytest
 from google.rpc import error_details_pb2, status_pb2
 
 from edoccore.directory.packing import CHUNK_BYTES, FileWanted, Unpacking
+from edoccore.directory.transparency import LogAnswer
 from edoccore.errors import FileUnknownError, TokenRefusedError
 from edoccore.signing.seal import SealedStatement, SignedSeal
 from edoccore.wire.sealed import sealed_to_message
@@ -118,6 +119,13 @@ def streaming(behaviour):
     return answers
 
 
+class Log:
+    """A log that has not begun."""
+
+    def answer(self, size, digest):
+        return LogAnswer()
+
+
 @pytest.fixture
 def enrolments() -> Enrolments:
     return Enrolments()
@@ -126,7 +134,7 @@ def enrolments() -> Enrolments:
 @pytest.fixture
 def server(enrolments):
     servicers = {
-        DIRECTORY: Intercepted(DirectoryServicer(Files()), DIRECTORY),
+        DIRECTORY: Intercepted(DirectoryServicer(Files(), Log()), DIRECTORY),
         ENROLMENT: Intercepted(EnrolmentServicer(enrolments, "vn-test"), ENROLMENT),
     }
     return grpc_testing.server_from_dictionary(servicers, grpc_testing.strict_real_time())

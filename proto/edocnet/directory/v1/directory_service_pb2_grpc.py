@@ -47,6 +47,11 @@ class DirectoryServiceStub(object):
                 request_serializer=edocnet_dot_directory_dot_v1_dot_directory__service__pb2.GetMarkRequest.SerializeToString,
                 response_deserializer=edocnet_dot_directory_dot_v1_dot_directory__service__pb2.GetMarkResponse.FromString,
                 _registered_method=True)
+        self.GetLog = channel.unary_unary(
+                '/edocnet.directory.v1.DirectoryService/GetLog',
+                request_serializer=edocnet_dot_directory_dot_v1_dot_directory__service__pb2.GetLogRequest.SerializeToString,
+                response_deserializer=edocnet_dot_directory_dot_v1_dot_directory__service__pb2.GetLogResponse.FromString,
+                _registered_method=True)
 
 
 class DirectoryServiceServicer(object):
@@ -73,6 +78,14 @@ class DirectoryServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetLog(self, request, context):
+        """Sends what the log of published versions has besides what the caller has. Idempotent. Before
+        the log begins, and when there is nothing else, the answer is empty.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_DirectoryServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -85,6 +98,11 @@ def add_DirectoryServiceServicer_to_server(servicer, server):
                     servicer.GetMark,
                     request_deserializer=edocnet_dot_directory_dot_v1_dot_directory__service__pb2.GetMarkRequest.FromString,
                     response_serializer=edocnet_dot_directory_dot_v1_dot_directory__service__pb2.GetMarkResponse.SerializeToString,
+            ),
+            'GetLog': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetLog,
+                    request_deserializer=edocnet_dot_directory_dot_v1_dot_directory__service__pb2.GetLogRequest.FromString,
+                    response_serializer=edocnet_dot_directory_dot_v1_dot_directory__service__pb2.GetLogResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -144,6 +162,113 @@ class DirectoryService(object):
             '/edocnet.directory.v1.DirectoryService/GetMark',
             edocnet_dot_directory_dot_v1_dot_directory__service__pb2.GetMarkRequest.SerializeToString,
             edocnet_dot_directory_dot_v1_dot_directory__service__pb2.GetMarkResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetLog(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/edocnet.directory.v1.DirectoryService/GetLog',
+            edocnet_dot_directory_dot_v1_dot_directory__service__pb2.GetLogRequest.SerializeToString,
+            edocnet_dot_directory_dot_v1_dot_directory__service__pb2.GetLogResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+
+class WitnessServiceStub(object):
+    """Takes what witnesses say of the log. The registry offers it, nodes do not.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.AddCosignature = channel.unary_unary(
+                '/edocnet.directory.v1.WitnessService/AddCosignature',
+                request_serializer=edocnet_dot_directory_dot_v1_dot_directory__service__pb2.AddCosignatureRequest.SerializeToString,
+                response_deserializer=edocnet_dot_directory_dot_v1_dot_directory__service__pb2.AddCosignatureResponse.FromString,
+                _registered_method=True)
+
+
+class WitnessServiceServicer(object):
+    """Takes what witnesses say of the log. The registry offers it, nodes do not.
+    """
+
+    def AddCosignature(self, request, context):
+        """Takes a witness's cosignature of the newest checkpoint, whoever brings it: the signature counts.
+        Idempotent: of one witness the newest cosignature stays.
+
+        Fails with PERMISSION_DENIED and the reason NOTE_INVALID when it is none of a listed witness, or
+        not of the newest checkpoint: the witness asks for that one and looks again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_WitnessServiceServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'AddCosignature': grpc.unary_unary_rpc_method_handler(
+                    servicer.AddCosignature,
+                    request_deserializer=edocnet_dot_directory_dot_v1_dot_directory__service__pb2.AddCosignatureRequest.FromString,
+                    response_serializer=edocnet_dot_directory_dot_v1_dot_directory__service__pb2.AddCosignatureResponse.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'edocnet.directory.v1.WitnessService', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('edocnet.directory.v1.WitnessService', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class WitnessService(object):
+    """Takes what witnesses say of the log. The registry offers it, nodes do not.
+    """
+
+    @staticmethod
+    def AddCosignature(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/edocnet.directory.v1.WitnessService/AddCosignature',
+            edocnet_dot_directory_dot_v1_dot_directory__service__pb2.AddCosignatureRequest.SerializeToString,
+            edocnet_dot_directory_dot_v1_dot_directory__service__pb2.AddCosignatureResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -48,6 +48,10 @@ class DirectoryServiceStub:
     """Tells which version of the directory is in hand, without sending it. A claim, not a proof: a
     caller that sees a newer version fetches the files and checks their signatures. Idempotent.
     """
+    GetLog: _grpc.UnaryUnaryMultiCallable[_directory_service_pb2.GetLogRequest, _directory_service_pb2.GetLogResponse]
+    """Sends what the log of published versions has besides what the caller has. Idempotent. Before
+    the log begins, and when there is nothing else, the answer is empty.
+    """
 
 @_typing.type_check_only
 class DirectoryServiceAsyncStub(DirectoryServiceStub):
@@ -66,6 +70,10 @@ class DirectoryServiceAsyncStub(DirectoryServiceStub):
     GetMark: _aio.UnaryUnaryMultiCallable[_directory_service_pb2.GetMarkRequest, _directory_service_pb2.GetMarkResponse]  # type: ignore[assignment]
     """Tells which version of the directory is in hand, without sending it. A claim, not a proof: a
     caller that sees a newer version fetches the files and checks their signatures. Idempotent.
+    """
+    GetLog: _aio.UnaryUnaryMultiCallable[_directory_service_pb2.GetLogRequest, _directory_service_pb2.GetLogResponse]  # type: ignore[assignment]
+    """Sends what the log of published versions has besides what the caller has. Idempotent. Before
+    the log begins, and when there is nothing else, the answer is empty.
     """
 
 class DirectoryServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -96,7 +104,63 @@ class DirectoryServiceServicer(metaclass=_abc_1.ABCMeta):
         caller that sees a newer version fetches the files and checks their signatures. Idempotent.
         """
 
+    @_abc_1.abstractmethod
+    def GetLog(
+        self,
+        request: _directory_service_pb2.GetLogRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_directory_service_pb2.GetLogResponse, _abc.Awaitable[_directory_service_pb2.GetLogResponse]]:
+        """Sends what the log of published versions has besides what the caller has. Idempotent. Before
+        the log begins, and when there is nothing else, the answer is empty.
+        """
+
 def add_DirectoryServiceServicer_to_server(servicer: DirectoryServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
+
+class WitnessServiceStub:
+    """Takes what witnesses say of the log. The registry offers it, nodes do not."""
+
+    @_typing.overload
+    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
+    @_typing.overload
+    def __new__(cls, channel: _aio.Channel) -> WitnessServiceAsyncStub: ...
+    AddCosignature: _grpc.UnaryUnaryMultiCallable[_directory_service_pb2.AddCosignatureRequest, _directory_service_pb2.AddCosignatureResponse]
+    """Takes a witness's cosignature of the newest checkpoint, whoever brings it: the signature counts.
+    Idempotent: of one witness the newest cosignature stays.
+
+    Fails with PERMISSION_DENIED and the reason NOTE_INVALID when it is none of a listed witness, or
+    not of the newest checkpoint: the witness asks for that one and looks again.
+    """
+
+@_typing.type_check_only
+class WitnessServiceAsyncStub(WitnessServiceStub):
+    """Takes what witnesses say of the log. The registry offers it, nodes do not."""
+
+    def __init__(self, channel: _aio.Channel) -> None: ...
+    AddCosignature: _aio.UnaryUnaryMultiCallable[_directory_service_pb2.AddCosignatureRequest, _directory_service_pb2.AddCosignatureResponse]  # type: ignore[assignment]
+    """Takes a witness's cosignature of the newest checkpoint, whoever brings it: the signature counts.
+    Idempotent: of one witness the newest cosignature stays.
+
+    Fails with PERMISSION_DENIED and the reason NOTE_INVALID when it is none of a listed witness, or
+    not of the newest checkpoint: the witness asks for that one and looks again.
+    """
+
+class WitnessServiceServicer(metaclass=_abc_1.ABCMeta):
+    """Takes what witnesses say of the log. The registry offers it, nodes do not."""
+
+    @_abc_1.abstractmethod
+    def AddCosignature(
+        self,
+        request: _directory_service_pb2.AddCosignatureRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_directory_service_pb2.AddCosignatureResponse, _abc.Awaitable[_directory_service_pb2.AddCosignatureResponse]]:
+        """Takes a witness's cosignature of the newest checkpoint, whoever brings it: the signature counts.
+        Idempotent: of one witness the newest cosignature stays.
+
+        Fails with PERMISSION_DENIED and the reason NOTE_INVALID when it is none of a listed witness, or
+        not of the newest checkpoint: the witness asks for that one and looks again.
+        """
+
+def add_WitnessServiceServicer_to_server(servicer: WitnessServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 
 class LendingServiceStub:
     """Takes a newer directory from a node that calls. Every node offers it, the registry does not."""

@@ -13,6 +13,7 @@ def upgrade() -> None:
     _create_agencies()
     _create_certificates()
     _create_officers_tables()
+    _create_log_tables()
     op.create_table(
         "invite",
         sa.Column("token_sha256", sa.LargeBinary(32), primary_key=True),
@@ -119,9 +120,24 @@ def _create_officers_tables() -> None:
     )
 
 
+def _create_log_tables() -> None:
+    op.create_table(
+        "witness",
+        sa.Column("agency", sa.String(35), primary_key=True),
+        sa.Column("key", sa.String, nullable=False),
+    )
+    op.create_table(
+        "log_policy",
+        sa.Column("place", sa.Integer, primary_key=True, autoincrement=False),
+        sa.Column("threshold", sa.Integer, nullable=False),
+    )
+
+
 def downgrade() -> None:
     for table in (
         "audit",
+        "log_policy",
+        "witness",
         "published_draft",
         "former_authority",
         "space",

@@ -1,0 +1,265 @@
+"""Follows the log of published directories: takes what is new, finds forks, tells people.
+
+Runs in the turns of the directory's keeper, over the connections that it opens, so a node that
+finds nothing new asks one small question more. What does not hold changes nothing but an alarm.
+"""
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime
+from hashlib import sha256
+
+import structlog
+
+from edoccore.directory import layout, transparency
+from edoccore.directory.bundle import keep_log, open_log
+from edoccore.directory.layout import LogInfo
+from edoccore.directory.log_fork import LogFork, prove_log_fork
+from edoccore.directory.transparency import (
+    LEAF_BYTES,
+    MAX_LEAVES_SENT,
+    Checkpoint,
+    DirectoryLog,
+    LogAnswer,
+    LogState,
+    Waiting,
+    signed_checkpoint,
+)
+from edoccore.directory.view import Directory
+from edoccore.directory_errors import LogInvalidError, NoteInvalidError, ProofInvalidError
+from edoccore.errors import DirectoryInvalidError, StorageDamagedError
+from edoccore.signing.statements import DirectoryMark
+from edocnode.domain import directory_log as rules
+from edocnode.domain.directory import REGISTRY
+from edocnode.domain.directory_log import LogSource, LogStore
+from edocnode.domain.ports import Alarms
+
+MARKS_REMEMBERED = 1000  # of peers, that were looked for in the log
+
+log = structlog.get_logger(__name__)
+
+
+class LogWatch:
+    """Holds the log in hand; ``look`` compares it with what a source has."""
+
+    def __init__(self, *, store: LogStore, alarms: Alarms, clock: Callable[[], datetime]) -> None:
+        """Joins the parts; ``recall`` loads what earlier runs left."""
+        self._store = store
+        self._alarms = alarms
+        self._clock = clock
+        self._log: DirectoryLog | None = None
+        self._waiting = Waiting()
+        self._forked = set[str]()  # keys of logs that are proven to be two
+        self._strange: dict[DirectoryMark, bool] = {}
+        self._turn = asyncio.Lock()
+
+    @property
+    def current(self) -> DirectoryLog | None:
+        """The log in hand; None: there is none."""
+        return self._log
+
+    def answer(self, size: int, digest: bytes) -> LogAnswer:
+        """What is in hand besides what a peer has; see ``GetLog``."""
+        held = self._log
+        if held is None or not held.checkpoint or held.digest == digest:
+            return LogAnswer()
+        end = (size + MAX_LEAVES_SENT) * LEAF_BYTES
+        leaves = held.leaves[size * LEAF_BYTES : end]
+        return LogAnswer(held.checkpoint, held.witnessed, leaves)
+
+    def state(self, directory: Directory) -> LogState | None:
+        """What the log is worth for a directory now; None: there is none in hand."""
+        if self._log is None:
+            return None
+        return transparency.judge_log(self._log, directory.mark, self._clock())
+
+    def is_strange(self, mark: DirectoryMark) -> bool:
+        """Whether a peer's directory should be in the log and is not; quick when asked again."""
+        held = self._log
+        if held is None or not held.leaves:
+            return False
+        if mark.version > transparency.mark_in(held.leaves[-LEAF_BYTES:]).version:
+            return False
+        known = self._strange.get(mark)
+        if known is None:
+            if len(self._strange) >= MARKS_REMEMBERED:
+                self._strange.clear()
+            known = self._strange[mark] = held.place_of(mark) is None
+        return known
+
+    async def recall(self) -> None:
+        """Loads the log of the last run and raises the alarms that last."""
+        for fork in await asyncio.to_thread(self._store.forks):
+            await self._tell_forked(fork)
+        try:
+            kept = await asyncio.to_thread(self._store.kept_log)
+            if kept is not None:
+                self._waiting = kept.waiting
+                self._put(await asyncio.to_thread(open_log, kept))
+        except (StorageDamagedError, DirectoryInvalidError) as error:
+            log.error("log_lost", cause=error.message)  # it is fetched again, from its beginning
+
+    async def look(self, source: LogSource, directory: Directory, *, peer: str = "") -> None:
+        """Takes what a source has besides, and tells people what is wrong.
+
+        Args:
+            directory: In force.
+            peer: Whose node the source is; empty: the registry. A peer may have another directory,
+                so what it offers raises no alarm, unless it proves something.
+
+        Raises:
+            RegistryUnreachableError, PeerUnreachableError: It does not answer.
+            DiskFullError, StorageFailedError: What is new could not be kept.
+        """
+        async with self._turn:
+            info = directory.info.log
+            await self._follow_policy(info if isinstance(info, LogInfo) else None)
+            if isinstance(info, LogInfo):
+                await self._take_from(source, directory, info, peer)
+                await self._tell_missing(directory, info)
+
+    async def _take_from(
+        self, source: LogSource, directory: Directory, info: LogInfo, peer: str
+    ) -> None:
+        if info.key in self._forked:  # what was seen first stays; nothing more can be believed
+            return
+        try:
+            await self._take(source, directory, info)
+        except (LogInvalidError, NoteInvalidError) as error:
+            log.error("log_refused", source=peer or REGISTRY, cause=error.message)
+            if not peer:
+                now = self._clock()
+                await self._alarms.raise_alarm(rules.INVALID, REGISTRY, error.message, now)
+        else:
+            if not peer:
+                await self._alarms.clear_alarm(rules.INVALID, REGISTRY)
+
+    async def _take(self, source: LogSource, directory: Directory, info: LogInfo) -> None:
+        held = self._log
+        size, digest = (0, b"") if held is None else (held.size, held.digest)
+        answer = await source.log(size, digest)
+        if not answer.checkpoint:
+            return
+        answer = await _whole(source, answer, info, size)
+        checkpoint = signed_checkpoint(answer.checkpoint, info)
+        if held is None:
+            await self._keep(await asyncio.to_thread(transparency.begin, info, answer))
+        elif checkpoint.size >= held.size and await self._goes_on(held, answer):
+            return
+        elif held.checkpoint and await _is_beginning(held, checkpoint):
+            log.info("log_older", size=checkpoint.size, held=held.size)
+        else:
+            await self._diverged(source, directory, held, checkpoint)
+
+    async def _goes_on(self, held: DirectoryLog, answer: LogAnswer) -> bool:
+        """Whether it continues the one in hand; if so, it is kept."""
+        try:
+            taken = await asyncio.to_thread(transparency.take, held, answer)
+        except LogInvalidError:
+            return False
+        await self._keep(taken)
+        return True
+
+    async def _diverged(
+        self, source: LogSource, directory: Directory, held: DirectoryLog, first: Checkpoint
+    ) -> None:
+        """Looks at a log that does not go on from the one in hand: all of it, from its beginning.
+
+        Raises:
+            LogInvalidError: It does not even lead to what it signed.
+        """
+        answer = await _whole(source, await source.log(0, b""), held.info, 0)
+        theirs = await asyncio.to_thread(transparency.begin, held.info, answer)
+        if not held.checkpoint:  # another key signs than before
+            await self._replace(held, theirs)
+            return
+        if theirs.size >= held.size and theirs.root_at(held.size) == held.frontier.root():
+            raise LogInvalidError(
+                f"The log says of its {first.size} versions one thing and another."
+            )
+        targets = layout.file_name(layout.TARGETS, directory.versions[layout.TARGETS])
+        longer = max(held, theirs, key=lambda item: item.size)
+        try:
+            fork = await asyncio.to_thread(
+                prove_log_fork,
+                directory.chain,
+                directory.files[targets],
+                (held.checkpoint, theirs.checkpoint),
+                longer.leaves,
+            )
+        except ProofInvalidError as error:
+            raise LogInvalidError(error.message) from error
+        await asyncio.to_thread(self._store.keep_fork, fork)
+        await self._tell_forked(fork)
+
+    async def _replace(self, held: DirectoryLog, theirs: DirectoryLog) -> None:
+        await self._keep(theirs)
+        log.error("log_replaced", size=theirs.size, before=held.size)
+        message = rules.replaced(held, theirs)
+        subject = f"{rules.SUBJECT} {held.size}"
+        await self._alarms.raise_alarm(rules.REPLACED, subject, message, self._clock())
+
+    async def _follow_policy(self, info: LogInfo | None) -> None:
+        held = self._log
+        if held is None or held.info == info:
+            return
+        why = transparency.weakened(held.info, info)
+        if why:
+            log.error("log_weakened", why=why)
+            subject = sha256(repr((held.info, info)).encode()).hexdigest()[:16]
+            message = rules.weaker(why)
+            await self._alarms.raise_alarm(rules.WEAKENED, subject, message, self._clock())
+        if info is not None:
+            if info.key != held.info.key:  # what the old key signed stays as evidence
+                await asyncio.to_thread(self._store.set_log_aside, held)
+            await self._keep(transparency.under(held, info))
+
+    async def _tell_missing(self, directory: Directory, info: LogInfo) -> None:
+        now, state = self._clock(), self.state(directory)
+        before, self._waiting = self._waiting, transparency.waiting_after(self._waiting, state, now)
+        if self._log is not None and before != self._waiting:
+            await self._keep(self._log)
+        why = transparency.overdue(info, state, self._waiting, now)
+        if why:
+            message = rules.missing(why)
+            await self._alarms.raise_alarm(rules.MISSING, rules.SUBJECT, message, now)
+        else:
+            await self._alarms.clear_alarm(rules.MISSING, rules.SUBJECT)
+
+    async def _tell_forked(self, fork: LogFork) -> None:
+        self._forked.add(fork.key)
+        log.error("log_forked", sizes=fork.sizes, roots=fork.roots)
+        subject = f"{rules.SUBJECT} {fork.roots[1][:16]}"
+        message = rules.forked(fork)
+        await self._alarms.raise_alarm(rules.FORKED, subject, message, self._clock())
+
+    async def _keep(self, taken: DirectoryLog) -> None:
+        await asyncio.to_thread(self._store.keep_log, keep_log(taken, self._waiting))
+        self._put(taken)
+
+    def _put(self, taken: DirectoryLog) -> None:
+        self._log = taken
+        self._strange.clear()
+
+
+async def _whole(source: LogSource, answer: LogAnswer, info: LogInfo, size: int) -> LogAnswer:
+    """The answer with all leaves up to its checkpoint; each question brings some.
+
+    Raises:
+        LogInvalidError: The source has fewer than it signed.
+        NoteInvalidError: The checkpoint is not signed by the log.
+    """
+    wanted = signed_checkpoint(answer.checkpoint, info).size - size
+    leaves = answer.leaves
+    while len(leaves) < wanted * LEAF_BYTES:
+        more = (await source.log(size + len(leaves) // LEAF_BYTES, b"")).leaves
+        if not more:
+            raise LogInvalidError("The log has fewer versions than its checkpoint says.")
+        leaves += more
+    return LogAnswer(answer.checkpoint, answer.witnessed, leaves[: max(wanted, 0) * LEAF_BYTES])
+
+
+async def _is_beginning(held: DirectoryLog, checkpoint: Checkpoint) -> bool:
+    if checkpoint.size > held.size:
+        return False
+    return await asyncio.to_thread(held.root_at, checkpoint.size) == checkpoint.root

@@ -1,0 +1,105 @@
+"""The log of published versions on disk: leaves that are only appended, and signed notes.
+
+A leaf counts once it is whole: it is written and fsynced after the directory that it names, and
+before the checkpoint that covers it. So after a crash there may be a leaf more than the checkpoint
+says, never one less. Readers take no lock.
+"""
+
+import os
+from pathlib import Path
+
+from edoccore.directory.transparency import LEAF_BYTES, MAX_LEAVES
+from edoccore.errors import StorageDamagedError
+from edoccore.signing.notes import MAX_NOTE_BYTES
+from edockit import files
+
+LEAVES, CHECKPOINT, WITNESSED = "leaves", "checkpoint", "witnessed"
+
+
+class LogFiles:
+    """The folder ``log`` of a registry."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def checkpoint(self) -> bytes:
+        """The newest signed note; empty: nothing was signed yet."""
+        return self._read(CHECKPOINT, MAX_NOTE_BYTES)
+
+    def witnessed(self) -> bytes:
+        """The newest note that enough witnesses have cosigned; empty: there is none."""
+        return self._read(WITNESSED, MAX_NOTE_BYTES)
+
+    def leaves(self, start: int = 0, count: int = MAX_LEAVES) -> bytes:
+        """Whole leaves from a place on.
+
+        Args:
+            start: First of them, from 0.
+            count: At most so many.
+        """
+        path = self._folder / LEAVES
+        if not path.exists():
+            return b""
+        with files.disk_errors(path), path.open("rb") as file:
+            file.seek(start * LEAF_BYTES)
+            data = file.read(count * LEAF_BYTES)
+        return data[: len(data) // LEAF_BYTES * LEAF_BYTES]
+
+    def append(self, leaf: bytes, size: int) -> None:
+        """Writes one leaf after the first ``size``; on disk when it returns.
+
+        Raises:
+            DiskFullError, StorageFailedError: It was not kept.
+        """
+        files.make_private_folder(self._folder)
+        path = self._folder / LEAVES
+        with files.disk_errors(path):
+            flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC
+            descriptor = os.open(path, flags, files.PRIVATE_FILE_MODE)
+            try:
+                os.ftruncate(descriptor, size * LEAF_BYTES)  # half a leaf of a crash goes
+                os.lseek(descriptor, 0, os.SEEK_END)
+                files.write_all(descriptor, leaf)
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+        if size == 0:
+            files.fsync_folder(self._folder)
+
+    def put_checkpoint(self, note: bytes) -> None:
+        """Replaces the newest signed note; raises as ``append``."""
+        files.make_private_folder(self._folder)
+        files.write_file_atomic(self._folder / CHECKPOINT, note)
+
+    def put_witnessed(self, note: bytes) -> None:
+        """Replaces the newest note with enough cosignatures; raises as ``append``."""
+        files.make_private_folder(self._folder)
+        files.write_file_atomic(self._folder / WITNESSED, note)
+
+    def put_back(self, leaves: bytes, checkpoint: bytes, witnessed: bytes) -> None:
+        """Replaces everything by what a node mirrored; raises as ``append``."""
+        files.make_private_folder(self._folder)
+        files.write_file_atomic(self._folder / LEAVES, leaves)
+        for name, note in ((CHECKPOINT, checkpoint), (WITNESSED, witnessed)):
+            if note:
+                files.write_file_atomic(self._folder / name, note)
+
+    def _read(self, name: str, limit: int) -> bytes:
+        path = self._folder / name
+        if not path.exists():
+            return b""
+        with files.disk_errors(path), path.open("rb") as file:
+            data = file.read(limit + 1)
+        if len(data) > limit:
+            raise log_damaged(path, "it is too long")
+        return data
+
+
+def log_damaged(path: Path, why: str) -> StorageDamagedError:
+    """The error for a log that does not agree with itself."""
+    return StorageDamagedError(
+        f"The log of published versions in {path} is damaged: {why}.",
+        hint="Nothing more is signed for it. Restore the registry with the mirror of a node: "
+        "edocregistry restore FILE --mirror",
+        path=str(path),
+    )
