@@ -83,7 +83,7 @@ def test_folder_with_something_else_in_it_is_refused(tmp_path, clock):
 
 def test_all_private_keys_are_closed_to_others(registry):
     keys = [*registry.folder.path.glob("keys/*.pem"), *registry.folder.path.glob("officers/*.pem")]
-    assert len(keys) == 9
+    assert len(keys) == 10
     assert {path.stat().st_mode & 0o777 for path in keys} == {0o600}
 
 
