@@ -74,6 +74,10 @@ def take_over(
             made = SubAgencyList.of(found.agency, found.counter, found.sealed, now)
             records.put_subagency_list(made)
     _take_authorities(records, directory, _list(current), now, own_authority)
+    _take_witnesses(records, directory)
+
+
+def _take_witnesses(records: Records, directory: Directory) -> None:
     if isinstance(directory.info.log, LogInfo):
         for witness in directory.info.log.witnesses:
             records.put_witness(witness)

@@ -1,7 +1,7 @@
 """The tables of the registry; what their rows mean stands in ``edocregistry.domain.model``.
 
-Only migrations make them. Nothing is ever deleted but witnesses, and a space that was never
-used: codes, certificates and invites stay, so that none is used twice and old documents can be checked.
+Only migrations make them. Nothing is ever deleted but witnesses, and a space that was never used:
+codes, certificates and invites stay, so that none is used twice and old documents can be checked.
 """
 
 from datetime import datetime
