@@ -11,6 +11,7 @@ import resource
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from edoccore.errors import DataFolderError, KeyUnusableError
 from edockit import files
@@ -18,6 +19,20 @@ from edockit import files
 MAX_SECRET_BYTES = 1024
 CREDENTIALS_VARIABLE = "CREDENTIALS_DIRECTORY"  # set by systemd; names a folder, is no secret
 _PR_SET_DUMPABLE = 4  # linux/prctl.h
+
+
+class Secret(Protocol):
+    """A secret that is read when it is needed."""
+
+    def path(self) -> Path | None:
+        """The file that it is in; None: it is asked for."""
+
+    def read_text(self) -> str:
+        """Reads it.
+
+        Raises:
+            KeyUnusableError: It cannot be had.
+        """
 
 
 @dataclass(frozen=True, slots=True)

@@ -329,35 +329,41 @@ def _hash(pin: str, salt: bytes) -> str:
 
 def _words(error: _FailedError, place: TokenPlace, within: float) -> tuple[str, str]:
     """What happened and what to do next."""
-    token, pin = place.token, place.pin.path()
+    token = place.token
     match error.failure:
         case TokenFailure.HANGS:
             return (
-                f"The seal's token '{token}' gave no answer within {within:g} s.",
-                "See that it is plugged in and its driver runs; the node tries again by itself.",
+                f"The token '{token}' gave no answer within {within:g} s.",
+                "See that it is plugged in and its driver runs. A node tries again by itself.",
             )
         case TokenFailure.PIN_REFUSED:
             return (
-                f"The seal's token '{token}' refused the PIN; it is not tried again: tokens lock.",
-                f"Write the right PIN to {pin}; if it is right by now, remove {place.refused}.",
+                f"The token '{token}' refused the PIN; it is not tried again: tokens lock.",
+                _advice_on_pin(place),
             )
         case TokenFailure.PIN_LOCKED:
             return (
-                f"The seal's token '{token}' takes no PIN ({error.detail or 'locked'}).",
-                "Unlock it with its maker's tool; the node tries again by itself.",
+                f"The token '{token}' takes no PIN ({error.detail or 'locked'}).",
+                "Unlock it with its maker's tool. A node tries again by itself.",
             )
         case TokenFailure.NO_KEY:
             return (
-                f"The seal's token '{token}' has no private key with the label '{place.key}'.",
-                "See the setting seal_token, or put in the token that has it.",
+                f"The token '{token}' has no private key with the label '{place.key}'.",
+                "Put in the token that has it; of a node, see the setting seal_token.",
             )
         case TokenFailure.KEY_UNFIT:
             return (
-                f"The key '{place.key}' in token '{token}' cannot be the seal's: {error.detail}.",
+                f"The key '{place.key}' in token '{token}' cannot be used: {error.detail}.",
                 "Choose another label for the key.",
             )
         case _:
             return (
-                f"The seal's token '{token}' does not sign ({error.detail}).",
-                "Put it in and see that its driver runs; the node tries again by itself.",
+                f"The token '{token}' does not sign ({error.detail}).",
+                "Put it in and see that its driver runs. A node tries again by itself.",
             )
+
+
+def _advice_on_pin(place: TokenPlace) -> str:
+    if (pin := place.pin.path()) is not None:
+        return f"Write the right PIN to {pin}; if it is right by now, remove {place.refused}."
+    return f"Type the right PIN; if it was right, remove {place.refused}."

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from edockit.secrets import SecretPlace
+from edockit.secrets import Secret
 
 MAX_LINE_BYTES = 1 << 20
 
@@ -19,14 +19,14 @@ class TokenPlace:
         module: The PKCS#11 library of the token's maker.
         token: Label of the token.
         key: Label of the private key in it.
-        pin: Where the user's PIN lies.
+        pin: The user's PIN.
         refused: File that remembers a PIN that was refused; its folder must exist when one is.
     """
 
     module: Path
     token: str
     key: str
-    pin: SecretPlace
+    pin: Secret
     refused: Path
 
 

@@ -27,6 +27,7 @@ from tests.support.network import (
     free_port,
     waited_for,
 )
+from tests.support.token import TOKEN, SoftToken
 
 PAGES = ROOT / "registry" / "README.md"
 AS_PRINTED = "--listen 0.0.0.0:7440 --advertise registry.example.vn:7440"
@@ -62,6 +63,7 @@ class Ceremonies:
         passphrase.chmod(0o600)
         self._state = network.folder / "variables"
         self.beside: set[str] = set()  # documents that no traffic sent
+        self.environment: dict[str, str] = {}  # besides
         self.listen = f"{network.host}:{free_port(network.host)}"
 
     def carry_out(self, title: str, replaced: dict[str, str] | None = None) -> str:
@@ -78,6 +80,7 @@ class Ceremonies:
             env={
                 "PATH": f"{self._programs}:{os.environ['PATH']}",
                 "EDOCREGISTRY_DATA": str(self.network.registry.data),
+                **self.environment,
             },
             capture_output=True,
             text=True,
@@ -252,6 +255,30 @@ def test_registry_comes_back_from_a_backup_and_from_nothing_and_no_node_is_touch
     finally:
         traffic.end()
     nothing_failed(ceremonies, traffic)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_ceremony_of_a_token_runs_as_printed_and_its_key_is_on_no_disk(
+    ceremonies, tmp_path, monkeypatch
+):
+    def setenv(name: str, value: str) -> None:
+        monkeypatch.setenv(name, value)
+        ceremonies.environment[name] = value
+
+    token = SoftToken.make(tmp_path / "token", setenv)
+    shutil.copy(token.pin_file, ceremonies.folder / "pin")
+    ceremonies.carry_out("Founding, with officers who sign elsewhere")
+    ceremonies.carry_out(
+        "An officer's key in a token",
+        {"/usr/lib/softhsm/libsofthsm2.so": str(token.proxy), '"Officer 8"': f'"{TOKEN}"'},
+    )
+    ceremonies.carry_out("A new agency, and whatever else waits")
+    assert b"PRIVATE KEY" not in (ceremonies.folder / "root-8.token").read_bytes()
+    status = ceremonies.network.registry.done("status")
+    assert status["waiting"] == []
+    listed = ceremonies.network.registry.done("agency", "list")["agencies"]
+    assert "H40" in {item["code"] for item in listed}
 
 
 def copy_of_mirror(ceremonies: Ceremonies, code: str) -> None:

@@ -9,9 +9,10 @@ from tuf.api.metadata import Key
 from edocregistry.app.officers import DraftOrder, make_draft, publish_draft, read_drafts
 from edocregistry.app.publishing import Taken
 from edocregistry.app.registry import Registry
-from edocregistry.app.signing import open_keys, signed_file
+from edocregistry.app.signing import signed_file
 from edocregistry.domain.drafting import sign_draft
 from edocregistry.domain.rotation import RootChange
+from edocregistry.storage.officer_keys import load_key
 from tests.support.registry import OFFICER, Clock
 
 NOTHING = DraftOrder()
@@ -36,7 +37,8 @@ class Ceremony:
 
     def root_keys(self) -> list[Signer]:
         """The keys that ``init`` made."""
-        return open_keys(self.registry.folder.keys.officer_files(), lambda _path: b"")
+        paths = self.registry.folder.keys.officer_files()
+        return [CryptoSigner(load_key(path, None)) for path in paths]
 
     def draft(self, order: DraftOrder = NOTHING) -> bytes:
         """Drafts what waits; something must."""

@@ -1,6 +1,7 @@
 """Signing a draft on an officer's machine: no network, no data folder of a registry."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
@@ -9,8 +10,10 @@ from securesystemslib.signer import CryptoSigner, Signer
 
 from edoccore.directory import layout
 from edoccore.officer_errors import DraftInvalidError
+from edockit.secrets import Secret
 from edocregistry.domain.drafting import Draft, encode_draft, with_roles
 from edocregistry.storage import officer_keys
+from edocregistry.storage.officer_tokens import TokenKeyFile, TokenOfficer, is_token_file
 
 
 def check_root(draft: Draft, wanted: str | None) -> None:
@@ -31,24 +34,32 @@ def check_root(draft: Draft, wanted: str | None) -> None:
         )
 
 
-def open_keys(paths: Sequence[Path], passphrase: Callable[[Path], bytes]) -> list[Signer]:
-    """Opens key files.
+@contextmanager
+def open_keys(
+    paths: Sequence[Path],
+    passphrase: Callable[[Path], bytes],
+    pin: Callable[[TokenKeyFile], Secret],
+) -> Iterator[list[Signer]]:
+    """Opens key files for a block, those of keys in tokens too.
 
     Args:
-        paths: Of private keys.
+        paths: Of key files.
         passphrase: Gives that of a file; asked for encrypted ones only.
+        pin: Gives that of a token.
 
     Raises:
         KeyUnusableError: A file cannot be opened.
     """
-    return [
-        CryptoSigner(
-            officer_keys.load_key(
-                path, passphrase(path) if officer_keys.is_encrypted(path) else None
-            )
-        )
-        for path in paths
-    ]
+    with ExitStack() as opened:
+        signers: list[Signer] = []
+        for path in paths:
+            if is_token_file(path):
+                public = officer_keys.load_public(officer_keys.public_file(path))
+                signers.append(opened.enter_context(closing(TokenOfficer(path, public, pin))))
+            else:
+                secret = passphrase(path) if officer_keys.is_encrypted(path) else None
+                signers.append(CryptoSigner(officer_keys.load_key(path, secret)))
+        yield signers
 
 
 def signed_file(draft: Draft) -> bytes:

@@ -10,6 +10,7 @@ import typer
 from edoccore.errors import RequestInvalidError
 from edockit.language import _, told
 from edocregistry.cli.context import CommandContext, now, operating_system_user
+from edocregistry.cli.officer_keys import PinFile
 
 if TYPE_CHECKING:
     from tuf.api.metadata import Key
@@ -128,12 +129,13 @@ def sign(
         Path | None,
         typer.Option("--passphrase-file", help="Private file with the passphrase of the keys."),
     ] = None,
+    pin_file: PinFile = None,
     yes: Annotated[bool, typer.Option("--yes", help="Sign without asking; needs --root.")] = False,
 ) -> None:
     """Signs a draft, offline: shows what it changes and asks before it signs."""
     from edocregistry.app.officers import read_drafts
     from edocregistry.app.signing import check_root, open_keys, signed_file
-    from edocregistry.cli.passphrases import read_passphrase
+    from edocregistry.cli.passphrases import passphrase_of, pin_of
     from edocregistry.domain.differences import changes_of
     from edocregistry.domain.drafting import sign_draft, signings
 
@@ -150,8 +152,9 @@ def sign(
     _show(options, opened, changes, known=root is not None)
     if not yes and not _agreed():
         raise RequestInvalidError("Nothing was signed.", hint="Answer yes to sign.")
-    signers = open_keys(key, lambda path: read_passphrase(passphrase_file, str(path)))
-    done = sign_draft(opened, signers)
+    passphrase = passphrase_of(passphrase_file)
+    with open_keys(key, passphrase, pin_of(pin_file)) as signers:
+        done = sign_draft(opened, signers)
     _write(file, signed_file(opened))
     after = signings(opened)
     options.console.data(

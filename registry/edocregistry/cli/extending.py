@@ -10,6 +10,7 @@ import typer
 from edoccore.errors import FileExistsHereError, RequestInvalidError
 from edockit.language import _
 from edocregistry.cli.context import CommandContext, now
+from edocregistry.cli.officer_keys import PinFile
 
 if TYPE_CHECKING:
     from edoccore.directory.view import Directory
@@ -44,6 +45,7 @@ def extend(
         Path | None,
         typer.Option("--passphrase-file", help="Private file with the passphrase of the keys."),
     ] = None,
+    pin_file: PinFile = None,
 ) -> None:
     """Lets an expired directory count for some days more, when the registry is lost.
 
@@ -51,7 +53,7 @@ def extend(
     directory import FILE
     """
     from edocregistry.app.signing import open_keys
-    from edocregistry.cli.passphrases import read_passphrase
+    from edocregistry.cli.passphrases import passphrase_of, pin_of
     from edocregistry.domain import extending
 
     options: CommandContext = context.obj
@@ -61,12 +63,12 @@ def extend(
             hint="To make one: --days N --reason TEXT; to sign one that another made: --add FILE.",
         )
     found = _directory(options, directory)
-    signers = open_keys(key, lambda path: read_passphrase(passphrase_file, str(path)))
-    if add is not None:
-        made = extending.add(found, _read(add), signers)
-    else:
-        life = timedelta(days=days)
-        made = extending.begin(found, signers, now=now(), life=life, reason=reason)
+    with open_keys(key, passphrase_of(passphrase_file), pin_of(pin_file)) as signers:
+        if add is not None:
+            made = extending.add(found, _read(add), signers)
+        else:
+            life = timedelta(days=days)
+            made = extending.begin(found, signers, now=now(), life=life, reason=reason)
     _write_new(out, made.data)
     _tell(options, out, found, made)
 

@@ -16,13 +16,14 @@ from typing import Any, TypeVar
 
 import msgspec
 from securesystemslib.signer import Signer
+from tuf.api.exceptions import UnsignedMetadataError
 from tuf.api.metadata import Metadata, Root, Signed, Targets
 from tuf.api.serialization import DeserializationError
 
 from edoccore.directory import layout, loading, roles
 from edoccore.directory.roles import RootChain
 from edoccore.directory.view import Directory
-from edoccore.errors import DirectoryInvalidError
+from edoccore.errors import DirectoryInvalidError, EdocError
 from edoccore.officer_errors import DraftInvalidError, SignaturesMissingError
 from edoccore.signing.readers import reader_of
 from edocregistry.domain.publication import (
@@ -222,6 +223,7 @@ def sign_draft(draft: Draft, signers: Sequence[Signer]) -> dict[str, list[str]]:
 
     Raises:
         DraftInvalidError: A key may sign nothing in the draft.
+        KeyUnusableError: A token does not sign.
     """
     done: dict[str, list[str]] = {}
     for signer in signers:
@@ -234,7 +236,7 @@ def sign_draft(draft: Draft, signers: Sequence[Signer]) -> dict[str, list[str]]:
                 key=keyid,
             )
         for role in mine:
-            draft.roles[role].sign(signer, append=True)
+            _sign(draft.roles[role], signer)
         done[keyid] = mine
     return done
 
@@ -304,6 +306,15 @@ def join_signatures(drafts: Sequence[Draft]) -> Draft:
 
 
 # --- How ---------------------------------------------------------------------------------------
+
+
+def _sign(metadata: Metadata[Any], signer: Signer) -> None:
+    try:
+        metadata.sign(signer, append=True)
+    except UnsignedMetadataError as error:
+        if isinstance(error.__cause__, EdocError):  # of a token, with what to do
+            raise error.__cause__ from error
+        raise
 
 
 def _root_signing(draft: Draft) -> Signing:

@@ -1,5 +1,7 @@
 """Key files of officers: one private key each, best under a passphrase; beside it the public key.
 
+A key file may also say which token has the key (``officer_tokens``).
+
 They lie on the officers' own machines or sticks; nothing here needs a registry or a network.
 """
 
@@ -30,13 +32,7 @@ def make_key(path: Path, passphrase: bytes | None) -> Signer:
         FileExistsHereError: One of the files is there already.
         DiskFullError, StorageFailedError: It was not kept.
     """
-    for taken in (path, public_file(path)):
-        if taken.exists():
-            raise FileExistsHereError(
-                f"{taken} is there already; keys are never overwritten.",
-                hint="Choose another name.",
-                path=str(taken),
-            )
+    check_new(path)
     key = certificates.new_private_key()
     write_key(path, key, passphrase)
     return CryptoSigner(key)
@@ -51,7 +47,27 @@ def write_key(path: Path, key: ec.EllipticCurvePrivateKey, passphrase: bytes | N
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption
     )
     files.write_file_atomic(path, pem)
-    public = key.public_key().public_bytes(
+    write_public(path, key.public_key())
+
+
+def check_new(path: Path) -> None:
+    """Accepts a place for a key file and its public key.
+
+    Raises:
+        FileExistsHereError: One of the files is there already.
+    """
+    for taken in (path, public_file(path)):
+        if taken.exists():
+            raise FileExistsHereError(
+                f"{taken} is there already; keys are never overwritten.",
+                hint="Choose another name.",
+                path=str(taken),
+            )
+
+
+def write_public(path: Path, key: ec.EllipticCurvePublicKey) -> None:
+    """Writes the public key beside a key file."""
+    public = key.public_bytes(
         serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
     )
     files.write_file_atomic(public_file(path), public, mode=0o644)

@@ -72,9 +72,13 @@ def test_t21_without_enough_officers_no_agency_enters_the_directory(registry, ce
 
 def test_one_officer_who_signs_twice_counts_once(registry, ceremony, identity):
     add(registry, "H29")
-    once = ceremony.sign(ceremony.draft(), identity[0])
-    with pytest.raises(SignaturesMissingError):
-        ceremony.publish(ceremony.sign(once, identity[0]))
+    everything = DraftOrder(renew=True)  # 66 roles, each with a signature of the one officer
+    for order in (DraftOrder(), everything):
+        draft = ceremony.draft(order)
+        once, apart = ceremony.sign(draft, identity[0]), ceremony.sign(draft, identity[0])
+        for copies in ([ceremony.sign(once, identity[0])], [once, apart], [once, once]):
+            with pytest.raises(SignaturesMissingError):
+                ceremony.publish(*copies)
 
 
 def test_copies_that_officers_signed_apart_are_joined(registry, ceremony, identity):
