@@ -229,6 +229,9 @@ class NodeSettings(ProgramSettings):
         seal_token: The PKCS#11 token with the seal's key; empty: a file of the data folder.
         key_passphrase_file: File with the passphrase of encrypted key files, mode 0600, in the
             data folder unless absolute; empty: systemd credential ``edocnode-key-passphrase``.
+        scanner: Where clamd listens, path of its socket or host:port; empty: nothing is scanned.
+        scanner_largest_mib: MiB of a part that is still scanned, at most clamd's StreamMaxLength.
+        scanner_at_once: Documents that are scanned at the same time, below clamd's MaxThreads.
         log_level: Least important event that is logged.
         log_format: ``text`` for people, ``json`` for collectors.
     """
@@ -278,6 +281,11 @@ class NodeSettings(ProgramSettings):
     retention: Mapping[str, Annotated[int, Field(ge=1, le=200)]] = Field(default_factory=dict)
     seal_token: SealTokenSettings | None = None
     key_passphrase_file: Annotated[str, Field(max_length=1000)] = ""
+    scanner: Annotated[
+        str, Field(pattern=r"^(/[!-~]{1,100}|(\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z.-]+):[0-9]{1,5})?\z")
+    ] = ""
+    scanner_largest_mib: Annotated[int, Field(ge=1, le=4000)] = 100
+    scanner_at_once: Annotated[int, Field(ge=1, le=64)] = 4
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["text", "json"] = "text"
 

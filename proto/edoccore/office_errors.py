@@ -27,6 +27,22 @@ class DocumentHeldError(EdocError):
     exit_code = ExitCode.CONFLICT
 
 
+class DocumentQuarantinedError(EdocError):
+    """Malware was found in the document; it is kept apart until an administrator decides."""
+
+    reason = "DOCUMENT_QUARANTINED"
+    status = "FAILED_PRECONDITION"
+    exit_code = ExitCode.REFUSED
+
+
+class ScannerOffError(EdocError):
+    """The settings of this node name no scanner for malware."""
+
+    reason = "SCANNER_OFF"
+    status = "FAILED_PRECONDITION"
+    exit_code = ExitCode.REFUSED
+
+
 class EdxmlInvalidError(EdocError):
     """The edXML package breaks the standard or a bound; mend the file at the line that is named."""
 

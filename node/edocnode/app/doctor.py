@@ -21,30 +21,38 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from edoccore.directory.layout import TIMESTAMP
 from edoccore.directory.packing import FileWanted
 from edoccore.directory.state import judge
 from edoccore.directory.view import Directory
 from edoccore.errors import EdocError, FolderInUseError, RegistryUnreachableError
+from edoccore.identity.certificate import certificate_digest
+from edockit.clamd import Clamd
 from edockit.files import lock_folder
 from edocnode.app.evidence import known_directory
+from edocnode.app.scanning import prove
 from edocnode.app.timestamps import RemoteAuthority, time_anchors
 from edocnode.domain.doctor import (
     Check,
     ClockReading,
     Health,
-    judge_certificate,
     judge_clock,
     judge_directory,
     judge_disk,
     judge_fsync,
+    judge_scanner,
+    judge_seal,
+    judge_tls,
 )
+from edocnode.domain.seal_life import SealKey, by_hand
 from edocnode.rpc.directory import GrpcSources
 from edocnode.settings import NodeSettings
-from edocnode.storage.folder import DataFolder
+from edocnode.storage.folder import SEAL_NEXT, DataFolder
 from edocnode.storage.migrations import HEAD
 from edocnode.storage.seal_key import key_places, seal_signer
+from edocnode.workers.scanning import AwayError
 from edocnode.workers.timestamping import StampFailedError
 
 MOST_PEERS = 20  # that are called: those with trouble or waiting documents first
@@ -87,13 +95,12 @@ class Patient:
 
 def examine(patient: Patient) -> list[Check]:
     """Looks at everything; a check that cannot be done says so."""
-    checks = [*_disk(patient), *_keys(patient), _database(patient)]
     directory, found = _directory(patient)
-    checks.append(found)
+    checks = [*_disk(patient), *_keys(patient, directory), _database(patient), found]
     if directory is None:
         return checks
     checks += [*_names(patient, directory), _registry(patient, directory)]
-    checks += [*_from_running(patient), _timestamps(patient)]
+    checks += [*_from_running(patient), _timestamps(patient), _scanner(patient)]
     return checks
 
 
@@ -114,28 +121,82 @@ def _disk(patient: Patient) -> Iterator[Check]:
         yield judge_fsync(time.monotonic() - begun, str(path))
 
 
-def _keys(patient: Patient) -> Iterator[Check]:
-    path, now = patient.folder.path, patient.clock()
+def _keys(patient: Patient, directory: Directory | None) -> Iterator[Check]:
+    path = patient.folder.path
     folder = DataFolder(path, key_places(patient.settings, path))
     agency = folder.identity().agency
-    invite = f"Ask the registry's officer for a new join string: edocregistry invite {agency}"
+    anew = (
+        f"Ask the registry's officer for a join string: edocregistry invite {agency}; then run: "
+        f"edocnode keys replace JOIN --yes"
+    )
+    yield from _signing(folder, anew)
+    yield from _certificates(patient, folder, directory, anew)
+
+
+def _signing(folder: DataFolder, anew: str) -> Iterator[Check]:
+    """Whether the seal's key signs, and its token takes the PIN.
+
+    A PIN that was refused is remembered and not shown to the token again, here neither.
+    """
+    token = folder.key_places.token
+    if token is None:
+        yield Check("token", Health.OFF, "The seal key is a file (seal_token is not set).")
     try:
         with closing(seal_signer(folder)) as signer:
             signer.sign(_PROBE)
-        leaf = x509.load_pem_x509_certificates(folder.seal_chain())[0]
     except EdocError as error:
-        yield Check("seal_key", Health.PROBLEM, error.message, error.hint or invite)
-    else:
-        yield Check("seal_key", Health.OK, "The seal key signs.")
-        ends = leaf.not_valid_after_utc
-        yield judge_certificate("seal_certificate", ends=ends, now=now, hint=invite)
+        hint = error.hint or anew
+        if token is None:
+            yield Check("seal_key", Health.PROBLEM, error.message, hint)
+            return
+        yield Check("token", Health.PROBLEM, error.message, hint)
+        told = "The key in the token could not be tried."
+        yield Check("seal_key", Health.UNKNOWN, told, "Mend first what is said of the token.")
+        return
+    if token is not None:
+        yield Check("token", Health.OK, f"The token '{token.token}' takes the PIN.")
+    yield Check("seal_key", Health.OK, "The seal key signs.")
+
+
+def _certificates(
+    patient: Patient, folder: DataFolder, directory: Directory | None, anew: str
+) -> Iterator[Check]:
+    now, running = patient.clock(), patient.running is not None
     try:
-        pair = folder.tls_pair("current")
+        current = _seal_key(folder.seal_chain())
     except EdocError as error:
-        yield Check("tls_certificate", Health.PROBLEM, error.message, error.hint or invite)
+        yield Check("seal_certificate", Health.PROBLEM, error.message, error.hint or anew)
     else:
-        ends = x509.load_der_x509_certificate(pair.certificate).not_valid_after_utc
-        yield judge_certificate("tls_certificate", ends=ends, now=now, hint=invite)
+        following = folder.key_file(SEAL_NEXT, "pem")
+        next_key = _seal_key(following.read_bytes()) if following.exists() else None
+        late = "See what it waits for: edocnode status" if running else f"Run: {patient.start}"
+        if directory is not None:
+            in_token = folder.key_places.token is not None
+            agency = folder.identity().agency
+            late = by_hand(directory, agency, current.sha256, in_token=in_token) or late
+        yield judge_seal(current, next_key, now, late_hint=late, end_hint=anew)
+    try:
+        ends = _end_of(folder.tls_pair("current").certificate)
+        next_ends = _end_of(folder.tls_pair("next").certificate)
+    except EdocError as error:
+        yield Check("tls_certificate", Health.PROBLEM, error.message, error.hint or anew)
+    else:
+        yield judge_tls(ends, next_ends, now, running=running, hint=anew)
+
+
+def _seal_key(chain: bytes) -> SealKey:
+    """A seal's certificate, as the rules of renewal know it."""
+    leaf = x509.load_pem_x509_certificates(chain)[0]
+    return SealKey(
+        sha256=certificate_digest(leaf.public_bytes(Encoding.DER)),
+        not_before=leaf.not_valid_before_utc,
+        not_after=leaf.not_valid_after_utc,
+        listed_since=None,
+    )
+
+
+def _end_of(certificate: bytes) -> datetime:
+    return x509.load_der_x509_certificate(certificate).not_valid_after_utc
 
 
 def _database(patient: Patient) -> Check:
@@ -287,3 +348,16 @@ def _timestamps(patient: Patient) -> Check:
         hint = f"Documents travel all the same. Run: curl -sS -o /dev/null {authority.name}"
         return Check("timestamps", Health.PROBLEM, message, hint)
     return Check("timestamps", Health.OK, f"The timestamp authority {authority.name} answers.")
+
+
+def _scanner(patient: Patient) -> Check:
+    address = patient.settings.scanner
+    if not address:
+        return Check("scanner", Health.OFF, "Nothing is scanned for malware (scanner).")
+    try:
+        version = asyncio.run(prove(Clamd(address)))
+    except AwayError as error:
+        message = f"Documents that arrive wait for the scanner: {error}."
+        hint = "They are kept and receipted. Run: systemctl status clamav-daemon"
+        return Check("scanner", Health.PROBLEM, message, hint)
+    return judge_scanner(version, patient.clock())

@@ -10,6 +10,7 @@ from edocnode.app.overview import Overview
 from edocnode.app.parts import SealingContext, SealingParts
 from edocnode.app.repair import Reckoning, Repair
 from edocnode.app.revoking import Revocations
+from edocnode.app.scanning import Scanning
 from edocnode.app.signatures import SignatureParts
 from edocnode.rpc.peers import Links, OwnTls
 from edocnode.settings import NodeSettings
@@ -72,3 +73,4 @@ class Workers:
     subagencies: SubagencyDesk
     tls_renewal: TlsRenewal
     seal_keeper: SealKeeper
+    scanning: Scanning

@@ -180,6 +180,7 @@ def _local_parts(ground: Ground, workers: Workers, desk: AccessDesk) -> LocalPar
         holds=SqlHolds(ground.sealing.database),
         retention=SqlRetention(ground.sealing.database),
         rules=RetentionRules(ground.settings.retention),
+        quarantine=workers.scanning.quarantine,
         clock=ground.clock,
     )
 

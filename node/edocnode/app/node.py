@@ -32,9 +32,10 @@ from edocnode.app.overview import Overview, build_overview
 from edocnode.app.own_entry import build_own_entry
 from edocnode.app.parts import open_sealing, sealing_context
 from edocnode.app.pins import Pins
-from edocnode.app.repair import build_reckoning, build_repair
+from edocnode.app.repair import Repair, build_reckoning, build_repair
 from edocnode.app.resting import give_back_at_rest
 from edocnode.app.revoking import Revocations, build_revocations
+from edocnode.app.scanning import Scanning, build_scanning
 from edocnode.app.signatures import build_signatures
 from edocnode.app.stopping import fail, until_stopped, watch
 from edocnode.app.timestamps import build_timestamper
@@ -131,7 +132,8 @@ async def _ground(
     current: list[Directory] = [directory]
     context = sealing_context(folder, identity, lambda: current[0], clock)
     tls = context.tls
-    async with open_sealing(context, settings.database_url(folder.database_file)) as sealing:
+    url, scans = settings.database_url(folder.database_file), bool(settings.scanner)
+    async with open_sealing(context, url, scans=scans) as sealing:
         keeper = DirectoryKeeper(
             directory,
             agency=identity.agency,
@@ -163,7 +165,6 @@ def _workers(ground: Ground) -> Workers:
     reckoning = build_reckoning(own, ground.sealing, links, greeter, reader=reader, clock=clock)
     _connect(ground, sessions, desk, dispatcher, greeter)
     reckoning.connect(sessions, ground.sealing.sealer, dispatcher)
-    service = _service(ground, sessions, desk, staging, shelf)
     scheduler = Scheduler(schedule=store, sealer=ground.sealing.sealer, clock=clock)
     suspensions = Suspensions(CallQuotas(ground.settings.weight), store, clock)
     signatures = build_signatures(
@@ -175,7 +176,7 @@ def _workers(ground: Ground) -> Workers:
         greeter,
         links,
         staging,
-        service,
+        _service(ground, sessions, desk, staging, shelf),
         blobs,
         scheduler,
         repair,
@@ -187,6 +188,19 @@ def _workers(ground: Ground) -> Workers:
         *build_own_entry(ground),
         build_tls_renewal(ground, links),
         build_seal_keeper(ground),
+        _scanning(ground, blobs, repair),
+    )
+
+
+def _scanning(ground: Ground, blobs: BlobFolder, repair: Repair) -> Scanning:
+    return build_scanning(
+        ground.identity.agency,
+        ground.sealing,
+        blobs,
+        repair.repairer,
+        settings=ground.settings,
+        directory=ground.directory,
+        clock=ground.clock,
     )
 
 
@@ -382,6 +396,7 @@ def _start(ground: Ground, workers: Workers, where: Ready) -> list[asyncio.Task[
         *workers.repair.jobs(),
         *workers.reckoning.jobs(),
         *workers.revocations.jobs(),
+        *workers.scanning.jobs(),
         workers.signatures.loop.run(),
         workers.own_entry.run(),
         workers.subagencies.run(),

@@ -71,8 +71,13 @@ def sealing_context(
 
 
 @asynccontextmanager
-async def open_sealing(context: SealingContext, database_url: str) -> AsyncIterator[SealingParts]:
+async def open_sealing(
+    context: SealingContext, database_url: str, *, scans: bool = False
+) -> AsyncIterator[SealingParts]:
     """Opens the database, brings its tables up to date and starts the sealer.
+
+    Args:
+        scans: What arrives is shown only when it was scanned for malware.
 
     Raises:
         KeyUnusableError: The seal key or its certificate cannot be used.
@@ -80,7 +85,7 @@ async def open_sealing(context: SealingContext, database_url: str) -> AsyncItera
     """
     database = await asyncio.to_thread(open_store, database_url)
     try:
-        store = NodeStore(database)
+        store = NodeStore(database, scans=scans)
         sealer = _sealer(context, store)
         sealing = asyncio.create_task(sealer.run(), name="sealer")
         try:

@@ -18,6 +18,7 @@ from edocnode.app.joining import Joined
 from edocnode.app.parts import open_sealing, seal_endpoint, sealing_context
 from edocnode.domain.own_entry import public_key_digest
 from edocnode.rpc.joining import join, publish_endpoint, read_directory
+from edocnode.settings import NodeSettings
 from edocnode.storage.directory_files import DirectoryFiles
 from edocnode.storage.folder import SEAL, SEAL_NEW, SEAL_NEXT, DataFolder
 from edocnode.storage.seal_key import new_seal_request, seal_public_keys
@@ -30,7 +31,7 @@ async def replace_keys(
     join_string: str,
     *,
     advertise: str,
-    database_url: str,
+    settings: NodeSettings,
     clock: Callable[[], datetime],
 ) -> Joined:
     """Enrols a node anew: seal and TLS keys are replaced, documents and journal stay.
@@ -59,7 +60,9 @@ async def replace_keys(
         context.tls.make_next(clock())  # both were revoked with the seal
         context.tls.take_over()
         context.tls.make_next(clock())
-        async with open_sealing(context, database_url) as parts:
+        database_url = settings.database_url(folder.database_file)
+        scans = bool(settings.scanner)
+        async with open_sealing(context, database_url, scans=scans) as parts:
             sealed = await seal_endpoint(context, parts, advertise)
             version = await publish_endpoint(directory, sealed, now=clock())
         (folder.keys / BEGUN_FILE).unlink()

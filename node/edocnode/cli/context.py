@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from edocnode.rpc.access_client import AccessClient
     from edocnode.rpc.admin_client import AdminClient
     from edocnode.rpc.office_client import OfficeClient
+    from edocnode.rpc.quarantine_client import QuarantineClient
     from edocnode.rpc.subagency_client import SubagencyClient
     from edocnode.settings import NodeSettings
     from edocnode.storage.folder import DataFolder
@@ -110,6 +111,19 @@ class CommandContext:
         from edocnode.rpc.access_client import open_access
 
         with self._started(), open_access(self._socket()) as client:
+            yield client
+
+    @contextmanager
+    def quarantine(self) -> Iterator["QuarantineClient"]:
+        """The administrator's side of the running node that is about malware, for a block.
+
+        Raises:
+            DataFolderError: There is no node.
+            NodeNotRunningError: It is stopped.
+        """
+        from edocnode.rpc.quarantine_client import open_quarantine
+
+        with self._started(), open_quarantine(self._socket()) as client:
             yield client
 
     @contextmanager

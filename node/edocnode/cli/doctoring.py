@@ -53,6 +53,7 @@ def _text(checks: "list[Check]") -> str:
     labels = {
         "disk": _("disk"),
         "fsync": _("disk writes"),
+        "token": _("token"),
         "seal_key": _("seal key"),
         "seal_certificate": _("seal certificate"),
         "tls_certificate": _("TLS certificate"),
@@ -64,6 +65,7 @@ def _text(checks: "list[Check]") -> str:
         "peers": _("peers"),
         "clock": _("clock"),
         "timestamps": _("timestamps"),
+        "scanner": _("scanner"),
     }
     healths = {
         "OK": _("ok"),

@@ -96,7 +96,7 @@ def replace(
             folder,
             join,
             advertise=settings.advertise or settings.listen,
-            database_url=settings.database_url(folder.database_file),
+            settings=settings,
             clock=now,
         )
     )

@@ -27,6 +27,7 @@ from edocnode.cli import (
     numbering,
     operating,
     proving,
+    quarantining,
     reading,
     registering,
     retaining,
@@ -64,6 +65,7 @@ def build_app() -> typer.Typer:
     app.command()(saving.save)
     app.command()(exporting.export)
     app.command()(retrying.retry)
+    app.command()(quarantining.scan)
     app.command()(deciding.accept)
     app.command()(deciding.assign)
     app.command()(deciding.process)
@@ -89,6 +91,7 @@ def _add_groups(app: typer.Typer) -> None:
     app.add_typer(subagencies.build_app(), name="subagency")
     app.add_typer(holding.build_app(), name="hold")
     app.add_typer(retaining.build_app(), name="retention")
+    app.add_typer(quarantining.build_app(), name="quarantine")
     app.add_typer(proving.build_evidence_app(), name="evidence")
     app.add_typer(proving.build_journal_app(), name="journal")
     app.add_typer(numbering.build_app(), name="numbers")

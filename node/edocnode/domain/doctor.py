@@ -6,16 +6,18 @@ what could not be looked at is told as that.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from statistics import median
 
 from edoccore.directory.state import DirectoryState, Freshness
+from edocnode.domain.seal_life import SealKey
 
 CLOCK_LIMIT = timedelta(seconds=60)  # documents are refused from five minutes on
-CERTIFICATE_DAYS = 21  # before its end: time for officers to act
+SIGNATURE_AGE = timedelta(days=7)  # of the scanner's signatures, which are made anew each day
 MIN_FREE_BYTES = 1 << 30
 SLOW_FSYNC_S = 2.0
+_CLAMD_TIME = "%b-%d-%H:%M:%S-%Y"  # after the day of the week, with hyphens
 GIB = 1 << 30
 
 
@@ -87,16 +89,73 @@ def judge_clock(readings: Mapping[str, ClockReading]) -> Check:
     return Check("clock", Health.OK, f"{len(readings)} peers have the same time as this machine.")
 
 
-def judge_certificate(code: str, *, ends: datetime, now: datetime, hint: str) -> Check:
-    """Whether a certificate lasts long enough to be replaced in time."""
+def judge_seal(
+    current: SealKey, following: SealKey | None, now: datetime, *, late_hint: str, end_hint: str
+) -> Check:
+    """Whether the seal's certificate holds, and its successor has come in time.
+
+    A node asks for the next one by itself, and officers may take days: half of the time that is
+    left from then on. An end that is near is no problem in itself.
+
+    Args:
+        late_hint: What to do when no successor has come.
+        end_hint: When it has ended.
+    """
+    code, ends = "seal_certificate", current.not_after
     left = (ends - now).days
     if now >= ends:
         message = f"The certificate ended on {ends:%Y-%m-%d}."
+        return Check(code, Health.PROBLEM, message, end_hint)
+    if following is not None and now < following.not_after:
+        message = f"The certificate lasts {left} days more; the next one is here."
+        return Check(code, Health.OK, message)
+    if now >= current.renewal + (current.last_use - current.renewal) / 2:
+        message = f"The certificate ends in {left} days, and no other has come to follow it."
+        return Check(code, Health.PROBLEM, message, late_hint)
+    message = f"The certificate lasts {left} days more; the node renews it."
+    return Check(code, Health.OK, message)
+
+
+def judge_tls(
+    ends: datetime, following_ends: datetime | None, now: datetime, *, running: bool, hint: str
+) -> Check:
+    """Whether a TLS certificate holds; the next one takes over by itself.
+
+    Args:
+        following_ends: Of the next one; None: there is none.
+        hint: What to do when none holds.
+    """
+    code = "tls_certificate"
+    if now < ends:
+        message = f"The certificate lasts {(ends - now).days} days more; the node replaces it."
+        return Check(code, Health.OK, message)
+    message = f"The certificate ended on {ends:%Y-%m-%d}."
+    if following_ends is None or now >= following_ends:
         return Check(code, Health.PROBLEM, message, hint)
-    if left < CERTIFICATE_DAYS:
-        message = f"The certificate ends in {left} days, on {ends:%Y-%m-%d}."
-        return Check(code, Health.PROBLEM, message, hint)
-    return Check(code, Health.OK, f"The certificate lasts {left} days more.")
+    if running:
+        return Check(code, Health.PROBLEM, message, "See what keeps the node: edocnode status")
+    return Check(code, Health.OK, f"{message} The next one takes over at the start.")
+
+
+def judge_scanner(version: str, now: datetime) -> Check:
+    """Whether the signatures of the scanner, which passed its proof, are of these days.
+
+    Args:
+        version: As clamd tells it: ``ClamAV 1.4.3/27822/Fri Nov 20 08:25:11 2026``, the time in
+            UTC or in local time; without the last two when it has signatures of its own alone.
+    """
+    name, _, rest = version.partition("/")
+    _, _, told = rest.partition("/")
+    try:
+        made = datetime.strptime("-".join(told.split()[1:]), _CLAMD_TIME).replace(tzinfo=UTC)
+    except ValueError:
+        message = f"{name} finds what it must; it does not tell how old its signatures are."
+        return Check("scanner", Health.OK, message)
+    days = (now - made).days
+    if now - made > SIGNATURE_AGE:
+        message = f"{name} works, but its signatures are {days} days old."
+        return Check("scanner", Health.PROBLEM, message, "Run: systemctl status clamav-freshclam")
+    return Check("scanner", Health.OK, f"{name} finds what it must, with signatures of {told}.")
 
 
 def judge_directory(state: DirectoryState, version: int) -> Check:
@@ -107,6 +166,13 @@ def judge_directory(state: DirectoryState, version: int) -> Check:
         )
         return Check("directory", Health.OK, message)
     reasons = " ".join(state.reasons)
+    if state.freshness is Freshness.EMERGENCY:
+        message = (
+            f"Version {version} has ended; officers extended it, and exchange goes on for "
+            f"{state.days_left} days. {reasons}"
+        )
+        hint = "Officers must sign a new one until then. At the registry, run: edocregistry status"
+        return Check("directory", Health.PROBLEM, message.strip(), hint)
     message = f"Version {version} is old; exchange stops in {state.days_left} days. {reasons}"
     if state.freshness is Freshness.EXPIRED:
         message = f"Version {version} has ended, and exchange stands still. {reasons}"

@@ -39,6 +39,7 @@ REJECT_REASONS = (
         "the document has state secrets, which must not travel here",
     ),
     Reason("DUPLICATE", "Văn bản đã được gửi trước đó", "the document was sent before"),
+    Reason("MALWARE", "Tệp có mã độc", "a file has malware"),
     Reason("OTHER", "Lý do khác", "another reason, as the text says"),
 )
 DECLINE_REASONS = (

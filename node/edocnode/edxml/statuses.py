@@ -28,7 +28,9 @@ from edocnode.edxml.values import (
 ARRIVED = "01"
 TAKE_BACK = "13"
 CODES = frozenset({ARRIVED, TAKE_BACK, *STEP_CODES.values()})
-STEPS: Mapping[str, StatusStep] = {code: step for step, code in STEP_CODES.items()}
+STEPS: Mapping[str, StatusStep] = {  # 01 in a package says that it arrived: the receipt says so
+    code: step for step, code in STEP_CODES.items() if code != ARRIVED
+}
 
 
 def words(code: str) -> str:

@@ -14,6 +14,7 @@ import grpc
 from edockit.blobs import BlobFolder
 from edocnet.access.v1 import access_service_pb2_grpc as access_services
 from edocnet.admin.v1 import admin_service_pb2_grpc as admin_services
+from edocnet.admin.v1 import quarantine_service_pb2_grpc as quarantine_services
 from edocnet.admin.v1 import subagency_service_pb2_grpc as subagency_services
 from edocnet.office.v1 import office_service_pb2_grpc as office_services
 from edocnode.domain.access_log import AccessLog
@@ -42,6 +43,7 @@ from edocnode.rpc.admin import (
 from edocnode.rpc.office import OfficeServicer
 from edocnode.rpc.office_admission import OfficeParts, TakesDrafts, Wakes
 from edocnode.rpc.overview import OverviewParts
+from edocnode.rpc.quarantine import QuarantineParts, QuarantineServicer
 from edocnode.rpc.revoking import Answers
 from edocnode.rpc.subagencies import Lists, SubagencyServicer
 from edocnode.rpc.submissions import discard_leftovers
@@ -94,6 +96,7 @@ class LocalParts:
     holds: HoldStore
     retention: RetentionStore
     rules: RetentionRules
+    quarantine: QuarantineParts
     clock: Callable[[], datetime]
 
 
@@ -158,6 +161,8 @@ def register_local(server: grpc.aio.Server, parts: LocalParts) -> Place:
         )
     )
     office = OfficeServicer(office_parts(parts))
+    quarantine = QuarantineServicer(parts.quarantine)
+    quarantine_services.add_QuarantineServiceServicer_to_server(quarantine, server)
     office_services.add_OfficeServiceServicer_to_server(office, server)
     admin_services.add_AdminServiceServicer_to_server(admin, server)
     access_services.add_AccessServiceServicer_to_server(access, server)

@@ -11,8 +11,10 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from edoccore.signing.statements import Operation, Result
 from edocnode.domain.lanes import shared
-from edocnode.domain.model import IncomingId, Lane
+from edocnode.domain.model import DocumentId, IncomingId, Lane, MessageId, ReceiptDraft
+from edocnode.storage.listing import decode_listing
 from edocnode.storage.sql import AnyRow, among, select_by
 from edocnode.storage.tables import IncomingRow, LeaseRow, ReceiptGivenRow, table_of
 
@@ -26,24 +28,24 @@ _LEASE = table_of(LeaseRow)
 _MARK = sa.select(sa.func.coalesce(sa.func.min(_LEASE.c.answered_to), 0))
 _NO_RECEIPT = ~sa.exists().where(_GIVEN.c.incoming_id == _INCOMING.c.id)
 _WAITS = sa.and_(_INCOMING.c.id > sa.bindparam("mark"), _NO_RECEIPT)
+ARRIVALS = sa.select(  # what ``receipt_draft`` needs
+    _INCOMING.c.id,
+    _INCOMING.c.signer,
+    _INCOMING.c.sender,
+    _INCOMING.c.recipient,
+    _INCOMING.c.message_id,
+    _INCOMING.c.document_id,
+    _INCOMING.c.lane,
+    _INCOMING.c.operation,
+    _INCOMING.c.about,
+    _INCOMING.c.digest,
+    _INCOMING.c.listing,
+    _INCOMING.c.result,
+    _INCOMING.c.reason,
+    _INCOMING.c.kept_at,
+)
 _IN_LANE = (
-    sa.select(
-        _INCOMING.c.id,
-        _INCOMING.c.signer,
-        _INCOMING.c.sender,
-        _INCOMING.c.recipient,
-        _INCOMING.c.message_id,
-        _INCOMING.c.document_id,
-        _INCOMING.c.lane,
-        _INCOMING.c.operation,
-        _INCOMING.c.about,
-        _INCOMING.c.digest,
-        _INCOMING.c.listing,
-        _INCOMING.c.result,
-        _INCOMING.c.reason,
-        _INCOMING.c.kept_at,
-    )
-    .where(_INCOMING.c.lane == sa.bindparam("lane"), _WAITS)
+    ARRIVALS.where(_INCOMING.c.lane == sa.bindparam("lane"), _WAITS)
     .order_by(_INCOMING.c.id)
     .limit(sa.bindparam("limit"))
 )
@@ -86,6 +88,26 @@ def waiting_arrivals(connection: Connection, limit: int) -> Sequence[AnyRow]:
 
     rows = found(-1, limit)
     return shared(rows, limit, found, last=Lane(rows[-1].lane)) if rows else rows
+
+
+def receipt_draft(row: AnyRow) -> ReceiptDraft:
+    """What the sealer needs of an arrival."""
+    return ReceiptDraft(
+        incoming_id=IncomingId(row.id),
+        signer=row.signer,
+        sender=row.sender,
+        recipient=row.recipient,
+        message_id=MessageId(row.message_id),
+        document_id=DocumentId(row.document_id),
+        lane=Lane(row.lane),
+        operation=Operation(row.operation),
+        about=row.about,
+        envelope_digest=row.digest,
+        listing=decode_listing(row.listing),
+        result=Result(row.result),
+        reason=row.reason,
+        kept_at=row.kept_at,
+    )
 
 
 def count_waiting(connection: Connection) -> int:

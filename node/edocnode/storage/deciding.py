@@ -15,6 +15,7 @@ from edocnode.storage.tables import InboxRow, table_of
 _INBOX = table_of(InboxRow)
 
 _EVENTS = {
+    StatusStep.RECEIVED: EventKind.DOCUMENT_RELEASED,
     StatusStep.ACCEPTED: EventKind.DOCUMENT_ACCEPTED,
     StatusStep.REJECTED: EventKind.DOCUMENT_REJECTED,
     StatusStep.ASSIGNED: EventKind.DOCUMENT_ASSIGNED,

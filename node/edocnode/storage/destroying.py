@@ -22,6 +22,7 @@ from edocnode.storage.alarms import drop_alarm
 from edocnode.storage.appointed import DROP_APPOINTMENT
 from edocnode.storage.listing import LISTED, encode_listing, large_parts
 from edocnode.storage.repair_tables import DamagedMessageRow, DamagedPartRow
+from edocnode.storage.scan_tables import ScanRow
 from edocnode.storage.search_tables import ReceivedNumberRow
 from edocnode.storage.signature_tables import SignatureCheckRow
 from edocnode.storage.sql import (
@@ -41,7 +42,7 @@ _BLOB_USE, _DAMAGED = table_of(BlobUseRow), table_of(DamagedPartRow)
 _DAMAGED_MESSAGE, _DESTROYED = table_of(DamagedMessageRow), table_of(DestroyedRow)
 _CHECK, _NUMBER = table_of(SignatureCheckRow), table_of(ReceivedNumberRow)
 _INBOX, _INCOMING, _REVOCATION = table_of(InboxRow), table_of(IncomingRow), table_of(RevocationRow)
-_VERSION = table_of(VersionRow)
+_SCAN, _VERSION = table_of(ScanRow), table_of(VersionRow)
 
 _ANY_REVOCATION = sa.select(sa.func.max(_REVOCATION.c.incoming_id))
 _AGREED = sa.select(
@@ -82,6 +83,7 @@ _END_VERSION = (
     .where(_VERSION.c.incoming_id == sa.bindparam("of"))
     .values(state="destroyed", reason="")
 )
+DROP_SCAN = sa.delete(_SCAN).where(_SCAN.c.incoming_id == sa.bindparam("of"))
 _STILL_USED = sa.select(_BLOB_USE.c.sha256).where(among(_BLOB_USE.c.sha256)).distinct()
 _DROP_DAMAGED_PART = sa.delete(_DAMAGED).where(_DAMAGED.c.sha256 == sa.bindparam("digest"))
 
@@ -137,6 +139,7 @@ def _destroy(
     ]
     change_each(connection, _DROP_USE, uses)
     change_each(connection, _DROP_DAMAGE, ids)
+    change_each(connection, DROP_SCAN, ids)  # a finding names a part
     change_each(connection, _END_VERSION, ids)
     for row in rows:
         drop_alarm(connection, PART_DAMAGED, uuid_text(row.document_id))

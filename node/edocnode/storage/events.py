@@ -29,6 +29,7 @@ class EventKind(StrEnum):
     DOCUMENT_ASSIGNED = "document.assigned"
     DOCUMENT_PROCESSING = "document.processing"
     DOCUMENT_FINISHED = "document.finished"
+    DOCUMENT_RELEASED = "document.released"  # after a scan had rejected it
     DOCUMENT_REVOKED = "document.revoked"  # destroyed here
     DOCUMENT_UPDATED = "document.updated"
     DOCUMENT_KEPT = "document.kept"  # although its sender took it back

@@ -17,6 +17,7 @@ from edocnode.domain.evidence import (
     StatusEvidence,
 )
 from edocnode.domain.model import INLINE_PART_BYTES, MessageId
+from edocnode.storage.scan_gate import is_blocked
 from edocnode.storage.seals import load_seals, sealed_statement
 from edocnode.storage.sql import AnyRow
 from edocnode.storage.tables import (
@@ -192,7 +193,12 @@ def _answer(connection: Connection, message: AnyRow, seals: _Seals) -> SealedSta
 def _parts(
     connection: Connection, message: AnyRow, envelope: Envelope
 ) -> tuple[dict[int, bytes], frozenset[int]]:
-    """The small parts, cut; and which of the large ones are in the blob folder."""
+    """The small parts, cut; and which of the large ones are in the blob folder.
+
+    Of what is kept apart for malware there are none: envelope and receipt prove without them.
+    """
+    if message.kind == _RECEIVED_KIND and is_blocked(connection, message.owner):
+        return {}, frozenset()
     used = {
         digest.hex()
         for digest in connection.execute(

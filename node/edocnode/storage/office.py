@@ -28,7 +28,6 @@ from edockit.database import Database
 from edocnode.domain.dead_letters import HeldDelivery, RetryPlan
 from edocnode.domain.model import INLINE_PART_BYTES, DeliveryState, DocumentId, MessageId
 from edocnode.domain.office_model import (
-    MIN_PREFIX,
     DeliveriesPage,
     Event,
     Found,
@@ -42,6 +41,7 @@ from edocnode.domain.office_model import (
 from edocnode.storage.awaiting import count_waiting
 from edocnode.storage.dead_letters import deliveries_of, held_for, queue_again
 from edocnode.storage.deciding import take_step
+from edocnode.storage.ids import id_span
 from edocnode.storage.listing import inline_piece
 from edocnode.storage.office_views import (
     DELIVERY,
@@ -60,12 +60,12 @@ from edocnode.storage.office_views import (
     outbox_entries,
 )
 from edocnode.storage.people_tables import ConsumerRow, EventRow
+from edocnode.storage.scan_gate import check_not_blocked
 from edocnode.storage.searching import SENT, inbox_conditions, one_of, sent_conditions
 from edocnode.storage.sql import among, insert_missing, select_by
 from edocnode.storage.tables import EffectRow, table_of
 from edocnode.storage.workflow_tables import DestroyedRow, VersionRow
 
-_ID_HEX = 32  # characters of a whole id without hyphens
 _MATCHES = 20  # more need not be read to know that an id is ambiguous
 _CURSOR = re.compile(r"[1-9][0-9]{0,17}")
 _READER = "inbox/"  # before the name of a consumer: its place is one in the inbox
@@ -279,7 +279,7 @@ def find_document(connection: Connection, text: str) -> DocumentId:
 
 def _one_document(connection: Connection, text: str) -> tuple[bytes, set[bytes]]:
     """The document that a text names, and the messages if it names those instead."""
-    low, high = _span(text)
+    low, high = id_span(text)
     by_document = set(_ids(connection, DOCUMENT.c.document_id, low, high))
     by_document |= set(_ids(connection, INBOX.c.document_id, low, high))
     sent = _messages(connection, DELIVERY, low, high)
@@ -299,17 +299,6 @@ def _one_document(connection: Connection, text: str) -> tuple[bytes, set[bytes]]
         )
     messages = set() if by_document else sent.keys() | received.keys()
     return documents.pop(), messages
-
-
-def _span(text: str) -> tuple[bytes, bytes]:
-    """The lowest and highest id that begin with a text."""
-    digits = text.strip().lower().replace("-", "")
-    if not re.fullmatch(rf"[0-9a-f]{{{MIN_PREFIX},{_ID_HEX}}}", digits):
-        raise RequestInvalidError(
-            f"{text[:80]!r} is no id of a document.",
-            hint=f"Give a document id or message id, or the first {MIN_PREFIX} characters or more.",
-        )
-    return bytes.fromhex(digits.ljust(_ID_HEX, "0")), bytes.fromhex(digits.ljust(_ID_HEX, "f"))
 
 
 def _ids(
@@ -372,15 +361,17 @@ def _is_named(entry: InboxEntry, messages: set[bytes]) -> bool:
     return bool({entry.message_id, *(each.message_id for each in entry.versions)} & messages)
 
 
-def _inline_of(found: Found) -> sa.Select[Any]:
+def _inline_of(connection: Connection, found: Found) -> sa.Select[Any]:
     """The small parts of a document, as received or, when that was destroyed, as sent from here.
 
     Raises:
         DocumentRevokedError: It was received and destroyed.
+        DocumentQuarantinedError: A scan found malware in it.
     """
     entry = found.received[0] if found.received else None
     if entry is not None and entry.state is not DocumentState.REVOKED:
         content = entry.content_id or entry.incoming_id
+        check_not_blocked(connection, content, found.document.document_id)
         return sa.select(INCOMING.c.inline).where(INCOMING.c.id == content)
     if found.newest is None:
         raise DocumentRevokedError(
@@ -406,7 +397,9 @@ def _inline_part(connection: Connection, found: Found, index: int) -> bytes | No
             f"Document {uuid_text(document.document_id)} has no part {index}.", part=str(index)
         )
     part = document.parts[index]
-    wanted = _inline_of(found)  # also for what lies elsewhere: nothing of a revoked one is read
+    wanted = _inline_of(
+        connection, found
+    )  # also for what lies elsewhere: nothing of a revoked one is read
     if part.size > INLINE_PART_BYTES and not _is_destroyed(connection, found):
         return None
     piece = inline_piece(document.parts, connection.scalars(wanted).first() or b"", index)

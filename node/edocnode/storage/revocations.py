@@ -24,6 +24,7 @@ from edocnode.storage.destroying import conceal, destroy
 from edocnode.storage.holds import hold_on
 from edocnode.storage.listing import large_parts
 from edocnode.storage.office_views import INBOX_ENTRIES, inbox_entries
+from edocnode.storage.scan_gate import conceal_hidden, hidden_of
 from edocnode.storage.sql import AnyRow, Row, change_each, in_order
 from edocnode.storage.tables import InboxRow, IncomingRow, StageRow, table_of
 from edocnode.storage.workflow_tables import DestroyedRow, RevocationRow, VersionRow
@@ -187,10 +188,12 @@ def _answer(connection: Connection, answer: RevocationAnswer, salt: bytes) -> bo
         return False
     connection.execute(_ANSWER, {"of": revocation.incoming_id, "to_state": answer.state.value})
     if answer.state is RevocationState.AGREED:
+        hidden = hidden_of(connection, place)
         if hold is not None:
             conceal(connection, here, versions)
+            conceal_hidden(connection, hidden)
         else:
-            destroy(connection, sorted({*here, *versions}), answer.plan.step.at)
+            destroy(connection, sorted({*here, *versions, *hidden}), answer.plan.step.at)
         offer = {"of_sender": revocation.signer, "envelope": revocation.envelope}
         connection.execute(_END_OFFER, {**offer, "at": answer.plan.step.at})
     return True

@@ -209,6 +209,7 @@ RULES: Mapping[str, Rule] = {
     "destroyed": _OF_INCOMING,
     "revocation": _by_agency("recipient"),
     "official_number": _official_number,
+    "scan": _by_agency("recipient"),
     "step": _OF_INCOMING,
     "sent": _sent,
     "duplicate": _duplicate,

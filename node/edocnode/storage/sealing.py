@@ -5,7 +5,7 @@ inbox, events are told. It checks the fence inside its transaction and locks it,
 sealers of one agency only the newer one ever commits.
 """
 
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from datetime import datetime
 from operator import attrgetter
 from typing import Any
@@ -16,7 +16,7 @@ from sqlalchemy.engine import Connection
 from edoccore.errors import EpochSupersededError, JournalBrokenError
 from edoccore.signing.merkle import Frontier, leaf_hash
 from edoccore.signing.seal import SealedStatement
-from edoccore.signing.statements import Operation, Result, Urgency, uuid_text
+from edoccore.signing.statements import Operation, Urgency, uuid_text
 from edockit.database import Database
 from edocnode.domain.lanes import room_for_envelopes
 from edocnode.domain.model import (
@@ -33,10 +33,11 @@ from edocnode.domain.model import (
     Unsealed,
 )
 from edocnode.domain.sealing import AGAIN_ENVELOPE
-from edocnode.storage.awaiting import after_answering, waiting_arrivals
+from edocnode.storage.awaiting import after_answering, receipt_draft, waiting_arrivals
 from edocnode.storage.fair_look import next_unsealed
-from edocnode.storage.listing import decode_listing, decode_parts
+from edocnode.storage.listing import decode_parts
 from edocnode.storage.recording import put_again
+from edocnode.storage.scan_gate import hold_back
 from edocnode.storage.seals import pack_proof, seal_values, sealed_statements
 from edocnode.storage.sql import (
     AnyRow,
@@ -72,6 +73,7 @@ _LEASE = table_of(LeaseRow)
 _OWN = table_of(OwnStatementRow)
 _SEAL = table_of(SealRow)
 _SEQ = table_of(SeqRow)
+Show = Callable[[Connection, Sequence[ReceiptDraft]], None]  # arrivals whose receipts are sealed
 _IN_PIECES = {"yield_per": 1000}  # a long journal is never in memory whole
 
 _LEASE_OF = sa.select(_LEASE.c.epoch).where(_LEASE.c.agency == sa.bindparam("agency"))
@@ -161,9 +163,15 @@ _RECEIPTS = sa.select(_GIVEN).where(among(_GIVEN.c.incoming_id))
 class SqlSealerStore:
     """See ``domain.ports.SealerStore``."""
 
+    _show = staticmethod(make_visible)
+
     def __init__(self, database: Database) -> None:
         """Takes the database."""
         self._database = database
+
+    def show_scanned_only(self) -> None:
+        """From now on documents are shown when they were scanned; see ``domain.scanning``."""
+        self._show = staticmethod(hold_back)
 
     async def last_head(self, agency: str) -> EpochHead | None:
         """Head of the newest epoch in this database, computed from the stored seals.
@@ -205,7 +213,7 @@ class SqlSealerStore:
         Raises:
             EpochSupersededError: Another epoch holds the lease; nothing was committed.
         """
-        await self._database.awrite(lambda connection: _commit(connection, commit))
+        await self._database.awrite(lambda connection: _commit(connection, commit, show=self._show))
 
     async def add_effect(self, salt: bytes, data: bytes) -> int:
         """Keeps a local effect for the journal."""
@@ -304,7 +312,7 @@ def _unsealed(
     effects = connection.execute(_UNSEALED_EFFECTS, {"limit": limit}).all()
     return Unsealed(
         envelopes=tuple(_envelope_draft(row) for row in envelopes),
-        receipts=tuple(_receipt_draft(row) for row in receipts[: limit - len(envelopes)]),
+        receipts=tuple(receipt_draft(row) for row in receipts[: limit - len(envelopes)]),
         effects=tuple(
             EffectDraft(effect_id=row.id, salt=row.salt, data=row.data) for row in effects
         ),
@@ -327,33 +335,16 @@ def _envelope_draft(row: AnyRow) -> EnvelopeDraft:
     )
 
 
-def _receipt_draft(row: AnyRow) -> ReceiptDraft:
-    return ReceiptDraft(
-        incoming_id=IncomingId(row.id),
-        signer=row.signer,
-        sender=row.sender,
-        recipient=row.recipient,
-        message_id=MessageId(row.message_id),
-        document_id=DocumentId(row.document_id),
-        lane=Lane(row.lane),
-        operation=Operation(row.operation),
-        about=row.about,
-        envelope_digest=row.digest,
-        listing=decode_listing(row.listing),
-        result=Result(row.result),
-        reason=row.reason,
-        kept_at=row.kept_at,
-    )
-
-
-def _commit(connection: Connection, commit: SealCommit) -> None:
+def _commit(connection: Connection, commit: SealCommit, *, show: Show) -> None:
     leases = select_plain(connection, _LOCKED_LEASE, {"agency": commit.agency})
     held = leases[0] if leases else None
     if held is None or held.epoch != commit.epoch:
         raise _superseded(commit.agency, held.epoch if held else None)
     seal_id = _insert_seal(connection, commit)
     _commit_envelopes(connection, commit, seal_id)
-    _commit_receipts(connection, commit, seal_id, held.answered_to)
+    if commit.receipts:
+        _commit_receipts(connection, commit, seal_id, held.answered_to)
+        show(connection, [item.draft for item in commit.receipts])
     _commit_owns(connection, commit, seal_id)
     if commit.effects:
         connection.execute(
@@ -464,13 +455,10 @@ def note_seqs(connection: Connection, agency: str, seqs: Mapping[str, int]) -> N
 
 
 def _commit_receipts(connection: Connection, commit: SealCommit, seal_id: int, mark: int) -> None:
-    if not commit.receipts:
-        return
-    drafts = [item.draft for item in commit.receipts]
+    ids = [item.draft.incoming_id for item in commit.receipts]
     rows = [
         {"incoming_id": item.draft.incoming_id, **_proven(item, seal_id)}
         for item in commit.receipts
     ]
     insert_rows(connection, _GIVEN, rows)
-    after_answering(connection, commit.agency, mark, [item.incoming_id for item in drafts])
-    make_visible(connection, drafts)
+    after_answering(connection, commit.agency, mark, ids)

@@ -11,6 +11,7 @@ from edocnode.storage.numbers import SqlNumbers
 from edocnode.storage.outbox import SqlOutbox
 from edocnode.storage.part_repair import SqlRepair
 from edocnode.storage.peers import SqlPeers
+from edocnode.storage.scanning import SqlScans
 from edocnode.storage.schedule import SqlSchedule
 from edocnode.storage.sealing import SqlSealerStore
 from edocnode.storage.signature_checks import SqlSignatureChecks
@@ -32,12 +33,19 @@ class NodeStore(
     SqlExpiry,
     SqlHeldSeals,
     SqlSignatureChecks,
+    SqlScans,
 ):
     """Implements every port but ``OfficeStore``, each by the class that bears its name."""
 
-    def __init__(self, database: Database) -> None:
-        """Takes a database whose tables are up to date; see ``open_store``."""
+    def __init__(self, database: Database, *, scans: bool = False) -> None:
+        """Takes a database whose tables are up to date; see ``open_store``.
+
+        Args:
+            scans: Documents that arrive are shown only when they were scanned.
+        """
         super().__init__(database)
+        if scans:
+            self.show_scanned_only()
 
 
 def open_store(url: str) -> Database:

@@ -214,9 +214,12 @@ class DocumentState(StrEnum):
 class StatusStep(StrEnum):
     """What a recipient did with a document, or with what its sender asked of it later.
 
+    ``received`` takes a rejection back that no person had decided: the document is looked at.
+
     Source: edXML status codes (see ``STEP_CODES``); Decision 28/2018, Articles 9 and 10(h).
     """
 
+    RECEIVED = "received"
     REJECTED = "rejected"
     ACCEPTED = "accepted"
     ASSIGNED = "assigned"
@@ -227,6 +230,7 @@ class StatusStep(StrEnum):
 
 
 STEP_CODES = {
+    StatusStep.RECEIVED: "01",
     StatusStep.REJECTED: "02",
     StatusStep.ACCEPTED: "03",
     StatusStep.ASSIGNED: "04",
@@ -234,7 +238,7 @@ STEP_CODES = {
     StatusStep.FINISHED: "06",
     StatusStep.AGREED: "15",
     StatusStep.DECLINED: "16",
-}  # 01 (arrived) is the receipt, 13 (take back) the revocation
+}  # the receipt is 01 too, a revocation 13 (take back)
 
 
 class StatusRecord(Statement, frozen=True, kw_only=True, tag="edoc.status/v1"):

@@ -5,23 +5,29 @@ import contextlib
 import os
 import shutil
 import sqlite3
+import tempfile
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cryptography import x509
 
+from edoccore.directory.state import DirectoryState, Freshness
 from edocnode.app.doctor import Patient, examine
-from edocnode.domain.doctor import Check, Health
+from edocnode.domain.doctor import Check, Health, judge_directory, judge_scanner
 from edocnode.rpc.admin_client import open_admin
 from edocnode.settings import NodeSettings
 from edocnode.storage.directory_files import DirectoryFiles
 from edocnode.storage.folder import DataFolder
 from tests.integration.office.test_timestamps import stamping
+from tests.integration.scanning.conftest import scanning
+from tests.support.clamd import clamd
 from tests.support.disks import fill, small_disk_of
 from tests.support.nation import REGISTRY
 from tests.support.nodes import TestNode, free_port, make_pair, running, served, utc_now
 from tests.support.time_authority import Mood, TestAuthority
+from tests.support.token import PIN, SoftToken, give_token
 
 ASKED = ("alarms", "peers", "clock")  # of a running node alone
 
@@ -125,6 +131,109 @@ def test_certificates_that_end_are_red(tmp_path: Path) -> None:
     found = look(node, later(10 * 365))
     assert problems(found) >= {"seal_certificate", "tls_certificate", "directory"}
     assert f"edocregistry invite {node.agency.code}" in found["seal_certificate"].hint
+
+
+def test_nobody_is_sent_for_a_join_string_while_a_node_renews_by_itself(tmp_path: Path) -> None:
+    _, node, _ = make_pair(tmp_path)
+    ends = seal_of(node).not_valid_after_utc
+    for days_left in (120, 59, 40):  # asked for from 60 days on, and officers may take days
+        found = look(node, lambda: ends - timedelta(days=days_left))  # noqa: B023
+        assert "seal_certificate" not in problems(found), days_left
+    late = look(node, lambda: ends - timedelta(days=20))
+    assert late["seal_certificate"].hint == f"Run: edocnode serve --data {node.data}"
+    ended = look(node, lambda: ends + timedelta(days=1))
+    assert "edocnode keys replace JOIN --yes" in ended["seal_certificate"].hint
+
+
+def test_tls_certificate_that_has_ended_is_no_problem_while_the_next_one_waits(
+    tmp_path: Path,
+) -> None:
+    _, node, _ = make_pair(tmp_path)
+    folder = DataFolder(node.data)
+    pairs = {name: folder.tls_pair(name) for name in ("current", "next")}
+    ends = {
+        name: x509.load_der_x509_certificate(pair.certificate).not_valid_after_utc
+        for name, pair in pairs.items()
+    }
+    folder.save_tls_pair("current", pairs["next" if ends["next"] < ends["current"] else "current"])
+    found = look(node, lambda: min(ends.values()) - timedelta(days=1))
+    assert "tls_certificate" not in problems(found)
+    found = look(node, lambda: max(ends.values()) + timedelta(days=1))
+    assert "tls_certificate" in problems(found)
+
+
+def seal_of(node: TestNode) -> x509.Certificate:
+    return x509.load_pem_x509_certificates(DataFolder(node.data).seal_chain())[0]
+
+
+async def test_scanner_is_red_when_it_is_away_or_finds_too_little(tmp_path: Path) -> None:
+    _, node, _ = make_pair(tmp_path)
+    assert (await looked(node))["scanner"].health is Health.OFF
+    with tempfile.TemporaryDirectory(prefix="scan-") as short:
+        place = Path(short)
+        scanning(node, str(place / "clamd.sock"))
+        found = await looked(node)
+        assert "scanner" in problems(found)
+        assert "systemctl status clamav-daemon" in found["scanner"].hint
+        async with clamd(place) as scanner:
+            found = await looked(node)
+            assert found["scanner"].health is Health.OK, found["scanner"].message
+            await scanner.kill()
+            scanner.write(encrypted="no")
+            await scanner.start()
+            assert "AlertEncrypted" in (await looked(node))["scanner"].message
+            await scanner.kill()
+            scanner.write(encrypted="yes")
+            scanner.know(eicar_too=False)
+            await scanner.start()
+            assert "freshclam" in (await looked(node))["scanner"].message
+
+
+def test_signatures_of_the_scanner_that_are_old_are_red() -> None:
+    version = "ClamAV 1.4.3/27822/Fri Nov 20 08:25:11 2026"
+    fresh = judge_scanner(version, datetime(2026, 11, 26, tzinfo=UTC))
+    assert (fresh.health, fresh.hint) == (Health.OK, "")
+    old = judge_scanner(version, datetime(2026, 11, 29, tzinfo=UTC))
+    assert (old.health, old.hint) == (Health.PROBLEM, "Run: systemctl status clamav-freshclam")
+    assert judge_scanner("ClamAV 1.4.3", datetime(2026, 11, 29, tzinfo=UTC)).health is Health.OK
+
+
+def test_wrong_pin_of_a_token_is_red_and_tried_once_however_often_doctor_looks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nation, node, other = make_pair(tmp_path)
+    token = SoftToken.make(tmp_path / "token", monkeypatch.setenv)
+    give_token(nation, node, token, [other])
+    found = look(node)
+    assert (found["token"].health, found["seal_key"].health) == (Health.OK, Health.OK)
+    token.write_pin("00000001")
+    logins = token.log().count("login")
+    for _ in range(3):
+        found = look(node)
+        assert "token" in problems(found)
+        assert found["seal_key"].health is Health.UNKNOWN
+        assert "not tried again" in found["token"].message
+    assert token.log().count("login") == logins + 1
+    token.write_pin(PIN)
+    assert look(node)["token"].health is Health.OK
+
+
+def test_directory_that_officers_extended_is_told_as_that_and_not_as_old() -> None:
+    now = datetime(2026, 11, 27, tzinfo=UTC)
+    state = DirectoryState(
+        freshness=Freshness.EMERGENCY,
+        reasons=("identity ended on 2026-11-20.",),
+        since=now,
+        expires=now + timedelta(days=30),
+        expiring_role="extension",
+        left=timedelta(days=30),
+        officers_alarm=True,
+    )
+    found = judge_directory(state, 7)
+    assert "officers extended it" in found.message
+    assert "goes on for 30 days" in found.message
+    assert " is old" not in found.message
+    assert found.hint.startswith("Officers must sign")
 
 
 def test_directory_that_is_old_or_damaged_is_red(tmp_path: Path) -> None:

@@ -222,6 +222,8 @@ class _StepKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_StepKind.Val
     """What its sender asked for later was done."""
     STEP_KIND_DECLINED: _StepKind.ValueType  # 8
     """What its sender asked for later was declined."""
+    STEP_KIND_RECEIVED: _StepKind.ValueType  # 9
+    """A rejection that no person had decided was taken back: it stands as if it had just arrived."""
 
 class StepKind(_StepKind, metaclass=_StepKindEnumTypeWrapper):
     """What was done with a document at its recipient; Decision 28/2018, Articles 9 and 10(h)."""
@@ -244,6 +246,8 @@ STEP_KIND_AGREED: StepKind.ValueType  # 7
 """What its sender asked for later was done."""
 STEP_KIND_DECLINED: StepKind.ValueType  # 8
 """What its sender asked for later was declined."""
+STEP_KIND_RECEIVED: StepKind.ValueType  # 9
+"""A rejection that no person had decided was taken back: it stands as if it had just arrived."""
 Global___StepKind: _TypeAlias = StepKind  # noqa: Y015
 
 class _VersionState:

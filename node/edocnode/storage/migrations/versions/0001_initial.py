@@ -8,6 +8,7 @@ from edocnode.storage.migrations.access import create_access
 from edocnode.storage.migrations.first_record import create_record_tables
 from edocnode.storage.migrations.overview import create_overview
 from edocnode.storage.migrations.people import create_people
+from edocnode.storage.migrations.scan import create_scan
 from edocnode.storage.migrations.signature_check import create_signature_check
 from edocnode.storage.migrations.timestamps import create_timestamps
 
@@ -50,6 +51,7 @@ def upgrade() -> None:
     create_signature_check()
     create_timestamps()
     create_access()
+    create_scan()
 
 
 def _create_document() -> None:

@@ -1,0 +1,314 @@
+"""Whether a received document is shown: what a scanner found in it. Rules, and the ports they need.
+
+Three answers, never two: clean, infected, not scanned. What was not scanned is not clean: it waits
+for an administrator. A scanner that is away, or that cannot be trusted, says nothing at all: what
+came meanwhile waits for it. No verdict is for ever, since signatures of malware change: nothing is
+discarded for one, and each can be asked for again.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Protocol
+
+from edoccore.errors import DecisionConflictError, DocumentUnknownError
+from edoccore.signing import canonical
+from edoccore.signing.records import DocumentState, StatusStep
+from edoccore.signing.statements import Effect, time_text, uuid_text
+from edocnode.domain.model import DocumentId, IncomingId, MessageId
+from edocnode.domain.office_model import StepPlan, Subject
+from edocnode.domain.workflow import Step, timeline, workflow_of
+
+ACTOR = "edocnode scan"  # who rejects, and takes that back, when nobody is asked
+MALWARE = "MALWARE"  # code of the rejection, see ``domain.reasons``
+RELEASED = "scan.released"  # kinds of effects in the journal
+INFECTED = "scan.infected"
+MOST_BREAKS = 3  # scans of one document that the scanner did not survive or finish
+_BREAK_WAIT = timedelta(seconds=2)  # after the first; doubled each time
+_LIMITS = "Heuristics.Limits.Exceeded"  # clamd, with AlertExceedsMax
+_ENCRYPTED = "Heuristics.Encrypted"  # clamd, with AlertEncrypted
+
+
+class ScanState(StrEnum):
+    """Where the scan of an arrival stands."""
+
+    WAITING = "waiting"
+    AGAIN = "again"  # the scanner broke while it had it
+    CLEAN = "clean"
+    INFECTED = "infected"
+    HELD = "held"  # not scanned: an administrator decides
+    RELEASED = "released"  # by an administrator
+
+
+class Cause(StrEnum):
+    """Why an arrival is not clean."""
+
+    MALWARE = "malware"
+    TOO_LARGE = "too_large"  # for the setting
+    OVER_LIMIT = "over_limit"
+    ENCRYPTED = "encrypted"
+    REFUSED = "refused"
+    BROKE = "broke"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """What is wrong with one part.
+
+    Attributes:
+        detail: Name of the malware, or what the scanner said; may be empty.
+    """
+
+    cause: Cause
+    part: int
+    name: str
+    detail: str
+
+    @property
+    def is_malware(self) -> bool:
+        """Whether it is known to be bad, and not only unknown."""
+        return self.cause is Cause.MALWARE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScanPart:
+    """A part to be scanned; ``data`` is empty when it lies in the folder of parts."""
+
+    index: int
+    name: str
+    size: int
+    sha256: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScanJob:
+    """An arrival that waits for its scan.
+
+    Attributes:
+        breaks: Scans of it that the scanner did not survive or finish.
+        shown: Offices see it already.
+        blocked: Its content is given to nobody.
+        steps: Taken here with it.
+    """
+
+    subject: Subject
+    parts: tuple[ScanPart, ...]
+    breaks: int
+    shown: bool
+    blocked: bool
+    steps: tuple[Step, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """An arrival whose turn may come."""
+
+    incoming_id: IncomingId
+    sender: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScanOutcome:
+    """What a scan or an administrator decided about an arrival, and all that is kept with it.
+
+    Attributes:
+        finding: Absent when it is clean or released.
+        scanner: Version of the scanner and its signatures; empty when a person decided.
+        plan: What its sender is told; None: nothing.
+        effect: For the journal; None: nothing.
+    """
+
+    subject: Subject
+    state: ScanState
+    at: datetime
+    finding: Finding | None = None
+    scanner: str = ""
+    plan: StepPlan | None = None
+    effect: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScanEntry:
+    """An arrival as an administrator sees it.
+
+    Attributes:
+        place: Pages go on after it.
+        scanned_at: Absent before its first scan, and when a person decided alone.
+    """
+
+    place: int
+    document_id: DocumentId
+    message_id: MessageId
+    sender: str
+    recipient: str
+    state: ScanState
+    shown: bool
+    blocked: bool
+    received_at: datetime
+    scanned_at: datetime | None
+    finding: Finding | None
+    scanner: str
+
+
+def judge_finding(name: str) -> Cause:
+    """What the name of a finding means: some names say only that a limit ended the scan."""
+    if name.startswith(_LIMITS):
+        return Cause.OVER_LIMIT
+    return Cause.ENCRYPTED if name.startswith(_ENCRYPTED) else Cause.MALWARE
+
+
+def state_for(finding: Finding | None) -> ScanState:
+    """Where an arrival stands after its scan."""
+    if finding is None:
+        return ScanState.CLEAN
+    return ScanState.INFECTED if finding.is_malware else ScanState.HELD
+
+
+def worse(one: Finding | None, other: Finding | None) -> Finding | None:
+    """The one of two findings of a document that decides; the first of two alike."""
+    if one is None or other is None:
+        return one or other
+    return other if other.is_malware and not one.is_malware else one
+
+
+def break_wait(breaks: int) -> timedelta:
+    """How long an arrival waits after so many scans that broke."""
+    return _BREAK_WAIT * (1 << (breaks - 1))
+
+
+def rejection(job: ScanJob, finding: Finding, at: datetime) -> Step | None:
+    """The step that tells the sender of malware; None when somebody deals with it already."""
+    workflow = workflow_of(job.steps)
+    if workflow.state is not DocumentState.RECEIVED:
+        return None
+    return Step(
+        order=workflow.order + 1,
+        step=StatusStep.REJECTED,
+        state=DocumentState.REJECTED,
+        actor=ACTOR,
+        at=at,
+        code=MALWARE,
+        reason=f"Tệp {finding.name} có mã độc {finding.detail}. Văn bản được giữ riêng, chưa ai "
+        f"xem. (File {finding.name} has malware {finding.detail}. The document is kept apart and "
+        f"was shown to nobody.)",
+    )
+
+
+def withdrawal(job: ScanJob, actor: str, at: datetime) -> Step | None:
+    """The step that takes such a rejection back; None when there is none to be taken back."""
+    known = timeline(job.steps)
+    if not known or (known[-1].step, known[-1].code) != (StatusStep.REJECTED, MALWARE):
+        return None
+    return Step(
+        order=known[-1].order + 1,
+        step=StatusStep.RECEIVED,
+        state=DocumentState.RECEIVED,
+        actor=actor,
+        at=at,
+    )
+
+
+def scan_effect(
+    kind: str, subject: Subject, *, network: str, agency: str, actor: str, detail: str, at: datetime
+) -> bytes:
+    """The leaf of the journal about a finding or a release.
+
+    Args:
+        kind: ``INFECTED`` or ``RELEASED``.
+        actor: Who decided it.
+        detail: What was found, or why it is released.
+    """
+    effect = Effect(
+        network=network,
+        agency=agency,
+        kind=kind,
+        subject=uuid_text(subject.message_id),
+        actor=actor,
+        time=time_text(at),
+        detail=detail,
+    )
+    return canonical.encode(effect)
+
+
+def may_release(entry: ScanEntry | None, message_id: MessageId) -> bool:
+    """Whether an administrator may let an arrival through; False: it is let through already.
+
+    Raises:
+        DocumentUnknownError: It was never to be scanned.
+        DecisionConflictError: It still waits for its scan.
+    """
+    told = uuid_text(message_id)
+    if entry is None:
+        raise DocumentUnknownError(
+            f"Message {told} is not kept apart.",
+            hint="See: edocnode quarantine list",
+            message_id=told,
+        )
+    if entry.blocked and entry.state in (ScanState.WAITING, ScanState.AGAIN):
+        raise DecisionConflictError(
+            f"Message {told} still waits for its scan.",
+            hint="See why: edocnode status. Turning the scanner off shows what waits.",
+            message_id=told,
+            state=entry.state,
+        )
+    return entry.state in (ScanState.INFECTED, ScanState.HELD)
+
+
+class ScanStore(Protocol):
+    """What waits for its scan and what was found; each method is one transaction."""
+
+    async def next_scans(self, limit: int, *, after: Mapping[int, str]) -> Sequence[Waiting]:
+        """What is to be scanned next, urgent first, in turns between senders.
+
+        Args:
+            after: By lane, behind which sender to begin.
+        """
+
+    async def broken_scans(self, now: datetime) -> Waiting | None:
+        """What broke the scanner before and whose time has come."""
+
+    async def scan_job(self, incoming_id: IncomingId) -> ScanJob | None:
+        """An arrival with its parts; None when it does not wait any more."""
+
+    async def settle_scan(self, outcome: ScanOutcome, salts: Sequence[bytes]) -> bool:
+        """Keeps an outcome with all that follows from it; False when it did not wait any more."""
+
+    async def scan_broke(self, incoming_id: IncomingId, *, breaks: int, again_at: datetime) -> None:
+        """Lets an arrival wait after a scan that the scanner did not survive or finish."""
+
+    async def show_unscanned(self, limit: int) -> int:
+        """Shows what waits for a scanner that is no longer wanted; returns how many."""
+
+    async def waiting_scans(self) -> int:
+        """How many arrivals wait for their scan."""
+
+
+class Quarantine(Protocol):
+    """What administrators see and decide; each method is one transaction."""
+
+    async def scans(self, after: int, limit: int) -> Sequence[ScanEntry]:
+        """Arrivals that are infected or held, oldest first."""
+
+    async def scan_entry(self, message_id: MessageId) -> ScanEntry | None:
+        """The scan of a received message; None when there is none."""
+
+    async def received_named(self, text: str) -> Sequence[MessageId]:
+        """Messages that brought the document, or the version, that an id or its beginning names.
+
+        Raises:
+            DocumentUnknownError, IdAmbiguousError, RequestInvalidError: None or several.
+        """
+
+    async def scan_subject(self, message_id: MessageId) -> ScanJob | None:
+        """A received message that is kept apart, for a decision on it."""
+
+    async def release_scan(self, outcome: ScanOutcome, salts: Sequence[bytes]) -> bool:
+        """Lets an arrival through; False when something changed meanwhile."""
+
+    async def scan_again(self, message_ids: Sequence[MessageId]) -> int:
+        """Lets received documents wait for a scan, shown or not; returns how many."""
+
+    async def scan_all_again(self, after: int, until: datetime) -> tuple[int, int | None]:
+        """The same of a bounded piece of all that is here; returns how many, and the next place."""
