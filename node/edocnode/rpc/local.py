@@ -148,7 +148,19 @@ def register_local(server: grpc.aio.Server, parts: LocalParts) -> Place:
             place=place,
         )
     )
-    access = AccessServicer(
+    office = OfficeServicer(office_parts(parts))
+    quarantine = QuarantineServicer(parts.quarantine)
+    quarantine_services.add_QuarantineServiceServicer_to_server(quarantine, server)
+    office_services.add_OfficeServiceServicer_to_server(office, server)
+    admin_services.add_AdminServiceServicer_to_server(admin, server)
+    access_services.add_AccessServiceServicer_to_server(_access(parts), server)
+    lists = SubagencyServicer(parts.subagencies)
+    subagency_services.add_SubagencyServiceServicer_to_server(lists, server)
+    return place
+
+
+def _access(parts: LocalParts) -> AccessServicer:
+    return AccessServicer(
         AccessParts(
             desk=parts.desk,
             office=parts.office,
@@ -160,15 +172,6 @@ def register_local(server: grpc.aio.Server, parts: LocalParts) -> Place:
             clock=parts.clock,
         )
     )
-    office = OfficeServicer(office_parts(parts))
-    quarantine = QuarantineServicer(parts.quarantine)
-    quarantine_services.add_QuarantineServiceServicer_to_server(quarantine, server)
-    office_services.add_OfficeServiceServicer_to_server(office, server)
-    admin_services.add_AdminServiceServicer_to_server(admin, server)
-    access_services.add_AccessServiceServicer_to_server(access, server)
-    lists = SubagencyServicer(parts.subagencies)
-    subagency_services.add_SubagencyServiceServicer_to_server(lists, server)
-    return place
 
 
 def register_offices(server: grpc.aio.Server) -> None:
