@@ -20,7 +20,7 @@ from edockit import files
 from edocregistry.app.log_book import LogBook
 from edocregistry.domain import drafting
 from edocregistry.domain.authorities import in_order, retirements
-from edocregistry.domain.contents import directory_contents
+from edocregistry.domain.contents import directory_contents, with_lists_of
 from edocregistry.domain.differences import (
     Change,
     changes_between,
@@ -200,10 +200,13 @@ class Publisher:
         now, contents = self._clock(), self.contents(turn)
         current = self.folder.directory.current()
         if draft is None:
-            return plan(contents, current, self.root(), self.signers(), now, renew=renew)
+            signers = self.signers()
+            said = with_lists_of(contents, _network(contents, current, signers))
+            return plan(said, current, self.root(), signers, now, renew=renew)
         brought = draft.role_files()
-        signers = self.folder.keys.signers(draft.root)
-        publication = plan(contents, {**current, **brought}, draft.root, signers, now)
+        signers, after = self.folder.keys.signers(draft.root), {**current, **brought}
+        said = with_lists_of(contents, _network(contents, after, signers))
+        publication = plan(said, after, draft.root, signers, now)
         made = {
             layout.file_name(role, item.signed.version): item.data for role, item in brought.items()
         }
@@ -246,3 +249,11 @@ class Publisher:
 
     def _anchor(self) -> str:
         return sha256(min(self.folder.directory.roots().items())[1]).hexdigest()
+
+
+def _network(contents: Contents, current: Mapping[str, RoleFile], signers: Signers) -> NetworkInfo:
+    """What the directory will say of the network, which officers may have to sign first."""
+    if signers.identity is not None:
+        return contents.network
+    target = targets_in(current, layout.TARGETS).targets[layout.NETWORK_PATH]
+    return layout.read_target(target, NetworkInfo)

@@ -3,8 +3,10 @@
 Only reads; what of it has to be signed anew is decided by ``publication``.
 """
 
+import dataclasses
 from collections.abc import Sequence
 
+from cryptography import x509
 from msgspec import UNSET
 from msgspec.structs import replace
 
@@ -18,6 +20,7 @@ from edoccore.directory.layout import (
     RevocationList,
     SealedEntry,
     SealListing,
+    from_base64,
     to_base64,
 )
 from edoccore.signing import canonical, statements
@@ -73,6 +76,26 @@ def directory_contents(
             crls=tuple(map(to_base64, lists)),
         ),
     )
+
+
+def with_lists_of(contents: Contents, network: NetworkInfo) -> Contents:
+    """The same with revocation lists of the CAs alone that the directory will name.
+
+    A CA that waits for the officers is none of the network's yet, and its list would be a fault.
+
+    Args:
+        contents: What the records want to be said.
+        network: What the directory will say of the network.
+    """
+    known = {
+        x509.load_der_x509_certificate(from_base64(text)).subject for text in network.authorities
+    }
+    crls = tuple(
+        text
+        for text in contents.revocations.crls
+        if x509.load_der_x509_crl(from_base64(text)).issuer in known
+    )
+    return dataclasses.replace(contents, revocations=replace(contents.revocations, crls=crls))
 
 
 def _identity(

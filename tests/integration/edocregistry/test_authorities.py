@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 from cryptography import x509
 
-from edoccore.directory.layout import RevocationKind
+from edoccore.directory.layout import RevocationKind, from_base64
 from edoccore.identity.certificate import certificate_digest
 from edoccore.signing import canonical
 from edoccore.signing.statements import SealRenewal, time_text
@@ -14,6 +14,7 @@ from edockit import certificates, files
 from edocregistry.app.registry import Registry
 from edocregistry.domain.model import SealCertificate
 from edocregistry.storage.keys import FileAuthority
+from tests.support.officers import Ceremony, new_keys
 from tests.support.registry import NETWORK, OFFICER, enrol_node
 
 CALLER = "ipv4:10.0.0.29"
@@ -135,3 +136,36 @@ def test_crash_while_the_authority_is_replaced_leaves_one_that_issues(
     assert directory.problems == ()
     assert len(directory.seals.current("H29", clock.now)) == 1
     assert len(directory.seals.current("G01", clock.now)) == 1
+
+
+def test_rotation_waits_for_officers_who_sign_elsewhere_and_nothing_stops_meanwhile(
+    registry, clock, node
+):
+    """Until they sign, nodes know the old authority alone: its seals and CRL go on."""
+    ceremony, officers = Ceremony(registry, clock), new_keys(2)
+    ceremony.turn_off(officers, 2)
+    old = registry.authority().certificate
+    registry.publish_endpoint("ipv4:10.0.0.29", node.endpoint("10.0.0.29:1", time=clock.now))
+    new = rotate(registry, clock)
+    texts = [change.text for change in registry.waiting()]
+    assert any("is new" in text for text in texts)
+    assert any("is retired" in text for text in texts)
+    before = fresh(registry)
+    assert before.problems == ()
+    assert [from_base64(item) for item in before.info.issuing_authorities] == [old]
+    assert before.seals.current("H29", clock.now)
+    assert not registry.keep_own_entry()  # the registry's own new seal waits as well
+    registry.revoke(OFFICER, "H29", kinds=[RevocationKind.TLS], compromised_since=None)
+    assert fresh(registry).problems == ()  # revocations are published meanwhile
+    other = enrol_node(registry, "G01", clock)
+    assert "G01" not in fresh(registry).identities
+    ceremony.publish(ceremony.sign(ceremony.draft(), *officers))
+    after = fresh(registry)
+    assert after.problems == ()
+    assert [from_base64(item) for item in after.info.issuing_authorities] == [new, old]
+    (listed,) = after.seals.current("G01", clock.now)
+    assert listed.chain[-1] == new
+    assert listed.digests[0] == other.digests[0]
+    assert after.seals.current("H29", clock.now)
+    assert registry.keep_own_entry()
+    assert fresh(registry).problems == ()
