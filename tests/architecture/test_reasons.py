@@ -5,13 +5,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from edoccore import directory_errors, office_errors, officer_errors
+from edoccore import agency_errors, directory_errors, office_errors, officer_errors
 from edoccore.errors import EdocError
 from tests.architecture.repository import ROOT
 
 MARKER = "<!-- reasons -->"
 CORE = (
     EdocError.__module__,
+    agency_errors.__name__,
     office_errors.__name__,
     directory_errors.__name__,
     officer_errors.__name__,

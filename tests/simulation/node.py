@@ -151,6 +151,7 @@ class Life:
             clock=clock,
             chance=place.chance.randbytes,
         )
+        self.sealer.ends_when(lambda: self.keeper.current.has_ended(agency.code, clock()))
         self.failing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._build()
 
@@ -203,6 +204,8 @@ class Life:
             self.links,
             self.greeter,
             reader=reader,
+            dispatcher=self.dispatcher,
+            directory=in_force,
             clock=clock,
         )
         self.revocations = build_revocations(

@@ -265,6 +265,15 @@ class Nation:
             successors=tuple(successors),
         )
 
+    def end(self, code: str, at: datetime, *, successors: Iterable[str] = ()) -> None:
+        """Decides the end of an agency: merged, split or closed at a moment."""
+        names = tuple(successors)
+        self.set_state(code, AgencyState.MERGED if names else AgencyState.CLOSED, successors=names)
+        self.entries[code] = replace(self.entries[code], valid_to=time_text(at))
+        for name in names:
+            entry = self.entries[name]
+            self.entries[name] = replace(entry, predecessors=(*entry.predecessors, code))
+
     def suspend(self, code: str) -> None:
         """Suspends an agency."""
         self.set_state(code, AgencyState.SUSPENDED)

@@ -32,7 +32,7 @@ from edocnode.app.overview import Overview, build_overview
 from edocnode.app.own_entry import build_own_entry
 from edocnode.app.parts import open_sealing, sealing_context
 from edocnode.app.pins import Pins
-from edocnode.app.repair import Repair, build_reckoning, build_repair
+from edocnode.app.repair import Reckoning, Repair, build_reckoning, build_repair
 from edocnode.app.resting import give_back_at_rest
 from edocnode.app.revoking import Revocations, build_revocations
 from edocnode.app.scanning import Scanning, build_scanning
@@ -40,7 +40,7 @@ from edocnode.app.signatures import build_signatures
 from edocnode.app.stopping import fail, until_stopped, watch
 from edocnode.app.timestamps import build_timestamper
 from edocnode.domain.directory import RefreshPlan
-from edocnode.domain.own_entry import is_ended
+from edocnode.domain.own_entry import is_silent
 from edocnode.domain.quotas import CallQuotas
 from edocnode.rpc.directory import GrpcSources
 from edocnode.rpc.joining import load_or_fetch
@@ -159,10 +159,10 @@ def _workers(ground: Ground) -> Workers:
     quota = ground.settings.staging_quota_bytes
     staging = Staging(inbox=store, blobs=blobs, quota_bytes=quota, clock=ground.clock)
     desk = _desk(ground, sessions, staging)
-    reader, own, clock = _reader(ground), ground.identity.agency, ground.clock
+    reader, clock = _reader(ground), ground.clock
     dispatcher = _dispatcher(ground, sessions, links, shelf, reader)
     greeter = _greeter(ground, sessions, links)
-    reckoning = build_reckoning(own, ground.sealing, links, greeter, reader=reader, clock=clock)
+    reckoning = _reckoning(ground, links, greeter, reader, dispatcher)
     _connect(ground, sessions, desk, dispatcher, greeter)
     reckoning.connect(sessions, ground.sealing.sealer, dispatcher)
     scheduler = Scheduler(schedule=store, sealer=ground.sealing.sealer, clock=clock)
@@ -199,6 +199,21 @@ def _scanning(ground: Ground, blobs: BlobFolder, repair: Repair) -> Scanning:
         blobs,
         repair.repairer,
         settings=ground.settings,
+        directory=ground.directory,
+        clock=ground.clock,
+    )
+
+
+def _reckoning(
+    ground: Ground, links: Links, greeter: Greeter, reader: AnswerReader, dispatcher: Dispatcher
+) -> Reckoning:
+    return build_reckoning(
+        ground.identity.agency,
+        ground.sealing,
+        links,
+        greeter,
+        reader=reader,
+        dispatcher=dispatcher,
         directory=ground.directory,
         clock=ground.clock,
     )
@@ -300,13 +315,13 @@ def _dispatcher(
 def _may_send(ground: Ground) -> bool:
     """Whether documents may leave.
 
-    Keys can be trusted, the own too, no newer copy of this node speaks, and its agency has not
-    ended: what peers would refuse waits here instead of expiring.
+    Keys can be trusted, the own too, no newer copy of this node speaks, and its agency is heard:
+    what peers would refuse waits here instead of expiring.
     """
     sealer = ground.sealing.sealer
     if ground.keeper.state().freshness is Freshness.EXPIRED or sealer.seal_problem():
         return False
-    if is_ended(ground.directory(), ground.identity.agency, ground.clock()):
+    if is_silent(ground.directory(), ground.identity.agency, ground.clock()):
         return False
     return sealer.state is not SealerState.SUPERSEDED
 

@@ -129,7 +129,7 @@ async def seal_endpoint(
 
 def _sealer(context: SealingContext, store: NodeStore) -> Sealer:
     signer, key = context.seals.signer()
-    return Sealer(
+    sealer = Sealer(
         store=store,
         alarms=store,
         signer=signer,
@@ -140,6 +140,8 @@ def _sealer(context: SealingContext, store: NodeStore) -> Sealer:
             context.directory(), key.agency, key.certificates[0], context.clock()
         ),
     )
+    sealer.ends_when(lambda: context.directory().has_ended(key.agency, context.clock()))
+    return sealer
 
 
 def _endpoint(context: SealingContext, address: str, *, last_counter: int) -> Endpoint:

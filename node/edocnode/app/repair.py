@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from edoccore.directory.view import Directory
 from edockit.blobs import BlobFolder
 from edocnode.app.parts import SealingParts
 from edocnode.domain.exchange import PeerLinks
@@ -16,6 +17,7 @@ from edocnode.workers.cleaning import Cleaner
 from edocnode.workers.consistency import JournalProver, JournalWatch
 from edocnode.workers.delivery import Dispatcher
 from edocnode.workers.expiring import Expirer
+from edocnode.workers.forwarding import Forwarder
 from edocnode.workers.greeting import Greeter
 from edocnode.workers.reckoning import Reckoner, Settler
 from edocnode.workers.repairing import Repairer
@@ -65,6 +67,7 @@ class Reckoning:
     settler: Settler
     reckoner: Reckoner
     expirer: Expirer
+    forwarder: Forwarder
     prover: JournalProver
     watch: JournalWatch
 
@@ -83,7 +86,7 @@ class Reckoning:
 
     def jobs(self) -> list[Coroutine[Any, Any, None]]:
         """What runs beside the exchange, until it is cancelled."""
-        return [self.settler.run(), self.expirer.run()]
+        return [self.settler.run(), self.expirer.run(), self.forwarder.run()]
 
 
 def build_reckoning(
@@ -93,6 +96,8 @@ def build_reckoning(
     greeter: Greeter,
     *,
     reader: AnswerReader,
+    dispatcher: Dispatcher,
+    directory: Callable[[], Directory],
     clock: Callable[[], datetime],
 ) -> Reckoning:
     """Builds the workers of reckoning of an agency's node."""
@@ -107,6 +112,15 @@ def build_reckoning(
             links=links,
             reader=reader,
             wake_sealer=sealing.sealer.wake,
+            chance=secrets.token_bytes,
+            clock=clock,
+        ),
+        Forwarder(
+            agency=agency,
+            store=store,
+            dispatcher=dispatcher,
+            wake_sealer=sealing.sealer.wake,
+            directory=directory,
             chance=secrets.token_bytes,
             clock=clock,
         ),

@@ -19,12 +19,20 @@ def retry(
     all_of: Annotated[
         str, typer.Option("--all-of", help="All that is held for this agency or node.")
     ] = "",
+    instead: Annotated[
+        str,
+        typer.Option(
+            "--instead",
+            help="Who gets it: one of those that follow a recipient that has ended.",
+        ),
+    ] = "",
     actor: Annotated[str, typer.Option("--actor", help="Who decides it; default: you.")] = "",
 ) -> None:
     """Queues held deliveries again.
 
-    Message id and envelope stay the same, so nothing arrives twice. What is held, since when and
-    why: edocnode outbox --state held
+    Message id and envelope stay the same, so nothing arrives twice. What was for an agency that
+    was merged goes to the one that follows it; of one that was split, choose with --instead. What
+    is held, since when and why: edocnode outbox --state held
     """
     if bool(document) == bool(all_of):
         raise RequestInvalidError(
@@ -33,7 +41,9 @@ def retry(
         )
     options: CommandContext = context.obj
     with options.office() as office:
-        found = office.retry(document, to, all_of=all_of, actor=actor or operating_system_user())
+        found = office.retry(
+            document, to, all_of=all_of, actor=actor or operating_system_user(), instead=instead
+        )
     text = _("Queued again: {queued}.", queued=found["queued"])
     if found["left"]:
         left = _("{left} stay held; see: edocnode outbox --state held", left=found["left"])

@@ -14,6 +14,7 @@ from typing import Protocol
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from edoccore.agency_errors import AgencyEndedError
 from edoccore.errors import (
     ClockSkewError,
     DirectoryBehindError,
@@ -74,8 +75,14 @@ class Addressing(Protocol):
     def owns(self, owner: str, code: str) -> bool:
         """Whether ``code`` is ``owner`` itself or one of the codes listed for it."""
 
-    def accepts(self, owner: str, code: str) -> bool:
-        """Whether ``owner`` serves ``code``: directly, by alias or by succession."""
+    def accepts(self, owner: str, code: str, at: datetime) -> bool:
+        """Whether ``owner`` serves ``code`` then: directly, by alias or by succession."""
+
+    def end_of(self, owner: str) -> datetime | None:
+        """When an agency ends or ended; None: nothing is decided."""
+
+    def how_it_ended(self, owner: str) -> str:
+        """What became of an agency that ends, as a clause with its successors."""
 
     def is_closed(self, code: str) -> bool:
         """Whether a code ended while its owner went on; what speaks of earlier goes on."""
@@ -103,7 +110,7 @@ def check_envelope(data: bytes, seal: Seal, standing: Standing) -> Envelope:
 
     Raises:
         NotCanonicalError, StatementTooLargeError, StatementTypeError: Check 1.
-        FromNotOwnedError, DirectoryBehindError, SealInvalidError: Check 6.
+        FromNotOwnedError, DirectoryBehindError, SealInvalidError, AgencyEndedError: Check 6.
         RecipientNotHereError, DirectoryBehindError: Check 7.
         ClockSkewError, EnvelopeExpiredError, LimitExceededError: Check 8.
     """
@@ -284,13 +291,14 @@ def _check_sender(envelope: Envelope, seal: Seal, standing: Standing) -> None:
             agency=standing.peer,
             message_id=envelope.message_id,
         )
-    if not standing.directory.owns(seal.signer, envelope.from_):
+    if not _speaks_for(envelope, seal.signer, standing):
         _need_newer_directory(seal, standing)
         raise FromNotOwnedError(
             f"{seal.signer} sealed an envelope from {envelope.from_}, which it does not own.",
             agency=seal.signer,
             message_id=envelope.message_id,
         )
+    _check_life(envelope, seal, standing)
     if envelope.epoch > seal.epoch:
         raise SealInvalidError(
             f"Envelope {envelope.message_id} names a later epoch than the seal over it.",
@@ -298,8 +306,33 @@ def _check_sender(envelope: Envelope, seal: Seal, standing: Standing) -> None:
         )
 
 
+def _speaks_for(envelope: Envelope, signer: str, standing: Standing) -> bool:
+    """Whether the signer may say this: for its own codes anything, as a successor what was done.
+
+    A document that was addressed to an agency that has ended is dealt with by its successor.
+    """
+    if standing.directory.owns(signer, envelope.from_):
+        return True
+    is_answer = envelope.operation is Operation.STATUS
+    return is_answer and standing.directory.accepts(signer, envelope.from_, standing.now + MAX_SKEW)
+
+
+def _check_life(envelope: Envelope, seal: Seal, standing: Standing) -> None:
+    """After its end an agency only answers: what it says new was sealed before."""
+    end = standing.directory.end_of(seal.signer)
+    if end is None or envelope.operation is Operation.STATUS or parse_time(seal.time) < end:
+        return
+    raise AgencyEndedError(
+        f"Envelope {envelope.message_id} was sealed at {seal.time}, when its agency had ended: "
+        f"{standing.directory.how_it_ended(seal.signer)}.",
+        agency=seal.signer,
+        message_id=envelope.message_id,
+    )
+
+
 def _check_recipient(envelope: Envelope, seal: Seal, standing: Standing) -> None:
-    is_served = standing.directory.accepts(standing.agency, envelope.to)
+    at = standing.now + MAX_SKEW  # by the sender's clock a succession may have begun
+    is_served = standing.directory.accepts(standing.agency, envelope.to, at)
     if is_served and envelope.operation in NEW_DOCUMENTS:
         is_served = not standing.directory.is_closed(envelope.to)
     if is_served:

@@ -7,10 +7,11 @@ twice. What has a receipt, or whose envelope has ended, is not queued again.
 from dataclasses import dataclass
 from datetime import datetime
 
+from edoccore.agency_errors import AgencyEndedError
 from edoccore.errors import DecisionConflictError, EnvelopeExpiredError, StorageDamagedError
 from edoccore.signing import canonical
 from edoccore.signing.statements import Effect, time_text, uuid_text
-from edocnode.domain.model import DeliveryState, MessageId
+from edocnode.domain.model import DeliveryState, DocumentId, MessageId
 
 PARTS_LOST = "PARTS_LOST"  # reason of a delivery that came back without its parts after a restore
 REQUEUED = "delivery.requeued"  # kind of the effect in the journal
@@ -20,6 +21,8 @@ _QUEUED_AGAIN = "then queue it again: edocnode retry ID"
 _SEND_ANEW = "and send the document again"
 _HELD = {
     "AGENCY_UNKNOWN": f"wait until both nodes hold the newest directory, {_QUEUED_AGAIN}",
+    AgencyEndedError.reason: "choose one of the successors that the message names: edocnode retry "
+    "ID --instead CODE; of a document of this agency, which has ended: hand it in at its successor",
     "FROM_NOT_OWNED": f"have the registry's officer list the code for this agency, {_QUEUED_AGAIN}",
     "LIMIT_EXCEEDED": f"split the document or make it smaller {_SEND_ANEW}",
     "NOT_CANONICAL": f"update the software of both nodes, {_QUEUED_AGAIN}",
@@ -43,12 +46,16 @@ class HeldDelivery:
 
     Attributes:
         place: Row of the delivery; pages go on after it.
+        document_id: The document.
+        to_node: The node that it is for.
         complete: All parts of the document are here.
     """
 
     place: int
     message_id: MessageId
+    document_id: DocumentId
     recipient: str
+    to_node: str
     state: DeliveryState
     reason: str
     expires: datetime

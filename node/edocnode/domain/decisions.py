@@ -15,8 +15,6 @@ from msgspec import UNSET
 
 from edoccore.directory.view import Directory
 from edoccore.errors import (
-    AgencyInactiveError,
-    AgencyUnknownError,
     DecisionConflictError,
     RequestInvalidError,
 )
@@ -241,7 +239,7 @@ def _status(
     delivery = NewDelivery(
         message_id=message_id,
         recipient=subject.sender,
-        to_node=_node_of_sender(subject, directory),
+        to_node=directory.answering_node(subject.signer, subject.sender, step.at),
     )
     return Submission(
         request_id=f"step/{subject.incoming_id}/{step.order}",  # no office can name one so
@@ -258,11 +256,3 @@ def _status(
         expires=step.at + DEFAULT_LIFETIME,
         deliveries=(delivery,),
     )
-
-
-def _node_of_sender(subject: Subject, directory: Directory) -> str:
-    """The node that serves the sender now; that of then, if the directory knows no better."""
-    try:
-        return directory.node_of(subject.sender)
-    except (AgencyUnknownError, AgencyInactiveError):
-        return subject.signer

@@ -41,6 +41,7 @@ from edoccore.signing.statements import (
     uuid_text,
 )
 from edocnode.domain.checks import MIN_REASON, NEW_DOCUMENTS, document_listing
+from edocnode.domain.forwarding import own_end
 from edocnode.domain.media_types import media_type_of
 from edocnode.domain.model import (
     INLINE_PART_BYTES,
@@ -177,17 +178,18 @@ def admit(header: SubmitHeader, directory: "Directory", agency: str, *, now: dat
             is judged as of the moment at which it first came.
         RequestInvalidError: Something is missing or contradicts itself.
         AgencyUnknownError: A recipient is not in the directory; nothing is sent to the others.
-        AgencyInactiveError: A recipient is suspended, closed or has no node yet.
+        AgencyInactiveError: A recipient is suspended or has no node yet.
+        AgencyEndedError: A recipient was closed or split, or the sender has ended.
         FromNotOwnedError: The node does not serve the sender.
         PartNameError: A part's name is unsafe, or two look alike.
         LimitExceededError: Too many parts or recipients, or the record is too large.
     """
     check_secrecy(header.secrecy)
     _check_form(header)
-    sender = _sender(header.sender or agency, directory, agency)
+    sender = _sender(header.sender or agency, directory, agency, now)
     if header.operation in NEW_DOCUMENTS:
         check_open(directory, sender, *header.recipients)
-    recipients = _recipients(header.recipients, directory)
+    recipients = _recipients(header.recipients, directory, now)
     check_part_names([RECORD_NAME, *(part.name for part in header.parts)])
     return Admitted(
         header=header,
@@ -352,8 +354,10 @@ def _check_form(header: SubmitHeader) -> None:
         raise _record_too_large(header.record_size)
 
 
-def _sender(code: str, directory: "Directory", agency: str) -> str:
+def _sender(code: str, directory: "Directory", agency: str, now: datetime) -> str:
     found = directory.agency(code)
+    if found.owner == agency and found.has_ended(now):
+        raise own_end(directory, agency)
     if found.owner != agency:
         raise FromNotOwnedError(
             f"This node belongs to {agency} and does not serve {code}.",
@@ -364,13 +368,15 @@ def _sender(code: str, directory: "Directory", agency: str) -> str:
     return found.code
 
 
-def _recipients(codes: Sequence[str], directory: "Directory") -> tuple[Recipient, ...]:
+def _recipients(
+    codes: Sequence[str], directory: "Directory", now: datetime
+) -> tuple[Recipient, ...]:
     found: dict[str, Recipient] = {}
     for code in codes:
         agency = directory.agency(code)
         if agency.code in found:
             raise RequestInvalidError(f"The recipient {agency.code} is named twice.")
-        to_node = directory.node_of(code)
+        to_node = directory.node_of(code, now)
         entry = directory.identities.get(to_node)
         if entry is None or not entry.seals:
             raise AgencyInactiveError(

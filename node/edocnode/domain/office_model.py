@@ -14,6 +14,7 @@ from edoccore.errors import DocumentUnknownError
 from edoccore.signing.records import DocumentState
 from edoccore.signing.statements import Operation, Part, Urgency, uuid_text
 from edocnode.domain.dead_letters import HeldDelivery, RetryPlan
+from edocnode.domain.forwarding import ForwardPlan
 from edocnode.domain.model import DeliveryState, DocumentId, IncomingId, MessageId, Submission
 from edocnode.domain.searching import ANYTHING, Filters
 from edocnode.domain.signature_checks import SignatureCheck
@@ -418,6 +419,15 @@ class OfficeStore(Protocol):
         self, plans: Sequence[RetryPlan], salts: Sequence[bytes], at: datetime
     ) -> int:
         """Queues held deliveries again with their effects; returns how many were held.
+
+        Args:
+            salts: 16 random bytes for each.
+        """
+
+    async def send_on(
+        self, plans: Sequence[ForwardPlan], salts: Sequence[bytes], at: datetime
+    ) -> int:
+        """Makes held deliveries new envelopes to other nodes; returns how many were held.
 
         Args:
             salts: 16 random bytes for each.

@@ -6,8 +6,8 @@ the keys it has and had, the statements it sealed, and the codes that its operat
 
 What it finds stops nothing but one thing. A foreign key changes nothing in what this node seals
 and receives, and a node that fell silent for it would do the attacker's work; so the exchange goes
-on, with an alarm. Only an agency that the directory ended or suspended sends nothing: peers would
-refuse its documents one by one, and so they wait here instead.
+on, with an alarm. Only an agency that the directory suspended, or that ended and has wound up,
+sends nothing: peers would refuse it message by message, and so they wait here instead.
 """
 
 from collections.abc import Collection, Iterator
@@ -20,11 +20,12 @@ from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from msgspec import Struct
 
-from edoccore.directory.layout import codes_by_officers, from_base64
+from edoccore.directory.layout import WIND_UP, codes_by_officers, from_base64
 from edoccore.directory.view import Directory
 from edoccore.errors import StorageDamagedError
 from edoccore.identity.certificate import certificate_digest, read_certificate
 from edoccore.signing.readers import reader_of
+from edoccore.signing.statements import time_text
 
 KEPT_TLS = 64  # digests of own TLS certificates remembered, the newest
 KEPT_LISTS = 64  # likewise of lists
@@ -123,10 +124,10 @@ def codes_of(directory: Directory, agency: str) -> set[str]:
     return {*codes_by_officers(entry), *entry.spaces} - {agency}
 
 
-def is_ended(directory: Directory, agency: str, now: datetime) -> bool:
-    """Whether the directory says that the agency sends and receives nothing now."""
+def is_silent(directory: Directory, agency: str, now: datetime) -> bool:
+    """Whether the directory says that nobody hears the agency now."""
     found = directory.ownership.owners.get(agency)
-    return found is None or not found.is_active(now)
+    return found is None or not found.answers(now)
 
 
 def foreign(
@@ -148,13 +149,35 @@ def foreign(
 
 
 def _state(agency: str, directory: Directory, now: datetime) -> Iterator[Foreign]:
-    if not is_ended(directory, agency, now):
+    if not is_silent(directory, agency, now):
+        yield from _end(agency, directory, now)
         return
     yield Foreign(
         "state",
         f"In the directory {agency} is suspended, ended or not listed any more: peers take nothing "
         f"from it and send it nothing. Documents handed in here wait. If you do not know why, do "
         f"not wait. {CALL}.",
+    )
+
+
+def _end(agency: str, directory: Directory, now: datetime) -> Iterator[Foreign]:
+    """What was decided about the agency's end; its operator has things to do, or to ask."""
+    end = directory.end_of(agency)
+    if end is None:
+        return
+    how, until = directory.how_it_ended(agency), time_text(end + WIND_UP)
+    if now < end:
+        yield Foreign(
+            "state",
+            f"The directory says what is to come: {how}. From then on this node seals no new "
+            f"documents. If that is not what your superiors decided, do not wait. {CALL}.",
+        )
+        return
+    yield Foreign(
+        "state",
+        f"{how}. This node seals no new documents and takes none; until {until} it still hands "
+        f"over what it sealed before, and answers for what it has. Then stop it, and keep its data "
+        f"folder. If that is not what your superiors decided, do not wait. {CALL}.",
     )
 
 

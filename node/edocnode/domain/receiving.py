@@ -18,7 +18,7 @@ from edoccore.errors import (
 from edoccore.signing import canonical
 from edoccore.signing.merkle import Proven
 from edoccore.signing.seal import SealedStatement, VerifiedSeal, check_membership
-from edoccore.signing.statements import Envelope, Result, Seal, uuid_bytes
+from edoccore.signing.statements import Envelope, Operation, Result, Seal, uuid_bytes
 from edocnode.domain.checks import (
     Standing,
     check_content,
@@ -135,6 +135,18 @@ def certificate_error(
         f"{standing.directory.mark.version}; it is being fetched.",
         agency=seal.signer,
     )
+
+
+def arrival_in(judged: Judged) -> Arrival | None:
+    """The arrival of a parcel that passed the checks; None: it did not."""
+    if isinstance(judged, Offered):
+        return judged.arrival
+    return judged if isinstance(judged, Arrival) else None
+
+
+def is_new_word(operation: Operation) -> bool:
+    """Whether an envelope says something new; the others are about documents of before."""
+    return operation not in (Operation.STATUS, Operation.REVOKE)
 
 
 def receipt_draft(arrival: Arrival, incoming_id: IncomingId) -> ReceiptDraft:

@@ -17,8 +17,6 @@ from typing import Protocol
 
 from edoccore.directory.view import Directory
 from edoccore.errors import (
-    AgencyInactiveError,
-    AgencyUnknownError,
     DecisionConflictError,
     RequestInvalidError,
 )
@@ -405,7 +403,7 @@ def _revocation(
     to = NewDelivery(
         message_id=message_id,
         recipient=delivery.recipient,
-        to_node=_node_of(delivery, directory),
+        to_node=directory.answering_node(delivery.to_node, delivery.recipient, order.at),
     )
     return Submission(
         request_id=f"revoke/{uuid_text(delivery.message_id)}",  # no office can name one so
@@ -422,11 +420,3 @@ def _revocation(
         expires=order.at + DEFAULT_LIFETIME,
         deliveries=(to,),
     )
-
-
-def _node_of(delivery: SentDelivery, directory: Directory) -> str:
-    """The node that serves the recipient now; that of then, if the directory knows no better."""
-    try:
-        return directory.node_of(delivery.recipient)
-    except (AgencyUnknownError, AgencyInactiveError):
-        return delivery.to_node

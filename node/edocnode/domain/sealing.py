@@ -8,7 +8,7 @@ Source: proto/README.md, sections Seals, Journal and Epochs.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from uuid import UUID
 
@@ -22,6 +22,7 @@ from edoccore.signing.statements import (
     Envelope,
     EpochOpening,
     Head,
+    Operation,
     Receipt,
     Result,
     time_text,
@@ -182,6 +183,12 @@ def prepare(
         effects=waiting.effects,
         seqs=seqs,
     )
+
+
+def only_answers(waiting: Unsealed) -> Unsealed:
+    """What an agency that has ended may still seal: receipts, and statuses of what it has."""
+    kept = tuple(item for item in waiting.envelopes if item.operation is Operation.STATUS)
+    return replace(waiting, envelopes=kept)
 
 
 def commit_of(group: SealGroup, state: EpochState, key: SealingKey, signature: bytes) -> SealCommit:

@@ -16,7 +16,7 @@ from zipfile import ZIP_STORED, ZipFile, ZipInfo
 
 from edoccore.directory.layout import codes_by_officers
 from edoccore.directory.view import Directory
-from edoccore.errors import EvidenceInvalidError, StorageDamagedError
+from edoccore.errors import AgencyUnknownError, EvidenceInvalidError, StorageDamagedError
 from edoccore.identity.keys import Signer
 from edoccore.signing import canonical
 from edoccore.signing.seal import SealedStatement
@@ -178,6 +178,18 @@ def _signers(
     return signers
 
 
+def _parties(evidence: MessageEvidence, directory: Directory) -> set[str]:
+    """Owners of the codes in the envelope: who followed one that has ended is in its entry."""
+    envelope = canonical.decode(evidence.envelope.statement, Envelope)
+    found = set()
+    for code in (envelope.from_, envelope.to):
+        try:
+            found.add(directory.agency(code).owner)
+        except AgencyUnknownError:  # it left the directory; whoever sealed is there
+            continue
+    return found
+
+
 def _small_members(
     evidence: MessageEvidence, directory: Directory, exporter: Exporter
 ) -> tuple[dict[str, bytes], tuple[bytes, ...]]:
@@ -185,7 +197,8 @@ def _small_members(
     folders = folders_of(evidence, directory)
     signers = _signers(evidence, folders, exporter)
     chains = {name: directory.seals.listed(*signer).chain for name, signer in signers.items()}
-    roles = role_files(directory, {agency for agency, _ in signers.values()})
+    agencies = {agency for agency, _ in signers.values()}
+    roles = role_files(directory, agencies | _parties(evidence, directory))
     times = {
         name: evidence.times[sealed.seal]
         for name, sealed in folders.items()

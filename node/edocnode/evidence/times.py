@@ -3,9 +3,9 @@
 A seal states its own time, which the holder of a key can choose. Two things show more: a timestamp
 over the seal, whose authority the reader trusts; and the seal of *another* agency that names the
 statement: the receipt for an envelope, a status about it, the manifest over all. For a certificate
-that was revoked, one of them must be older than that. The same goes for a sender's certificate that
-has ended: an envelope that nobody else ever saw could have been made yesterday with the old key. A
-receipt binds whoever sealed it, whenever that was.
+that was revoked, one of them must be older than that. The same goes for a sender that has ended, or
+whose certificate has: an envelope that nobody else ever saw could have been made yesterday with the
+old key. A receipt binds whoever sealed it, whenever that was.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,12 +15,14 @@ from hashlib import sha256
 
 from cryptography import x509
 
+from edoccore.directory.layout import WIND_UP
 from edoccore.directory.revocations import Revocations
 from edoccore.directory.seals import ListedSeal
 from edoccore.errors import EdocError
 from edockit.time_tokens import TimeToken, TimeTokenError, check_token, imprint_of
 from edocnode.domain.timestamps import TimeProof
 from edocnode.evidence.container import invalid
+from edocnode.evidence.lives import Lives
 from edocnode.evidence.members import NO_RECEIPT, TIMESTAMP
 from edocnode.evidence.reading import CheckedStatement
 from edocnode.evidence.verdict import Finding, VerdictKind
@@ -52,6 +54,14 @@ class ProvenTime:
 
     at: datetime
     by: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Limit:
+    """Before which moment a seal must have existed, and what came then."""
+
+    at: datetime
+    what: str
 
 
 def check_tokens(
@@ -105,6 +115,7 @@ class TimeJudge:
     manifest: Witness
     tokens: Mapping[str, TimeToken]
     revocations: Revocations
+    lives: Lives
     now: datetime
 
     def verdict(self) -> tuple[VerdictKind, list[Finding]]:
@@ -119,14 +130,10 @@ class TimeJudge:
             limit = self._limit(folder, statement.listed)
             if limit is None:
                 continue
-            kind, why = self._judged(folder, statement, limit)
+            kind, why = self._judged(folder, statement, limit.at)
             if kind is VerdictKind.VALID:
                 continue
-            agency = statement.listed.agency
-            text = f"{why} the end of {agency}'s certificate ({limit:%Y-%m-%d})"
-            if self._is_revoked(statement.listed):
-                text = f"{why} the revocation of {agency}'s certificate ({limit:%Y-%m-%d})"
-            findings.append(Finding(_STEP, folder, text))
+            findings.append(Finding(_STEP, folder, f"{why} {limit.what} ({limit.at:%Y-%m-%d})"))
             if folder in decisive:
                 worst = max(worst, kind, key=_SEVERITY.index)
         return worst, findings
@@ -159,14 +166,22 @@ class TimeJudge:
             return VerdictKind.REVOKED_LATER, "is shown by a timestamp to be older than"
         return VerdictKind.REVOKED_LATER, "is shown by another agency to be older than"
 
-    def _limit(self, folder: str, listed: ListedSeal) -> datetime | None:
+    def _limit(self, folder: str, listed: ListedSeal) -> _Limit | None:
         """Before which moment the seal must be shown to have existed; None: that is no matter."""
-        is_by_sender = folder in _INSTEAD and self.now > listed.not_after
-        ends = [listed.not_after] if is_by_sender else []
+        ends = []
+        agency = listed.agency
+        if folder in _INSTEAD and self.now > listed.not_after:
+            ends.append(_Limit(listed.not_after, f"the end of {agency}'s certificate"))
+        life = self.lives.ended(agency)
+        if folder in _INSTEAD and life is not None and life.valid_to is not None:
+            silent = life.valid_to + WIND_UP  # until then it hands over what it sealed before
+            if self.now > silent:
+                ends.append(_Limit(silent, f"the end of {agency}"))
         revocation = listed.revocation(self.revocations)
         if revocation is not None:
-            ends.append(revocation.worthless_from)
-        return min(ends, default=None)
+            what = f"the revocation of {agency}'s certificate"
+            return _Limit(min([revocation.worthless_from, *(end.at for end in ends)]), what)
+        return min(ends, key=lambda end: end.at, default=None)
 
     def _is_revoked(self, listed: ListedSeal) -> bool:
         return listed.revocation(self.revocations) is not None

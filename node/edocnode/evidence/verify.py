@@ -15,6 +15,7 @@ from pathlib import Path
 from cryptography import x509
 from msgspec import UNSET
 
+from edoccore.directory.ownership import Ownership
 from edoccore.directory.revocations import Revocations
 from edoccore.directory.seals import ListedSeal
 from edoccore.directory.view import Directory
@@ -29,6 +30,7 @@ from edocnode.evidence.directory_extract import (
     fingerprints,
     read_extract,
 )
+from edocnode.evidence.lives import Lives, check_lives
 from edocnode.evidence.manifest import (
     INSTRUCTIONS,
     MANIFEST,
@@ -73,7 +75,8 @@ def verify(
     if known is not None:
         trusted.update(_root_digests(known))
         revocations = known.revocations
-    reader = _Reader(frozenset(trusted), revocations, tuple(time_anchors), now)
+    owners = () if known is None else (known.ownership,)
+    reader = _Reader(frozenset(trusted), revocations, owners, tuple(time_anchors), now)
     try:
         with _step(1), open_container(path) as container:
             return _judge(container, reader)
@@ -87,6 +90,7 @@ class _Reader:
 
     roots: frozenset[str]
     revocations: Revocations
+    owners: tuple[Ownership, ...]
     time_anchors: tuple[x509.Certificate, ...]
     now: datetime
 
@@ -127,8 +131,10 @@ def _judge(container: Container, reader: _Reader) -> Verdict:
         times = reading.read_times(container, statements)
         _check_derived(container, statements, roles, maker=maker, times=times)
         _check_clock(statements, manifest, reader.now)
+    lives = Lives((extract.ownership, *reader.owners))
     with _step(8):
-        notes = links.check_all(container, statements, extract)
+        notes = check_lives(statements, lives)
+        notes += links.check_all(container, statements, extract)
         if manifest.message_id != _sent(statements).message_id:
             raise invalid(MANIFEST, "it is of another message than the envelope")
     with _step(12):
@@ -138,6 +144,7 @@ def _judge(container: Container, reader: _Reader) -> Verdict:
         manifest=Witness(MANIFEST, maker, parse_time(manifest.time)),
         tokens=tokens,
         revocations=extract.book.revocations,
+        lives=lives,
         now=reader.now,
     )
     return _verdict(judge, manifest, anchor, notes=(*notes, *more))

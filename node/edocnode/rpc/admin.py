@@ -226,7 +226,7 @@ class AdminServicer(services.AdminServiceServicer):
     ) -> messages.PingPeerResponse:
         """Exchanges hellos with a peer, now."""
         directory = self._parts.directory.current
-        agency = directory.node_of(request.agency)
+        agency = directory.node_of(request.agency, self._parts.clock())
         if agency == self._parts.agency:
             raise RequestInvalidError(f"{request.agency} is served by this node itself.")
         loop = asyncio.get_running_loop()

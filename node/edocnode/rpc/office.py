@@ -254,10 +254,12 @@ class OfficeServicer(services.OfficeServiceServicer):
         check_actor(request.actor)
         if bool(request.id) == bool(request.all_of):
             raise RequestInvalidError("Name either a document or an agency, not both.")
+        if request.all_of and request.instead:
+            raise RequestInvalidError("For whom it is instead is chosen for each document.")
         parts = self._parts
         desk = RetryDesk(
             office=parts.office,
-            network=parts.directory.current.network,
+            directory=parts.directory.current,
             agency=parts.agency,
             actor=request.actor,
             clock=parts.clock,
@@ -269,7 +271,7 @@ class OfficeServicer(services.OfficeServiceServicer):
             message_id = await sent_message(
                 parts.office, found, spellings(request.recipient, parts.directory.current)
             )
-            queued, left = await desk.one(message_id), 0
+            queued, left = await desk.one(message_id, request.instead), 0
         parts.sealer.wake()
         return messages.RetryResponse(queued=queued, left=left)
 

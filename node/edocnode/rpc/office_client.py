@@ -298,15 +298,20 @@ class OfficeClient(NumberCalls):
             "repeated": answer.repeated_request,
         }
 
-    def retry(self, text: str, recipient: str, *, all_of: str, actor: str) -> Json:
+    def retry(
+        self, text: str, recipient: str, *, all_of: str, actor: str, instead: str = ""
+    ) -> Json:
         """Queues held deliveries again, ``edoc.retry/v1``.
 
         Raises:
             DocumentUnknownError, IdAmbiguousError: The id names none or several.
             DecisionConflictError: The delivery has ended.
+            AgencyEndedError: Its recipient has ended, and nobody chose who gets it instead.
             EnvelopeExpiredError, StorageDamagedError: It cannot be offered any more.
         """
-        request = messages.RetryRequest(id=text, recipient=recipient, all_of=all_of, actor=actor)
+        request = messages.RetryRequest(
+            id=text, recipient=recipient, all_of=all_of, actor=actor, instead=instead
+        )
         with node_errors():
             answer = self.stub.Retry(request, timeout=RETRY_TIMEOUT_S)
         return {"schema": RETRY_SCHEMA, "queued": answer.queued, "left": answer.left}

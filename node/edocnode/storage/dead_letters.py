@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from edocnode.domain.dead_letters import HeldDelivery, RetryPlan
-from edocnode.domain.model import MessageId
+from edocnode.domain.model import DocumentId, MessageId
 from edocnode.storage.events import EventKind, event_values, tell
 from edocnode.storage.sealing import add_effect
 from edocnode.storage.sql import AnyRow, among, select_by
@@ -21,6 +21,7 @@ _STANDING = sa.select(
     _DELIVERY.c.message_id,
     _DELIVERY.c.document_id,
     _DELIVERY.c.recipient,
+    _DELIVERY.c.to_node,
     _DELIVERY.c.state,
     _DELIVERY.c.reason,
     _DELIVERY.c.expires_at,
@@ -98,7 +99,9 @@ def _standing(row: AnyRow) -> HeldDelivery:
     return HeldDelivery(
         place=row.id,
         message_id=MessageId(row.message_id),
+        document_id=DocumentId(row.document_id),
         recipient=row.recipient,
+        to_node=row.to_node,
         state=shown_state(row.state),
         reason=row.reason,
         expires=row.expires_at,

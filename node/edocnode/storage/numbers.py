@@ -69,6 +69,7 @@ _NUMBERED = (
         _DELIVERY.c.envelope_rank,
         _DELIVERY.c.state,
         _DELIVERY.c.expires_at,
+        (_DELIVERY.c.to_node != _ENVELOPE.c.to_node).label("moved"),
         _DOCUMENT.c.complete,
         sa.exists().where(_REVOKED.c.message_id == _DELIVERY.c.message_id).label("taken_back"),
     )
@@ -221,9 +222,9 @@ def _envelope(row: AnyRow, at: datetime | None) -> NumberedEnvelope:
     return NumberedEnvelope(
         seq=row.seq,
         message_id=MessageId(row.message_id),
-        # What was taken back does not go out again, whatever the recipient lost.
-        state=DeliveryState.VOID if row.taken_back else shown_state(row.state),
-        in_force=row.rank == row.envelope_rank,
+        # What was taken back, or went to another node, does not go to this one any more.
+        state=DeliveryState.VOID if row.taken_back or row.moved else shown_state(row.state),
+        in_force=bool(row.moved) or row.rank == row.envelope_rank,
         can_be_offered=bool(row.complete) and (at is None or row.expires_at > at),
     )
 

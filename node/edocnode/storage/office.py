@@ -26,6 +26,7 @@ from edoccore.signing.records import DocumentState
 from edoccore.signing.statements import Operation, uuid_text
 from edockit.database import Database
 from edocnode.domain.dead_letters import HeldDelivery, RetryPlan
+from edocnode.domain.forwarding import ForwardPlan
 from edocnode.domain.model import INLINE_PART_BYTES, DeliveryState, DocumentId, MessageId
 from edocnode.domain.office_model import (
     DeliveriesPage,
@@ -42,6 +43,7 @@ from edocnode.storage.awaiting import count_waiting
 from edocnode.storage.dead_letters import deliveries_of, held_for, queue_again
 from edocnode.storage.deciding import take_step
 from edocnode.storage.ids import id_span
+from edocnode.storage.forwarding import forward
 from edocnode.storage.listing import inline_piece
 from edocnode.storage.office_views import (
     DELIVERY,
@@ -128,6 +130,12 @@ class SqlOffice:
         return await self._database.awrite(
             lambda connection: queue_again(connection, plans, salts, at)
         )
+
+    async def send_on(
+        self, plans: Sequence[ForwardPlan], salts: Sequence[bytes], at: datetime
+    ) -> int:
+        """Makes held deliveries new envelopes to other nodes; returns how many were held."""
+        return await self._database.awrite(lambda connection: forward(connection, plans, salts, at))
 
     async def fetch(self, consumer: str, limit: int) -> Sequence[InboxEntry]:
         """Received documents that a consumer has not acknowledged, oldest first."""

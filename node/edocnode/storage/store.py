@@ -4,6 +4,7 @@ from edockit.database import Database
 from edockit.revision import bring_up
 from edocnode.storage.alarms import SqlAlarms
 from edocnode.storage.expiring import SqlExpiry
+from edocnode.storage.forwarding import SqlForwarding
 from edocnode.storage.held_seals import SqlHeldSeals
 from edocnode.storage.inbox import SqlInbox
 from edocnode.storage.migrations import HEAD, SCRIPTS
@@ -31,6 +32,7 @@ class NodeStore(
     SqlSmallParts,
     SqlNumbers,
     SqlExpiry,
+    SqlForwarding,
     SqlHeldSeals,
     SqlSignatureChecks,
     SqlScans,

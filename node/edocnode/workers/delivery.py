@@ -7,7 +7,8 @@ nothing; its backoff is kept in the database and ends with its next hello.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 
 import structlog
@@ -59,6 +60,7 @@ class Dispatcher:
         self._couriers: dict[str, tuple[Courier, asyncio.Task[None]]] = {}
         self._since: dict[str, float] = {}  # when they got their places, by the loop's clock
         self._lanes: dict[str, Lane] = {}  # most urgent work of each peer, as of the last look
+        self._left_alone: set[str] = set()
         self._waiting: dict[str, None] = {}  # peers without a place, in the order they asked
         self._failures: dict[str, int] = {}
         self._over_quota: dict[str, datetime] = {}  # when a peer last told this node so
@@ -79,6 +81,8 @@ class Dispatcher:
     def wake(self, agency: str) -> None:
         """Lets the courier of a peer look at its queue, starting it when there is none."""
         if self._stopping or not self._begun or not self._can_send():
+            return
+        if agency in self._left_alone:
             return
         running = self._couriers.get(agency)
         if running is not None:
@@ -157,6 +161,19 @@ class Dispatcher:
         for _, task in couriers:
             task.cancel()
         await asyncio.gather(*(task for _, task in couriers), return_exceptions=True)
+
+    @asynccontextmanager
+    async def left_alone(self, agency: str) -> AsyncIterator[None]:
+        """Offers a peer nothing meanwhile: its courier has ended, what it held is queued again."""
+        self._left_alone.add(agency)
+        try:
+            running = self._couriers.get(agency)
+            if running is not None:
+                running[1].cancel()
+                await asyncio.wait([running[1]])
+            yield
+        finally:
+            self._left_alone.discard(agency)
 
     def peer_met(self, agency: str) -> None:
         """A peer answered or said hello: its failures are over."""

@@ -12,6 +12,7 @@ from hashlib import sha256
 
 import structlog
 
+from edoccore.agency_errors import RecipientMovedError
 from edoccore.directory.state import judge
 from edoccore.directory.view import Directory
 from edoccore.errors import (
@@ -30,9 +31,11 @@ from edocnode.domain.ports import Inbox
 from edocnode.domain.receiving import (
     Judged,
     Offered,
+    arrival_in,
     certificate_error,
     error_answer,
     final_answer,
+    is_new_word,
     judge_parcel,
     parcel_answer,
     receipt_draft,
@@ -102,6 +105,8 @@ class ReceivingDesk:
             if _takes_little(parcels)
             else await asyncio.to_thread(self._judge_all, peer, parcels)
         )
+        if (why := self._why_ended()) and any(map(arrival_in, judged)):
+            judged = await self._turn_away(judged, why)
         answers: list[Answer] = [item for item in judged if isinstance(item, Refused | TryLater)]
         self._tell_directory(peer, parcels)
         arrivals: list[Arrival] = []
@@ -122,6 +127,26 @@ class ReceivingDesk:
         for offer in offers:
             answers.append(await self._answer_offer(peer, offer))
         return answers
+
+    def _why_ended(self) -> str:
+        """How the agency of this node ended; empty while it has not."""
+        directory = self._directory()
+        if not directory.has_ended(self._agency, self._clock()):
+            return ""
+        return directory.how_it_ended(self._agency)
+
+    async def _turn_away(self, judged: Sequence[Judged], why: str) -> list[Judged]:
+        """Takes no new document for an agency that has ended; what is here is answered as ever."""
+        error = RecipientMovedError(f"{why}; new documents are not taken here any more.")
+        new = [a for item in judged if (a := arrival_in(item)) and is_new_word(a.operation)]
+        known = await self._inbox.known([(item.sender, item.message_id) for item in new])
+        moved = {id(item) for item in new if (item.sender, item.message_id) not in known}
+        return [
+            _arrival_answer(arrival, error)
+            if (arrival := arrival_in(item)) and id(arrival) in moved
+            else item
+            for item in judged
+        ]
 
     def _judge_all(self, peer: str, parcels: Sequence[Parcel]) -> list[Judged]:
         directory = self._directory()
@@ -283,5 +308,5 @@ def _takes_little(parcels: Sequence[Parcel]) -> bool:
     return len(parcels) <= FEW and sum(len(parcel.parts) for parcel in parcels) <= FEW_BYTES
 
 
-def _arrival_answer(arrival: Arrival, error: EdocError) -> Answer:
+def _arrival_answer(arrival: Arrival, error: EdocError) -> Refused | TryLater:
     return error_answer(arrival.message_id, arrival.envelope_digest, error)

@@ -48,6 +48,7 @@ from edocnode.domain.sealing import (
     SealingKey,
     commit_of,
     next_epoch,
+    only_answers,
     opening,
     prepare,
 )
@@ -119,6 +120,7 @@ class Sealer:
         self._clock = clock
         self._chance = chance
         self._problem = problem
+        self._has_ended: Callable[[], bool] = lambda: False
         self._is_new_seal = False
         self._epoch: EpochState | None = None
         self._opening: SealedStatement | None = None
@@ -149,6 +151,10 @@ class Sealer:
     def epoch(self) -> bytes:
         """The epoch in force, 16 bytes; empty before the first."""
         return self._epoch.epoch if self._epoch else b""
+
+    def ends_when(self, has_ended: Callable[[], bool]) -> None:
+        """Seals nothing new in the name of its agency once ``has_ended`` says so."""
+        self._has_ended = has_ended
 
     def on_sealed(self, listener: Callable[[SealCommit], None]) -> None:
         """Calls ``listener`` after each commit, on the event loop."""
@@ -366,6 +372,9 @@ class Sealer:
         """Seals what waits. Returns False when nothing did."""
         self._wake.clear()
         waiting = await self._next_group()
+        if self._has_ended():
+            self._handed_in.clear()  # the database has them all
+            waiting = only_answers(waiting)
         if self.state is SealerState.SUPERSEDED:
             return False
         owns, self._owns = self._owns, []

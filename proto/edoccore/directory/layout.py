@@ -53,6 +53,7 @@ ROLE_RESIGN_AFTER = timedelta(days=15)  # so a node always has 30 days left when
 TIMESTAMP_LIFE = timedelta(hours=24)
 TIMESTAMP_RESIGN_AFTER = timedelta(hours=6)
 CRL_LIFE = timedelta(days=60)
+WIND_UP = timedelta(days=30)  # in which an ended agency still answers for what came before its end
 OFFICER_ALARM_BEFORE = timedelta(days=10)  # officers are alarmed when the directory ends this soon
 REFRESH_EVERY = timedelta(seconds=30)
 LOG_PATIENCE = timedelta(hours=1)  # a version that is in force may be missing in the log so long
@@ -69,6 +70,7 @@ MAX_ROOT_ROTATIONS = 256
 MAX_OWNED = 2000  # codes that an agency owns besides its own
 MAX_SPACES = 64  # in which one agency lists codes itself
 MAX_WITNESSES = 32
+MAX_KIN = 100  # predecessors of an agency, and successors
 MAX_ISSUERS = 2  # between a seal certificate and its issuing authority
 
 VerifierText = Annotated[str, Meta(pattern=r"^[^\s+]{1,200}\+[0-9a-f]{8}\+[A-Za-z0-9+/=]{44}\Z")]
@@ -81,8 +83,8 @@ class AgencyState(StrEnum):
 
     ACTIVE = "ACTIVE"
     SUSPENDED = "SUSPENDED"  # may come back; until then nothing is sent to it or taken from it
-    MERGED = "MERGED"  # ended; its successors take its documents
-    CLOSED = "CLOSED"  # ended
+    MERGED = "MERGED"  # ends at its ``valid_to``; its successors take its documents
+    CLOSED = "CLOSED"  # ends at its ``valid_to``
 
 
 class RevocationKind(StrEnum):
@@ -186,9 +188,10 @@ class IdentityEntry(Struct, frozen=True, kw_only=True, omit_defaults=True):
         owns: Codes it owns besides its own; never a prefix.
         spaces: Where it may list further codes itself, under its own seal; see ``spaces``.
         valid_from: Before it, the agency did not exist.
-        valid_to: From it on, the agency no longer exists.
+        valid_to: From it on, the agency no longer exists; may lie ahead.
         predecessors: Codes of agencies whose documents it takes.
-        successors: Codes of agencies that take its documents.
+        successors: Codes of agencies that take its documents from ``valid_to`` on. With one, they
+            go there by themselves; with several, senders choose.
         seals: All its seal certificates, old ones too: old documents verify against them.
         minimum_suite: Weakest suite that a seal of the agency may use.
     """
@@ -201,8 +204,8 @@ class IdentityEntry(Struct, frozen=True, kw_only=True, omit_defaults=True):
     state: AgencyState
     valid_from: Time
     valid_to: Time | UnsetType = UNSET
-    predecessors: Annotated[tuple[Code, ...], Meta(max_length=100)] = ()
-    successors: Annotated[tuple[Code, ...], Meta(max_length=100)] = ()
+    predecessors: Annotated[tuple[Code, ...], Meta(max_length=MAX_KIN)] = ()
+    successors: Annotated[tuple[Code, ...], Meta(max_length=MAX_KIN)] = ()
     seals: Annotated[tuple[SealListing, ...], Meta(max_length=64)] = ()
     minimum_suite: Annotated[int, Meta(ge=1, le=255)] = 1
 

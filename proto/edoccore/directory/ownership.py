@@ -1,8 +1,12 @@
-"""Which code belongs to which agency, and who follows whom.
+"""Which code belongs to which agency, how long it lives, and who follows whom.
 
 Built once from the identity entries. A code is owned when the directory lists it: as the agency's
 own code, as an alias, or as one of the codes it owns; never because it begins like another code,
 and never in another spelling. Certificates and addresses are not known here.
+
+An agency that ends (merged, split, closed) does so at its ``valid_to``, which the directory may say
+long before. For ``WIND_UP`` after it, it still answers: hands over what it sealed before, seals
+receipts and statuses for what it has. Then it is silent.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,10 +15,13 @@ from datetime import datetime
 
 from msgspec import UNSET
 
-from edoccore.directory.layout import AgencyState, IdentityEntry
+from edoccore.agency_errors import AgencyEndedError
+from edoccore.directory.layout import WIND_UP, AgencyState, IdentityEntry
 from edoccore.directory.spaces import Spaces, admitted
 from edoccore.errors import AgencyInactiveError, AgencyUnknownError
-from edoccore.signing.statements import SubAgency, parse_time
+from edoccore.signing.statements import SubAgency, parse_time, time_text
+
+_ENDING = (AgencyState.MERGED, AgencyState.CLOSED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +35,7 @@ class Agency:
         aliases: Other spellings of ``code``.
         state: Of the owner.
         valid_from: Of the owner.
-        valid_to: Of the owner; None while it lives.
+        valid_to: Of the owner; None while nothing is decided. May lie ahead.
         predecessors: Of the owner.
         successors: Of the owner.
         minimum_suite: Weakest suite that a seal of the owner may use.
@@ -53,7 +60,34 @@ class Agency:
 
     def is_active(self, at: datetime) -> bool:
         """Whether documents go to and from the agency at a moment."""
-        return self.state is AgencyState.ACTIVE and self.existed(at)
+        return self._is_in_order and self.existed(at)
+
+    def answers(self, at: datetime) -> bool:
+        """Whether its node is heard at a moment: while it is active, and while it winds up."""
+        until = None if self.valid_to is None else self.valid_to + WIND_UP
+        return self._is_in_order and self.valid_from <= at and (until is None or at < until)
+
+    def has_ended(self, at: datetime) -> bool:
+        """Whether the end of the agency has come by a moment."""
+        return self.valid_to is not None and self.valid_to <= at
+
+    def how_it_ended(self) -> str:
+        """What became of it and when, as a clause; of an agency that ends."""
+        day = "" if self.valid_to is None else f" as of {time_text(self.valid_to)}"
+        match len(self.successors):
+            case 0:
+                return f"{self.owner} is closed{day}, and nobody follows it"
+            case 1:
+                return f"{self.owner} is merged into {self.successors[0]}{day}"
+            case _:
+                return f"{self.owner} is split into {', '.join(self.successors)}{day}"
+
+    @property
+    def _is_in_order(self) -> bool:
+        """Neither suspended nor ended at an unknown moment."""
+        if self.state in _ENDING:
+            return self.valid_to is not None
+        return self.state is AgencyState.ACTIVE
 
 
 class Ownership:
@@ -156,40 +190,67 @@ class Ownership:
         found = self._codes.get(code)
         return found is not None and found.closed
 
-    def node_of(self, code: str) -> str:
+    def node_of(self, code: str, at: datetime) -> str:
         """The agency whose node serves a code: its owner, or the owner's last successor.
 
         Raises:
             AgencyUnknownError: No agency has the code.
-            AgencyInactiveError: Its owner is suspended, or ended without exactly one successor.
+            AgencyInactiveError: Its owner is suspended or not there yet.
+            AgencyEndedError: Its owner ended without exactly one successor.
         """
-        return self._follow(self.agency(code), code, seen=frozenset())
+        return self._follow(self.agency(code), code, at, seen=frozenset())
 
-    def _follow(self, agency: Agency, code: str, *, seen: frozenset[str]) -> str:
+    def _follow(self, agency: Agency, code: str, at: datetime, *, seen: frozenset[str]) -> str:
         owner = self.owners[agency.owner]
-        if owner.state is AgencyState.ACTIVE:
+        if owner.is_active(at):
             return owner.code
-        ended = owner.state in (AgencyState.MERGED, AgencyState.CLOSED)
-        if ended and len(owner.successors) == 1 and owner.code not in seen:
-            successor = self.agency(owner.successors[0])
-            return self._follow(successor, code, seen=seen | {owner.code})
+        if owner.has_ended(at):
+            if len(owner.successors) == 1 and owner.code not in seen:
+                successor = self.agency(owner.successors[0])
+                return self._follow(successor, code, at, seen=seen | {owner.code})
+            raise AgencyEndedError(
+                f"Nothing goes to {code} any more: {owner.how_it_ended()}.",
+                hint=_successors_hint(owner),
+                code=code,
+                successors=" ".join(owner.successors),
+            )
         raise AgencyInactiveError(
-            f"The agency {owner.code} is {owner.state.lower()}, so nothing goes to {code}.",
-            hint=_successors_hint(owner),
+            f"The agency {owner.code} is {_why_not(owner, at)}, so nothing goes to {code}.",
+            hint="Ask the registry when it is back.",
             code=code,
             state=owner.state,
         )
 
-    def accepts(self, owner: str, code: str) -> bool:
-        """Whether the node of agency ``owner`` takes documents for ``code``.
+    def accepts(self, owner: str, code: str, at: datetime) -> bool:
+        """Whether the node of agency ``owner`` takes documents for ``code`` at a moment.
 
         It does for codes it owns, directly or as aliases, and for those of an agency that ended
         with ``owner`` as its one successor.
         """
         try:
-            return self.owns(owner, code) or self.node_of(code) == owner
+            return self.owns(owner, code) or self.node_of(code, at) == owner
         except (AgencyUnknownError, AgencyInactiveError):
             return False
+
+    def answering_node(self, node: str, code: str, at: datetime) -> str:
+        """The node for a word about a document of before: that of then, while it answers for it.
+
+        Args:
+            node: The agency whose node sent or took the document, and has it.
+            code: For which it did; says whose node it is when that one is silent.
+            at: Now.
+        """
+        then = self.owners.get(node)
+        if then is not None and then.answers(at) and self.owns(node, code):
+            return node
+        try:
+            return self.node_of(code, at)
+        except (AgencyUnknownError, AgencyInactiveError):
+            return node
+
+
+def _why_not(owner: Agency, at: datetime) -> str:
+    return "not there yet" if at < owner.valid_from else owner.state.lower()
 
 
 def _agency(entry: IdentityEntry) -> Agency:
@@ -218,6 +279,6 @@ def _claims(entry: IdentityEntry, owner: Agency) -> Iterable[tuple[str, Agency]]
 
 
 def _successors_hint(owner: Agency) -> str:
-    if owner.successors:
+    if len(owner.successors) > 1:
         return f"Choose one of its successors: {', '.join(owner.successors)}."
     return "Ask the registry which agency has taken over."

@@ -197,13 +197,14 @@ class SealBook:
         Raises:
             AgencyUnknownError: The signer is not in the directory.
             SealCertificateError: The certificate is not the signer's, was not valid at ``at`` and
-                at the seal's own time, is revoked, or the signer is not active.
+                at the seal's own time, is revoked, or the signer neither is active nor winds up.
+                What it may still say while it winds up is for the statement's own check.
         """
         listed = self.check_seal(seal, at)
         revocation = listed.revocation(self.revocations)
         if revocation is not None:
             raise _revoked(seal, revocation)
-        if not self._agencies[seal.signer].is_active(at):
+        if not self._agencies[seal.signer].answers(at):
             raise _refused(
                 seal.signer,
                 f"the agency is {self._agencies[seal.signer].state.lower()} or not in office then",

@@ -98,24 +98,43 @@ class Directory:
         """Whether a code ended while its owner goes on; it still stands for what it was."""
         return self.ownership.is_closed(code)
 
-    def node_of(self, code: str) -> str:
-        """The agency whose node serves a code; follows successions.
+    def node_of(self, code: str, at: datetime) -> str:
+        """The agency whose node serves a code at a moment; follows successions.
 
         Raises:
             AgencyUnknownError: No agency has the code.
-            AgencyInactiveError: Its owner is suspended, or ended without exactly one successor.
+            AgencyInactiveError: Its owner is suspended or not there yet.
+            AgencyEndedError: Its owner ended without exactly one successor.
         """
-        return self.ownership.node_of(code)
+        return self.ownership.node_of(code, at)
 
-    def accepts(self, owner: str, code: str) -> bool:
-        """Whether the node of agency ``owner`` takes documents for ``code``."""
-        return self.ownership.accepts(owner, code)
+    def accepts(self, owner: str, code: str, at: datetime) -> bool:
+        """Whether the node of agency ``owner`` takes documents for ``code`` at a moment."""
+        return self.ownership.accepts(owner, code, at)
+
+    def answering_node(self, node: str, code: str, at: datetime) -> str:
+        """The node for a word about a document of before; see ``ownership``."""
+        return self.ownership.answering_node(node, code, at)
+
+    def end_of(self, owner: str) -> datetime | None:
+        """When an agency ends or ended; None: nothing is decided, or there is no such agency."""
+        found = self.ownership.owners.get(owner)
+        return None if found is None else found.valid_to
+
+    def has_ended(self, owner: str, at: datetime) -> bool:
+        """Whether the end of an agency has come by a moment."""
+        end = self.end_of(owner)
+        return end is not None and end <= at
+
+    def how_it_ended(self, owner: str) -> str:
+        """What became of an agency that ends, as a clause with its successors."""
+        return self.ownership.owners[owner].how_it_ended()
 
     def endpoint(self, owner: str, at: datetime) -> Endpoint | None:
         """Where the node of an agency is reached.
 
         Returns:
-            None when the agency is not active at that moment, or has no endpoint statement under
+            None when the agency answers nobody at that moment, or has no endpoint statement under
             a seal that is valid then.
         """
         found = self.endpoints.get(owner)
@@ -185,7 +204,7 @@ class Directory:
 
     def _holds(self, endpoint: Endpoint, at: datetime) -> bool:
         return (
-            self.ownership.owners[endpoint.agency].is_active(at)
+            self.ownership.owners[endpoint.agency].answers(at)
             and endpoint.listed.is_valid(at)
             and endpoint.listed.revocation(self.revocations) is None
         )

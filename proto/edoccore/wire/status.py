@@ -15,7 +15,7 @@ import grpc
 from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 
-from edoccore import directory_errors, office_errors, officer_errors
+from edoccore import agency_errors, directory_errors, office_errors, officer_errors
 from edoccore.errors import (
     ERROR_DOMAIN,
     EdocError,
@@ -37,6 +37,7 @@ MAX_STATUS_BYTES = 8_192  # of a peer's status; more is not read
 _PARAMETERS = frozenset({"self", "message"})  # of EdocError; a peer's metadata cannot set them
 _TABLE = (
     EdocError.__module__,
+    agency_errors.__name__,
     office_errors.__name__,
     directory_errors.__name__,
     officer_errors.__name__,

@@ -134,7 +134,7 @@ class Publisher:
             retired_authorities=retirements(chain),
             log=turn.read(self.log.wanted) or UNSET,
         )
-        return turn.read(lambda records: directory_contents(records, info, crls))
+        return turn.read(lambda records: directory_contents(records, info, crls, now))
 
     def waiting(self, turn: Turn) -> list[Change]:
         """What the officers have to sign before the directory says it."""

@@ -115,12 +115,12 @@ class Registry:
             lambda records, _now: agencies.resume_agency(records, code),
         )[0]
 
-    def close_agency(self, actor: str, code: str) -> Agency:
-        """Ends an agency for good; see ``domain.agencies.close_agency``."""
+    def close_agency(self, actor: str, code: str, at: datetime | None = None) -> Agency:
+        """Ends an agency for good, now or later; see ``domain.agencies.close_agency``."""
         return self._act(
             actor,
             f"agency close {code}",
-            lambda records, now: agencies.close_agency(records, code, now),
+            lambda records, now: agencies.close_agency(records, code, at=at or now, now=now),
         )[0]
 
     def give_spaces(self, actor: str, code: str, spaces: Sequence[str]) -> Sequence[str]:
@@ -128,7 +128,7 @@ class Registry:
         return self._act(
             actor,
             f"agency delegate {code} {' '.join(spaces)}",
-            lambda records, _now: subagencies.give_spaces(records, code, spaces),
+            lambda records, now: subagencies.give_spaces(records, code, spaces, now),
         )[0]
 
     def end_spaces(self, actor: str, code: str, spaces: Sequence[str]) -> Sequence[str]:
@@ -136,7 +136,7 @@ class Registry:
         return self._act(
             actor,
             f"agency delegate --end {code} {' '.join(spaces)}",
-            lambda records, _now: subagencies.end_spaces(records, code, spaces),
+            lambda records, now: subagencies.end_spaces(records, code, spaces, now),
         )[0]
 
     def invite(self, actor: str, code: str, ttl: timedelta) -> str:
@@ -474,6 +474,12 @@ class Registry:
         return self.publisher.publish(turn)
 
     # --- How -----------------------------------------------------------------------------------
+
+    def order(
+        self, actor: str, command: str, decide: Callable[[Records, datetime], Result]
+    ) -> Result:
+        """Carries out an officer's order: decided, audited, published."""
+        return self._act(actor, command, decide)[0]
 
     def _act(
         self, actor: str, command: str, decide: Callable[[Records, datetime], Result]

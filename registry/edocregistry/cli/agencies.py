@@ -1,12 +1,18 @@
-"""Commands about agencies: add, delegate, list, show, suspend, resume, close."""
+"""Commands about agencies: add, delegate, list, show, rename, pause, merge, split, close."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from edockit.language import _, marked, told
-from edocregistry.cli.context import CommandContext, operating_system_user, require_yes
+from edocregistry.cli.context import (
+    CommandContext,
+    moment_of,
+    operating_system_user,
+    require_yes,
+)
 from edocregistry.cli.drafts import tell_waiting
 
 if TYPE_CHECKING:
@@ -19,6 +25,11 @@ DELEGATE_SCHEMA = "edoc.registry-delegate/v1"
 _MOMENTS = ("valid_from", "valid_to", "seal_ends_at")
 
 Code = Annotated[str, typer.Argument(metavar="CODE", help="Code of the agency, such as H29.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Really; it cannot be undone.")]
+At = Annotated[
+    str | None,
+    typer.Option("--at", help="When, such as 2025-07-01T00:00:00+07:00; default: now."),
+]
 
 
 def build_app() -> typer.Typer:
@@ -30,8 +41,11 @@ def build_app() -> typer.Typer:
     app.command("delegate")(delegate)
     app.command("list")(list_agencies)
     app.command("show")(show)
+    app.command("rename")(rename)
     app.command("suspend")(suspend)
     app.command("resume")(resume)
+    app.command("merge")(merge)
+    app.command("split")(split)
     app.command("close")(close)
     return app
 
@@ -130,6 +144,75 @@ def show(context: typer.Context, code: Code) -> None:
     options.console.data({"schema": AGENCY_SCHEMA, **found}, text)
 
 
+def rename(
+    context: typer.Context,
+    code: Code,
+    name: Annotated[str | None, typer.Option("--name", help="New official name.")] = None,
+    alias: Annotated[
+        list[str] | None, typer.Option("--alias", help="Another code of it; may be repeated.")
+    ] = None,
+) -> None:
+    """Gives an agency another name, or more codes; its own code stays."""
+    from edocregistry.app import succession
+
+    options: CommandContext = context.obj
+    renamed = succession.rename(
+        options.registry(), operating_system_user(), code, name=name, aliases=tuple(alias or ())
+    )
+    _tell(options, renamed)
+    tell_waiting(options)
+
+
+def merge(
+    context: typer.Context,
+    codes: Annotated[list[str], typer.Argument(metavar="CODE...", help="Agencies that end.")],
+    into: Annotated[str, typer.Option("--into", help="Agency that takes their documents.")],
+    name: Annotated[
+        str | None, typer.Option("--name", help="Official name of that one, when it is new.")
+    ] = None,
+    alias: Annotated[
+        list[str] | None,
+        typer.Option("--alias", help="Another code of it, when it is new; may be repeated."),
+    ] = None,
+    at: At = None,
+    yes: Yes = False,
+) -> None:
+    """Merges agencies into one; documents to them then go to its node."""
+    from edocregistry.app import succession
+
+    require_yes(given=yes, what=marked(f"Merging {', '.join(codes)}"))
+    options: CommandContext = context.obj
+    found = succession.merge(
+        options.registry(),
+        operating_system_user(),
+        codes,
+        into,
+        name=name,
+        aliases=tuple(alias or ()),
+        at=None if at is None else moment_of(at),
+    )
+    tell_ends(options, found[:-1])
+
+
+def split(
+    context: typer.Context,
+    code: Code,
+    into: Annotated[
+        list[str], typer.Option("--into", help="Agency that follows it; two or more times.")
+    ],
+    at: At = None,
+    yes: Yes = False,
+) -> None:
+    """Splits an agency into several; whoever writes to it then chooses one of them."""
+    from edocregistry.app import succession
+
+    require_yes(given=yes, what=marked(f"Splitting {code}"))
+    options: CommandContext = context.obj
+    moment = None if at is None else moment_of(at)
+    found = succession.split(options.registry(), operating_system_user(), code, into, moment)
+    tell_ends(options, found[:1])
+
+
 def suspend(context: typer.Context, code: Code) -> None:
     """Suspends an agency: nothing goes to it or comes from it until it is resumed."""
     options: CommandContext = context.obj
@@ -147,12 +230,36 @@ def resume(context: typer.Context, code: Code) -> None:
 def close(
     context: typer.Context,
     code: Code,
-    yes: Annotated[bool, typer.Option("--yes", help="Really; it cannot be undone.")] = False,
+    at: At = None,
+    yes: Yes = False,
 ) -> None:
     """Ends an agency for good; its code is never used again."""
     require_yes(given=yes, what=marked(f"Closing {code}"))
     options: CommandContext = context.obj
-    _tell(options, options.registry().close_agency(operating_system_user(), code))
+    moment = None if at is None else moment_of(at)
+    _tell(options, options.registry().close_agency(operating_system_user(), code, moment))
+    tell_waiting(options)
+
+
+def tell_ends(options: CommandContext, ending: "Sequence[Agency]") -> None:
+    """Says of each agency that ends who follows it, and what its operator does."""
+    from edockit.console import local_time_text
+
+    lines = [
+        _(
+            "{code} ({name}) ends {moment}; it is followed by {successors}",
+            code=agency.code,
+            name=agency.name,
+            moment=local_time_text(agency.valid_to),
+            successors=", ".join(agency.successors),
+        )
+        for agency in ending
+        if agency.valid_to is not None
+    ]
+    options.console.data(
+        {"schema": AGENCIES_SCHEMA, "agencies": [_agency_object(item) for item in ending]},
+        "\n".join(lines),
+    )
     tell_waiting(options)
 
 
@@ -177,6 +284,7 @@ def _agency_object(agency: "Agency") -> dict[str, Any]:
         "state": agency.state.value.lower(),
         "valid_from": local_time(agency.valid_from),
         "valid_to": None if agency.valid_to is None else local_time(agency.valid_to),
+        "successors": list(agency.successors),
     }
 
 
@@ -206,6 +314,7 @@ def _labels() -> dict[str, str]:
         "state": _("state"),
         "valid_from": _("valid from"),
         "valid_to": _("valid to"),
+        "successors": _("followed by"),
         "enrolled": _("enrolled"),
         "seal_sha256": _("seal SHA-256"),
         "seal_ends_at": _("seal ends"),

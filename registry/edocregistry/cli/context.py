@@ -55,6 +55,23 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
+def moment_of(text: str) -> datetime:
+    """Reads a moment with its zone, as an option gives it.
+
+    Raises:
+        RequestInvalidError: It is none.
+    """
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise RequestInvalidError(
+            f"{text!r} is no time with a zone.", hint="Write 2026-11-23T10:00:00+07:00."
+        )
+    return moment.astimezone(UTC)
+
+
 def operating_system_user() -> str:
     """Name of the user who runs the command, for the audit; with ``sudo``, of both."""
     user = os.getuid()

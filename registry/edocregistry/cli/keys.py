@@ -1,7 +1,7 @@
 """Commands about keys: invite an agency to enrol, revoke what it has."""
 
 import re
-from datetime import datetime, timedelta
+from datetime import timedelta
 from hashlib import sha256
 from typing import Annotated
 
@@ -10,7 +10,13 @@ import typer
 from edoccore.errors import RequestInvalidError
 from edockit.console import new_app
 from edockit.language import _, marked, told
-from edocregistry.cli.context import CommandContext, now, operating_system_user, require_yes
+from edocregistry.cli.context import (
+    CommandContext,
+    moment_of,
+    now,
+    operating_system_user,
+    require_yes,
+)
 
 INVITE_SCHEMA = "edoc.registry-invite/v1"
 CA_SCHEMA = "edoc.registry-ca/v1"
@@ -76,7 +82,7 @@ def revoke(
     """Ends keys of an agency; without --tls or --seal, both kinds."""
     from edoccore.directory.layout import RevocationKind
 
-    since = None if compromised_since is None else _moment(compromised_since)
+    since = None if compromised_since is None else moment_of(compromised_since)
     require_yes(given=yes, what=marked(f"Revoking keys of {code}"))
     chosen = [
         kind for kind, wanted in ((RevocationKind.SEAL, seal), (RevocationKind.TLS, tls)) if wanted
@@ -140,15 +146,3 @@ def _duration(text: str) -> timedelta:
     if found is None:
         raise RequestInvalidError(f"{text!r} is no duration.", hint="Write 30m, 72h or 7d.")
     return timedelta(**{_UNITS[found[2]]: int(found[1])})
-
-
-def _moment(text: str) -> datetime:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
-        raise RequestInvalidError(
-            f"{text!r} is no time with a zone.", hint="Write 2026-11-23T10:00:00+07:00."
-        )
-    return moment

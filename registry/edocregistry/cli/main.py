@@ -16,6 +16,7 @@ from edocregistry.cli import (
     keys,
     officer_keys,
     outside,
+    reorganising,
     running,
     witnesses,
 )
@@ -45,7 +46,9 @@ def build_app() -> typer.Typer:
     app.command()(keeping.restore)
     app.command()(keeping.rebuild)
     app.add_typer(officer_keys.build_app(), name="key")
-    app.add_typer(agencies.build_app(), name="agency")
+    of_agencies = agencies.build_app()
+    of_agencies.command()(reorganising.reorganise)
+    app.add_typer(of_agencies, name="agency")
     app.add_typer(outside.build_app(), name="outside")
     app.add_typer(witnesses.build_app(), name="witness")
     app.add_typer(witnesses.build_log_app(), name="log")

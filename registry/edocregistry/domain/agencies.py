@@ -1,8 +1,10 @@
-"""The life of agencies: how one comes in, pauses and ends, and which codes are taken for ever.
+"""The life of agencies: how one comes in, pauses and closes, and which codes are taken for ever.
 
-A decision that was taken before is not an error; another decision on the same matter is.
+A decision that was taken before is not an error; another decision on the same matter is. How
+agencies follow each other is in ``succession``.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -16,6 +18,7 @@ from edoccore.errors import (
 )
 from edoccore.identity.agency import AgencyCode
 from edoccore.signing.canonical import check_text
+from edoccore.signing.statements import time_text
 from edocregistry.domain.listed_codes import check_by_officers, check_not_listed, listed_codes
 from edocregistry.domain.model import REGISTRY_CODE, Agency
 from edocregistry.domain.ports import Records
@@ -56,9 +59,9 @@ def add_agency(
     known = records.agency(code)
     if known is not None and (known.name, known.aliases, known.owner) == (name, aliases, owner):
         return known
-    _check_free(records, (code, *aliases))
+    check_free(records, (code, *aliases))
     if owner is not None:
-        check_has_node(active_agency(records, owner))
+        check_has_node(active_agency(records, owner, now))
         check_by_officers(records, owner, (code, *aliases))
         _check_room(records, owner)
     agency = Agency(
@@ -74,16 +77,52 @@ def add_agency(
     return agency
 
 
+def rename_agency(
+    records: Records, code: str, *, name: str | None, aliases: tuple[str, ...], now: datetime
+) -> Agency:
+    """Gives an agency another name, or more codes; what it has already changes nothing.
+
+    Its code stays, and documents under the old name stay as they are.
+
+    Args:
+        records: Where agencies are kept.
+        code: Its code, or an alias.
+        name: Official name; None: as it is.
+        aliases: Codes that it gets beside those it has.
+        now: Moment of the order.
+
+    Raises:
+        AgencyUnknownError: There is none.
+        DecisionConflictError: It has ended.
+        RequestInvalidError: The name or a code cannot be used, or neither was given.
+        AgencyExistsError: A code belongs to another agency.
+    """
+    agency = governed_agency(records, code)
+    if name is None and not aliases:
+        raise RequestInvalidError("Neither a name nor a code was given.", hint="Add --name TEXT.")
+    if agency.has_ended(now):
+        raise already_ends(agency)
+    if name is not None:
+        _check_name(name)
+    for alias in aliases:
+        AgencyCode.parse(alias)
+    new = tuple(dict.fromkeys(a for a in aliases if a not in (agency.code, *agency.aliases)))
+    check_free(records, new)
+    if len(agency.aliases) + len(new) > MAX_ALIASES:
+        raise RequestInvalidError(f"An agency has at most {MAX_ALIASES} aliases, each one once.")
+    return save(records, replace(agency, name=name or agency.name, aliases=(*agency.aliases, *new)))
+
+
 def suspend_agency(records: Records, code: str) -> Agency:
     """Suspends an agency: nothing goes to it or comes from it until it is resumed.
 
     Raises:
         AgencyUnknownError: There is none.
-        DecisionConflictError: It was closed.
+        DecisionConflictError: Its end was decided.
     """
-    agency = _governed(records, code)
-    _check_not_closed(agency)
-    return _save(records, replace(agency, state=AgencyState.SUSPENDED))
+    agency = governed_agency(records, code)
+    check_no_end(agency)
+    return save(records, replace(agency, state=AgencyState.SUSPENDED))
 
 
 def resume_agency(records: Records, code: str) -> Agency:
@@ -91,34 +130,84 @@ def resume_agency(records: Records, code: str) -> Agency:
 
     Raises:
         AgencyUnknownError: There is none.
-        DecisionConflictError: It was closed.
+        DecisionConflictError: Its end was decided.
     """
-    agency = _governed(records, code)
-    _check_not_closed(agency)
-    return _save(records, replace(agency, state=AgencyState.ACTIVE))
+    agency = governed_agency(records, code)
+    check_no_end(agency)
+    return save(records, replace(agency, state=AgencyState.ACTIVE))
 
 
-def close_agency(records: Records, code: str, now: datetime) -> Agency:
-    """Ends an agency for good; its codes are never used again, its certificates stay listed.
+def close_agency(records: Records, code: str, *, at: datetime, now: datetime) -> Agency:
+    """Ends an agency that nobody follows; its codes are never used again.
+
+    Its certificates stay listed. A sub-agency ends at once.
+
+    Args:
+        records: Where agencies are kept.
+        code: Its code, or an alias.
+        at: When it ends; ``now`` or later.
+        now: Moment of the order.
 
     Raises:
         AgencyUnknownError: There is none.
-        DecisionConflictError: It still owns sub-agencies.
+        RequestInvalidError: The moment is past.
+        DecisionConflictError: It still owns sub-agencies, or another end was decided.
     """
-    agency = _governed(records, code)
+    agency = governed_agency(records, code)
     if agency.state is AgencyState.CLOSED:
         return agency
-    owned = [
-        item.code
+    check_no_end(agency)
+    owned = owned_by(records, agency.code)
+    if owned:
+        raise DecisionConflictError(
+            f"{agency.code} still serves {', '.join(item.code for item in owned)}.",
+            hint="Close those first.",
+            agency=agency.code,
+        )
+    return end_agency(
+        records, agency, AgencyState.CLOSED, at=at if agency.owner is None else now, now=now
+    )
+
+
+def end_agency(
+    records: Records,
+    agency: Agency,
+    state: AgencyState,
+    *,
+    successors: tuple[str, ...] = (),
+    at: datetime,
+    now: datetime,
+) -> Agency:
+    """Notes the end of an agency, and withdraws its invites.
+
+    Raises:
+        RequestInvalidError: The moment is past.
+    """
+    if at < now:
+        raise RequestInvalidError(
+            f"The end of {agency.code} at {time_text(at)} is past.",
+            hint="What is sealed already cannot be taken back; name a moment to come, or none.",
+        )
+    records.withdraw_invites(agency.code, now)
+    return save(records, replace(agency, state=state, valid_to=at, successors=successors))
+
+
+def predecessors(agencies: Sequence[Agency]) -> dict[str, list[str]]:
+    """Who is followed by each agency that follows somebody, by its code."""
+    found: dict[str, list[str]] = {}
+    for agency in agencies:
+        for successor in agency.successors:
+            found.setdefault(successor, []).append(agency.code)
+    return found
+
+
+def owned_by(records: Records, code: str) -> list[Agency]:
+    """Sub-agencies of an agency that were not closed."""
+    return [
+        item
         for item in records.agencies()
         if item.owner == code and item.state is not AgencyState.CLOSED
     ]
-    if owned:
-        raise DecisionConflictError(
-            f"{code} still serves {', '.join(owned)}.", hint="Close those first.", agency=code
-        )
-    records.withdraw_invites(code, now)
-    return _save(records, replace(agency, state=AgencyState.CLOSED, valid_to=now))
 
 
 def known_agency(records: Records, code: str) -> Agency:
@@ -144,15 +233,28 @@ def known_agency(records: Records, code: str) -> Agency:
     return agency
 
 
-def active_agency(records: Records, code: str) -> Agency:
-    """Finds an agency that is neither suspended nor closed.
+def active_agency(records: Records, code: str, now: datetime) -> Agency:
+    """Finds an agency that is neither suspended nor ended.
 
     Raises:
         AgencyUnknownError: There is none.
-        AgencyInactiveError: It is suspended or closed.
+        AgencyInactiveError: It is suspended or has ended.
     """
     agency = known_agency(records, code)
-    if agency.state is not AgencyState.ACTIVE:
+    if not agency.is_active(now):
+        raise AgencyInactiveError(f"{agency.code} is {agency.state.lower()}.", agency=agency.code)
+    return agency
+
+
+def answering_agency(records: Records, code: str, now: datetime) -> Agency:
+    """Finds an agency whose node is heard: one that is active, or winds up.
+
+    Raises:
+        AgencyUnknownError: There is none.
+        AgencyInactiveError: It is suspended, or has ended and wound up.
+    """
+    agency = known_agency(records, code)
+    if not agency.answers(now):
         raise AgencyInactiveError(f"{agency.code} is {agency.state.lower()}.", agency=agency.code)
     return agency
 
@@ -171,20 +273,38 @@ def check_has_node(agency: Agency) -> None:
         )
 
 
-def _governed(records: Records, code: str) -> Agency:
+def governed_agency(records: Records, code: str) -> Agency:
+    """Finds an agency that officers may pause, rename and end.
+
+    Raises:
+        AgencyUnknownError: There is none.
+        RequestInvalidError: It is the registry itself.
+    """
     agency = known_agency(records, code)
     if agency.code == REGISTRY_CODE:
-        raise RequestInvalidError("The registry's own entry can be neither suspended nor closed.")
+        raise RequestInvalidError("The registry's own entry can be neither suspended nor ended.")
     return agency
 
 
-def _check_not_closed(agency: Agency) -> None:
-    if agency.state is AgencyState.CLOSED:
-        raise DecisionConflictError(
-            f"{agency.code} was closed; that is final.",
-            hint="A new agency needs a new code.",
-            agency=agency.code,
-        )
+def check_no_end(agency: Agency) -> None:
+    """Accepts an agency whose end nobody has decided.
+
+    Raises:
+        DecisionConflictError: Somebody did.
+    """
+    if agency.valid_to is not None:
+        raise already_ends(agency)
+
+
+def already_ends(agency: Agency) -> DecisionConflictError:
+    """Says what was decided about the end of an agency."""
+    day = "" if agency.valid_to is None else time_text(agency.valid_to)
+    how = f"merged into {', '.join(agency.successors)}" if agency.successors else "closed"
+    return DecisionConflictError(
+        f"It was decided that {agency.code} is {how} at {day}; that is final.",
+        hint="A new agency needs a new code.",
+        agency=agency.code,
+    )
 
 
 def _check_name(name: str) -> None:
@@ -196,7 +316,12 @@ def _check_name(name: str) -> None:
     check_text(name)
 
 
-def _check_free(records: Records, codes: tuple[str, ...]) -> None:
+def check_free(records: Records, codes: tuple[str, ...]) -> None:
+    """Accepts codes that no agency has or had.
+
+    Raises:
+        AgencyExistsError: One did.
+    """
     for code in codes:
         holder = records.owner_of_code(code)
         if holder is not None:
@@ -214,11 +339,7 @@ def _check_room(records: Records, owner: str) -> None:
     Raises:
         RequestInvalidError: The owner has as many sub-agencies as an entry may name.
     """
-    owned = [
-        item
-        for item in records.agencies()
-        if item.owner == owner and item.state is not AgencyState.CLOSED
-    ]
+    owned = owned_by(records, owner)
     if len(owned) >= MAX_OWNED:
         raise RequestInvalidError(
             f"{owner} owns {len(owned)} agencies, as many as one node can serve.",
@@ -227,6 +348,7 @@ def _check_room(records: Records, owner: str) -> None:
         )
 
 
-def _save(records: Records, agency: Agency) -> Agency:
+def save(records: Records, agency: Agency) -> Agency:
+    """Keeps an agency as it is now."""
     records.save_agency(agency)
     return agency

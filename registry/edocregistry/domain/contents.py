@@ -5,6 +5,7 @@ Only reads; what of it has to be signed anew is decided by ``publication``.
 
 import dataclasses
 from collections.abc import Sequence
+from datetime import datetime
 
 from cryptography import x509
 from msgspec import UNSET
@@ -12,6 +13,7 @@ from msgspec.structs import replace
 
 from edoccore.directory.endpoints import to_entry
 from edoccore.directory.layout import (
+    WIND_UP,
     AgencyState,
     IdentityEntry,
     NetworkInfo,
@@ -25,13 +27,14 @@ from edoccore.directory.layout import (
 )
 from edoccore.signing import canonical, statements
 from edoccore.signing.statements import time_text
+from edocregistry.domain.agencies import predecessors
 from edocregistry.domain.model import Agency, Endpoint, Revocation, RevocationCrl, SealCertificate
 from edocregistry.domain.ports import Records
 from edocregistry.domain.publication import Contents
 
 
 def directory_contents(
-    records: Records, network: NetworkInfo, crls: Sequence[RevocationCrl]
+    records: Records, network: NetworkInfo, crls: Sequence[RevocationCrl], now: datetime
 ) -> Contents:
     """Collects everything that is to be published.
 
@@ -39,8 +42,10 @@ def directory_contents(
         records: What the registry keeps.
         network: What holds for all.
         crls: The newest CRL of each issuing CA.
+        now: Who has wound up by now is reached nowhere.
     """
     agencies = records.agencies()
+    kin = predecessors(agencies)
     revocations, former = records.revocations(), records.former_authorities()
     seals: dict[str, list[SealCertificate]] = {}
     for certificate in records.seal_certificates():
@@ -64,12 +69,13 @@ def directory_contents(
                 agency,
                 owned.get(agency.code, ()),
                 seals.get(agency.code, ()),
+                kin.get(agency.code, ()),
                 spaces=spaces.get(agency.code, ()),
             )
             for agency in agencies
             if agency.owner is None
         ],
-        endpoints=_endpoints(records, agencies, revocations),
+        endpoints=_endpoints(records, agencies, revocations, now),
         lists=_lists(records, revocations),
         revocations=RevocationList(
             entries=tuple(_revocation(item) for item in revocations),
@@ -102,6 +108,7 @@ def _identity(
     agency: Agency,
     owned: Sequence[Agency],
     seals: Sequence[SealCertificate],
+    kin: Sequence[str],
     *,
     spaces: Sequence[str],
 ) -> IdentityEntry:
@@ -114,20 +121,29 @@ def _identity(
         state=agency.state,
         valid_from=time_text(agency.valid_from),
         valid_to=UNSET if agency.valid_to is None else time_text(agency.valid_to),
+        predecessors=tuple(kin),
+        successors=agency.successors,
         seals=tuple(SealListing(certificate=to_base64(item.certificate)) for item in seals),
     )
 
 
 def _endpoints(
-    records: Records, agencies: Sequence[Agency], revocations: Sequence[Revocation]
+    records: Records,
+    agencies: Sequence[Agency],
+    revocations: Sequence[Revocation],
+    now: datetime,
 ) -> dict[str, SealedEntry]:
-    """Endpoints of agencies that exist, under a seal that still counts."""
-    closed = {agency.code for agency in agencies if agency.state is AgencyState.CLOSED}
+    """Endpoints of agencies that exist or wind up, under a seal that still counts."""
+    silent = {
+        agency.code
+        for agency in agencies
+        if agency.valid_to is not None and now >= agency.valid_to + WIND_UP
+    }
     revoked = {item.sha256 for item in revocations}
     return {
         item.agency: to_entry(item.sealed())
         for item in records.endpoints()
-        if item.agency not in closed and _seal_certificate(item) not in revoked
+        if item.agency not in silent and _seal_certificate(item) not in revoked
     }
 
 

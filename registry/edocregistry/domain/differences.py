@@ -209,12 +209,7 @@ def _agency_changes(
         )
     if before.name != after.name:
         yield Change(code, f"{code} is called '{after.name}', no longer '{before.name}'.")
-    if before.state is not after.state:
-        yield Change(code, f"{code} is {after.state.lower()}, no longer {before.state.lower()}.")
-    if before.valid_from != after.valid_from:
-        yield Change(code, f"{code} exists from {after.valid_from}, not {before.valid_from}.")
-    if before.valid_to != after.valid_to:
-        yield Change(code, f"{code} exists until {after.valid_to or 'further notice'}.")
+    yield from _life_changes(code, before, after)
     yield from _code_changes(code, before, after)
     yield from _seal_changes(code, before.seals, after.seals)
     if before.minimum_suite != after.minimum_suite:
@@ -225,12 +220,32 @@ def _agency_changes(
         )
 
 
+def _life_changes(code: str, before: IdentityEntry, after: IdentityEntry) -> Iterator[Change]:
+    if before.valid_from != after.valid_from:
+        yield Change(code, f"{code} exists from {after.valid_from}, not {before.valid_from}.")
+    ends = (after.state, after.valid_to, after.successors)
+    if ends == (before.state, before.valid_to, before.successors):
+        return
+    if not after.valid_to:
+        yield Change(code, f"{code} is {after.state.lower()}, no longer {before.state.lower()}.")
+    elif not after.successors:
+        yield Change(code, f"{code} ends at {after.valid_to}: it is closed, nobody follows it.")
+    elif len(after.successors) == 1:
+        yield Change(
+            code, f"{code} ends at {after.valid_to}: it is merged into {after.successors[0]}."
+        )
+    else:
+        yield Change(
+            code,
+            f"{code} ends at {after.valid_to}: it is split into {', '.join(after.successors)}.",
+        )
+
+
 def _code_changes(code: str, before: IdentityEntry, after: IdentityEntry) -> Iterator[Change]:
     owned = [{item.code: item for item in entry.owns} for entry in (before, after)]
     lists = [
         ("alias", before.aliases, after.aliases),
         ("predecessor", before.predecessors, after.predecessors),
-        ("successor", before.successors, after.successors),
     ]
     for part in sorted({*owned[0], *owned[1]}):
         if part not in owned[1]:

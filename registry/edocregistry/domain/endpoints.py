@@ -16,7 +16,7 @@ from edoccore.directory.view import Directory
 from edoccore.errors import EndpointRefusedError, PeerNotTrustedError, WrongNetworkError
 from edoccore.signing import canonical, statements
 from edoccore.signing.seal import SealedStatement
-from edocregistry.domain.agencies import active_agency, check_has_node
+from edocregistry.domain.agencies import answering_agency, check_has_node
 from edocregistry.domain.model import Endpoint
 from edocregistry.domain.ports import Records
 
@@ -38,7 +38,7 @@ def accept_endpoint(
     Raises:
         NotCanonicalError, StatementTooLargeError, StatementTypeError, WrongNetworkError,
         AgencyUnknownError, SealCertificateError, SealInvalidError: A check of the seal failed.
-        AgencyInactiveError: The agency is suspended or closed.
+        AgencyInactiveError: The agency is suspended, or has ended and wound up.
         EndpointRefusedError: Not by its own agency, out of date, or with unfit certificates.
     """
     statement = canonical.decode(sealed.statement, statements.Endpoint)
@@ -46,7 +46,7 @@ def accept_endpoint(
     if known is not None and known.statement == sealed.statement:
         return known
     pins = _check_seal(sealed, statement, directory, now)
-    check_has_node(active_agency(records, statement.agency))
+    check_has_node(answering_agency(records, statement.agency, now))
     if known is not None and statement.counter <= known.counter:
         raise _refused(statement, f"its counter {statement.counter} is not above {known.counter}")
     if statement.counter > int((now + MAX_AHEAD).timestamp() * 1000):

@@ -18,7 +18,6 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
 
-from edoccore.directory.layout import AgencyState
 from edoccore.errors import QuotaError, RequestInvalidError, TokenRefusedError
 from edoccore.identity.certificate import UNREADABLE, certificate_digest
 from edocregistry.domain.agencies import active_agency, check_has_node
@@ -77,7 +76,7 @@ def make_invite(
     """
     if not MIN_TTL <= ttl <= MAX_TTL:
         raise RequestInvalidError("An invite holds for 1 minute to 30 days.", hint="Use --ttl 72h.")
-    agency = active_agency(records, code)
+    agency = active_agency(records, code, now)
     check_has_node(agency)
     if agency.code == REGISTRY_CODE:
         raise RequestInvalidError("The registry enrols itself; it cannot be invited.")
@@ -128,7 +127,7 @@ def enrol(
     key_sha256 = requested_key(request)
     if invite.certificate_sha256 is not None:
         return _repeat(records, invite.certificate_sha256, key_sha256)
-    if now >= invite.expires_at or agency.state is not AgencyState.ACTIVE:
+    if now >= invite.expires_at or not agency.is_active(now):
         raise TokenRefusedError(hint="Ask the registry's officer for a new join string.")
     check_new_key(records, key_sha256)
     end_keys(records, agency.code, reason=REPLACED, now=now)

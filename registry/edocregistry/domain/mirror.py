@@ -94,6 +94,7 @@ def _agencies(entry: IdentityEntry, now: datetime) -> Iterator[Agency]:
         state=entry.state,
         valid_from=parse_time(entry.valid_from),
         valid_to=parse_time(entry.valid_to) if isinstance(entry.valid_to, str) else None,
+        successors=entry.successors,
     )
     for owned in entry.owns:
         yield Agency(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Self
 
-from edoccore.directory.layout import AgencyState, RevocationKind
+from edoccore.directory.layout import WIND_UP, AgencyState, RevocationKind
 from edoccore.identity import agency
 from edoccore.signing.seal import SealedStatement, SignedSeal
 
@@ -23,7 +23,8 @@ class Agency:
         code: As in the directory; never used for another agency.
         aliases: Other codes of the same agency; never used for another one either.
         owner: Code of the agency whose node and seal serve this one; None: it has its own.
-        valid_to: When it was closed.
+        valid_to: When it ends, as was decided; may lie ahead. None: nothing was.
+        successors: Codes of the agencies that take its documents from then on.
     """
 
     code: str
@@ -33,6 +34,20 @@ class Agency:
     state: AgencyState
     valid_from: datetime
     valid_to: datetime | None
+    successors: tuple[str, ...] = ()
+
+    def has_ended(self, now: datetime) -> bool:
+        """Whether its end has come."""
+        return self.valid_to is not None and self.valid_to <= now
+
+    def is_active(self, now: datetime) -> bool:
+        """Whether documents go to and from it."""
+        return self.state is not AgencyState.SUSPENDED and not self.has_ended(now)
+
+    def answers(self, now: datetime) -> bool:
+        """Whether its node is heard: while it is active, and while it winds up."""
+        until = None if self.valid_to is None else self.valid_to + WIND_UP
+        return self.state is not AgencyState.SUSPENDED and (until is None or now < until)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -97,7 +97,7 @@ def list_seal(records: Records, code: str, certificate: bytes, now: datetime) ->
         RequestInvalidError: It has no node, or its certificate is damaged or in use elsewhere.
         SealCertificateError: It is not for seals, leads to no trusted CA, or was revoked.
     """
-    agency = active_agency(records, code)
+    agency = active_agency(records, code, now)
     check_has_node(agency)
     if agency.code == REGISTRY_CODE:
         raise RequestInvalidError("The registry makes its own seal.")

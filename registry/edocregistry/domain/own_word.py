@@ -18,7 +18,7 @@ from edoccore.identity.certificate import certificate_digest
 from edoccore.signing import canonical
 from edoccore.signing.seal import SealedStatement, check_membership, open_seal
 from edoccore.signing.statements import KeyEnd, SealRenewal, parse_time
-from edocregistry.domain.agencies import active_agency
+from edocregistry.domain.agencies import answering_agency
 from edocregistry.domain.enrolment import check_new_key, requested_key
 from edocregistry.domain.model import Revocation, SealCertificate
 from edocregistry.domain.ports import IssuingAuthority, Records
@@ -48,12 +48,12 @@ def renew_seal(
 
     Raises:
         EdocError: A check of the seal failed; see ``signing.seal.open_seal``.
-        AgencyInactiveError: The agency is suspended or closed.
+        AgencyInactiveError: The agency is suspended, or has ended and wound up.
         RequestInvalidError: The certificate request is not what it must be, its key was used
             before, or the agency has too many certificates.
     """
     word = _read(sealed, SealRenewal, directory, now)
-    agency = active_agency(records, word.agency)
+    agency = answering_agency(records, word.agency, now)
     request = _request_bytes(word)
     key_sha256 = requested_key(request)
     mine = records.seal_certificates(agency.code)

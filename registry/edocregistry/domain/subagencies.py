@@ -24,7 +24,7 @@ from edocregistry.domain.model import SubAgencyList
 from edocregistry.domain.ports import Records
 
 
-def give_spaces(records: Records, code: str, spaces: Sequence[str]) -> Sequence[str]:
+def give_spaces(records: Records, code: str, spaces: Sequence[str], now: datetime) -> Sequence[str]:
     """Lets an agency list codes of its own in spaces; those that it has stay.
 
     Returns:
@@ -35,7 +35,7 @@ def give_spaces(records: Records, code: str, spaces: Sequence[str]) -> Sequence[
         AgencyUnknownError, AgencyInactiveError: It is not an agency with its own node.
         AgencyExistsError: A space is another agency's, or another one's list has codes in it.
     """
-    agency = active_agency(records, code)
+    agency = active_agency(records, code, now)
     check_has_node(agency)
     taken = {space: owner for owner, listed in records.spaces().items() for space in listed}
     for space in map(check_space, spaces):
@@ -54,7 +54,7 @@ def give_spaces(records: Records, code: str, spaces: Sequence[str]) -> Sequence[
     return mine
 
 
-def end_spaces(records: Records, code: str, spaces: Sequence[str]) -> Sequence[str]:
+def end_spaces(records: Records, code: str, spaces: Sequence[str], now: datetime) -> Sequence[str]:
     """Takes spaces back in which the agency never listed a code.
 
     Returns:
@@ -64,7 +64,7 @@ def end_spaces(records: Records, code: str, spaces: Sequence[str]) -> Sequence[s
         AgencyUnknownError, AgencyInactiveError: It is not an agency with its own node.
         DecisionConflictError: Its list has a code there, which must keep its meaning.
     """
-    agency = active_agency(records, code)
+    agency = active_agency(records, code, now)
     for space in map(check_space, spaces):
         for listed in listed_codes(records, agency.code):
             if contains(space, listed):
@@ -103,7 +103,7 @@ def accept_list(
     seal = endpoint_rules.seal_of(sealed)
     directory.seal_key(seal, now)
     rules.check_list(sealed, directory.seals.check_seal(seal, now), directory.network)
-    agency = active_agency(records, statement.agency)
+    agency = active_agency(records, statement.agency, now)
     check_has_node(agency)
     _check_counter(statement, known, now)
     if known is not None and not _is_worthless(known, directory):

@@ -81,6 +81,7 @@ class SqlRecords(SqlWitnesses):
             "state": agency.state.value,
             "valid_from": agency.valid_from,
             "valid_to": agency.valid_to,
+            "successors": " ".join(agency.successors),
         }
         self._replace(AGENCY, values)
         for place, code in enumerate((agency.code, *agency.aliases)):
@@ -329,6 +330,7 @@ def _agency(row: dict[str, Any], aliases: tuple[str, ...]) -> Agency:
         state=AgencyState(row["state"]),
         valid_from=row["valid_from"],
         valid_to=row["valid_to"],
+        successors=tuple(row["successors"].split()),
     )
 
 

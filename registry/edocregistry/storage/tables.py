@@ -29,6 +29,7 @@ class AgencyRow(RegistryTable, table=True):
     state: str = Field(max_length=16)
     valid_from: datetime = Field(sa_column=Column(UTCDateTime, nullable=False))
     valid_to: datetime | None = Field(default=None, sa_column=Column(UTCDateTime))
+    successors: str = Field(default="")  # codes, one space between them
 
 
 class AgencyCodeRow(RegistryTable, table=True):

@@ -5,7 +5,7 @@ from datetime import timedelta
 import msgspec
 import pytest
 
-from edoccore.directory.layout import RevocationKind, to_base64
+from edoccore.directory.layout import WIND_UP, RevocationKind, to_base64
 from edoccore.errors import (
     AgencyInactiveError,
     EndpointRefusedError,
@@ -183,7 +183,7 @@ def test_address_that_is_none_is_refused(registry, clock, node, address):
         publish(registry, sealed_with(node, clock, addresses=(address,)))
 
 
-def test_suspended_or_closed_agency_publishes_nothing(registry, clock, node):
+def test_agency_that_is_suspended_or_has_wound_up_publishes_nothing(registry, clock, node):
     sealed = node.endpoint(ADDRESS, time=clock.now)
     registry.suspend_agency(OFFICER, "H29")
     with pytest.raises((AgencyInactiveError, SealCertificateError)):
@@ -191,4 +191,9 @@ def test_suspended_or_closed_agency_publishes_nothing(registry, clock, node):
     registry.resume_agency(OFFICER, "H29")
     publish(registry, sealed)
     registry.close_agency(OFFICER, "H29")
-    assert fresh(registry).endpoint("H29", clock.now) is None
+    assert fresh(registry).endpoint("H29", clock.now) is not None  # it winds up
+    clock.now += WIND_UP
+    registry.publish_due()
+    assert "H29" not in fresh(registry).endpoints
+    with pytest.raises((AgencyInactiveError, SealCertificateError)):
+        publish(registry, node.endpoint("h:2", time=clock.now))

@@ -4,8 +4,6 @@ import asyncio
 from datetime import timedelta
 from pathlib import Path
 
-import pytest
-
 from edoccore.directory.bundle import encode_bundle
 from edoccore.directory.layout import AgencyState
 from edockit.grpc_client import unix_channel
@@ -75,14 +73,13 @@ async def test_t06_codes_that_were_given_to_an_agency_alarm_until_its_operator_a
         assert node.count(query, "%admin.own_entry_accepted%") == 1
 
 
-@pytest.mark.parametrize("state", [AgencyState.SUSPENDED, AgencyState.CLOSED])
-async def test_an_agency_that_the_registry_ended_keeps_its_documents_and_sends_them_when_it_returns(
-    tmp_path: Path, state: AgencyState
+async def test_a_suspended_agency_keeps_its_documents_and_sends_them_when_it_returns(
+    tmp_path: Path,
 ) -> None:
     nation, node, other = make_pair(tmp_path)
     async with running(node, other):
         await node.delivered(await node.send(b"truoc", to=["G01"]))
-        nation.set_state("H29", state)
+        nation.set_state("H29", AgencyState.SUSPENDED)
         await bring_newer(nation, node, other)
         assert "state" in await until(lambda: told(node))
         sent = await node.send(b"trong khi", to=["G01"])

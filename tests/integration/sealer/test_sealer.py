@@ -9,10 +9,12 @@ import pytest
 
 from edoccore.errors import SealerStoppedError
 from edoccore.signing import canonical
-from edoccore.signing.statements import DirectoryMark, Seal
+from edoccore.signing.statements import DirectoryMark, Operation, Seal
+from edocnode.domain.office import envelope_drafts
 from edocnode.domain.sealing import SealingKey, next_epoch
 from edocnode.storage.store import NodeStore, open_store
 from edocnode.workers.sealer import Sealer, SealerState
+from tests.integration.storage.offices import submission
 from tests.support.nation import Agency, Nation
 from tests.support.nodes import utc_now
 
@@ -111,6 +113,27 @@ async def test_each_start_opens_a_greater_epoch_that_names_the_one_before(bench:
         epochs.append(sealer.epoch)
         await end(running)
     assert epochs == sorted(set(epochs))
+
+
+async def test_t46_of_an_agency_that_has_ended_only_answers_are_sealed(bench: Bench) -> None:
+    """Whatever was handed over before its end was known, and whatever waits in the database."""
+    sealer = bench.sealer()
+    ended = False
+    sealer.ends_when(lambda: ended)
+    running = await opened(sealer)
+    ended = True
+    times = {"at": utc_now(), "expires": utc_now() + timedelta(days=1)}
+    kept = [submission(**times), submission(operation=Operation.STATUS, **times)]
+    for item in kept:
+        await bench.store.submit(item)
+        sealer.handed_in(envelope_drafts(item))
+    await bench.store.submit(submission(**times))  # found by a look
+    sealer.wake()
+    async with asyncio.timeout(5):
+        while not (due := await bench.store.due("G01", utc_now(), 10)):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    assert [item.message_id for item in due] == [kept[1].deliveries[0].message_id]
+    await end(running)
 
 
 async def test_an_opening_is_not_timed_before_the_seals_it_goes_on_from(bench: Bench) -> None:

@@ -14,7 +14,7 @@ from edoccore.errors import (
 from edoccore.signing import canonical
 from edoccore.signing.statements import Effect, uuid_bytes, uuid_text
 from edocnode.domain.dead_letters import HeldDelivery, may_retry, plan_retry, what_to_do
-from edocnode.domain.model import DeliveryState, MessageId
+from edocnode.domain.model import DeliveryState, DocumentId, MessageId
 from tests.support.nation import new_uuid7
 from tests.unit.edocnode.conftest import NOW
 
@@ -23,7 +23,9 @@ def held(**changes: object) -> HeldDelivery:
     values = {
         "place": 1,
         "message_id": MessageId(uuid_bytes(new_uuid7(NOW))),
+        "document_id": DocumentId(uuid_bytes(new_uuid7(NOW))),
         "recipient": "G01",
+        "to_node": "G01",
         "state": DeliveryState.HELD,
         "reason": "SEAL_INVALID",
         "expires": NOW + timedelta(days=1),

@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from edoccore import errors
+from edoccore.agency_errors import AgencyEndedError
 from edoccore.signing import canonical
 from edoccore.signing.statements import Envelope, Operation, Receipt, Result, time_text
 from edocnode.domain.checks import is_same_document
@@ -65,6 +66,33 @@ def test_check_5_a_statement_that_is_not_under_the_seal_is_refused(post: Post) -
 def test_t01_an_agency_cannot_send_in_the_name_of_another(post: Post) -> None:
     with pytest.raises(errors.FromNotOwnedError, match="does not own"):
         judge_envelope(post, from_="G01")
+
+
+def test_t46_a_successor_answers_for_the_agency_it_follows_and_says_nothing_new_for_it(
+    post: Post,
+) -> None:
+    post.nation.add_agency("H26", "Hà Nam")
+    post.nation.end("H26", post.now, successors=("H29",))
+    post.directory = post.nation.directory()
+    with pytest.raises(errors.FromNotOwnedError, match="does not own"):
+        judge_envelope(post, from_="H26")
+    status = judge_envelope(post, from_="H26", operation=Operation.STATUS, about="0" * 64)
+    assert isinstance(status, Arrival)
+    assert status.reason == "RECORD_INVALID"  # judged further: the record is a document's
+    post.nation.end("H26", post.now + timedelta(hours=1), successors=("H29",))
+    post.directory = post.nation.directory()
+    with pytest.raises(errors.FromNotOwnedError, match="does not own"):
+        judge_envelope(post, from_="H26", operation=Operation.STATUS, about="0" * 64)
+
+
+def test_t46_an_agency_that_has_ended_hands_over_what_it_sealed_before(post: Post) -> None:
+    post.nation.end("H29", post.now + timedelta(milliseconds=1), successors=("G01",))
+    post.directory = post.nation.directory()
+    assert isinstance(judge_envelope(post), Arrival)
+    post.nation.end("H29", post.now, successors=("G01",))
+    post.directory = post.nation.directory()
+    with pytest.raises(AgencyEndedError, match="H29 is merged into G01"):
+        judge_envelope(post)
 
 
 def test_t01_a_node_cannot_deliver_what_another_agency_sealed(post: Post) -> None:

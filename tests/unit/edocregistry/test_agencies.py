@@ -39,7 +39,7 @@ def test_code_or_alias_in_use_is_refused(in_records, taken):
 
 def test_code_of_a_closed_agency_is_never_used_again(in_records):
     add(in_records, aliases=(OLD,))
-    in_records(lambda records: agencies.close_agency(records, "H29", NOW))
+    in_records(lambda records: agencies.close_agency(records, "H29", at=NOW, now=NOW))
     with pytest.raises(AgencyExistsError):
         add(in_records, "H29", "Another")
     with pytest.raises(AgencyExistsError):
@@ -80,7 +80,7 @@ def test_an_owner_has_no_more_sub_agencies_than_the_directory_holds(in_records, 
     in_records(lambda records: agencies.suspend_agency(records, "H29.6"))
     with pytest.raises(RequestInvalidError, match="H29 owns 2 agencies"):
         add(in_records, "H29.7", "Sở Xây dựng", owner="H29")
-    in_records(lambda records: agencies.close_agency(records, "H29.6", NOW))
+    in_records(lambda records: agencies.close_agency(records, "H29.6", at=NOW, now=NOW))
     add(in_records, "H29.7", "Sở Xây dựng", owner="H29")
 
 
@@ -90,7 +90,7 @@ def test_suspending_and_resuming_repeat_without_harm(in_records):
         suspended = in_records(lambda records: agencies.suspend_agency(records, "H29"))
         assert suspended.state is AgencyState.SUSPENDED
     with pytest.raises(AgencyInactiveError):
-        in_records(lambda records: agencies.active_agency(records, "H29"))
+        in_records(lambda records: agencies.active_agency(records, "H29", NOW))
     for _ in range(2):
         resumed = in_records(lambda records: agencies.resume_agency(records, "H29"))
         assert resumed.state is AgencyState.ACTIVE
@@ -99,7 +99,7 @@ def test_suspending_and_resuming_repeat_without_harm(in_records):
 def test_closing_is_final(in_records):
     add(in_records)
     for _ in range(2):
-        closed = in_records(lambda records: agencies.close_agency(records, "H29", NOW))
+        closed = in_records(lambda records: agencies.close_agency(records, "H29", at=NOW, now=NOW))
         assert closed.valid_to == NOW
     for decision in (agencies.suspend_agency, agencies.resume_agency):
         with pytest.raises(DecisionConflictError):
@@ -110,9 +110,9 @@ def test_owner_is_not_closed_before_its_sub_agencies(in_records):
     add(in_records)
     add(in_records, "H29.5", "Sở", owner="H29")
     with pytest.raises(DecisionConflictError, match=r"H29\.5"):
-        in_records(lambda records: agencies.close_agency(records, "H29", NOW))
-    in_records(lambda records: agencies.close_agency(records, "H29.5", NOW))
-    in_records(lambda records: agencies.close_agency(records, "H29", NOW))
+        in_records(lambda records: agencies.close_agency(records, "H29", at=NOW, now=NOW))
+    in_records(lambda records: agencies.close_agency(records, "H29.5", at=NOW, now=NOW))
+    in_records(lambda records: agencies.close_agency(records, "H29", at=NOW, now=NOW))
 
 
 def test_agency_is_found_by_its_alias(in_records):
@@ -125,4 +125,4 @@ def test_registry_itself_is_neither_suspended_nor_closed(in_records):
     with pytest.raises(RequestInvalidError):
         in_records(lambda records: agencies.suspend_agency(records, "REGISTRY"))
     with pytest.raises(RequestInvalidError):
-        in_records(lambda records: agencies.close_agency(records, "REGISTRY", NOW))
+        in_records(lambda records: agencies.close_agency(records, "REGISTRY", at=NOW, now=NOW))

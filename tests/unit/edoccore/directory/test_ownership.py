@@ -2,7 +2,7 @@ from datetime import timedelta
 
 import pytest
 
-from edoccore.directory.layout import AgencyState
+from edoccore.directory.layout import WIND_UP, AgencyState
 from edoccore.errors import (
     AgencyInactiveError,
     AgencyUnknownError,
@@ -38,10 +38,10 @@ def test_an_agency_is_found_by_code_alias_and_owned_code(nation: Nation, code: s
     assert directory.agency(code).owner == "H29"
     assert directory.owner_of(code, NOW) == "H29"
     assert directory.owns("H29", code)
-    assert directory.node_of(code) == "H29"
-    assert directory.accepts("H29", code)
+    assert directory.node_of(code, NOW) == "H29"
+    assert directory.accepts("H29", code, NOW)
     assert not directory.owns("G01", code)
-    assert not directory.accepts("G01", code)
+    assert not directory.accepts("G01", code, NOW)
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_t02_a_code_that_is_not_listed_is_nobody_s_however_much_it_looks_like_on
 ) -> None:
     directory = nation.directory()
     assert not directory.owns("H29", code)
-    assert not directory.accepts("H29", code)
+    assert not directory.accepts("H29", code, NOW)
     with pytest.raises(AgencyUnknownError):
         directory.owner_of(code, NOW)
 
@@ -100,8 +100,8 @@ def test_an_agency_owned_nothing_before_it_existed(nation: Nation) -> None:
 def test_documents_for_a_merged_agency_go_to_its_successor(nation: Nation) -> None:
     nation.set_state("G01", AgencyState.MERGED, successors=("H29",))
     directory = nation.directory()
-    assert directory.node_of("G01") == "H29"
-    assert directory.accepts("H29", "G01")
+    assert directory.node_of("G01", NOW) == "H29"
+    assert directory.accepts("H29", "G01", NOW)
     assert not directory.owns("H29", "G01")
     assert directory.owner_of("G01", NOW - timedelta(minutes=1)) == "G01"
     with pytest.raises(AgencyUnknownError):
@@ -112,16 +112,65 @@ def test_successions_are_followed_but_never_in_a_circle(nation: Nation) -> None:
     nation.add_agency("H30", "Third")
     nation.set_state("G01", AgencyState.MERGED, successors=("H30",))
     nation.set_state("H30", AgencyState.MERGED, successors=("H29",))
-    assert nation.directory().node_of("G01") == "H29"
+    assert nation.directory().node_of("G01", NOW) == "H29"
     nation.set_state("H30", AgencyState.MERGED, successors=("G01",))
     with pytest.raises(AgencyInactiveError):
-        nation.directory().node_of("G01")
+        nation.directory().node_of("G01", NOW)
+
+
+def test_an_end_that_is_decided_for_later_changes_nothing_before(nation: Nation) -> None:
+    end = NOW + timedelta(days=3)
+    nation.end("G01", end, successors=("H29",))
+    directory = nation.directory()
+    assert directory.node_of("G01", end - timedelta(milliseconds=1)) == "G01"
+    assert not directory.accepts("H29", "G01", end - timedelta(milliseconds=1))
+    assert directory.node_of("G01", end) == "H29"
+    assert directory.accepts("H29", "G01", end)
+    assert directory.endpoint("G01", NOW) is not None
+
+
+def test_an_ended_agency_is_heard_while_it_winds_up_and_then_no_more(nation: Nation) -> None:
+    nation.end("G01", NOW, successors=("H29",))
+    directory = nation.directory()
+    life = directory.agency("G01")
+    last = NOW + WIND_UP - timedelta(milliseconds=1)
+    assert (life.is_active(NOW), life.answers(NOW), life.answers(last)) == (False, True, True)
+    assert not life.answers(NOW + WIND_UP)
+    assert directory.tls_agency(nation.agencies["G01"].tls_sha256, last) == "G01"
+    with pytest.raises(PeerNotTrustedError):
+        directory.tls_agency(nation.agencies["G01"].tls_sha256, NOW + WIND_UP)
+
+
+def test_words_about_old_documents_go_to_the_node_that_has_them_while_it_answers(
+    nation: Nation,
+) -> None:
+    nation.end("G01", NOW, successors=("H29",))
+    directory = nation.directory()
+    assert directory.answering_node("G01", "G01", NOW) == "G01"
+    assert directory.answering_node("G01", "G01", NOW + WIND_UP) == "H29"
+    assert directory.answering_node("REGISTRY", "G01", NOW) == "H29"  # the code is not its own
+    assert directory.answering_node("X99", "X99", NOW) == "X99"  # nobody knows better
+
+
+@pytest.mark.parametrize(
+    ("successors", "told"),
+    [
+        ((), "G01 is closed as of 2026-"),
+        (("H29",), "G01 is merged into H29 as of 2026-"),
+        (("H29", "REGISTRY"), "G01 is split into H29, REGISTRY as of 2026-"),
+    ],
+)
+def test_what_became_of_an_agency_is_told_in_words(
+    nation: Nation, successors: tuple[str, ...], told: str
+) -> None:
+    nation.end("G01", NOW, successors=successors)
+    assert nation.directory().how_it_ended("G01").startswith(told)
 
 
 def test_of_several_successors_the_sender_must_choose(nation: Nation) -> None:
     nation.set_state("G01", AgencyState.CLOSED, successors=("H29", "REGISTRY"))
     with pytest.raises(AgencyInactiveError) as caught:
-        nation.directory().node_of("G01")
+        nation.directory().node_of("G01", NOW)
     assert "H29, REGISTRY" in caught.value.hint
 
 
@@ -130,7 +179,7 @@ def test_nothing_goes_to_or_comes_from_a_suspended_agency(nation: Nation) -> Non
     nation.suspend("G01")
     directory = nation.directory()
     with pytest.raises(AgencyInactiveError, match="suspended"):
-        directory.node_of("G01")
+        directory.node_of("G01", NOW)
     assert directory.endpoint("G01", NOW) is None
     with pytest.raises(PeerNotTrustedError, match="not active"):
         directory.tls_agency(nation.agencies["G01"].tls_sha256, NOW)

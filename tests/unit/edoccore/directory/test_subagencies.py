@@ -94,8 +94,8 @@ def test_what_an_agency_lists_is_its_own_and_its_node_serves_it(nation: Nation) 
         found = directory.agency(code)
         assert (found.code, found.name, found.owner) == ("H29.6", "Sở Nội vụ", "H29")
         assert directory.owns("H29", code)
-        assert directory.node_of(code) == "H29"
-        assert directory.accepts("H29", code)
+        assert directory.node_of(code, NOW) == "H29"
+        assert directory.accepts("H29", code, NOW)
     assert directory.ownership.open_codes("H29") == ["H29", "H29.5.1", "H29.6"]
 
 

@@ -14,7 +14,7 @@ from edocnode.domain.own_entry import (
     decode_own,
     encode_own,
     foreign,
-    is_ended,
+    is_silent,
     key_digest,
     with_codes,
     with_keys,
@@ -168,9 +168,9 @@ def test_codes_that_were_accepted_are_found_no_more(nation: Nation, own: OwnEntr
     assert look(directory, with_codes(own, directory, "H29")) == []
 
 
-def test_an_agency_that_was_suspended_has_ended_until_it_comes_back(nation: Nation) -> None:
-    assert not is_ended(nation.directory(), "H29", NOW)
+def test_a_suspended_agency_is_heard_by_nobody_until_it_comes_back(nation: Nation) -> None:
+    assert not is_silent(nation.directory(), "H29", NOW)
     nation.now += timedelta(seconds=5)
     nation.suspend("H29")
-    assert is_ended(nation.directory(), "H29", NOW)
-    assert is_ended(nation.directory(), "H99", NOW)
+    assert is_silent(nation.directory(), "H29", NOW)
+    assert is_silent(nation.directory(), "H99", NOW)

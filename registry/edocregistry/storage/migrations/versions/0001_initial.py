@@ -59,6 +59,7 @@ def _create_agencies() -> None:
         sa.Column("state", sa.String(16), nullable=False),
         sa.Column("valid_from", sa.BigInteger, nullable=False),
         sa.Column("valid_to", sa.BigInteger),
+        sa.Column("successors", sa.String, nullable=False),
     )
     op.create_table(
         "agency_code",

@@ -1,0 +1,230 @@
+"""Deliveries whose recipient's agency has ended: where they go now, or that a person must choose.
+
+The node of an ended agency takes no new documents, but it may have taken one whose receipt is still
+on its way. So it is offered first, which is the question as well: what that node has it answers
+with its receipt, the rest it turns away. Only then, or when it has not been reached for a while, a
+delivery goes to the node of the one successor, as the same message in a new envelope. With several
+successors, or none, it is held: the law does not say which of them it was meant for.
+
+Source: proto/README.md, section Delivery.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import Enum
+from typing import Protocol
+
+from edoccore.agency_errors import AgencyEndedError, RecipientMovedError
+from edoccore.directory.view import Directory
+from edoccore.errors import RequestInvalidError
+from edoccore.signing import canonical
+from edoccore.signing.statements import Effect, time_text, uuid_text
+from edocnode.domain.model import DeliveryOutcome, DeliveryState, DocumentId, MessageId
+
+FORWARDED = "delivery.forwarded"  # kind of the effect in the journal
+TURNED_AWAY = RecipientMovedError.reason
+ACTOR = "edocnode"  # nobody decided it
+ASK_FOR = timedelta(minutes=5)  # while it does not answer, the node of an ended agency is tried
+AT_ONCE = 200  # deliveries that change in one transaction
+
+
+class Stranding(Enum):
+    """Which deliveries to the node of an ended agency go elsewhere."""
+
+    TURNED_AWAY = "turned away"  # it said that it does not take them
+    DOCUMENTS = "documents"  # it is not reached; statuses and revocations can wait for it
+    ALL = "all"  # it has wound up
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stranded:
+    """A delivery that its node will not take; ``place``: its row, by which pages go on."""
+
+    place: int
+    message_id: MessageId
+    document_id: DocumentId
+    recipient: str
+    to_node: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForwardPlan:
+    """A delivery that goes to another node, with the effect that is kept with it.
+
+    Attributes:
+        recipient: To whom from now on; another one only when a person chose.
+        message: For a person who looks at the delivery.
+    """
+
+    message_id: MessageId
+    recipient: str
+    to_node: str
+    message: str
+    effect: bytes
+
+
+class ForwardStore(Protocol):
+    """Deliveries that go elsewhere; each method is one atomic transaction."""
+
+    async def stranded(
+        self, to_node: str, which: Stranding, after: int, limit: int
+    ) -> Sequence[Stranded]:
+        """Sealed deliveries to a node that wait and that it will not take, in order of place."""
+
+    async def forward(
+        self, plans: Sequence[ForwardPlan], salts: Sequence[bytes], at: datetime
+    ) -> int:
+        """Makes deliveries that still wait new envelopes to other nodes; returns how many.
+
+        Args:
+            salts: 16 random bytes for each.
+        """
+
+    async def unsealed_documents(self, limit: int) -> Sequence[Stranded]:
+        """Documents that were never sealed, also those for later, in no particular order."""
+
+    async def hold_unsealed(
+        self, items: Sequence[Stranded], *, reason: str, message: str, at: datetime
+    ) -> int:
+        """Holds documents that were never sealed; returns how many."""
+
+
+def stranding(
+    node: str, directory: Directory, now: datetime, *, down_since: datetime | None
+) -> Stranding | None:
+    """Which deliveries to a node go elsewhere; None: none, its agency lives.
+
+    Args:
+        down_since: Since when that node does not answer; None: it does.
+    """
+    agency = directory.ownership.owners.get(node)
+    if agency is None or not agency.has_ended(now):
+        return None
+    if not agency.answers(now):
+        return Stranding.ALL
+    if down_since is not None and now - down_since >= ASK_FOR:
+        return Stranding.DOCUMENTS
+    return Stranding.TURNED_AWAY
+
+
+def plan_forward(
+    item: Stranded, directory: Directory, *, agency: str, now: datetime
+) -> ForwardPlan | DeliveryOutcome:
+    """What becomes of a stranded delivery: it goes to another node, or is held.
+
+    An agency that has ended itself seals no new envelope, whoever follows its recipient.
+
+    Args:
+        agency: That owns this node.
+
+    Raises:
+        AgencyUnknownError, AgencyInactiveError: Nobody can say now; it waits.
+    """
+    if directory.has_ended(agency, now):
+        return _held(item, own_end(directory, agency))
+    try:
+        to_node = directory.node_of(item.recipient, now)
+    except AgencyEndedError as error:
+        return _held(item, error)
+    how = directory.how_it_ended(item.to_node)
+    return forward_plan(
+        item, to_node=to_node, why=how, network=directory.network, agency=agency, now=now
+    )
+
+
+def forward_plan(
+    item: Stranded,
+    *,
+    to_node: str,
+    why: str,
+    network: str,
+    agency: str,
+    now: datetime,
+    recipient: str = "",
+    actor: str = ACTOR,
+) -> ForwardPlan:
+    """Words the way of a delivery to another node.
+
+    Args:
+        recipient: Another recipient that a person chose; empty: as it was.
+        actor: Who decided it.
+    """
+    to = recipient or item.recipient
+    effect = Effect(
+        network=network,
+        agency=agency,
+        kind=FORWARDED,
+        subject=uuid_text(item.message_id),
+        actor=actor,
+        time=time_text(now),
+        detail=f"from {item.recipient} at {item.to_node} to {to} at {to_node}: {why}",
+    )
+    return ForwardPlan(
+        message_id=item.message_id,
+        recipient=to,
+        to_node=to_node,
+        message=f"It goes to the node of {to_node}: {why}.",
+        effect=canonical.encode(effect),
+    )
+
+
+def chosen(recipient: str, instead: str, directory: Directory, now: datetime) -> str:
+    """The agency that a person chose to get what was for one that has ended.
+
+    Returns:
+        Its present code.
+
+    Raises:
+        AgencyUnknownError: There is no such agency.
+        RequestInvalidError: It does not follow the recipient.
+    """
+    found = directory.agency(instead)
+    choices = successors_of(recipient, directory, now)
+    if found.owner not in choices:
+        named = ", ".join(choices) or "nobody"
+        raise RequestInvalidError(
+            f"{instead} does not follow {recipient}; that does: {named}.",
+            hint="To send the document to somebody else: edocnode send",
+            code=instead,
+        )
+    return found.code
+
+
+def own_end(directory: Directory, agency: str) -> AgencyEndedError:
+    """Says that the agency of this node sends no new documents, and where to go."""
+    successors = directory.agency(agency).successors
+    where = f"at the node of {' or '.join(successors)}" if successors else "elsewhere"
+    return AgencyEndedError(
+        f"This node seals no new documents: {directory.how_it_ended(agency)}.",
+        hint=f"Hand the document in {where}.",
+        agency=agency,
+    )
+
+
+def _held(item: Stranded, error: AgencyEndedError) -> DeliveryOutcome:
+    return DeliveryOutcome(
+        message_id=item.message_id,
+        document_id=item.document_id,
+        recipient=item.recipient,
+        state=DeliveryState.HELD,
+        reason=error.reason,
+        message=f"{error.message} {error.hint}",
+    )
+
+
+def successors_of(code: str, directory: Directory, now: datetime) -> list[str]:
+    """Agencies with a node that follow the owner of a code that has ended, however far."""
+    found: list[str] = []
+    waiting = list(directory.agency(code).successors)
+    seen: set[str] = set()
+    while waiting:
+        owner = directory.ownership.owners.get(waiting.pop(0))
+        if owner is None or owner.code in seen:
+            continue
+        seen.add(owner.code)
+        if owner.has_ended(now):
+            waiting += owner.successors
+        else:
+            found.append(owner.code)
+    return found

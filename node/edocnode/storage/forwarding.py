@@ -1,0 +1,235 @@
+"""Deliveries that go to another node: see ``domain.forwarding.ForwardStore``.
+
+A message keeps its id and its row. Its envelopes of before stay beside the new one, which the
+sealer makes: they are out of force, so whoever asks for their numbers hears that the message went
+elsewhere.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from edoccore.signing.statements import Operation
+from edockit.database import Database
+from edocnode.domain.forwarding import TURNED_AWAY, ForwardPlan, Stranded, Stranding
+from edocnode.domain.model import DocumentId, MessageId
+from edocnode.storage.events import EventKind, event_values, tell
+from edocnode.storage.sealing import add_effect
+from edocnode.storage.sql import AnyRow, among, select_by
+from edocnode.storage.tables import (
+    DeliveryEnvelopeRow,
+    DeliveryRow,
+    DocumentRow,
+    ScheduleRow,
+    table_of,
+)
+
+_DELIVERY, _DOCUMENT = table_of(DeliveryRow), table_of(DocumentRow)
+_ENVELOPE, _SCHEDULE = table_of(DeliveryEnvelopeRow), table_of(ScheduleRow)
+_ANSWERS = (Operation.STATUS.value, Operation.REVOKE.value)
+
+_STRANDED = (
+    sa.select(
+        _DELIVERY.c.id,
+        _DELIVERY.c.message_id,
+        _DELIVERY.c.document_id,
+        _DELIVERY.c.recipient,
+        _DELIVERY.c.to_node,
+    )
+    .select_from(_DELIVERY.join(_DOCUMENT, _DOCUMENT.c.id == _DELIVERY.c.document_row))
+    .where(_DELIVERY.c.to_node == sa.bindparam("node"), _DELIVERY.c.id > sa.bindparam("after"))
+    .order_by(_DELIVERY.c.id)
+    .limit(sa.bindparam("limit"))
+)
+_QUEUED = _STRANDED.where(sa.text("delivery.state = 'queued'"))
+_WAITING = _STRANDED.where(sa.text("delivery.state = 'waiting'"))
+_IS_NEW = _DOCUMENT.c.operation.not_in(_ANSWERS)
+STRANDED = {
+    Stranding.TURNED_AWAY: (_WAITING.where(_DELIVERY.c.reason == TURNED_AWAY),),
+    Stranding.DOCUMENTS: (_QUEUED.where(_IS_NEW), _WAITING.where(_IS_NEW)),
+    Stranding.ALL: (_QUEUED, _WAITING),
+}
+UNSEALED = (
+    sa.select(
+        _DELIVERY.c.id,
+        _DELIVERY.c.message_id,
+        _DELIVERY.c.document_id,
+        _DELIVERY.c.recipient,
+        _DELIVERY.c.to_node,
+    )
+    .select_from(_DELIVERY.join(_DOCUMENT, _DOCUMENT.c.id == _DELIVERY.c.document_row))
+    .where(_DOCUMENT.c.operation != Operation.STATUS.value)
+    .limit(sa.bindparam("limit"))
+)
+NEVER_SEALED = (
+    UNSEALED.where(sa.text("delivery.state = 'unsealed'")),
+    UNSEALED.where(  # of a submission that is cut off nobody was told
+        sa.text("delivery.state = 'scheduled'"),
+        sa.exists().where(
+            _SCHEDULE.c.document_row == _DELIVERY.c.document_row, _SCHEDULE.c.due_at.is_not(None)
+        ),
+    ),
+)
+_RANKS = (
+    sa.select(_ENVELOPE.c.message_id, sa.func.max(_ENVELOPE.c.rank).label("rank"))
+    .where(among(_ENVELOPE.c.message_id))
+    .group_by(_ENVELOPE.c.message_id)
+)
+_OUT_OF_FORCE = (
+    sa.update(_ENVELOPE)
+    .where(_ENVELOPE.c.message_id == sa.bindparam("of"))
+    .values(rank=_ENVELOPE.c.rank + sa.bindparam("up"))
+)
+_FORWARD = (
+    sa.update(_DELIVERY)
+    .where(
+        _DELIVERY.c.message_id == sa.bindparam("of"),
+        _DELIVERY.c.state.in_(("queued", "waiting", "held")),
+    )
+    .values(
+        state="unsealed",
+        recipient=sa.bindparam("to"),
+        to_node=sa.bindparam("node"),
+        message=sa.bindparam("said"),
+        reason="",
+        envelope_rank=0,
+        attempts=0,
+        digest_failures=0,
+        next_at=None,
+        ended_at=None,
+    )
+)
+_HOLD = (
+    sa.update(_DELIVERY)
+    .where(
+        _DELIVERY.c.message_id == sa.bindparam("of"),
+        _DELIVERY.c.state.in_(("unsealed", "scheduled")),
+    )
+    .values(
+        state="held",
+        reason=sa.bindparam("why"),
+        message=sa.bindparam("said"),
+        next_at=None,
+        ended_at=sa.bindparam("at", type_=_DELIVERY.c.ended_at.type),
+    )
+)
+_DOCUMENTS_OF = sa.select(_DELIVERY.c.message_id, _DELIVERY.c.document_id).where(
+    among(_DELIVERY.c.message_id)
+)
+
+
+class SqlForwarding:
+    """See ``domain.forwarding.ForwardStore``."""
+
+    def __init__(self, database: Database) -> None:
+        """Takes the database."""
+        self._database = database
+
+    async def stranded(
+        self, to_node: str, which: Stranding, after: int, limit: int
+    ) -> Sequence[Stranded]:
+        """Sealed deliveries to a node that wait and that it will not take, in order of place."""
+        place = {"node": to_node, "after": after, "limit": limit}
+        found = await self._database.aread(
+            lambda connection: [
+                _stranded(row)
+                for statement in STRANDED[which]
+                for row in connection.execute(statement, place)
+            ]
+        )
+        return sorted(found, key=lambda item: item.place)[:limit]
+
+    async def forward(
+        self, plans: Sequence[ForwardPlan], salts: Sequence[bytes], at: datetime
+    ) -> int:
+        """Makes deliveries that still wait new envelopes to other nodes; returns how many."""
+        return await self._database.awrite(lambda connection: forward(connection, plans, salts, at))
+
+    async def unsealed_documents(self, limit: int) -> Sequence[Stranded]:
+        """Documents that were never sealed, also those for later, in no particular order."""
+        return await self._database.aread(
+            lambda connection: [
+                _stranded(row)
+                for statement in NEVER_SEALED
+                for row in connection.execute(statement, {"limit": limit})
+            ]
+        )
+
+    async def hold_unsealed(
+        self, items: Sequence[Stranded], *, reason: str, message: str, at: datetime
+    ) -> int:
+        """Holds documents that were never sealed; returns how many."""
+        values = {"why": reason, "said": message, "at": at}
+        return await self._database.awrite(lambda connection: _hold(connection, items, values, at))
+
+
+def forward(
+    connection: Connection, plans: Sequence[ForwardPlan], salts: Sequence[bytes], at: datetime
+) -> int:
+    """Gives deliveries another node inside another change; see ``SqlForwarding.forward``."""
+    ids = [plan.message_id for plan in plans]
+    ranks = {row.message_id: row.rank for row in select_by(connection, _RANKS, ids)}
+    documents = {
+        row.message_id: row.document_id for row in select_by(connection, _DOCUMENTS_OF, ids)
+    }
+    events = []
+    for plan, salt in zip(plans, salts, strict=True):
+        values = {
+            "of": plan.message_id,
+            "to": plan.recipient,
+            "node": plan.to_node,
+            "said": plan.message,
+        }
+        if not connection.execute(_FORWARD, values).rowcount:
+            continue
+        if plan.message_id in ranks:
+            moved = {"of": plan.message_id, "up": ranks[plan.message_id] + 1}
+            connection.execute(_OUT_OF_FORCE, moved)
+        add_effect(connection, salt, plan.effect, plan.message_id)
+        events.append(
+            event_values(
+                EventKind.DELIVERY_QUEUED,
+                documents[plan.message_id],
+                plan.message_id,
+                agency=plan.recipient,
+                at=at,
+            )
+        )
+    tell(connection, events)
+    return len(events)
+
+
+def _hold(
+    connection: Connection, items: Sequence[Stranded], values: dict[str, object], at: datetime
+) -> int:
+    held = [
+        item
+        for item in items
+        if connection.execute(_HOLD, {**values, "of": item.message_id}).rowcount
+    ]
+    tell(
+        connection,
+        [
+            event_values(
+                EventKind.DELIVERY_HELD,
+                item.document_id,
+                item.message_id,
+                agency=item.recipient,
+                at=at,
+            )
+            for item in held
+        ],
+    )
+    return len(held)
+
+
+def _stranded(row: AnyRow) -> Stranded:
+    return Stranded(
+        place=row.id,
+        message_id=MessageId(row.message_id),
+        document_id=DocumentId(row.document_id),
+        recipient=row.recipient,
+        to_node=row.to_node,
+    )

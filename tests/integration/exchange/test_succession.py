@@ -1,0 +1,382 @@
+"""Agencies merge, are split and closed while documents are on their way. Real nodes.
+
+G01 writes to H26, which ends; H29, and sometimes H30, follow it.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from edoccore.agency_errors import AgencyEndedError
+from edoccore.directory.layout import WIND_UP
+from edoccore.errors import RequestInvalidError
+from edoccore.signing import canonical
+from edoccore.signing.statements import Effect, Envelope, Receipt
+from edocnet.office.v1 import office_service_pb2 as office
+from edocnode.domain import forwarding
+from edocnode.domain.directory import OWN_ENTRY
+from tests.integration.exchange.conftest import Card
+from tests.integration.exchange.test_own_entry import bring_newer
+from tests.integration.office.support import Refused
+from tests.support.nation import Nation
+from tests.support.nodes import (
+    Sent,
+    TestNode,
+    free_port,
+    make_node,
+    running,
+    until,
+    utc_now,
+)
+
+NAMES = {
+    "G01": "Bộ Công an",
+    "H26": "Ủy ban nhân dân tỉnh Hà Nam",
+    "H29": "Ủy ban nhân dân tỉnh Ninh Bình",
+    "H30": "Ủy ban nhân dân tỉnh Nam Định",
+}
+BIG = b"\xa5" * 40_000_000
+
+
+@dataclass
+class Land:
+    """Agencies with their nodes; not all of them run."""
+
+    nation: Nation
+    nodes: dict[str, TestNode]
+
+    def __getitem__(self, code: str) -> TestNode:
+        return self.nodes[code]
+
+    async def ends(self, *followers: str, known_to: tuple[str, ...], code: str = "H26") -> None:
+        """Ends an agency now, and tells some of the nodes that run."""
+        self.nation.now += timedelta(seconds=5)
+        self.nation.end(code, utc_now(), successors=followers)
+        await bring_newer(self.nation, *(self.nodes[one] for one in known_to))
+
+
+@pytest.fixture
+def land(tmp_path: Path) -> Land:
+    nation = Nation.create(utc_now())
+    ports = {code: free_port() for code in NAMES}
+    for code, name in NAMES.items():
+        nation.add_agency(code, name, address=f"127.0.0.1:{ports[code]}")
+    nation.directory()
+    return Land(
+        nation,
+        {
+            code: make_node(nation, nation.agencies[code], tmp_path / code, port=ports[code])
+            for code in NAMES
+        },
+    )
+
+
+@asynccontextmanager
+async def lively(land: Land, *codes: str) -> AsyncIterator[None]:
+    async with running(*(land[code] for code in codes)):
+        yield
+
+
+def received(node: TestNode) -> list[tuple[str, str]]:
+    """Sender and recipient of what a node has, in order."""
+    return node.rows("SELECT sender, recipient FROM inbox ORDER BY position")
+
+
+def receipt_of(node: TestNode, sent: Sent) -> tuple[Envelope, Receipt]:
+    """The envelope in force and the receipt of a delivery, which must be for it."""
+    ((envelope, receipt),) = node.rows(
+        "SELECT e.data, r.data FROM delivery d "
+        "JOIN delivery_envelope e ON e.message_id = d.message_id AND e.rank = d.envelope_rank "
+        "JOIN receipt_got r ON r.message_id = d.message_id AND r.rank = 0 WHERE d.message_id = ?",
+        sent.message_id,
+    )
+    from hashlib import sha256
+
+    answered = canonical.decode(receipt, Receipt)
+    assert answered.envelope == sha256(envelope).hexdigest()
+    return canonical.decode(envelope, Envelope), answered
+
+
+def effects(node: TestNode, kind: str) -> list[Effect]:
+    rows = node.rows("SELECT data FROM effect WHERE seal_id IS NOT NULL ORDER BY id")
+    found = [canonical.decode(data, Effect) for (data,) in rows]
+    return [effect for effect in found if effect.kind == kind]
+
+
+async def is_held(node: TestNode, sent: Sent) -> office.Delivery:
+    await until(lambda: node.state(sent.message_id) == "held")
+    return await node.delivery(sent)
+
+
+async def decide(node: TestNode, document_id: bytes) -> None:
+    """Accepts a received document as a clerk does."""
+    async with node.office() as stub:
+        await stub.Decide(
+            office.DecideRequest(
+                id=str(UUID(bytes=document_id)), actor="Trực ban", accept=office.Accept()
+            )
+        )
+
+
+async def test_document_to_a_merged_agency_goes_to_its_successor_which_deals_with_it(
+    land: Land,
+) -> None:
+    async with lively(land, "G01", "H29"):
+        await land.ends("H29", known_to=("G01", "H29"))
+        sent = await land["G01"].send(b"Ha Nam", to=["H26"])
+        await land["G01"].delivered(sent)
+        assert received(land["H29"]) == [("G01", "H26")]
+        envelope, receipt = receipt_of(land["G01"], sent)
+        assert (envelope.to, envelope.to_node, receipt.from_) == ("H26", "H29", "H26")
+        await decide(land["H29"], sent.document_id)
+        steps = "SELECT agency, state FROM status_got WHERE message_id = ?"
+        await until(lambda: land["G01"].rows(steps, sent.message_id) == [("H26", "accepted")])
+        reply = await land["H29"].send(b"tra loi", to=["G01"])
+        again = await land["G01"].send(b"tra loi cu", to=["H26"])
+        await land["H29"].delivered(reply)
+        await land["G01"].delivered(again)
+
+
+async def test_what_waits_for_a_merged_agency_goes_on_to_its_successor(land: Land) -> None:
+    async with lively(land, "G01", "H29"):
+        sent = [await land["G01"].send(f"{i}".encode(), to=["H26"]) for i in range(3)]
+        await until(lambda: all(land["G01"].state(s.message_id) != "unsealed" for s in sent))
+        await land.ends("H29", known_to=("G01", "H29"))
+        await land["H26"].start()
+        try:
+            await bring_newer(land.nation, land["H26"])
+            await land["G01"].delivered(*sent)
+            assert received(land["H29"]) == [("G01", "H26")] * 3
+            assert land["H26"].inbox() == 0
+            for item in sent:
+                assert receipt_of(land["G01"], item)[0].to_node == "H29"
+            told = {effect.detail for effect in effects(land["G01"], forwarding.FORWARDED)}
+            assert len(told) == 1
+            assert "from H26 at H26 to H26 at H29: H26 is merged into H29" in told.pop()
+        finally:
+            await land["H26"].stop()
+
+
+async def test_the_node_of_a_merged_agency_that_is_gone_is_not_waited_for(
+    land: Land, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forwarding, "ASK_FOR", timedelta(seconds=1))
+    async with lively(land, "G01", "H29"):
+        sent = await land["G01"].send(b"a", to=["H26"])
+        await until(lambda: land["G01"].count("SELECT count(*) FROM peer WHERE down_since > 0"))
+        await land.ends("H29", known_to=("G01", "H29"))
+        await land["G01"].delivered(sent)
+        assert received(land["H29"]) == [("G01", "H26")]
+
+
+async def test_what_was_kept_and_not_sealed_at_the_end_gets_the_receipt_of_the_merged_agency(
+    land: Land, card: type[Card]
+) -> None:
+    async with lively(land, "G01", "H26", "H29"):
+        first = await land["G01"].send(b"truoc", to=["H26"])
+        await land["G01"].delivered(first)
+        # The signers of all nodes are pulled: what is sealed before is offered, kept, not answered.
+        card.pulled = False
+        await land["H26"].stop()
+        sent = await land["G01"].send(b"giua", to=["H26"])
+        await until(lambda: land["G01"].state(sent.message_id) not in ("unsealed", "scheduled"))
+        card.pulled = True
+        await land["H26"].start()
+        await until(lambda: land["H26"].count("SELECT count(*) FROM incoming") == 2)
+        assert land["H26"].inbox() == 1
+        await land.ends("H29", known_to=("G01", "H26", "H29"))
+        card.pulled = False
+        await land["G01"].delivered(sent)
+        envelope, receipt = receipt_of(land["G01"], sent)
+        assert (envelope.to_node, receipt.from_) == ("H26", "H26")
+        assert (land["H26"].inbox(), land["H29"].inbox()) == (2, 0)
+
+
+async def test_a_document_half_transferred_at_the_end_arrives_whole_at_the_successor(
+    land: Land,
+) -> None:
+    async with lively(land, "G01", "H26", "H29"):
+        sent = await land["G01"].send(BIG, to=["H26"])
+        await until(lambda: land["G01"].state(sent.message_id) == "sending")
+        await land["H26"].stop()
+        assert land["H26"].inbox() == 0
+        await land.ends("H29", known_to=("G01", "H29"))
+        await land["H26"].start()
+        await bring_newer(land.nation, land["H26"])
+        await land["G01"].delivered(sent, within_s=40)
+        assert (land["H26"].inbox(), land["H29"].inbox()) == (0, 1)
+        assert await land["H29"].part(sent.message_id, 1) == BIG
+
+
+async def test_a_merged_agency_hands_over_what_it_sealed_before_its_end_and_seals_nothing_new(
+    land: Land,
+) -> None:
+    async with lively(land, "H26", "H29"):
+        sent = await land["H26"].send(b"truoc", to=["G01"])
+        await until(lambda: land["H26"].state(sent.message_id) not in ("unsealed", "scheduled"))
+        await land.ends("H29", known_to=("H26", "H29"))
+        with Refused(AgencyEndedError) as refused:
+            await land["H26"].send(b"sau", to=["G01"])
+        assert "H26 is merged into H29" in refused.error.message
+        assert "node of H29" in refused.error.hint
+        await land["G01"].start()
+        try:
+            await bring_newer(land.nation, land["G01"])
+            await land["H26"].delivered(sent)
+            assert received(land["G01"]) == [("H26", "G01")]
+            (alarm,) = land["H26"].rows("SELECT message FROM alarm WHERE kind = ?", OWN_ENTRY)
+            assert "hands over what it sealed before" in alarm[0]
+        finally:
+            await land["G01"].stop()
+
+
+async def test_what_a_merged_agency_had_not_sealed_at_its_end_is_never_sealed_but_told(
+    land: Land, card: type[Card]
+) -> None:
+    async with lively(land, "G01", "H26"):
+        await land["H26"].delivered(await land["H26"].send(b"truoc", to=["G01"]))
+        card.pulled = True
+        sent = await land["H26"].send(b"cham", to=["G01"])
+        await land.ends("H29", known_to=("H26",))
+        delivery = await is_held(land["H26"], sent)
+        card.pulled = False
+        assert delivery.reason == AgencyEndedError.reason
+        assert "merged into H29" in delivery.message
+        with Refused(AgencyEndedError):
+            async with land["H26"].office() as stub:
+                await stub.Retry(
+                    office.RetryRequest(id=str(UUID(bytes=sent.document_id)), actor="An")
+                )
+        envelopes = "SELECT count(*) FROM delivery_envelope WHERE message_id = ?"
+        assert land["H26"].count(envelopes, sent.message_id) == 0
+        assert land["G01"].inbox() == 1
+
+
+async def test_t46_a_document_sealed_after_the_end_of_its_agency_is_refused_by_its_recipient(
+    land: Land,
+) -> None:
+    """The node of the merged agency does not know of its end yet, or does not want to."""
+    async with lively(land, "G01", "H26"):
+        await land["H26"].delivered(await land["H26"].send(b"truoc", to=["G01"]))
+        await land.ends("H29", known_to=("G01",))
+        sent = await land["H26"].send(b"sau", to=["G01"])
+        delivery = await is_held(land["H26"], sent)
+        assert delivery.reason == AgencyEndedError.reason
+        assert "H26 is merged into H29" in delivery.message
+        assert land["G01"].inbox() == 1
+
+
+async def test_old_documents_go_on_between_their_nodes_while_a_merged_agency_winds_up(
+    land: Land,
+) -> None:
+    """Statuses of what it has, and the revocation of what it has."""
+    async with lively(land, "G01", "H26", "H29"):
+        first, second = [await land["G01"].send(f"{i}".encode(), to=["H26"]) for i in range(2)]
+        await land["G01"].delivered(first, second)
+        await land.ends("H29", known_to=("G01", "H26", "H29"))
+        await decide(land["H26"], first.document_id)
+        steps = "SELECT agency, state FROM status_got WHERE message_id = ?"
+        await until(lambda: land["G01"].rows(steps, first.message_id) == [("H26", "accepted")])
+        async with land["G01"].office() as stub:
+            await stub.Revoke(
+                office.RevokeRequest(
+                    id=str(UUID(bytes=second.document_id)), actor="An", reason="Ban hành nhầm số."
+                )
+            )
+        gone = "SELECT count(*) FROM inbox WHERE state = 'revoked'"
+        await until(lambda: land["H26"].count(gone) == 1)
+        assert land["H29"].inbox() == 0
+
+
+async def test_what_waits_for_an_agency_that_is_split_is_held_until_a_person_chooses(
+    land: Land,
+) -> None:
+    async with lively(land, "G01", "H29", "H30"):
+        sent = await land["G01"].send(b"chia", to=["H26"])
+        await until(lambda: land["G01"].state(sent.message_id) not in ("unsealed", "scheduled"))
+        await land.ends("H29", "H30", known_to=("G01", "H29", "H30"))
+        await land["H26"].start()
+        await bring_newer(land.nation, land["H26"])
+        try:
+            delivery = await is_held(land["G01"], sent)
+        finally:
+            await land["H26"].stop()
+        assert delivery.reason == AgencyEndedError.reason
+        assert "H26 is split into H29, H30" in delivery.message
+        assert "--instead" in delivery.advice
+        named = {"id": str(UUID(bytes=sent.document_id)), "actor": "Trực ban"}
+        async with land["G01"].office() as stub:
+            with Refused(AgencyEndedError):
+                await stub.Retry(office.RetryRequest(**named))
+            with Refused(RequestInvalidError):
+                await stub.Retry(office.RetryRequest(**named, instead="G01"))
+            answer = await stub.Retry(office.RetryRequest(**named, instead="H30"))
+        assert answer.queued == 1
+        await land["G01"].delivered(sent)
+        assert received(land["H30"]) == [("G01", "H30")]
+        assert land["H29"].inbox() == 0
+        (effect,) = effects(land["G01"], forwarding.FORWARDED)
+        assert (effect.actor, effect.detail) == (
+            "Trực ban",
+            "from H26 at H26 to H30 at H30: chosen by a person",
+        )
+        with Refused(AgencyEndedError) as refused:
+            await land["G01"].send(b"moi", to=["H26"])
+        assert "H29, H30" in refused.error.hint
+
+
+async def test_what_waits_for_an_agency_that_is_closed_is_told(land: Land) -> None:
+    async with lively(land, "G01"):
+        sent = await land["G01"].send(b"dong", to=["H26"])
+        await until(lambda: land["G01"].state(sent.message_id) not in ("unsealed", "scheduled"))
+        await land.ends(known_to=("G01",))
+        await land["H26"].start()
+        await bring_newer(land.nation, land["H26"])
+        try:
+            delivery = await is_held(land["G01"], sent)
+        finally:
+            await land["H26"].stop()
+        assert delivery.reason == AgencyEndedError.reason
+        assert "H26 is closed" in delivery.message
+
+
+async def test_what_the_successor_had_for_the_merged_agency_it_delivers_to_itself(
+    land: Land, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forwarding, "ASK_FOR", timedelta(seconds=1))
+    async with lively(land, "H29"):
+        sent = await land["H29"].send(b"noi bo", to=["H26"])
+        await until(lambda: land["H29"].count("SELECT count(*) FROM peer WHERE down_since > 0"))
+        await land.ends("H29", known_to=("H29",))
+        await land["H29"].delivered(sent)
+        assert received(land["H29"]) == [("H29", "H26")]
+
+
+async def test_an_end_that_lies_ahead_comes_by_itself_at_its_moment(land: Land) -> None:
+    async with lively(land, "G01", "H26", "H29"):
+        end = utc_now() + timedelta(seconds=6)
+        land.nation.end("H26", end, successors=("H29",))
+        await bring_newer(land.nation, *(land[code] for code in ("G01", "H26", "H29")))
+        before = await land["G01"].send(b"truoc", to=["H26"])
+        await land["G01"].delivered(before)
+        assert received(land["H26"]) == [("G01", "H26")]
+        (alarm,) = land["H26"].rows("SELECT message FROM alarm WHERE kind = ?", OWN_ENTRY)
+        assert "what is to come: H26 is merged into H29" in alarm[0]
+        await until(lambda: utc_now() > end, within_s=10)
+        after = await land["G01"].send(b"sau", to=["H26"])
+        await land["G01"].delivered(after)
+        assert received(land["H29"]) == [("G01", "H26")]
+        with Refused(AgencyEndedError):
+            await land["H26"].send(b"sau", to=["G01"])
+
+
+def test_an_agency_winds_up_as_long_as_envelopes_live_by_default() -> None:
+    from edocnode.domain.office import DEFAULT_LIFETIME
+
+    assert WIND_UP == DEFAULT_LIFETIME
+    assert isinstance(utc_now(), datetime)
