@@ -475,12 +475,6 @@ class Registry:
 
     # --- How -----------------------------------------------------------------------------------
 
-    def order(
-        self, actor: str, command: str, decide: Callable[[Records, datetime], Result]
-    ) -> Result:
-        """Carries out an officer's order: decided, audited, published."""
-        return self._act(actor, command, decide)[0]
-
     def _act(
         self, actor: str, command: str, decide: Callable[[Records, datetime], Result]
     ) -> tuple[Result, Publication]:
