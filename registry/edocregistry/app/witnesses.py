@@ -53,7 +53,7 @@ def add_witness(registry: Registry, actor: str, code: str, key: str) -> WitnessL
     return registry.order(
         actor,
         f"witness add {code}",
-        lambda records, _now: rules.add_witness(records, code, key, network),
+        lambda records, now: rules.add_witness(records, code, key, network, now),
     )
 
 

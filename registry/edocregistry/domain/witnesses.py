@@ -4,6 +4,8 @@ The list and the number stand in the directory under the signatures of those who
 so the machine that signs the log does not choose who watches over it, but with auto_publish.
 """
 
+from datetime import datetime
+
 from edoccore.directory.layout import MAX_WITNESSES, WitnessListing
 from edoccore.directory.transparency import witness_name
 from edoccore.directory_errors import NoteInvalidError
@@ -13,18 +15,22 @@ from edocregistry.domain.agencies import active_agency, check_has_node
 from edocregistry.domain.ports import Records
 
 
-def add_witness(records: Records, code: str, key: str, network: str) -> WitnessListing:
+def add_witness(
+    records: Records, code: str, key: str, network: str, now: datetime
+) -> WitnessListing:
     """Lets the node of an agency watch over the log, or replaces its key.
 
     Args:
         code: Of the agency.
         key: Verifier key, as the node printed it.
+        network: Name of the network.
+        now: Moment of the order.
 
     Raises:
         AgencyUnknownError, AgencyInactiveError: There is no such agency, or it has ended.
         RequestInvalidError: It has no node, the key is not its witness's, or there are too many.
     """
-    agency = active_agency(records, code)
+    agency = active_agency(records, code, now)
     check_has_node(agency)
     try:
         name = read_verifier_key(key, Kind.COSIGNATURE).name
