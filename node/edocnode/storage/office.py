@@ -42,8 +42,8 @@ from edocnode.domain.office_model import (
 from edocnode.storage.awaiting import count_waiting
 from edocnode.storage.dead_letters import deliveries_of, held_for, queue_again
 from edocnode.storage.deciding import take_step
-from edocnode.storage.ids import id_span
 from edocnode.storage.forwarding import forward
+from edocnode.storage.ids import id_span
 from edocnode.storage.listing import inline_piece
 from edocnode.storage.office_views import (
     DELIVERY,

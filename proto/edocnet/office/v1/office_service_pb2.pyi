@@ -1510,6 +1510,7 @@ class RetryRequest(_message.Message):
     RECIPIENT_FIELD_NUMBER: _builtins.int
     ALL_OF_FIELD_NUMBER: _builtins.int
     ACTOR_FIELD_NUMBER: _builtins.int
+    INSTEAD_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Document id or message id as text, or a unique beginning of one, at least 8 characters; empty
     with all_of.
@@ -1520,6 +1521,10 @@ class RetryRequest(_message.Message):
     """Code of a recipient, or of the agency that owns a node: all that is held for it. Empty with id."""
     actor: _builtins.str
     """Who decided it, as the office names people; 1 to 200 characters. Goes into the journal."""
+    instead: _builtins.str
+    """Code of the agency that gets the document instead of its recipient, which was split or merged:
+    one of those that follow it. Empty: the recipient, or the one agency that follows it.
+    """
     def __init__(
         self,
         *,
@@ -1527,10 +1532,11 @@ class RetryRequest(_message.Message):
         recipient: _builtins.str = ...,
         all_of: _builtins.str = ...,
         actor: _builtins.str = ...,
+        instead: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "all_of", b"all_of", "id", b"id", "recipient", b"recipient"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "all_of", b"all_of", "id", b"id", "instead", b"instead", "recipient", b"recipient"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
