@@ -283,8 +283,8 @@ def test_ceremony_of_a_token_runs_as_printed_and_its_key_is_on_no_disk(
 
 def copy_of_mirror(ceremonies: Ceremonies, code: str) -> None:
     """What an officer brings from a node."""
-    mirror = ceremonies.network[code].data / "directory" / "bundle"
-    shutil.copy(mirror, ceremonies.folder / "bundle")
+    for name in ("bundle", "log"):
+        shutil.copy(ceremonies.network[code].data / "directory" / name, ceremonies.folder / name)
 
 
 def join_after_the_loss(ceremonies: Ceremonies) -> None:

@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edoccore.errors import RequestInvalidError, SealCertificateError
+from edoccore.errors import (
+    DataFolderError,
+    DirectoryInvalidError,
+    RequestInvalidError,
+    SealCertificateError,
+    StorageDamagedError,
+)
 from edockit.language import _, told
 from edocnode.cli.context import CommandContext, now
 from edocnode.cli.wording import clock
@@ -37,14 +43,16 @@ PassphraseFile = Annotated[
 
 
 def list_keys(context: typer.Context) -> None:
-    """Lists each key: where it is, its certificate, its days, and what comes when."""
-    from edocnode.app.evidence import known_directory
-    from edocnode.storage.key_files import key_life, key_list
+    """Lists each key: where it is, its certificate, its days, and what comes when.
+
+    Without a sound directory on disk it says so, and lists what the folder itself tells.
+    """
+    from edocnode.storage.key_files import key_list
 
     options: CommandContext = context.obj
     folder = folder_of(options)
     places = key_list(folder)
-    states = {state.sha256: state for state in key_life(folder, known_directory(folder), now())}
+    states, problem = _states(folder)
     found, lines = [], []
     for place in places:
         row, state = _row(place), states.get(place.sha256)
@@ -61,7 +69,27 @@ def list_keys(context: typer.Context) -> None:
             row |= key_json(state)
             lines.append(f"  {key_text(row)}")
         found.append(row)
-    options.console.data({"schema": KEYS_SCHEMA, "keys": found}, "\n".join(lines))
+    data = {"schema": KEYS_SCHEMA, "keys": found, "problem": problem}
+    options.console.data(data, "\n".join(lines))
+    if problem:
+        options.console.say(
+            _(
+                "What follows each key is not known, nor whether it is listed. {why}",
+                why=told(problem),
+            )
+        )
+
+
+def _states(folder: "DataFolder") -> "tuple[dict[str, KeyState], str]":
+    """What follows each key by its certificate, and why that is not known."""
+    from edocnode.app.evidence import known_directory
+    from edocnode.storage.key_files import key_life
+
+    try:
+        directory = known_directory(folder)
+    except (DataFolderError, StorageDamagedError, DirectoryInvalidError) as error:
+        return {}, error.message
+    return {state.sha256: state for state in key_life(folder, directory, now())}, ""
 
 
 def key_json(state: "KeyState") -> dict[str, Any]:
