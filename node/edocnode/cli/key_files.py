@@ -80,7 +80,7 @@ def list_keys(context: typer.Context) -> None:
         )
 
 
-def _states(folder: "DataFolder") -> "tuple[dict[str, KeyState], str]":
+def _states(folder: "DataFolder") -> tuple[dict[str, "KeyState"], str]:
     """What follows each key by its certificate, and why that is not known."""
     from edocnode.app.evidence import known_directory
     from edocnode.storage.key_files import key_life
