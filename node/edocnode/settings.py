@@ -23,6 +23,7 @@ from edocnode.domain.savings import SavingAssumptions
 
 Text = Annotated[str, Field(max_length=300)]
 INIT_OPTIONS = {
+    "seal_suite": "suite",
     "seal_token.module": "seal-module",
     "seal_token.token": "seal-token",
     "seal_token.key": "seal-key",
@@ -226,6 +227,8 @@ class NodeSettings(ProgramSettings):
         access_history_years: Years for which it is kept who saw what, 1 to 100.
         retention: Years for which received documents are kept, by type as lists show it; ``other``
             for all that are not named. What is not named is kept for ever.
+        seal_suite: Of the seal keys that are made next: 1, ECDSA P-256; or 2, that together with
+            ML-DSA-65. A key in use is never followed by one of a weaker suite.
         seal_token: The PKCS#11 token with the seal's key; empty: a file of the data folder.
         key_passphrase_file: File with the passphrase of encrypted key files, mode 0600, in the
             data folder unless absolute; empty: systemd credential ``edocnode-key-passphrase``.
@@ -279,6 +282,7 @@ class NodeSettings(ProgramSettings):
     office_group: Annotated[str, Field(max_length=64)] = ""
     access_history_years: Annotated[float, Field(ge=1, le=100)] = 5
     retention: Mapping[str, Annotated[int, Field(ge=1, le=200)]] = Field(default_factory=dict)
+    seal_suite: Annotated[int, Field(ge=1, le=2)] = 1
     seal_token: SealTokenSettings | None = None
     key_passphrase_file: Annotated[str, Field(max_length=1000)] = ""
     scanner: Annotated[
@@ -413,6 +417,7 @@ def first_settings(
     *,
     listen: str,
     advertise: str | None,
+    seal_suite: int = 1,
     seal_token: Mapping[str, str] | None = None,
     key_passphrase_file: str = "",
 ) -> NodeSettings:
@@ -421,9 +426,15 @@ def first_settings(
     Raises:
         SettingsError: A value cannot be used; says which and why.
     """
-    given = {"listen": listen, "advertise": advertise, "seal_token": seal_token}
+    given = {
+        "listen": listen,
+        "advertise": advertise,
+        "seal_suite": seal_suite,
+        "seal_token": seal_token,
+        "key_passphrase_file": key_passphrase_file,
+    }
     try:
-        return NodeSettings.model_validate(given | {"key_passphrase_file": key_passphrase_file})
+        return NodeSettings.model_validate(given)
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
@@ -447,6 +458,8 @@ def settings_text(settings: NodeSettings) -> str:
         lines.append(f'advertise = "{settings.advertise}"')
     if settings.key_passphrase_file:
         lines.append(f"key_passphrase_file = {_toml(settings.key_passphrase_file)}")
+    if settings.seal_suite != 1:
+        lines.append(f"seal_suite = {settings.seal_suite}")
     if token := settings.seal_token:
         given = token.model_dump(exclude_defaults=True)
         lines += ["", "[seal_token]", *(f"{key} = {_toml(text)}" for key, text in given.items())]

@@ -14,10 +14,13 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PrivateKey, MLDSA65PublicKey
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes, PublicKeyTypes
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from edoccore.errors import DataFolderError, KeyUnusableError
+from edoccore.identity.certificate import SECOND_KEY, second_key, second_key_bytes
+from edoccore.identity.request import SealRequest
 from edockit import files
 from edockit.secrets import SecretPlace
 
@@ -81,6 +84,17 @@ def self_signed_tls(
     return _der(builder.sign(key, _HASH))
 
 
+def new_lattice_key() -> MLDSA65PrivateKey:
+    """Makes the second key of a seal of suite 2."""
+    return MLDSA65PrivateKey.generate()
+
+
+def second_request(key: MLDSA65PrivateKey, agency_code: str) -> bytes:
+    """Makes the request that goes beside a seal's, for its second key, DER."""
+    builder = x509.CertificateSigningRequestBuilder().subject_name(_name(agency_code))
+    return builder.sign(key, None).public_bytes(serialization.Encoding.DER)
+
+
 def seal_request(key: ec.EllipticCurvePrivateKey, agency_code: str) -> bytes:
     """Makes the request for a seal certificate, DER; its signature proves the key is held."""
     builder = x509.CertificateSigningRequestBuilder().subject_name(_name(agency_code))
@@ -103,7 +117,7 @@ def new_ca(
 def issue_seal(
     ca_key: ec.EllipticCurvePrivateKey,
     ca_certificate: bytes,
-    request: bytes,
+    request: SealRequest,
     *,
     agency_code: str,
     organisation: str,
@@ -116,7 +130,7 @@ def issue_seal(
     Args:
         ca_key: Key of the issuing authority.
         ca_certificate: Its certificate, DER.
-        request: PKCS#10 request, DER.
+        request: For the key; of a pair the certificate names the second one besides.
         agency_code: Becomes the common name.
         organisation: Name of the agency; the first 64 characters are kept.
         not_before: Start, aware.
@@ -124,9 +138,9 @@ def issue_seal(
         crl_url: Where the revocation list is; verifiers need one in every certificate.
 
     Raises:
-        KeyUnusableError: The request is damaged, not signed by its key, or of a weak kind of key.
+        KeyUnusableError: A request is damaged, not signed by its key, or of a weak kind of key.
     """
-    public_key = _requested_key(request)
+    public_key = _requested_key(request.first)
     issuer = x509.load_der_x509_certificate(ca_certificate)
     issuer_key_id = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
     authority = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(issuer_key_id)
@@ -140,6 +154,10 @@ def issue_seal(
         .add_extension(authority, critical=False)
         .add_extension(x509.CRLDistributionPoints(points), critical=False)
     )
+    if request.second:
+        spki = second_key_bytes(_second_key(request.second))
+        keys = x509.UnrecognizedExtension(SECOND_KEY, spki)
+        builder = builder.add_extension(keys, critical=False)
     return _der(builder.sign(ca_key, _HASH))
 
 
@@ -176,7 +194,7 @@ def build_crl(
     return builder.sign(ca_key, _HASH).public_bytes(serialization.Encoding.DER)
 
 
-def save_private_key(path: Path, key: ec.EllipticCurvePrivateKey, passphrase: bytes = b"") -> None:
+def save_private_key(path: Path, key: PrivateKeyTypes, passphrase: bytes = b"") -> None:
     """Writes a key as PEM (PKCS#8) that only this user may read, durably.
 
     Args:
@@ -206,6 +224,20 @@ def load_private_key(
     key = load_any_private_key(path, certificate=certificate, passphrase=passphrase)
     if not isinstance(key, ec.EllipticCurvePrivateKey) or key.curve.name != _CURVE:
         raise KeyUnusableError(f"the key in {path} is not an ECDSA P-256 key", path=str(path))
+    return key
+
+
+def load_lattice_key(
+    path: Path, *, certificate: bytes, passphrase: SecretPlace | None = None
+) -> MLDSA65PrivateKey:
+    """Reads the second key of a seal of suite 2; else as ``load_private_key``.
+
+    Raises:
+        KeyUnusableError: As there.
+    """
+    key = load_any_private_key(path, certificate=certificate, passphrase=passphrase)
+    if not isinstance(key, MLDSA65PrivateKey):
+        raise KeyUnusableError(f"the key in {path} is not an ML-DSA-65 key", path=str(path))
     return key
 
 
@@ -261,8 +293,11 @@ def _passphrase(path: Path, place: SecretPlace | None) -> bytes:
 
 
 def key_matches(key: PrivateKeyTypes, certificate: bytes) -> bool:
-    """Tells whether a certificate (DER) is for this key."""
-    return x509.load_der_x509_certificate(certificate).public_key() == key.public_key()
+    """Tells whether a certificate (DER) is for this key, alone or as the second of a pair."""
+    loaded = x509.load_der_x509_certificate(certificate)
+    if isinstance(key, MLDSA65PrivateKey):
+        return second_key(loaded) == key.public_key()
+    return loaded.public_key() == key.public_key()
 
 
 def key_pem(key: PrivateKeyTypes, passphrase: bytes = b"") -> bytes:
@@ -310,7 +345,7 @@ def der_of(content: bytes) -> bytes:
     return content
 
 
-def _requested_key(request: bytes) -> ec.EllipticCurvePublicKey:
+def _proven_key(request: bytes) -> PublicKeyTypes:
     try:
         loaded = x509.load_der_x509_csr(request)
         public_key = loaded.public_key()
@@ -319,6 +354,18 @@ def _requested_key(request: bytes) -> ec.EllipticCurvePublicKey:
         raise KeyUnusableError("the certificate request is damaged") from error
     if not sound:
         raise KeyUnusableError("the certificate request is not signed by its own key")
+    return public_key
+
+
+def _second_key(request: bytes) -> MLDSA65PublicKey:
+    public_key = _proven_key(request)
+    if isinstance(public_key, MLDSA65PublicKey):
+        return public_key
+    raise KeyUnusableError("the second certificate request is not for an ML-DSA-65 key")
+
+
+def _requested_key(request: bytes) -> ec.EllipticCurvePublicKey:
+    public_key = _proven_key(request)
     if isinstance(public_key, ec.EllipticCurvePublicKey) and public_key.curve.name == _CURVE:
         return public_key
     raise KeyUnusableError("the certificate request is not for an ECDSA P-256 key")

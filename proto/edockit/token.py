@@ -29,7 +29,7 @@ from cryptography.utils import Buffer
 
 from edoccore.errors import EdocError, KeyUnusableError, SealerStoppedError, SealInvalidError
 from edoccore.identity.certificate import certificate_digest
-from edoccore.identity.keys import low_s, verify_signature
+from edoccore.identity.keys import SEAL_CONTEXT, low_s, verify_signature
 from edoccore.identity.suites import Suite, known_key, suite_of
 from edoccore.signing.readers import reader_of
 from edockit.files import write_file_atomic
@@ -221,7 +221,10 @@ class TokenKey:
 
 
 class TokenSigner:
-    """See ``edoccore.identity.keys.Signer``; the key never leaves its token."""
+    """See ``edoccore.identity.keys.Signer``; the key never leaves its token.
+
+    Of a pair of suite 2 it is the classical half: no token that is known here holds ML-DSA.
+    """
 
     is_quick = False
 
@@ -246,7 +249,7 @@ class TokenSigner:
         """Number of the suite of its signatures."""
         return int(self._suite)
 
-    def sign(self, data: bytes) -> bytes:
+    def sign(self, data: bytes, context: bytes = SEAL_CONTEXT) -> bytes:  # noqa: ARG002 - the port
         """Signs exact bytes; what the token gives is verified before anybody sees it.
 
         Raises:

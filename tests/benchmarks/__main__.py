@@ -36,6 +36,7 @@ NAMES = (
     "registry",
     "signatures",
     "token",
+    "suites",
     "others",
 )
 SUMMARY = """# What was measured

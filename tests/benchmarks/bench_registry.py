@@ -15,10 +15,11 @@ from pathlib import Path
 from edoccore.directory.layout import AgencyState
 from edoccore.directory.packing import pack
 from edoccore.identity.certificate import certificate_digest
+from edoccore.identity.request import SealRequest
 from edockit import certificates
 from edockit.logs import set_up_logs
 from edocregistry.app.registry import Registry
-from edocregistry.domain.enrolment import requested_key
+from edocregistry.domain.enrolment import requested_keys
 from edocregistry.domain.model import Agency, Endpoint, SealCertificate
 from edocregistry.storage.folder import DataFolder
 from tests.benchmarks.figures import Spread
@@ -104,12 +105,12 @@ def one_agency(authority, clock, code):
         valid_to=None,
     )
     key = certificates.new_private_key()
-    request = certificates.seal_request(key, code)
+    request = SealRequest(certificates.seal_request(key, code))
     der = authority.issue(request, agency, clock.now)
     seal = SealCertificate(
         sha256=certificate_digest(der),
         agency=code,
-        key_sha256=requested_key(request),
+        key_sha256=requested_keys(request).first_sha256,
         certificate=der,
         issued_at=clock.now,
     )
@@ -140,7 +141,7 @@ def join(registry, clock, number):
     token, key = new_token(registry, code), certificates.new_private_key()
     request = certificates.seal_request(key, "edocnode")
     begun = time.perf_counter()
-    enrolled = registry.enrol(CALLER, token=token, request=request, agency_code="")
+    enrolled = registry.enrol(CALLER, token=token, request=SealRequest(request), agency_code="")
     took = time.perf_counter() - begun
     certificate = enrolled.certificate.certificate
     return took + change(registry, node_of(code, key, certificate, enrolled.chain[0], clock), clock)

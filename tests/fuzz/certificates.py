@@ -15,12 +15,12 @@ from edoccore.directory import endpoints, seals
 from edoccore.directory.layout import SealListing, to_base64
 from edoccore.directory.loading import _read_crl
 from edoccore.errors import EdocError
+from edoccore.identity.request import SealRequest
 from edoccore.signing import canonical
-from edoccore.signing.seal import SignedSeal
 from edoccore.signing.statements import Endpoint
 from edockit import certificates
 from edocnode.evidence.cms import detached_signature
-from edocregistry.domain.enrolment import requested_key
+from edocregistry.domain.enrolment import requested_keys
 from tests.fuzz.target import Target
 from tests.fuzz.world import NOW, world
 
@@ -35,7 +35,7 @@ def _list_and_use(der: bytes, authority: bytes) -> None:
     listing = SealListing(certificate=to_base64(der))
     listed = seals._check_listing("H26", listing, (to_base64(authority),))
     assert listed.chain[0] == der
-    detached_signature(SignedSeal(b"{}", b"x"), 1, listed.chain)
+    detached_signature(b"{}", b"x", 1, listed.chain)
 
 
 def authority_certificate(data: bytes) -> None:
@@ -80,7 +80,7 @@ def tls_certificate(data: bytes) -> None:
 
 def request(data: bytes) -> None:
     """What a node without a certificate sends to the registry."""
-    _each(data, world().exchange.sender.seal_key, requested_key)
+    _each(data, world().exchange.sender.seal_key, lambda der: requested_keys(SealRequest(der)))
 
 
 def crl(data: bytes) -> None:

@@ -11,11 +11,13 @@ from hashlib import sha256
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PrivateKey
 
 from edoccore.directory.layout import (
     to_base64,
 )
-from edoccore.identity.keys import SoftwareSigner
+from edoccore.identity.keys import PairSigner, Signer, SoftwareSigner
+from edoccore.identity.request import SealRequest
 from edoccore.signing import canonical
 from edoccore.signing.merkle import EMPTY_ROOT
 from edoccore.signing.seal import SALT_BYTES, SealedStatement, SealPlace, SignedSeal, draft
@@ -51,6 +53,7 @@ class Agency:
         digests: What goes into ``Seal.certificates``: certificate and issuing authority.
         tls_certificate: DER of the current TLS certificate, ``tls_key`` is its key.
         server_name: DNS name in the TLS certificate.
+        lattice_key: The second key of a seal of suite 2.
     """
 
     code: str
@@ -63,14 +66,26 @@ class Agency:
     tls_certificate: bytes
     server_name: str
     epoch: str
+    lattice_key: MLDSA65PrivateKey | None = None
     index: int = 0
     counter: int = 0
 
     @property
-    def signer(self) -> SoftwareSigner:
-        """Seals with the current key."""
+    def signer(self) -> Signer:
+        """Seals with the current key, or the pair."""
         certificate = x509.load_der_x509_certificate(self.seal_certificate)
-        return SoftwareSigner(self.seal_key, certificate)
+        first = SoftwareSigner(self.seal_key, certificate)
+        if self.lattice_key is None:
+            return first
+        return PairSigner(first, self.lattice_key, certificate)
+
+    @property
+    def request(self) -> SealRequest:
+        """What asks for the certificate of the current key, or of the pair."""
+        second = (
+            certificates.second_request(self.lattice_key, self.code) if self.lattice_key else b""
+        )
+        return SealRequest(certificates.seal_request(self.seal_key, self.code), second)
 
     @property
     def digests(self) -> tuple[str, ...]:

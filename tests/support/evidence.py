@@ -91,11 +91,13 @@ def open_blob(digest: str) -> Iterator[list[bytes]]:
     yield [SCAN[:4000], SCAN[4000:]]
 
 
-def exchange(now: datetime, *, lives: timedelta = timedelta(days=30)) -> Exchange:
+def exchange(now: datetime, *, lives: timedelta = timedelta(days=30), suite: int = 1) -> Exchange:
     """Founds a network and lets a document travel in it, an hour before ``now``."""
     nation = Nation.create(now - timedelta(hours=2))
-    hanoi = nation.add_agency("H26", "Ủy ban nhân dân thành phố Hà Nội", owns=("H26.5",))
-    saigon = nation.add_agency("H29", "Ủy ban nhân dân Thành phố Hồ Chí Minh")
+    name = "Ủy ban nhân dân thành phố Hà Nội"
+    hanoi = nation.add_agency("H26", name, owns=("H26.5",), suite=suite)
+    name = "Ủy ban nhân dân Thành phố Hồ Chí Minh"
+    saigon = nation.add_agency("H29", name, suite=suite)
     start = nation.now + timedelta(minutes=5)
     document_id = new_uuid7(start)
     record = canonical.encode(
@@ -263,7 +265,7 @@ def stamped(
     """The same with a timestamp over the seals of some folders, among others in one batch."""
     seals = [
         sealed.seal
-        for name, sealed in folders_of(made.evidence, made.directory).items()
+        for name, sealed in folders_of(made.evidence, made.nation.directory()).items()
         if name in folders
     ]
     strangers = [SignedSeal(b"{%d}" % number, b"") for number in range(4)]

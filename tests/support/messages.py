@@ -187,6 +187,7 @@ UNSPOKEN = {
     "agency suspend {code}": "order in the registry's audit",
     "agency resume {code}": "order in the registry's audit",
     "agency close {code}": "order in the registry's audit",
+    "agency minimum {code} --suite {suite}": "order in the registry's audit",
     "outside seal {code}": "order in the registry's audit",
     "publish draft {draft}": "order in the registry's audit",
     "restore of {made_at}": "order in the registry's audit",

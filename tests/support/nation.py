@@ -50,6 +50,7 @@ from edoccore.directory.layout import (
 )
 from edoccore.directory.loading import load
 from edoccore.directory.view import Directory
+from edoccore.identity.request import SealRequest
 from edoccore.signing import canonical
 from edoccore.signing.seal import SealedStatement
 from edoccore.signing.statements import DirectoryMark, time_text
@@ -154,6 +155,7 @@ class Nation:
         owns: Iterable[str] = (),
         aliases: Iterable[str] = (),
         address: str | None = None,
+        suite: int = 1,
     ) -> Agency:
         """Enrols an agency with seal, TLS certificate and endpoint statement.
 
@@ -163,15 +165,19 @@ class Nation:
             owns: Codes it owns besides its own.
             aliases: Other spellings of its code.
             address: host:port of its node; default is an address where nobody listens.
+            suite: Of its seal, 1 or 2.
         """
         seal_key, tls_key = certificates.new_private_key(), certificates.new_private_key()
-        request = certificates.seal_request(seal_key, code)
+        lattice_key = certificates.new_lattice_key() if suite == 2 else None
+        second = certificates.second_request(lattice_key, code) if lattice_key else b""
+        request = SealRequest(certificates.seal_request(seal_key, code), second)
         certificate = self.enrol(code, name, request, owns=owns, aliases=aliases)
         agency = Agency(
             code=code,
             name=name,
             network=self.network,
             seal_key=seal_key,
+            lattice_key=lattice_key,
             seal_certificate=certificate,
             authority=self.ca_certificate,
             tls_key=tls_key,
@@ -187,7 +193,7 @@ class Nation:
         self,
         code: str,
         name: str,
-        request: bytes,
+        request: bytes | SealRequest,
         *,
         owns: Iterable[str] = (),
         aliases: Iterable[str] = (),
@@ -195,7 +201,7 @@ class Nation:
         """Lists an agency whose keys may be elsewhere.
 
         Args:
-            request: PKCS#10, DER.
+            request: PKCS#10, DER, or two of them.
 
         Returns:
             Its seal certificate, DER.
@@ -232,12 +238,13 @@ class Nation:
         """Takes a sealed list of sub-agencies into the directory, unchecked."""
         self.lists[code] = to_entry(sealed)
 
-    def issue_seal(self, request: bytes, code: str, name: str) -> bytes:
-        """Issues a seal certificate (DER) for a PKCS#10 request, valid for a year."""
+    def issue_seal(self, request: bytes | SealRequest, code: str, name: str) -> bytes:
+        """Issues a seal certificate (DER) for a request, valid for a year."""
+        asked = request if isinstance(request, SealRequest) else SealRequest(request)
         return certificates.issue_seal(
             self.ca_key,
             self.ca_certificate,
-            request,
+            asked,
             agency_code=code,
             organisation=name,
             not_before=self.now - timedelta(hours=1),
@@ -245,15 +252,22 @@ class Nation:
             crl_url="http://registry.edoc.test/crl",
         )
 
-    def replace_seal(self, code: str) -> None:
+    def replace_seal(self, code: str, suite: int = 1) -> None:
         """Gives an agency a new seal key; the old certificate stays listed for old documents."""
         agency = self.agencies[code]
         agency.seal_key = certificates.new_private_key()
-        request = certificates.seal_request(agency.seal_key, code)
-        agency.seal_certificate = self.issue_seal(request, code, agency.name)
+        agency.lattice_key = certificates.new_lattice_key() if suite == 2 else None
+        agency.seal_certificate = self.issue_seal(agency.request, code, agency.name)
         listing = SealListing(certificate=to_base64(agency.seal_certificate))
         entry = self.entries[code]
         self.entries[code] = replace(entry, seals=(*entry.seals, listing))
+
+    def set_minimum_suite(self, code: str, suite: int, since: datetime | None = None) -> None:
+        """Sets the weakest suite that is accepted from an agency, now if nothing else is said."""
+        since_text = time_text(since or self.now)
+        self.entries[code] = replace(
+            self.entries[code], minimum_suite=suite, minimum_since=since_text
+        )
 
     def set_state(self, code: str, state: AgencyState, *, successors: Iterable[str] = ()) -> None:
         """Moves an agency in its life; MERGED and CLOSED end it now."""

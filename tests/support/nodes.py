@@ -39,7 +39,7 @@ from edocnet.office.v1 import office_service_pb2_grpc as office_services
 from edocnode.app.node import Ready, serve
 from edocnode.settings import NodeSettings
 from edocnode.storage.directory_files import DirectoryFiles
-from edocnode.storage.folder import DataFolder, NodeIdentity, TlsPair
+from edocnode.storage.folder import LATTICE_KEY, SEAL, DataFolder, NodeIdentity, TlsPair
 from tests.support.nation import REGISTRY, Agency, Nation, new_uuid7, tls_certificate
 
 CHUNK_BYTES = 960 * 1024
@@ -259,6 +259,8 @@ def make_node(
     folder = DataFolder(data)
     folder.create()
     save_private_key(folder.seal_key_file, agency.seal_key)
+    if agency.lattice_key is not None:
+        save_private_key(folder.key_file(SEAL, LATTICE_KEY), agency.lattice_key)
     chain = [agency.seal_certificate, agency.authority]
     folder.save_seal_chain(b"".join(certificate_pem(item) for item in chain))
     folder.save_tls_pair("current", TlsPair(agency.tls_certificate_pem, agency.tls_key_pem))

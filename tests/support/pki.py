@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from edoccore.identity.request import SealRequest
 from edockit import certificates
 
 CRL_URL = "http://registry.test/seal.crl"
@@ -84,7 +85,7 @@ def seal_leaf(
     certificate = certificates.issue_seal(
         issuer.key,
         issuer.certificate,
-        certificates.seal_request(key, code),
+        SealRequest(certificates.seal_request(key, code)),
         agency_code=code,
         organisation=f"Cơ quan {code}",
         not_before=now() + starts_in,

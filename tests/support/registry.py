@@ -11,6 +11,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from edoccore.directory.join import parse_join
+from edoccore.identity.request import SealRequest
 from edockit import certificates
 from edocregistry.app.founding import found
 from edocregistry.app.registry import Registry
@@ -58,7 +59,7 @@ def enrol_node(registry: Registry, code: str, clock: Clock) -> nation.Agency:
     enrolled = registry.enrol(
         "ipv4:127.0.0.1",
         token=new_token(registry, code),
-        request=certificates.seal_request(key, "edocnode"),
+        request=SealRequest(certificates.seal_request(key, "edocnode")),
         agency_code="",
     )
     return node_of(code, key, enrolled.certificate.certificate, enrolled.chain[0], clock)

@@ -12,6 +12,7 @@ from cryptography import x509
 
 from edoccore.directory.join import parse_join
 from edoccore.errors import KeyUnusableError
+from edoccore.identity.request import SealRequest
 from edockit.certificates import certificate_pem
 from edockit.files import lock_folder, write_file_atomic
 from edocnode.app.joining import Joined
@@ -20,7 +21,7 @@ from edocnode.domain.own_entry import public_key_digest
 from edocnode.rpc.joining import join, publish_endpoint, read_directory
 from edocnode.settings import NodeSettings
 from edocnode.storage.directory_files import DirectoryFiles
-from edocnode.storage.folder import SEAL, SEAL_NEW, SEAL_NEXT, DataFolder
+from edocnode.storage.folder import KEY, LATTICE_KEY, SEAL, SEAL_NEW, SEAL_NEXT, DataFolder
 from edocnode.storage.seal_key import new_seal_request, seal_public_keys
 
 BEGUN_FILE = "replacing"  # hash of the join string that is being used
@@ -69,17 +70,18 @@ async def replace_keys(
     return Joined(identity, False, version)
 
 
-def _request(folder: DataFolder, join_string: str) -> bytes:
+def _request(folder: DataFolder, join_string: str) -> SealRequest:
     """The request of the new seal key; of the one in use when this broke off after the change."""
     begun = folder.keys / BEGUN_FILE
     digest = sha256(join_string.encode()).hexdigest().encode()
     if not begun.exists() or begun.read_bytes() != digest:
         folder.drop_pair(SEAL_NEW)
         request = new_seal_request(folder, SEAL_NEW)
-        _require_new(folder, request)
+        _require_new(folder, request.first)
         write_file_atomic(begun, digest)
         return request
-    is_changed = not folder.key_file(SEAL_NEW, "key").exists()
+    folder.finish_change(SEAL_NEW, SEAL)
+    is_changed = not any(folder.key_file(SEAL_NEW, kind).exists() for kind in (KEY, LATTICE_KEY))
     return new_seal_request(folder, SEAL if is_changed else SEAL_NEW)
 
 
@@ -95,12 +97,13 @@ def _require_new(folder: DataFolder, request: bytes) -> None:
 
 
 def _change(folder: DataFolder, chain: Sequence[bytes]) -> None:
-    """Puts the new certificate in force, with its key unless that is in the token."""
+    """Puts the new certificate in force, with those of its keys that are files."""
     pem = b"".join(map(certificate_pem, chain))
     if folder.key_places.token is not None:
         folder.save_seal_chain(pem)
         folder.seal_key_file.unlink(missing_ok=True)  # of a seal that was a file before
-    elif folder.key_file(SEAL_NEW, "key").exists():
+        folder.finish_change(SEAL_NEW, SEAL)  # the second key of a pair
+    elif folder.key_file(SEAL_NEW, KEY).exists():
         write_file_atomic(folder.key_file(SEAL_NEW, "pem"), pem)
         folder.change_pair(SEAL_NEW, SEAL)
     folder.drop_pair(SEAL_NEXT)

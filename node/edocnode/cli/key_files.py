@@ -159,6 +159,12 @@ def import_certificate(
         Path | None,
         typer.Option("--key", help="PEM file of its key, mode 600; not for a key in a token."),
     ] = None,
+    mldsa_key: Annotated[
+        Path | None,
+        typer.Option(
+            "--mldsa-key", help="PEM file of its ML-DSA-65 key, mode 600; only of suite 2."
+        ),
+    ] = None,
 ) -> None:
     """Seals with a certificate that another CA issued; the node must be stopped."""
     from edoccore.identity.certificate import certificate_digest
@@ -186,7 +192,7 @@ def import_certificate(
                 hint="Give it to the registry's officer, run the node a minute, and try again.",
                 certificate=digest,
             )
-        import_seal(folder, listed, key)
+        import_seal(folder, listed, key, mldsa_key)
     options.console.data(
         {"schema": KEYS_SCHEMA, "certificate_sha256": digest},
         _(

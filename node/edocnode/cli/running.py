@@ -44,6 +44,15 @@ def init(
         typer.Option("--advertise", help="HOST:PORT by which others reach it; default: --listen."),
     ] = None,
     *,
+    suite: Annotated[
+        int,
+        typer.Option(
+            "--suite",
+            min=1,
+            max=2,
+            help="Of the seal: 1, ECDSA P-256; 2, that together with ML-DSA-65.",
+        ),
+    ] = 1,
     seal_token: Annotated[
         str | None,
         typer.Option(
@@ -93,6 +102,7 @@ def init(
     settings = first_settings(
         listen=_with_port(listen),
         advertise=advertise,
+        seal_suite=suite,
         seal_token=_token(seal_token, seal_module, seal_key, seal_pin_file),
         key_passphrase_file=str(key_passphrase_file.absolute()) if key_passphrase_file else "",
     )
@@ -117,8 +127,7 @@ def init(
         clock=now,
         waiting=lambda error: options.console.say(told(error.message)),
     )
-    joined = asyncio.run(waiting)
-    _tell_joined(options, folder, settings, joined)
+    _tell_joined(options, folder, settings, asyncio.run(waiting))
 
 
 def _token(

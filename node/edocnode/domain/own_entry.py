@@ -23,7 +23,8 @@ from msgspec import Struct
 from edoccore.directory.layout import WIND_UP, codes_by_officers, from_base64
 from edoccore.directory.view import Directory
 from edoccore.errors import StorageDamagedError
-from edoccore.identity.certificate import certificate_digest, read_certificate
+from edoccore.identity.certificate import certificate_digest, certified_key, read_certificate
+from edoccore.identity.suites import KeyPair
 from edoccore.signing.readers import reader_of
 from edoccore.signing.statements import time_text
 
@@ -37,7 +38,7 @@ class OwnEntry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What is this node's own, as it is kept over restarts.
 
     Attributes:
-        seal_keys: SHA-256 of public keys it has sealed with.
+        seal_keys: SHA-256 of public keys it has sealed with; of a pair both.
         tls: SHA-256 of TLS certificates it has used.
         codes: Codes, aliases and spaces that its operator accepted; None before the first look.
         lists: SHA-256 of lists of sub-agencies that it made or its operator accepted, the newest.
@@ -87,13 +88,15 @@ def decode_own(data: bytes) -> OwnEntry:
         raise StorageDamagedError("The file of this node's own entry is damaged.") from error
 
 
-def key_digest(certificate: bytes) -> str:
-    """SHA-256 of the public key in a certificate (DER), lower hex."""
-    return public_key_digest(read_certificate(certificate).public_key())
+def key_digests(certificate: bytes) -> set[str]:
+    """SHA-256 of the public key in a seal certificate (DER), or of both of a pair; lower hex."""
+    key = certified_key(read_certificate(certificate))
+    keys = (key.classical, key.lattice) if isinstance(key, KeyPair) else (key,)
+    return set(map(public_key_digest, keys))
 
 
 def public_key_digest(key: PublicKeyTypes) -> str:
-    """The same of a key alone."""
+    """SHA-256 of a public key (SubjectPublicKeyInfo, DER), lower hex."""
     return sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).hexdigest()
 
 
@@ -192,14 +195,14 @@ def _seals(agency: str, directory: Directory, own: OwnEntry) -> Iterator[Foreign
 
 
 def _foreign_seals(agency: str, directory: Directory, own: OwnEntry) -> list[str]:
-    """Seal certificates of the entry that hold, and whose keys this node never had."""
+    """Seal certificates of the entry that hold, and of whose keys this node never had one."""
     entry = directory.identities.get(agency)
     found = []
     for listing in () if entry is None else entry.seals:
         certificate = from_base64(listing.certificate)
         digest = certificate_digest(certificate)
         revoked = directory.seals.listed(agency, digest).revocation(directory.revocations)
-        if revoked is None and key_digest(certificate) not in own.seal_keys:
+        if revoked is None and not key_digests(certificate) <= set(own.seal_keys):
             found.append(digest)
     return found
 

@@ -16,6 +16,8 @@ from edoccore.directory.view import Directory
 from edoccore.errors import AgencyUnknownError, SealCertificateError
 from edoccore.identity.certificate import certificate_digest
 from edoccore.identity.keys import Signer
+from edoccore.identity.request import SealRequest
+from edoccore.identity.suites import Suite, suite_of
 from edocnode.domain.key_life import PEERS_HAVE_IT
 from edocnode.domain.sealing import SealingKey
 
@@ -85,6 +87,7 @@ def seal_step(
     *,
     is_revoked: Callable[[str], bool],
     leaves_authority: bool,
+    is_weaker: bool = False,
     by_hand: bool,
     now: datetime,
 ) -> SealStep:
@@ -95,12 +98,13 @@ def seal_step(
         is_revoked: Whether the certificate with this SHA-256 was revoked.
         leaves_authority: The authority behind the current one was retired, and it is this
             node's turn to ask the new one.
+        is_weaker: The current one is of a weaker suite than this node is set to use.
         by_hand: Only a person can renew it; see ``by_hand``.
     """
     if following is None:
         # Under a seal that was revoked or has ended nothing can be asked any more.
         usable = not is_revoked(current.sha256) and now <= current.not_after
-        due = now >= current.renewal or leaves_authority
+        due = now >= current.renewal or leaves_authority or (is_weaker and not by_hand)
         if not (usable and due):
             return SealStep.NOTHING
         return SealStep.BY_HAND if by_hand else SealStep.ASK
@@ -135,6 +139,13 @@ def seal_problem(directory: Directory, agency: str, digest: str, now: datetime) 
             f"The seal certificate of {agency} was revoked at "
             f"{revocation.revoked_at.isoformat()} ({revocation.reason}). Documents are kept and "
             f"neither sealed nor sent. {COMEBACK}."
+        )
+    suite = suite_of(listed.key)
+    if directory.seals.weak_since(agency, suite) is not None:
+        return (
+            f"The directory accepts no seal of {agency} in suite {suite} any more. Documents are "
+            f"kept and neither sealed nor sent. Write seal_suite = {Suite.ECDSA_P256_MLDSA65} "
+            f"into the settings. {COMEBACK}."
         )
     if now > listed.not_after:
         return (
@@ -203,8 +214,11 @@ class SealKeyStore(Protocol):
             DiskFullError, StorageFailedError: The disk failed.
         """
 
-    def next_request(self) -> bytes:
-        """The PKCS#10 request (DER) of the next key, which is made when there is none.
+    def is_weaker(self) -> bool:
+        """Whether the current one is of a weaker suite than this node is set to use."""
+
+    def next_request(self) -> SealRequest:
+        """What asks for the certificate of the next key, which is made when there is none.
 
         Raises:
             DiskFullError, StorageFailedError: The disk failed.

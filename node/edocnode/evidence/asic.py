@@ -2,7 +2,8 @@
 
 The same members as in the plain zip, and three more: ``mimetype`` first, a manifest of all files in
 XML, and the maker's seal key's signature over it (CAdES, baseline B-B). All but the signature value
-follows from the rest, so a reader makes it again and compares.
+follows from the rest, so a reader makes it again and compares. Of a pair the ECDSA key signs it
+alone, for programs that do not know ML-DSA; ``manifest.json``, under both keys, says the same.
 
 Source: ETSI EN 319 162-1, 4.4 and Annex A; ETSI EN 319 122-1, 5 and 6.
 """
@@ -13,6 +14,7 @@ from datetime import datetime
 
 from edoccore.errors import EvidenceInvalidError, SealInvalidError
 from edoccore.identity.keys import PublicKey, verify_signature
+from edoccore.identity.suites import KeyPair, Suite
 from edocnode.evidence.cms import Cades
 from edocnode.evidence.container import invalid
 
@@ -22,6 +24,7 @@ MIMETYPE, MANIFEST, SIGNATURE = (
     "META-INF/signature001.p7s",
 )
 MEMBERS = frozenset({MIMETYPE, MANIFEST, SIGNATURE})
+CONTEXT = b"edoc.asic/v1"  # of an ML-DSA half that nobody is shown
 MEDIA_TYPE = b"application/vnd.etsi.asic-e+zip"
 _LONGEST_SIGNATURE = 520  # RSA of 4096 bits
 _HEAD = b"""<?xml version="1.0" encoding="UTF-8"?>
@@ -75,6 +78,8 @@ def check_signature(
     else:
         raise invalid(SIGNATURE, "it is not a signature such as this program makes")
     try:
+        if isinstance(key, KeyPair):
+            key, suite = key.classical, Suite.ECDSA_P256_SHA256
         verify_signature(key, suite, cades.to_be_signed, value)
     except SealInvalidError as error:
         raise invalid(SIGNATURE, "the signature is not over the container's manifest") from error

@@ -17,7 +17,7 @@ from zipfile import ZIP_STORED, ZipFile, ZipInfo
 from edoccore.directory.layout import codes_by_officers
 from edoccore.directory.view import Directory
 from edoccore.errors import AgencyUnknownError, EvidenceInvalidError, StorageDamagedError
-from edoccore.identity.keys import Signer
+from edoccore.identity.keys import MANIFEST_CONTEXT, Signer, halves_of
 from edoccore.signing import canonical
 from edoccore.signing.seal import SealedStatement
 from edoccore.signing.statements import Envelope, Part, Seal, parse_time, time_text
@@ -100,13 +100,13 @@ def write_bundle(
         members=_listing(small, parts),
     )
     data = canonical.encode(listing, limit=manifests.MAX_MANIFEST_BYTES)
-    signature = exporter.signer.sign(data)
+    signature = exporter.signer.sign(data, MANIFEST_CONTEXT)
     head, tail = _wrapping(container, listing, data, signature, chain=chain, exporter=exporter)
     with ZipFile(file, "w", ZIP_STORED) as archive:
         for name, content in head.items():
             _put(archive, name, content)
-        _put(archive, manifests.MANIFEST, data)
-        _put(archive, manifests.MANIFEST_SIGNATURE, signature)
+        for name, content in manifests.signed_members(data, signature, listing.suite).items():
+            _put(archive, name, content)
         for name in sorted(small):
             _put(archive, name, small[name])
         _copy_parts(archive, parts, evidence, open_blob)
@@ -129,7 +129,8 @@ def _wrapping(
         return {}, {}
     manifest = asic.manifest_of(all_digests(listing, data, signature))
     cades = Cades(manifest, listing.suite, chain, parse_time(listing.time))
-    signed = cades.signed_data(exporter.signer.sign(cades.to_be_signed))
+    whole = exporter.signer.sign(cades.to_be_signed, asic.CONTEXT)
+    signed = cades.signed_data(halves_of(whole, listing.suite)[0])
     return {asic.MIMETYPE: asic.MEDIA_TYPE}, {asic.MANIFEST: manifest, asic.SIGNATURE: signed}
 
 

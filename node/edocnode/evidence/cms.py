@@ -3,7 +3,8 @@
 The signature of a seal is over its bytes alone, so it is also a CMS signature without signed
 attributes, and ``openssl cms -verify`` accepts it. A CMS signature without attributes could be
 misread as one *over* attributes when the signed bytes are DER of a SET; the bytes of a seal begin
-with ``{`` (0x7b), which no DER SET (0x31) does, and that is checked here.
+with ``{`` (0x7b), which no DER SET (0x31) does, and that is checked here. Of suite 2 only the ECDSA
+half is written so: a program that does not know ML-DSA takes no CMS with such a signer in it.
 
 Source: RFC 5652, 5; RFC 5754 (algorithm identifiers).
 """
@@ -16,15 +17,16 @@ from cryptography import x509
 
 from edoccore.errors import EvidenceInvalidError
 from edoccore.identity.suites import Suite
-from edoccore.signing.seal import SignedSeal
 
 _SEQUENCE, _SET, _INTEGER, _OCTETS = 0x30, 0x31, 0x02, 0x04
 _CONTENT, _CERTIFICATES = 0xA0, 0xA0  # both [0], in different places
 _SIGNED_DATA = bytes.fromhex("06092a864886f70d010702")
 _DATA = bytes.fromhex("06092a864886f70d010701")
 _SHA256 = bytes.fromhex("300b0609608648016503040201")
+_ECDSA = bytes.fromhex("300a06082a8648ce3d040302")
 _SIGNATURE_ALGORITHMS = {
-    Suite.ECDSA_P256_SHA256: bytes.fromhex("300a06082a8648ce3d040302"),
+    Suite.ECDSA_P256_SHA256: _ECDSA,
+    Suite.ECDSA_P256_MLDSA65: _ECDSA,
     Suite.RSA_PKCS1_SHA256: bytes.fromhex("300d06092a864886f70d01010b0500"),
 }
 _UTC_TIME, _SIGNED_ATTRIBUTES = 0x17, 0xA0
@@ -35,20 +37,21 @@ _CERTIFICATE_V2 = bytes.fromhex("060b2a864886f70d010910022f")
 _SHORT = 0x80  # lengths below it take one byte
 
 
-def detached_signature(seal: SignedSeal, suite: int, chain: Sequence[bytes]) -> bytes:
-    """Writes the seal's signature as CMS; the content, which is the seal's bytes, is not in it.
+def detached_signature(seal: bytes, signature: bytes, suite: int, chain: Sequence[bytes]) -> bytes:
+    """Writes a seal's signature as CMS; the content, which is the seal's bytes, is not in it.
 
     Args:
-        seal: Bytes and signature.
+        seal: Exact bytes.
+        signature: Over them; of suite 2 the classical half.
         suite: As the seal names it.
         chain: DER of the seal certificate and its issuers.
 
     Raises:
         EvidenceInvalidError: The bytes are no statement, or the suite has no CMS form.
     """
-    if not seal.data.startswith(b"{"):
+    if not seal.startswith(b"{"):
         raise EvidenceInvalidError("What is no statement cannot be written as CMS.")
-    return _signed_data(b"", suite, chain, seal.signature)
+    return _signed_data(b"", suite, chain, signature)
 
 
 class Cades:

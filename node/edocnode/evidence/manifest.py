@@ -3,7 +3,8 @@
 ``edoc.manifest/v1`` is a statement like others, but it is signed by itself and not put under a
 seal: a seal has a place in the journal, and only the sealer of a running node may give places away.
 An export must also work beside it, and must leave no trace in the journal. The signature is the
-seal key's, over the exact bytes; ``type`` keeps manifest and seal apart.
+seal key's, over the exact bytes; ``type``, and of suite 2 the context of ML-DSA, keep manifest and
+seal apart.
 """
 
 import re
@@ -12,22 +13,25 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from edoccore.identity.keys import halves_of
 from edoccore.signing.statements import Code, Count, Sha256, Statement, Time, Uuid
 
 MANIFEST = "manifest.json"
 MANIFEST_SIGNATURE = "manifest.sig"
+MANIFEST_LATTICE = "manifest.mldsa"  # the second half of suite 2
+SIGNATURES = frozenset({MANIFEST_SIGNATURE, MANIFEST_LATTICE})
 INSTRUCTIONS = "VERIFY.md"
 MAX_MEMBERS = 4096
 MAX_MANIFEST_BYTES = 1024 * 1024
 
 _STATEMENT = (
-    r"(statement\.json|leaf|proof-[0-9]{2}|seal\.json|seal\.sig|seal\.p7s"
+    r"(statement\.json|leaf|proof-[0-9]{2}|seal\.json|seal\.sig|seal\.mldsa|seal\.p7s"
     r"|time\.tsr|time-leaf|time-root|time-proof-[0-9]{2})"
 )
 _NAMES = re.compile(
-    r"manifest\.json|manifest\.sig|VERIFY\.md"
+    r"manifest\.json|manifest\.sig|manifest\.mldsa|VERIFY\.md"
     r"|parts/[0-9]{2}"
-    r"|certificates/[0-9a-f]{64}\.der"
+    r"|certificates/[0-9a-f]{64}\.(der|mldsa\.pem)"
     r"|crls/[0-9]{2}\.der"
     r"|keys/[0-9a-f]{64}\.pem"
     r"|roles/[a-z0-9-]{1,40}/(file\.json|signed|[0-9a-f]{64}\.sig)"
@@ -72,9 +76,16 @@ def is_member_name(name: str) -> bool:
     return _NAMES.fullmatch(name) is not None
 
 
+def signed_members(data: bytes, signature: bytes, suite: int) -> dict[str, bytes]:
+    """The manifest and its signature as members."""
+    classical, lattice = halves_of(signature, suite)
+    found = {MANIFEST: data, MANIFEST_SIGNATURE: classical}
+    return found | ({MANIFEST_LATTICE: lattice} if lattice else {})
+
+
 def all_digests(manifest: Manifest, data: bytes, signature: bytes) -> dict[str, str]:
     """SHA-256 (hex) of every file of the evidence by name, the manifest and its signature too."""
-    own = {MANIFEST: data, MANIFEST_SIGNATURE: signature}
+    own = signed_members(data, signature, manifest.suite)
     return {member.name: member.sha256 for member in manifest.members} | {
         name: sha256(content).hexdigest() for name, content in own.items()
     }

@@ -8,12 +8,14 @@ left out even by the agency that made the file.
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
 
+from edoccore.identity.keys import halves_of
 from edoccore.signing import canonical
 from edoccore.signing.seal import SealedStatement
 from edoccore.signing.statements import Seal
 from edocnode.domain.timestamps import TimeProof
 from edocnode.evidence.cms import detached_signature
 from edocnode.evidence.directory_extract import RoleFiles, role_members
+from edocnode.evidence.halves import lattice_key_pem
 
 Chains = Mapping[str, Sequence[bytes]]  # by folder or manifest: DER, seal certificate first
 
@@ -64,6 +66,8 @@ def derived_members(
         members.update(_time_members(folder, time))
     for chain in chains.values():
         members.update({f"certificates/{sha256(der).hexdigest()}.der": der for der in chain})
+        if pem := lattice_key_pem(chain[0]):
+            members[f"certificates/{sha256(chain[0]).hexdigest()}.mldsa.pem"] = pem
     return members
 
 
@@ -71,12 +75,14 @@ def _sealed_members(
     folder: str, sealed: SealedStatement, chain: Sequence[bytes]
 ) -> dict[str, bytes]:
     suite = canonical.decode(sealed.seal.data, Seal).suite
+    classical, lattice = halves_of(sealed.seal.signature, suite)
     return {
         f"{folder}/statement.json": sealed.statement,
         f"{folder}/leaf": b"%d\n" % sealed.leaf,
         f"{folder}/seal.json": sealed.seal.data,
-        f"{folder}/seal.sig": sealed.seal.signature,
-        f"{folder}/seal.p7s": detached_signature(sealed.seal, suite, chain),
+        f"{folder}/seal.sig": classical,
+        **({f"{folder}/seal.mldsa": lattice} if lattice else {}),
+        f"{folder}/seal.p7s": detached_signature(sealed.seal.data, classical, suite, chain),
         **{f"{folder}/proof-{step:02d}": node for step, node in enumerate(sealed.proof)},
     }
 

@@ -11,7 +11,7 @@ from hashlib import sha256
 
 from edoccore.directory.seals import ListedSeal
 from edoccore.errors import EdocError
-from edoccore.identity.keys import verify_signature
+from edoccore.identity.keys import LATTICE_BYTES, MANIFEST_CONTEXT, verify_signature
 from edoccore.signing import canonical
 from edoccore.signing.seal import SealedStatement, SignedSeal, check_effect, check_membership
 from edoccore.signing.statements import (
@@ -26,7 +26,13 @@ from edoccore.signing.statements import (
 from edocnode.domain.timestamps import TimeProof
 from edocnode.evidence.container import Container, invalid
 from edocnode.evidence.directory_extract import Extract
-from edocnode.evidence.manifest import MANIFEST, MANIFEST_SIGNATURE, MAX_MANIFEST_BYTES, Manifest
+from edocnode.evidence.manifest import (
+    MANIFEST,
+    MANIFEST_LATTICE,
+    MANIFEST_SIGNATURE,
+    MAX_MANIFEST_BYTES,
+    Manifest,
+)
 from edocnode.evidence.members import NO_RECEIPT, SALT, SUBAGENCIES, TIMESTAMP
 
 _FOLDER = re.compile(
@@ -88,10 +94,23 @@ def check_manifest(
             raise invalid(MANIFEST, "it names other issuers than the directory")
         if not listed.is_valid(_time(manifest.time, MANIFEST)):
             raise invalid(MANIFEST, "the certificate was not valid at its time")
-        verify_signature(listed.key, manifest.suite, data, container.read(MANIFEST_SIGNATURE))
+        since = extract.book.weak_since(manifest.agency, manifest.suite)
+        if since is not None and _time(manifest.time, MANIFEST) >= since:
+            raise invalid(MANIFEST, "its suite is weaker than the agency's minimum then")
+        signature = manifest_signature(container)
+        verify_signature(listed.key, manifest.suite, data, signature, MANIFEST_CONTEXT)
     except EdocError as error:
         raise invalid(MANIFEST, error.message.rstrip(".")) from error
     return listed
+
+
+def manifest_signature(container: Container) -> bytes:
+    """The signature over the manifest; not checked.
+
+    Raises:
+        EvidenceInvalidError: It is missing or of the wrong size.
+    """
+    return _joined(container, MANIFEST_SIGNATURE, MANIFEST_LATTICE)
 
 
 def read_statements(container: Container) -> dict[str, SealedStatement]:
@@ -150,7 +169,7 @@ def check_statement(
         seal = canonical.decode(sealed.seal.data, Seal)
         value = canonical.decode(sealed.statement, kind, limit=limit)
         time = _time(seal.time, f"{folder}/seal.json")
-        listed = extract.book.check_seal(seal, time)
+        listed = extract.book.check_past_seal(seal, time)
         verify_signature(listed.key, seal.suite, sealed.seal.data, sealed.seal.signature)
         if folder == NO_RECEIPT:
             check_effect(seal, salt, sealed.statement, leaf=sealed.leaf, proof=sealed.proof)
@@ -179,8 +198,19 @@ def _read_sealed(container: Container, folder: str) -> SealedStatement:
         container.read(f"{folder}/statement.json"),
         int(leaf),
         _read_proof(container, f"{folder}/proof"),
-        SignedSeal(container.read(f"{folder}/seal.json"), container.read(f"{folder}/seal.sig")),
+        SignedSeal(
+            container.read(f"{folder}/seal.json"),
+            _joined(container, f"{folder}/seal.sig", f"{folder}/seal.mldsa"),
+        ),
     )
+
+
+def _joined(container: Container, classical: str, lattice: str) -> bytes:
+    """A signature of its halves; whether its suite has a second one is seen when it is checked."""
+    second = container.read(lattice) if lattice in container.names else b""
+    if second and len(second) != LATTICE_BYTES:
+        raise invalid(lattice, "it is no signature of ML-DSA-65")
+    return container.read(classical) + second
 
 
 def _read_time(container: Container, folder: str) -> TimeProof:

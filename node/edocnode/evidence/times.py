@@ -1,11 +1,12 @@
-"""When a seal existed, and whether a revocation or the end of its certificate spoils it since.
+"""When a seal existed, and whether a revocation or an end of its certificate or suite spoils it.
 
 A seal states its own time, which the holder of a key can choose. Two things show more: a timestamp
 over the seal, whose authority the reader trusts; and the seal of *another* agency that names the
 statement: the receipt for an envelope, a status about it, the manifest over all. For a certificate
 that was revoked, one of them must be older than that. The same goes for a sender that has ended, or
 whose certificate has: an envelope that nobody else ever saw could have been made yesterday with the
-old key. A receipt binds whoever sealed it, whenever that was.
+old key. A receipt binds whoever sealed it, whenever that was. A suite that an
+agency gave up for a stronger one is treated like a certificate that was revoked.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -109,6 +110,7 @@ class TimeJudge:
     Attributes:
         manifest: Who made the file, and when.
         tokens: Timestamps that hold, by folder.
+        weak: Whose suite is below its agency's minimum, by folder, and since when.
     """
 
     statements: Mapping[str, CheckedStatement]
@@ -116,6 +118,7 @@ class TimeJudge:
     tokens: Mapping[str, TimeToken]
     revocations: Revocations
     lives: Lives
+    weak: Mapping[str, datetime]
     now: datetime
 
     def verdict(self) -> tuple[VerdictKind, list[Finding]]:
@@ -177,6 +180,9 @@ class TimeJudge:
             silent = life.valid_to + WIND_UP  # until then it hands over what it sealed before
             if self.now > silent:
                 ends.append(_Limit(silent, f"the end of {agency}"))
+        if folder in self.weak:
+            suite = self.statements[folder].seal.suite
+            ends.append(_Limit(self.weak[folder], f"the end of suite {suite} for {agency}"))
         revocation = listed.revocation(self.revocations)
         if revocation is not None:
             what = f"the revocation of {agency}'s certificate"
@@ -191,10 +197,13 @@ class TimeJudge:
         if witness.listed.agency == self.statements[folder].listed.agency:
             return False
         revocation = witness.listed.revocation(self.revocations)
-        if revocation is None:
+        ends = [] if revocation is None else [revocation.worthless_from]
+        if witness.folder in self.weak:
+            ends.append(self.weak[witness.folder])
+        if not ends:
             return True
         token = self.tokens.get(witness.folder)
-        return token is not None and token.at < revocation.worthless_from
+        return token is not None and token.at < min(ends)
 
     def _witnesses(self, folder: str) -> Iterator[Witness]:
         yield self.manifest

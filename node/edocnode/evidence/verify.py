@@ -17,7 +17,7 @@ from msgspec import UNSET
 
 from edoccore.directory.ownership import Ownership
 from edoccore.directory.revocations import Revocations
-from edoccore.directory.seals import ListedSeal
+from edoccore.directory.seals import ListedSeal, SealBook
 from edoccore.directory.view import Directory
 from edoccore.errors import EdocError, EvidenceInvalidError
 from edoccore.signing.statements import Effect, Envelope, Receipt, parse_time, time_text
@@ -34,7 +34,7 @@ from edocnode.evidence.lives import Lives, check_lives
 from edocnode.evidence.manifest import (
     INSTRUCTIONS,
     MANIFEST,
-    MANIFEST_SIGNATURE,
+    SIGNATURES,
     Manifest,
     all_digests,
 )
@@ -76,7 +76,8 @@ def verify(
         trusted.update(_root_digests(known))
         revocations = known.revocations
     owners = () if known is None else (known.ownership,)
-    reader = _Reader(frozenset(trusted), revocations, owners, tuple(time_anchors), now)
+    books = () if known is None else (known.seals,)
+    reader = _Reader(frozenset(trusted), revocations, owners, books, tuple(time_anchors), now)
     try:
         with _step(1), open_container(path) as container:
             return _judge(container, reader)
@@ -91,6 +92,7 @@ class _Reader:
     roots: frozenset[str]
     revocations: Revocations
     owners: tuple[Ownership, ...]
+    books: tuple[SealBook, ...]
     time_anchors: tuple[x509.Certificate, ...]
     now: datetime
 
@@ -145,9 +147,24 @@ def _judge(container: Container, reader: _Reader) -> Verdict:
         tokens=tokens,
         revocations=extract.book.revocations,
         lives=lives,
+        weak=_weak(statements, manifest, (extract.book, *reader.books)),
         now=reader.now,
     )
     return _verdict(judge, manifest, anchor, notes=(*notes, *more))
+
+
+def _weak(
+    statements: Mapping[str, CheckedStatement], manifest: Manifest, books: Sequence[SealBook]
+) -> dict[str, datetime]:
+    """Whose suite is below its agency's minimum by now, and since when, by folder."""
+    signed = {name: (item.seal.signer, item.seal.suite) for name, item in statements.items()}
+    signed[MANIFEST] = manifest.agency, manifest.suite
+    found = {}
+    for name, (signer, suite) in signed.items():
+        ends = [since for book in books if (since := book.weak_since(signer, suite)) is not None]
+        if ends:
+            found[name] = min(ends)
+    return found
 
 
 def _verdict(
@@ -191,7 +208,7 @@ def _check_listed(container: Container, manifest: Manifest) -> None:
     """Names every member that is altered, missing or too many."""
     findings = []
     listed = {member.name: member for member in manifest.members}
-    names = container.names - {MANIFEST, MANIFEST_SIGNATURE, *asic.MEMBERS}
+    names = container.names - {MANIFEST, *SIGNATURES, *asic.MEMBERS}
     for name in sorted(names | listed.keys()):
         member = listed.get(name)
         if member is None:
@@ -232,7 +249,7 @@ def _check_derived(
     chains = {folder: item.listed.chain for folder, item in statements.items()}
     sealed = {folder: item.sealed for folder, item in statements.items()}
     expected = derived_members(sealed, roles, {**chains, MANIFEST: maker.chain}, times)
-    free = {MANIFEST, MANIFEST_SIGNATURE, INSTRUCTIONS, SALT, *asic.MEMBERS}
+    free = {MANIFEST, *SIGNATURES, INSTRUCTIONS, SALT, *asic.MEMBERS}
     primary = {
         name
         for name in container.names
@@ -250,7 +267,8 @@ def _check_asic(container: Container, manifest: Manifest, data: bytes, maker: Li
     found = {name: container.read(name) for name in container.names & asic.MEMBERS}
     if not found:
         return
-    expected = asic.manifest_of(all_digests(manifest, data, container.read(MANIFEST_SIGNATURE)))
+    signature = reading.manifest_signature(container)
+    expected = asic.manifest_of(all_digests(manifest, data, signature))
     asic.check_container(found, expected)
     asic.check_signature(
         found[asic.SIGNATURE],

@@ -14,7 +14,6 @@ from hashlib import sha256
 
 import grpc
 import structlog
-from cryptography import x509
 
 from edoccore.directory.endpoints import Endpoint
 from edoccore.directory.floor import NO_FLOOR, Floor
@@ -33,6 +32,7 @@ from edoccore.errors import (
     SealCertificateError,
     StorageDamagedError,
 )
+from edoccore.identity.request import SealRequest
 from edoccore.officer_errors import AwaitingOfficersError
 from edoccore.signing.seal import SealedStatement
 from edoccore.wire.sealed import sealed_to_message
@@ -114,7 +114,7 @@ async def load_or_fetch(store: DirectoryStore, anchor: str) -> Directory:
 
 
 async def join(
-    join: JoinString, seal_request: bytes, *, agency: str = "", now: datetime
+    join: JoinString, request: SealRequest, *, agency: str = "", now: datetime
 ) -> Enrolment:
     """Enters a network: verifies its directory, then trades the token for a seal certificate.
 
@@ -122,7 +122,7 @@ async def join(
 
     Args:
         join: As the registry's officer gave it.
-        seal_request: PKCS#10, DER, made with the new seal key.
+        request: Made with the new seal key, or the pair.
         agency: Code the caller expects; empty when it does not know.
         now: For the validity of certificates.
 
@@ -136,13 +136,13 @@ async def join(
     directory = await read_directory(join.address, join.root_sha256)
     _require_fresh(directory, now)
     async with _registry(directory, join, now) as channel:
-        answer = await _enrol(channel, join.token, seal_request, agency=agency)
+        answer = await _enrol(channel, join.token, request, agency=agency)
         source = GrpcSource(channel, RegistryUnreachableError)
         files = await fetch_files(source, directory.files, join.root_sha256)
     floor = directory.floor()
     directory = await asyncio.to_thread(load, files, join.root_sha256, floor)
     check_floor(floor, directory)
-    return Enrolment(answer.agency_code, directory, _listed(directory, answer, seal_request))
+    return Enrolment(answer.agency_code, directory, _listed(directory, answer, request))
 
 
 async def publish_endpoint(directory: Directory, sealed: SealedStatement, *, now: datetime) -> int:
@@ -224,17 +224,22 @@ def _require_fresh(directory: Directory, now: datetime) -> None:
 
 
 async def _enrol(
-    channel: grpc.aio.Channel, token: bytes, seal_request: bytes, *, agency: str
+    channel: grpc.aio.Channel, token: bytes, request: SealRequest, *, agency: str
 ) -> messages.EnrolResponse:
-    request = messages.EnrolRequest(token=token, seal_request=seal_request, agency_code=agency)
+    message = messages.EnrolRequest(
+        token=token,
+        seal_request=request.first,
+        second_request=request.second,
+        agency_code=agency,
+    )
     try:
-        return await services.EnrolmentServiceStub(channel).Enrol(request, timeout=ENROL_TIMEOUT_S)
+        return await services.EnrolmentServiceStub(channel).Enrol(message, timeout=ENROL_TIMEOUT_S)
     except grpc.aio.AioRpcError as error:
         raise raise_for_other(error, unreachable=RegistryUnreachableError) from error
 
 
 def _listed(
-    directory: Directory, answer: messages.EnrolResponse, seal_request: bytes
+    directory: Directory, answer: messages.EnrolResponse, request: SealRequest
 ) -> ListedSeal:
     """The new certificate, from the directory; the answer alone is not believed."""
     digest = sha256(answer.certificate).hexdigest()
@@ -248,7 +253,7 @@ def _listed(
             "wait with --wait SECONDS. Ask the registry's officer when that will be.",
             agency=answer.agency_code,
         ) from error
-    if listed.key != x509.load_der_x509_csr(seal_request).public_key():
+    if not request.is_for(listed.key):
         raise DirectoryInvalidError(
             f"The registry answered with a certificate of {answer.agency_code} for another key.",
             hint="Nothing was stored. Tell the registry's officer.",

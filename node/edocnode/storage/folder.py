@@ -10,13 +10,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
+from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PrivateKey
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from edoccore.errors import DataFolderError, KeyUnusableError, StorageDamagedError
+from edoccore.identity.suites import Suite
 from edoccore.signing.readers import reader_of
 from edockit import files
-from edockit.certificates import certificate_der, key_matches, key_pem, load_any_private_key
+from edockit.certificates import (
+    certificate_der,
+    key_matches,
+    key_pem,
+    load_any_private_key,
+    load_lattice_key,
+)
 from edockit.files import write_file_atomic
 from edockit.secrets import SecretPlace
 from edockit.token_messages import TokenPlace
@@ -28,7 +36,8 @@ CURRENT, NEXT = "current", "next"
 TLS_CURRENT, TLS_NEXT = "tls-current", "tls-next"
 SEAL, SEAL_NEXT = "seal", "seal-next"
 SEAL_NEW = "seal-new"  # of a node that enrols anew
-PAIR_KINDS = ("pem", "key")
+KEY, LATTICE_KEY = "key", "mldsa.key"  # the second one only of a seal of suite 2
+PAIR_KINDS = ("pem", KEY, LATTICE_KEY)
 TLS_NAMES = (CURRENT, NEXT)
 
 
@@ -65,12 +74,14 @@ class KeyPlaces:
     """Where keys are that are in no plain file.
 
     Attributes:
-        token: The token with the seal's key; None: it is a file.
+        token: The token with the seal's key, of a pair the P-256 half; None: it is a file.
         passphrase: Of encrypted key files; None: there is none.
+        suite: Of the keys that are made next.
     """
 
     token: TokenPlace | None = None
     passphrase: SecretPlace | None = None
+    suite: int = Suite.ECDSA_P256_SHA256
 
 
 class DataFolder:
@@ -188,6 +199,21 @@ class DataFolder:
         """
         return self._key_of(certificate, SEAL, SEAL_NEXT, SEAL_NEW)
 
+    def seal_lattice_key(self, certificate: bytes) -> MLDSA65PrivateKey:
+        """The ML-DSA key of the seal certificate (DER) in use, which is of suite 2.
+
+        Raises:
+            KeyUnusableError: Missing, readable by others, or of another certificate.
+        """
+        secret = self.key_places.passphrase
+        for base in (SEAL, SEAL_NEXT, SEAL_NEW):
+            path = self.key_file(base, LATTICE_KEY)
+            if path.exists():
+                with contextlib.suppress(KeyUnusableError):
+                    return load_lattice_key(path, certificate=certificate, passphrase=secret)
+        path = self.key_file(SEAL, LATTICE_KEY)
+        return load_lattice_key(path, certificate=certificate, passphrase=secret)
+
     def _key_of(self, certificate: bytes, own: str, *others: str) -> PrivateKeyTypes:
         """The key of a certificate; in the middle of a change it has the name of the next one's."""
         secret = self.key_places.passphrase
@@ -247,13 +273,13 @@ class DataFolder:
         write_file_atomic(self.key_file(f"tls-{name}", "pem"), pair.chain)
 
     def drop_pair(self, base: str) -> None:
-        """Removes a certificate and its key; the certificate first, so none is without."""
+        """Removes a certificate and its keys; the certificate first, so none is without."""
         for kind in PAIR_KINDS:
             self.key_file(base, kind).unlink(missing_ok=True)
         files.fsync_folder(self.keys)
 
     def change_pair(self, following: str, current: str) -> None:
-        """Puts one pair in the place of another, certificate first.
+        """Puts a certificate and its keys in the place of others, certificate first.
 
         Args:
             following: First part of its file names, such as ``tls-next``.
@@ -263,24 +289,33 @@ class DataFolder:
             DiskFullError, StorageFailedError: Not done, or half; ``finish_change`` does the rest.
         """
         for kind in PAIR_KINDS:
-            files.rename_file(self.key_file(following, kind), self.key_file(current, kind))
+            if self.key_file(following, kind).exists():
+                files.rename_file(self.key_file(following, kind), self.key_file(current, kind))
+            elif kind == LATTICE_KEY:  # one key follows on two
+                self.key_file(current, kind).unlink(missing_ok=True)
 
     def finish_change(self, following: str, current: str) -> None:
-        """Does the second rename of a change that was cut off after the first.
+        """Does the other renames of a change that was cut off after the first.
 
         Raises:
-            KeyUnusableError: The key cannot be read.
+            KeyUnusableError: A key cannot be read.
         """
-        key, chain = self.key_file(following, "key"), self.key_file(current, "pem")
-        cut_off = key.exists() and chain.exists() and not self.key_file(following, "pem").exists()
-        if cut_off and key_matches(
-            load_any_private_key(key, passphrase=self.key_places.passphrase),
-            certificate_der(_read(chain)),
-        ):
-            files.rename_file(key, self.key_file(current, "key"))
+        chain = self.key_file(current, "pem")
+        if not chain.exists() or self.key_file(following, "pem").exists():
+            return
+        certificate = certificate_der(_read(chain))
+        for kind in (KEY, LATTICE_KEY):
+            path = self.key_file(following, kind)
+            if path.exists() and key_matches(
+                load_any_private_key(path, passphrase=self.key_places.passphrase), certificate
+            ):
+                files.rename_file(path, self.key_file(current, kind))
 
     def key_file(self, base: str, kind: str) -> Path:
-        """A file of a pair: ``pem`` is the certificate with its issuers, ``key`` its key."""
+        """A file of a pair: ``pem`` is the certificate with its issuers, ``key`` its key.
+
+        ``mldsa.key`` is the second key of a seal of suite 2.
+        """
         return self.keys / f"{base}.{kind}"
 
 

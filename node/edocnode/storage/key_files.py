@@ -14,20 +14,30 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from edoccore.directory.seals import ListedSeal
 from edoccore.directory.view import Directory
 from edoccore.errors import KeyUnusableError
-from edoccore.identity.certificate import certificate_digest
+from edoccore.identity.certificate import certificate_digest, second_key
+from edoccore.identity.suites import KeyPair
 from edockit.certificates import (
     certificate_der,
     certificate_pem,
     is_encrypted,
     key_pem,
     load_any_private_key,
+    load_lattice_key,
 )
 from edockit.files import write_file_atomic
 from edockit.secrets import SecretPlace
 from edockit.token import TokenKey, TokenSigner
 from edocnode.domain.own_keys import KeyState, key_states
 from edocnode.domain.seal_life import by_hand
-from edocnode.storage.folder import SEAL, SEAL_NEXT, TLS_CURRENT, TLS_NEXT, DataFolder
+from edocnode.storage.folder import (
+    KEY,
+    LATTICE_KEY,
+    SEAL,
+    SEAL_NEXT,
+    TLS_CURRENT,
+    TLS_NEXT,
+    DataFolder,
+)
 from edocnode.storage.seal_keys import SealKeys
 from edocnode.storage.tls_keys import ListedSince, TlsCertificates
 
@@ -40,7 +50,8 @@ class KeyPlace:
     """One key of the node.
 
     Attributes:
-        name: ``seal``, ``seal-next``, ``tls-current`` or ``tls-next``.
+        name: ``seal``, ``seal-next``, ``tls-current`` or ``tls-next``; of a pair the second key has
+            a name of its own, ``seal-mldsa`` or ``seal-next-mldsa``.
         file: Where the key is; None: in the token.
         token: Label of the token; empty: it is a file.
         key: Label of the key in the token.
@@ -127,7 +138,9 @@ def unprotect_keys(folder: DataFolder, passphrase: SecretPlace) -> list[Path]:
     return _rewrite(folder, passphrase, b"")
 
 
-def import_seal(folder: DataFolder, listed: ListedSeal, key: Path | None) -> None:
+def import_seal(
+    folder: DataFolder, listed: ListedSeal, key: Path | None, lattice: Path | None = None
+) -> None:
     """Seals with a certificate that was issued elsewhere from the next start on.
 
     Its key is a file, or in the token that the settings name; a token must sign with it once.
@@ -135,6 +148,7 @@ def import_seal(folder: DataFolder, listed: ListedSeal, key: Path | None) -> Non
     Args:
         listed: The certificate as the directory lists it, with the issuers that seals must name.
         key: PEM file of its key; encrypted with the passphrase of the key files, if it is.
+        lattice: The same of the ML-DSA-65 key, when it names a pair.
 
     Raises:
         KeyUnusableError: The key is missing, not in the token, or of another certificate.
@@ -142,6 +156,7 @@ def import_seal(folder: DataFolder, listed: ListedSeal, key: Path | None) -> Non
         DiskFullError, StorageFailedError: The disk.
     """
     chain = b"".join(certificate_pem(item) for item in listed.chain)
+    _import_lattice(folder, listed, lattice)
     if folder.key_places.token is not None:
         signer = TokenSigner(
             TokenKey(folder.key_places.token), x509.load_der_x509_certificate(listed.chain[0])
@@ -160,6 +175,23 @@ def import_seal(folder: DataFolder, listed: ListedSeal, key: Path | None) -> Non
     # A crash between the two leaves a pair that no start accepts; the same command mends it.
     write_file_atomic(folder.seal_key_file, key_pem(loaded, folder.passphrase()))
     folder.save_seal_chain(chain)
+
+
+def _import_lattice(folder: DataFolder, listed: ListedSeal, lattice: Path | None) -> None:
+    """Takes over the second key of a pair, before the first, so that no start finds half."""
+    is_pair = isinstance(listed.key, KeyPair)
+    if is_pair is not (lattice is not None):
+        raise KeyUnusableError(
+            "The certificate is for two keys." if is_pair else "The certificate is for one key.",
+            hint="Name the file of its ML-DSA key too: --mldsa-key FILE"
+            if is_pair
+            else "Leave out --mldsa-key.",
+        )
+    if lattice is None:
+        return
+    secret = folder.key_places.passphrase
+    loaded = load_lattice_key(lattice, certificate=listed.chain[0], passphrase=secret)
+    write_file_atomic(folder.key_file(SEAL, LATTICE_KEY), key_pem(loaded, folder.passphrase()))
 
 
 def _rewrite(folder: DataFolder, passphrase: SecretPlace, secret: bytes) -> list[Path]:
@@ -181,4 +213,10 @@ def _rewrite(folder: DataFolder, passphrase: SecretPlace, secret: bytes) -> list
 def _files(folder: DataFolder) -> list[tuple[str, Path, bytes]]:
     found = (SEAL, SEAL_NEXT, TLS_CURRENT, TLS_NEXT)
     names = [name for name in found if name in MUST_BE or folder.key_file(name, "pem").exists()]
-    return [(name, folder.key_file(name, "key"), folder.chain(name)) for name in names]
+    files = []
+    for name in names:
+        chain = folder.chain(name)
+        files.append((name, folder.key_file(name, KEY), chain))
+        if second_key(x509.load_der_x509_certificate(certificate_der(chain))) is not None:
+            files.append((f"{name}-mldsa", folder.key_file(name, LATTICE_KEY), chain))
+    return files

@@ -1,6 +1,6 @@
-"""The seal key of a node: the current pair and the next, whose key is always a file.
+"""The seal key of a node: the current one and the next, whose keys are always files.
 
-A change is two renames, certificate first, key second; a start finishes what a crash cut off.
+A change is two or three renames, certificate first; a start finishes what a crash cut off.
 """
 
 from datetime import datetime
@@ -8,13 +8,23 @@ from datetime import datetime
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from edoccore.identity.certificate import certificate_digest
+from edoccore.identity.certificate import certificate_digest, certified_key
 from edoccore.identity.keys import Signer
-from edockit.certificates import certificate_pem, load_private_key
+from edoccore.identity.request import SealRequest
+from edoccore.identity.suites import Suite, is_at_least, suite_of
+from edockit.certificates import certificate_pem, load_lattice_key, load_private_key
 from edockit.files import write_file_atomic
 from edocnode.domain.seal_life import SealKey
 from edocnode.domain.sealing import SealingKey
-from edocnode.storage.folder import SEAL, SEAL_NEW, SEAL_NEXT, DataFolder, NodeIdentity
+from edocnode.storage.folder import (
+    KEY,
+    LATTICE_KEY,
+    SEAL,
+    SEAL_NEW,
+    SEAL_NEXT,
+    DataFolder,
+    NodeIdentity,
+)
 from edocnode.storage.seal_key import new_seal_request, seal_signer
 from edocnode.storage.tls_keys import ListedSince
 
@@ -46,14 +56,30 @@ class SealKeys:
         """Remembers when a certificate was first seen in the directory."""
         self._listed.note(sha256, at)
 
-    def next_request(self) -> bytes:
-        """The PKCS#10 request of the next key, which is made when there is none."""
-        return new_seal_request(self._folder, SEAL_NEXT)
+    def is_weaker(self) -> bool:
+        """Whether the current one is of a weaker suite than the settings want."""
+        return not is_at_least(self._suite(), self._folder.key_places.suite)
+
+    def next_request(self) -> SealRequest:
+        """What asks for the next key, which is made when there is none; never of a weaker suite."""
+        suite = self._folder.key_places.suite if self.is_weaker() else self._suite()
+        is_whole = self._folder.key_file(SEAL_NEXT, LATTICE_KEY).exists()
+        if suite == Suite.ECDSA_P256_MLDSA65 and not is_whole:
+            self._folder.drop_pair(SEAL_NEXT)  # made for suite 1: the registry may know it so
+        return new_seal_request(self._folder, SEAL_NEXT, suite)
+
+    def _suite(self) -> int:
+        certificate = x509.load_pem_x509_certificates(self._folder.seal_chain())[0]
+        return suite_of(certified_key(certificate))
 
     def keep_next(self, chain: list[bytes]) -> None:
         """Keeps the certificate of the next key with its issuers."""
-        path, secret = self._folder.key_file(SEAL_NEXT, "key"), self._folder.key_places.passphrase
+        secret = self._folder.key_places.passphrase
+        path = self._folder.key_file(SEAL_NEXT, KEY)
         load_private_key(path, certificate=chain[0], passphrase=secret)
+        second = self._folder.key_file(SEAL_NEXT, LATTICE_KEY)
+        if second.exists():
+            load_lattice_key(second, certificate=chain[0], passphrase=secret)
         pem = b"".join(certificate_pem(item) for item in chain)
         write_file_atomic(self._folder.key_file(SEAL_NEXT, "pem"), pem)
 

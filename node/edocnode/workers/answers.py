@@ -20,6 +20,16 @@ from edocnode.domain.exchange import Answer, Duplicate, Need, Received, Refused,
 from edocnode.domain.model import DeliveryOutcome, QueuedDelivery
 
 
+def is_quick(answer: Answer) -> bool:
+    """Whether an answer is read in less than a change of threads takes."""
+    match answer:
+        case Received(receipt=receipt):
+            return receipt.seal.is_quick
+        case Duplicate(envelope=envelope, receipt=receipt):
+            return envelope.seal.is_quick and receipt.seal.is_quick
+    return True
+
+
 class AnswerReader:
     """Turns answers into outcomes."""
 

@@ -37,7 +37,7 @@ from edocnode.domain.model import DeliveryOutcome, DeliveryState, Lane, QueuedDe
 from edocnode.domain.ports import Outbox
 from edocnode.domain.sharing import OneAhead
 from edocnode.domain.window import Mark, Window
-from edocnode.workers.answers import AnswerReader
+from edocnode.workers.answers import AnswerReader, is_quick
 from edocnode.workers.parts import PartShelf
 from edocnode.workers.resealing import ResealingSealer, envelopes_to_show
 from edocnode.workers.room import when_there_is_room
@@ -297,7 +297,7 @@ class Courier:
     async def _record(self, pairs: Sequence[tuple[QueuedDelivery, Answer]]) -> None:
         if not pairs:
             return
-        if len(pairs) <= FEW:
+        if len(pairs) <= FEW and all(is_quick(answer) for _, answer in pairs):
             outcomes = self._reader.read(pairs)
         else:
             outcomes = await asyncio.to_thread(self._reader.read, pairs)

@@ -305,7 +305,9 @@ class ReceivingDesk:
 
 def _takes_little(parcels: Sequence[Parcel]) -> bool:
     """Whether judging takes less than handing it to a thread, so that nobody waits for it long."""
-    return len(parcels) <= FEW and sum(len(parcel.parts) for parcel in parcels) <= FEW_BYTES
+    if len(parcels) > FEW or sum(len(parcel.parts) for parcel in parcels) > FEW_BYTES:
+        return False
+    return all(parcel.envelope.seal.is_quick for parcel in parcels)
 
 
 def _arrival_answer(arrival: Arrival, error: EdocError) -> Refused | TryLater:

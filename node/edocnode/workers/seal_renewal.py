@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import structlog
+from msgspec import UNSET
 
 from edoccore.directory.view import Directory
 from edoccore.errors import EdocError, StorageFailedError
@@ -117,6 +118,7 @@ class SealKeeper:
             following,
             is_revoked=lambda sha256: revoked(sha256) is not None,
             leaves_authority=leaves_authority(directory, agency, current.sha256, now),
+            is_weaker=self._keys.is_weaker(),
             by_hand=bool(advice),
             now=now,
         )
@@ -145,7 +147,8 @@ class SealKeeper:
         word = SealRenewal(
             network=self._parts.network,
             agency=self._parts.agency,
-            request=b64encode(request).decode(),
+            request=b64encode(request.first).decode(),
+            second=b64encode(request.second).decode() if request.second else UNSET,
             created=time_text(now),
         )
         renewed = await self._parts.renew(await sealer.seal_own(RENEWAL, canonical.encode(word)))

@@ -170,7 +170,7 @@ class SealListing(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One seal certificate of an agency.
 
     Attributes:
-        certificate: Base64 DER.
+        certificate: Base64 DER; of suite 2 it names both keys.
         issuers: Base64 DER of the CAs between the certificate and one of the network's issuing
             authorities, nearest first; that authority itself is not repeated.
     """
@@ -194,6 +194,7 @@ class IdentityEntry(Struct, frozen=True, kw_only=True, omit_defaults=True):
             go there by themselves; with several, senders choose.
         seals: All its seal certificates, old ones too: old documents verify against them.
         minimum_suite: Weakest suite that a seal of the agency may use.
+        minimum_since: When that was set; a weaker seal that is proven to be older stays good.
     """
 
     code: Code
@@ -208,6 +209,7 @@ class IdentityEntry(Struct, frozen=True, kw_only=True, omit_defaults=True):
     successors: Annotated[tuple[Code, ...], Meta(max_length=MAX_KIN)] = ()
     seals: Annotated[tuple[SealListing, ...], Meta(max_length=64)] = ()
     minimum_suite: Annotated[int, Meta(ge=1, le=255)] = 1
+    minimum_since: Time | UnsetType = UNSET
 
 
 class SealedEntry(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -303,8 +303,9 @@ def _check_identity(entry: IdentityEntry, path: str) -> None:
     if path != layout.identity_path(entry.code):
         raise roles.invalid(path, f"it is of {entry.code}.")
     parse_time(entry.valid_from)
-    if isinstance(entry.valid_to, str):
-        parse_time(entry.valid_to)
+    for moment in (entry.valid_to, entry.minimum_since):
+        if isinstance(moment, str):
+            parse_time(moment)
 
 
 def _read_endpoints(

@@ -11,7 +11,7 @@ receipts and statuses for what it has. Then it is silent.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 
 from msgspec import UNSET
 
@@ -22,6 +22,8 @@ from edoccore.errors import AgencyInactiveError, AgencyUnknownError
 from edoccore.signing.statements import SubAgency, parse_time, time_text
 
 _ENDING = (AgencyState.MERGED, AgencyState.CLOSED)
+
+_ALWAYS = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +42,7 @@ class Agency:
         successors: Of the owner.
         minimum_suite: Weakest suite that a seal of the owner may use.
         closed: It ended while its owner went on: no new document goes to it or comes from it.
+        minimum_since: From when on; what was sealed before it stays good.
     """
 
     code: str
@@ -52,6 +55,7 @@ class Agency:
     predecessors: tuple[str, ...]
     successors: tuple[str, ...]
     minimum_suite: int
+    minimum_since: datetime
     closed: bool = False
 
     def existed(self, at: datetime) -> bool:
@@ -266,7 +270,13 @@ def _agency(entry: IdentityEntry) -> Agency:
         predecessors=entry.predecessors,
         successors=entry.successors,
         minimum_suite=entry.minimum_suite,
+        minimum_since=_since(entry),
     )
+
+
+def _since(entry: IdentityEntry) -> datetime:
+    since = entry.minimum_since
+    return parse_time(since) if isinstance(since, str) else _ALWAYS
 
 
 def _claims(entry: IdentityEntry, owner: Agency) -> Iterable[tuple[str, Agency]]:

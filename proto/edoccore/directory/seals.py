@@ -29,18 +29,21 @@ from edoccore.directory.revocations import Revocation, Revocations, Serial, key_
 from edoccore.errors import AgencyUnknownError, DirectoryInvalidError, SealCertificateError
 from edoccore.identity.certificate import (
     certificate_digest,
+    certified_key,
     check_seal_certificate,
     read_certificate,
 )
 from edoccore.identity.chain import verify_chain
 from edoccore.identity.keys import PublicKey
-from edoccore.identity.suites import is_at_least, known_key
+from edoccore.identity.suites import is_at_least
 from edoccore.signing.statements import Seal, parse_time
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ListedSeal:
-    """A seal certificate whose profile and chain were checked; equal only to itself.
+    """A seal certificate, of one key or a pair, whose profile and chain were checked.
+
+    Equal only to itself.
 
     Attributes:
         chain: DER of the certificate, of its issuers, of the issuing authority.
@@ -59,7 +62,7 @@ class ListedSeal:
 
     @property
     def key(self) -> PublicKey:
-        """The key that it seals with; read when it is asked for, few of a nation's keys are."""
+        """The key, or pair, that it seals with; read when asked for, few of a nation's keys are."""
         return _key_of(self.chain[0])
 
     def revocation(self, known: Revocations) -> Revocation | None:
@@ -213,20 +216,38 @@ class SealBook:
         return listed.key
 
     def check_seal(self, seal: Seal, at: datetime) -> ListedSeal:
-        """Checks all but revocation and the life of the agency.
+        """Checks all but revocation and the life of the agency, for a seal that arrives now.
 
         Raises:
             AgencyUnknownError, SealCertificateError: As ``seal_key``.
         """
+        if self.weak_since(seal.signer, seal.suite) is not None:
+            raise _weak(seal)
+        return self._check(seal, at)
+
+    def check_past_seal(self, seal: Seal, at: datetime) -> ListedSeal:
+        """The same for a seal that existed at a moment, as is or will be proven elsewhere.
+
+        Raises:
+            AgencyUnknownError, SealCertificateError: As ``seal_key``; a suite below the agency's
+                minimum counts from the moment on at which that was set.
+        """
+        since = self.weak_since(seal.signer, seal.suite)
+        if since is not None and at >= since:
+            raise _weak(seal)
+        return self._check(seal, at)
+
+    def weak_since(self, signer: str, suite: int) -> datetime | None:
+        """Since when a suite is below an agency's minimum; None: it is not, or nobody has it."""
+        agency = self._agencies.get(signer)
+        if agency is None or is_at_least(suite, agency.minimum_suite):
+            return None
+        return agency.minimum_since
+
+    def _check(self, seal: Seal, at: datetime) -> ListedSeal:
         listed = self.listed(seal.signer, seal.certificates[0])
         if seal.certificates != listed.digests:
             raise _refused(seal.signer, "the seal names other issuers", digest=seal.certificates[0])
-        if not is_at_least(seal.suite, self._agencies[seal.signer].minimum_suite):
-            raise _refused(
-                seal.signer,
-                f"suite {seal.suite} is weaker than the agency's minimum",
-                digest=seal.certificates[0],
-            )
         for moment in (at, _time_of(seal)):
             if not listed.is_valid(moment):
                 raise _refused(
@@ -257,9 +278,10 @@ class PastSeals:
         Raises:
             AgencyUnknownError: The signer is not in the directory.
             SealCertificateError: As ``SealBook.seal_key``, but a revocation counts only from the
-                moment of compromise or, when none is known, of revocation on.
+                moment of compromise or, when none is known, of revocation on, and the agency's
+                minimum suite from when it was set.
         """
-        listed = self.book.check_seal(seal, at)
+        listed = self.book.check_past_seal(seal, at)
         revocation = listed.revocation(self.book.revocations)
         if revocation is not None and at >= revocation.worthless_from:
             raise _revoked(seal, revocation)
@@ -294,7 +316,6 @@ def _chain(
 
 def _listed(agency: str, chain: tuple[x509.Certificate, ...]) -> ListedSeal:
     leaf, *issuers = chain
-    known_key(leaf.public_key())
     encoded = leaf.public_bytes(Encoding.DER)
     shared = [_issuer(issuer) for issuer in issuers]
     return ListedSeal(
@@ -326,7 +347,7 @@ def _issuer(certificate: x509.Certificate) -> _Issuer:
 
 @lru_cache(maxsize=1024)  # 50 us each; 4 KB
 def _key_of(certificate: bytes) -> PublicKey:
-    return known_key(x509.load_der_x509_certificate(certificate).public_key())
+    return certified_key(x509.load_der_x509_certificate(certificate))
 
 
 @lru_cache(maxsize=64)
@@ -345,6 +366,14 @@ def _time_of(seal: Seal) -> datetime:
         raise _refused(
             seal.signer, "the seal names no real time", digest=seal.certificates[0]
         ) from error
+
+
+def _weak(seal: Seal) -> SealCertificateError:
+    return _refused(
+        seal.signer,
+        f"suite {seal.suite} is weaker than the agency's minimum",
+        digest=seal.certificates[0],
+    )
 
 
 def _revoked(seal: Seal, revocation: Revocation) -> SealCertificateError:

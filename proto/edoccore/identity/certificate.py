@@ -5,7 +5,11 @@ does not: a pinned leaf with only the usage documentSigning passes for a TLS cli
 certificate is, and whether the directory has revoked it, is the directory's matter; whether an
 issuer vouches for it is ``chain``'s.
 
-Source: RFC 5280, 4.2.1; RFC 9336 (documentSigning).
+A seal certificate of suite 2 names two keys: ECDSA P-256 as every certificate names its key, and
+ML-DSA-65 in the extension subjectAltPublicKeyInfo. So one signature of the authority, one serial
+number and one revocation are for both, and no half of a pair can be put beside another's.
+
+Source: RFC 5280, 4.2.1; RFC 9336 (documentSigning); Rec. ITU-T X.509 (10/2019), 9.8.2.
 """
 
 from collections.abc import Callable
@@ -16,12 +20,18 @@ from typing import TypeVar
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PublicKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_der_public_key,
+)
 from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, ObjectIdentifier
 
 from edoccore.errors import EdocError, PeerNotTrustedError, SealCertificateError
-from edoccore.identity.suites import known_key
+from edoccore.identity.suites import KeyPair, PublicKey, known_key
 
+SECOND_KEY = ObjectIdentifier("2.5.29.72")  # id-ce-subjectAltPublicKeyInfo
 DOCUMENT_SIGNING = ObjectIdentifier("1.3.6.1.5.5.7.3.36")
 # What certification authorities outside the network write for the same purpose.
 DOCUMENT_USAGES = frozenset(
@@ -94,11 +104,55 @@ def read_certificate(data: bytes) -> x509.Certificate:
     return certificate
 
 
+def certified_key(certificate: x509.Certificate) -> PublicKey:
+    """The key that a seal certificate is for; a pair when it names a second one.
+
+    Raises:
+        SealCertificateError: No suite has such keys.
+        ValueError: The extensions are unreadable.
+    """
+    key, second = known_key(certificate.public_key()), second_key(certificate)
+    if second is None:
+        return key
+    if not isinstance(key, ec.EllipticCurvePublicKey):
+        raise _refusal(SealCertificateError, "seals", certificate)(
+            "its keys are not the pair ECDSA P-256 and ML-DSA-65"
+        )
+    return KeyPair(key, second)
+
+
+def second_key(certificate: x509.Certificate) -> MLDSA65PublicKey | None:
+    """The ML-DSA-65 key that a certificate names besides its own, if any.
+
+    Raises:
+        SealCertificateError: It names a second key of another kind, or one that is unreadable.
+        ValueError: The extensions are unreadable.
+    """
+    try:
+        found = certificate.extensions.get_extension_for_oid(SECOND_KEY)
+    except x509.ExtensionNotFound:
+        return None
+    refuse = _refusal(SealCertificateError, "seals", certificate)
+    assert isinstance(found.value, x509.UnrecognizedExtension)  # the library knows no such thing
+    try:
+        second = load_der_public_key(found.value.value)
+    except (ValueError, UnsupportedAlgorithm):
+        raise refuse("its second key is unreadable") from None
+    if not isinstance(second, MLDSA65PublicKey):
+        raise refuse("its second key is not ML-DSA-65")
+    return second  # of one form alone, which the library's strict DER makes sure of
+
+
+def second_key_bytes(key: MLDSA65PublicKey) -> bytes:
+    """The SubjectPublicKeyInfo (DER) that stands in the extension, 1,974 bytes."""
+    return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
 def check_seal_certificate(certificate: x509.Certificate, at: datetime) -> None:
     """Accepts a certificate that may seal documents at a moment.
 
-    Its key fits a suite; it is for signing documents and not for TLS; it is no certification
-    authority; it is valid at that moment. Says nothing about issuer or revocation.
+    Its key, or its pair of keys, fits a suite; it is for signing documents and not for TLS; it is
+    no certification authority; it is valid at that moment. Says nothing about issuer or revocation.
 
     Args:
         certificate: Of the seal.
@@ -107,9 +161,10 @@ def check_seal_certificate(certificate: x509.Certificate, at: datetime) -> None:
     Raises:
         SealCertificateError: One of these does not hold; says which.
     """
-    known_key(certificate.public_key())
     refuse = _refusal(SealCertificateError, "seals", certificate)
+    known_key(certificate.public_key())
     usages = _check_common(certificate, at, refuse)
+    certified_key(certificate)
     if usages & TLS_USAGES or ANY_USAGE in usages:
         raise refuse("it may also be used for TLS or for anything")
     if not usages & DOCUMENT_USAGES:

@@ -250,10 +250,14 @@ class SealRenewal(Statement, frozen=True, kw_only=True, tag="edoc.renewal/v1"):
 
     Attributes:
         request: Base64 of a PKCS#10 request (DER) made with the next key.
+        second: Base64 of another, made with the next ML-DSA-65 key; only for suite 2.
     """
 
     agency: Code
     request: Annotated[str, Meta(pattern=r"^[A-Za-z0-9+/]+={0,2}\Z", max_length=5464)]
+    second: (
+        Annotated[str, Meta(pattern=r"^[A-Za-z0-9+/]+={0,2}\Z", max_length=10924)] | UnsetType
+    ) = UNSET
     created: Time
 
 
@@ -293,7 +297,7 @@ class Seal(Statement, frozen=True, kw_only=True, tag="edoc.seal/v1"):
     Attributes:
         signer: Owning agency.
         certificates: SHA-256 of the seal certificate (DER), then of its issuers up to the anchor.
-        suite: 1 = ECDSA P-256 with SHA-256.
+        suite: 1 = ECDSA P-256 with SHA-256, 2 = that and ML-DSA-65, 3 = RSA; see ``suites``.
         time: Never earlier than the seal before it in the epoch.
         directory: What the sealer knew of the directory.
         index: Place in the epoch, from 0.

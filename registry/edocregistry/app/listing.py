@@ -14,6 +14,7 @@ from edocregistry.domain.listed_codes import entries_of
 from edocregistry.domain.model import Agency, SealCertificate
 from edocregistry.domain.ports import Records
 from edocregistry.domain.revoking import tls_certificates
+from edocregistry.domain.suites import ONE_KEY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +23,7 @@ class AgencyView:
 
     Attributes:
         seal: SHA-256 of the seal certificate in force; None: not enrolled, or revoked.
+        minimum_suite: Weakest suite that its seals may use.
         addresses: Where its node is reached.
         tls: SHA-256 of its TLS certificates, current first.
         revoked: SHA-256 of its revoked certificates.
@@ -32,6 +34,7 @@ class AgencyView:
     agency: Agency
     seal: str | None
     seal_ends_at: datetime | None
+    minimum_suite: int
     addresses: Sequence[str]
     tls: Sequence[str]
     revoked: Sequence[str]
@@ -66,10 +69,12 @@ def _view(records: Records, agency: Agency, spaces: Mapping[str, Sequence[str]])
     revoked = [item.sha256 for item in records.revocations(agency.code)]
     seals = [item for item in records.seal_certificates(agency.code) if item.sha256 not in revoked]
     endpoint = records.endpoint(agency.code)
+    minimum = records.suite_minimums(agency.code).get(agency.code)
     return AgencyView(
         agency=agency,
         seal=seals[-1].sha256 if seals else None,
         seal_ends_at=_end(seals[-1]) if seals else None,
+        minimum_suite=minimum.suite if minimum else ONE_KEY,
         addresses=own_entry.addresses(endpoint) if endpoint else (),
         tls=[certificate_digest(item) for item in tls_certificates(records, agency.code)],
         revoked=revoked,

@@ -21,6 +21,7 @@ from edoccore.directory.layout import from_base64
 from edoccore.directory.view import Directory
 from edoccore.errors import EdocError
 from edoccore.identity.certificate import certificate_digest
+from edoccore.identity.request import SealRequest
 from edoccore.signing.seal import SealedStatement
 from edoccore.signing.statements import DirectoryMark
 from edocregistry.app.publishing import Publisher
@@ -34,7 +35,7 @@ from edocregistry.domain.enrolment import (
     Renewed,
     enrol,
     make_invite,
-    requested_key,
+    requested_keys,
 )
 from edocregistry.domain.model import (
     REGISTRY_CODE,
@@ -91,7 +92,7 @@ class Registry:
         self, actor: str, code: str, name: str, *, aliases: tuple[str, ...], owner: str | None
     ) -> Agency:
         """Adds an agency; see ``domain.agencies.add_agency``."""
-        return self._act(
+        return self.act(
             actor,
             f"agency add {code}",
             lambda records, now: agencies.add_agency(
@@ -101,7 +102,7 @@ class Registry:
 
     def suspend_agency(self, actor: str, code: str) -> Agency:
         """Suspends an agency; see ``domain.agencies.suspend_agency``."""
-        return self._act(
+        return self.act(
             actor,
             f"agency suspend {code}",
             lambda records, _: agencies.suspend_agency(records, code),
@@ -109,7 +110,7 @@ class Registry:
 
     def resume_agency(self, actor: str, code: str) -> Agency:
         """Ends a suspension; see ``domain.agencies.resume_agency``."""
-        return self._act(
+        return self.act(
             actor,
             f"agency resume {code}",
             lambda records, _now: agencies.resume_agency(records, code),
@@ -117,7 +118,7 @@ class Registry:
 
     def close_agency(self, actor: str, code: str, at: datetime | None = None) -> Agency:
         """Ends an agency for good, now or later; see ``domain.agencies.close_agency``."""
-        return self._act(
+        return self.act(
             actor,
             f"agency close {code}",
             lambda records, now: agencies.close_agency(records, code, at=at or now, now=now),
@@ -125,7 +126,7 @@ class Registry:
 
     def give_spaces(self, actor: str, code: str, spaces: Sequence[str]) -> Sequence[str]:
         """Lets an agency list codes itself; see ``domain.subagencies.give_spaces``."""
-        return self._act(
+        return self.act(
             actor,
             f"agency delegate {code} {' '.join(spaces)}",
             lambda records, now: subagencies.give_spaces(records, code, spaces, now),
@@ -133,7 +134,7 @@ class Registry:
 
     def end_spaces(self, actor: str, code: str, spaces: Sequence[str]) -> Sequence[str]:
         """Takes spaces back; see ``domain.subagencies.end_spaces``."""
-        return self._act(
+        return self.act(
             actor,
             f"agency delegate --end {code} {' '.join(spaces)}",
             lambda records, now: subagencies.end_spaces(records, code, spaces, now),
@@ -146,7 +147,7 @@ class Registry:
             RequestInvalidError, AgencyUnknownError, AgencyInactiveError: As ``make_invite``.
         """
         token = secrets.token_bytes(TOKEN_BYTES)
-        self._act(
+        self.act(
             actor,
             f"invite {code}",
             lambda records, now: make_invite(
@@ -174,7 +175,7 @@ class Registry:
     ) -> Ordered:
         """Ends an agency's keys; see ``domain.revoking.revoke_keys``."""
         names = "".join(f" --{kind}" for kind in kinds)
-        made, publication = self._act(
+        made, publication = self.act(
             actor,
             f"revoke {code}{names}",
             lambda records, now: revoke_keys(
@@ -185,7 +186,7 @@ class Registry:
 
     def add_outside_authority(self, actor: str, certificate: bytes) -> OutsideAuthority:
         """Trusts a CA outside the network; see ``domain.outside.add_authority``."""
-        return self._act(
+        return self.act(
             actor,
             "outside add",
             lambda records, now: outside.add_authority(records, certificate, now),
@@ -193,13 +194,13 @@ class Registry:
 
     def take_outside_list(self, actor: str, crl: bytes) -> OutsideAuthority:
         """Publishes a revocation list of such a CA; see ``domain.outside.take_list``."""
-        return self._act(
+        return self.act(
             actor, "outside crl", lambda records, _now: outside.take_list(records, crl)
         )[0]
 
     def list_outside_seal(self, actor: str, code: str, certificate: bytes) -> SealCertificate:
         """Lists a certificate of such a CA; see ``domain.outside.list_seal``."""
-        return self._act(
+        return self.act(
             actor,
             f"outside seal {code}",
             lambda records, now: outside.list_seal(records, code, certificate, now),
@@ -214,11 +215,11 @@ class Registry:
         self, actor: str, command: str, decide: Callable[[Records, datetime], Result]
     ) -> Result:
         """Carries out one decision of an officer, audits and publishes it."""
-        return self._act(actor, command, decide)[0]
+        return self.act(actor, command, decide)[0]
 
     def publish(self, actor: str) -> Publication:
         """Publishes what is due, by order; says what it did."""
-        return self._act(actor, "publish", lambda _records, _now: None)[1]
+        return self.act(actor, "publish", lambda _records, _now: None)[1]
 
     def publish_due(self) -> Publication:
         """Publishes what is due, by the timer; leaves no audit row."""
@@ -226,13 +227,15 @@ class Registry:
 
     # --- What nodes ask -----------------------------------------------------------------------
 
-    def enrol(self, caller: str, *, token: bytes, request: bytes, agency_code: str) -> Enrolled:
+    def enrol(
+        self, caller: str, *, token: bytes, request: SealRequest, agency_code: str
+    ) -> Enrolled:
         """Issues the certificate that a token stands for; see ``domain.enrolment.enrol``.
 
         Args:
             caller: Network address, for the limit on refusals and the audit.
             token: As received.
-            request: PKCS#10, DER.
+            request: For the seal key, or a pair.
             agency_code: Agency the caller believes to be; may be empty.
 
         Raises:
@@ -242,7 +245,7 @@ class Registry:
         self._refusals.check(caller, self._clock())
         authority = self.authority()
         try:
-            certificate, publication = self._act(
+            certificate, publication = self.act(
                 f"node {caller}",
                 "enrol",
                 lambda records, now: enrol(
@@ -268,7 +271,7 @@ class Registry:
         Returns:
             Version of the directory in which it stands.
         """
-        endpoint, publication = self._act(
+        endpoint, publication = self.act(
             f"node {caller}",
             "publish endpoint",
             lambda records, now: accept_endpoint(records, sealed, self.directory(), now),
@@ -282,7 +285,7 @@ class Registry:
         Returns:
             Version of the directory in which it stands.
         """
-        made, publication = self._act(
+        made, publication = self.act(
             f"node {caller}",
             "publish subagencies",
             lambda records, now: subagencies.accept_list(records, sealed, self.directory(), now),
@@ -293,7 +296,7 @@ class Registry:
     def renew_seal(self, caller: str, sealed: SealedStatement) -> Renewed:
         """Issues the next seal certificate of an agency; see ``domain.own_word.renew_seal``."""
         authority = self.authority()
-        certificate, publication = self._act(
+        certificate, publication = self.act(
             f"node {caller}",
             "renew seal",
             lambda records, now: renew_seal(records, authority, sealed, self.directory(), now),
@@ -309,7 +312,7 @@ class Registry:
         Returns:
             Version of the directory in which the revocations stand.
         """
-        made, publication = self._act(
+        made, publication = self.act(
             f"node {caller}",
             "end keys",
             lambda records, now: end_own_keys(records, sealed, self.directory(), now),
@@ -335,7 +338,7 @@ class Registry:
         def rotate(_records: Records, now: datetime) -> None:
             made.append(self.folder.keys.rotate_authority(self.settings.network, now))
 
-        _, publication = self._act(actor, "ca rotate", rotate)
+        _, publication = self.act(actor, "ca rotate", rotate)
         return made[0], publication.version
 
     def chain_of(self, certificate: bytes) -> tuple[bytes, ...]:
@@ -424,8 +427,9 @@ class Registry:
 
         def issue(request: bytes) -> bytes:
             nonlocal key_sha256
-            key_sha256 = requested_key(request)
-            return self.authority().issue(request, agency, now)
+            asked = SealRequest(request)
+            key_sha256 = requested_keys(asked).first_sha256
+            return self.authority().issue(asked, agency, now)
 
         der = self.folder.keys.make_seal(REGISTRY_CODE, issue)
         certificate = SealCertificate(
@@ -473,9 +477,7 @@ class Registry:
         turn.write(lambda records: accept_endpoint(records, sealed, directory, now))
         return self.publisher.publish(turn)
 
-    # --- How -----------------------------------------------------------------------------------
-
-    def _act(
+    def act(
         self, actor: str, command: str, decide: Callable[[Records, datetime], Result]
     ) -> tuple[Result, Publication]:
         """Runs one decision in a turn, audits it whatever its end, and publishes."""

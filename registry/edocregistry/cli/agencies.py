@@ -1,4 +1,4 @@
-"""Commands about agencies: add, delegate, list, show, rename, pause, merge, split, close."""
+"""Commands about agencies: add, delegate, list, show, rename, pause, merge, minimum, close."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -14,6 +14,7 @@ from edocregistry.cli.context import (
     require_yes,
 )
 from edocregistry.cli.drafts import tell_waiting
+from edocregistry.cli.suites import minimum
 
 if TYPE_CHECKING:
     from edocregistry.app.listing import AgencyView
@@ -47,6 +48,7 @@ def build_app() -> typer.Typer:
     app.command("merge")(merge)
     app.command("split")(split)
     app.command("close")(close)
+    app.command()(minimum)
     return app
 
 
@@ -296,6 +298,7 @@ def _view_object(view: "AgencyView") -> dict[str, Any]:
         "enrolled": view.seal is not None,
         "seal_sha256": view.seal,
         "seal_ends_at": None if view.seal_ends_at is None else local_time(view.seal_ends_at),
+        "minimum_suite": view.minimum_suite,
         "addresses": list(view.addresses),
         "tls_sha256": list(view.tls),
         "revoked": list(view.revoked),
@@ -318,6 +321,7 @@ def _labels() -> dict[str, str]:
         "enrolled": _("enrolled"),
         "seal_sha256": _("seal SHA-256"),
         "seal_ends_at": _("seal ends"),
+        "minimum_suite": _("minimum suite"),
         "addresses": _("addresses"),
         "tls_sha256": _("TLS SHA-256"),
         "revoked": _("revoked"),

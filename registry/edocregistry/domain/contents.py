@@ -28,7 +28,14 @@ from edoccore.directory.layout import (
 from edoccore.signing import canonical, statements
 from edoccore.signing.statements import time_text
 from edocregistry.domain.agencies import predecessors
-from edocregistry.domain.model import Agency, Endpoint, Revocation, RevocationCrl, SealCertificate
+from edocregistry.domain.model import (
+    Agency,
+    Endpoint,
+    Revocation,
+    RevocationCrl,
+    SealCertificate,
+    SuiteMinimum,
+)
 from edocregistry.domain.ports import Records
 from edocregistry.domain.publication import Contents
 
@@ -55,7 +62,7 @@ def directory_contents(
         if agency.owner is not None and agency.state is AgencyState.ACTIVE:
             owned.setdefault(agency.owner, []).append(agency)
     spaces = records.spaces()
-    outside = records.outside_authorities()
+    outside, minimums = records.outside_authorities(), records.suite_minimums()
     certificates = tuple(to_base64(item.certificate) for item in outside)
     lists = (
         *(crl.der for crl in crls),
@@ -70,6 +77,7 @@ def directory_contents(
                 owned.get(agency.code, ()),
                 seals.get(agency.code, ()),
                 kin.get(agency.code, ()),
+                minimum=minimums.get(agency.code),
                 spaces=spaces.get(agency.code, ()),
             )
             for agency in agencies
@@ -111,6 +119,7 @@ def _identity(
     kin: Sequence[str],
     *,
     spaces: Sequence[str],
+    minimum: SuiteMinimum | None,
 ) -> IdentityEntry:
     return IdentityEntry(
         code=agency.code,
@@ -124,6 +133,8 @@ def _identity(
         predecessors=tuple(kin),
         successors=agency.successors,
         seals=tuple(SealListing(certificate=to_base64(item.certificate)) for item in seals),
+        minimum_suite=1 if minimum is None else minimum.suite,
+        minimum_since=UNSET if minimum is None else time_text(minimum.since),
     )
 
 

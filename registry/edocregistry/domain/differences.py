@@ -212,10 +212,12 @@ def _agency_changes(
     yield from _life_changes(code, before, after)
     yield from _code_changes(code, before, after)
     yield from _seal_changes(code, before.seals, after.seals)
-    if before.minimum_suite != after.minimum_suite:
+    minimums = [(entry.minimum_suite, entry.minimum_since) for entry in (before, after)]
+    if minimums[0] != minimums[1]:
+        since = after.minimum_since or after.valid_from
         yield Change(
             code,
-            f"{code} seals with suite {after.minimum_suite} at least, "
+            f"{code} seals with suite {after.minimum_suite} at least since {since}, "
             f"no longer {before.minimum_suite}.",
         )
 

@@ -15,24 +15,47 @@ from hashlib import sha256
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PublicKey
+from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
 
 from edoccore.errors import QuotaError, RequestInvalidError, TokenRefusedError
-from edoccore.identity.certificate import UNREADABLE, certificate_digest
+from edoccore.identity.certificate import UNREADABLE, certificate_digest, second_key
+from edoccore.identity.request import SealRequest
+from edoccore.identity.suites import Suite, is_at_least
 from edocregistry.domain.agencies import active_agency, check_has_node
-from edocregistry.domain.model import REGISTRY_CODE, Invite, SealCertificate
+from edocregistry.domain.model import REGISTRY_CODE, Agency, Invite, SealCertificate
 from edocregistry.domain.ports import IssuingAuthority, Records
 from edocregistry.domain.revoking import end_keys
 
 MIN_TTL = timedelta(minutes=1)
 MAX_TTL = timedelta(days=30)
 MAX_REQUEST_BYTES = 4096
+MAX_SECOND_REQUEST_BYTES = 8192
 REPLACED = "replaced by a new enrolment"
 
 REFUSALS_PER_CALLER = 10  # within the window; then the caller waits
 REFUSALS_IN_ALL = 300
 REFUSAL_WINDOW = timedelta(minutes=1)
+
+
+@dataclass(frozen=True, slots=True)
+class RequestedKeys:
+    """The keys of a request whose holder proved to have them.
+
+    Attributes:
+        first_sha256: Of the P-256 key (SubjectPublicKeyInfo, DER), 32 bytes.
+        second: The other of a pair.
+    """
+
+    first_sha256: bytes
+    second: MLDSA65PublicKey | None
+
+    @property
+    def suite(self) -> int:
+        """With which a certificate for them seals."""
+        return Suite.ECDSA_P256_SHA256 if self.second is None else Suite.ECDSA_P256_MLDSA65
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +121,7 @@ def enrol(
     authority: IssuingAuthority,
     *,
     token: bytes,
-    request: bytes,
+    request: SealRequest,
     agency_code: str,
     now: datetime,
 ) -> SealCertificate:
@@ -110,7 +133,7 @@ def enrol(
         records: Where everything is kept.
         authority: Issues.
         token: As in the join string.
-        request: PKCS#10 of the seal key, DER.
+        request: For the seal key, or a pair.
         agency_code: Agency the caller believes to be; empty: it does not know.
         now: Moment of the call.
 
@@ -124,35 +147,86 @@ def enrol(
     agency = records.agency(invite.agency)
     if agency is None or agency_code not in {"", agency.code, *agency.aliases}:
         raise TokenRefusedError(hint="Ask the registry's officer for a new join string.")
-    key_sha256 = requested_key(request)
+    keys = requested_keys(request)
     if invite.certificate_sha256 is not None:
-        return _repeat(records, invite.certificate_sha256, key_sha256)
+        return _repeat(records, invite.certificate_sha256, keys)
     if now >= invite.expires_at or not agency.is_active(now):
         raise TokenRefusedError(hint="Ask the registry's officer for a new join string.")
-    check_new_key(records, key_sha256)
+    check_new_key(records, keys.first_sha256)
+    check_suite(records, agency.code, keys.suite)
     end_keys(records, agency.code, reason=REPLACED, now=now)
-    der = authority.issue(request, agency, now)
-    certificate = SealCertificate(
-        sha256=certificate_digest(der),
-        agency=agency.code,
-        key_sha256=key_sha256,
-        certificate=der,
-        issued_at=now,
-    )
+    certificate = issued(authority, request, keys, agency, now)
     records.add_seal_certificate(certificate)
     records.use_invite(invite.token_sha256, certificate.sha256)
     return certificate
 
 
-def requested_key(request: bytes) -> bytes:
-    """Checks a certificate request and returns the SHA-256 of its public key (SPKI, DER).
+def issued(
+    authority: IssuingAuthority,
+    request: SealRequest,
+    keys: RequestedKeys,
+    agency: Agency,
+    now: datetime,
+) -> SealCertificate:
+    """Issues the certificate that a request asks for, once it was checked."""
+    der = authority.issue(request, agency, now)
+    return SealCertificate(
+        sha256=certificate_digest(der),
+        agency=agency.code,
+        key_sha256=keys.first_sha256,
+        certificate=der,
+        issued_at=now,
+    )
+
+
+def check_suite(records: Records, code: str, suite: int) -> None:
+    """Refuses a key whose seals nobody would accept.
 
     Raises:
-        RequestInvalidError: It is damaged, not signed by its own key, for a key of another kind
-            than ECDSA P-256, or asks for more than a certificate for that key.
+        RequestInvalidError: Its suite is below the agency's minimum.
     """
-    if len(request) > MAX_REQUEST_BYTES:
-        raise _request_invalid(f"it has more than {MAX_REQUEST_BYTES} bytes")
+    minimum = records.suite_minimums(code).get(code)
+    if minimum is not None and not is_at_least(suite, minimum.suite):
+        raise RequestInvalidError(
+            f"{code} must seal with suite {minimum.suite} at least; the request is for {suite}.",
+            hint=f"Write seal_suite = {minimum.suite} into the node's settings and ask again.",
+            agency=code,
+        )
+
+
+def requested_keys(request: SealRequest) -> RequestedKeys:
+    """Checks what asks for a certificate and returns its keys.
+
+    Raises:
+        RequestInvalidError: A part is damaged, not signed by its own key, for a key of another
+            kind than ECDSA P-256 (and ML-DSA-65), or asks for more than a certificate for it.
+    """
+    first = _requested_key(request.first, MAX_REQUEST_BYTES)
+    if not isinstance(first, ec.EllipticCurvePublicKey) or not isinstance(
+        first.curve, ec.SECP256R1
+    ):
+        raise _request_invalid("its key is not ECDSA P-256")
+    second: MLDSA65PublicKey | None = None
+    if request.second:
+        found = _requested_key(request.second, MAX_SECOND_REQUEST_BYTES)
+        if not isinstance(found, MLDSA65PublicKey):
+            raise _request_invalid("its second key is not ML-DSA-65")
+        second = found
+    spki = first.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return RequestedKeys(sha256(spki).digest(), second)
+
+
+def is_for(certificate: SealCertificate, keys: RequestedKeys) -> bool:
+    """Whether a certificate is for these keys, both of a pair."""
+    return (
+        certificate.key_sha256 == keys.first_sha256
+        and second_key(x509.load_der_x509_certificate(certificate.certificate)) == keys.second
+    )
+
+
+def _requested_key(request: bytes, most: int) -> PublicKeyTypes:
+    if len(request) > most:
+        raise _request_invalid(f"it has more than {most} bytes")
     try:
         csr = x509.load_der_x509_csr(request)
         key = csr.public_key()
@@ -163,16 +237,14 @@ def requested_key(request: bytes) -> bytes:
         raise _request_invalid("it cannot be read") from None
     if not signed_by_itself:
         raise _request_invalid("it is not signed with its own key")
-    if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
-        raise _request_invalid("its key is not ECDSA P-256")
     if asks_for_more or names not in ([], [NameOID.COMMON_NAME]):
         raise _request_invalid("it asks for names or extensions; the registry decides on those")
-    return sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).digest()
+    return key
 
 
-def _repeat(records: Records, certificate_sha256: str, key_sha256: bytes) -> SealCertificate:
+def _repeat(records: Records, certificate_sha256: str, keys: RequestedKeys) -> SealCertificate:
     certificate = records.seal_certificate(certificate_sha256)
-    if certificate is None or certificate.key_sha256 != key_sha256:
+    if certificate is None or not is_for(certificate, keys):
         raise TokenRefusedError(hint="Ask the registry's officer for a new join string.")
     revoked = {item.sha256 for item in records.revocations(certificate.agency)}
     if certificate.sha256 in revoked:

@@ -35,6 +35,7 @@ from edocregistry.domain.model import (
     Revocation,
     SealCertificate,
     SubAgencyList,
+    SuiteMinimum,
 )
 from edocregistry.domain.ports import Records
 from edocregistry.domain.publication import RoleFile, targets_in
@@ -61,6 +62,7 @@ def take_over(
             if certificate.sha256 not in known:
                 records.add_seal_certificate(certificate)
             serials |= _serial(certificate, own_authority)
+        _take_minimum(records, entry)
     current = _current(directory)
     for revocation in _revocations(_list(current), serials):
         records.add_revocation(revocation)
@@ -82,6 +84,12 @@ def _take_witnesses(records: Records, directory: Directory) -> None:
         for witness in directory.info.log.witnesses:
             records.put_witness(witness)
         records.set_witness_threshold(directory.info.log.threshold)
+
+
+def _take_minimum(records: Records, entry: IdentityEntry) -> None:
+    if isinstance(entry.minimum_since, str):
+        minimum = SuiteMinimum(entry.minimum_suite, parse_time(entry.minimum_since))
+        records.put_suite_minimum(entry.code, minimum)
 
 
 def _agencies(entry: IdentityEntry, now: datetime) -> Iterator[Agency]:

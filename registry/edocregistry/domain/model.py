@@ -86,6 +86,14 @@ class Revocation:
     compromised_since: datetime | None
 
 
+@dataclass(frozen=True, slots=True)
+class SuiteMinimum:
+    """Weakest suite that an agency's seals may use, and since when."""
+
+    suite: int
+    since: datetime
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Invite:
     """The right to enrol one agency's node once.

@@ -15,11 +15,18 @@ from edoccore.directory.layout import RevocationKind, from_base64
 from edoccore.directory.view import Directory
 from edoccore.errors import DirectoryInvalidError, RequestInvalidError, WrongNetworkError
 from edoccore.identity.certificate import certificate_digest
+from edoccore.identity.request import SealRequest
 from edoccore.signing import canonical
 from edoccore.signing.seal import SealedStatement, check_membership, open_seal
 from edoccore.signing.statements import KeyEnd, SealRenewal, parse_time
 from edocregistry.domain.agencies import answering_agency
-from edocregistry.domain.enrolment import check_new_key, requested_key
+from edocregistry.domain.enrolment import (
+    check_new_key,
+    check_suite,
+    is_for,
+    issued,
+    requested_keys,
+)
 from edocregistry.domain.model import Revocation, SealCertificate
 from edocregistry.domain.ports import IssuingAuthority, Records
 from edocregistry.domain.revoking import add_revocations, tls_certificates
@@ -54,23 +61,17 @@ def renew_seal(
     """
     word = _read(sealed, SealRenewal, directory, now)
     agency = answering_agency(records, word.agency, now)
-    request = _request_bytes(word)
-    key_sha256 = requested_key(request)
+    request = _request_of(word)
+    keys = requested_keys(request)
     mine = records.seal_certificates(agency.code)
     revoked = {item.sha256 for item in records.revocations(agency.code)}
     for known in mine:
-        if known.key_sha256 == key_sha256 and known.sha256 not in revoked:
+        if known.sha256 not in revoked and is_for(known, keys):
             return known
-    check_new_key(records, key_sha256)
+    check_new_key(records, keys.first_sha256)
+    check_suite(records, agency.code, keys.suite)
     _check_room(agency.code, [item for item in mine if item.sha256 not in revoked], len(mine), now)
-    der = authority.issue(request, agency, now)
-    certificate = SealCertificate(
-        sha256=certificate_digest(der),
-        agency=agency.code,
-        key_sha256=key_sha256,
-        certificate=der,
-        issued_at=now,
-    )
+    certificate = issued(authority, request, keys, agency, now)
     records.add_seal_certificate(certificate)
     return certificate
 
@@ -134,9 +135,10 @@ def _read(sealed: SealedStatement, kind: type[_Word], directory: Directory, now:
     return word
 
 
-def _request_bytes(word: SealRenewal) -> bytes:
+def _request_of(word: SealRenewal) -> SealRequest:
+    second = word.second if isinstance(word.second, str) else ""
     try:
-        return from_base64(word.request)
+        return SealRequest(from_base64(word.request), from_base64(second))
     except DirectoryInvalidError:
         raise RequestInvalidError("The certificate request is not base64.") from None
 

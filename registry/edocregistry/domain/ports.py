@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Protocol
 
 from edoccore.directory.layout import WitnessListing
+from edoccore.identity.request import SealRequest
 from edocregistry.domain.model import (
     Agency,
     AuditEntry,
@@ -20,6 +21,7 @@ from edocregistry.domain.model import (
     RevocationCrl,
     SealCertificate,
     SubAgencyList,
+    SuiteMinimum,
 )
 
 
@@ -46,6 +48,12 @@ class Records(Protocol):
 
     def add_seal_certificate(self, certificate: SealCertificate) -> None:
         """Keeps a new certificate."""
+
+    def suite_minimums(self, agency: str | None = None) -> Mapping[str, SuiteMinimum]:
+        """Weakest suites that officers have set, of one agency or all; for the others it is 1."""
+
+    def put_suite_minimum(self, agency: str, minimum: SuiteMinimum) -> None:
+        """Sets that of an agency."""
 
     def revocations(self, agency: str | None = None) -> Sequence[Revocation]:
         """Revocations ever made, of one agency or all, oldest first."""
@@ -142,11 +150,11 @@ class IssuingAuthority(Protocol):
     def certificate(self) -> bytes:
         """Certificate of the CA, DER."""
 
-    def issue(self, request: bytes, agency: Agency, now: datetime) -> bytes:
+    def issue(self, request: SealRequest, agency: Agency, now: datetime) -> bytes:
         """Issues the certificate of a seal key, DER.
 
         Args:
-            request: PKCS#10, DER; only its public key is used.
+            request: For the key, or a pair; only the public keys are used.
             agency: Whose key it is.
             now: The certificate holds from here.
 

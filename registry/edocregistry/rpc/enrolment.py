@@ -5,6 +5,7 @@ from typing import Protocol
 import grpc
 
 from edoccore.errors import RequestInvalidError
+from edoccore.identity.request import SealRequest
 from edoccore.signing.seal import SealedStatement
 from edoccore.wire.sealed import sealed_from_message
 from edocnet.enrolment.v1 import enrolment_service_pb2 as messages
@@ -18,7 +19,9 @@ MAX_CODE_CHARACTERS = 35
 class Enrolments(Protocol):
     """What the registry does for a node; see ``edocregistry.app.registry``."""
 
-    def enrol(self, caller: str, *, token: bytes, request: bytes, agency_code: str) -> Enrolled:
+    def enrol(
+        self, caller: str, *, token: bytes, request: SealRequest, agency_code: str
+    ) -> Enrolled:
         """Issues the certificate that a token stands for."""
 
     def publish_endpoint(self, caller: str, sealed: SealedStatement) -> int:
@@ -54,7 +57,7 @@ class EnrolmentServicer(services.EnrolmentServiceServicer):
         enrolled = self._registry.enrol(
             _caller(context),
             token=request.token,
-            request=request.seal_request,
+            request=SealRequest(request.seal_request, request.second_request),
             agency_code=request.agency_code,
         )
         return messages.EnrolResponse(

@@ -23,6 +23,7 @@ from edoccore.directory.transparency import origin_of
 from edoccore.errors import KeyUnusableError
 from edoccore.identity.certificate import certificate_digest
 from edoccore.identity.keys import SoftwareSigner
+from edoccore.identity.request import SealRequest
 from edoccore.signing.notes import Kind, NoteSigner
 from edockit import certificates, files
 from edockit.certificates import RevokedCertificate
@@ -283,8 +284,8 @@ class FileAuthority:
         """Certificate of the CA, DER."""
         return self._certificate
 
-    def issue(self, request: bytes, agency: Agency, now: datetime) -> bytes:
-        """Issues the certificate of a seal key, DER; never one that outlives the CA.
+    def issue(self, request: SealRequest, agency: Agency, now: datetime) -> bytes:
+        """Issues the certificate of a seal key, or a pair, DER; never one that outlives the CA.
 
         Raises:
             KeyUnusableError: Request or CA key cannot be used.

@@ -1,6 +1,6 @@
 """The records of the registry in SQL: ``domain.ports.Records`` over one open transaction."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -21,6 +21,7 @@ from edocregistry.domain.model import (
     RevocationCrl,
     SealCertificate,
     SubAgencyList,
+    SuiteMinimum,
     Word,
 )
 from edocregistry.storage import tables
@@ -39,6 +40,7 @@ def _table(row: type[SQLModel]) -> Table:
 AGENCY = _table(tables.AgencyRow)
 AGENCY_CODE = _table(tables.AgencyCodeRow)
 SEAL_CERTIFICATE = _table(tables.SealCertificateRow)
+SUITE_MINIMUM = _table(tables.SuiteMinimumRow)
 REVOCATION = _table(tables.RevocationRow)
 INVITE = _table(tables.InviteRow)
 ENDPOINT = _table(tables.EndpointRow)
@@ -121,6 +123,18 @@ class SqlRecords(SqlWitnesses):
             "issued_at": certificate.issued_at,
         }
         self._connection.execute(insert(SEAL_CERTIFICATE).values(values))
+
+    def suite_minimums(self, agency: str | None = None) -> Mapping[str, SuiteMinimum]:
+        """Weakest suites that officers have set, of one agency or all; for the others it is 1."""
+        query = select(SUITE_MINIMUM)
+        if agency is not None:
+            query = query.where(SUITE_MINIMUM.c.agency == agency)
+        return {row["agency"]: SuiteMinimum(row["suite"], row["since"]) for row in self._all(query)}
+
+    def put_suite_minimum(self, agency: str, minimum: SuiteMinimum) -> None:
+        """Sets that of an agency."""
+        values = {"agency": agency, "suite": minimum.suite, "since": minimum.since}
+        self._replace(SUITE_MINIMUM, values)
 
     def revocations(self, agency: str | None = None) -> Sequence[Revocation]:
         """Revocations ever made, of one agency or all, oldest first."""

@@ -55,6 +55,16 @@ class SealCertificateRow(RegistryTable, table=True):
     issued_at: datetime = Field(sa_column=Column(UTCDateTime, nullable=False))
 
 
+class SuiteMinimumRow(RegistryTable, table=True):
+    """The weakest suite of one agency, if officers have set it."""
+
+    __tablename__ = "suite_minimum"
+
+    agency: str = Field(primary_key=True, max_length=35)
+    suite: int
+    since: datetime = Field(sa_column=Column(UTCDateTime, nullable=False))
+
+
 class RevocationRow(RegistryTable, table=True):
     """The end of one certificate."""
 

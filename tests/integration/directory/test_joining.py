@@ -12,6 +12,7 @@ from edoccore.errors import (
     StorageDamagedError,
     TokenRefusedError,
 )
+from edoccore.identity.request import SealRequest
 from edockit import certificates
 from edocnet.directory.v1 import directory_service_pb2_grpc as directory_services
 from edocnet.enrolment.v1 import enrolment_service_pb2_grpc as enrolment_services
@@ -27,7 +28,7 @@ from tests.integration.directory.conftest import (
 from tests.support.nation import REGISTRY, Agency, Nation, new_uuid7, tls_certificate
 
 KEY = certificates.new_private_key()
-REQUEST = certificates.seal_request(KEY, "H37")
+REQUEST = SealRequest(certificates.seal_request(KEY, "H37"))
 
 
 def invitation(registry: RunningRegistry, address: str = "", token: bytes = TOKEN) -> JoinString:

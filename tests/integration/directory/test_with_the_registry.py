@@ -15,6 +15,7 @@ from edoccore.directory.join import JoinString, parse_join
 from edoccore.directory.state import Freshness, judge
 from edoccore.directory.view import Directory
 from edoccore.errors import PeerNotTrustedError, TokenRefusedError
+from edoccore.identity.request import SealRequest
 from edockit import certificates
 from edocnode.rpc.joining import join, publish_endpoint, read_directory
 from tests.support.nation import Agency, new_uuid7, tls_certificate
@@ -50,8 +51,8 @@ def data(tmp_path: Path) -> Iterator[Path]:
         server.terminate()
 
 
-def seal_request(key: ec.EllipticCurvePrivateKey) -> bytes:
-    return certificates.seal_request(key, "H29")
+def seal_request(key: ec.EllipticCurvePrivateKey) -> SealRequest:
+    return SealRequest(certificates.seal_request(key, "H29"))
 
 
 async def test_a_node_joins_is_listed_and_is_revoked(data: Path) -> None:

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from edoccore.errors import KeyUnusableError
+from edoccore.identity.request import SealRequest
 from edockit import certificates
 from edockit.grpc_peer import is_tls_certificate
 from tests.support.pki import CRL_URL, now, seal_authority, seal_leaf, tls_leaf
@@ -99,7 +100,7 @@ def test_a_request_that_is_damaged_or_of_another_kind_of_key_is_refused() -> Non
             certificates.issue_seal(
                 authority.key,
                 authority.certificate,
-                bad,
+                SealRequest(bad),
                 agency_code="H29",
                 organisation="",
                 not_before=now(),
@@ -110,7 +111,7 @@ def test_a_request_that_is_damaged_or_of_another_kind_of_key_is_refused() -> Non
 
 def test_a_long_name_is_cut_to_what_a_certificate_holds() -> None:
     authority = seal_authority()
-    request = certificates.seal_request(certificates.new_private_key(), "H29")
+    request = SealRequest(certificates.seal_request(certificates.new_private_key(), "H29"))
     certificate = certificates.issue_seal(
         authority.key,
         authority.certificate,

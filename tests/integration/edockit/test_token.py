@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from edoccore.errors import SealerStoppedError
 from edoccore.identity.keys import verify_signature
+from edoccore.identity.request import SealRequest
 from edockit.certificates import (
     Validity,
     issue_seal,
@@ -52,7 +53,7 @@ def certified(key: TokenKey) -> x509.Certificate:
     der = issue_seal(
         ca_key,
         ca,
-        request,
+        SealRequest(request),
         agency_code="H29",
         organisation="H29",
         not_before=validity.not_before,

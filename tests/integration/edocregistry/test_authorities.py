@@ -8,6 +8,7 @@ from cryptography import x509
 
 from edoccore.directory.layout import RevocationKind, from_base64
 from edoccore.identity.certificate import certificate_digest
+from edoccore.identity.request import SealRequest
 from edoccore.signing import canonical
 from edoccore.signing.statements import SealRenewal, time_text
 from edockit import certificates, files
@@ -63,7 +64,7 @@ def test_t35_certificate_that_a_retired_authority_issues_is_refused(registry, cl
             old.certificate,
             crl_url="urn:x",
             life=timedelta(days=700),
-        ).issue(certificates.seal_request(key, "x"), agency, clock.now)
+        ).issue(SealRequest(certificates.seal_request(key, "x")), agency, clock.now)
         stolen = SealCertificate(
             sha256=certificate_digest(der),
             agency="H29",

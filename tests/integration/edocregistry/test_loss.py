@@ -14,6 +14,7 @@ from edoccore.errors import (
     FileExistsHereError,
     KeyUnusableError,
 )
+from edoccore.identity.request import SealRequest
 from edoccore.officer_errors import BackupInvalidError
 from edockit import certificates
 from edocregistry.app.backups import backup, restore
@@ -257,7 +258,7 @@ def test_rebuilt_registry_goes_on_with_old_nodes_and_new_ones(
     back.enrol(
         "ipv4:127.0.0.1",
         token=token,
-        request=certificates.seal_request(key, "edocnode"),
+        request=SealRequest(certificates.seal_request(key, "edocnode")),
         agency_code="H29",
     )
     assert parse_join(back.invite(OFFICER, "G01", timedelta(hours=1))).root_sha256

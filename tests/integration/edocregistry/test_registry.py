@@ -24,6 +24,7 @@ from edoccore.errors import (
     StorageDamagedError,
     TokenRefusedError,
 )
+from edoccore.identity.request import SealRequest
 from edockit import certificates, migrations
 from edockit.database import Database
 from edocregistry.app.founding import found
@@ -49,7 +50,7 @@ def published(registry):
 
 def enrol(registry, token, key=None):
     request = certificates.seal_request(key or certificates.new_private_key(), "edocnode")
-    return registry.enrol(CALLER, token=token, request=request, agency_code="")
+    return registry.enrol(CALLER, token=token, request=SealRequest(request), agency_code="")
 
 
 def audit(registry):

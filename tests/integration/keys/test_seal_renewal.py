@@ -115,7 +115,7 @@ def end_certificate(country: Country, code: str, digest: str) -> None:
         revoked_at=country.registry._clock(),
         compromised_since=None,
     )
-    country.registry._act("test", "end", lambda records, _: add_revocations(records, code, [made]))
+    country.registry.act("test", "end", lambda records, _: add_revocations(records, code, [made]))
 
 
 def sealed_with(country: Country, code: str) -> str:

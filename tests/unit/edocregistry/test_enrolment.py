@@ -18,6 +18,7 @@ from edoccore.errors import (
     TokenRefusedError,
 )
 from edoccore.identity.certificate import check_seal_certificate
+from edoccore.identity.request import SealRequest
 from edockit import certificates
 from edocregistry.domain import agencies, enrolment
 from edocregistry.domain.enrolment import RefusalLimit, enrol, make_invite
@@ -48,13 +49,13 @@ def invite(records, code="H29", token=TOKEN, ttl=TTL, now=NOW):
     return make_invite(records, code, token_sha256=sha256(token).digest(), ttl=ttl, now=now)
 
 
-def use(in_records, authority, *, token=TOKEN, csr=None, agency_code="", now=NOW):
+def use(in_records, authority, *, token=TOKEN, csr=None, second=b"", agency_code="", now=NOW):
     return in_records(
         lambda records: enrol(
             records,
             authority,
             token=token,
-            request=request() if csr is None else csr,
+            request=SealRequest(request() if csr is None else csr, second),
             agency_code=agency_code,
             now=now,
         )

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from edocnet.exchange.v1 import exchange_service_pb2 as edocnet_dot_exchange_dot_v1_dot_exchange__service__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,edocnet/enrolment/v1/enrolment_service.proto\x12\x14\x65\x64ocnet.enrolment.v1\x1a*edocnet/exchange/v1/exchange_service.proto\"H\n\x0c\x45nrolRequest\x12\r\n\x05token\x18\x01 \x01(\x0c\x12\x14\n\x0cseal_request\x18\x02 \x01(\x0c\x12\x13\n\x0b\x61gency_code\x18\x03 \x01(\t\"t\n\rEnrolResponse\x12\x13\n\x0b\x61gency_code\x18\x01 \x01(\t\x12\x0f\n\x07network\x18\x02 \x01(\t\x12\x13\n\x0b\x63\x65rtificate\x18\x03 \x01(\x0c\x12\r\n\x05\x63hain\x18\x04 \x03(\x0c\x12\x19\n\x11\x64irectory_version\x18\x05 \x01(\x04\"P\n\x16PublishEndpointRequest\x12\x36\n\x08\x65ndpoint\x18\x01 \x01(\x0b\x32$.edocnet.exchange.v1.SealedStatement\"4\n\x17PublishEndpointResponse\x12\x19\n\x11\x64irectory_version\x18\x01 \x01(\x04\"V\n\x19PublishSubagenciesRequest\x12\x39\n\x0bsubagencies\x18\x01 \x01(\x0b\x32$.edocnet.exchange.v1.SealedStatement\"7\n\x1aPublishSubagenciesResponse\x12\x19\n\x11\x64irectory_version\x18\x01 \x01(\x04\"I\n\x10RenewSealRequest\x12\x35\n\x07renewal\x18\x01 \x01(\x0b\x32$.edocnet.exchange.v1.SealedStatement\"n\n\x11RenewSealResponse\x12\x13\n\x0b\x63\x65rtificate\x18\x01 \x01(\x0c\x12\r\n\x05\x63hain\x18\x02 \x03(\x0c\x12\x19\n\x11\x64irectory_version\x18\x03 \x01(\x04\x12\x1a\n\x12waits_for_officers\x18\x04 \x01(\x08\"F\n\x11RevokeKeysRequest\x12\x31\n\x03\x65nd\x18\x01 \x01(\x0b\x32$.edocnet.exchange.v1.SealedStatement\"/\n\x12RevokeKeysResponse\x12\x19\n\x11\x64irectory_version\x18\x01 \x01(\x04\x32\x8c\x04\n\x10\x45nrolmentService\x12P\n\x05\x45nrol\x12\".edocnet.enrolment.v1.EnrolRequest\x1a#.edocnet.enrolment.v1.EnrolResponse\x12n\n\x0fPublishEndpoint\x12,.edocnet.enrolment.v1.PublishEndpointRequest\x1a-.edocnet.enrolment.v1.PublishEndpointResponse\x12w\n\x12PublishSubagencies\x12/.edocnet.enrolment.v1.PublishSubagenciesRequest\x1a\x30.edocnet.enrolment.v1.PublishSubagenciesResponse\x12\\\n\tRenewSeal\x12&.edocnet.enrolment.v1.RenewSealRequest\x1a\'.edocnet.enrolment.v1.RenewSealResponse\x12_\n\nRevokeKeys\x12\'.edocnet.enrolment.v1.RevokeKeysRequest\x1a(.edocnet.enrolment.v1.RevokeKeysResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,edocnet/enrolment/v1/enrolment_service.proto\x12\x14\x65\x64ocnet.enrolment.v1\x1a*edocnet/exchange/v1/exchange_service.proto\"`\n\x0c\x45nrolRequest\x12\r\n\x05token\x18\x01 \x01(\x0c\x12\x14\n\x0cseal_request\x18\x02 \x01(\x0c\x12\x13\n\x0b\x61gency_code\x18\x03 \x01(\t\x12\x16\n\x0esecond_request\x18\x04 \x01(\x0c\"t\n\rEnrolResponse\x12\x13\n\x0b\x61gency_code\x18\x01 \x01(\t\x12\x0f\n\x07network\x18\x02 \x01(\t\x12\x13\n\x0b\x63\x65rtificate\x18\x03 \x01(\x0c\x12\r\n\x05\x63hain\x18\x04 \x03(\x0c\x12\x19\n\x11\x64irectory_version\x18\x05 \x01(\x04\"P\n\x16PublishEndpointRequest\x12\x36\n\x08\x65ndpoint\x18\x01 \x01(\x0b\x32$.edocnet.exchange.v1.SealedStatement\"4\n\x17PublishEndpointResponse\x12\x19\n\x11\x64irectory_version\x18\x01 \x01(\x04\"V\n\x19PublishSubagenciesRequest\x12\x39\n\x0bsubagencies\x18\x01 \x01(\x0b\x32$.edocnet.exchange.v1.SealedStatement\"7\n\x1aPublishSubagenciesResponse\x12\x19\n\x11\x64irectory_version\x18\x01 \x01(\x04\"I\n\x10RenewSealRequest\x12\x35\n\x07renewal\x18\x01 \x01(\x0b\x32$.edocnet.exchange.v1.SealedStatement\"n\n\x11RenewSealResponse\x12\x13\n\x0b\x63\x65rtificate\x18\x01 \x01(\x0c\x12\r\n\x05\x63hain\x18\x02 \x03(\x0c\x12\x19\n\x11\x64irectory_version\x18\x03 \x01(\x04\x12\x1a\n\x12waits_for_officers\x18\x04 \x01(\x08\"F\n\x11RevokeKeysRequest\x12\x31\n\x03\x65nd\x18\x01 \x01(\x0b\x32$.edocnet.exchange.v1.SealedStatement\"/\n\x12RevokeKeysResponse\x12\x19\n\x11\x64irectory_version\x18\x01 \x01(\x04\x32\x8c\x04\n\x10\x45nrolmentService\x12P\n\x05\x45nrol\x12\".edocnet.enrolment.v1.EnrolRequest\x1a#.edocnet.enrolment.v1.EnrolResponse\x12n\n\x0fPublishEndpoint\x12,.edocnet.enrolment.v1.PublishEndpointRequest\x1a-.edocnet.enrolment.v1.PublishEndpointResponse\x12w\n\x12PublishSubagencies\x12/.edocnet.enrolment.v1.PublishSubagenciesRequest\x1a\x30.edocnet.enrolment.v1.PublishSubagenciesResponse\x12\\\n\tRenewSeal\x12&.edocnet.enrolment.v1.RenewSealRequest\x1a\'.edocnet.enrolment.v1.RenewSealResponse\x12_\n\nRevokeKeys\x12\'.edocnet.enrolment.v1.RevokeKeysRequest\x1a(.edocnet.enrolment.v1.RevokeKeysResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,25 +33,25 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'edocnet.enrolment.v1.enrolm
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ENROLREQUEST']._serialized_start=114
-  _globals['_ENROLREQUEST']._serialized_end=186
-  _globals['_ENROLRESPONSE']._serialized_start=188
-  _globals['_ENROLRESPONSE']._serialized_end=304
-  _globals['_PUBLISHENDPOINTREQUEST']._serialized_start=306
-  _globals['_PUBLISHENDPOINTREQUEST']._serialized_end=386
-  _globals['_PUBLISHENDPOINTRESPONSE']._serialized_start=388
-  _globals['_PUBLISHENDPOINTRESPONSE']._serialized_end=440
-  _globals['_PUBLISHSUBAGENCIESREQUEST']._serialized_start=442
-  _globals['_PUBLISHSUBAGENCIESREQUEST']._serialized_end=528
-  _globals['_PUBLISHSUBAGENCIESRESPONSE']._serialized_start=530
-  _globals['_PUBLISHSUBAGENCIESRESPONSE']._serialized_end=585
-  _globals['_RENEWSEALREQUEST']._serialized_start=587
-  _globals['_RENEWSEALREQUEST']._serialized_end=660
-  _globals['_RENEWSEALRESPONSE']._serialized_start=662
-  _globals['_RENEWSEALRESPONSE']._serialized_end=772
-  _globals['_REVOKEKEYSREQUEST']._serialized_start=774
-  _globals['_REVOKEKEYSREQUEST']._serialized_end=844
-  _globals['_REVOKEKEYSRESPONSE']._serialized_start=846
-  _globals['_REVOKEKEYSRESPONSE']._serialized_end=893
-  _globals['_ENROLMENTSERVICE']._serialized_start=896
-  _globals['_ENROLMENTSERVICE']._serialized_end=1420
+  _globals['_ENROLREQUEST']._serialized_end=210
+  _globals['_ENROLRESPONSE']._serialized_start=212
+  _globals['_ENROLRESPONSE']._serialized_end=328
+  _globals['_PUBLISHENDPOINTREQUEST']._serialized_start=330
+  _globals['_PUBLISHENDPOINTREQUEST']._serialized_end=410
+  _globals['_PUBLISHENDPOINTRESPONSE']._serialized_start=412
+  _globals['_PUBLISHENDPOINTRESPONSE']._serialized_end=464
+  _globals['_PUBLISHSUBAGENCIESREQUEST']._serialized_start=466
+  _globals['_PUBLISHSUBAGENCIESREQUEST']._serialized_end=552
+  _globals['_PUBLISHSUBAGENCIESRESPONSE']._serialized_start=554
+  _globals['_PUBLISHSUBAGENCIESRESPONSE']._serialized_end=609
+  _globals['_RENEWSEALREQUEST']._serialized_start=611
+  _globals['_RENEWSEALREQUEST']._serialized_end=684
+  _globals['_RENEWSEALRESPONSE']._serialized_start=686
+  _globals['_RENEWSEALRESPONSE']._serialized_end=796
+  _globals['_REVOKEKEYSREQUEST']._serialized_start=798
+  _globals['_REVOKEKEYSREQUEST']._serialized_end=868
+  _globals['_REVOKEKEYSRESPONSE']._serialized_start=870
+  _globals['_REVOKEKEYSRESPONSE']._serialized_end=917
+  _globals['_ENROLMENTSERVICE']._serialized_start=920
+  _globals['_ENROLMENTSERVICE']._serialized_end=1444
 # @@protoc_insertion_point(module_scope)

@@ -31,6 +31,7 @@ class EnrolRequest(_message.Message):
     TOKEN_FIELD_NUMBER: _builtins.int
     SEAL_REQUEST_FIELD_NUMBER: _builtins.int
     AGENCY_CODE_FIELD_NUMBER: _builtins.int
+    SECOND_REQUEST_FIELD_NUMBER: _builtins.int
     token: _builtins.bytes
     """Token of the join string, exactly 16 bytes. A secret: never logged."""
     seal_request: _builtins.bytes
@@ -43,16 +44,23 @@ class EnrolRequest(_message.Message):
     """Agency the caller believes the token to be for; empty when it does not know. Another agency
     than the token's is refused as TOKEN_REFUSED. At most 35 characters.
     """
+    second_request: _builtins.bytes
+    """PKCS#10 certificate request, DER, at most 8192 bytes, made with an ML-DSA-65 key: the
+    certificate names both keys then, and seals with suite 2. Empty for suite 1. What was said of
+    `seal_request` holds for it too; it is not taken over from one call into another, so the same
+    token needs the same two keys.
+    """
     def __init__(
         self,
         *,
         token: _builtins.bytes = ...,
         seal_request: _builtins.bytes = ...,
         agency_code: _builtins.str = ...,
+        second_request: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agency_code", b"agency_code", "seal_request", b"seal_request", "token", b"token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agency_code", b"agency_code", "seal_request", b"seal_request", "second_request", b"second_request", "token", b"token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -15,7 +15,7 @@ from edocnode.domain.own_entry import (
     encode_own,
     foreign,
     is_silent,
-    key_digest,
+    key_digests,
     with_codes,
     with_keys,
 )
@@ -34,7 +34,7 @@ def nation() -> Nation:
 
 
 def keys_of(agency: Agency) -> OwnKeys:
-    return OwnKeys(seal_keys=[key_digest(agency.seal_certificate)], tls=[agency.tls_sha256])
+    return OwnKeys(seal_keys=key_digests(agency.seal_certificate), tls=[agency.tls_sha256])
 
 
 @pytest.fixture
@@ -121,8 +121,8 @@ def test_t06_a_node_asks_for_its_next_seal_and_is_not_alarmed_by_it_alone(
     nation: Nation, own: OwnEntry
 ) -> None:
     nation.replace_seal("H29")
-    asked_for = key_digest(nation.agencies["H29"].seal_certificate)
-    kept = with_keys(own, OwnKeys(seal_keys=[*own.seal_keys, asked_for], tls=own.tls))
+    asked_for = key_digests(nation.agencies["H29"].seal_certificate)
+    kept = with_keys(own, OwnKeys(seal_keys=[*own.seal_keys, *asked_for], tls=own.tls))
     assert subjects(nation.directory(), own) == {"seal"}
     assert subjects(nation.directory(), kept) == set()
     nation.replace_seal("H29")

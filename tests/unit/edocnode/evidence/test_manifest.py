@@ -3,7 +3,6 @@
 import pytest
 
 from edoccore.errors import EvidenceInvalidError
-from edoccore.signing.seal import SignedSeal
 from edocnode.evidence.cms import detached_signature
 from edocnode.evidence.manifest import is_member_name
 
@@ -34,9 +33,9 @@ def test_any_other_name_is_unknown(name: str) -> None:
 
 def test_bytes_that_could_be_a_der_set_are_never_written_as_cms() -> None:
     with pytest.raises(EvidenceInvalidError):
-        detached_signature(SignedSeal(b"\x31\x00", b""), 1, [b""])
+        detached_signature(b"\x31\x00", b"", 1, [b""])
 
 
 def test_suite_without_a_cms_form_is_refused() -> None:
     with pytest.raises(EvidenceInvalidError):
-        detached_signature(SignedSeal(b"{}", b""), 2, [b""])
+        detached_signature(b"{}", b"", 4, [b""])

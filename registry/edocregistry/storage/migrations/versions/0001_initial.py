@@ -109,6 +109,12 @@ def _create_certificates() -> None:
 
 def _create_officers_tables() -> None:
     op.create_table(
+        "suite_minimum",
+        sa.Column("agency", sa.String(35), primary_key=True),
+        sa.Column("suite", sa.Integer, nullable=False),
+        sa.Column("since", sa.BigInteger, nullable=False),
+    )
+    op.create_table(
         "former_authority",
         sa.Column("sha256", sa.String(64), primary_key=True),
         sa.Column("certificate", sa.LargeBinary, nullable=False),
@@ -148,6 +154,7 @@ def downgrade() -> None:
         "crl",
         "outside_authority",
         "revocation",
+        "suite_minimum",
         "seal_certificate",
         "agency_code",
         "agency",
