@@ -5,7 +5,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from edoccore import agency_errors, directory_errors, office_errors, officer_errors
+from edoccore import (
+    agency_errors,
+    directory_errors,
+    moving_errors,
+    office_errors,
+    officer_errors,
+)
 from edoccore.errors import EdocError
 from tests.architecture.repository import ROOT
 
@@ -14,6 +20,7 @@ CORE = (
     EdocError.__module__,
     agency_errors.__name__,
     office_errors.__name__,
+    moving_errors.__name__,
     directory_errors.__name__,
     officer_errors.__name__,
 )

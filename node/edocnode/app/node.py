@@ -28,6 +28,7 @@ from edocnode.app.directory_log import log_parts
 from edocnode.app.ground import Ground, Workers
 from edocnode.app.keys import build_seal_keeper, build_tls_renewal
 from edocnode.app.local import local_servers
+from edocnode.app.moving import check_not_moved
 from edocnode.app.overview import Overview, build_overview
 from edocnode.app.own_entry import build_own_entry
 from edocnode.app.parts import open_sealing, sealing_context
@@ -105,6 +106,7 @@ async def serve(
     folder = DataFolder(data, key_places(settings, data))
     identity = folder.identity()
     with lock_folder(data):
+        check_not_moved(folder)
         async with AsyncExitStack() as stack:
             ground = await stack.enter_async_context(_ground(settings, folder, identity, clock))
             workers = _workers(ground)

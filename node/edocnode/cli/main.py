@@ -24,6 +24,7 @@ from edocnode.cli import (
     holding,
     keys,
     late,
+    moving,
     numbering,
     operating,
     proving,
@@ -89,6 +90,7 @@ def _add_groups(app: typer.Typer) -> None:
     app.add_typer(access.build_app(), name="access")
     app.add_typer(keys.build_app(), name="keys")
     app.add_typer(subagencies.build_app(), name="subagency")
+    app.add_typer(moving.build_app(), name="move")
     app.add_typer(holding.build_app(), name="hold")
     app.add_typer(retaining.build_app(), name="retention")
     app.add_typer(quarantining.build_app(), name="quarantine")

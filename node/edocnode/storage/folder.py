@@ -32,6 +32,7 @@ from edockit.token_messages import TokenPlace
 IDENTITY_FILE = "node.json"
 SETTINGS_FILE = "edocnode.toml"
 DATABASE_FILE = "node.db"
+MOVED_FILE = "moved.json"  # the node was packed for another host, and starts no more here
 CURRENT, NEXT = "current", "next"
 TLS_CURRENT, TLS_NEXT = "tls-current", "tls-next"
 SEAL, SEAL_NEXT = "seal", "seal-next"

@@ -15,7 +15,13 @@ import grpc
 from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 
-from edoccore import agency_errors, directory_errors, office_errors, officer_errors
+from edoccore import (
+    agency_errors,
+    directory_errors,
+    moving_errors,
+    office_errors,
+    officer_errors,
+)
 from edoccore.errors import (
     ERROR_DOMAIN,
     EdocError,
@@ -39,6 +45,7 @@ _TABLE = (
     EdocError.__module__,
     agency_errors.__name__,
     office_errors.__name__,
+    moving_errors.__name__,
     directory_errors.__name__,
     officer_errors.__name__,
 )
