@@ -257,7 +257,7 @@ def _extract(source: Readable, root: Path) -> _Manifest:
     except (tarfile.TarError, msgspec.DecodeError, EOFError) as error:
         raise _invalid(f"it cannot be read: {error}") from error
     if manifest is None:
-        raise _invalid("its end is missing")
+        raise _invalid("the last of it is missing")
     if manifest.files != found:
         names = manifest.files.keys() | found.keys()
         wrong = sorted(name for name in names if manifest.files.get(name) != found.get(name))
