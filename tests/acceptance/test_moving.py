@@ -43,7 +43,7 @@ def move(network: Network, node: Node, folder: Path) -> Node:
     assert serve == ["serve"]
     address, file = f"{network.host}:{free_port(network.host)}", str(folder / "edocnode.move")
     stands_for = {
-        "/root/edocnode.move": file,
+        "/var/tmp/edocnode.move": file,
         "0.0.0.0:7443": address,
         "new.example.vn:7443": address,
     }
