@@ -60,10 +60,17 @@ def signed(room: Path, draft: Path, *keys: Path, pin: Path):
     return command("sign", draft, *words, *secrets, "--root", root_of(room), "--yes", "--json")
 
 
+def private_keys(room: Path) -> set[Path]:
+    """Files with a private key, under a passphrase or not; what the token keeps is no such file."""
+    found = (path for path in room.rglob("*") if path.is_file())
+    return {path for path in found if b"PRIVATE KEY" in path.read_bytes()}
+
+
 def test_officer_with_a_token_signs_roots_and_the_key_is_on_no_disk(
     room: Path, token: SoftToken
 ) -> None:
     file = room / "root-4.token"
+    before = private_keys(room)
     made = new_key(token, file)
     draft = drafted(room, file)
     officers = room / "registry" / "officers"
@@ -81,7 +88,8 @@ def test_officer_with_a_token_signs_roots_and_the_key_is_on_no_disk(
     done("publish", room / "next.draft", data=room / "registry")
     written = [path for path in room.rglob("*") if path.is_file() and "token" not in path.parts]
     assert not [path for path in written if PIN.encode() in path.read_bytes()]
-    assert b"PRIVATE KEY" not in file.read_bytes()
+    assert private_keys(room) == before
+    assert token.log().count("sign") >= 2
 
 
 def test_wrong_pin_is_shown_to_the_token_once(room: Path, token: SoftToken) -> None:

@@ -23,6 +23,7 @@ REFUSED = (Ended, grpc.RpcError, asyncio.TimeoutError)
 PAUSE_S = 0.05
 SURE_S = 1.5  # without any success before it counts as over
 TRIED_AFTER_RESTART = 20
+LONGEST = 5  # times ``watch_s``: a way in that is open still is told, not tried for ever
 
 
 async def measured(folder: Path, *, refresh_s: float, watch_s: float) -> dict[str, float]:
@@ -85,8 +86,8 @@ async def _parcel(peer: BadPeer, stream: Stream) -> None:
 
 async def _last(way: Callable[[], Awaitable[object]], began: float, watch_s: float) -> float:
     """When a way in was last open."""
-    last = began
-    while (now := time.monotonic()) - began < watch_s or now - last < SURE_S:
+    last, end = began, began + LONGEST * watch_s
+    while (now := time.monotonic()) - began < watch_s or (last > now - SURE_S and now < end):
         try:
             await asyncio.wait_for(way(), SURE_S)
             last = time.monotonic()

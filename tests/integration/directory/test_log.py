@@ -6,13 +6,19 @@ from pathlib import Path
 
 import pytest
 
+from edoccore.directory import layout
 from edoccore.directory.layout import LOG_PATIENCE, WITNESS_PATIENCE, LogInfo
-from edoccore.directory.log_fork import read_log_fork
-from edoccore.directory.transparency import LEAF_BYTES, LogAnswer, read_checkpoint
+from edoccore.directory.log_fork import prove_log_fork, read_log_fork
+from edoccore.directory.transparency import (
+    LEAF_BYTES,
+    NOTHING_COSIGNED,
+    LogAnswer,
+    read_checkpoint,
+)
 from edoccore.directory.view import Directory
 from edoccore.directory_errors import NoteInvalidError, ProofInvalidError
 from edoccore.errors import RegistryUnreachableError
-from edoccore.signing.notes import cosigned_at, read_note
+from edoccore.signing.notes import Note, cosigned_at, read_note
 from edocnode.domain import directory_log as rules
 from edocnode.storage.directory_log import DirectoryLogFiles, WitnessFiles
 from edocnode.storage.folder import DataFolder, NodeIdentity
@@ -155,8 +161,10 @@ async def test_t43_a_claim_without_two_signed_checkpoints_accuses_nobody(
     directory = registry.publish()
     await node.look(registry.made, directory)
     lie = registry.made.copy().add(mark(9, "b"))
-    if claim == "unsigned":
-        lie.checkpoint = lie.checkpoint.replace(b"\n5\n", b"\n6\n")
+    if claim == "unsigned":  # under its own text the signature is another checkpoint's
+        signed = read_note(registry.made.checkpoint)
+        lie = MadeLog().add(*map(mark, range(7)))
+        lie.checkpoint = Note(read_note(lie.checkpoint).text, signed.signatures).encode()
     if claim == "leaves":
         lie.leaves = lie.leaves[:-1] + b"!"
     if claim == "shorter":
@@ -174,6 +182,18 @@ async def test_t43_a_claim_without_two_signed_checkpoints_accuses_nobody(
     assert not node.files.forks()
     await node.look(registry.made, directory)
     assert not node.alarms.kinds()
+
+
+def test_t43_a_log_that_only_grew_is_accused_by_no_leaves(registry: Registry) -> None:
+    registry.publish()
+    smaller = registry.made.copy()
+    directory = registry.publish()
+    targets = layout.file_name(layout.TARGETS, directory.versions[layout.TARGETS])
+    signed = (smaller.checkpoint, registry.made.checkpoint)
+    invented = MadeLog().add(*map(mark, range(2))).leaves
+    for leaves in (registry.made.leaves, invented, b""):
+        with pytest.raises(ProofInvalidError):
+            prove_log_fork(directory.chain, directory.files[targets], signed, leaves)
 
 
 async def test_t43_a_directory_for_one_node_alone_is_told_after_an_hour(
@@ -249,13 +269,20 @@ async def test_registry_that_got_its_log_back_from_a_node_is_not_even_told_of(
     assert node.watch.current.size == 2
 
 
+@pytest.mark.parametrize("fewer", ["demanded", "listed", "under the key of before"])
 async def test_t43_fewer_watchers_are_told_at_once_and_stay_told(
-    node: Node, registry: Registry
+    node: Node, registry: Registry, fewer: str
 ) -> None:
     made = registry.made
     made.witnesses, made.threshold = {code: witness_signer(code) for code in ("G01", "H30")}, 1
     await node.look(made, registry.publish())
-    made.threshold = 0
+    assert not node.alarms.kinds()
+    if fewer == "demanded":
+        made.threshold = 0
+    if fewer == "listed":
+        made.witnesses = {"G01": made.witnesses["G01"]}
+    if fewer == "under the key of before":
+        made.witnesses = {**made.witnesses, "H30": witness_signer("H30")}
     await node.look(made, registry.publish())
     assert node.alarms.kinds() == {rules.WEAKENED}
     await node.look(made, registry.publish())
@@ -378,11 +405,9 @@ async def test_t43_a_witness_that_forgot_what_it_cosigned_says_nothing(
     if lost == "damaged":
         path.write_bytes(path.read_bytes()[:-1])
     if lost == "another key's":
-        node.witness_files.make_key()
+        node.witness_files.keep_cosigned(witness_signer("H29").key, NOTHING_COSIGNED)
         (other,) = set(node.folder.directory.glob("cosigned-*")) - {path}
-        path.write_bytes(other.read_bytes())
-        registry.made.witnesses = {"H29": node.witness_files.enable()}
-        other.unlink()
+        other.replace(path)
     directory = registry.publish()
     await witness(node, watched, directory)
     assert len(watched.taken) == 1

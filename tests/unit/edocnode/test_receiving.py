@@ -88,7 +88,9 @@ def test_t46_a_successor_answers_for_the_agency_it_follows_and_says_nothing_new_
 def test_t46_an_agency_that_has_ended_hands_over_what_it_sealed_before(post: Post) -> None:
     post.nation.end("H29", post.now + timedelta(milliseconds=1), successors=("G01",))
     post.directory = post.nation.directory()
-    assert isinstance(judge_envelope(post), Arrival)
+    letter = canonical.encode(post.envelope())
+    for days in (0, 29):  # it counts when it was sealed, not when it arrives
+        assert isinstance(judge(post, letter, now=post.now + timedelta(days=days)), Arrival)
     post.nation.end("H29", post.now, successors=("G01",))
     post.directory = post.nation.directory()
     with pytest.raises(AgencyEndedError, match="H29 is merged into G01"):
