@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from msgspec import UNSET
 
 from edoccore.directory.layout import RevocationEntry
+from edoccore.identity.chain import takes_back
 from edoccore.signing.statements import parse_time
 
 _Key = TypeVar("_Key", str, tuple[str, int])
@@ -85,6 +86,7 @@ def from_crl(crl: x509.CertificateRevocationList, authority: x509.Certificate) -
                 worthless_from=item.revocation_date_utc,
             )
             for item in crl
+            if not takes_back(item)
         }
     )
 

@@ -87,6 +87,22 @@ def verify_chain(
             certificate was revoked at that moment, or more was given than is looked at.
     """
     check_seal_certificate(leaf, at)
+    return verify_path(leaf, intermediates, anchors=anchors, at=at, crls=crls)
+
+
+def verify_path(
+    leaf: x509.Certificate,
+    intermediates: Sequence[x509.Certificate],
+    *,
+    anchors: Sequence[x509.Certificate],
+    at: datetime,
+    crls: Sequence[x509.CertificateRevocationList] = (),
+) -> VerifiedChain:
+    """Verifies a certificate up to a trusted issuer, whatever it is for; else ``verify_chain``.
+
+    Raises:
+        SealCertificateError: As there, but for what the certificate is for.
+    """
     if len(intermediates) > MAX_INTERMEDIATES or len(crls) > MAX_LISTS:
         raise SealCertificateError(
             f"More than {MAX_INTERMEDIATES} intermediate certificates or {MAX_LISTS} revocation "
@@ -172,7 +188,7 @@ def _revocation(
     for crl in crls:
         if crl.issuer != issuer.subject or not _is_authentic(crl, issuer):
             continue
-        entry = crl.get_revoked_certificate_by_serial_number(certificate.serial_number)
+        entry = revoking_entry(crl, certificate.serial_number)
         if entry is not None and entry.revocation_date_utc <= at:
             raise SealCertificateError(
                 f"The certificate {_digest(certificate)[:16]}… was revoked on "
@@ -182,15 +198,13 @@ def _revocation(
             )
         if entry is not None:
             later.append(entry.revocation_date_utc)
-        elif _covers(crl, certificate, at):
+        elif not _is_partial(crl) and _covers(crl, certificate, at):
             result = Revocation.NOT_REVOKED
     return min(later, default=result)
 
 
 def _is_authentic(crl: x509.CertificateRevocationList, issuer: x509.Certificate) -> bool:
-    """Tells whether the issuer signed the list, and the list is of the plain, complete kind."""
-    if any(extension.critical for extension in crl.extensions):
-        return False  # delta, partial and indirect lists say less than they seem to
+    """Tells whether the issuer signed the list, and may."""
     try:
         usage = issuer.extensions.get_extension_for_class(x509.KeyUsage).value
     except x509.ExtensionNotFound:
@@ -201,6 +215,28 @@ def _is_authentic(crl: x509.CertificateRevocationList, issuer: x509.Certificate)
     if not isinstance(key, ec.EllipticCurvePublicKey | rsa.RSAPublicKey):
         return False
     return crl.is_signature_valid(key)
+
+
+def revoking_entry(
+    crl: x509.CertificateRevocationList, serial: int
+) -> x509.RevokedCertificate | None:
+    """The line of a list that revokes a certificate; one that takes another line back is none."""
+    entry = crl.get_revoked_certificate_by_serial_number(serial)
+    return None if entry is None or takes_back(entry) else entry
+
+
+def takes_back(entry: x509.RevokedCertificate) -> bool:
+    """Whether a line of a delta list only takes an earlier one back: RFC 5280, 5.3.1."""
+    try:
+        reason = entry.extensions.get_extension_for_class(x509.CRLReason).value.reason
+    except x509.ExtensionNotFound:
+        return False
+    return reason is x509.ReasonFlags.remove_from_crl
+
+
+def _is_partial(crl: x509.CertificateRevocationList) -> bool:
+    """Tells whether absence from a list may mean nothing: delta, indirect, of some reasons."""
+    return any(extension.critical for extension in crl.extensions)
 
 
 def _covers(
