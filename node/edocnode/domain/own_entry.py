@@ -130,7 +130,7 @@ def codes_of(directory: Directory, agency: str) -> set[str]:
 def is_silent(directory: Directory, agency: str, now: datetime) -> bool:
     """Whether the directory says that nobody hears the agency now."""
     found = directory.ownership.owners.get(agency)
-    return found is None or not found.answers(now)
+    return found is None or not found.answers(directory.not_before(now))
 
 
 def foreign(

@@ -7,7 +7,7 @@ judged by ``state``, and which may follow which by ``trust``.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from edoccore.directory import floor as floors
 from edoccore.directory.endpoints import Endpoint, TlsPin
@@ -22,6 +22,8 @@ from edoccore.directory.subagencies import SubAgencyList
 from edoccore.errors import PeerNotTrustedError
 from edoccore.identity.keys import PublicKey
 from edoccore.signing.statements import DirectoryMark, Seal
+
+_LAST_SECOND = 253_402_300_799  # of the year 9999, beyond which there are no dates
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
@@ -74,6 +76,10 @@ class Directory:
         """Name of the network."""
         return self.info.network
 
+    def not_before(self, at: datetime) -> datetime:
+        """The moment by a clock that may be behind: never before this directory was published."""
+        return max(at, datetime.fromtimestamp(min(self.mark.version, _LAST_SECOND), UTC))
+
     def agency(self, code: str) -> Agency:
         """Looks up a code: of an agency, an alias, or a code that an agency owns.
 
@@ -106,15 +112,15 @@ class Directory:
             AgencyInactiveError: Its owner is suspended or not there yet.
             AgencyEndedError: Its owner ended without exactly one successor.
         """
-        return self.ownership.node_of(code, at)
+        return self.ownership.node_of(code, self.not_before(at))
 
     def accepts(self, owner: str, code: str, at: datetime) -> bool:
         """Whether the node of agency ``owner`` takes documents for ``code`` at a moment."""
-        return self.ownership.accepts(owner, code, at)
+        return self.ownership.accepts(owner, code, self.not_before(at))
 
     def answering_node(self, node: str, code: str, at: datetime) -> str:
         """The node for a word about a document of before; see ``ownership``."""
-        return self.ownership.answering_node(node, code, at)
+        return self.ownership.answering_node(node, code, self.not_before(at))
 
     def end_of(self, owner: str) -> datetime | None:
         """When an agency ends or ended; None: nothing is decided, or there is no such agency."""
@@ -124,7 +130,7 @@ class Directory:
     def has_ended(self, owner: str, at: datetime) -> bool:
         """Whether the end of an agency has come by a moment."""
         end = self.end_of(owner)
-        return end is not None and end <= at
+        return end is not None and end <= self.not_before(at)
 
     def how_it_ended(self, owner: str) -> str:
         """What became of an agency that ends, as a clause with its successors."""
@@ -204,7 +210,7 @@ class Directory:
 
     def _holds(self, endpoint: Endpoint, at: datetime) -> bool:
         return (
-            self.ownership.owners[endpoint.agency].answers(at)
+            self.ownership.owners[endpoint.agency].answers(self.not_before(at))
             and endpoint.listed.is_valid(at)
             and endpoint.listed.revocation(self.revocations) is None
         )

@@ -530,6 +530,7 @@ def test_numbers_in_answers_are_places_that_are_hidden_or_known_to_tell_nothing(
     assert isinstance(office_services.OfficeServiceServicer, type)
 
 
+@pytest.mark.timeout(240)
 async def test_t42_what_any_call_returns_is_what_the_rule_allows(shared: Shared) -> None:
     """Random documents, accounts and restrictions: each call of the table is made by each account.
 

@@ -129,6 +129,17 @@ def test_an_end_that_is_decided_for_later_changes_nothing_before(nation: Nation)
     assert directory.endpoint("G01", NOW) is not None
 
 
+def test_a_clock_that_is_behind_hides_no_agency_and_revives_none(nation: Nation) -> None:
+    nation.end("H29", NOW - timedelta(seconds=1), successors=("G01",))
+    directory, behind = nation.directory(), NOW - timedelta(days=40)
+    assert directory.node_of("G01", behind) == "G01"
+    assert directory.accepts("G01", "G01", behind)
+    assert directory.answering_node("G01", "G01", behind) == "G01"
+    assert directory.node_of("H29", behind) == "G01"
+    assert directory.has_ended("H29", behind)
+    assert not directory.has_ended("G01", behind)
+
+
 def test_an_ended_agency_is_heard_while_it_winds_up_and_then_no_more(nation: Nation) -> None:
     nation.end("G01", NOW, successors=("H29",))
     directory = nation.directory()
