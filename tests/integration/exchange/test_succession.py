@@ -109,7 +109,7 @@ def effects(node: TestNode, kind: str) -> list[Effect]:
 
 
 async def is_held(node: TestNode, sent: Sent) -> office.Delivery:
-    await until(lambda: node.state(sent.message_id) == "held")
+    await until(lambda: node.state(sent.message_id) == "held", within_s=40)
     return await node.delivery(sent)
 
 

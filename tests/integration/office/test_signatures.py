@@ -72,7 +72,7 @@ async def checked(node: TestNode, sent: Sent, *, received: bool) -> office.Signa
         found = await check_of(node, sent, received=received)
         return found if found.HasField("check_time") else None
 
-    verdict: office.SignatureCheck = await until(look, within_s=30)
+    verdict: office.SignatureCheck = await until(look, within_s=75)
     return verdict
 
 
@@ -215,6 +215,7 @@ async def _without_pdf(node: TestNode, urgency: office.Urgency) -> Sent:
     return Sent(answer.document_id, (answer.deliveries[0].message_id,))
 
 
+@pytest.mark.timeout(180)
 async def test_killed_check_and_killed_node_forget_nothing(
     pair: tuple[TestNode, TestNode], signed: bytes
 ) -> None:
