@@ -117,6 +117,17 @@ def test_what_is_cut_off_or_altered_on_its_way_makes_no_node(stopped_network, tm
     assert all(path.stat().st_mode & 0o077 == 0 for path in there.data.rglob("*") if path.is_file())
 
 
+def test_node_with_a_folder_on_another_disk_is_not_packed_without_it(stopped_network, tmp_path):
+    node = stopped_network[NOI_VU]
+    directory = node.data / "directory"
+    directory.rename(tmp_path / "other-disk")
+    directory.symlink_to(tmp_path / "other-disk")
+    assert node.run("move", "pack", tmp_path / "file").error == (1, "DATA_FOLDER_UNUSABLE")
+    directory.unlink()
+    (tmp_path / "other-disk").rename(directory)
+    assert node.done("move", "pack", tmp_path / "whole")["agency"] == NOI_VU
+
+
 def test_packed_node_runs_here_again_only_when_a_person_says_so(stopped_network, tmp_path):
     node = stopped_network[NOI_VU]
     node.done("move", "pack", tmp_path / "edocnode.move")

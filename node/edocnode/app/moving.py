@@ -121,11 +121,12 @@ def pack(folder: DataFolder, target: BinaryIO, *, actor: str, now: datetime) -> 
 
     Raises:
         FolderInUseError: The node runs.
-        DataFolderError: There is no node.
+        DataFolderError: There is no node, or a link leads out of it; the folder stays open.
         DiskFullError, StorageFailedError: The disk failed; the folder stays closed.
     """
     identity = folder.identity()
     with lock_folder(folder.path):
+        _refuse_links(folder.path)
         moved = _Moved(time_text(now), actor)
         write_file_atomic(folder.path / MOVED_FILE, msgspec.json.encode(moved))
         files: dict[str, _File] = {}
@@ -220,8 +221,21 @@ def _files_of(root: Path) -> Iterator[Path]:
             path = Path(place, name)
             if Path(place) == root and name in _LEFT_OUT:
                 continue
-            if path.is_file() and not path.is_symlink():
+            if path.is_file():
                 yield path
+
+
+def _refuse_links(root: Path) -> None:
+    """What lies elsewhere would be left behind without a word, and with it documents."""
+    for place, folders, names in os.walk(root):
+        for name in sorted([*folders, *names]):
+            path = Path(place, name)
+            if path.is_symlink():
+                raise DataFolderError(
+                    f"{path} is a link, so what it leads to would not move.",
+                    hint="Put in its place what it leads to, then pack again.",
+                    path=str(path),
+                )
 
 
 def _add(archive: tarfile.TarFile, path: Path, name: str) -> _File:
