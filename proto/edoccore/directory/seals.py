@@ -190,12 +190,13 @@ class SealBook:
         ]
         return sorted(usable, key=lambda item: item.not_before, reverse=True)
 
-    def seal_key(self, seal: Seal, at: datetime) -> PublicKey:
+    def seal_key(self, seal: Seal, at: datetime, *, heard_at: datetime | None = None) -> PublicKey:
         """Finds the key for a seal that arrives now.
 
         Args:
             seal: As decoded.
             at: Now.
+            heard_at: The moment of the signer's life, if more than our clock is known of it.
 
         Raises:
             AgencyUnknownError: The signer is not in the directory.
@@ -207,7 +208,7 @@ class SealBook:
         revocation = listed.revocation(self.revocations)
         if revocation is not None:
             raise _revoked(seal, revocation)
-        if not self._agencies[seal.signer].answers(at):
+        if not self._agencies[seal.signer].answers(heard_at or at):
             raise _refused(
                 seal.signer,
                 f"the agency is {self._agencies[seal.signer].state.lower()} or not in office then",

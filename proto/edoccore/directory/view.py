@@ -189,7 +189,7 @@ class Directory:
             SealCertificateError: Certificate not the signer's, revoked, or not valid at ``at`` and
                 at the seal's own time; or the signer is not active.
         """
-        return self.seals.seal_key(seal, at)
+        return self.seals.seal_key(seal, at, heard_at=self.not_before(at))
 
     def past_seals(self) -> PastSeals:
         """Trust in seals whose time was proven, for evidence."""

@@ -1,5 +1,6 @@
 from datetime import timedelta
 
+import msgspec
 import pytest
 
 from edoccore.directory.layout import WIND_UP, AgencyState
@@ -138,6 +139,18 @@ def test_a_clock_that_is_behind_hides_no_agency_and_revives_none(nation: Nation)
     assert directory.node_of("H29", behind) == "G01"
     assert directory.has_ended("H29", behind)
     assert not directory.has_ended("G01", behind)
+
+
+def test_a_clock_behind_the_entry_of_an_agency_refuses_neither_it_nor_its_seals(
+    nation: Nation,
+) -> None:
+    nation.entries["G01"] = msgspec.structs.replace(
+        nation.entries["G01"], valid_from=time_text(NOW)
+    )
+    directory, behind = nation.directory(), NOW - timedelta(minutes=2)
+    signed = sealed_by(nation, "G01")
+    assert directory.endpoint("G01", behind) is not None
+    assert open_seal(signed, directory, network=nation.network, at=behind).seal.signer == "G01"
 
 
 def test_an_ended_agency_is_heard_while_it_winds_up_and_then_no_more(nation: Nation) -> None:
