@@ -137,7 +137,7 @@ async def prove(clamd: Clamd) -> str:
 def _proofs() -> list[tuple[bytes, str]]:
     """Contents that must be told, and what it means when they are not."""
     return [
-        (test_file(), "it does not find the EICAR test file; load its signatures: freshclam"),
+        (test_file(), "it does not find the EICAR sample; load its signatures: freshclam"),
         (encrypted_archive(), "it lets encrypted archives pass; set AlertEncrypted in clamd.conf"),
         (nested_archive(), "it lets pass what it cannot look into; set AlertExceedsMax"),
     ]

@@ -54,8 +54,11 @@ async def read(node: TestNode, message_id: bytes) -> bytes | None:
 
 async def is_back(node: TestNode) -> bool:
     """Whether the part is whole again and nobody is alarmed any more."""
-    path = blob(node)
-    return path.exists() and path.read_bytes() == LARGE and "PART_DAMAGED" not in node.alarms()
+    try:
+        content = blob(node).read_bytes()
+    except FileNotFoundError:  # set aside, also at this very moment
+        return False
+    return content == LARGE and "PART_DAMAGED" not in node.alarms()
 
 
 @dataclass
