@@ -25,7 +25,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
 from edoccore.errors import DiskFullError, PartDigestError, StorageDamagedError
 from edockit import files
@@ -50,6 +50,13 @@ class Staged:
     key: str
     size_bytes: int
     changed_at: float  # seconds since 1970, of the last write
+
+
+class FileMark(NamedTuple):
+    """Which file lies in a place: another one put there has another mark."""
+
+    inode: int
+    written_at: int  # nanoseconds since 1970
 
 
 class StagingFile:
@@ -289,8 +296,27 @@ class BlobFolder:
                 path.unlink(missing_ok=True)
             files.fsync_folder(path.parent)
 
-    def set_aside(self, sha256: str) -> Path | None:
-        """Moves a damaged part to the quarantine, durably; None when there is none to move.
+    def which(self, sha256: str) -> FileMark | None:
+        """Which file lies under a digest now, to be asked before it is judged; None: there is none.
+
+        Raises:
+            StorageFailedError: The disk failed.
+        """
+        path = self.path(sha256)
+        with files.disk_errors(path):
+            try:
+                return _mark(path)
+            except FileNotFoundError:
+                return None
+
+    def set_aside(self, sha256: str, judged: FileMark) -> Path | None:
+        """Moves a damaged part to the quarantine, durably; one put there since is not touched.
+
+        Args:
+            judged: Of ``which``, taken before the part was found damaged.
+
+        Returns:
+            Its new place; None when that file is not there any more.
 
         Raises:
             StorageFailedError: The disk failed.
@@ -303,6 +329,9 @@ class BlobFolder:
             try:
                 os.replace(path, target)
             except FileNotFoundError:
+                return None
+            if _mark(target) != judged:
+                self._put_back(target, path)
                 return None
         files.fsync_folder(self._quarantine)
         files.fsync_folder(path.parent)
@@ -458,3 +487,8 @@ class BlobFolder:
         if not _KEY.fullmatch(key):
             raise ValueError(f"not a key of a growing part: {key!r}")
         return self._staging / key
+
+
+def _mark(path: Path) -> FileMark:
+    status = path.stat()
+    return FileMark(status.st_ino, status.st_mtime_ns)

@@ -34,7 +34,7 @@ from edoccore.errors import (
     StorageFailedError,
 )
 from edockit.blob_reader import READ_BYTES
-from edockit.blobs import Staged
+from edockit.blobs import FileMark, Staged
 from edocnode.storage.store import open_store
 from tests.simulation.process import Process, ProcessKilled
 
@@ -340,11 +340,18 @@ class SimulatedBlobs:
         self._process.effect("part.discard")
         self._disk.parts.staging.pop(key, None)
 
-    def set_aside(self, sha256: str) -> Path | None:
-        """Moves a damaged part out of the way."""
+    def which(self, sha256: str) -> FileMark | None:
+        """Which file lies under a digest now."""
+        content = self._disk.parts.stored.get(sha256)
+        return None if content is None else FileMark(id(content), 0)
+
+    def set_aside(self, sha256: str, judged: FileMark) -> Path | None:
+        """Moves a damaged part out of the way; one put there since is not touched."""
         self._process.effect("part.set_aside")
-        found = self._disk.parts.stored.pop(sha256, None)
-        return None if found is None else Path(sha256)
+        if self.which(sha256) != judged:
+            return None
+        del self._disk.parts.stored[sha256]
+        return Path(sha256)
 
     def staged_bytes(self, key: str) -> int:
         """Size of a growing part."""

@@ -94,9 +94,16 @@ class Repairer:
     async def look_at(self, digest: str) -> bool:
         """Sets a part aside if it is damaged; returns whether it is sound."""
         size = await self._store.blob_size(digest)
-        if size is None or await asyncio.to_thread(is_sound, self._blobs, digest, size):
+        if size is None:
             return True
-        there = await asyncio.to_thread(self._blobs.set_aside, digest)
+        judged = await asyncio.to_thread(self._blobs.which, digest)
+        if await asyncio.to_thread(is_sound, self._blobs, digest, size):
+            return True
+        there = None
+        if judged is not None:
+            there = await asyncio.to_thread(self._blobs.set_aside, digest, judged)
+        if there is None and await asyncio.to_thread(is_sound, self._blobs, digest, size):
+            return True  # it was fetched, or came with another document, meanwhile
         what = "is missing" if there is None else "was damaged; the damaged file lies in quarantine"
         message = (
             f"Part {digest} {what}. It is not served, and is asked for again from a node that "

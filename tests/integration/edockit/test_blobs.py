@@ -132,6 +132,27 @@ def test_a_damaged_part_is_healed_by_the_same_part(blobs: BlobFolder) -> None:
         assert b"".join(reader) == CONTENT
 
 
+@pytest.mark.parametrize("came", ["the same part again", "nothing", "the part of which none was"])
+def test_t31_only_the_file_that_was_judged_is_set_aside(blobs: BlobFolder, came: str) -> None:
+    path = store(blobs)
+    path.write_bytes(b"rot")
+    judged = blobs.which(SHA256)
+    assert judged is not None
+    if came == "nothing":
+        aside = blobs.set_aside(SHA256, judged)
+        assert aside is not None
+        assert (aside.read_bytes(), blobs.which(SHA256)) == (b"rot", None)
+        assert blobs.set_aside(SHA256, judged) is None
+        return
+    if came == "the part of which none was":
+        path.unlink()
+    store(blobs)
+    assert blobs.set_aside(SHA256, judged) is None
+    with blobs.open(SHA256) as reader:
+        assert b"".join(reader) == CONTENT
+    assert list((path.parent.parent / "quarantine").iterdir()) == []
+
+
 def test_a_removed_part_is_gone_and_removing_again_is_no_error(blobs: BlobFolder) -> None:
     path = store(blobs)
     blobs.remove(SHA256)

@@ -12,13 +12,18 @@ from uuid import UUID
 import grpc
 import pytest
 
+from edoccore.errors import AgencyUnknownError
 from edoccore.wire.status import raise_for
+from edockit.blobs import BlobFolder, FileMark
 from edocnet.exchange.v1 import exchange_service_pb2 as messages
+from edocnode.domain.exchange import PeerLink
 from edocnode.storage.directory_files import DirectoryFiles
 from edocnode.storage.folder import DataFolder
+from edocnode.storage.store import NodeStore, open_store
+from edocnode.workers.repairing import Repairer
 from tests.integration.exchange.conftest import Scene, make_nation
 from tests.support.bad_peer import SERVICE, BadPeer, BadRecipient, Letter
-from tests.support.nodes import TestNode, free_port, make_node, make_pair, running, until
+from tests.support.nodes import TestNode, free_port, make_node, make_pair, running, until, utc_now
 
 LARGE = bytes(range(256)) * 8_000  # two chunks and more
 DIGEST = sha256(LARGE).hexdigest()
@@ -94,6 +99,42 @@ async def test_t31_a_received_part_that_is_damaged_is_set_aside_and_fetched_from
             await until(lambda: is_back(node), within_s=20)
             assert await read(node, delivered.message_id) == LARGE
     assert len(quarantine(node)) == 1
+
+
+class Nobody:
+    """No node can be asked for anything."""
+
+    def link(self, agency: str) -> PeerLink:
+        """Knows no agency."""
+        raise AgencyUnknownError(agency)
+
+
+class MeanwhileThere(BlobFolder):
+    """A folder where the sound part is put just before a damaged one is set aside."""
+
+    def set_aside(self, sha256: str, judged: FileMark) -> Path | None:
+        """Sets aside what was judged, if it is there still."""
+        self.put(LARGE, sha256)
+        return super().set_aside(sha256, judged)
+
+
+async def test_t31_a_part_that_came_back_while_it_was_judged_is_not_set_aside(
+    delivered: Delivered,
+) -> None:
+    """The scrubber reads a damaged file to its end while the repair puts the sound one there."""
+    node = delivered.recipient
+    flip_a_bit(blob(node))
+    folder = DataFolder(node.data)
+    database = open_store(f"sqlite:///{folder.database_file}")
+    repairer = Repairer(
+        store=NodeStore(database),
+        blobs=MeanwhileThere(folder.blobs),
+        links=Nobody(),
+        clock=utc_now,
+    )
+    assert await repairer.look_at(DIGEST)
+    database.close()
+    assert (quarantine(node), node.alarms(), blob(node).read_bytes()) == ([], {}, LARGE)
 
 
 async def test_t31_parts_that_vanished_are_found_at_the_start_and_come_back(
