@@ -1,4 +1,4 @@
-"""All keys change while both nodes send 100 documents a second each: none fails, none is lost.
+"""All keys change while both nodes send 110 documents a second each: none fails, none is lost.
 
 ``EDOC_KEY_CHANGE_ROUNDS`` (default 1) repeats the changes, each round with new keys.
 """
@@ -24,8 +24,8 @@ from tests.support.nodes import TestNode, running, until
 from tests.support.registry import OFFICER
 
 ROUNDS = int(os.environ.get("EDOC_KEY_CHANGE_ROUNDS", "1"))
-BATCH = 20
-BATCHES_A_SECOND = 5  # on each side: 200 documents a second together
+BATCH = 22
+BATCHES_A_SECOND = 5  # on each side: 220 documents a second together
 PATIENCE_S = 60.0
 
 
