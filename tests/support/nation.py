@@ -41,6 +41,7 @@ from edoccore.directory.layout import (
     IdentityEntry,
     NetworkInfo,
     OwnedCode,
+    RetiredAuthority,
     RevocationEntry,
     RevocationKind,
     RevocationList,
@@ -72,6 +73,7 @@ class Nation:
         identity: Key of targets and identity.
         online: Key of endpoints and revocations; ``freshness`` of snapshot and timestamp.
         agencies: By code, the registry among them.
+        former: Issuing CAs before this one, the newest first, ``former_crls`` their last lists.
         outside: Other CAs, DER; ``outside_crls`` their lists.
         entries: What the directory says of each agency, by code.
         files: What was published last, by name as served.
@@ -91,6 +93,9 @@ class Nation:
     endpoints: dict[str, SealedEntry] = field(default_factory=dict)
     lists: dict[str, SealedEntry] = field(default_factory=dict)
     revocations: list[RevocationEntry] = field(default_factory=list)
+    former: list[bytes] = field(default_factory=list)
+    former_crls: list[bytes] = field(default_factory=list)
+    retired: list[RetiredAuthority] = field(default_factory=list)
     outside: list[bytes] = field(default_factory=list)
     outside_crls: list[bytes] = field(default_factory=list)
     log: layout.LogInfo | None = None
@@ -252,12 +257,18 @@ class Nation:
             crl_url="http://registry.edoc.test/crl",
         )
 
+    def forget_lists(self) -> None:
+        """Begins the revocation lists anew, of another issuing CA."""
+        self.revoked_serials.clear()
+        self._crls.clear()
+
     def replace_seal(self, code: str, suite: int = 1) -> None:
         """Gives an agency a new seal key; the old certificate stays listed for old documents."""
         agency = self.agencies[code]
         agency.seal_key = certificates.new_private_key()
         agency.lattice_key = certificates.new_lattice_key() if suite == 2 else None
         agency.seal_certificate = self.issue_seal(agency.request, code, agency.name)
+        agency.authority = self.ca_certificate
         listing = SealListing(certificate=to_base64(agency.seal_certificate))
         entry = self.entries[code]
         self.entries[code] = replace(entry, seals=(*entry.seals, listing))
@@ -447,14 +458,15 @@ class Nation:
         info = NetworkInfo(
             network=self.network,
             registry=REGISTRY,
-            issuing_authorities=(to_base64(self.ca_certificate),),
+            issuing_authorities=tuple(map(to_base64, (self.ca_certificate, *self.former))),
+            retired_authorities=tuple(self.retired),
             outside_authorities=tuple(map(to_base64, self.outside)),
             log=self.log or UNSET,
         )
         yield layout.TARGETS, layout.make_target(layout.NETWORK_PATH, info)
         listed = RevocationList(
             entries=tuple(self.revocations),
-            crls=tuple(map(to_base64, (self._crl(), *self.outside_crls))),
+            crls=tuple(map(to_base64, (self._crl(), *self.former_crls, *self.outside_crls))),
         )
         yield layout.REVOCATIONS, layout.make_target(layout.REVOCATIONS_PATH, listed)
         for code, entry in self.entries.items():

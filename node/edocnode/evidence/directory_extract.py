@@ -20,6 +20,7 @@ from edoccore.directory import layout, roles
 from edoccore.directory.layout import (
     IdentityEntry,
     NetworkInfo,
+    RetiredAuthority,
     RevocationList,
     codes_by_officers,
 )
@@ -71,13 +72,20 @@ def role_files(directory: Directory, agencies: Iterable[str]) -> dict[str, bytes
     return files
 
 
-def read_extract(files: RoleFiles, anchor: str, *, known: Revocations) -> Extract:
+def read_extract(
+    files: RoleFiles,
+    anchor: str,
+    *,
+    known: Revocations,
+    retired: Iterable[RetiredAuthority] = (),
+) -> Extract:
     """Verifies role files; their age is not judged, evidence is old by nature.
 
     Args:
         files: As ``role_files`` picked them.
         anchor: SHA-256 of the root file that is trusted.
         known: Revocations that the reader knows besides those in the files.
+        retired: Issuing authorities of which the reader knows that they issue no more.
 
     Raises:
         DirectoryInvalidError: A file is missing or not signed as it must be.
@@ -105,7 +113,7 @@ def read_extract(files: RoleFiles, anchor: str, *, known: Revocations) -> Extrac
             ownership.owners,
             authorities=info.authorities,
             revocations=_all_revocations(revocations, info).union(known),
-            retired=info.retired_authorities,
+            retired=(*info.retired_authorities, *retired),
         ),
     )
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from cryptography import x509
 from msgspec import UNSET
 
+from edoccore.directory.layout import RetiredAuthority
 from edoccore.directory.ownership import Ownership
 from edoccore.directory.revocations import Revocations
 from edoccore.directory.seals import ListedSeal, SealBook
@@ -61,7 +62,8 @@ def verify(
         path: The zip.
         root: SHA-256 of a root file of the network, lower hex, from another source than the file.
         now: Aware, UTC; nothing in the evidence may be later.
-        known: A directory in hand; its roots are trusted like ``root``, its revocations count.
+        known: A directory in hand; its roots are trusted like ``root``, its revocations and
+            retired authorities count.
         time_anchors: Certificates of the timestamp authorities that are trusted.
 
     Returns:
@@ -77,7 +79,16 @@ def verify(
         revocations = known.revocations
     owners = () if known is None else (known.ownership,)
     books = () if known is None else (known.seals,)
-    reader = _Reader(frozenset(trusted), revocations, owners, books, tuple(time_anchors), now)
+    retired = () if known is None else known.info.retired_authorities
+    reader = _Reader(
+        roots=frozenset(trusted),
+        revocations=revocations,
+        retired=retired,
+        owners=owners,
+        books=books,
+        time_anchors=tuple(time_anchors),
+        now=now,
+    )
     try:
         with _step(1), open_container(path) as container:
             return _judge(container, reader)
@@ -91,6 +102,7 @@ class _Reader:
 
     roots: frozenset[str]
     revocations: Revocations
+    retired: tuple[RetiredAuthority, ...]
     owners: tuple[Ownership, ...]
     books: tuple[SealBook, ...]
     time_anchors: tuple[x509.Certificate, ...]
@@ -124,7 +136,7 @@ def _judge(container: Container, reader: _Reader) -> Verdict:
     with _step(3):
         anchor = _anchor(found, reader.roots)
     with _step(4):
-        extract = read_extract(roles, anchor, known=reader.revocations)
+        extract = read_extract(roles, anchor, known=reader.revocations, retired=reader.retired)
     with _step(6):
         maker = reading.check_manifest(container, manifest, data, extract)
         _check_asic(container, manifest, data, maker)

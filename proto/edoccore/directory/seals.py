@@ -137,9 +137,12 @@ class SealBook:
             agencies: By owner's code.
             authorities: Base64 DER of the network's issuing authorities.
             revocations: All that is known.
-            retired: Authorities that issue no more.
+            retired: Authorities that issue no more; of two moments the earlier one holds.
         """
-        self.retired = {item.sha256: parse_time(item.since) for item in retired}
+        self.retired: dict[str, datetime] = {}
+        for item in retired:
+            since = parse_time(item.since)
+            self.retired[item.sha256] = min(since, self.retired.get(item.sha256, since))
         self.problems: list[str] = []
         self.revocations = revocations
         self._agencies = agencies
