@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
-.PHONY: help venv develop demo test lint format proto lock messages bench clean
+.PHONY: help venv develop demo test lint format proto lock messages sbom bench clean
 
 # Everything a person has to install first is told in one line, before anything is done.
 missing = $(shell deploy/make-venv check 2>&1)
@@ -42,6 +42,10 @@ lock: develop ## lock the requirements of pyproject.toml anew
 
 messages: develop ## bring the catalogues of translations up to date
 	@.venv/bin/python -m tests.support.messages
+
+sbom: ## dist/edocnode.cdx.json: every package a node is made of, with its hashes
+	$(if $(missing),$(error $(missing)))
+	@deploy/make-sbom
 
 bench: develop ## how fast, how small; beside raw floors and other ways
 	@.venv/bin/python -u -m tests.benchmarks $(BENCH)

@@ -28,6 +28,7 @@ LOCKS = {
     "build": GROUPS["build"],
     "dev": RUNTIME + OPTIONAL + GROUPS["build"] + GROUPS["dev"],
     "fuzz": GROUPS["fuzz"],
+    "sbom": GROUPS["sbom"],
     "proto": [
         line
         for line in (FOLDER / "proto.in").read_text(encoding="utf-8").splitlines()

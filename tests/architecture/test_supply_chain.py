@@ -1,6 +1,11 @@
-"""What is installed is what was locked: a wheel with another byte is refused, ours builds alike."""
+"""What is installed is what was locked: a wheel with another byte is refused, ours builds alike.
 
+And whoever asks what a node is made of gets every package, with its version and hashes.
+"""
+
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -10,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.architecture.repository import ROOT
+from tests.architecture.repository import ROOT, pyproject
 
 PACKED = ("README.md", "LICENSE", "pyproject.toml", "proto", "node", "registry")
 EPOCH = "1795737600"  # of the release; any fixed moment will do
@@ -83,10 +88,45 @@ def test_t40_one_altered_byte_of_a_wheel_makes_the_locked_install_fail(
     assert not (tmp_path / "bad").exists()
 
 
+@pytest.mark.timeout(180)
+def test_t40_list_of_what_a_node_is_made_of_names_every_file_that_is_locked(tmp_path: Path) -> None:
+    lists = [tmp_path / "one.json", tmp_path / "another place" / "two.json"]
+    for file in lists:
+        subprocess.run([ROOT / "deploy" / "make-sbom", file], check=True, capture_output=True)
+    assert lists[0].read_bytes() == lists[1].read_bytes()
+    found = json.loads(lists[0].read_bytes())
+    assert (found["bomFormat"], found["specVersion"]) == ("CycloneDX", "1.6")
+    root = found["metadata"]["component"]
+    assert (root["name"], root["version"]) == ("edocnode", pyproject()["project"]["version"])
+    listed = {
+        f"{each['name']}=={each['version']}": {
+            digest["content"]
+            for place in each["externalReferences"]
+            for digest in place.get("hashes", [])
+        }
+        for each in found["components"]
+    }
+    assert listed == locked("full")
+
+
+def locked(lock: str) -> dict[str, set[str]]:
+    """Digests of the files that a lock lets in, by name and version."""
+    found: dict[str, set[str]] = {}
+    name = ""
+    text = (ROOT / "deploy" / "requirements" / f"{lock}.txt").read_text(encoding="utf-8")
+    for line in text.splitlines():
+        if line and line[0].isalnum():
+            name = line.partition(" ")[0]
+            found[name] = set()
+        found.get(name, set()).update(re.findall("--hash=sha256:([0-9a-f]{64})", line))
+    return found
+
+
 def test_t40_every_install_of_the_project_goes_by_hashes() -> None:
-    text = (ROOT / "deploy" / "make-venv").read_text(encoding="utf-8")
+    scripts = [ROOT / "deploy" / name for name in ("make-venv", "make-sbom")]
+    text = "\n".join(script.read_text(encoding="utf-8") for script in scripts)
     installs = [line for line in text.splitlines() if "pip install" in line or "uv pip" in line]
-    assert installs
+    assert len(installs) >= len(scripts)
     for line in installs:
         assert "--require-hashes" in line or "--no-deps" in line, line
     for lock in (ROOT / "deploy" / "requirements").glob("*.txt"):
