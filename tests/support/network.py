@@ -43,7 +43,7 @@ SUB_AGENCIES: Mapping[str, str] = {"H29.5": HA_TINH, "G01.22": NOI_VU}  # code -
 SETTINGS: Mapping[str, str] = {"DIRECTORY_REFRESH_S": "1", "LOG_FORMAT": "json"}
 
 
-def waited_for(found: Callable[[], Any], *, within_s: float = 20, what: str = "") -> Any:
+def waited_for(found: Callable[[], Any], *, within_s: float = 40, what: str = "") -> Any:
     """Waits until something holds and returns it.
 
     Raises:

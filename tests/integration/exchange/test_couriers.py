@@ -116,7 +116,7 @@ async def test_a_peer_that_never_answers_counts_as_gone_however_much_is_sent_to_
     async with recipient.serve(), running(node):
         sending = asyncio.create_task(keep_sending())
         await until(
-            lambda: node.rows("SELECT 1 FROM peer WHERE reason = 'PEER_UNREACHABLE'"), within_s=5
+            lambda: node.rows("SELECT 1 FROM peer WHERE reason = 'PEER_UNREACHABLE'"), within_s=30
         )
         sending.cancel()
 
