@@ -1,4 +1,4 @@
-"""Commands about malware: scan, and quarantine list, release."""
+"""Commands about malware: scan, and quarantine list, release, discard."""
 
 import unicodedata
 from typing import Annotated, Any
@@ -17,6 +17,7 @@ def build_app() -> typer.Typer:
     app = new_app("Documents that are infected, or could not be scanned.")
     app.command("list")(list_documents)
     app.command()(release)
+    app.command()(discard)
     return app
 
 
@@ -84,6 +85,37 @@ def release(
     with options.quarantine() as node:
         found = node.release(document, text, actor or operating_system_user())
     options.console.data(found, _("{message_id} is let through.", message_id=found["message_id"]))
+
+
+def discard(
+    context: typer.Context,
+    document: Annotated[
+        str,
+        typer.Argument(metavar="ID", help="Document id, message id, or its first 8 characters."),
+    ],
+    reason: Annotated[
+        str, typer.Option("--reason", help="Why; goes to the sender and into the journal.")
+    ],
+    *,
+    yes: Annotated[bool, typer.Option("--yes", help="Do it; without it nothing is done.")] = False,
+    actor: Annotated[str, typer.Option("--actor", help="Who decides; default: you.")] = "",
+) -> None:
+    """Destroys a document that is kept apart and was shown to nobody, and tells its sender.
+
+    Envelope, receipts and the journal stay.
+    """
+    if not yes:
+        raise RequestInvalidError(
+            "What is destroyed cannot be had again.", hint="Add --yes to do it."
+        )
+    options: CommandContext = context.obj
+    text = unicodedata.normalize("NFC", reason)
+    with options.quarantine() as node:
+        found = node.discard(document, text, actor or operating_system_user())
+    told = _("{message_id} is destroyed.", message_id=found["message_id"])
+    if found["repeated_request"]:
+        told = _("{message_id} was destroyed before.", message_id=found["message_id"])
+    options.console.data(found, told)
 
 
 def _line(item: dict[str, Any]) -> str:

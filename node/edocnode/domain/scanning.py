@@ -3,7 +3,7 @@
 Three answers, never two: clean, infected, not scanned. What was not scanned is not clean: it waits
 for an administrator. A scanner that is away, or that cannot be trusted, says nothing at all: what
 came meanwhile waits for it. No verdict is for ever, since signatures of malware change: nothing is
-discarded for one, and each can be asked for again.
+discarded for one, and each can be asked for again. Only an administrator discards, for good.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,9 +21,11 @@ from edocnode.domain.office_model import StepPlan, Subject
 from edocnode.domain.workflow import Step, timeline, workflow_of
 
 ACTOR = "edocnode scan"  # who rejects, and takes that back, when nobody is asked
-MALWARE = "MALWARE"  # code of the rejection, see ``domain.reasons``
+MALWARE = "MALWARE"  # codes of rejections, see ``domain.reasons``
+OTHER = "OTHER"
 RELEASED = "scan.released"  # kinds of effects in the journal
 INFECTED = "scan.infected"
+DISCARDED = "scan.discarded"
 MOST_BREAKS = 3  # scans of one document that the scanner did not survive or finish
 _BREAK_WAIT = timedelta(seconds=2)  # after the first; doubled each time
 _LIMITS = "Heuristics.Limits.Exceeded"  # clamd, with AlertExceedsMax
@@ -39,6 +41,9 @@ class ScanState(StrEnum):
     INFECTED = "infected"
     HELD = "held"  # not scanned: an administrator decides
     RELEASED = "released"  # by an administrator
+
+
+_APART = (ScanState.INFECTED, ScanState.HELD)
 
 
 class Cause(StrEnum):
@@ -130,6 +135,21 @@ class ScanOutcome:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Discard:
+    """That what is kept apart is destroyed, and all that is kept with it.
+
+    Attributes:
+        plan: What its sender is told; None: it has left the directory.
+        effect: For the journal.
+    """
+
+    subject: Subject
+    at: datetime
+    plan: StepPlan | None
+    effect: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ScanEntry:
     """An arrival as an administrator sees it.
 
@@ -210,15 +230,41 @@ def withdrawal(job: ScanJob, actor: str, at: datetime) -> Step | None:
     )
 
 
+def discarding(
+    job: ScanJob, state: ScanState, *, actor: str, reason: str, at: datetime
+) -> Step | None:
+    """The step that tells the sender that a document is rejected for good.
+
+    Args:
+        state: Where its scan stands: what is infected is told so, what was only held is not.
+
+    Returns:
+        None when somebody dealt with the document in another way.
+    """
+    workflow = workflow_of(job.steps)
+    if workflow.state not in (DocumentState.RECEIVED, DocumentState.REJECTED):
+        return None
+    return Step(
+        order=workflow.order + 1,
+        step=StatusStep.REJECTED,
+        state=DocumentState.REJECTED,
+        actor=actor,
+        at=at,
+        code=MALWARE if state is ScanState.INFECTED else OTHER,
+        reason=f"Nội dung đã bị hủy, chưa ai xem. (The content was destroyed and shown to nobody.) "
+        f"{reason}",
+    )
+
+
 def scan_effect(
     kind: str, subject: Subject, *, network: str, agency: str, actor: str, detail: str, at: datetime
 ) -> bytes:
-    """The leaf of the journal about a finding or a release.
+    """The leaf of the journal about a finding, a release, or what was discarded.
 
     Args:
-        kind: ``INFECTED`` or ``RELEASED``.
+        kind: ``INFECTED``, ``RELEASED`` or ``DISCARDED``.
         actor: Who decided it.
-        detail: What was found, or why it is released.
+        detail: What was found, or why it is released or discarded.
     """
     effect = Effect(
         network=network,
@@ -239,21 +285,61 @@ def may_release(entry: ScanEntry | None, message_id: MessageId) -> bool:
         DocumentUnknownError: It was never to be scanned.
         DecisionConflictError: It still waits for its scan.
     """
-    told = uuid_text(message_id)
     if entry is None:
-        raise DocumentUnknownError(
-            f"Message {told} is not kept apart.",
+        raise _not_kept_apart(message_id)
+    if entry.blocked:
+        _check_was_scanned(entry)
+    return entry.state in _APART
+
+
+def check_may_discard(entry: ScanEntry | None, message_id: MessageId) -> ScanEntry:
+    """Lets an administrator discard what is kept apart and was shown to nobody.
+
+    Raises:
+        DocumentUnknownError: It was never to be scanned.
+        DecisionConflictError: It still waits for its scan, was let through, or was shown.
+    """
+    if entry is None:
+        raise _not_kept_apart(message_id)
+    _check_was_scanned(entry)
+    told = uuid_text(message_id)
+    if entry.state not in _APART:
+        raise DecisionConflictError(
+            f"Message {told} is not kept apart any more: its document is shown, and offices decide "
+            "on it.",
             hint="See: edocnode quarantine list",
             message_id=told,
+            state=entry.state,
         )
-    if entry.blocked and entry.state in (ScanState.WAITING, ScanState.AGAIN):
+    if entry.shown:
+        raise DecisionConflictError(
+            f"The document of message {told} had been shown before malware was found in it, so it "
+            "stays until its time of keeping is over; its content is given to nobody.",
+            hint="See: edocnode retention due",
+            message_id=told,
+            state=entry.state,
+        )
+    return entry
+
+
+def _not_kept_apart(message_id: MessageId) -> DocumentUnknownError:
+    told = uuid_text(message_id)
+    return DocumentUnknownError(
+        f"Message {told} is not kept apart.",
+        hint="See: edocnode quarantine list",
+        message_id=told,
+    )
+
+
+def _check_was_scanned(entry: ScanEntry) -> None:
+    if entry.state in (ScanState.WAITING, ScanState.AGAIN):
+        told = uuid_text(entry.message_id)
         raise DecisionConflictError(
             f"Message {told} still waits for its scan.",
             hint="See why: edocnode status. Turning the scanner off shows what waits.",
             message_id=told,
             state=entry.state,
         )
-    return entry.state in (ScanState.INFECTED, ScanState.HELD)
 
 
 class ScanStore(Protocol):
@@ -306,6 +392,16 @@ class Quarantine(Protocol):
 
     async def release_scan(self, outcome: ScanOutcome, salts: Sequence[bytes]) -> bool:
         """Lets an arrival through; False when something changed meanwhile."""
+
+    async def discard(self, discard: Discard, salts: Sequence[bytes]) -> bool:
+        """Destroys what is kept apart; False when something changed meanwhile.
+
+        Raises:
+            DocumentHeldError: A hold keeps it.
+        """
+
+    async def is_destroyed(self, message_id: MessageId) -> bool:
+        """Whether the content of a received message was destroyed."""
 
     async def scan_again(self, message_ids: Sequence[MessageId]) -> int:
         """Lets received documents wait for a scan, shown or not; returns how many."""

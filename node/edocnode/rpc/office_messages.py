@@ -62,6 +62,7 @@ class EnumOfMessages(Protocol):
 _EVENT_KINDS = {
     "document.received": messages.EVENT_KIND_DOCUMENT_RECEIVED,
     "document.duplicate": messages.EVENT_KIND_DUPLICATE_FOUND,
+    "document.quarantined": messages.EVENT_KIND_DOCUMENT_QUARANTINED,
     "document": messages.EVENT_KIND_DOCUMENT_DECIDED,
     "delivery": messages.EVENT_KIND_DELIVERY_CHANGED,
     "status": messages.EVENT_KIND_STATUS_RECEIVED,

@@ -7,19 +7,24 @@ from typing import Protocol
 
 import grpc
 
-from edoccore.errors import RequestInvalidError
+from edoccore.errors import DecisionConflictError, RequestInvalidError
 from edoccore.office_errors import ScannerOffError
+from edoccore.signing.statements import uuid_text
 from edocnet.admin.v1 import quarantine_service_pb2 as messages
 from edocnet.admin.v1 import quarantine_service_pb2_grpc as services
 from edocnode.domain.decisions import check_reason
 from edocnode.domain.model import MessageId
 from edocnode.domain.office_model import StepPlan, Subject
 from edocnode.domain.scanning import (
+    DISCARDED,
     RELEASED,
+    Discard,
     Quarantine,
     ScanEntry,
     ScanOutcome,
     ScanState,
+    check_may_discard,
+    discarding,
     may_release,
     withdrawal,
 )
@@ -106,9 +111,38 @@ class QuarantineServicer(services.QuarantineServiceServicer):
             released = await self._release(message_id, request.actor, request.reason)
             if released:
                 break
+        else:
+            raise _decided_elsewhere(message_id)
         await self._parts.changed()
         return messages.ReleaseDocumentResponse(
             message_id=message_id, repeated_request=not released
+        )
+
+    async def DiscardDocument(
+        self,
+        request: messages.DiscardDocumentRequest,
+        context: grpc.aio.ServicerContext[
+            messages.DiscardDocumentRequest, messages.DiscardDocumentResponse
+        ],
+    ) -> messages.DiscardDocumentResponse:
+        """Destroys a document that is kept apart."""
+        check_actor(request.actor)
+        check_reason(request.reason)
+        store = self._parts.store
+        message_id = await self._named(request.id)
+        discarded = False
+        for _ in range(MOST_TRIES):
+            if await store.is_destroyed(message_id):
+                break
+            entry = check_may_discard(await store.scan_entry(message_id), message_id)
+            discarded = await self._discard(entry, request.actor, request.reason)
+            if discarded:
+                break
+        else:
+            raise _decided_elsewhere(message_id)
+        await self._parts.changed()
+        return messages.DiscardDocumentResponse(
+            message_id=message_id, repeated_request=not discarded
         )
 
     async def ScanDocuments(
@@ -161,6 +195,30 @@ class QuarantineServicer(services.QuarantineServiceServicer):
             effect=parts.telling.effect(RELEASED, job.subject, actor=actor, detail=reason),
         )
         return await parts.store.release_scan(outcome, parts.telling.salts())
+
+    async def _discard(self, entry: ScanEntry, actor: str, reason: str) -> bool:
+        parts = self._parts
+        job = await parts.store.scan_subject(entry.message_id)
+        if job is None:
+            return False
+        now = parts.clock()
+        step = discarding(job, entry.state, actor=actor, reason=reason, at=now)
+        discard = Discard(
+            subject=job.subject,
+            at=now,
+            plan=parts.telling.plan(job.subject, step),
+            effect=parts.telling.effect(DISCARDED, job.subject, actor=actor, detail=reason),
+        )
+        return await parts.store.discard(discard, parts.telling.salts())
+
+
+def _decided_elsewhere(message_id: MessageId) -> DecisionConflictError:
+    told = uuid_text(message_id)
+    return DecisionConflictError(
+        f"Others decide on message {told} at this moment.",
+        hint="See where it stands: edocnode quarantine list. Then try again.",
+        message_id=told,
+    )
 
 
 def _cursor(text: str) -> int:

@@ -18,6 +18,7 @@ from edocnode.rpc.office_messages import moment_from
 
 QUARANTINE_SCHEMA = "edoc.quarantine/v1"
 RELEASE_SCHEMA = "edoc.quarantine-release/v1"
+DISCARD_SCHEMA = "edoc.quarantine-discard/v1"
 SCAN_SCHEMA = "edoc.scan/v1"
 CALL_TIMEOUT_S = 600.0  # all documents of years may be named at once
 
@@ -50,6 +51,17 @@ class QuarantineClient:
             answer = self._stub.ReleaseDocument(request, timeout=CALL_TIMEOUT_S)
         return {
             "schema": RELEASE_SCHEMA,
+            "message_id": uuid_text(answer.message_id),
+            "repeated_request": answer.repeated_request,
+        }
+
+    def discard(self, document: str, reason: str, actor: str) -> Json:
+        """Destroys a document that is kept apart, ``edoc.quarantine-discard/v1``."""
+        request = messages.DiscardDocumentRequest(id=document, reason=reason, actor=actor)
+        with _errors():
+            answer = self._stub.DiscardDocument(request, timeout=CALL_TIMEOUT_S)
+        return {
+            "schema": DISCARD_SCHEMA,
             "message_id": uuid_text(answer.message_id),
             "repeated_request": answer.repeated_request,
         }

@@ -30,6 +30,8 @@ class EventKind(StrEnum):
     DOCUMENT_PROCESSING = "document.processing"
     DOCUMENT_FINISHED = "document.finished"
     DOCUMENT_RELEASED = "document.released"  # after a scan had rejected it
+    DOCUMENT_QUARANTINED = "document.quarantined"  # kept apart: malware, or not scanned
+    DOCUMENT_DISCARDED = "document.discarded"  # destroyed, and shown to nobody
     DOCUMENT_REVOKED = "document.revoked"  # destroyed here
     DOCUMENT_UPDATED = "document.updated"
     DOCUMENT_KEPT = "document.kept"  # although its sender took it back

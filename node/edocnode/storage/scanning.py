@@ -8,8 +8,9 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from edoccore.errors import DocumentUnknownError, IdAmbiguousError
+from edoccore.office_errors import DocumentHeldError
 from edoccore.signing import canonical
-from edoccore.signing.statements import Envelope, Operation, Result
+from edoccore.signing.statements import Envelope, Operation, Result, uuid_text
 from edockit.database import Database
 from edocnode.domain.model import (
     INLINE_PART_BYTES,
@@ -20,6 +21,7 @@ from edocnode.domain.model import (
 )
 from edocnode.domain.office_model import Subject
 from edocnode.domain.scanning import (
+    Discard,
     Finding,
     ScanEntry,
     ScanJob,
@@ -31,6 +33,9 @@ from edocnode.domain.scanning import (
 )
 from edocnode.storage.awaiting import ARRIVALS, receipt_draft
 from edocnode.storage.deciding import take_step
+from edocnode.storage.destroying import destroy
+from edocnode.storage.events import EventKind, event_values, tell
+from edocnode.storage.holds import is_held
 from edocnode.storage.ids import id_span
 from edocnode.storage.listing import inline_piece
 from edocnode.storage.scan_gate import scan_values, show_scanned
@@ -219,6 +224,23 @@ class SqlScans:
             lambda connection: _keep(connection, outcome, salts, waits=False)
         )
 
+    async def discard(self, discard: Discard, salts: Sequence[bytes]) -> bool:
+        """Destroys what is kept apart; False when something changed meanwhile.
+
+        Raises:
+            DocumentHeldError: A hold keeps it.
+        """
+        return await self._database.awrite(lambda connection: _discard(connection, discard, salts))
+
+    async def is_destroyed(self, message_id: MessageId) -> bool:
+        """Whether the content of a received message was destroyed."""
+
+        def read(connection: Connection) -> bool:
+            ids = [row.id for row in select_by(connection, _OF_MESSAGES, [message_id])]
+            return any(True for _ in select_by(connection, _GONE, ids))
+
+        return await self._database.aread(read)
+
     async def scan_again(self, message_ids: Sequence[MessageId]) -> int:
         """Lets received documents wait for a scan, shown or not; returns how many."""
 
@@ -349,9 +371,38 @@ def _keep(
             "scanned_at": outcome.at,
         }
     connection.execute(sa.update(_SCAN).where(_SCAN.c.incoming_id == incoming_id).values(values))
+    if outcome.finding is not None and not row.finding:
+        _tell(connection, EventKind.DOCUMENT_QUARANTINED, row, outcome.at)
     if outcome.effect is not None:
         add_effect(connection, effect_salt, outcome.effect)
     return True
+
+
+def _discard(connection: Connection, discard: Discard, salts: Sequence[bytes]) -> bool:
+    """Destroys an arrival, if it is still kept apart and nobody has seen it."""
+    in_order(connection)
+    subject = discard.subject
+    row = connection.execute(_ONE, {"of": subject.incoming_id}).one_or_none()
+    if row is None or row.state not in _APART or row.shown:
+        return False
+    if is_held(connection, subject.document_id):
+        raise DocumentHeldError(
+            f"Document {uuid_text(subject.document_id)} is held and was not destroyed.",
+            hint="See: edocnode hold list",
+        )
+    plan_salt, effect_salt = salts
+    if discard.plan is not None and not take_step(connection, discard.plan, plan_salt):
+        return False  # somebody took a step meanwhile; it is judged again
+    destroy(connection, [subject.incoming_id], discard.at)
+    add_effect(connection, effect_salt, discard.effect)
+    _tell(connection, EventKind.DOCUMENT_DISCARDED, row, discard.at)
+    return True
+
+
+def _tell(connection: Connection, kind: EventKind, row: AnyRow, at: datetime) -> None:
+    """Lets offices know of a document that they may not open."""
+    event = event_values(kind, row.document_id, row.message_id, agency=row.sender, at=at)
+    tell(connection, [event])
 
 
 def _show_unscanned(connection: Connection, limit: int) -> int:

@@ -111,10 +111,11 @@ def _through(key: str, other: sa.Table, other_key: str, agency: str) -> Rule:
 
 def _event(table: sa.Table, sight: Sight) -> Condition:
     """What happened to a received document, to a delivery, and at a recipient of a sent one."""
-    of_inbox = sa.exists().where(
-        _INBOX.c.document_id == table.c.document_id,
-        _INBOX.c.message_id == table.c.message_id,
-        sight.document(_INBOX, "recipient"),
+    of_arrival = sa.exists().where(  # also one that is kept apart, of which lists show nothing
+        _INCOMING.c.message_id == table.c.message_id,
+        _INCOMING.c.document_id == table.c.document_id,
+        _INCOMING.c.rank == 0,
+        sight.document(_INCOMING, "recipient"),
     )
     of_delivery = sa.exists().where(
         _DELIVERY.c.message_id == table.c.message_id, sight.document(_DELIVERY, "sender")
@@ -125,7 +126,7 @@ def _event(table: sa.Table, sight: Sight) -> Condition:
         sight.document(_DOCUMENT, "sender"),
     )
     return sa.or_(
-        sa.and_(table.c.kind.like("document.%"), of_inbox),
+        sa.and_(table.c.kind.like("document.%"), of_arrival),
         sa.and_(table.c.kind.like("delivery.%"), of_delivery),
         sa.and_(table.c.kind.like("status.%"), of_document),
     )

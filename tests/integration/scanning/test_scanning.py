@@ -5,7 +5,6 @@ import io
 import os
 import zipfile
 from pathlib import Path
-from typing import Any
 from uuid import UUID
 
 import grpc
@@ -17,7 +16,16 @@ from edocnet.office.v1 import office_service_pb2 as offices
 from edocnode.app.scanning import encrypted_archive
 from edocnode.app.scanning import test_file as eicar
 from edocnode.storage.folder import DataFolder
-from tests.integration.scanning.conftest import pair, quarantine, scanning
+from tests.integration.scanning.asking import (
+    came_to,
+    listed,
+    released,
+    scanned_again,
+    states,
+    told,
+    told_rejected,
+)
+from tests.integration.scanning.conftest import pair, scanning
 from tests.support.clamd import (
     KNOWN_FILE,
     MARKER,
@@ -26,53 +34,6 @@ from tests.support.clamd import (
     say_found_or_ok,
 )
 from tests.support.nodes import Sent, TestNode, make_pair, running, until
-
-REASON = "Đã kiểm tra tay, không có mã độc"
-
-
-def states(node: TestNode) -> dict[bytes, str]:
-    """Where scans stand, by message."""
-    return dict(node.rows("SELECT message_id, state FROM scan"))
-
-
-async def came_to(node: TestNode, sent: Sent, state: str, *, within_s: float = 40) -> None:
-    await until(lambda: states(node).get(sent.message_id) == state, within_s=within_s)
-
-
-async def listed(node: TestNode) -> list[dict[str, Any]]:
-    def ask() -> list[dict[str, Any]]:
-        with quarantine(node) as client:
-            found: list[dict[str, Any]] = client.documents(limit=100, after="")["documents"]
-            return found
-
-    return await asyncio.to_thread(ask)
-
-
-async def released(node: TestNode, sent: Sent) -> dict[str, Any]:
-    def ask() -> dict[str, Any]:
-        with quarantine(node) as client:
-            return client.release(str(UUID(bytes=sent.message_id)), REASON, "Lan")
-
-    return await asyncio.to_thread(ask)
-
-
-async def scanned_again(node: TestNode, sent: Sent | None = None) -> int:
-    def ask() -> int:
-        with quarantine(node) as client:
-            name = "" if sent is None else str(UUID(bytes=sent.message_id))
-            return int(client.scan(name)["documents"])
-
-    return await asyncio.to_thread(ask)
-
-
-async def told(node: TestNode, sent: Sent) -> list[tuple[str, str]]:
-    """Steps of the recipient that the sender knows: step and code."""
-    delivery = await node.delivery(sent)
-    return [
-        (offices.StepKind.Name(step.kind).removeprefix("STEP_KIND_").lower(), step.code)
-        for step in delivery.timeline
-        if step.order
-    ]
 
 
 def archive_with(content: bytes) -> bytes:
@@ -111,10 +72,6 @@ async def test_infected_documents_are_never_shown_and_clean_ones_are(
         assert {item["cause"] for item in await listed(recipient)} == {"malware"}
         assert "QUARANTINED" in recipient.alarms()
         assert recipient.count("SELECT count(*) FROM event WHERE kind = 'document.received'") == 1
-
-
-async def told_rejected(sender: TestNode, sent: Sent) -> bool:
-    return await told(sender, sent) == [("rejected", "MALWARE")]
 
 
 async def test_what_cannot_be_scanned_is_held_until_an_administrator_decides(

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)edocnet/admin/v1/quarantine_service.proto\x12\x10\x65\x64ocnet.admin.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"5\n\x15ListQuarantineRequest\x12\r\n\x05limit\x18\x01 \x01(\r\x12\r\n\x05\x61\x66ter\x18\x02 \x01(\t\"q\n\x16ListQuarantineResponse\x12\x38\n\tdocuments\x18\x01 \x03(\x0b\x32%.edocnet.admin.v1.QuarantinedDocument\x12\x0c\n\x04next\x18\x02 \x01(\t\x12\x0f\n\x07waiting\x18\x03 \x01(\x04\"\xc2\x02\n\x13QuarantinedDocument\x12\x13\n\x0b\x64ocument_id\x18\x01 \x01(\x0c\x12\x12\n\nmessage_id\x18\x02 \x01(\x0c\x12\x0e\n\x06sender\x18\x03 \x01(\t\x12\x11\n\trecipient\x18\x04 \x01(\t\x12\r\n\x05state\x18\x05 \x01(\t\x12\r\n\x05shown\x18\x06 \x01(\x08\x12\x0f\n\x07\x62locked\x18\x07 \x01(\x08\x12\x30\n\x0creceive_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tscan_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x63\x61use\x18\n \x01(\t\x12\x0c\n\x04part\x18\x0b \x01(\r\x12\x11\n\tpart_name\x18\x0c \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\r \x01(\t\x12\x0f\n\x07scanner\x18\x0e \x01(\t\"C\n\x16ReleaseDocumentRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x03 \x01(\t\"G\n\x17ReleaseDocumentResponse\x12\x12\n\nmessage_id\x18\x01 \x01(\x0c\x12\x18\n\x10repeated_request\x18\x02 \x01(\x08\"\"\n\x14ScanDocumentsRequest\x12\n\n\x02id\x18\x01 \x01(\t\"*\n\x15ScanDocumentsResponse\x12\x11\n\tdocuments\x18\x01 \x01(\x04\x32\xc2\x02\n\x11QuarantineService\x12\x63\n\x0eListQuarantine\x12\'.edocnet.admin.v1.ListQuarantineRequest\x1a(.edocnet.admin.v1.ListQuarantineResponse\x12\x66\n\x0fReleaseDocument\x12(.edocnet.admin.v1.ReleaseDocumentRequest\x1a).edocnet.admin.v1.ReleaseDocumentResponse\x12`\n\rScanDocuments\x12&.edocnet.admin.v1.ScanDocumentsRequest\x1a\'.edocnet.admin.v1.ScanDocumentsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)edocnet/admin/v1/quarantine_service.proto\x12\x10\x65\x64ocnet.admin.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"5\n\x15ListQuarantineRequest\x12\r\n\x05limit\x18\x01 \x01(\r\x12\r\n\x05\x61\x66ter\x18\x02 \x01(\t\"q\n\x16ListQuarantineResponse\x12\x38\n\tdocuments\x18\x01 \x03(\x0b\x32%.edocnet.admin.v1.QuarantinedDocument\x12\x0c\n\x04next\x18\x02 \x01(\t\x12\x0f\n\x07waiting\x18\x03 \x01(\x04\"\xc2\x02\n\x13QuarantinedDocument\x12\x13\n\x0b\x64ocument_id\x18\x01 \x01(\x0c\x12\x12\n\nmessage_id\x18\x02 \x01(\x0c\x12\x0e\n\x06sender\x18\x03 \x01(\t\x12\x11\n\trecipient\x18\x04 \x01(\t\x12\r\n\x05state\x18\x05 \x01(\t\x12\r\n\x05shown\x18\x06 \x01(\x08\x12\x0f\n\x07\x62locked\x18\x07 \x01(\x08\x12\x30\n\x0creceive_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tscan_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x63\x61use\x18\n \x01(\t\x12\x0c\n\x04part\x18\x0b \x01(\r\x12\x11\n\tpart_name\x18\x0c \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\r \x01(\t\x12\x0f\n\x07scanner\x18\x0e \x01(\t\"C\n\x16ReleaseDocumentRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x03 \x01(\t\"G\n\x17ReleaseDocumentResponse\x12\x12\n\nmessage_id\x18\x01 \x01(\x0c\x12\x18\n\x10repeated_request\x18\x02 \x01(\x08\"C\n\x16\x44iscardDocumentRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x03 \x01(\t\"G\n\x17\x44iscardDocumentResponse\x12\x12\n\nmessage_id\x18\x01 \x01(\x0c\x12\x18\n\x10repeated_request\x18\x02 \x01(\x08\"\"\n\x14ScanDocumentsRequest\x12\n\n\x02id\x18\x01 \x01(\t\"*\n\x15ScanDocumentsResponse\x12\x11\n\tdocuments\x18\x01 \x01(\x04\x32\xaa\x03\n\x11QuarantineService\x12\x63\n\x0eListQuarantine\x12\'.edocnet.admin.v1.ListQuarantineRequest\x1a(.edocnet.admin.v1.ListQuarantineResponse\x12\x66\n\x0fReleaseDocument\x12(.edocnet.admin.v1.ReleaseDocumentRequest\x1a).edocnet.admin.v1.ReleaseDocumentResponse\x12\x66\n\x0f\x44iscardDocument\x12(.edocnet.admin.v1.DiscardDocumentRequest\x1a).edocnet.admin.v1.DiscardDocumentResponse\x12`\n\rScanDocuments\x12&.edocnet.admin.v1.ScanDocumentsRequest\x1a\'.edocnet.admin.v1.ScanDocumentsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,10 +42,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RELEASEDOCUMENTREQUEST']._serialized_end=658
   _globals['_RELEASEDOCUMENTRESPONSE']._serialized_start=660
   _globals['_RELEASEDOCUMENTRESPONSE']._serialized_end=731
-  _globals['_SCANDOCUMENTSREQUEST']._serialized_start=733
-  _globals['_SCANDOCUMENTSREQUEST']._serialized_end=767
-  _globals['_SCANDOCUMENTSRESPONSE']._serialized_start=769
-  _globals['_SCANDOCUMENTSRESPONSE']._serialized_end=811
-  _globals['_QUARANTINESERVICE']._serialized_start=814
-  _globals['_QUARANTINESERVICE']._serialized_end=1136
+  _globals['_DISCARDDOCUMENTREQUEST']._serialized_start=733
+  _globals['_DISCARDDOCUMENTREQUEST']._serialized_end=800
+  _globals['_DISCARDDOCUMENTRESPONSE']._serialized_start=802
+  _globals['_DISCARDDOCUMENTRESPONSE']._serialized_end=873
+  _globals['_SCANDOCUMENTSREQUEST']._serialized_start=875
+  _globals['_SCANDOCUMENTSREQUEST']._serialized_end=909
+  _globals['_SCANDOCUMENTSRESPONSE']._serialized_start=911
+  _globals['_SCANDOCUMENTSRESPONSE']._serialized_end=953
+  _globals['_QUARANTINESERVICE']._serialized_start=956
+  _globals['_QUARANTINESERVICE']._serialized_end=1382
 # @@protoc_insertion_point(module_scope)

@@ -215,6 +215,64 @@ class ReleaseDocumentResponse(_message.Message):
 Global___ReleaseDocumentResponse: _TypeAlias = ReleaseDocumentResponse  # noqa: Y015
 
 @_typing.final
+class DiscardDocumentRequest(_message.Message):
+    """Names the document to be destroyed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """As in ReleaseDocumentRequest."""
+    reason: _builtins.str
+    """Why; 10 to 1,000 characters. Goes into the journal and to the sender."""
+    actor: _builtins.str
+    """Who decided it, as the office names people; 1 to 200 characters. Goes into the journal and to
+    the sender.
+    """
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        actor: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "id", b"id", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DiscardDocumentRequest: _TypeAlias = DiscardDocumentRequest  # noqa: Y015
+
+@_typing.final
+class DiscardDocumentResponse(_message.Message):
+    """Says that it is destroyed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MESSAGE_ID_FIELD_NUMBER: _builtins.int
+    REPEATED_REQUEST_FIELD_NUMBER: _builtins.int
+    message_id: _builtins.bytes
+    """Message that brought it, 16 bytes."""
+    repeated_request: _builtins.bool
+    """It was destroyed before."""
+    def __init__(
+        self,
+        *,
+        message_id: _builtins.bytes = ...,
+        repeated_request: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["message_id", b"message_id", "repeated_request", b"repeated_request"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DiscardDocumentResponse: _TypeAlias = DiscardDocumentResponse  # noqa: Y015
+
+@_typing.final
 class ScanDocumentsRequest(_message.Message):
     """Names what is to be scanned."""
 

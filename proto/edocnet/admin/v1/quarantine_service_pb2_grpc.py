@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class QuarantineServiceStub(object):
-    """Shows what is kept apart, lets it through, and has documents scanned again.
+    """Shows what is kept apart, lets it through or discards it, and has documents scanned again.
     """
 
     def __init__(self, channel):
@@ -45,6 +45,11 @@ class QuarantineServiceStub(object):
                 request_serializer=edocnet_dot_admin_dot_v1_dot_quarantine__service__pb2.ReleaseDocumentRequest.SerializeToString,
                 response_deserializer=edocnet_dot_admin_dot_v1_dot_quarantine__service__pb2.ReleaseDocumentResponse.FromString,
                 _registered_method=True)
+        self.DiscardDocument = channel.unary_unary(
+                '/edocnet.admin.v1.QuarantineService/DiscardDocument',
+                request_serializer=edocnet_dot_admin_dot_v1_dot_quarantine__service__pb2.DiscardDocumentRequest.SerializeToString,
+                response_deserializer=edocnet_dot_admin_dot_v1_dot_quarantine__service__pb2.DiscardDocumentResponse.FromString,
+                _registered_method=True)
         self.ScanDocuments = channel.unary_unary(
                 '/edocnet.admin.v1.QuarantineService/ScanDocuments',
                 request_serializer=edocnet_dot_admin_dot_v1_dot_quarantine__service__pb2.ScanDocumentsRequest.SerializeToString,
@@ -53,7 +58,7 @@ class QuarantineServiceStub(object):
 
 
 class QuarantineServiceServicer(object):
-    """Shows what is kept apart, lets it through, and has documents scanned again.
+    """Shows what is kept apart, lets it through or discards it, and has documents scanned again.
     """
 
     def ListQuarantine(self, request, context):
@@ -68,6 +73,18 @@ class QuarantineServiceServicer(object):
         malware that its sender was told is taken back. Idempotent.
 
         Fails with DOCUMENT_UNKNOWN, ID_AMBIGUOUS or DECISION_CONFLICT (it still waits for its scan).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DiscardDocument(self, request, context):
+        """Destroys a document that is kept apart and was shown to nobody, for good; goes into the journal.
+        Its sender is told under seal that it is rejected, and why. Envelope and receipt stay.
+        Idempotent.
+
+        Fails with DOCUMENT_UNKNOWN, ID_AMBIGUOUS, DOCUMENT_HELD (by a hold) or DECISION_CONFLICT (it
+        still waits for its scan, was let through, or was shown before malware was found in it).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -96,6 +113,11 @@ def add_QuarantineServiceServicer_to_server(servicer, server):
                     request_deserializer=edocnet_dot_admin_dot_v1_dot_quarantine__service__pb2.ReleaseDocumentRequest.FromString,
                     response_serializer=edocnet_dot_admin_dot_v1_dot_quarantine__service__pb2.ReleaseDocumentResponse.SerializeToString,
             ),
+            'DiscardDocument': grpc.unary_unary_rpc_method_handler(
+                    servicer.DiscardDocument,
+                    request_deserializer=edocnet_dot_admin_dot_v1_dot_quarantine__service__pb2.DiscardDocumentRequest.FromString,
+                    response_serializer=edocnet_dot_admin_dot_v1_dot_quarantine__service__pb2.DiscardDocumentResponse.SerializeToString,
+            ),
             'ScanDocuments': grpc.unary_unary_rpc_method_handler(
                     servicer.ScanDocuments,
                     request_deserializer=edocnet_dot_admin_dot_v1_dot_quarantine__service__pb2.ScanDocumentsRequest.FromString,
@@ -110,7 +132,7 @@ def add_QuarantineServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class QuarantineService(object):
-    """Shows what is kept apart, lets it through, and has documents scanned again.
+    """Shows what is kept apart, lets it through or discards it, and has documents scanned again.
     """
 
     @staticmethod
@@ -157,6 +179,33 @@ class QuarantineService(object):
             '/edocnet.admin.v1.QuarantineService/ReleaseDocument',
             edocnet_dot_admin_dot_v1_dot_quarantine__service__pb2.ReleaseDocumentRequest.SerializeToString,
             edocnet_dot_admin_dot_v1_dot_quarantine__service__pb2.ReleaseDocumentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DiscardDocument(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/edocnet.admin.v1.QuarantineService/DiscardDocument',
+            edocnet_dot_admin_dot_v1_dot_quarantine__service__pb2.DiscardDocumentRequest.SerializeToString,
+            edocnet_dot_admin_dot_v1_dot_quarantine__service__pb2.DiscardDocumentResponse.FromString,
             options,
             channel_credentials,
             insecure,

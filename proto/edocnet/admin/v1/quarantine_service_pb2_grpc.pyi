@@ -30,7 +30,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class QuarantineServiceStub:
-    """Shows what is kept apart, lets it through, and has documents scanned again."""
+    """Shows what is kept apart, lets it through or discards it, and has documents scanned again."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -44,6 +44,14 @@ class QuarantineServiceStub:
 
     Fails with DOCUMENT_UNKNOWN, ID_AMBIGUOUS or DECISION_CONFLICT (it still waits for its scan).
     """
+    DiscardDocument: _grpc.UnaryUnaryMultiCallable[_quarantine_service_pb2.DiscardDocumentRequest, _quarantine_service_pb2.DiscardDocumentResponse]
+    """Destroys a document that is kept apart and was shown to nobody, for good; goes into the journal.
+    Its sender is told under seal that it is rejected, and why. Envelope and receipt stay.
+    Idempotent.
+
+    Fails with DOCUMENT_UNKNOWN, ID_AMBIGUOUS, DOCUMENT_HELD (by a hold) or DECISION_CONFLICT (it
+    still waits for its scan, was let through, or was shown before malware was found in it).
+    """
     ScanDocuments: _grpc.UnaryUnaryMultiCallable[_quarantine_service_pb2.ScanDocumentsRequest, _quarantine_service_pb2.ScanDocumentsResponse]
     """Lets documents wait for a scan: one, or all that were ever received. What is shown stays shown
     until malware is found in it.
@@ -53,7 +61,7 @@ class QuarantineServiceStub:
 
 @_typing.type_check_only
 class QuarantineServiceAsyncStub(QuarantineServiceStub):
-    """Shows what is kept apart, lets it through, and has documents scanned again."""
+    """Shows what is kept apart, lets it through or discards it, and has documents scanned again."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListQuarantine: _aio.UnaryUnaryMultiCallable[_quarantine_service_pb2.ListQuarantineRequest, _quarantine_service_pb2.ListQuarantineResponse]  # type: ignore[assignment]
@@ -64,6 +72,14 @@ class QuarantineServiceAsyncStub(QuarantineServiceStub):
 
     Fails with DOCUMENT_UNKNOWN, ID_AMBIGUOUS or DECISION_CONFLICT (it still waits for its scan).
     """
+    DiscardDocument: _aio.UnaryUnaryMultiCallable[_quarantine_service_pb2.DiscardDocumentRequest, _quarantine_service_pb2.DiscardDocumentResponse]  # type: ignore[assignment]
+    """Destroys a document that is kept apart and was shown to nobody, for good; goes into the journal.
+    Its sender is told under seal that it is rejected, and why. Envelope and receipt stay.
+    Idempotent.
+
+    Fails with DOCUMENT_UNKNOWN, ID_AMBIGUOUS, DOCUMENT_HELD (by a hold) or DECISION_CONFLICT (it
+    still waits for its scan, was let through, or was shown before malware was found in it).
+    """
     ScanDocuments: _aio.UnaryUnaryMultiCallable[_quarantine_service_pb2.ScanDocumentsRequest, _quarantine_service_pb2.ScanDocumentsResponse]  # type: ignore[assignment]
     """Lets documents wait for a scan: one, or all that were ever received. What is shown stays shown
     until malware is found in it.
@@ -72,7 +88,7 @@ class QuarantineServiceAsyncStub(QuarantineServiceStub):
     """
 
 class QuarantineServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Shows what is kept apart, lets it through, and has documents scanned again."""
+    """Shows what is kept apart, lets it through or discards it, and has documents scanned again."""
 
     @_abc_1.abstractmethod
     def ListQuarantine(
@@ -92,6 +108,20 @@ class QuarantineServiceServicer(metaclass=_abc_1.ABCMeta):
         malware that its sender was told is taken back. Idempotent.
 
         Fails with DOCUMENT_UNKNOWN, ID_AMBIGUOUS or DECISION_CONFLICT (it still waits for its scan).
+        """
+
+    @_abc_1.abstractmethod
+    def DiscardDocument(
+        self,
+        request: _quarantine_service_pb2.DiscardDocumentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_quarantine_service_pb2.DiscardDocumentResponse, _abc.Awaitable[_quarantine_service_pb2.DiscardDocumentResponse]]:
+        """Destroys a document that is kept apart and was shown to nobody, for good; goes into the journal.
+        Its sender is told under seal that it is rejected, and why. Envelope and receipt stay.
+        Idempotent.
+
+        Fails with DOCUMENT_UNKNOWN, ID_AMBIGUOUS, DOCUMENT_HELD (by a hold) or DECISION_CONFLICT (it
+        still waits for its scan, was let through, or was shown before malware was found in it).
         """
 
     @_abc_1.abstractmethod

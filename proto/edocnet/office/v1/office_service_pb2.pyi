@@ -546,6 +546,11 @@ class _EventKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_EventKind.V
     """A document arrived that looks like an earlier one; GetDocument says which."""
     EVENT_KIND_SIGNATURES_CHECKED: _EventKind.ValueType  # 30
     """Signatures in a document were checked; GetDocument shows what was found."""
+    EVENT_KIND_DOCUMENT_QUARANTINED: _EventKind.ValueType  # 40
+    """A received document is kept apart: malware was found in it, or it could not be scanned. Unless
+    it was shown before, no list has it; the administrator decides. Whatever is decided is told by
+    EVENT_KIND_DOCUMENT_RECEIVED or EVENT_KIND_DOCUMENT_DECIDED.
+    """
 
 class EventKind(_EventKind, metaclass=_EventKindEnumTypeWrapper):
     """What happened."""
@@ -564,6 +569,11 @@ EVENT_KIND_DUPLICATE_FOUND: EventKind.ValueType  # 20
 """A document arrived that looks like an earlier one; GetDocument says which."""
 EVENT_KIND_SIGNATURES_CHECKED: EventKind.ValueType  # 30
 """Signatures in a document were checked; GetDocument shows what was found."""
+EVENT_KIND_DOCUMENT_QUARANTINED: EventKind.ValueType  # 40
+"""A received document is kept apart: malware was found in it, or it could not be scanned. Unless
+it was shown before, no list has it; the administrator decides. Whatever is decided is told by
+EVENT_KIND_DOCUMENT_RECEIVED or EVENT_KIND_DOCUMENT_DECIDED.
+"""
 Global___EventKind: _TypeAlias = EventKind  # noqa: Y015
 
 @_typing.final
