@@ -16,7 +16,7 @@ from edoccore.errors import DecisionConflictError, DocumentUnknownError
 from edoccore.signing import canonical
 from edoccore.signing.records import DocumentState, StatusStep
 from edoccore.signing.statements import Effect, time_text, uuid_text
-from edocnode.domain.model import DocumentId, IncomingId, MessageId
+from edocnode.domain.model import DocumentId, IncomingId, Lane, MessageId
 from edocnode.domain.office_model import StepPlan, Subject
 from edocnode.domain.workflow import Step, timeline, workflow_of
 
@@ -112,6 +112,7 @@ class Waiting:
 
     incoming_id: IncomingId
     sender: str
+    lane: Lane
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -60,7 +60,7 @@ _SENDER = sa.select(sa.func.min(_SCAN.c.sender)).where(
     _SCAN.c.sender > sa.bindparam("after"),
 )
 _OLDEST = (
-    sa.select(_SCAN.c.incoming_id, _SCAN.c.sender)
+    sa.select(_SCAN.c.incoming_id, _SCAN.c.sender, _SCAN.c.lane)
     .where(
         _IS_WAITING,
         _SCAN.c.lane == sa.bindparam("lane"),
@@ -70,7 +70,7 @@ _OLDEST = (
     .limit(sa.bindparam("limit"))
 )
 _BROKEN = (
-    sa.select(_SCAN.c.incoming_id, _SCAN.c.sender)
+    sa.select(_SCAN.c.incoming_id, _SCAN.c.sender, _SCAN.c.lane)
     .where(
         sa.text("state = 'again'"),
         _SCAN.c.again_at <= sa.bindparam("now", type_=_SCAN.c.again_at.type),
@@ -474,7 +474,7 @@ def _of_message(connection: Connection, message_id: bytes) -> AnyRow | None:
 
 
 def _waiting(row: AnyRow) -> Waiting:
-    return Waiting(incoming_id=IncomingId(row.incoming_id), sender=row.sender)
+    return Waiting(incoming_id=IncomingId(row.incoming_id), sender=row.sender, lane=Lane(row.lane))
 
 
 def _entry(row: AnyRow) -> ScanEntry:

@@ -253,6 +253,7 @@ class ScanLoop:
             if item.incoming_id in busy or load[item.sender] >= most or len(chosen) == room:
                 continue
             load[item.sender] += 1
+            self._after[item.lane.value] = item.sender
             chosen.append(item)
         return chosen
 
