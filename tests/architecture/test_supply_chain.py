@@ -15,14 +15,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.architecture.repository import ROOT, pyproject
+from tests.architecture.repository import ROOT, files, pyproject
 
 PACKED = ("README.md", "LICENSE", "pyproject.toml", "proto", "node", "registry")
 EPOCH = "1795737600"  # of the release; any fixed moment will do
 
 
-def built(folder: Path) -> Path:
-    """The wheel of the project, built from a copy of the checkout without a network."""
+def built(folder: Path, *, at: int) -> Path:
+    """The wheel of the project, built from a copy of the checkout without a network.
+
+    Args:
+        at: When all files of the copy were changed, in seconds since 1970.
+    """
     copy = folder / "checkout"
     copy.mkdir(parents=True)
     for name in PACKED:
@@ -31,6 +35,8 @@ def built(folder: Path) -> Path:
             shutil.copytree(source, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy(source, copy / name)
+    for file in copy.rglob("*"):
+        os.utime(file, (at, at))
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
     environment = os.environ | {"SOURCE_DATE_EPOCH": EPOCH}
     done = subprocess.run(
@@ -43,16 +49,9 @@ def built(folder: Path) -> Path:
 @pytest.fixture(scope="module")
 def wheels(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """Two builds, in folders with other names, of files with other times."""
-    first, second = (built(tmp_path_factory.mktemp(name)) for name in ("one", "another place"))
+    places = {"one": 1_700_000_000, "another place": 1_750_000_000}
+    first, second = (built(tmp_path_factory.mktemp(name), at=at) for name, at in places.items())
     return first, second
-
-
-def install(wheel: Path, lock: Path, target: Path) -> subprocess.CompletedProcess[str]:
-    """Installs what a lock names from the folder of a wheel, as ``deploy/make-venv`` does."""
-    command = [sys.executable, "-m", "pip", "install", "--require-hashes", "--no-index"]
-    command += ["--no-deps", "--find-links", str(wheel.parent), "--target", str(target)]
-    command += ["--requirement", str(lock), "--disable-pip-version-check"]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 def test_t40_wheel_of_the_project_builds_twice_to_the_same_bytes(
@@ -67,25 +66,62 @@ def test_t40_wheel_of_the_project_builds_twice_to_the_same_bytes(
     assert not [name for name in names if "__pycache__" in name or name.startswith("tests/")]
 
 
-def test_t40_one_altered_byte_of_a_wheel_makes_the_locked_install_fail(
-    wheels: tuple[Path, Path], tmp_path: Path
-) -> None:
-    wheel = wheels[0]
-    name, version = wheel.name.split("-")[:2]
-    lock = tmp_path / "lock.txt"
-    digest = sha256(wheel.read_bytes()).hexdigest()
-    lock.write_text(f"{name}=={version} --hash=sha256:{digest}\n")
-    good = install(wheel, lock, tmp_path / "good")
-    assert good.returncode == 0, good.stderr
-    altered = tmp_path / "mirror" / wheel.name
-    altered.parent.mkdir()
-    content = bytearray(wheel.read_bytes())
-    content[len(content) // 2] ^= 1
-    altered.write_bytes(content)
-    bad = install(altered, lock, tmp_path / "bad")
-    assert bad.returncode != 0
-    assert "DO NOT MATCH" in bad.stderr
-    assert not (tmp_path / "bad").exists()
+def small_wheel(folder: Path, content: str) -> Path:
+    """A wheel with one module, whole and fit to be installed whatever the module says."""
+    folder.mkdir()
+    wheel = folder / "mot_goi-1.0-py3-none-any.whl"
+    info = "mot_goi-1.0.dist-info"
+    members = {
+        "mot_goi.py": content,
+        f"{info}/METADATA": "Metadata-Version: 2.1\nName: mot-goi\nVersion: 1.0\n",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    record = "".join(f"{name},,\n" for name in [*members, f"{info}/RECORD"])
+    with zipfile.ZipFile(wheel, "w") as archive:
+        for name, text in {**members, f"{info}/RECORD": record}.items():
+            archive.writestr(name, text)
+    return wheel
+
+
+def installed(checkout: Path, lock: str, wheel: Path) -> tuple[bool, str]:
+    """Whether ``deploy/make-venv`` installs a lock from the folder of a wheel, and what it says.
+
+    The checkout has nothing to be built, so it ends after what is locked.
+    """
+    requirements = checkout / "deploy" / "requirements"
+    requirements.mkdir(parents=True, exist_ok=True)
+    shutil.copy(ROOT / "deploy" / "make-venv", checkout / "deploy" / "make-venv")
+    for name in ("full.txt", "dev.txt", "build.txt"):
+        (requirements / name).write_text(lock if name == "full.txt" else "")
+    (checkout / "pyproject.toml").write_text("")
+    environment = os.environ | {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(wheel.parent)}
+    done = subprocess.run(
+        ["deploy/make-venv", "run"],
+        cwd=checkout,
+        env=environment | {"PYTHON": sys.executable},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return bool(list(checkout.glob(".venv/lib/*/site-packages/mot_goi.py"))), done.stderr
+
+
+def test_t40_a_wheel_with_other_bytes_makes_the_locked_install_fail(tmp_path: Path) -> None:
+    wheel = small_wheel(tmp_path / "index", "WHO = 'we'")
+    other = small_wheel(tmp_path / "mirror", "WHO = 'no'")
+    lock = f"mot-goi==1.0 --hash=sha256:{sha256(wheel.read_bytes()).hexdigest()}\n"
+    was_installed, told = installed(tmp_path / "checkout", lock, other)
+    assert not was_installed
+    assert "DO NOT MATCH" in told
+    was_installed, told = installed(tmp_path / "checkout", lock, wheel)
+    assert was_installed, told
+
+
+def test_t40_what_a_lock_names_without_its_hash_is_not_installed(tmp_path: Path) -> None:
+    wheel = small_wheel(tmp_path / "index", "WHO = 'anybody'")
+    was_installed, told = installed(tmp_path / "checkout", "mot-goi==1.0\n", wheel)
+    assert not was_installed
+    assert "Hashes are required" in told
 
 
 @pytest.mark.timeout(180)
@@ -122,15 +158,35 @@ def locked(lock: str) -> dict[str, set[str]]:
     return found
 
 
+def is_script(file: Path) -> bool:
+    return file.read_bytes().startswith(b"#!")
+
+
+def commands(text: str) -> list[str]:
+    """The lines of a script, each with those that go on from it."""
+    return text.replace("\\\n", " ").splitlines()
+
+
 def test_t40_every_install_of_the_project_goes_by_hashes() -> None:
-    scripts = [ROOT / "deploy" / name for name in ("make-venv", "make-sbom")]
-    text = "\n".join(script.read_text(encoding="utf-8") for script in scripts)
-    installs = [line for line in text.splitlines() if "pip install" in line or "uv pip" in line]
-    assert len(installs) >= len(scripts)
-    for line in installs:
-        assert "--require-hashes" in line or "--no-deps" in line, line
-    for lock in (ROOT / "deploy" / "requirements").glob("*.txt"):
-        for line in lock.read_text(encoding="utf-8").split("\n"):
-            if line and line[0].isalnum():
-                assert "==" in line, f"{lock.name}: {line}"
-        assert "--hash=sha256:" in lock.read_text(encoding="utf-8"), lock.name
+    scripts = [ROOT / "Makefile", *filter(is_script, files())]
+    installs = [
+        (script.name, line)
+        for script in scripts
+        for line in commands(script.read_text(encoding="utf-8"))
+        if ("pip install" in line or "pip sync" in line) and not line.lstrip().startswith("#")
+    ]
+    assert {"make-venv"} <= {name for name, _ in installs}
+    for name, line in installs:
+        is_ours = "--no-index" in line and "--no-deps" in line and "--editable ." in line
+        assert "--require-hashes" in line or is_ours, f"{name}: {line}"
+
+
+@pytest.mark.parametrize("lock", sorted((ROOT / "deploy" / "requirements").glob("*.txt")))
+def test_t40_every_requirement_of_a_lock_has_one_version_and_its_hashes(lock: Path) -> None:
+    wanted = [
+        line for line in commands(lock.read_text(encoding="utf-8")) if line and line[0].isalnum()
+    ]
+    assert wanted
+    for line in wanted:
+        assert "==" in line, f"{lock.name}: {line}"
+        assert "--hash=sha256:" in line, f"{lock.name}: {line}"

@@ -111,19 +111,19 @@ async def test_only_what_is_kept_apart_and_was_never_shown_is_discarded(
         recipient.write(
             f"INSERT INTO hold VALUES (x'{held.document_id.hex()}', 'điều tra', 'Lan', 0)"
         )
-        refused: list[tuple[Sent, type[EdocError]]] = [
-            (clean, DecisionConflictError),
-            (let_through, DecisionConflictError),
-            (late, DecisionConflictError),
-            (held, DocumentHeldError),
+        refused: list[tuple[Sent, type[EdocError], str]] = [
+            (clean, DecisionConflictError, "not kept apart any more"),
+            (let_through, DecisionConflictError, "not kept apart any more"),
+            (late, DecisionConflictError, "had been shown"),
+            (held, DocumentHeldError, "is held"),
         ]
-        for sent, error in refused:
-            with pytest.raises(error):
+        for sent, error, why in refused:
+            with pytest.raises(error, match=why):
                 await discarded(recipient, sent)
         await scanner.kill()
         waits = await sender.send(b"%PDF waits", to=["G01"])
         await came_to(recipient, waits, "waiting")
-        with pytest.raises(DecisionConflictError):
+        with pytest.raises(DecisionConflictError, match="still waits for its scan"):
             await discarded(recipient, waits)
         assert recipient.count("SELECT count(*) FROM destroyed") == 0
         assert await recipient.part(clean.message_id, 1) == b"%PDF"
