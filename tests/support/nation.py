@@ -32,7 +32,7 @@ from tuf.api.metadata import (
     Timestamp,
 )
 
-from edoccore.directory import layout
+from edoccore.directory import layout, memory
 from edoccore.directory.endpoints import to_entry
 from edoccore.directory.extension import ExtensionStatement, encode_extension
 from edoccore.directory.floor import NO_FLOOR, Floor
@@ -50,6 +50,7 @@ from edoccore.directory.layout import (
     to_base64,
 )
 from edoccore.directory.loading import load
+from edoccore.directory.memory import Memory
 from edoccore.directory.view import Directory
 from edoccore.identity.request import SealRequest
 from edoccore.signing import canonical
@@ -105,6 +106,8 @@ class Nation:
     files: dict[str, bytes] = field(default_factory=dict)
     _signed: dict[str, tuple[Targets, bytes]] = field(default_factory=dict)
     _crls: dict[int, bytes] = field(default_factory=dict)
+    _memory: Memory | None = None
+    _remembered: DirectoryMark | None = None
 
     @classmethod
     def create(cls, now: datetime, network: str = "vn-test") -> "Nation":
@@ -350,8 +353,12 @@ class Nation:
         return dict(self.files)
 
     def directory(self, floor: Floor = NO_FLOOR) -> Directory:
-        """Publishes and loads."""
-        return load(self.publish(), self.anchor, floor)
+        """Publishes and loads; bins that did not change since are not checked once more."""
+        loaded = load(self.publish(), self.anchor, floor, self._memory)
+        if floor == NO_FLOOR and loaded.mark != self._remembered:
+            self._memory = Memory(memory.encode(loaded, "tests"), "tests")
+            self._remembered = loaded.mark
+        return loaded
 
     def resign(self) -> dict[str, bytes]:
         """Signs every role anew, as when a third of their life is over."""
