@@ -8,6 +8,7 @@ from tests.support.network import HA_TINH, NOI_VU, Network, Node, waited_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 OWN_ENTRY = "OWN_ENTRY_CHANGED"
+REFUSED = "SUBAGENCY_REFUSED"
 
 
 @pytest.fixture
@@ -132,6 +133,24 @@ def test_list_waits_for_a_registry_that_is_down_and_is_published_by_itself(
     network.registry.start()
     waited_for(lambda: listed(province)["H29.6"] == "open", within_s=60, what="publication")
     knows(network[NOI_VU], "H29.6")
+
+
+def test_list_that_is_refused_when_nobody_waits_is_told_by_an_alarm_until_one_is_taken(
+    network: Network, province: Node
+) -> None:
+    network.registry.stop()
+    province.done("subagency", "add", "H29.6", "--name", "Sở Tài chính")
+    network.registry.done(
+        "agency", "add", "H29.6", "--name", "Sở Tài chính"
+    )  # officers were faster
+    network.registry.start()
+    waited_for(lambda: REFUSED in province.alarms(), within_s=90, what="the alarm")
+    assert "H29.6" in province.alarms()[REFUSED]
+    done = province.done("subagency", "add", "H29.7", "--name", "Sở Y tế")
+    assert done["published"] is True  # what was refused does not keep it from peers
+    assert REFUSED not in province.alarms()
+    assert listed(province)["H29.7"] == "open"
+    assert listed(province).get("H29.6") != "waiting"
 
 
 def test_what_cannot_be_listed_is_told_with_its_code_and_what_to_do(

@@ -156,29 +156,30 @@ def import_seal(
         DiskFullError, StorageFailedError: The disk.
     """
     chain = b"".join(certificate_pem(item) for item in listed.chain)
-    _import_lattice(folder, listed, lattice)
-    if folder.key_places.token is not None:
-        signer = TokenSigner(
-            TokenKey(folder.key_places.token), x509.load_der_x509_certificate(listed.chain[0])
-        )
-        try:
-            signer.sign(b"edocnode keys import")  # no statement: nobody takes it for a seal
-        finally:
-            signer.close()
-        folder.save_seal_chain(chain)
-        return
-    if key is None:
-        raise KeyUnusableError("No key was given.", hint="Name its file: --key FILE")
-    loaded = load_any_private_key(
-        key, certificate=listed.chain[0], passphrase=folder.key_places.passphrase
-    )
-    # A crash between the two leaves a pair that no start accepts; the same command mends it.
-    write_file_atomic(folder.seal_key_file, key_pem(loaded, folder.passphrase()))
+    # Nothing is written before all was tried: the keys in use go on after a wrong file or PIN.
+    second = _second_key(folder, listed, lattice)
+    first = None if folder.key_places.token is not None else _first_key(folder, listed, key)
+    if first is None:
+        _try_token(folder, listed)
+    # A crash from here on leaves keys that no start accepts; the same command mends it.
+    if second is not None:
+        write_file_atomic(folder.key_file(SEAL, LATTICE_KEY), second)
+    if first is not None:
+        write_file_atomic(folder.seal_key_file, first)
     folder.save_seal_chain(chain)
 
 
-def _import_lattice(folder: DataFolder, listed: ListedSeal, lattice: Path | None) -> None:
-    """Takes over the second key of a pair, before the first, so that no start finds half."""
+def _first_key(folder: DataFolder, listed: ListedSeal, key: Path | None) -> bytes:
+    """The key of a certificate, as its file will hold it."""
+    if key is None:
+        raise KeyUnusableError("No key was given.", hint="Name its file: --key FILE")
+    secret = folder.key_places.passphrase
+    loaded = load_any_private_key(key, certificate=listed.chain[0], passphrase=secret)
+    return key_pem(loaded, folder.passphrase())
+
+
+def _second_key(folder: DataFolder, listed: ListedSeal, lattice: Path | None) -> bytes | None:
+    """The second key of a pair, as its file will hold it; None: the certificate is for one key."""
     is_pair = isinstance(listed.key, KeyPair)
     if is_pair is not (lattice is not None):
         raise KeyUnusableError(
@@ -188,10 +189,21 @@ def _import_lattice(folder: DataFolder, listed: ListedSeal, lattice: Path | None
             else "Leave out --mldsa-key.",
         )
     if lattice is None:
-        return
+        return None
     secret = folder.key_places.passphrase
     loaded = load_lattice_key(lattice, certificate=listed.chain[0], passphrase=secret)
-    write_file_atomic(folder.key_file(SEAL, LATTICE_KEY), key_pem(loaded, folder.passphrase()))
+    return key_pem(loaded, folder.passphrase())
+
+
+def _try_token(folder: DataFolder, listed: ListedSeal) -> None:
+    """Has the token sign once with the key of a certificate."""
+    token = folder.key_places.token
+    assert token is not None
+    signer = TokenSigner(TokenKey(token), x509.load_der_x509_certificate(listed.chain[0]))
+    try:
+        signer.sign(b"edocnode keys import")  # no statement: nobody takes it for a seal
+    finally:
+        signer.close()
 
 
 def _rewrite(folder: DataFolder, passphrase: SecretPlace, secret: bytes) -> list[Path]:
