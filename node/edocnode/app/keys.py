@@ -4,7 +4,7 @@ import secrets
 from collections.abc import Sequence
 from datetime import datetime
 
-from msgspec import UNSET
+from msgspec import structs
 
 from edoccore.directory.layout import RevocationKind
 from edoccore.errors import SealerStoppedError
@@ -16,6 +16,7 @@ from edocnode.domain.own_keys import Ended, KeyState, key_states
 from edocnode.domain.seal_life import Renewed, by_hand
 from edocnode.rpc.own_word import end_keys, renew_seal
 from edocnode.rpc.peers import Links
+from edocnode.storage.folder import NodeIdentity
 from edocnode.workers.seal_renewal import SealKeeper, SealRenewalParts
 from edocnode.workers.tls_renewal import TlsRenewal
 
@@ -91,24 +92,11 @@ class NodeKeys:
         if not sealer.is_sealing:
             raise SealerStoppedError(sealer.problem or None)
         now, certificates = ground.clock(), self._certificates(kinds)
-        since = UNSET if compromised_since is None else time_text(compromised_since)
-        word = KeyEnd(
-            network=ground.identity.network,
-            agency=ground.identity.agency,
-            certificates=certificates,
-            reason=reason,
-            compromised_since=since,
-            created=time_text(now),
-        )
-        effect = Effect(
-            network=ground.identity.network,
-            agency=ground.identity.agency,
-            kind=KEYS_ENDED,
-            subject=ground.identity.agency,
-            actor=actor,
-            time=time_text(now),
-            detail=" ".join(item[:16] for item in certificates) + f" {reason}",
-        )
+        word = end_word(ground.identity, certificates, reason=reason, now=now)
+        if compromised_since is not None:
+            word = structs.replace(word, compromised_since=time_text(compromised_since))
+        detail = " ".join(item[:16] for item in certificates) + f" {reason}"
+        effect = own_effect(ground.identity, KEYS_ENDED, actor=actor, now=now, detail=detail)
         salt = secrets.token_bytes(SALT_BYTES)
         await ground.sealing.store.add_effect(salt, canonical.encode(effect))
         sealed = await sealer.seal_own(KEY_END, canonical.encode(word))
@@ -123,3 +111,31 @@ class NodeKeys:
         if RevocationKind.SEAL in kinds:
             return (*tls, *(item.digests[0] for item in seals))
         return tuple(tls)
+
+
+def end_word(
+    identity: NodeIdentity, certificates: Sequence[str], *, reason: str, now: datetime
+) -> KeyEnd:
+    """An agency's word that keys of its own end, without any compromise."""
+    return KeyEnd(
+        network=identity.network,
+        agency=identity.agency,
+        certificates=tuple(certificates),
+        reason=reason,
+        created=time_text(now),
+    )
+
+
+def own_effect(
+    identity: NodeIdentity, kind: str, *, actor: str, now: datetime, detail: str
+) -> Effect:
+    """What the journal says of an act of those who run the node, on the node itself."""
+    return Effect(
+        network=identity.network,
+        agency=identity.agency,
+        kind=kind,
+        subject=identity.agency,
+        actor=actor,
+        time=time_text(now),
+        detail=detail,
+    )

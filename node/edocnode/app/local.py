@@ -1,7 +1,7 @@
 """The sockets of this machine: the administrator's, and, when it is wanted, the one for offices."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -9,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import cast
 
+import grpc
 import structlog
 
 from edoccore.errors import StorageFailedError
@@ -69,8 +70,12 @@ async def local_servers(
     *,
     drain: timedelta,
     on_failure: Callable[[StorageFailedError], None],
+    gates: Sequence[grpc.aio.ServerInterceptor] = (),
 ) -> AsyncIterator[LocalPlace]:
     """Serves offices and the administrator; when the block ends, calls may finish within ``drain``.
+
+    Args:
+        gates: What refuses calls on the administrator's socket.
 
     Raises:
         DataFolderError, SettingsError: A socket cannot be made.
@@ -82,7 +87,7 @@ async def local_servers(
         SqlAccessLog(database), ground.sealing.store, clock, keep=ground.settings.access_history
     )
     parts = _local_parts(ground, workers, desk)
-    own = office_server(on_failure, [OperatorRecord(parts.office, recorder, clock)])
+    own = office_server(on_failure, [*gates, OperatorRecord(parts.office, recorder, clock)])
     place = register_local(own, parts)
     gate = TokenGate(desk, lambda session: _office_of(ground, parts, session), recorder, clock)
     offices = group_server(on_failure, [gate])

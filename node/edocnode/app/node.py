@@ -31,10 +31,11 @@ from edocnode.app.local import local_servers
 from edocnode.app.moving import check_not_moved
 from edocnode.app.overview import Overview, build_overview
 from edocnode.app.own_entry import build_own_entry
-from edocnode.app.parts import open_sealing, sealing_context
+from edocnode.app.parts import Opens, open_sealing, sealing_context
 from edocnode.app.pins import Pins
 from edocnode.app.repair import Reckoning, Repair, build_reckoning, build_repair
 from edocnode.app.resting import give_back_at_rest
+from edocnode.app.retired import check_not_retired
 from edocnode.app.revoking import Revocations, build_revocations
 from edocnode.app.scanning import Scanning, build_scanning
 from edocnode.app.signatures import build_signatures
@@ -107,14 +108,16 @@ async def serve(
     identity = folder.identity()
     with lock_folder(data):
         check_not_moved(folder)
+        check_not_retired(folder)
         async with AsyncExitStack() as stack:
-            ground = await stack.enter_async_context(_ground(settings, folder, identity, clock))
-            workers = _workers(ground)
+            opened = ground_of(settings, folder, identity, clock)
+            ground = await stack.enter_async_context(opened)
+            workers = workers_on(ground)
             failing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             watch(ground.sealing.database, failing)
             servers = _servers(ground, workers, lambda error: fail(failing, error))
             where = await stack.enter_async_context(servers)
-            stack.push_async_callback(_stop, workers)
+            stack.push_async_callback(stop_workers, workers)
             stack.callback(stopping)
             running = _start(ground, workers, where)
             ready(where)
@@ -123,19 +126,26 @@ async def serve(
 
 
 @asynccontextmanager
-async def _ground(
+async def ground_of(
     settings: NodeSettings,
     folder: DataFolder,
     identity: NodeIdentity,
     clock: Callable[[], datetime],
+    *,
+    opened: Opens = open_sealing,
 ) -> AsyncIterator[Ground]:
+    """Opens the database and what stands on it, and loads the directory of the last run.
+
+    Args:
+        opened: ``open_resting`` for a node that seals nothing.
+    """
     store = DirectoryFiles(folder.directory, identity.root_sha256)
     directory = await load_or_fetch(store, identity.root_sha256)
     current: list[Directory] = [directory]
     context = sealing_context(folder, identity, lambda: current[0], clock)
     tls = context.tls
     url, scans = settings.database_url(folder.database_file), bool(settings.scanner)
-    async with open_sealing(context, url, scans=scans) as sealing:
+    async with opened(context, url, scans=scans) as sealing:
         keeper = DirectoryKeeper(
             directory,
             agency=identity.agency,
@@ -151,7 +161,8 @@ async def _ground(
         yield Ground(settings, folder, identity, context, keeper, sealing, clock)
 
 
-def _workers(ground: Ground) -> Workers:
+def workers_on(ground: Ground) -> Workers:
+    """Builds all that runs on a ground; nothing runs yet."""
     store = ground.sealing.store
     blobs = BlobFolder(ground.folder.blobs)
     links = Links(directory=ground.directory, own=ground.tls, clock=ground.clock)
@@ -446,7 +457,8 @@ async def _rest(links: Links) -> None:
         await links.rest()
 
 
-async def _stop(workers: Workers) -> None:
+async def stop_workers(workers: Workers) -> None:
+    """Ends what workers have under way."""
     await workers.greeter.stop()
     await workers.reckoning.stop()
     await workers.dispatcher.stop()

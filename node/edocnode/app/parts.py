@@ -2,9 +2,10 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any, Protocol
 
 from edoccore.directory.layout import to_base64
 from edoccore.directory.view import Directory
@@ -38,12 +39,12 @@ class SealingContext:
 
 @dataclass(frozen=True, slots=True)
 class SealingParts:
-    """An open database with its sealer, which runs in ``sealing``."""
+    """An open database with its sealer, which runs in ``sealing``; at rest that never ends."""
 
     database: Database
     store: NodeStore
     sealer: Sealer
-    sealing: asyncio.Task[None]
+    sealing: asyncio.Future[None]
 
 
 def sealing_context(
@@ -70,6 +71,15 @@ def sealing_context(
     )
 
 
+class Opens(Protocol):
+    """``open_sealing`` or ``open_resting``."""
+
+    def __call__(
+        self, context: SealingContext, database_url: str, *, scans: bool = False
+    ) -> AbstractAsyncContextManager[SealingParts]:
+        """Opens the database."""
+
+
 @asynccontextmanager
 async def open_sealing(
     context: SealingContext, database_url: str, *, scans: bool = False
@@ -83,19 +93,60 @@ async def open_sealing(
         KeyUnusableError: The seal key or its certificate cannot be used.
         StorageFailedError: The disk failed.
     """
+    async with (
+        open_resting(context, database_url, scans=scans) as resting,
+        started(resting) as parts,
+    ):
+        yield parts
+
+
+@asynccontextmanager
+async def open_resting(
+    context: SealingContext, database_url: str, *, scans: bool = False
+) -> AsyncIterator[SealingParts]:
+    """The same, but nothing is sealed.
+
+    Raises:
+        KeyUnusableError: The seal key or its certificate cannot be used.
+        StorageFailedError: The disk failed.
+    """
     database = await asyncio.to_thread(open_store, database_url)
     try:
         store = NodeStore(database, scans=scans)
         sealer = _sealer(context, store)
-        sealing = asyncio.create_task(sealer.run(), name="sealer")
         try:
-            yield SealingParts(database, store, sealer, sealing)
+            never = asyncio.get_running_loop().create_future()
+            yield SealingParts(database, store, sealer, never)
         finally:
-            sealing.cancel()
-            await asyncio.gather(sealing, return_exceptions=True)
             await asyncio.to_thread(sealer.signer.close)  # a thread may wait for it still
     finally:
         await asyncio.to_thread(database.close)
+
+
+@asynccontextmanager
+async def started(resting: SealingParts) -> AsyncIterator[SealingParts]:
+    """Lets the sealer run for a block."""
+    sealing = asyncio.create_task(resting.sealer.run(), name="sealer")
+    try:
+        yield replace(resting, sealing=sealing)
+    finally:
+        sealing.cancel()
+        await asyncio.gather(sealing, return_exceptions=True)
+
+
+async def seal_own(parts: SealingParts, kind: str, data: bytes) -> SealedStatement:
+    """Seals a statement about this agency.
+
+    Raises:
+        StorageFailedError: The sealer stopped.
+    """
+    sealing = asyncio.ensure_future(parts.sealer.seal_own(kind, data))
+    both: set[asyncio.Future[Any]] = {sealing, parts.sealing}
+    await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+    if not sealing.done():
+        sealing.cancel()
+        raise StorageFailedError("The sealer stopped before its statement was sealed.")
+    return await sealing
 
 
 async def seal_endpoint(
@@ -119,12 +170,7 @@ async def seal_endpoint(
     still_so = before is not None and own >= taken and _says_same(before, wanted)
     if last is not None and still_so and is_under(last.seal, parts.sealer.certificate):
         return last
-    sealing = asyncio.ensure_future(parts.sealer.seal_own(ENDPOINT, canonical.encode(wanted)))
-    await asyncio.wait({sealing, parts.sealing}, return_when=asyncio.FIRST_COMPLETED)
-    if not sealing.done():
-        sealing.cancel()
-        raise StorageFailedError("The sealer stopped before the endpoint was sealed.")
-    return await sealing
+    return await seal_own(parts, ENDPOINT, canonical.encode(wanted))
 
 
 def _sealer(context: SealingContext, store: NodeStore) -> Sealer:

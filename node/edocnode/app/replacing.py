@@ -17,6 +17,7 @@ from edockit.certificates import certificate_pem
 from edockit.files import lock_folder, write_file_atomic
 from edocnode.app.joining import Joined
 from edocnode.app.parts import open_sealing, seal_endpoint, sealing_context
+from edocnode.app.retired import check_not_retired
 from edocnode.domain.own_entry import public_key_digest
 from edocnode.rpc.joining import join, publish_endpoint, read_directory
 from edocnode.settings import NodeSettings
@@ -45,10 +46,12 @@ async def replace_keys(
         TokenRefusedError: It is of another agency, or was used with other keys.
         RegistryUnreachableError, DirectoryInvalidError: See ``rpc.joining``.
         DataFolderError, FolderInUseError: The folder cannot be used, or the node runs.
+        NodeRetiredError: The node has ended for good.
     """
     wanted = parse_join(join_string)
     identity = folder.identity()
     with lock_folder(folder.path):
+        check_not_retired(folder)
         request = await asyncio.to_thread(_request, folder, join_string)
         enrolment = await join(wanted, request, agency=identity.agency, now=clock())
         files = DirectoryFiles(folder.directory, identity.root_sha256)

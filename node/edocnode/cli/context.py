@@ -156,9 +156,10 @@ class CommandContext:
 
     @contextmanager
     def _started(self) -> Iterator[None]:
-        """Tells of a stopped node what starts it."""
+        """Tells of a stopped node what starts it; a retired one answers from its folder."""
         try:
-            yield
+            with self._archive():
+                yield
         except NodeNotRunningError as error:
             path = self.folder().path
             raise NodeNotRunningError(
@@ -166,6 +167,28 @@ class CommandContext:
                 hint=f"Start it: edocnode serve --data {shlex.quote(str(path))}",
                 path=str(path),
             ) from error
+
+    @contextmanager
+    def _archive(self) -> Iterator[None]:
+        """Has a retired node answer what only reads, for a block; of others nothing happens."""
+        from edocnode.app.retired import RetiredFile, check_not_retired, retired_error
+
+        folder = self.folder()
+        mark = RetiredFile(folder).read() if folder.is_joined() else None
+        if mark is None:
+            yield
+            return
+        if not mark.retired_at:
+            check_not_retired(folder)
+        from edockit.logs import LogFormat, set_up_logs
+        from edocnode.app.at_rest import at_rest
+        from edocnode.rpc.rest_gate import READING
+
+        set_up_logs(LogFormat.TEXT, "ERROR")  # of the node that answers; commands tell the rest
+        refusal = retired_error(folder, mark)
+        resting = at_rest(folder.path, self.settings(), clock=now, allowed=READING, refusal=refusal)
+        with resting:
+            yield
 
     def office_socket(self) -> Path:
         """Where the node answers on this machine, running or not.

@@ -32,6 +32,7 @@ from edocnode.cli import (
     reading,
     registering,
     retaining,
+    retiring,
     retrying,
     revoking,
     running,
@@ -79,6 +80,7 @@ def build_app() -> typer.Typer:
     app.command()(operating.peers)
     app.command()(operating.ping)
     app.command()(operating.takeover)
+    app.command()(retiring.retire)
     app.command()(demo.demo)
     _add_groups(app)
     return app

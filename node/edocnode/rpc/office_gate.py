@@ -92,7 +92,7 @@ class TokenGate(grpc.aio.ServerInterceptor):
             session = self._desk.session(metadata.token)
         except TokenNotAcceptedError as error:
             self._count_refused()
-            return _refusing(error, hold_s=REFUSAL_HOLD_S)
+            return refusing(error, hold_s=REFUSAL_HOLD_S)
         journal = Journal(
             self._records, self._clock, account=session.name, call=call, metadata=metadata
         )
@@ -100,7 +100,7 @@ class TokenGate(grpc.aio.ServerInterceptor):
         if rule is None:
             denial = AccessDeniedError(f"{call} is not offered to accounts.")
             journal.denied(denial, call, "")
-            return _refusing(denial)
+            return refusing(denial)
         store, servicer = self._office(session)
         guarded = GuardedCall(session, rule, call, store=store, journal=journal)
         return guarded.around(handler, getattr(servicer, call))
@@ -409,7 +409,7 @@ def _kept_documents(answer: Message) -> Sequence[bytes]:
     return [document_id] if document_id else []
 
 
-def _refusing(error: EdocError, *, hold_s: float = 0.0) -> Handler:
+def refusing(error: EdocError, *, hold_s: float = 0.0) -> Handler:
     """A handler that reads nothing and ends with an error."""
 
     async def refuse(_: AsyncIterator[bytes], __: Context) -> None:

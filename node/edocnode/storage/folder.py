@@ -33,6 +33,7 @@ IDENTITY_FILE = "node.json"
 SETTINGS_FILE = "edocnode.toml"
 DATABASE_FILE = "node.db"
 MOVED_FILE = "moved.json"  # the node was packed for another host, and starts no more here
+RETIRED_FILE = "retired.json"  # the node ends or has ended for good, and starts no more
 CURRENT, NEXT = "current", "next"
 TLS_CURRENT, TLS_NEXT = "tls-current", "tls-next"
 SEAL, SEAL_NEXT = "seal", "seal-next"

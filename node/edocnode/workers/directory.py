@@ -158,7 +158,7 @@ class DirectoryKeeper:
         """
         loop = asyncio.get_running_loop()
         registry_at = round_at = loop.time()
-        await self._recall()
+        await self.recall()
         while True:
             try:
                 if loop.time() >= registry_at:
@@ -432,8 +432,11 @@ class DirectoryKeeper:
             for old in sorted(self._past)[: -rules.KEPT_SNAPSHOTS]:
                 del self._past[old]
 
-    async def _recall(self) -> None:
-        """What earlier runs left: snapshots that were in force, and proofs, whose alarms last."""
+    async def recall(self) -> None:
+        """What earlier runs left: snapshots that were in force, the log, and proofs.
+
+        ``run`` begins with it; whoever takes a directory without it calls it first.
+        """
         kept = await asyncio.to_thread(self._store.snapshots)
         self._past = {version: sha256(data).hexdigest() for version, data in kept.items()}
         if self._logs is not None:

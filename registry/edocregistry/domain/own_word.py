@@ -16,9 +16,10 @@ from edoccore.directory.view import Directory
 from edoccore.errors import DirectoryInvalidError, RequestInvalidError, WrongNetworkError
 from edoccore.identity.certificate import certificate_digest
 from edoccore.identity.request import SealRequest
+from edoccore.identity.suites import PublicKey
 from edoccore.signing import canonical
-from edoccore.signing.seal import SealedStatement, check_membership, open_seal
-from edoccore.signing.statements import KeyEnd, SealRenewal, parse_time
+from edoccore.signing.seal import SealedStatement, SealTrust, check_membership, open_seal
+from edoccore.signing.statements import KeyEnd, Seal, SealRenewal, parse_time
 from edocregistry.domain.agencies import answering_agency
 from edocregistry.domain.enrolment import (
     check_new_key,
@@ -59,7 +60,7 @@ def renew_seal(
         RequestInvalidError: The certificate request is not what it must be, its key was used
             before, or the agency has too many certificates.
     """
-    word = _read(sealed, SealRenewal, directory, now)
+    word = _read(sealed, SealRenewal, directory, directory, now=now)
     agency = answering_agency(records, word.agency, now)
     request = _request_of(word)
     keys = requested_keys(request)
@@ -92,7 +93,7 @@ def end_own_keys(
         RequestInvalidError: A certificate is not one of the agency's, or the compromise lies in
             the future.
     """
-    word = _read(sealed, KeyEnd, directory, now)
+    word = _read(sealed, KeyEnd, directory, _StillHeard(directory), now=now)
     since = None if word.compromised_since is UNSET else parse_time(str(word.compromised_since))
     if since is not None and since > now:
         raise RequestInvalidError("The time of the compromise lies in the future.")
@@ -120,9 +121,34 @@ def end_own_keys(
     return add_revocations(records, word.agency, made)
 
 
-def _read(sealed: SealedStatement, kind: type[_Word], directory: Directory, now: datetime) -> _Word:
+class _StillHeard:
+    """Trust in the word of an agency that has ended and wound up, as far as it only takes away.
+
+    Its keys are still listed, and nobody but it and the officers can end them.
+    """
+
+    def __init__(self, directory: Directory) -> None:
+        """Takes the directory in force."""
+        self._directory = directory
+
+    def seal_key(self, seal: Seal, at: datetime) -> PublicKey:
+        """As the directory's, but the end of the agency does not matter."""
+        heard_at, end = self._directory.not_before(at), self._directory.end_of(seal.signer)
+        if end is not None:
+            heard_at = min(heard_at, end)
+        return self._directory.seals.seal_key(seal, at, heard_at=heard_at)
+
+
+def _read(
+    sealed: SealedStatement,
+    kind: type[_Word],
+    directory: Directory,
+    trust: SealTrust,
+    *,
+    now: datetime,
+) -> _Word:
     """Checks 1 to 5, and that the agency speaks for itself."""
-    seal = open_seal(sealed.seal, directory, network=directory.network, at=now)
+    seal = open_seal(sealed.seal, trust, network=directory.network, at=now)
     check_membership(seal.seal, sealed.statement, sealed.leaf, sealed.proof)
     word = canonical.decode(sealed.statement, kind)
     if word.network != directory.network:

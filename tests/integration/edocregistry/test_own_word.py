@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 from cryptography import x509
 
-from edoccore.directory.layout import RevocationKind
+from edoccore.directory.layout import WIND_UP, RevocationKind
 from edoccore.errors import (
     AgencyInactiveError,
     RequestInvalidError,
@@ -160,6 +160,25 @@ def test_agency_ends_its_own_seal_since_a_time(registry, clock, node):
     found = fresh(registry).revocations.find(node.digests[0])
     assert time_text(found.worthless_from) == time_text(since)
     assert fresh(registry).seals.current("H29", clock.now) == []
+
+
+def test_agency_that_has_wound_up_still_ends_its_keys_and_nothing_else(registry, clock, node):
+    registry.close_agency(OFFICER, "H29")
+    for _ in range(8):  # roles are signed again in time
+        clock.move(WIND_UP / 7)
+        registry.publish_due()
+    with pytest.raises((AgencyInactiveError, SealCertificateError)):
+        registry.renew_seal(CALLER, renewal(node, clock, certificates.new_private_key()))
+    registry.end_own_keys(CALLER, end(node, clock, node.tls_sha256, node.digests[0]))
+    assert fresh(registry).seals.current("H29", clock.now) == []
+    found = fresh(registry).revocations.find(node.digests[0])
+    assert found.worthless_from == found.revoked_at
+
+
+def test_suspended_agency_ends_no_keys(registry, clock, node):
+    registry.suspend_agency(OFFICER, "H29")
+    with pytest.raises(SealCertificateError, match="suspended"):
+        registry.end_own_keys(CALLER, end(node, clock, node.digests[0]))
 
 
 def test_agency_cannot_end_keys_of_another(registry, clock, node):
