@@ -69,7 +69,7 @@ def test_t34_29_days_without_a_registry_deliver_then_the_officers_carry_it_on(
     assert "expired since" in sender.run_text("peers", "--lang", "en").talk
     waiting = send(sender, NOI_VU)
     assert sender.delivery(waiting)["state"] == "queued"
-    extension = _extended(network, tmp_path)
+    extension = extended(network, tmp_path)
     assert sender.done("directory", "import", extension)["directory"]["state"] == "emergency"
     waited_for(lambda: told_to_wait(sender, waiting), within_s=40)
     recipient.done("directory", "import", extension)
@@ -82,7 +82,7 @@ def test_t34_29_days_without_a_registry_deliver_then_the_officers_carry_it_on(
     assert sender.delivery(closed)["state"] == "queued"
 
 
-def _extended(network: Network, folder: Path) -> Path:
+def extended(network: Network, folder: Path) -> Path:
     """Two officers extend the directory of a node, one after the other, without the registry."""
     bundle, begun, whole = (folder / name for name in ("directory", "begun", "extension"))
     exported = network[HA_TINH].done("directory", "export", bundle)

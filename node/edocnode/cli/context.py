@@ -3,14 +3,14 @@
 import os
 import pwd
 import shlex
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edoccore.errors import NodeNotRunningError, RequestInvalidError
+from edoccore.errors import EdocError, NodeNotRunningError, RequestInvalidError
 from edockit.console import Console
 
 if TYPE_CHECKING:
@@ -180,14 +180,39 @@ class CommandContext:
             return
         if not mark.retired_at:
             check_not_retired(folder)
-        from edockit.logs import LogFormat, set_up_logs
-        from edocnode.app.at_rest import at_rest
         from edocnode.rpc.rest_gate import READING
 
+        with self._at_rest(READING, retired_error(folder, mark)):
+            yield
+
+    @contextmanager
+    def stopped(self) -> Iterator["AdminClient"]:
+        """The operators' side of a stopped node, for a block: takes directories, and nothing else.
+
+        Raises:
+            DataFolderError: There is no node, or its directory is lost.
+            FolderInUseError: It is starting, or another command is at work.
+            NodeMovedError: It is elsewhere.
+        """
+        from edocnode.app.moving import check_not_moved
+        from edocnode.rpc.admin_client import open_admin
+        from edocnode.rpc.introducing import Introduction
+        from edocnode.rpc.rest_gate import IMPORTING
+
+        check_not_moved(self.folder())
+        who = Introduction(actor=operating_system_user())
+        refusal = NodeNotRunningError(f"The node in {self.folder().path} is not running.")
+        with self._at_rest(IMPORTING, refusal), open_admin(self._socket(), who) as client:
+            yield client
+
+    @contextmanager
+    def _at_rest(self, allowed: Collection[str], refusal: EdocError) -> Iterator[None]:
+        from edockit.logs import LogFormat, set_up_logs
+        from edocnode.app.at_rest import at_rest
+
         set_up_logs(LogFormat.TEXT, "ERROR")  # of the node that answers; commands tell the rest
-        refusal = retired_error(folder, mark)
-        resting = at_rest(folder.path, self.settings(), clock=now, allowed=READING, refusal=refusal)
-        with resting:
+        path, settings = self.folder().path, self.settings()
+        with at_rest(path, settings, clock=now, allowed=allowed, refusal=refusal):
             yield
 
     def office_socket(self) -> Path:

@@ -5,7 +5,12 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
-from edoccore.errors import ExitCode, FileUnknownError, RequestInvalidError
+from edoccore.errors import (
+    ExitCode,
+    FileUnknownError,
+    NodeNotRunningError,
+    RequestInvalidError,
+)
 from edockit.console import new_app
 from edockit.language import _
 from edocnode.cli import directory_log
@@ -44,10 +49,20 @@ def import_file(
     ],
     actor: Actor = "",
 ) -> None:
-    """Takes a directory or its extension from a file, once its signatures are checked."""
+    """Takes a directory or its extension from a file, once its signatures are checked.
+
+    The running node takes it, or the folder of a stopped one.
+    """
     options: CommandContext = context.obj
-    with _opened(file) as opened, options.admin() as node:
-        found = node.import_directory(opened, actor or operating_system_user())
+    who = actor or operating_system_user()
+    with _opened(file) as opened:
+        try:
+            with options.admin() as node:
+                found = node.import_directory(opened, who)
+        except NodeNotRunningError:
+            opened.seek(0)
+            with options.stopped() as node:
+                found = node.import_directory(opened, who)
     if found["extended_until"]:
         text = _("The directory is extended until {until}.", until=clock(found["extended_until"]))
     elif found["changed"]:
