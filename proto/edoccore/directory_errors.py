@@ -49,6 +49,24 @@ class NoteInvalidError(DirectoryInvalidError):
     reason = "NOTE_INVALID"
 
 
+class LogBehindError(EdocError):
+    """Nodes hold more of the registry's log than it has here: its folder is an older copy."""
+
+    reason = "LOG_BEHIND"
+    status = "UNAVAILABLE"
+    may_retry = True
+    exit_code = ExitCode.REFUSED
+
+
+class LogUnconfirmedError(EdocError):
+    """Nodes may hold more of the registry's log: it waits for them before it publishes."""
+
+    reason = "LOG_UNCONFIRMED"
+    status = "UNAVAILABLE"
+    may_retry = True
+    exit_code = ExitCode.REFUSED
+
+
 class LogInvalidError(DirectoryInvalidError):
     """The directory's log does not hold; the one in hand stays, and the exchange goes on."""
 

@@ -26,6 +26,7 @@ import pytest
 
 from edocnode.rpc.admin_client import open_admin
 from edocnode.rpc.office_client import open_office
+from edocregistry.storage.log_files import LogFiles
 
 COMMAND_TIMEOUT_S = 50
 START_TIMEOUT_S = 30
@@ -313,6 +314,7 @@ class Network:
         """The same network in another folder; only one of the two may run."""
         copy = Network(folder, self.host)
         self.registry.copy_folder(copy.registry.data)
+        LogFiles(copy.registry.data / "log").note_place()  # of which it is known to be the newest
         for code, node in self.nodes.items():
             there = node.copy_folder(folder / code)
             copy.nodes[code] = Node(code, node.module, there, dict(node.settings))

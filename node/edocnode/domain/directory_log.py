@@ -51,6 +51,24 @@ class CosigningSource(LogSource, Protocol):
             RegistryUnreachableError: No answer.
         """
 
+    async def show(self, checkpoint: bytes) -> bool:
+        """Shows a checkpoint to a registry that has less.
+
+        Returns:
+            Whether it wants directory and log back.
+
+        Raises:
+            NoteInvalidError: It says that it did not sign it.
+            RegistryUnreachableError: No answer.
+        """
+
+    async def give_back(self, bundle: bytes, log: bytes) -> None:
+        """Gives directory and log back, as they are kept.
+
+        Raises:
+            EdocError: They were not taken, perhaps since another node gives them.
+        """
+
 
 class LogStore(Protocol):
     """Keeps the log on disk; fsynced when a method returns."""

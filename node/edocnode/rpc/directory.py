@@ -6,7 +6,7 @@ was fetched is verified before anybody uses it, so a source need not be trusted.
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
 from typing import Self
@@ -15,7 +15,14 @@ import grpc
 import structlog
 
 from edoccore.directory.endpoints import Endpoint
-from edoccore.directory.packing import MAX_BATCH_FILES, FileWanted, Unpacking, pack, pieces
+from edoccore.directory.packing import (
+    CHUNK_BYTES,
+    MAX_BATCH_FILES,
+    FileWanted,
+    Unpacking,
+    pack,
+    pieces,
+)
 from edoccore.directory.transparency import LogAnswer
 from edoccore.directory.view import Directory
 from edoccore.errors import (
@@ -34,6 +41,7 @@ from edocnode.domain.directory import DirectorySource
 from edocnode.rpc.lending import lend_over
 
 CONNECT_TIMEOUT_S = 5.0  # before the next address of the same node is tried
+GIVING_TIMEOUT_S = 120.0  # for all that is given back to a registry
 FILES_TIMEOUT_S = 60.0  # for one question; whoever drips bytes is cut off
 _NAME = re.compile(r"(timestamp|[0-9]{1,20}\.[a-z0-9-]{1,60})\.json")
 
@@ -88,6 +96,29 @@ class GrpcSource:
         except grpc.aio.AioRpcError as error:
             raise raise_for_other(error, unreachable=self._unreachable) from error
 
+    async def show(self, checkpoint: bytes) -> bool:
+        """Shows a checkpoint; see ``CosigningSource.show``."""
+        request = messages.ShowCheckpointRequest(checkpoint=checkpoint)
+        try:
+            found = await self._witnesses.ShowCheckpoint(request, timeout=FILES_TIMEOUT_S)
+        except grpc.aio.AioRpcError as error:
+            raise raise_for_other(error, unreachable=self._unreachable) from error
+        return found.wanted
+
+    async def give_back(self, bundle: bytes, log: bytes) -> None:
+        """Gives directory and log back; see ``CosigningSource.give_back``."""
+        try:
+            await self._witnesses.GiveBack(_given(bundle, log), timeout=GIVING_TIMEOUT_S)
+        except grpc.aio.AioRpcError as error:
+            raise raise_for_other(error, unreachable=self._unreachable) from error
+
+
+def _given(bundle: bytes, log: bytes) -> Iterator[messages.GiveBackRequest]:
+    for start in range(0, len(bundle), CHUNK_BYTES):
+        yield messages.GiveBackRequest(bundle=bundle[start : start + CHUNK_BYTES])
+    for start in range(0, len(log), CHUNK_BYTES):
+        yield messages.GiveBackRequest(log=log[start : start + CHUNK_BYTES])
+
 
 class RegistrySource:
     """The registry; when its pinned certificates do not answer, whoever has its address.
@@ -135,6 +166,14 @@ class RegistrySource:
     async def cosign(self, checkpoint: bytes) -> None:
         """Hands in a cosignature; see ``CosigningSource.cosign``."""
         await self._answering().cosign(checkpoint)
+
+    async def show(self, checkpoint: bytes) -> bool:
+        """Shows a checkpoint; see ``CosigningSource.show``."""
+        return await self._answering().show(checkpoint)
+
+    async def give_back(self, bundle: bytes, log: bytes) -> None:
+        """Gives directory and log back; see ``CosigningSource.give_back``."""
+        await self._answering().give_back(bundle, log)
 
     def _answering(self) -> GrpcSource:
         if self._source is None:

@@ -43,7 +43,7 @@ from edocnode.domain.directory import (
     RefreshPlan,
     fetch_files,
 )
-from edocnode.domain.directory_log import CarriedLog, LogSource
+from edocnode.domain.directory_log import CarriedLog, CosigningSource, LogSource
 from edocnode.domain.ports import Alarms
 from edocnode.workers.directory_log import LogWatch
 from edocnode.workers.witnessing import Witness
@@ -194,8 +194,10 @@ class DirectoryKeeper:
                 changed = await self._refresh_from(source)
             except DirectoryInvalidError:
                 await self._look_at_log(source)  # what is refused may belong to a second log
+                await self._give_back(source)
                 raise
             await self._look_at_log(source)
+            await self._give_back(source)
             if self._logs is not None:
                 await self._logs.witness.look(source, self._logs.watch.current)
         return changed
@@ -406,6 +408,10 @@ class DirectoryKeeper:
     async def _look_at_log(self, source: LogSource, peer: str = "") -> None:
         if self._logs is not None:
             await self._logs.watch.look(source, self._current, peer=peer)
+
+    async def _give_back(self, registry: CosigningSource) -> None:
+        if self._logs is not None:
+            await self._logs.watch.give_back(registry, self._current)
 
     def _is_strange(self, mark: DirectoryMark) -> bool:
         """Whether a peer's directory should be in the log and is not."""

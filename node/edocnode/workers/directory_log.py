@@ -12,7 +12,7 @@ from hashlib import sha256
 import structlog
 
 from edoccore.directory import layout, transparency
-from edoccore.directory.bundle import keep_log, open_log
+from edoccore.directory.bundle import encode_bundle, encode_log, keep_log, open_log
 from edoccore.directory.layout import LogInfo
 from edoccore.directory.log_fork import LogFork, prove_log_fork
 from edoccore.directory.transparency import (
@@ -27,11 +27,16 @@ from edoccore.directory.transparency import (
 )
 from edoccore.directory.view import Directory
 from edoccore.directory_errors import LogInvalidError, NoteInvalidError, ProofInvalidError
-from edoccore.errors import DirectoryInvalidError, StorageDamagedError
+from edoccore.errors import (
+    DirectoryInvalidError,
+    EdocError,
+    RegistryUnreachableError,
+    StorageDamagedError,
+)
 from edoccore.signing.statements import DirectoryMark
 from edocnode.domain import directory_log as rules
 from edocnode.domain.directory import REGISTRY
-from edocnode.domain.directory_log import LogSource, LogStore
+from edocnode.domain.directory_log import CosigningSource, LogSource, LogStore
 from edocnode.domain.ports import Alarms
 
 MARKS_REMEMBERED = 1000  # of peers, that were looked for in the log
@@ -52,11 +57,35 @@ class LogWatch:
         self._forked = set[str]()  # keys of logs that are proven to be two
         self._strange: dict[DirectoryMark, bool] = {}
         self._turn = asyncio.Lock()
+        self._registry_lags = False
 
     @property
     def current(self) -> DirectoryLog | None:
         """The log in hand; None: there is none."""
         return self._log
+
+    async def give_back(self, source: CosigningSource, directory: Directory) -> None:
+        """Shows a registry what it has forgotten, and gives it back when it asks for that.
+
+        Args:
+            source: The registry, at which was looked before.
+            directory: In force.
+
+        Raises:
+            RegistryUnreachableError: It does not answer.
+        """
+        held = self._log
+        if held is None or not held.checkpoint or not self._registry_lags:
+            return
+        try:
+            if await source.show(held.checkpoint) and held.place_of(directory.mark) is not None:
+                kept = encode_log(keep_log(held, Waiting()))
+                await source.give_back(encode_bundle(directory.files), kept)
+                log.warning("log_given_back", size=held.size)
+        except RegistryUnreachableError:
+            raise
+        except EdocError as error:  # another node gives, or it says something else: told there
+            log.info("log_not_given_back", reason=error.reason, cause=error.message)
 
     def answer(self, size: int, digest: bytes) -> LogAnswer:
         """What is in hand besides what a peer has; see ``GetLog``."""
@@ -124,7 +153,7 @@ class LogWatch:
         if info.key in self._forked:  # what was seen first stays; nothing more can be believed
             return
         try:
-            await self._take(source, directory, info)
+            is_older = await self._take(source, directory, info)
         except (LogInvalidError, NoteInvalidError) as error:
             log.error("log_refused", source=peer or REGISTRY, cause=error.message)
             if not peer:
@@ -132,24 +161,28 @@ class LogWatch:
                 await self._alarms.raise_alarm(rules.INVALID, REGISTRY, error.message, now)
         else:
             if not peer:
+                self._registry_lags = is_older
                 await self._alarms.clear_alarm(rules.INVALID, REGISTRY)
 
-    async def _take(self, source: LogSource, directory: Directory, info: LogInfo) -> None:
+    async def _take(self, source: LogSource, directory: Directory, info: LogInfo) -> bool:
+        """Takes what is new; returns whether the source has less than is in hand."""
         held = self._log
         size, digest = (0, b"") if held is None else (held.size, held.digest)
         answer = await source.log(size, digest)
         if not answer.checkpoint:
-            return
+            return False
         answer = await _whole(source, answer, info, size)
         checkpoint = signed_checkpoint(answer.checkpoint, info)
         if held is None:
             await self._keep(await asyncio.to_thread(transparency.begin, info, answer))
         elif checkpoint.size >= held.size and await self._goes_on(held, answer):
-            return
+            return False
         elif held.checkpoint and await _is_beginning(held, checkpoint):
             log.info("log_older", size=checkpoint.size, held=held.size)
+            return True
         else:
             await self._diverged(source, directory, held, checkpoint)
+        return False
 
     async def _goes_on(self, held: DirectoryLog, answer: LogAnswer) -> bool:
         """Whether it continues the one in hand; if so, it is kept."""

@@ -25,9 +25,11 @@ from edoccore.directory.transparency import (
     leaf_of,
     place_of,
     read_checkpoint,
+    root_at,
+    signed_checkpoint,
     witness_key,
 )
-from edoccore.directory_errors import NoteInvalidError
+from edoccore.directory_errors import LogBehindError, LogUnconfirmedError, NoteInvalidError
 from edoccore.signing.merkle import EMPTY_ROOT, Frontier
 from edoccore.signing.notes import Note, NoteSigner, is_signed_by, read_note, signature_of
 from edoccore.signing.statements import DirectoryMark
@@ -46,6 +48,7 @@ class LogBook:
         self._network = network
         self._clock = clock
         self._known = Frontier()  # of leaves that lead to a checkpoint
+        self.was_asked = False  # by a node, since this program began
 
     def wanted(self, records: Records) -> LogInfo | None:
         """What the directory is to say of the log; None: there is no key for one."""
@@ -71,12 +74,14 @@ class LogBook:
         """Logs the published version, unless it is, and signs; the caller has the turn.
 
         Raises:
+            LogBehindError, LogUnconfirmedError: As ``require_newest``.
             StorageDamagedError: The leaves do not lead to what was signed; nothing was written.
             DiskFullError, StorageFailedError: Not kept; the next turn makes up for it.
         """
         info = self.listed()
         if info is None:
             return
+        self.require_newest()
         signed, frontier = self._checked()
         version, digest = self._folder.directory.mark()
         mark = DirectoryMark(version=version, hash=digest.hex())
@@ -92,6 +97,8 @@ class LogBook:
         if signed is None or signed.note.text != text or not is_signed:
             if not is_signed:  # a new key: what was cosigned under the one before counts no more
                 self._folder.log.put_witnessed(b"")
+            if signed is None:
+                self._folder.log.note_place()
             note = Note(text, (signer.sign(text),))
             self._folder.log.put_checkpoint(note.encode())
         if signer.key == self._folder.keys.log_signers(self._network)[0].key:
@@ -99,6 +106,7 @@ class LogBook:
 
     def answer(self, size: int, digest: bytes) -> LogAnswer:
         """What the log has besides what a caller has; see ``GetLog``."""
+        self.was_asked = True
         log = self._folder.log
         checkpoint, witnessed = log.checkpoint(), log.witnessed()
         if not checkpoint or sha256(checkpoint + witnessed).digest() == digest:
@@ -106,6 +114,68 @@ class LogBook:
         missing = read_checkpoint(checkpoint).size - size
         count = max(min(missing, MAX_LEAVES_SENT), 0)
         return LogAnswer(checkpoint, witnessed, log.leaves(size, count) if count else b"")
+
+    def require_newest(self) -> None:
+        """Accepts the log here as the newest there is, so that what follows it forks nothing.
+
+        Raises:
+            LogBehindError: A node showed more, signed by this log.
+            LogUnconfirmedError: The folder was copied, or the machine started anew, and nodes have
+                not had the time to show what they hold.
+        """
+        ahead = self.ahead()
+        if ahead is not None:
+            raise LogBehindError(
+                f"Nodes hold {ahead.size} published versions under this registry's key, its data "
+                f"folder has {len(self._folder.log.leaves()) // LEAF_BYTES} or others: it is an "
+                "older copy, and publishes nothing.",
+                hint="Run: edocregistry log recover",
+            )
+        if not self._folder.log.is_in_place():
+            raise LogUnconfirmedError(
+                "The data folder was copied here, or the machine was started anew. Nothing is "
+                "published before nodes had the time to show whether they hold newer versions.",
+                hint="Let edocregistry serve run for two minutes, then run this again. Only if "
+                "this is certainly the newest folder: edocregistry log confirm --yes",
+            )
+
+    def ahead(self) -> Checkpoint | None:
+        """The longest checkpoint that a node showed, if the leaves here do not lead to it."""
+        data = self._folder.log.ahead()
+        shown = read_checkpoint(data) if data else None
+        return None if shown is None or self._has(shown) else shown
+
+    def notice(self, data: bytes) -> int:
+        """Looks at a checkpoint that a node holds, and remembers one that is not from here.
+
+        Returns:
+            Its size; 0: the leaves here lead to it.
+
+        Raises:
+            NoteInvalidError: This log did not sign it, whoever shows it.
+        """
+        info = self.listed()
+        if info is None:
+            raise NoteInvalidError("The directory has no log.")
+        shown = signed_checkpoint(data, info)
+        with self._folder.quiet():
+            if self._has(shown):
+                return 0
+            known = self._folder.log.ahead()
+            if not known or read_checkpoint(known).size < shown.size:
+                self._folder.log.put_ahead(data)
+        return shown.size
+
+    def confirm(self) -> None:
+        """Takes the log here for the newest, because nodes showed nothing newer in time.
+
+        Raises:
+            LogBehindError: One did.
+        """
+        with self._folder.quiet():
+            if self.ahead() is None:
+                self._folder.log.note_place()
+            self.require_newest()
 
     def take_cosignature(self, data: bytes) -> str:
         """Adds witnesses' cosignatures to the newest checkpoint; of each the newest stays.
@@ -146,12 +216,17 @@ class LogBook:
         )
 
     def put_back(self, log: DirectoryLog | None) -> None:
-        """Takes the log of a node's mirror where it is longer; a new key signs from then on."""
+        """Takes the log of a node's mirror where it is longer; a new key signs from then on.
+
+        So nothing that the old key signed and that is not here can ever be a fork.
+        """
         self._known = Frontier()
         if log is not None and log.size > len(self._folder.log.leaves()) // LEAF_BYTES:
             self._folder.log.put_back(log.leaves, log.checkpoint, log.witnessed)
         self._folder.keys.end_log_key()
         self._folder.keys.make_log_key()
+        self._folder.log.drop_ahead()
+        self._folder.log.note_place()
 
     def _merge(self, newest: Note, note: Note, said: Mapping[str, int], info: LogInfo) -> None:
         """Serves the newest note with the cosignatures that are newer than those in it."""
@@ -180,12 +255,23 @@ class LogBook:
         size, root = signed.head if signed else (0, EMPTY_ROOT)
         if self._known.size > size:
             self._known = Frontier()
-        start = self._known.size
-        known = grown(self._known, self._folder.log.leaves(start, size - start))
+        known = self._grown(self._known, size)
+        if (known.size, known.root()) != (size, root):  # a command may have put others back
+            known = self._grown(Frontier(), size)
         if (known.size, known.root()) != (size, root):
             raise log_damaged(self._folder.path / "log", "its leaves are not those it signed")
         self._known = known
         return signed, grown(known, self._folder.log.leaves(size))
+
+    def _has(self, shown: Checkpoint) -> bool:
+        """Whether the leaves here lead to a checkpoint."""
+        leaves = self._folder.log.leaves(0, shown.size)
+        if len(leaves) < shown.size * LEAF_BYTES:
+            return False
+        return root_at(leaves, shown.size) == shown.root
+
+    def _grown(self, known: Frontier, size: int) -> Frontier:
+        return grown(known, self._folder.log.leaves(known.size, size - known.size))
 
     def _signer(self, info: LogInfo) -> NoteSigner | None:
         """The listed key, when it is here."""

@@ -14,7 +14,8 @@ from edoccore.directory.bundle import (
     open_log,
     read_log,
 )
-from edoccore.directory.transparency import DirectoryLog
+from edoccore.directory.layout import LogInfo
+from edoccore.directory.transparency import DirectoryLog, signed_checkpoint
 from edoccore.directory.view import Directory
 from edoccore.errors import DataFolderError, DirectoryInvalidError, StorageDamagedError
 from edockit import files
@@ -27,7 +28,7 @@ class Mirror:
     """What a node mirrored; verified.
 
     Attributes:
-        log: None: the mirror has none that holds.
+        log: Signed by the key that the directory lists; None: the mirror has none.
     """
 
     directory: Directory
@@ -86,14 +87,19 @@ def verify_mirror(
             hint="Take the mirror of another node.",
             path=source,
         )
-    return Mirror(directory, _opened(log) if log else None)
+    return Mirror(directory, _opened(log, directory) if log else None)
 
 
-def _opened(data: bytes) -> DirectoryLog | None:
+def _opened(data: bytes, directory: Directory) -> DirectoryLog | None:
+    info = directory.info.log
     try:
-        return open_log(read_log(data))
+        found = open_log(read_log(data))
+        if not isinstance(info, LogInfo):
+            return None
+        signed_checkpoint(found.checkpoint, info)
     except (StorageDamagedError, DirectoryInvalidError):
         return None  # commands say so; everything else of the mirror is good
+    return found
 
 
 def _files(path: Path) -> dict[str, bytes]:

@@ -160,7 +160,11 @@ class Publisher:
         Args:
             turn: The open turn.
             renew: Sign everything anew whose key is here, as a restored registry must.
+
+        Raises:
+            LogBehindError, LogUnconfirmedError: Nodes hold newer versions, or may; nothing changed.
         """
+        self.log.require_newest()
         draft = self._accepted()
         self.log.catch_up()  # with what was published last, before something else is
         publication = self._plan(turn, draft, renew=renew)

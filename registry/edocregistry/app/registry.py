@@ -83,7 +83,7 @@ class Registry:
         self.settings = settings
         self._clock = clock
         self.publisher = Publisher(folder, settings, clock)
-        self._turns = SharedTurns(folder, self.publisher.publish)
+        self._turns = SharedTurns(folder, self.publisher.publish, self.publisher.log.require_newest)
         self._refusals = RefusalLimit()
 
     # --- What officers order ------------------------------------------------------------------
@@ -379,6 +379,7 @@ class Registry:
         Returns:
             Whether a new endpoint statement was published.
         """
+        self.publisher.log.require_newest()
         now = self._clock()
         with self.folder.turn() as turn:
             self._keep_own_seal(turn, now)

@@ -1,18 +1,22 @@
 """Runs the registry: binds, publishes what is due, answers until it is told to stop."""
 
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from queue import SimpleQueue
 
 import structlog
 
+from edoccore.directory_errors import LogBehindError, LogUnconfirmedError
 from edoccore.errors import EdocError
 from edockit import certificates, files, grpc_server
 from edockit.grpc_tls import ClientAuth, TlsMaterial, TlsProvider
 from edocregistry.app.registry import Registry
+from edocregistry.app.returning import Returned
 from edocregistry.rpc.server import registry_server
 from edocregistry.workers import resigning
 
+LOG_PATIENCE = timedelta(seconds=90)  # a node notices within 75 that its registry is back
 STOP_GRACE_SECONDS = 5.0  # for calls under way; the whole end takes less than ten
 
 _log = structlog.get_logger(__name__)
@@ -21,14 +25,23 @@ _log = structlog.get_logger(__name__)
 class Serving:
     """A running registry."""
 
-    def __init__(self, registry: Registry, *, interval: timedelta = resigning.INTERVAL) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        *,
+        interval: timedelta = resigning.INTERVAL,
+        patience: timedelta = LOG_PATIENCE,
+    ) -> None:
         """Prepares; ``run`` does the rest.
 
         Args:
             registry: What to serve.
             interval: Between two looks at what is due.
+            patience: How long nodes have to show newer versions of a folder that was copied.
         """
         self._registry = registry
+        self._patience = patience
+        self._answers_since = time.monotonic()
         self._interval = interval
         self._stop: SimpleQueue[None] = SimpleQueue()  # safe to use in a signal handler
         self._failure: EdocError | None = None
@@ -51,20 +64,23 @@ class Serving:
         """
         folder, settings = self._registry.folder, self._registry.settings
         with files.lock_folder(folder.path):
-            self._publish()
-            self._registry.keep_own_entry()
+            self._publish_first()
             material = self._material()
             self._shown = material.chain
             tls = TlsProvider(material, client_auth=ClientAuth.NOT_REQUESTED)
             log = self._registry.publisher.log
-            server = registry_server(self._registry, folder.directory, log, settings.network)
+            returned = Returned(folder, log)
+            server = registry_server(
+                self._registry, folder.directory, log, returned, network=settings.network
+            )
             port = grpc_server.bind(server, settings.listen, tls)
             worker = resigning.ResigningWorker(
-                (self._publish, lambda: self._keep_own_entry(tls)),
+                (self._confirm, self._publish, lambda: self._keep_own_entry(tls)),
                 on_failure=self._fail,
                 interval=self._interval,
             )
             server.start()
+            self._answers_since = time.monotonic()
             try:
                 announce(f"{settings.listen.rpartition(':')[0]}:{port}")
                 worker.start()
@@ -79,6 +95,23 @@ class Serving:
         current = self._registry.tls_certificates()[0]
         key = self._registry.folder.keys.tls_key(current)
         return TlsMaterial(certificates.certificate_pem(current), key)
+
+    def _publish_first(self) -> None:
+        """Publishes what is due, unless nodes may hold newer versions: they are answered first."""
+        try:
+            self._publish()
+            self._registry.keep_own_entry()
+        except (LogBehindError, LogUnconfirmedError) as error:
+            _log.warning("nothing_published", reason=error.reason, message=error.message)
+
+    def _confirm(self) -> None:
+        """Takes the log for the newest, when nodes asked for a while and showed nothing newer."""
+        log, waited = self._registry.publisher.log, time.monotonic() - self._answers_since
+        if self._registry.folder.log.is_in_place() or waited < self._patience.total_seconds():
+            return
+        if log.was_asked or len(self._registry.directory().identities) == 1:  # itself
+            log.confirm()
+            _log.warning("log_confirmed", waited_s=round(waited))
 
     def _publish(self) -> None:
         publication = self._registry.publish_due()

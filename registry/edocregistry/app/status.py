@@ -8,6 +8,7 @@ from hashlib import sha256
 
 from edoccore.directory import layout
 from edoccore.directory.layout import OFFICER_ALARM_BEFORE, AgencyState
+from edoccore.directory_errors import LogBehindError, LogUnconfirmedError
 from edockit.addresses import split_address
 from edocregistry.app.registry import Registry
 from edocregistry.app.witnesses import LogStatus, log_problems, log_status
@@ -102,6 +103,7 @@ def registry_status(registry: Registry, now: datetime) -> RegistryStatus:
             *_key_problems(registry, auto_publish=auto_publish),
             *_age_problems(roles, now, auto_publish=auto_publish),
             *([_waiting(waiting)] if waiting else []),
+            *_behind(registry),
             *(Problem(*found) for found in log_problems(log)),
             *([] if answers else [_not_answering(settings.listen)]),
         ],
@@ -161,6 +163,14 @@ def _key_problems(registry: Registry, *, auto_publish: bool) -> Iterator[Problem
             f"{len(files)} root keys of the officers are on this machine.",
             f"Give each officer one file of {files[0].parent} and remove them here.",
         )
+
+
+def _behind(registry: Registry) -> Iterator[Problem]:
+    """Why nothing may be published, if so."""
+    try:
+        registry.publisher.log.require_newest()
+    except (LogBehindError, LogUnconfirmedError) as error:
+        yield Problem(error.reason, error.message, error.hint)
 
 
 def _waiting(changes: list[Change]) -> Problem:

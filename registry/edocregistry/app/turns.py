@@ -56,10 +56,20 @@ class _Change(Generic[Result]):
 class SharedTurns:
     """The one way in which a process changes a registry."""
 
-    def __init__(self, folder: DataFolder, publish: Callable[[Turn], Publication]) -> None:
-        """Takes the folder and what publishes it."""
+    def __init__(
+        self,
+        folder: DataFolder,
+        publish: Callable[[Turn], Publication],
+        require_ready: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Takes the folder and what publishes it.
+
+        Args:
+            require_ready: Raises why nothing may be published; then no change is carried out.
+        """
         self._folder = folder
         self._publish = publish
+        self._require_ready = require_ready
         self._state = threading.Condition()  # guards the two below; held for a moment only
         self._busy = False  # a thread carries out changes
         self._waiting: list[_Change[object]] = []
@@ -89,6 +99,7 @@ class SharedTurns:
         changes: list[_Change[object]] = []
         try:
             with self._folder.turn() as turn:
+                self._require_ready()
                 changes = self._take()
                 for change in changes:
                     change.run(turn)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from edockit.language import _, marked
+from edocregistry.cli import recovering
 from edocregistry.cli.context import CommandContext, now, operating_system_user, require_yes
 
 if TYPE_CHECKING:
@@ -33,15 +34,12 @@ def build_log_app() -> typer.Typer:
     app = typer.Typer(
         no_args_is_help=True,
         rich_markup_mode=None,
-        help="Renews the key of the log of published versions.",
+        help="Brings the log of published versions back from nodes, renews its key.",
     )
-    app.callback()(_log)
     app.command()(renew)
+    app.command()(recovering.recover)
+    app.command()(recovering.confirm)
     return app
-
-
-def _log() -> None:
-    """Keeps ``renew`` a command of its own, though it is the only one."""
 
 
 def renew(

@@ -1,16 +1,20 @@
 """Answers for the files of the directory: their exact bytes, whoever asks."""
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 import grpc
 import structlog
 
+from edoccore.directory.bundle import MAX_BUNDLE_BYTES, MAX_LOG_BYTES
 from edoccore.directory.packing import MAX_BATCH_FILES, pieces
 from edoccore.directory.transparency import LogAnswer
 from edoccore.errors import FileUnknownError, RequestInvalidError
 from edocnet.directory.v1 import directory_service_pb2 as messages
 from edocnet.directory.v1 import directory_service_pb2_grpc as services
+
+GIVING_LIMIT_S = 120.0  # for all of what a node gives back
 
 _log = structlog.get_logger(__name__)
 
@@ -101,11 +105,31 @@ class Cosignatures(Protocol):
         """
 
 
+class GivenBack(Protocol):
+    """Where goes what nodes hold and the registry has lost."""
+
+    def show(self, checkpoint: bytes) -> bool:
+        """Looks at a checkpoint that a node holds; returns whether it shall give back.
+
+        Raises:
+            NoteInvalidError: The log did not sign it.
+        """
+
+    def take(self, receive: Callable[[], tuple[bytes, bytes]]) -> None:
+        """Keeps what a node gives back, bundle and log, once it is verified.
+
+        Raises:
+            RequestInvalidError: Nothing is wanted, or not now.
+            DirectoryInvalidError: It does not verify.
+        """
+
+
 class WitnessServicer(services.WitnessServiceServicer):
     """``edocnet.directory.v1.WitnessService`` over the log."""
 
-    def __init__(self, log: Cosignatures) -> None:
+    def __init__(self, log: Cosignatures, returned: GivenBack) -> None:
         self._log = log
+        self._returned = returned
 
     def AddCosignature(
         self, request: messages.AddCosignatureRequest, context: grpc.ServicerContext
@@ -114,3 +138,36 @@ class WitnessServicer(services.WitnessServiceServicer):
         agency = self._log.take_cosignature(request.checkpoint)
         _log.info("log_cosigned", agency=agency)
         return messages.AddCosignatureResponse()
+
+    def ShowCheckpoint(
+        self, request: messages.ShowCheckpointRequest, context: grpc.ServicerContext
+    ) -> messages.ShowCheckpointResponse:
+        """Looks at a checkpoint that a node holds."""
+        return messages.ShowCheckpointResponse(wanted=self._returned.show(request.checkpoint))
+
+    def GiveBack(
+        self, request_iterator: Iterator[messages.GiveBackRequest], context: grpc.ServicerContext
+    ) -> messages.GiveBackResponse:
+        """Takes a directory and a log back.
+
+        Raises:
+            RequestInvalidError: It is not wanted, or too much.
+        """
+        deadline = threading.Timer(GIVING_LIMIT_S, context.cancel)  # for whoever drips bytes
+        deadline.start()
+        try:
+            self._returned.take(lambda: _received(request_iterator))
+        finally:
+            deadline.cancel()
+        _log.warning("log_given_back")
+        return messages.GiveBackResponse()
+
+
+def _received(requests: Iterator[messages.GiveBackRequest]) -> tuple[bytes, bytes]:
+    bundle, log = bytearray(), bytearray()
+    for request in requests:
+        bundle += request.bundle
+        log += request.log
+        if len(bundle) > MAX_BUNDLE_BYTES or len(log) > MAX_LOG_BYTES:
+            raise RequestInvalidError("No directory and no log are so large.")
+    return bytes(bundle), bytes(log)

@@ -14,6 +14,7 @@ from edocnet.enrolment.v1 import enrolment_service_pb2_grpc
 from edocregistry.rpc.directory import (
     Cosignatures,
     DirectoryServicer,
+    GivenBack,
     PublishedFiles,
     PublishedLog,
     WitnessServicer,
@@ -26,14 +27,16 @@ class Log(PublishedLog, Cosignatures, Protocol):
 
 
 def registry_server(
-    registry: Enrolments, files: PublishedFiles, log: Log, network: str
+    registry: Enrolments, files: PublishedFiles, log: Log, returned: GivenBack, *, network: str
 ) -> grpc.Server:
     """Makes the server; ``edockit.grpc_server.bind`` gives it an address."""
     server = grpc_server.registry_server()
     directory_service_pb2_grpc.add_DirectoryServiceServicer_to_server(
         DirectoryServicer(files, log), server
     )
-    directory_service_pb2_grpc.add_WitnessServiceServicer_to_server(WitnessServicer(log), server)
+    directory_service_pb2_grpc.add_WitnessServiceServicer_to_server(
+        WitnessServicer(log, returned), server
+    )
     enrolment_service_pb2_grpc.add_EnrolmentServiceServicer_to_server(
         EnrolmentServicer(registry, network), server
     )

@@ -59,6 +59,7 @@ class DataFolder:
         self.settings = path / SETTINGS_FILE
         self.database = path / DATABASE_FILE
         self.accepted_draft = path / "accepted-draft.json"  # of officers, until it is published
+        self.returned = path / "returned"  # what a node gave back, until it is taken over
         self.keys = KeyFiles(path / "keys", path / "officers")
         self.directory = DirectoryFiles(path / "directory")
         self.log = LogFiles(path / "log")

@@ -6,6 +6,7 @@ says, never one less. Readers take no lock.
 """
 
 import os
+import time
 from pathlib import Path
 
 from edoccore.directory.transparency import LEAF_BYTES, MAX_LEAVES
@@ -14,6 +15,10 @@ from edoccore.signing.notes import MAX_NOTE_BYTES
 from edockit import files
 
 LEAVES, CHECKPOINT, WITNESSED = "leaves", "checkpoint", "witnessed"
+AHEAD = "ahead"  # a signed note of more than is here, that a node showed
+PLACE = "place"  # says where and when it was written; a copy of it says so wrongly
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_WRITTEN_WITHIN_NS = 5_000_000_000  # between the clock's reading and the change of the file
 
 
 class LogFiles:
@@ -75,6 +80,51 @@ class LogFiles:
         """Replaces the newest note with enough cosignatures; raises as ``append``."""
         files.make_private_folder(self._folder)
         files.write_file_atomic(self._folder / WITNESSED, note)
+
+    def ahead(self) -> bytes:
+        """The longest note that a node showed and that the leaves here do not lead to, or empty."""
+        return self._read(AHEAD, MAX_NOTE_BYTES)
+
+    def put_ahead(self, note: bytes) -> None:
+        """Notes it; raises as ``append``."""
+        files.make_private_folder(self._folder)
+        files.write_file_atomic(self._folder / AHEAD, note)
+
+    def drop_ahead(self) -> None:
+        """Forgets it."""
+        (self._folder / AHEAD).unlink(missing_ok=True)
+        files.fsync_folder(self._folder)
+
+    def is_in_place(self) -> bool:
+        """Whether these are the files that were written here, since the machine was started.
+
+        A copy that was put back, by whatever means, has another place on the disk or another time
+        of change, which no program can set; a disk that was set back comes with another start of
+        the machine.
+        """
+        path = self._folder / PLACE
+        if not (self._folder / CHECKPOINT).exists():
+            return True  # nothing was signed yet
+        try:
+            where, _, written = path.read_text("ascii").rpartition(" ")
+            changed = path.stat().st_ctime_ns
+        except FileNotFoundError:
+            return False
+        if where != self._where() or not written.isdecimal():
+            return False
+        return abs(changed - int(written)) < _WRITTEN_WITHIN_NS
+
+    def note_place(self) -> None:
+        """Notes that what is here is the newest there is; raises as ``append``."""
+        files.make_private_folder(self._folder)
+        place = f"{self._where()} {time.time_ns()}"
+        files.write_file_atomic(self._folder / PLACE, place.encode("ascii"))
+
+    def _where(self) -> str:
+        """The start of the machine, where it tells, and the place of the leaves on its disk."""
+        boot = BOOT_ID.read_text("ascii").strip() if BOOT_ID.exists() else ""
+        leaves = self._folder / LEAVES
+        return f"{boot} {leaves.stat().st_ino if leaves.exists() else 0}"
 
     def put_back(self, leaves: bytes, checkpoint: bytes, witnessed: bytes) -> None:
         """Replaces everything by what a node mirrored; raises as ``append``."""

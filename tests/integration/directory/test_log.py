@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 
 from edoccore.directory import layout
+from edoccore.directory.bundle import decode_bundle, open_log, read_log
 from edoccore.directory.layout import LOG_PATIENCE, WITNESS_PATIENCE, LogInfo
 from edoccore.directory.log_fork import prove_log_fork, read_log_fork
 from edoccore.directory.transparency import (
     LEAF_BYTES,
     NOTHING_COSIGNED,
+    DirectoryLog,
     LogAnswer,
     read_checkpoint,
 )
@@ -308,6 +310,9 @@ class Cosigning:
     def __init__(self, made: MadeLog) -> None:
         self.made = made
         self.taken: list[bytes] = []
+        self.shown: list[bytes] = []
+        self.given: list[tuple[dict[str, bytes], DirectoryLog]] = []
+        self.wants = True
         self.fails: Callable[[], None] = lambda: None
 
     async def log(self, size: int, digest: bytes) -> LogAnswer:
@@ -317,6 +322,14 @@ class Cosigning:
         self.fails()
         self.taken.append(checkpoint)
         self.made.checkpoint = checkpoint
+
+    async def show(self, checkpoint: bytes) -> bool:
+        self.fails()
+        self.shown.append(checkpoint)
+        return self.wants
+
+    async def give_back(self, bundle: bytes, log: bytes) -> None:
+        self.given.append((decode_bundle(bundle), open_log(read_log(log))))
 
 
 @pytest.fixture
@@ -458,3 +471,31 @@ async def test_cosignature_that_comes_too_late_is_made_again_at_the_next_look(
     await witness(node, watched, directory)
     assert [read_checkpoint(item).size for item in watched.taken] == [2]
     assert isinstance(directory.info.log, LogInfo)
+
+
+@pytest.mark.parametrize("wants", [True, False])
+async def test_registry_that_forgot_is_shown_what_the_node_holds_and_given_what_it_wants(
+    node: Node, registry: Registry, wants: bool
+) -> None:
+    registry.publish()
+    yesterday = Cosigning(registry.made.copy())
+    yesterday.wants = wants
+    directory = registry.publish()
+    await node.look(registry.made, directory)
+    await node.watch.give_back(yesterday, directory)
+    assert yesterday.shown == []  # nothing was missing where it looked last
+    await node.watch.look(yesterday, directory, peer="G01")
+    await node.watch.give_back(yesterday, directory)
+    assert yesterday.shown == []  # a peer may be behind
+    await node.watch.look(yesterday, directory)
+    await node.watch.give_back(yesterday, directory)
+    assert yesterday.shown == [registry.made.checkpoint]
+    assert [log.leaves for _, log in yesterday.given] == [registry.made.leaves] * wants
+    assert all(bundle == directory.files for bundle, _ in yesterday.given)
+
+    def refuses() -> None:
+        raise NoteInvalidError("The checkpoint is not signed by the log.")
+
+    yesterday.fails = refuses
+    await node.watch.give_back(yesterday, directory)  # told there, and the node goes on
+    assert not node.alarms.kinds()

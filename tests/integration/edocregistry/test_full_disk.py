@@ -38,6 +38,7 @@ def test_full_disk_leaves_the_directory_whole_and_heals_with_space(
     folder = small_disk / "registry"
     shutil.copytree(registry.folder.path, folder)
     full = Registry(DataFolder(folder), registry.settings, clock)
+    full.publisher.log.confirm()
     before = published(full).mark
     filler = fill(small_disk, leave_bytes=left)
     with pytest.raises(DiskFullError):

@@ -1,5 +1,6 @@
 """The registry over real TLS: reading without a certificate, enrolling, publishing, stopping."""
 
+import shutil
 import socket
 import threading
 import time
@@ -29,7 +30,7 @@ from edocnet.enrolment.v1 import enrolment_service_pb2, enrolment_service_pb2_gr
 from edocregistry.app.registry import Registry
 from edocregistry.app.serving import Serving
 from edocregistry.storage.folder import DataFolder
-from tests.support.registry import NETWORK, found_registry, new_token, node_of
+from tests.support.registry import NETWORK, enrol_node, found_registry, new_token, node_of
 
 TIMEOUT_S = 20
 
@@ -43,9 +44,10 @@ def free_address() -> str:
 class Running:
     """A registry that serves in a thread."""
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, patience: timedelta = timedelta(minutes=5)) -> None:
         self.registry = registry
-        self.serving = Serving(registry, interval=timedelta(milliseconds=50))
+        interval = timedelta(milliseconds=50)
+        self.serving = Serving(registry, interval=interval, patience=patience)
         self._ready = threading.Event()
         self.thread = threading.Thread(target=self.serving.run, args=(self._announced,))
         self.thread.start()
@@ -209,3 +211,29 @@ def test_port_in_use_is_told(running, tmp_path, clock):
     other = found_registry(tmp_path / "other", clock, listen=running.address)
     with pytest.raises(AddressInUseError, match=running.address):
         Serving(other).run(lambda _address: None)
+
+
+@pytest.mark.parametrize(("asked", "patient"), [(True, False), (False, False), (True, True)])
+def test_copied_folder_is_published_from_once_nodes_asked_for_long_enough_and_had_no_more(
+    tmp_path, clock, asked, patient
+):
+    first = found_registry(tmp_path / "registry", clock, listen=free_address())
+    enrol_node(first, "H29", clock)
+    shutil.copytree(first.folder.path, tmp_path / "copy")
+    clock.move(timedelta(hours=7))  # the timestamp is due
+    copy = Registry(DataFolder(tmp_path / "copy"), first.settings, clock)
+    before = copy.folder.directory.mark()
+    served = Running(copy, timedelta(minutes=5) if patient else timedelta(0))
+    try:
+        with grpc_client.unverified_channel(served.address) as channel:
+            stub = directory_service_pb2_grpc.DirectoryServiceStub(channel)
+            if asked:
+                stub.GetLog(directory_service_pb2.GetLogRequest(), timeout=TIMEOUT_S)
+            confirmed = asked and not patient
+            deadline = time.monotonic() + (TIMEOUT_S if confirmed else 0.5)
+            while time.monotonic() < deadline and not copy.folder.log.is_in_place():
+                time.sleep(0.02)
+            assert copy.folder.log.is_in_place() is confirmed
+            assert confirmed or copy.folder.directory.mark() == before
+    finally:
+        served.stop()

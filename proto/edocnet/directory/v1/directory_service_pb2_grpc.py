@@ -201,7 +201,7 @@ class DirectoryService(object):
 
 
 class WitnessServiceStub(object):
-    """Takes what witnesses say of the log. The registry offers it, nodes do not.
+    """Takes what nodes say of the log, and gives back of it. The registry offers it, nodes do not.
     """
 
     def __init__(self, channel):
@@ -215,10 +215,20 @@ class WitnessServiceStub(object):
                 request_serializer=edocnet_dot_directory_dot_v1_dot_directory__service__pb2.AddCosignatureRequest.SerializeToString,
                 response_deserializer=edocnet_dot_directory_dot_v1_dot_directory__service__pb2.AddCosignatureResponse.FromString,
                 _registered_method=True)
+        self.ShowCheckpoint = channel.unary_unary(
+                '/edocnet.directory.v1.WitnessService/ShowCheckpoint',
+                request_serializer=edocnet_dot_directory_dot_v1_dot_directory__service__pb2.ShowCheckpointRequest.SerializeToString,
+                response_deserializer=edocnet_dot_directory_dot_v1_dot_directory__service__pb2.ShowCheckpointResponse.FromString,
+                _registered_method=True)
+        self.GiveBack = channel.stream_unary(
+                '/edocnet.directory.v1.WitnessService/GiveBack',
+                request_serializer=edocnet_dot_directory_dot_v1_dot_directory__service__pb2.GiveBackRequest.SerializeToString,
+                response_deserializer=edocnet_dot_directory_dot_v1_dot_directory__service__pb2.GiveBackResponse.FromString,
+                _registered_method=True)
 
 
 class WitnessServiceServicer(object):
-    """Takes what witnesses say of the log. The registry offers it, nodes do not.
+    """Takes what nodes say of the log, and gives back of it. The registry offers it, nodes do not.
     """
 
     def AddCosignature(self, request, context):
@@ -232,6 +242,27 @@ class WitnessServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ShowCheckpoint(self, request, context):
+        """Shows the newest checkpoint that the caller holds, to a registry that has fewer versions: one
+        whose data folder is an older copy signs nothing more from then on. Idempotent.
+
+        Fails with PERMISSION_DENIED and the reason NOTE_INVALID when the log did not sign it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GiveBack(self, request_iterator, context):
+        """Gives the directory and the log back to a registry that wants them; see ShowCheckpoint. They are
+        verified from the registry's own roots and kept until its officer takes them over. Idempotent.
+
+        Fails with INVALID_ARGUMENT and the reason REQUEST_INVALID when nothing is wanted, another caller
+        is giving, or it is too much; with PERMISSION_DENIED when it does not verify.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_WitnessServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -239,6 +270,16 @@ def add_WitnessServiceServicer_to_server(servicer, server):
                     servicer.AddCosignature,
                     request_deserializer=edocnet_dot_directory_dot_v1_dot_directory__service__pb2.AddCosignatureRequest.FromString,
                     response_serializer=edocnet_dot_directory_dot_v1_dot_directory__service__pb2.AddCosignatureResponse.SerializeToString,
+            ),
+            'ShowCheckpoint': grpc.unary_unary_rpc_method_handler(
+                    servicer.ShowCheckpoint,
+                    request_deserializer=edocnet_dot_directory_dot_v1_dot_directory__service__pb2.ShowCheckpointRequest.FromString,
+                    response_serializer=edocnet_dot_directory_dot_v1_dot_directory__service__pb2.ShowCheckpointResponse.SerializeToString,
+            ),
+            'GiveBack': grpc.stream_unary_rpc_method_handler(
+                    servicer.GiveBack,
+                    request_deserializer=edocnet_dot_directory_dot_v1_dot_directory__service__pb2.GiveBackRequest.FromString,
+                    response_serializer=edocnet_dot_directory_dot_v1_dot_directory__service__pb2.GiveBackResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -249,7 +290,7 @@ def add_WitnessServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class WitnessService(object):
-    """Takes what witnesses say of the log. The registry offers it, nodes do not.
+    """Takes what nodes say of the log, and gives back of it. The registry offers it, nodes do not.
     """
 
     @staticmethod
@@ -269,6 +310,60 @@ class WitnessService(object):
             '/edocnet.directory.v1.WitnessService/AddCosignature',
             edocnet_dot_directory_dot_v1_dot_directory__service__pb2.AddCosignatureRequest.SerializeToString,
             edocnet_dot_directory_dot_v1_dot_directory__service__pb2.AddCosignatureResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ShowCheckpoint(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/edocnet.directory.v1.WitnessService/ShowCheckpoint',
+            edocnet_dot_directory_dot_v1_dot_directory__service__pb2.ShowCheckpointRequest.SerializeToString,
+            edocnet_dot_directory_dot_v1_dot_directory__service__pb2.ShowCheckpointResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GiveBack(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/edocnet.directory.v1.WitnessService/GiveBack',
+            edocnet_dot_directory_dot_v1_dot_directory__service__pb2.GiveBackRequest.SerializeToString,
+            edocnet_dot_directory_dot_v1_dot_directory__service__pb2.GiveBackResponse.FromString,
             options,
             channel_credentials,
             insecure,

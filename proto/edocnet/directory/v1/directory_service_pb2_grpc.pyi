@@ -117,7 +117,7 @@ class DirectoryServiceServicer(metaclass=_abc_1.ABCMeta):
 def add_DirectoryServiceServicer_to_server(servicer: DirectoryServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 
 class WitnessServiceStub:
-    """Takes what witnesses say of the log. The registry offers it, nodes do not."""
+    """Takes what nodes say of the log, and gives back of it. The registry offers it, nodes do not."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -130,10 +130,23 @@ class WitnessServiceStub:
     Fails with PERMISSION_DENIED and the reason NOTE_INVALID when it is none of a listed witness, or
     not of the newest checkpoint: the witness asks for that one and looks again.
     """
+    ShowCheckpoint: _grpc.UnaryUnaryMultiCallable[_directory_service_pb2.ShowCheckpointRequest, _directory_service_pb2.ShowCheckpointResponse]
+    """Shows the newest checkpoint that the caller holds, to a registry that has fewer versions: one
+    whose data folder is an older copy signs nothing more from then on. Idempotent.
+
+    Fails with PERMISSION_DENIED and the reason NOTE_INVALID when the log did not sign it.
+    """
+    GiveBack: _grpc.StreamUnaryMultiCallable[_directory_service_pb2.GiveBackRequest, _directory_service_pb2.GiveBackResponse]
+    """Gives the directory and the log back to a registry that wants them; see ShowCheckpoint. They are
+    verified from the registry's own roots and kept until its officer takes them over. Idempotent.
+
+    Fails with INVALID_ARGUMENT and the reason REQUEST_INVALID when nothing is wanted, another caller
+    is giving, or it is too much; with PERMISSION_DENIED when it does not verify.
+    """
 
 @_typing.type_check_only
 class WitnessServiceAsyncStub(WitnessServiceStub):
-    """Takes what witnesses say of the log. The registry offers it, nodes do not."""
+    """Takes what nodes say of the log, and gives back of it. The registry offers it, nodes do not."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     AddCosignature: _aio.UnaryUnaryMultiCallable[_directory_service_pb2.AddCosignatureRequest, _directory_service_pb2.AddCosignatureResponse]  # type: ignore[assignment]
@@ -143,9 +156,22 @@ class WitnessServiceAsyncStub(WitnessServiceStub):
     Fails with PERMISSION_DENIED and the reason NOTE_INVALID when it is none of a listed witness, or
     not of the newest checkpoint: the witness asks for that one and looks again.
     """
+    ShowCheckpoint: _aio.UnaryUnaryMultiCallable[_directory_service_pb2.ShowCheckpointRequest, _directory_service_pb2.ShowCheckpointResponse]  # type: ignore[assignment]
+    """Shows the newest checkpoint that the caller holds, to a registry that has fewer versions: one
+    whose data folder is an older copy signs nothing more from then on. Idempotent.
+
+    Fails with PERMISSION_DENIED and the reason NOTE_INVALID when the log did not sign it.
+    """
+    GiveBack: _aio.StreamUnaryMultiCallable[_directory_service_pb2.GiveBackRequest, _directory_service_pb2.GiveBackResponse]  # type: ignore[assignment]
+    """Gives the directory and the log back to a registry that wants them; see ShowCheckpoint. They are
+    verified from the registry's own roots and kept until its officer takes them over. Idempotent.
+
+    Fails with INVALID_ARGUMENT and the reason REQUEST_INVALID when nothing is wanted, another caller
+    is giving, or it is too much; with PERMISSION_DENIED when it does not verify.
+    """
 
 class WitnessServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Takes what witnesses say of the log. The registry offers it, nodes do not."""
+    """Takes what nodes say of the log, and gives back of it. The registry offers it, nodes do not."""
 
     @_abc_1.abstractmethod
     def AddCosignature(
@@ -158,6 +184,31 @@ class WitnessServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Fails with PERMISSION_DENIED and the reason NOTE_INVALID when it is none of a listed witness, or
         not of the newest checkpoint: the witness asks for that one and looks again.
+        """
+
+    @_abc_1.abstractmethod
+    def ShowCheckpoint(
+        self,
+        request: _directory_service_pb2.ShowCheckpointRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_directory_service_pb2.ShowCheckpointResponse, _abc.Awaitable[_directory_service_pb2.ShowCheckpointResponse]]:
+        """Shows the newest checkpoint that the caller holds, to a registry that has fewer versions: one
+        whose data folder is an older copy signs nothing more from then on. Idempotent.
+
+        Fails with PERMISSION_DENIED and the reason NOTE_INVALID when the log did not sign it.
+        """
+
+    @_abc_1.abstractmethod
+    def GiveBack(
+        self,
+        request_iterator: _MaybeAsyncIterator[_directory_service_pb2.GiveBackRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_directory_service_pb2.GiveBackResponse, _abc.Awaitable[_directory_service_pb2.GiveBackResponse]]:
+        """Gives the directory and the log back to a registry that wants them; see ShowCheckpoint. They are
+        verified from the registry's own roots and kept until its officer takes them over. Idempotent.
+
+        Fails with INVALID_ARGUMENT and the reason REQUEST_INVALID when nothing is wanted, another caller
+        is giving, or it is too much; with PERMISSION_DENIED when it does not verify.
         """
 
 def add_WitnessServiceServicer_to_server(servicer: WitnessServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
