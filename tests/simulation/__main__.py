@@ -2,8 +2,9 @@
 
 import argparse
 import sys
+from dataclasses import replace
 
-from tests.simulation.world import Plan, Report, nation_plan, simulate
+from tests.simulation.world import Plan, Report, nation_plan, reform_plan, simulate
 
 
 def main() -> int:
@@ -11,22 +12,25 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
     parser.add_argument("--seed", type=int, default=0, help="the first seed")
     parser.add_argument("--seeds", type=int, default=1, help="how many, one after another")
-    parser.add_argument("--nodes", type=int, default=3)
-    parser.add_argument("--documents", type=int, default=12, help="handed in by each node")
+    parser.add_argument("--nodes", type=int, default=0)
+    parser.add_argument("--documents", type=int, default=0, help="handed in by each node")
     parser.add_argument("--seconds", type=float, default=60.0, help="of harm, in simulated time")
     parser.add_argument("--no-faults", action="store_true")
     parser.add_argument("--nation", action="store_true", help="one large run; prints its cost")
+    parser.add_argument("--reform", action="store_true", help="agencies end and are named anew")
     parser.add_argument("--trace", action="store_true", help="print what happened")
     options = parser.parse_args()
     if options.nation:
-        return nation(options.seed, options.nodes, options.documents, options.seconds)
+        wanted = options.nodes or 3, options.documents or 12
+        return nation(options.seed, *wanted, options.seconds)
     failed = 0
     for seed in range(options.seed, options.seed + options.seeds):
+        plan = reform_plan(seed) if options.reform else Plan(seed=seed)
         report = simulate(
-            Plan(
-                seed=seed,
-                nodes=options.nodes,
-                documents=options.documents,
+            replace(
+                plan,
+                nodes=options.nodes or plan.nodes,
+                documents=options.documents or plan.documents,
                 harm_s=options.seconds,
                 faults=not options.no_faults,
             )

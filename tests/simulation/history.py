@@ -6,8 +6,10 @@ told. The invariants:
 I1 nothing acknowledged is lost, I2 nothing is doubled, I3 nothing unverified is visible, I4 who is
 told "delivered" holds the receipt that the recipient stored, I5 journals are whole and no place
 has two seals, I6 no file is left over, I7 queues drain, I8 what is old or lost is told, I9 nothing
-piles up, I10 what was taken back cannot be read and both sides agree where a document stands; and
-the order of lanes, and one message for each seq.
+piles up, I10 what was taken back cannot be read and both sides agree where a document stands, I11
+who knows of an agency's end takes nothing that it seals after it, and its node nothing new; and
+the order of lanes, and one message for each seq. What cannot be delivered since an agency has ended
+is told to its sender.
 """
 
 import sqlite3
@@ -16,16 +18,26 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
+from edoccore.agency_errors import AgencyEndedError
 from edoccore.errors import EdocError
 from edoccore.signing import canonical
 from edoccore.signing.seal import SealedStatement, SignedSeal, check_membership, open_seal
-from edoccore.signing.statements import Envelope, Receipt, Seal, uuid_bytes
+from edoccore.signing.statements import (
+    Envelope,
+    Operation,
+    Receipt,
+    Seal,
+    parse_time,
+    uuid_bytes,
+)
 from edocnode.domain.exchange import Parcel
 from edocnode.domain.journal import JournalVerdict, seal_keys, verify_journal
 from edocnode.domain.model import INLINE_PART_BYTES, Lane
 from edocnode.storage.journal import read_journal, read_openings
 from edocnode.storage.seals import unpack_proof
+from tests.simulation.reform import seconds
 from tests.support.audit import UNSEALED
 
 if TYPE_CHECKING:
@@ -43,14 +55,20 @@ NEVER_LOGGED = {
     "recovery.failed",
 }
 TASKS_AT_REST = 27  # of one node: its loops, their waits and nothing else
+# The last: what two agencies exchanged before they heard of an end, which is no evidence.
+MAY_HAVE = ("may have the document", "No receipt came", "was sealed at")
 WAITING = (
     "SELECT state, count(*) FROM delivery"
     " WHERE state IN ('unsealed', 'queued', 'waiting', 'sending') GROUP BY state"
 )
 PENDING = "SELECT count(*) FROM revocation WHERE state = 'pending'"
 ENDED = "SELECT sender, hex(message_id) FROM stage WHERE ended = 1"
+SENT_ON = "SELECT DISTINCT message_id FROM delivery_envelope WHERE rank > 0"
 STAGED = "SELECT sender, message_id FROM stage"
-STANDS = "SELECT count(*) FROM delivery WHERE message_id = ? AND state <> 'void'"
+STANDS = """
+    SELECT count(*) FROM delivery
+    WHERE message_id = ? AND to_node = ? AND state NOT IN ('void', 'held')
+"""
 TAKEN = """
     SELECT i.message_id, i.sender, s.state, max(s.step_order) AS step_order
     FROM step s JOIN incoming i ON i.id = s.incoming_id
@@ -61,7 +79,7 @@ TOLD = """
     FROM status_got WHERE message_id IS NOT NULL GROUP BY message_id
 """
 DELIVERIES = """
-    SELECT d.message_id, d.document_id, d.recipient, d.to_node, d.state, d.reason,
+    SELECT d.message_id, d.document_id, d.recipient, d.to_node, d.state, d.reason, d.message,
            e.data AS envelope, r.data AS receipt, r.leaf, r.proof, r.seal_id,
            b.message_id AS taken_back
     FROM delivery d LEFT JOIN revoked_delivery b ON b.message_id = d.message_id
@@ -69,8 +87,8 @@ DELIVERIES = """
     LEFT JOIN receipt_got r ON r.message_id = d.message_id AND r.rank = 0
 """
 RECEIVED = """
-    SELECT i.id, i.message_id, i.sender, i.recipient, i.document_id, i.digest, i.envelope, i.inline,
-           i.leaf, i.proof, i.seal_id, i.operation, b.subject, b.position,
+    SELECT i.id, i.message_id, i.signer, i.sender, i.recipient, i.document_id, i.digest,
+           i.envelope, i.inline, i.leaf, i.proof, i.seal_id, i.operation, b.subject, b.position,
            g.data AS receipt, g.leaf AS receipt_leaf, g.proof AS receipt_proof,
            g.seal_id AS receipt_seal, x.incoming_id AS destroyed, b.state
     FROM incoming i LEFT JOIN inbox b ON b.incoming_id = i.id
@@ -90,16 +108,24 @@ class Wire:
     def __init__(self) -> None:
         """Has seen nothing."""
         self._seen: set[tuple[str, str, str]] = set()
-        self._last: dict[tuple[str, str, str, Lane], int] = {}
-        self.disorder: list[tuple[str, str]] = []
+        self._last: dict[tuple[str, str, str, Lane], tuple[int, str]] = {}
+        self.disorder: list[tuple[str, str, set[str]]] = []
         self.older: list[str] = []
         self._directories: dict[str, int] = {}
+        self.came_to: dict[tuple[str, str], tuple[int, float]] = {}
 
     def directory(self, node: str, version: int) -> None:
         """Notes the directory that comes into force at a node."""
         if version < self._directories.get(node, 0):
             self.older.append(f"I8: {node} took directory {version} after a newer one")
         self._directories[node] = max(version, self._directories.get(node, 0))
+
+    def came(self, node: str, now: float, parcels: Sequence[Parcel]) -> None:
+        """Notes by which directory and clock a node judges what comes for the first time."""
+        for parcel in parcels:
+            envelope = canonical.decode(parcel.envelope.statement, Envelope)
+            by = self._directories.get(node, 0), now
+            self.came_to.setdefault((node, envelope.message_id), by)
 
     def batch(self, sender: str, target: str, parcels: Sequence[Parcel]) -> None:
         """Judges the order of what is offered for the first time."""
@@ -113,13 +139,14 @@ class Wire:
             lane = Lane.of(envelope.urgency)
             if lane < lane_before:
                 text = f"order: {sender} sent {envelope.urgency} behind {lane_before.name}"
-                self.disorder.append((sender, text))
+                self.disorder.append((sender, text, set()))
             lane_before = max(lane, lane_before)
             place = (sender, target, envelope.epoch, lane)
-            if envelope.seq <= self._last.get(place, 0):
-                text = f"order: {sender} sent seq {envelope.seq} after {self._last[place]}"
-                self.disorder.append((sender, text))
-            self._last[place] = max(envelope.seq, self._last.get(place, 0))
+            last, of = self._last.get(place, (0, ""))
+            if envelope.seq <= last:
+                text = f"order: {sender} sent seq {envelope.seq} after {last}"
+                self.disorder.append((sender, text, {envelope.message_id, of}))
+            self._last[place] = max((envelope.seq, envelope.message_id), (last, of))
 
 
 def told(parcels: Sequence[Parcel]) -> str:
@@ -155,6 +182,8 @@ class _Judge:
     def __init__(self, world: "World") -> None:
         self._world = world
         self._directory = world.realm.first
+        self._reformed = world.realm.directory(len(world.realm.versions) - 1).mark.version
+        self._ends = world.ends
         self._network = world.realm.nation.network
         self._now = world.nodes[0].place.clock()
         self._nodes = {node.code: node for node in world.nodes}
@@ -180,14 +209,24 @@ class _Judge:
         yield from self._seqs()
 
     def _order(self) -> Iterator[str]:
-        """A copy, and whoever was restored, knows not of all that was offered before it."""
-        for sender, text in self._world.wire.disorder:
-            if sender.partition("-")[0] not in self._bent:  # its copy is called G03-COPY
+        """A copy, and whoever was restored, knows not of all that was offered before it.
+
+        What is sent on to another node goes before what is younger, under the number of today.
+        """
+        for sender, text, messages in self._world.wire.disorder:
+            code = sender.partition("-")[0]  # its copy is called G03-COPY
+            if code not in self._bent and not messages & self._sent_on(code):
                 yield text
+
+    def _sent_on(self, code: str) -> set[str]:
+        rows = self._nodes[code].place.disk.driver.execute(SENT_ON).fetchall()
+        return {str(UUID(bytes=message_id)) for (message_id,) in rows}
 
     # --- I1, I2
 
     def _request(self, request: "Request") -> Iterator[str]:
+        if request.refused:
+            return  # its office was told to whom it goes instead
         if request.acknowledged_at is None:
             yield f"I7: {request.request_id} was never acknowledged"
             return
@@ -195,24 +234,46 @@ class _Judge:
         at_risk = restored is not None and request.acknowledged_at >= restored
         known = {bytes(row["message_id"]): row for row in self._deliveries[request.sender]}
         for message_id, code in zip(request.message_ids, request.recipients, strict=True):
+            homes = self._ends.homes(self._owner(code))
             here = [
                 row
-                for row in self._received[self._owner(code)]
+                for home in homes
+                for row in self._received[home]
                 if bytes(row["message_id"]) == message_id and row["position"] is not None
             ]
             row = known.get(message_id)
             if at_risk and row is None and not here:
                 continue  # the only disk that had it was put back
             if request.taken_back:
-                yield from self._gone(request, message_id, self._owner(code))
+                for home in homes:
+                    yield from self._gone(request, message_id, home)
                 continue
+            if self._is_told(request.sender, code, row):
+                if here and not any(words in row["message"] for words in MAY_HAVE):
+                    yield f"I1: {request.request_id} is held and has arrived: {row['message']}"
+                continue
+            if len(here) > 1 and self._is_doubt(request.sender, message_id):
+                here = here[:1]
             yield from self._delivery(request, message_id, row, here)
+
+    def _is_doubt(self, sender: str, message_id: bytes) -> bool:
+        """Whether the sender has written down that a node which fell silent may have it too."""
+        text = str(UUID(bytes=message_id)).encode()
+        rows = self._nodes[sender].place.disk.driver.execute("SELECT data FROM effect").fetchall()
+        return any(text in data and b"may have it too" in data for (data,) in rows)
+
+    def _is_told(self, sender: str, code: str, row: Any) -> bool:
+        """Whether the sender knows that a document goes nowhere, since an agency has ended."""
+        ends = self._ends
+        if row is None or (row["state"], row["reason"]) != ("held", AgencyEndedError.reason):
+            return False
+        return ends.has_ended(sender) or ends.leads_nowhere(self._owner(code))
 
     # --- I10
 
     def _gone(self, request: "Request", message_id: bytes, owner: str) -> Iterator[str]:
         """Nothing of what was taken back can be read, whether it came before or after that."""
-        if request.sender in self._bent:
+        if request.sender in self._bent or self._is_order_held(request):
             return  # the order itself may be lost with the disk
         what = f"{request.request_id} ({message_id.hex()[-6:]})"
         for row in self._received[owner]:
@@ -223,15 +284,23 @@ class _Judge:
             if row["position"] is not None and row["state"] != "revoked":
                 yield f"I10: {what} was taken back and is {row['state']} at {owner}"
 
+    def _is_order_held(self, request: "Request") -> bool:
+        """Whether the order was not sealed in time before the end of its agency, and says so."""
+        return any(
+            row["reason"] == AgencyEndedError.reason and row["document_id"] == request.document_id
+            for row in self._deliveries[request.sender]
+            if row["message_id"] not in request.message_ids
+        )
+
     def _sides(self) -> Iterator[str]:
         """Both sides of a document agree on where it stands."""
         for code, node in self._nodes.items():
-            if code in self._bent:
+            if code in self._bent or self._ends.has_ended(code):
                 continue
             told = {bytes(row["message_id"]): row["state"] for row in _rows(node, TOLD)}
             mine = {bytes(row["message_id"]): row["to_node"] for row in self._deliveries[code]}
             for other, peer in self._nodes.items():
-                if other in self._bent:
+                if other in self._bent or self._ends.has_ended(other):
                     continue
                 for row in _rows(peer, TAKEN):
                     message_id = bytes(row["message_id"])
@@ -284,6 +353,7 @@ class _Judge:
             )
             self._verify(sealed)
             envelope = canonical.decode(row["envelope"], Envelope)
+            yield from self._late(node, envelope, sealed.seal)
             if sha256(row["envelope"]).digest() != row["digest"]:
                 yield f"I3: {what} has another digest than its envelope"
             if row["receipt"] is None:
@@ -301,6 +371,18 @@ class _Judge:
             yield f"I3: {what} does not verify: {error.message}"
             return
         yield from self._parts(node, envelope, row, what)
+
+    def _late(self, node: "SimulatedNode", envelope: Envelope, signed: SignedSeal) -> Iterator[str]:
+        """What an agency seals after its end is new to nobody who knows of the end."""
+        seal = self._opened[signed].seal
+        came = self._world.wire.came_to.get((node.name, envelope.message_id))
+        if came is None or came[0] < self._reformed or node.code in self._bent:
+            return
+        if envelope.operation is Operation.NEW and self._ends.has_ended_by(node.code, came[1]):
+            yield f"I11: {node.name} took {envelope.message_id[-6:]} after its own end"
+        is_late = self._ends.sealed_late(seal.signer, seconds(parse_time(seal.time)))
+        if is_late and envelope.operation is not Operation.STATUS:
+            yield f"I11: {node.name} took what {seal.signer} sealed at {seal.time}, after its end"
 
     def _parts(
         self, node: "SimulatedNode", envelope: Envelope, row: Any, what: str
@@ -407,7 +489,7 @@ class _Judge:
                         yield f"seq: {agency} gave seq {seq} to {to_node} twice"
             for row in self._received[node.code]:
                 envelope = canonical.decode(row["envelope"], Envelope)
-                agency = row["sender"].partition(".")[0]
+                agency = row["signer"]  # a successor answers for the agency that it follows
                 epoch = (uuid_bytes(envelope.epoch),) if agency in self._bent else ()
                 place = (agency, envelope.to_node, envelope.seq, *epoch)
                 if given.setdefault(place, row["message_id"]) != row["message_id"]:
@@ -450,8 +532,12 @@ class _Judge:
         return {
             f"{sender}-{message.hex()}"
             for sender, message in node.place.disk.driver.execute(STAGED)
-            if not self._nodes[sender].place.disk.driver.execute(STANDS, (message,)).fetchone()[0]
+            if not self._stands(self._nodes[self._owner(sender)], message, node.code)
         }
+
+    @staticmethod
+    def _stands(sender: "SimulatedNode", message: bytes, to_node: str) -> int:
+        return int(sender.place.disk.driver.execute(STANDS, (message, to_node)).fetchone()[0])
 
     @staticmethod
     def _owner(code: str) -> str:

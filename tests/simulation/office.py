@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 
+from edoccore.agency_errors import AgencyEndedError
 from edoccore.errors import EdocError
 from edoccore.signing.records import DocumentState, StatusStep
 from edoccore.signing.statements import Urgency
@@ -57,6 +58,7 @@ class Request:
         life: Number of the node's life that acknowledged.
         lost: The acknowledging node's disk was put back to a time before it.
         taken_back: The office was told that it is.
+        refused: The office was told that its agency, or a recipient, has ended.
     """
 
     sender: str
@@ -71,6 +73,7 @@ class Request:
     answers: list[bytes] = field(default_factory=list)
     lost: bool = False
     taken_back: bool = False
+    refused: bool = False
 
     @property
     def digests(self) -> tuple[bytes, ...]:
@@ -93,10 +96,11 @@ def make_request(chance: random.Random, sender: str, others: list[str], number: 
 async def hand_in(node: SimulatedNode, request: Request, chance: random.Random) -> None:
     """Asks until the node acknowledges; always the same request."""
     loop = asyncio.get_running_loop()
-    while request.acknowledged_at is None:
+    while request.acknowledged_at is None and not request.refused:
         life = node.life
         if life is not None:
             result = await _in_life(life, _submit(life, request, chance))
+            request.refused = isinstance(result, AgencyEndedError)
             if isinstance(result, SubmissionResult):
                 request.acknowledged_at = loop.time()
                 request.life = node.lives
@@ -115,15 +119,19 @@ async def decide_some(node: SimulatedNode, chance: random.Random) -> None:
 
 async def take_back(node: SimulatedNode, request: Request, chance: random.Random) -> None:
     """Takes a document back until the node says that it is; always the same order."""
-    while not request.taken_back:
+    while not request.taken_back and not request.refused:
         life = node.life
         if life is not None and request.acknowledged_at is not None:
             done = await _in_life(life, _revoke(life, request, chance))
             request.taken_back = done is not None
+            if life.directory.has_ended(request.sender, life.place.clock()):
+                return  # it was told that it cannot
         await asyncio.sleep(chance.random() * RETRY_S)
 
 
-async def _submit(life: Life, request: Request, chance: random.Random) -> SubmissionResult:
+async def _submit(
+    life: Life, request: Request, chance: random.Random
+) -> SubmissionResult | AgencyEndedError:
     agency, clock = life.place.agency, life.place.clock
     header = SubmitHeader(
         request_id=request.request_id,
@@ -137,7 +145,10 @@ async def _submit(life: Life, request: Request, chance: random.Random) -> Submis
         ),
         lifetime=None,
     )
-    admitted = admit(header, life.directory, agency.code, now=clock())
+    try:
+        admitted = admit(header, life.directory, agency.code, now=clock())
+    except AgencyEndedError as error:
+        return error
     document_id = DocumentId(new_id(clock(), chance.randbytes(10)))
     fields = f'{{"subject":"Thử {request.request_id}"}}'.encode()
     record = build_record(admitted, fields, network=agency.network, document_id=document_id)

@@ -13,11 +13,13 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from edoccore.agency_errors import RecipientMovedError
 from edoccore.directory.floor import NO_FLOOR
 from edoccore.directory.loading import load
 from edoccore.directory.view import Directory
 from edoccore.errors import DiskFullError
 from edoccore.signing.merkle import Frontier, leaf_hash
+from edocnode.domain.forwarding import ForwardPlan, Stranded
 from edocnode.domain.model import (
     Arrival,
     DeliveryState,
@@ -31,10 +33,18 @@ from edocnode.domain.model import (
 from edocnode.domain.sealing import EpochState, OwnStatement
 from edocnode.storage.store import NodeStore
 from edocnode.workers.directory import DirectoryKeeper
+from edocnode.workers.receiving import (
+    Judged,
+    ReceivingDesk,
+    _arrival_answer,
+    arrival_in,
+)
 from edocnode.workers.sealer import Sealer, SealerState
 from tests.simulation.node import Kinds
 
 SEEDS = 24
+PAUSE_S = 5.0
+_TAKE_OUT = sa.text("UPDATE delivery SET state = 'held' WHERE message_id = :message_id")
 _FORGET = sa.text(
     "UPDATE incoming SET message_id = CAST(substr(message_id, 1, 15) || x'00' AS BLOB)"
     " WHERE message_id = :message_id AND id IN (SELECT incoming_id FROM receipt_given)"
@@ -158,6 +168,44 @@ class TakesLowerDirectory(DirectoryKeeper):
         return load(files, self._current.chain.anchor, NO_FLOOR)
 
 
+class ForwardsInTwoSteps(NodeStore):
+    """Takes what goes to another node out of its queue, and puts it there a while later."""
+
+    async def forward(
+        self, plans: Sequence[ForwardPlan], salts: Sequence[bytes], at: datetime
+    ) -> int:
+        """Forgets at a restart what it was about to send on."""
+
+        def take_out(connection: Connection) -> None:
+            for plan in plans:
+                connection.execute(_TAKE_OUT, {"message_id": plan.message_id})
+
+        await self._database.awrite(take_out)
+        await asyncio.sleep(PAUSE_S)
+        return await super().forward(plans, salts, at)
+
+
+class DropsAtTheEnd(NodeStore):
+    """Ends what its agency had not sealed in time, and tells nobody."""
+
+    async def hold_unsealed(
+        self, items: Sequence[Stranded], *, reason: str, message: str, at: datetime
+    ) -> int:
+        """Gives documents up without a reason."""
+        return await super().hold_unsealed(items, reason="", message="", at=at)
+
+
+class TurnsAwayWhatItHas(ReceivingDesk):
+    """Says of every document that it came after the end of its agency."""
+
+    async def _turn_away(self, judged: Sequence[Judged], why: str) -> list[Judged]:
+        error = RecipientMovedError(f"{why}; nothing is taken here any more.")
+        return [
+            item if (arrival := arrival_in(item)) is None else _arrival_answer(arrival, error)
+            for item in judged
+        ]
+
+
 def _later(work: Coroutine[Any, Any, Any]) -> None:
     asyncio.ensure_future(work).add_done_callback(lambda done: done.cancelled() or done.exception())
 
@@ -166,12 +214,13 @@ def _later(work: Coroutine[Any, Any, Any]) -> None:
 class Planted:
     """A bug, and what must be seen of it: the beginnings of violations.
 
-    ``first``: the seed to begin with, near the first that shows it.
+    ``first``: the seed to begin with, near the first that shows it. ``reform``: agencies end.
     """
 
     kinds: Kinds
     seen: tuple[str, ...]
     first: int = 0
+    reform: bool = False
 
 
 PLANTED: Mapping[str, Planted] = {
@@ -183,4 +232,13 @@ PLANTED: Mapping[str, Planted] = {
     "lane order lost": Planted(Kinds(store=LosesLanes), ("order",)),
     "retry under a new id": Planted(Kinds(store=RetriesUnderNewId), ("I2",)),
     "signature of a failed commit sent": Planted(Kinds(sealer=SendsFailedSeal), ("I4", "I5")),
+    "ended node forgets what it has": Planted(
+        Kinds(desk=TurnsAwayWhatItHas), ("I1", "I4", "I10"), 1, reform=True
+    ),
+    "forwarding forgotten at a restart": Planted(
+        Kinds(store=ForwardsInTwoSteps), ("I1",), 4, reform=True
+    ),
+    "not told of what was unsealed at the end": Planted(
+        Kinds(store=DropsAtTheEnd), ("I1",), 5, reform=True
+    ),
 }

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from tests.architecture.repository import ROOT
-from tests.simulation.world import Plan, nation_plan, simulate
+from tests.simulation.world import Plan, nation_plan, reform_plan, simulate
 
 SEEDS = int(os.environ.get("EDOC_SIMULATION_SEEDS", "24"))
 FIRST = int(os.environ.get("EDOC_SIMULATION_FIRST", "0"))
@@ -20,6 +20,16 @@ def test_nothing_acknowledged_is_lost_doubled_or_altered_by_any_fault(seed: int)
     report = simulate(Plan(seed=seed))
     assert report.documents > 0
     assert report.violations == [], _told(report.seed, report.trace)
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("seed", range(FIRST, FIRST + SEEDS // 2))
+def test_agencies_merge_split_and_close_and_no_document_is_lost_doubled_or_untold(
+    seed: int,
+) -> None:
+    report = simulate(reform_plan(seed))
+    assert report.documents > 0
+    assert report.violations == [], _told(report.seed, report.trace, "--reform ")
 
 
 @pytest.mark.timeout(300)
@@ -53,7 +63,7 @@ def test_nation_of_a_hundred_nodes_delivers_everything() -> None:
     assert report.violations == []
 
 
-def _told(seed: int, trace: list[str]) -> str:
+def _told(seed: int, trace: list[str], which: str = "") -> str:
     """What a developer needs to see: the trace, and how to run it again."""
     print("\n".join(trace))
-    return f"python -m tests.simulation --seed {seed} --trace"
+    return f"python -m tests.simulation {which}--seed {seed} --trace"

@@ -27,6 +27,7 @@ from tests.simulation.node import Clock, Kinds, Place, SimulatedNode
 from tests.simulation.office import Request, decide_some, hand_in, make_request, take_back
 from tests.simulation.process import Process, ProcessKilled
 from tests.simulation.realm import REGISTRY_ADDRESS, Realm, address_of, realm
+from tests.simulation.reform import Ends, Reformer, choose, compressed, seconds
 
 DRAIN_S = 1800.0  # all queues are empty so long after the last fault
 SETTLE_S = 45.0  # idle streams are closed after 20 s
@@ -48,6 +49,7 @@ class Plan:
         refresh_s: Between two looks at the registry; real nodes look every 60 s.
         acquaintances: Peers that each node has met before and greets at its start; 0: it has met
             nobody and greets all.
+        reform: Whether agencies end and are named anew.
     """
 
     seed: int
@@ -58,6 +60,7 @@ class Plan:
     traced: bool = True
     refresh_s: float = 10.0
     acquaintances: int = 0
+    reform: bool = False
     kinds: Kinds = field(default_factory=Kinds)
 
 
@@ -105,6 +108,10 @@ class World:
         self._replayable: list[tuple[str, str, Any]] = []
         self._healed = False
         self.realm: Realm = realm(plan.nodes)
+        if plan.reform:
+            changes = choose(self.chance("reform"), self.realm.codes, plan.harm_s)
+            self.realm = realm(plan.nodes, changes)
+        self.ends = Ends(self.realm.changes)
         self.network = Network(self.chance("network"), self.trace)
         self.network.watchers.append(self._watch)
         self.registry = Registry(self)
@@ -148,11 +155,12 @@ class World:
         keeping = self.spawn(self._keep_up())
         offices = [self.spawn(self._office(node)) for node in self.nodes]
         harm = self.spawn(Nemesis(self, self.chance("faults")).run()) if self.plan.faults else None
+        reform = self.spawn(Reformer(self, self.chance("reformer")).run())
         await asyncio.sleep(self.harm_s)
         if harm is not None:
             harm.cancel()
         await self._heal()
-        await asyncio.wait(offices, timeout=DRAIN_S)
+        await asyncio.wait([*offices, reform], timeout=DRAIN_S)
         await self._drain()
         await asyncio.sleep(SETTLE_S)
         for node in self.nodes:
@@ -236,7 +244,7 @@ class World:
         while True:
             await asyncio.sleep(0.5 if self._healed else chance.random() * RESTART_S)
             for node in self.nodes:
-                if node.life is None:
+                if node.life is None and node.away_until <= self.time():
                     node.start()
 
     async def _heal(self) -> None:
@@ -275,7 +283,8 @@ class World:
             await asyncio.wait({task})
 
     def _waiting(self) -> list[str]:
-        return [text for node in self.nodes for text in history.waiting(node)]
+        away = [f"{node.name} is away" for node in self.nodes if node.away_until > self.time()]
+        return [*away, *(text for node in self.nodes for text in history.waiting(node))]
 
     async def _sweep(self, node: SimulatedNode) -> None:
         if node.life is not None:
@@ -290,6 +299,9 @@ class World:
         parcels = batch_from_message(message.batch)
         sender = source.partition(".")[0].upper()
         self.wire.batch(sender, target, parcels)
+        for node in self.nodes:
+            if node.place.address == target:
+                self.wire.came(node.name, seconds(node.place.clock()), parcels)
         self.trace(target, f"gets {history.told(parcels)} from {sender}")
         if self.plan.faults:
             self._replayable.append((source, target, parcels))
@@ -297,6 +309,11 @@ class World:
 
 
 NOTHING_MORE_S = 30.0  # for what the ended processes leave behind in the loop
+
+
+def reform_plan(seed: int) -> Plan:
+    """A run in which agencies end and are named anew."""
+    return Plan(seed=seed, nodes=4, documents=8, reform=True)
 
 
 class Registry:
@@ -328,6 +345,11 @@ class Registry:
             self._served = chance.randint(0, self._newest)
         self._world.trace("REGISTRY", f"serves version {self._served} of {self._newest}")
 
+    def publish(self, version: int) -> None:
+        """Has a version and serves it, unless a newer one was published before."""
+        self._newest = max(self._newest, version)
+        self._served = max(self._served, version)
+
     def heal(self) -> None:
         """Serves the newest."""
         self._served = self._newest
@@ -345,9 +367,10 @@ def simulate(plan: Plan) -> Report:
         gc.disable()  # when garbage is found must not decide anything
     asyncio.set_event_loop(None)
     try:
-        loop.run_until_complete(world.run())
-        simulated = loop.time()
-        _end_tasks(loop)
+        with compressed():
+            loop.run_until_complete(world.run())
+            simulated = loop.time()
+            _end_tasks(loop)
     finally:
         loop.close()
         structlog.reset_defaults()

@@ -16,6 +16,7 @@ from enum import Enum
 from typing import Protocol
 
 from edoccore.agency_errors import AgencyEndedError, RecipientMovedError
+from edoccore.directory.layout import WIND_UP
 from edoccore.directory.view import Directory
 from edoccore.errors import RequestInvalidError
 from edoccore.signing import canonical
@@ -39,13 +40,20 @@ class Stranding(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stranded:
-    """A delivery that its node will not take; ``place``: its row, by which pages go on."""
+    """A delivery that its node will not take.
+
+    Attributes:
+        place: Its row, by which pages go on.
+        unheard: Its node did not say that it does not take it: it may have taken it before it fell
+            silent, and nobody can tell.
+    """
 
     place: int
     message_id: MessageId
     document_id: DocumentId
     recipient: str
     to_node: str
+    unheard: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +121,8 @@ def plan_forward(
 ) -> ForwardPlan | DeliveryOutcome:
     """What becomes of a stranded delivery: it goes to another node, or is held.
 
-    An agency that has ended itself seals no new envelope, whoever follows its recipient.
+    An agency that has ended itself seals no new envelope, whoever follows its recipient; and once
+    it has wound up, nobody takes what it sealed before.
 
     Args:
         agency: That owns this node.
@@ -121,12 +130,14 @@ def plan_forward(
     Raises:
         AgencyUnknownError, AgencyInactiveError: Nobody can say now; it waits.
     """
-    if directory.has_ended(agency, now):
-        return _held(item, own_end(directory, agency))
+    if is_wound_up(directory, agency, now):
+        return _held(item, _own_silence(directory, agency))
     try:
+        if directory.has_ended(agency, now):
+            raise own_end(directory, agency)
         to_node = directory.node_of(item.recipient, now)
     except AgencyEndedError as error:
-        return _held(item, error)
+        return _held(item, _may_have(item, error) if item.unheard else error)
     how = directory.how_it_ended(item.to_node)
     return forward_plan(
         item, to_node=to_node, why=how, network=directory.network, agency=agency, now=now
@@ -151,6 +162,13 @@ def forward_plan(
         actor: Who decided it.
     """
     to = recipient or item.recipient
+    doubt = f"; {item.to_node} was not reached and may have it too" if item.unheard else ""
+    message = f"It goes to the node of {to_node}: {why}."
+    if item.unheard:
+        message = (
+            f"It goes to the node of {to_node}: {why}. The node of {item.to_node} does not answer; "
+            f"it may have the same document, under the same id."
+        )
     effect = Effect(
         network=network,
         agency=agency,
@@ -158,13 +176,13 @@ def forward_plan(
         subject=uuid_text(item.message_id),
         actor=actor,
         time=time_text(now),
-        detail=f"from {item.recipient} at {item.to_node} to {to} at {to_node}: {why}",
+        detail=f"from {item.recipient} at {item.to_node} to {to} at {to_node}: {why}{doubt}",
     )
     return ForwardPlan(
         message_id=item.message_id,
         recipient=to,
         to_node=to_node,
-        message=f"It goes to the node of {to_node}: {why}.",
+        message=message,
         effect=canonical.encode(effect),
     )
 
@@ -189,6 +207,29 @@ def chosen(recipient: str, instead: str, directory: Directory, now: datetime) ->
             code=instead,
         )
     return found.code
+
+
+def is_wound_up(directory: Directory, agency: str, now: datetime) -> bool:
+    """Whether an agency has ended so long ago that it is not heard any more."""
+    found = directory.ownership.owners.get(agency)
+    return found is not None and found.has_ended(now) and not found.answers(now)
+
+
+def _own_silence(directory: Directory, agency: str) -> AgencyEndedError:
+    return AgencyEndedError(
+        f"No receipt came, and nobody hears this node any more: {directory.how_it_ended(agency)}, "
+        f"and the {WIND_UP.days} days for what was sealed before are over.",
+        hint="Ask the recipient whether it has the document; if not, its successor sends it anew.",
+        agency=agency,
+    )
+
+
+def _may_have(item: Stranded, error: AgencyEndedError) -> AgencyEndedError:
+    return AgencyEndedError(
+        f"{error.message} The node of {item.to_node} does not answer; it may have the document.",
+        hint=error.hint,
+        agency=item.to_node,
+    )
 
 
 def own_end(directory: Directory, agency: str) -> AgencyEndedError:

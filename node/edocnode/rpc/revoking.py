@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from edoccore.agency_errors import AgencyEndedError
 from edoccore.directory.view import Directory
 from edoccore.errors import DecisionConflictError, DocumentUnknownError
 from edoccore.signing.records import StatusStep
@@ -65,8 +66,16 @@ class RevokeDesk:
         Raises:
             RequestInvalidError, NotCanonicalError: The order says too little.
             DecisionConflictError: It was taken back for another reason.
+            AgencyEndedError: This agency has ended, and its recipients would not be told.
         """
         check_order(order)
+        if self.directory.has_ended(self.agency, order.at):
+            raise AgencyEndedError(
+                f"Nothing is taken back from this node any more: "
+                f"{self.directory.how_it_ended(self.agency)}.",
+                hint="Ask its successor to write to the recipients.",
+                agency=self.agency,
+            )
         document_id = sent.document.document_id
         check_same(await self.store.revoked(document_id), order, document_id)
         taken_back = 0

@@ -6,6 +6,7 @@ sealed; its office is told.
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -20,6 +21,7 @@ from edocnode.domain.forwarding import (
     ForwardStore,
     Stranded,
     Stranding,
+    is_wound_up,
     own_end,
     plan_forward,
     stranding,
@@ -77,27 +79,36 @@ class Forwarder:
 
     async def look(self) -> None:
         """Sends on, or holds, all that can be by now."""
-        directory, now = self._directory(), self._clock()
+        directory = self._directory()
+        now = directory.not_before(self._clock())
         ended = {code for code, one in directory.ownership.owners.items() if one.has_ended(now)}
         if not ended:
             return
         if self._agency in ended:
             await self._hold_own(directory)
-        nodes = [queue.to_node for queue in await self._store.queues() if queue.to_node in ended]
+        is_silent = is_wound_up(directory, self._agency, now)  # nobody takes anything from it
+        nodes = [
+            queue.to_node
+            for queue in await self._store.queues()
+            if is_silent or queue.to_node in ended
+        ]
         statuses = await self._store.peer_statuses() if nodes else {}
         for node in nodes:
             status = statuses.get(node)
             down_since = None if status is None else status.down_since
             which = stranding(node, directory, now, down_since=down_since)
+            which = Stranding.ALL if is_silent else which
             if which is not None and await self._store.stranded(node, which, 0, 1):
                 async with self._dispatcher.left_alone(node):
+                    await self._clear(node, Stranding.TURNED_AWAY, directory)
                     await self._clear(node, which, directory)
 
     async def _clear(self, node: str, which: Stranding, directory: Directory) -> None:
         after = 0
         while page := await self._store.stranded(node, which, after, AT_ONCE):
             after = page[-1].place
-            await self._decide(page, directory)
+            unheard = which is not Stranding.TURNED_AWAY
+            await self._decide([replace(item, unheard=unheard) for item in page], directory)
 
     async def _decide(self, page: Sequence[Stranded], directory: Directory) -> None:
         now = self._clock()

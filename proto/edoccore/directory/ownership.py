@@ -226,26 +226,39 @@ class Ownership:
         )
 
     def accepts(self, owner: str, code: str, at: datetime) -> bool:
-        """Whether the node of agency ``owner`` takes documents for ``code`` at a moment.
+        """Whether the node of agency ``owner`` serves ``code`` at a moment, or did until its end.
 
         It does for codes it owns, directly or as aliases, and for those of an agency that ended
-        with ``owner`` as its one successor.
+        with ``owner`` as its one successor. One that has ended itself since has such documents
+        still: it says whether it took them, and deals with them while it winds up.
         """
-        try:
-            return self.owns(owner, code) or self.node_of(code, at) == owner
-        except (AgencyUnknownError, AgencyInactiveError):
-            return False
+        return self.owns(owner, code) or owner in self._served_by(code, at)
+
+    def _served_by(self, code: str, at: datetime) -> list[str]:
+        """Those whose nodes serve a code or served it before, the first one first."""
+        found: list[str] = []
+        while (known := self._codes.get(code)) is not None:
+            agency = self.owners[known.owner]
+            ended = agency.has_ended(at)
+            if agency.code in found or not (ended or agency.is_active(at)):
+                break
+            found.append(agency.code)
+            if not ended or len(agency.successors) != 1:
+                break
+            (code,) = agency.successors
+        return found
 
     def answering_node(self, node: str, code: str, at: datetime) -> str:
         """The node for a word about a document of before: that of then, while it answers for it.
 
         Args:
             node: The agency whose node sent or took the document, and has it.
-            code: For which it did; says whose node it is when that one is silent.
+            code: For which it did, as its own or another's that it follows; says whose node it is
+                when that one is silent.
             at: Now.
         """
         then = self.owners.get(node)
-        if then is not None and then.answers(at) and self.owns(node, code):
+        if then is not None and then.answers(at) and self.accepts(node, code, at):
             return node
         try:
             return self.node_of(code, at)

@@ -13,6 +13,7 @@ from uuid import UUID
 import pytest
 
 from edoccore.agency_errors import AgencyEndedError
+from edoccore.directory import ownership
 from edoccore.directory.layout import WIND_UP
 from edoccore.errors import RequestInvalidError
 from edoccore.signing import canonical
@@ -20,6 +21,8 @@ from edoccore.signing.statements import Effect, Envelope, Receipt
 from edocnet.office.v1 import office_service_pb2 as office
 from edocnode.domain import forwarding
 from edocnode.domain.directory import OWN_ENTRY
+from edocnode.storage.directory_files import DirectoryFiles
+from edocnode.storage.folder import DataFolder
 from tests.integration.exchange.conftest import Card
 from tests.integration.exchange.test_own_entry import bring_newer
 from tests.integration.office.support import Refused
@@ -58,6 +61,13 @@ class Land:
         self.nation.now += timedelta(seconds=5)
         self.nation.end(code, utc_now(), successors=followers)
         await bring_newer(self.nation, *(self.nodes[one] for one in known_to))
+
+    async def starts_knowing(self, code: str) -> None:
+        """Starts a node that has heard of everything."""
+        node = self.nodes[code]
+        files = DirectoryFiles(DataFolder(node.data).directory, self.nation.anchor)
+        files.save(self.nation.directory())
+        await node.start()
 
 
 @pytest.fixture
@@ -147,10 +157,9 @@ async def test_what_waits_for_a_merged_agency_goes_on_to_its_successor(land: Lan
         sent = [await land["G01"].send(f"{i}".encode(), to=["H26"]) for i in range(3)]
         await until(lambda: all(land["G01"].state(s.message_id) != "unsealed" for s in sent))
         await land.ends("H29", known_to=("G01", "H29"))
-        await land["H26"].start()
+        await land.starts_knowing("H26")
         try:
-            await bring_newer(land.nation, land["H26"])
-            await land["G01"].delivered(*sent)
+            await land["G01"].delivered(*sent, within_s=40)
             assert received(land["H29"]) == [("G01", "H26")] * 3
             assert land["H26"].inbox() == 0
             for item in sent:
@@ -197,6 +206,34 @@ async def test_what_was_kept_and_not_sealed_at_the_end_gets_the_receipt_of_the_m
         assert (land["H26"].inbox(), land["H29"].inbox()) == (2, 0)
 
 
+async def test_a_document_that_a_node_took_before_it_fell_silent_is_the_same_at_its_successor(
+    land: Land, card: type[Card], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody can ask the silent node: rather a second copy, known as one, than a lost document."""
+    monkeypatch.setattr(forwarding, "ASK_FOR", timedelta(seconds=1))
+    async with lively(land, "G01", "H26", "H29"):
+        await land["G01"].delivered(await land["G01"].send(b"truoc", to=["H26"]))
+        await land["H26"].stop()
+        sent = await land["G01"].send(b"giua", to=["H26"])
+        await until(lambda: land["G01"].state(sent.message_id) not in ("unsealed", "scheduled"))
+        card.pulled = True
+        await land["H26"].start()
+        await until(lambda: land["H26"].count("SELECT count(*) FROM incoming") == 2)
+        await land["H26"].stop()
+        card.pulled = False
+        await land.ends("H29", known_to=("G01", "H29"))
+        await land["G01"].delivered(sent, within_s=60)
+        await land.starts_knowing("H26")
+        await until(lambda: land["H26"].inbox() == 2, within_s=60)
+        same = "SELECT message_id FROM inbox WHERE document_id = ?"
+        for code in ("H26", "H29"):
+            assert land[code].rows(same, sent.document_id) == [(sent.message_id,)]
+        envelope, receipt = receipt_of(land["G01"], sent)
+        assert (envelope.to_node, receipt.from_) == ("H29", "H26")
+        (effect,) = effects(land["G01"], forwarding.FORWARDED)
+        assert effect.detail.endswith("; H26 was not reached and may have it too")
+
+
 async def test_a_document_half_transferred_at_the_end_arrives_whole_at_the_successor(
     land: Land,
 ) -> None:
@@ -224,6 +261,15 @@ async def test_a_merged_agency_hands_over_what_it_sealed_before_its_end_and_seal
             await land["H26"].send(b"sau", to=["G01"])
         assert "H26 is merged into H29" in refused.error.message
         assert "node of H29" in refused.error.hint
+        with Refused(AgencyEndedError) as refused:
+            async with land["H26"].office() as stub:
+                order = {"actor": "An", "reason": "Ban hành nhầm số."}
+                await stub.Revoke(
+                    office.RevokeRequest(id=str(UUID(bytes=sent.document_id)), **order)
+                )
+        assert "Nothing is taken back from this node any more: H26 is merged" in (
+            refused.error.message
+        )
         await land["G01"].start()
         try:
             await bring_newer(land.nation, land["G01"])
@@ -300,8 +346,7 @@ async def test_what_waits_for_an_agency_that_is_split_is_held_until_a_person_cho
         sent = await land["G01"].send(b"chia", to=["H26"])
         await until(lambda: land["G01"].state(sent.message_id) not in ("unsealed", "scheduled"))
         await land.ends("H29", "H30", known_to=("G01", "H29", "H30"))
-        await land["H26"].start()
-        await bring_newer(land.nation, land["H26"])
+        await land.starts_knowing("H26")
         try:
             delivery = await is_held(land["G01"], sent)
         finally:
@@ -335,8 +380,7 @@ async def test_what_waits_for_an_agency_that_is_closed_is_told(land: Land) -> No
         sent = await land["G01"].send(b"dong", to=["H26"])
         await until(lambda: land["G01"].state(sent.message_id) not in ("unsealed", "scheduled"))
         await land.ends(known_to=("G01",))
-        await land["H26"].start()
-        await bring_newer(land.nation, land["H26"])
+        await land.starts_knowing("H26")
         try:
             delivery = await is_held(land["G01"], sent)
         finally:
@@ -355,6 +399,37 @@ async def test_what_the_successor_had_for_the_merged_agency_it_delivers_to_itsel
         await land.ends("H29", known_to=("H29",))
         await land["H29"].delivered(sent)
         assert received(land["H29"]) == [("H29", "H26")]
+
+
+async def test_what_waits_for_a_successor_that_is_merged_itself_goes_on_to_the_next(
+    land: Land,
+) -> None:
+    """The node in the middle has documents of both, and says of each whether it took it."""
+    async with lively(land, "G01", "H30"):
+        await land.ends("H29", known_to=("G01", "H30"))
+        sent = await land["G01"].send(b"Ha Nam", to=["H26"])
+        await until(lambda: land["G01"].state(sent.message_id) not in ("unsealed", "scheduled"))
+        await land.ends("H30", known_to=("G01", "H30"), code="H29")
+        await land.starts_knowing("H29")
+        try:
+            await land["G01"].delivered(sent, within_s=40)
+            assert received(land["H30"]) == [("G01", "H26")]
+            assert land["H29"].inbox() == 0
+        finally:
+            await land["H29"].stop()
+
+
+async def test_what_an_agency_did_not_hand_over_while_it_wound_up_is_told_to_its_office(
+    land: Land, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with lively(land, "H26"):
+        sent = await land["H26"].send(b"muon", to=["G01"])
+        await until(lambda: land["H26"].state(sent.message_id) not in ("unsealed", "scheduled"))
+        monkeypatch.setattr(ownership, "WIND_UP", timedelta())
+        await land.ends("H29", known_to=("H26",))
+        delivery = await is_held(land["H26"], sent)
+        assert delivery.reason == AgencyEndedError.reason
+        assert "No receipt came, and nobody hears this node any more" in delivery.message
 
 
 async def test_an_end_that_lies_ahead_comes_by_itself_at_its_moment(land: Land) -> None:

@@ -176,6 +176,23 @@ def test_words_about_old_documents_go_to_the_node_that_has_them_while_it_answers
     assert directory.answering_node("X99", "X99", NOW) == "X99"  # nobody knows better
 
 
+def test_who_followed_an_agency_and_ended_itself_deals_with_its_documents_while_it_winds_up(
+    nation: Nation,
+) -> None:
+    nation.add_agency("H30", "Third")
+    later = NOW + timedelta(days=1)
+    nation.end("G01", NOW, successors=("H30",))
+    nation.end("H30", later, successors=("H29",))
+    directory = nation.directory()
+    assert directory.accepts("H30", "G01", NOW)
+    assert directory.accepts("H30", "G01", later)
+    assert directory.accepts("H29", "G01", later)
+    assert not directory.accepts("H29", "G01", NOW)
+    assert not directory.accepts("REGISTRY", "G01", later)
+    assert directory.answering_node("H30", "G01", later) == "H30"
+    assert directory.answering_node("H30", "G01", later + WIND_UP) == "H29"
+
+
 @pytest.mark.parametrize(
     ("successors", "told"),
     [

@@ -1,5 +1,6 @@
 """Where deliveries go whose recipient's agency has ended."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -15,6 +16,7 @@ from edocnode.domain.forwarding import (
     Stranded,
     Stranding,
     chosen,
+    is_wound_up,
     own_end,
     plan_forward,
     stranding,
@@ -66,6 +68,43 @@ def test_the_node_of_an_ended_agency_is_asked_first_and_not_for_ever(
     assert stranding("H26", nation.directory(), now, down_since=since) is found
     assert stranding("H29", nation.directory(), now, down_since=since) is None
     assert stranding("X99", nation.directory(), now, down_since=since) is None
+
+
+def test_what_an_ended_agency_did_not_hand_over_in_time_is_held_and_says_why(
+    nation: Nation,
+) -> None:
+    nation.end("G01", NOW, successors=("H29",))
+    directory = nation.directory()
+    assert not is_wound_up(directory, "G01", NOW + WIND_UP - timedelta(milliseconds=1))
+    assert not is_wound_up(directory, "H29", NOW + WIND_UP)
+    assert not is_wound_up(directory, "X99", NOW + WIND_UP)
+    found = plan_forward(stranded(), directory, agency="G01", now=NOW + WIND_UP)
+    assert isinstance(found, DeliveryOutcome)
+    assert (found.state, found.reason) == (DeliveryState.HELD, AgencyEndedError.reason)
+    assert found.message.startswith("No receipt came, and nobody hears this node any more: G01 is")
+    assert "the 30 days for what was sealed before are over" in found.message
+    assert "Ask the recipient whether it has the document" in found.message
+
+
+def test_a_delivery_that_its_node_may_have_taken_says_so_wherever_it_goes(
+    nation: Nation,
+) -> None:
+    nation.end("H26", NOW, successors=("H29",))
+    nation.end("H30", NOW)
+    directory = nation.directory()
+    unheard = [replace(stranded(code, code), unheard=True) for code in ("H26", "H30")]
+    goes_on, stays = [plan_forward(i, directory, agency="G01", now=NOW) for i in unheard]
+    assert isinstance(goes_on, ForwardPlan)
+    assert "H26 does not answer; it may have the same document, under the same id" in (
+        goes_on.message
+    )
+    effect = canonical.decode(goes_on.effect, Effect)
+    assert effect.detail.endswith("; H26 was not reached and may have it too")
+    assert isinstance(stays, DeliveryOutcome)
+    assert "The node of H30 does not answer; it may have the document." in stays.message
+    for item in (stranded(), stranded("H30", "H30")):
+        answered = plan_forward(item, directory, agency="G01", now=NOW)
+        assert "may have" not in answered.message
 
 
 @pytest.mark.parametrize("code", ["H26", "H26.5"])
