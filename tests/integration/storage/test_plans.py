@@ -15,9 +15,17 @@ from edockit import migrations
 from edockit.database import Database
 from edocnode import storage
 from edocnode.domain.dead_letters import RetryPlan
-from edocnode.domain.model import Arrival, DocumentId, EpochHead, MessageId
+from edocnode.domain.forwarding import ForwardPlan, Stranding
+from edocnode.domain.model import (
+    Arrival,
+    DocumentId,
+    EpochHead,
+    Lane,
+    MessageId,
+)
 from edocnode.domain.numbers import NumberAnswer, NumberState
 from edocnode.domain.repair import IncompleteDocument, PartName, SmallParts
+from edocnode.domain.scanning import Cause, Discard, Finding, ScanOutcome, ScanState
 from edocnode.storage.migrations import HEAD, SCRIPTS
 from edocnode.storage.office import SqlOffice
 from edocnode.storage.revocations import SqlReceivedRevocations
@@ -28,6 +36,7 @@ from edocnode.storage.tables import NodeTable
 from edocnode.storage.updates import SqlReceivedUpdates
 from tests.integration.storage.offices import NOW, Office, arrival, given_up, submission
 
+SALTS = (bytes(16), bytes(16))
 SMALL = {"lease", "nodes", "listed", "queued", "waiting", "q", "w", "peer", "alarm"}
 SMALL |= {"damaged_part", "stage_part"}
 OF_WHAT_WAITS = {
@@ -44,6 +53,9 @@ OF_WHAT_WAITS = {
     "ix_revocation_pending",
     "ix_version_pending",
     "ix_destroyed_files",
+    "ix_scan_again",
+    "ix_scan_kept_apart",
+    "ix_scan_waiting",
 }
 
 
@@ -154,6 +166,52 @@ async def use_every_port(store: NodeStore, peer: Office) -> None:
     await store.journal_of("G01")
     await store.receipts([1])
     await use_what_senders_ask(store._database, item)
+    await use_scans(NodeStore(store._database, scans=True), office, peer)
+    await use_forwarding(store, office)
+
+
+async def use_scans(store: NodeStore, office: Office, peer: Office) -> None:
+    made = [submission("G01", ["H29"], large=100_000) for _ in range(3)]
+    await store.keep([arrival(peer.envelope(each), each.inline) for each in made])
+    commit, group = office.word(await store.unsealed(10))
+    await store.commit_seal(commit)
+    office.state.committed(group)
+    first, second, third = await store.next_scans(9, after={Lane.NORMAL.value: "G01"})
+    await store.scan_broke(third.incoming_id, breaks=1, again_at=NOW)
+    assert await store.broken_scans(NOW) is not None
+    assert await store.waiting_scans() == 3
+    for item in (first, second):
+        job = await store.scan_job(item.incoming_id)
+        assert job is not None
+        finding = Finding(cause=Cause.ENCRYPTED, part=1, name="a", detail="")
+        outcome = ScanOutcome(subject=job.subject, state=ScanState.HELD, at=NOW, finding=finding)
+        assert await store.settle_scan(outcome, SALTS)
+    assert len(await store.scans(0, 10)) == 2
+    message_id = job.subject.message_id
+    await store.received_named(message_id.hex())
+    await store.received_named(job.subject.document_id.hex())
+    await store.scan_entry(message_id)
+    await store.scan_subject(message_id)
+    gone = Discard(subject=job.subject, at=NOW, plan=None, effect=b"e")
+    assert await store.discard(gone, SALTS)
+    assert await store.is_destroyed(message_id)
+    await store.scan_again([message_id])
+    await store.scan_all_again(0, NOW)
+    await store.show_unscanned(10)
+
+
+async def use_forwarding(store: NodeStore, office: Office) -> None:
+    await store.submit(submission(to=["G01"]))
+    await office.seal_all()
+    for which in Stranding:
+        found = await store.stranded("G01", which, 0, 10)
+    plan = ForwardPlan(
+        message_id=found[-1].message_id, recipient="G01", to_node="G09", message="", effect=b"e"
+    )
+    assert await store.forward([plan], [bytes(16)], NOW) == 1
+    await store.submit(submission(to=["G01"]))
+    unsealed = await store.unsealed_documents(10)
+    assert await store.hold_unsealed(unsealed, reason="AGENCY_ENDED", message="", at=NOW)
 
 
 async def use_what_senders_ask(database: Database, item: Arrival) -> None:
