@@ -49,3 +49,19 @@ class EdxmlInvalidError(EdocError):
     reason = "EDXML_INVALID"
     status = "INVALID_ARGUMENT"
     exit_code = ExitCode.REFUSED
+
+
+class EncryptionKeyError(EdocError):
+    """A recipient has published no encryption key that can be used; nothing was sent."""
+
+    reason = "ENCRYPTION_KEY_MISSING"
+    status = "FAILED_PRECONDITION"
+    exit_code = ExitCode.REFUSED
+
+
+class PartNotDecryptedError(EdocError):
+    """The encrypted part cannot be read with the keys of this node; ask its sender."""
+
+    reason = "PART_NOT_DECRYPTED"
+    status = "FAILED_PRECONDITION"
+    exit_code = ExitCode.REFUSED

@@ -4,6 +4,7 @@ from tests.fuzz import (
     certificates,
     directory,
     edxml,
+    encryption,
     evidence,
     messages,
     office,
@@ -25,6 +26,7 @@ TARGETS: dict[str, Target] = {
         evidence,
         edxml,
         signatures,
+        encryption,
     )
     for target in group.TARGETS
 }

@@ -12,10 +12,12 @@ from hashlib import sha256
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PrivateKey
+from msgspec import UNSET, UnsetType
 
 from edoccore.directory.layout import (
     to_base64,
 )
+from edoccore.identity.encryption import PublicEncryptionKey
 from edoccore.identity.keys import PairSigner, Signer, SoftwareSigner
 from edoccore.identity.request import SealRequest
 from edoccore.signing import canonical
@@ -24,6 +26,7 @@ from edoccore.signing.seal import SALT_BYTES, SealedStatement, SealPlace, Signed
 from edoccore.signing.statements import (
     MAX_LIST_BYTES,
     DirectoryMark,
+    EncryptionKey,
     Endpoint,
     SubAgencies,
     SubAgency,
@@ -54,6 +57,7 @@ class Agency:
         tls_certificate: DER of the current TLS certificate, ``tls_key`` is its key.
         server_name: DNS name in the TLS certificate.
         lattice_key: The second key of a seal of suite 2.
+        encryption: What parts for it are encrypted to.
     """
 
     code: str
@@ -67,6 +71,7 @@ class Agency:
     server_name: str
     epoch: str
     lattice_key: MLDSA65PrivateKey | None = None
+    encryption: PublicEncryptionKey | None = None
     index: int = 0
     counter: int = 0
 
@@ -162,6 +167,7 @@ class Agency:
             abilities=("edoc.envelope/v1",),
             counter=self.counter if counter is None else counter,
             created=time_text(time),
+            encryption=_stated(self.encryption),
         )
         return self.seal(canonical.encode(statement), time=time)[0]
 
@@ -213,3 +219,7 @@ def tls_certificate(key: ec.EllipticCurvePrivateKey, code: str, *, now: datetime
         not_before=now - timedelta(hours=1),
         not_after=now + LIFE,
     )
+
+
+def _stated(key: PublicEncryptionKey | None) -> EncryptionKey | UnsetType:
+    return UNSET if key is None else EncryptionKey(suite=1, key=to_base64(key.data))

@@ -144,6 +144,7 @@ class TestNode:
         request_id: str = "",
         subject: str = "Thử",
         urgency: offices.Urgency = offices.URGENCY_NORMAL,
+        encrypt: bool = False,
     ) -> Sent:
         """Hands in a document; it is durable when this returns."""
         fields = f'{{"subject":"{subject}"}}'.encode()
@@ -151,6 +152,7 @@ class TestNode:
             request_id=request_id or new_uuid7(utc_now()),
             recipients=to,
             urgency=urgency,
+            encrypt=encrypt,
             record_size=len(fields),
             parts=[
                 offices.PartDeclaration(name=f"{number}.pdf", size=len(content))

@@ -15,7 +15,12 @@ from edoccore.errors import EdocError, StorageFailedError
 from edoccore.signing import canonical
 from edoccore.signing.seal import SealedStatement
 from edoccore.signing.statements import Endpoint, Seal, uuid_bytes
-from edocnode.app.parts import SealingContext, SealingParts, seal_endpoint
+from edocnode.app.parts import (
+    SealingContext,
+    SealingParts,
+    published_key,
+    seal_endpoint,
+)
 from edocnode.domain.sealing import is_under
 from edocnode.rpc.joining import publish_endpoint
 from edocnode.workers.sealer import SealerState
@@ -84,7 +89,8 @@ def _stands(context: SealingContext, parts: SealingParts, sealed: SealedStatemen
         return False
     statement = canonical.decode(sealed.statement, Endpoint)
     certificates = tuple(map(to_base64, context.tls.certificates))
-    return statement.certificates == certificates and _is_listed(context, sealed)
+    says = (statement.certificates, statement.encryption)
+    return says == (certificates, published_key(context)) and _is_listed(context, sealed)
 
 
 def _is_listed(context: SealingContext, sealed: SealedStatement) -> bool:

@@ -194,7 +194,7 @@ class Exports:
         return OutFile(
             name=part["name"],
             media_type=part["media_type"],
-            chunks=lambda: self.office.part(message_id, part["index"]),
+            chunks=lambda: self.office.part(message_id, part["index"], encrypted=part["encrypted"]),
         )
 
 

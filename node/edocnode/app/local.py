@@ -176,6 +176,7 @@ def _local_parts(ground: Ground, workers: Workers, desk: AccessDesk) -> LocalPar
         subagencies=workers.subagencies,
         overview=workers.overview.parts,
         rechecks=workers.signatures.loop,
+        encryption=ground.context.encryption,
         book=SqlNumberBook(ground.sealing.database),
         numbering=ground.settings.numbering_rules,
         blobs=workers.blobs,

@@ -38,7 +38,7 @@ from edocnode.app.resting import give_back_at_rest
 from edocnode.app.retired import check_not_retired
 from edocnode.app.revoking import Revocations, build_revocations
 from edocnode.app.scanning import Scanning, build_scanning
-from edocnode.app.signatures import build_signatures
+from edocnode.app.signatures import SignatureParts, build_signatures
 from edocnode.app.stopping import fail, until_stopped, watch
 from edocnode.app.timestamps import build_timestamper
 from edocnode.domain.directory import RefreshPlan
@@ -180,9 +180,7 @@ def workers_on(ground: Ground) -> Workers:
     reckoning.connect(sessions, ground.sealing.sealer, dispatcher)
     scheduler = Scheduler(schedule=store, sealer=ground.sealing.sealer, clock=clock)
     suspensions = Suspensions(CallQuotas(ground.settings.weight), store, clock)
-    signatures = build_signatures(
-        store, blobs, repair.repairer, ground.settings, data=ground.folder.path, clock=clock
-    )
+    signatures = _signatures(ground, blobs, repair)
     return Workers(
         sessions,
         dispatcher,
@@ -205,6 +203,19 @@ def workers_on(ground: Ground) -> Workers:
     )
 
 
+def _signatures(ground: Ground, blobs: BlobFolder, repair: Repair) -> SignatureParts:
+    return build_signatures(
+        ground.sealing.store,
+        blobs,
+        repair.repairer,
+        ground.settings,
+        data=ground.folder.path,
+        network=ground.identity.network,
+        encryption=ground.context.encryption,
+        clock=ground.clock,
+    )
+
+
 def _scanning(ground: Ground, blobs: BlobFolder, repair: Repair) -> Scanning:
     return build_scanning(
         ground.identity.agency,
@@ -212,6 +223,7 @@ def _scanning(ground: Ground, blobs: BlobFolder, repair: Repair) -> Scanning:
         blobs,
         repair.repairer,
         settings=ground.settings,
+        encryption=ground.context.encryption,
         directory=ground.directory,
         clock=ground.clock,
     )

@@ -7,15 +7,25 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Protocol
 
+import structlog
+from msgspec import UNSET, UnsetType
+
 from edoccore.directory.layout import to_base64
 from edoccore.directory.view import Directory
-from edoccore.errors import StorageFailedError
+from edoccore.errors import KeyUnusableError, StorageDamagedError, StorageFailedError
+from edoccore.identity.encryption import SUITE
 from edoccore.signing import canonical
 from edoccore.signing.seal import SealedStatement
-from edoccore.signing.statements import STATEMENT_TYPES, Endpoint, time_text
+from edoccore.signing.statements import (
+    STATEMENT_TYPES,
+    EncryptionKey,
+    Endpoint,
+    time_text,
+)
 from edockit.database import Database
 from edocnode.domain.seal_life import seal_problem
 from edocnode.domain.sealing import is_under
+from edocnode.storage.encryption_keys import SoftwareEncryptionKeys
 from edocnode.storage.folder import DataFolder, NodeIdentity
 from edocnode.storage.seal_keys import SealKeys
 from edocnode.storage.store import NodeStore, open_store
@@ -23,6 +33,8 @@ from edocnode.storage.tls_keys import ListedSince, TlsKeys
 from edocnode.workers.sealer import Sealer
 
 ENDPOINT = "endpoint"  # kind of the own statement
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +45,7 @@ class SealingContext:
     identity: NodeIdentity
     tls: TlsKeys
     seals: SealKeys
+    encryption: SoftwareEncryptionKeys
     directory: Callable[[], Directory]
     clock: Callable[[], datetime]
 
@@ -66,6 +79,7 @@ def sealing_context(
         identity,
         TlsKeys(folder, listed, agency=identity.agency, server_name=identity.server_name),
         seals,
+        SoftwareEncryptionKeys(folder, identity.agency),
         directory,
         clock,
     )
@@ -173,6 +187,16 @@ async def seal_endpoint(
     return await seal_own(parts, ENDPOINT, canonical.encode(wanted))
 
 
+def published_key(context: SealingContext) -> EncryptionKey | UnsetType:
+    """The encryption key as the endpoint statement has it; none when it could not be read here."""
+    try:
+        key = context.encryption.current()
+    except (KeyUnusableError, StorageDamagedError) as error:
+        log.warning("encryption_key.unusable", reason=error.reason, message=error.message)
+        return UNSET
+    return UNSET if key is None else EncryptionKey(suite=SUITE, key=to_base64(key.data))
+
+
 def _sealer(context: SealingContext, store: NodeStore) -> Sealer:
     signer, key = context.seals.signer()
     sealer = Sealer(
@@ -201,13 +225,13 @@ def _endpoint(context: SealingContext, address: str, *, last_counter: int) -> En
         abilities=STATEMENT_TYPES,
         counter=max(last_counter + 1, int(now.timestamp() * 1000)),
         created=time_text(now),
+        encryption=published_key(context),
     )
 
 
 def _says_same(one: Endpoint, other: Endpoint) -> bool:
-    return (one.addresses, one.certificates, one.server_name, one.abilities) == (
-        other.addresses,
-        other.certificates,
-        other.server_name,
-        other.abilities,
+    said, wanted = (
+        (each.addresses, each.certificates, each.server_name, each.abilities, each.encryption)
+        for each in (one, other)
     )
+    return said == wanted

@@ -10,6 +10,8 @@ from hashlib import sha256
 from typing import Any
 
 from edoccore.directory.view import Directory
+from edoccore.office_errors import PartNotDecryptedError
+from edoccore.signing.encryption import CHUNK_BYTES
 from edockit.blob_reader import BlobReader, damaged
 from edockit.blobs import BlobFolder
 from edockit.clamd import (
@@ -21,6 +23,7 @@ from edockit.clamd import (
     ScanReply,
 )
 from edocnode.app.parts import SealingParts
+from edocnode.domain.encryption import DecryptingReader, EncryptionKeys, read_from
 from edocnode.domain.model import INLINE_PART_BYTES
 from edocnode.domain.repair import Suspects
 from edocnode.domain.scanning import Cause, Finding, ScanPart, judge_finding
@@ -47,12 +50,14 @@ class ClamdScanner:
     """Parts of documents, scanned by clamd; see ``workers.scanning.Scanner``.
 
     Attributes:
-        path_of: Opens a large part, by its digest.
+        open_part: Opens a large part, by its digest.
+        encryption: Decrypts parts for their scan.
         largest_bytes: Of a part that is still scanned.
     """
 
     clamd: Clamd
     open_part: Callable[[str], BlobReader]
+    encryption: EncryptionKeys
     largest_bytes: int
     _version: str = field(default="", init=False)
     _until: float = field(default=0.0, init=False)
@@ -96,22 +101,31 @@ class ClamdScanner:
         except ScanBrokenError as error:
             self._version = ""
             raise BrokenError(str(error)) from error
+        except PartNotDecryptedError:
+            return _finding(part, Cause.NOT_DECRYPTED, "")
         return _judged(part, reply)
 
     async def _pieces(self, part: ScanPart) -> AsyncGenerator[bytes, None]:
-        """The bytes of a part; the last only when all are those that were sealed."""
+        """The content of a part; the last only when all is what was sealed."""
         if part.size <= INLINE_PART_BYTES:
             if sha256(part.data).hexdigest() != part.sha256:
                 raise damaged(part.sha256, "has other bytes than were stored")
-            if part.data:
-                yield part.data
+            read = self._content(part, read_from(part.data))
+            while piece := read(MAX_CHUNK_BYTES):
+                yield piece
             return
         reader = await asyncio.to_thread(self.open_part, part.sha256)
         try:
-            while piece := await asyncio.to_thread(reader.read, MAX_CHUNK_BYTES):
+            read = self._content(part, reader.read)
+            while piece := await asyncio.to_thread(read, MAX_CHUNK_BYTES - 2 * CHUNK_BYTES):
                 yield piece
         finally:
             reader.close()
+
+    def _content(self, part: ScanPart, read: Callable[[int], bytes]) -> Callable[[int], bytes]:
+        if part.encrypted is None:
+            return read
+        return DecryptingReader(read, self.encryption.decryptor(part.encrypted)).read
 
 
 async def prove(clamd: Clamd) -> str:
@@ -216,6 +230,7 @@ def build_scanning(
     suspects: Suspects,
     *,
     settings: NodeSettings,
+    encryption: EncryptionKeys,
     directory: Callable[[], Directory],
     clock: Callable[[], datetime],
 ) -> Scanning:
@@ -226,7 +241,7 @@ def build_scanning(
     loop = None
     if settings.scanner:
         scanner = ClamdScanner(
-            Clamd(settings.scanner), blobs.open, settings.scanner_largest_mib * MIB
+            Clamd(settings.scanner), blobs.open, encryption, settings.scanner_largest_mib * MIB
         )
         loop = ScanLoop(
             store=store,

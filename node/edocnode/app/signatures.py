@@ -3,16 +3,24 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from hashlib import sha256
 from pathlib import Path
 
+from edoccore.signing.encryption import PartPlace
+from edoccore.signing.statements import uuid_text
+from edockit.blob_reader import READ_BYTES, damaged
 from edockit.blobs import BlobFolder
+from edocnode.domain.encryption import DecryptingReader, EncryptionKeys, read_from
+from edocnode.domain.model import INLINE_PART_BYTES, DocumentId
 from edocnode.domain.repair import Suspects
 from edocnode.domain.signature_checks import SignatureChecks
-from edocnode.domain.signatures import Reason
+from edocnode.domain.signatures import PartToCheck, Reason
 from edocnode.settings import NodeSettings
 from edocnode.signatures.process import CheckingProcess, is_installed
 from edocnode.signatures.trust_settings import StoreSettings, TrustSettings
 from edocnode.workers.signature_checks import SignatureCheckLoop
+
+MOST_IN_MEMORY = 32 * 1024 * 1024  # of a part that is decrypted for its check
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +35,45 @@ class SignatureParts:
         await self.process.close()
 
 
+@dataclass(frozen=True, slots=True)
+class ContentOf:
+    """Decrypts parts in memory for their check: on the disk they are only encrypted."""
+
+    blobs: BlobFolder
+    network: str
+    keys: EncryptionKeys
+    largest_bytes: int
+
+    def __call__(self, document_id: DocumentId, part: PartToCheck) -> bytes | None:
+        """The content of a part; None: it is too large.
+
+        Raises:
+            PartNotDecryptedError: It cannot be decrypted here.
+            StorageDamagedError: It is missing, or has other bytes than were sealed.
+        """
+        place = PartPlace(
+            network=self.network,
+            document_id=uuid_text(document_id),
+            sender=part.encrypted_from,
+            index=part.index,
+        )
+        decryptor = self.keys.decryptor(place)
+        if part.size <= INLINE_PART_BYTES:
+            if sha256(part.data).hexdigest() != part.sha256:
+                raise damaged(part.sha256, "has other bytes than were stored")
+            return self._read(DecryptingReader(read_from(part.data), decryptor))
+        with self.blobs.open(part.sha256) as file:
+            return self._read(DecryptingReader(file.read, decryptor))
+
+    def _read(self, reader: DecryptingReader) -> bytes | None:
+        content = bytearray()
+        while piece := reader.read(READ_BYTES):
+            content += piece
+            if len(content) > min(self.largest_bytes, MOST_IN_MEMORY):
+                return None
+        return bytes(content)
+
+
 def build_signatures(
     store: SignatureChecks,
     blobs: BlobFolder,
@@ -34,6 +81,8 @@ def build_signatures(
     settings: NodeSettings,
     *,
     data: Path,
+    network: str,
+    encryption: EncryptionKeys,
     clock: Callable[[], datetime],
 ) -> SignatureParts:
     """Builds what checks signatures; starts nothing."""
@@ -44,6 +93,7 @@ def build_signatures(
         store=store,
         checker=process,
         path_of=blobs.path,
+        content_of=ContentOf(blobs, network, encryption, settings.largest_check_bytes),
         suspects=suspects,
         impossible=_impossible(settings),
         clock=clock,

@@ -16,7 +16,7 @@ from edockit.language import _
 from edocnode.cli import directory_log
 from edocnode.cli.context import CommandContext, operating_system_user
 from edocnode.cli.operating import directory_text
-from edocnode.cli.proving import write_new
+from edocnode.cli.saving import write_new
 from edocnode.cli.wording import clock
 
 if TYPE_CHECKING:

@@ -232,7 +232,7 @@ def _fill(writer: _Zip, office: "OfficeClient", found: Json) -> tuple[str, ...]:
         found["sent"]["deliveries"] = office.deliveries(document_id)["deliveries"]
     missing: list[str] = []
     for name, index, digest in _members(shown["parts"]):
-        pieces = office.part(document_id, index)
+        pieces = office.part(document_id, index, encrypted=digest is None)
         try:
             first = next(pieces, b"")
         except (
@@ -254,12 +254,17 @@ def _fill(writer: _Zip, office: "OfficeClient", found: Json) -> tuple[str, ...]:
     return tuple(missing)
 
 
-def _members(parts: Iterable[Json]) -> Iterator[tuple[str, int, str]]:
-    """Name, index and sealed digest of the record and of each file."""
+def _members(parts: Iterable[Json]) -> Iterator[tuple[str, int, str | None]]:
+    """Name, index and sealed digest of the record and of each file.
+
+    The digest is empty for the record; None for a file that is kept encrypted, whose content goes
+    into the zip.
+    """
     yield "record.json", 0, ""
     targets: list[Target] = choose_targets(parts)
     for target in targets:
-        yield f"files/{target.name}", target.index, target.sha256
+        digest = None if target.encrypted else target.sha256
+        yield f"files/{target.name}", target.index, digest
 
 
 def _text(found: Json, shown: Json, missing: list[str]) -> str:

@@ -8,7 +8,7 @@ import typer
 from edoccore.errors import RequestInvalidError
 from edockit.console import new_app
 from edockit.language import _, marked
-from edocnode.cli import key_files
+from edocnode.cli import encryption_keys, key_files
 from edocnode.cli.context import CommandContext, operating_system_user
 
 REPLACE_SCHEMA = "edoc.keys-replace/v1"
@@ -22,6 +22,7 @@ def build_app() -> typer.Typer:
     app.command()(key_files.protect)
     app.command()(key_files.unprotect)
     app.command("import")(key_files.import_certificate)
+    app.add_typer(encryption_keys.build_app(), name="encryption")
     app.command()(revoke)
     app.command()(replace)
     return app

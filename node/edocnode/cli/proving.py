@@ -6,20 +6,19 @@ its folder, whose lock is taken first.
 
 import asyncio
 import itertools
-import os
 import re
-from collections.abc import Iterable
-from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edoccore.errors import ExitCode, FileExistsHereError, NodeNotRunningError, RequestInvalidError
+from edoccore.errors import ExitCode, NodeNotRunningError, RequestInvalidError
 from edoccore.signing.statements import uuid_text
 from edockit.console import new_app
 from edockit.language import _, told
+from edocnode.cli import opening
 from edocnode.cli.context import CommandContext, now
+from edocnode.cli.saving import write_new
 from edocnode.cli.wording import clock_or_text, plain
 from edocnode.domain.evidence_formats import EvidenceFormat
 
@@ -33,7 +32,6 @@ EVIDENCE_SCHEMA = "edoc.evidence/v1"
 VERDICT_SCHEMA = "edoc.verdict/v1"
 JOURNAL_SCHEMA = "edoc.journal/v1"
 SOUND = frozenset({"ok", "tail lost at restore"})
-_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -42,6 +40,7 @@ def build_evidence_app() -> typer.Typer:
     app = new_app("Exports and verifies evidence that anyone can check.")
     app.command("export")(export)
     app.command("verify")(verify)
+    app.command("open")(opening.open_evidence)
     return app
 
 
@@ -134,35 +133,6 @@ def verify_journal(context: typer.Context) -> int:
     if found["verdict"] not in SOUND:
         return ExitCode.FAILED.value
     return ExitCode.DONE.value
-
-
-def write_new(path: Path, chunks: Iterable[bytes]) -> tuple[int, str]:
-    """Writes a file that must not be there yet; returns its size and digest."""
-    from edockit.files import write_all
-
-    try:
-        file = os.open(path, _NEW, 0o666)
-    except FileExistsError as error:
-        raise FileExistsHereError(
-            f"{path} is already there and is not overwritten.",
-            hint="Choose another name for --out.",
-            path=str(path),
-        ) from error
-    except OSError as error:
-        raise RequestInvalidError(f"{path} cannot be written: {error.strerror}.") from error
-    digest, size = sha256(), 0
-    try:
-        for chunk in chunks:
-            write_all(file, chunk)
-            digest.update(chunk)
-            size += len(chunk)
-        os.fsync(file)
-    except BaseException:
-        path.unlink()
-        raise
-    finally:
-        os.close(file)
-    return size, digest.hexdigest()
 
 
 def _stopped_journal(options: CommandContext) -> dict[str, Any]:

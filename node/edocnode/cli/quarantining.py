@@ -123,6 +123,7 @@ def _line(item: dict[str, Any]) -> str:
         "malware": _("malware"),
         "too_large": _("too large for the scanner"),
         "over_limit": _("over a limit of the scanner"),
+        "not_decrypted": _("sent encrypted, and cannot be decrypted here"),
         "encrypted": _("encrypted, so it cannot be scanned"),
         "refused": _("refused by the scanner"),
         "broke": _("the scanner did not survive it"),

@@ -368,6 +368,7 @@ def _show_text(found: dict[str, Any], record: dict[str, Any]) -> str:
     lines += ["", _("Files")]
     lines += [
         f"  {part['index']}. {plain(part['name'])}  {size(part['size_bytes'])}"
+        + (f"  {_('encrypted')}" if part["encrypted"] else "")
         for part in document["parts"]
     ] or [f"  {_('none')}"]
     return "\n".join(lines)

@@ -10,7 +10,7 @@ import secrets
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
-from hashlib import sha256
+from hashlib import file_digest, sha256
 from pathlib import Path, PurePath
 from typing import Annotated, Any
 
@@ -20,6 +20,7 @@ from edoccore.errors import (
     DataFolderError,
     FileExistsHereError,
     PartDigestError,
+    RequestInvalidError,
 )
 from edockit.language import _
 from edocnode.cli.context import CommandContext
@@ -33,12 +34,18 @@ ReadPart = Callable[[int], Iterable[bytes]]
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One file to be written."""
+    """One file to be written.
+
+    Attributes:
+        size: Bytes of the part as it was sealed, with the digest ``sha256``.
+        encrypted: Those are of the encrypted bytes; whoever reads the content checks it.
+    """
 
     index: int
     name: str
     size: int
     sha256: str
+    encrypted: bool
 
 
 def save(
@@ -60,17 +67,30 @@ def save(
         shown = found["received"][0] if found["received"] else found["sent"]
         targets = choose_targets(shown["parts"])
         place = replace_file if force else make_file
+        encrypted = {target.index for target in targets if target.encrypted}
         paths = write_targets(
-            to, targets, lambda index: office.part(shown["document_id"], index), place=place
+            to,
+            targets,
+            lambda index: office.part(shown["document_id"], index, encrypted=index in encrypted),
+            place=place,
         )
-    files = [
-        {"path": str(path), "name": target.name, "size_bytes": target.size, "sha256": target.sha256}
-        for path, target in zip(paths, targets, strict=True)
-    ]
+    files = [_written(path, target) for path, target in zip(paths, targets, strict=True)]
     options.console.data(
         {"schema": SAVE_SCHEMA, "document_id": shown["document_id"], "files": files},
         "\n".join(str(path) for path in paths) or _("The document has no files."),
     )
+
+
+def _written(path: Path, target: Target) -> dict[str, Any]:
+    found = {"path": str(path), "name": target.name}
+    if not target.encrypted:
+        return {**found, "size_bytes": target.size, "sha256": target.sha256}
+    with path.open("rb") as file:
+        return {
+            **found,
+            "size_bytes": path.stat().st_size,
+            "sha256": file_digest(file, "sha256").hexdigest(),
+        }
 
 
 def choose_targets(parts: Iterable[dict[str, Any]]) -> list[Target]:
@@ -87,7 +107,9 @@ def choose_targets(parts: Iterable[dict[str, Any]]) -> list[Target]:
         check_part_names([part["name"]])
         name = _free_name(part["name"], taken)
         taken.add(name.casefold())
-        targets.append(Target(part["index"], name, part["size_bytes"], part["sha256"]))
+        targets.append(
+            Target(part["index"], name, part["size_bytes"], part["sha256"], part["encrypted"])
+        )
     return targets
 
 
@@ -158,6 +180,39 @@ def replace_file(folder: int, name: str, fill: Callable[[int], None]) -> None:
         ) from error
 
 
+def write_new(path: Path, chunks: Iterable[bytes], mode: int = 0o666) -> tuple[int, str]:
+    """Writes a file that must not be there yet; returns its size and digest.
+
+    Args:
+        mode: Who may read it, less what the umask of the person takes away.
+    """
+    from edockit.files import write_all
+
+    try:
+        file = os.open(path, _NEW, mode)
+    except FileExistsError as error:
+        raise FileExistsHereError(
+            f"{path} is already there and is not overwritten.",
+            hint="Choose another name for --out.",
+            path=str(path),
+        ) from error
+    except OSError as error:
+        raise RequestInvalidError(f"{path} cannot be written: {error.strerror}.") from error
+    digest, size = sha256(), 0
+    try:
+        for chunk in chunks:
+            write_all(file, chunk)
+            digest.update(chunk)
+            size += len(chunk)
+        os.fsync(file)
+    except BaseException:
+        path.unlink()
+        raise
+    finally:
+        os.close(file)
+    return size, digest.hexdigest()
+
+
 def _open_folder(folder: Path) -> int:
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -193,7 +248,7 @@ def _copy(target: Target, read: ReadPart, file: int) -> None:
     for chunk in read(target.index):
         digest.update(chunk)
         write_all(file, chunk)
-    if digest.hexdigest() != target.sha256:
+    if not target.encrypted and digest.hexdigest() != target.sha256:
         raise PartDigestError(
             f"The bytes of {target.name} are not those that were sealed.",
             hint="Nothing was kept of it; run it again, then tell the operator.",

@@ -51,6 +51,15 @@ FieldsFile = Annotated[
     ),
 ]
 
+Encrypt = Annotated[
+    bool,
+    typer.Option(
+        "--encrypt",
+        help="Encrypt the files so that only the recipients' nodes and this one read them; the "
+        "subject and other fields, the recipients, names and sizes of files stay readable.",
+    ),
+]
+
 # The document on paper
 Number = Annotated[
     str,

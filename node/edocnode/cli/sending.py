@@ -46,6 +46,7 @@ def send(
     secrecy: send_options.Marked = Secrecy.NONE,
     due: send_options.Due = "",
     fields_file: send_options.FieldsFile = None,
+    encrypt: send_options.Encrypt = False,
     number: send_options.Number = "",
     notation: send_options.Notation = "",
     document_code: send_options.DocumentCode = "",
@@ -102,7 +103,10 @@ def send(
     fields = record.merged(record.fields_in(fields_file), given)
     fields = checked(options, fields, document_type, numbered_here=number == AUTO)
     tell(options, secrecy_remarks(fields, [record.nfc(path.name) for path in files]))
-    made = Made(fields, files, recipients, sender, urgency, moment, request_id, number == AUTO)
+    made = Made(
+        *(fields, files, recipients, sender, urgency, moment, request_id, number == AUTO),
+        encrypt=encrypt,
+    )
     named = {"in_reply_to": [reply_to], "references": reference or [], "corrects": [corrects]}
     with options.office() as office:
         fields.update(record.references(office, named))
@@ -122,6 +126,7 @@ class Made(NamedTuple):
     number_here: bool
     operation: Operation = Operation.NEW
     earlier: str = ""
+    encrypt: bool = False
 
 
 def hand_in(options: CommandContext, office: "OfficeClient", made: Made, *, wait: float) -> int:
@@ -139,6 +144,7 @@ def hand_in(options: CommandContext, office: "OfficeClient", made: Made, *, wait
         number_here=made.number_here,
         operation=made.operation,
         earlier=made.earlier,
+        encrypt=made.encrypt,
     )
     sent, position = office.submit(outgoing, _content(made.files, outgoing))
     if made.operation is not Operation.REPLACE or made.number_here:  # it may keep the number

@@ -55,6 +55,7 @@ REASONS = {
     "KEY_NOT_FOR_SIGNING": marked("its certificate is not for signing documents"),
     "UNSIGNED": marked("it has no signature"),
     "ENCRYPTED": marked("it is encrypted"),
+    "PART_NOT_DECRYPTED": marked("it was sent encrypted and cannot be decrypted here"),
     "NOT_A_PDF": marked("it is not a PDF, though it is named so"),
     "NOT_XML": marked("it is not XML, though it is named so"),
     "DTD_REFUSED": marked("it declares a document type, which is refused"),

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
@@ -10,7 +10,7 @@ from edoccore.signing.statements import Operation, Urgency
 from edocnode.cli import record
 from edocnode.cli.context import CommandContext
 from edocnode.cli.deciding import Id
-from edocnode.cli.send_options import ON_PAPER, RequestId, Wait
+from edocnode.cli.send_options import ON_PAPER, Encrypt, RequestId, Wait
 from edocnode.cli.sending import AUTO, Made, checked, hand_in, tell
 from edocnode.domain.secrecy import secrecy_remarks
 
@@ -63,6 +63,7 @@ def update(
     number: Number = "",
     notation: Notation = "",
     issued_date: Issued = "",
+    encrypt: Encrypt = False,
     request_id: RequestId = "",
     wait: Wait = 0,
 ) -> int:
@@ -74,7 +75,8 @@ def update(
     """
     texts = {"subject": subject, "document_type": document_type, "reason": reason}
     given = texts | _on_paper(due, number, notation, issued_date)
-    return _send(context.obj, document, files, Operation.UPDATE, given, request_id, wait)
+    asked = Asked(encrypt, request_id, wait)
+    return _send(context.obj, document, files, Operation.UPDATE, given, asked)
 
 
 def replace(
@@ -89,6 +91,7 @@ def replace(
     number: NewNumber = "",
     notation: Notation = "",
     issued_date: Issued = "",
+    encrypt: Encrypt = False,
     request_id: RequestId = "",
     wait: Wait = 0,
 ) -> int:
@@ -98,7 +101,16 @@ def replace(
     """
     texts = {"subject": subject, "document_type": document_type, "reason": reason}
     given = texts | _on_paper(due, number, notation, issued_date)
-    return _send(context.obj, document, files, Operation.REPLACE, given, request_id, wait)
+    asked = Asked(encrypt, request_id, wait)
+    return _send(context.obj, document, files, Operation.REPLACE, given, asked)
+
+
+class Asked(NamedTuple):
+    """How a document is handed in."""
+
+    encrypt: bool
+    request_id: str
+    wait: float
 
 
 def _on_paper(due: str, number: str, notation: str, issued_date: str) -> dict[str, str]:
@@ -116,8 +128,7 @@ def _send(
     files: list[Path],
     operation: Operation,
     given: dict[str, Any],
-    request_id: str,
-    wait: float,
+    asked: "Asked",
 ) -> int:
     from edocnode.domain.official import remarks_on_replacing
 
@@ -133,11 +144,12 @@ def _send(
         sent = office.document(document)["sent"]
         urgency = Urgency.NORMAL if sent is None else Urgency(sent["urgency"])
         made = Made(
-            *(fields, files, (), "", urgency, None, request_id, numbered_here),
+            *(fields, files, (), "", urgency, None, asked.request_id, numbered_here),
             operation=operation,
             earlier=document,
+            encrypt=asked.encrypt,
         )
-        return hand_in(options, office, made, wait=wait)
+        return hand_in(options, office, made, wait=asked.wait)
 
 
 def _changed(

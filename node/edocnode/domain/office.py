@@ -41,6 +41,7 @@ from edoccore.signing.statements import (
     uuid_text,
 )
 from edocnode.domain.checks import MIN_REASON, NEW_DOCUMENTS, document_listing
+from edocnode.domain.encryption import check_parts
 from edocnode.domain.forwarding import own_end
 from edocnode.domain.media_types import media_type_of
 from edocnode.domain.model import (
@@ -53,7 +54,7 @@ from edocnode.domain.model import (
 )
 from edocnode.domain.official import official_code
 from edocnode.domain.official_numbers import GivenNumber
-from edocnode.domain.record_texts import text_refused
+from edocnode.domain.record_texts import field_refused, record_too_large, text_refused
 from edocnode.domain.secrecy import Secrecy, check_secrecy
 from edocnode.domain.subagencies import check_open
 
@@ -89,6 +90,7 @@ class SubmitHeader:
         number_here: The node is to number it.
         operation: NEW; UPDATE or REPLACE of ``earlier``.
         earlier: Id of the earlier document, whole once it was looked up; empty: there is none.
+        encrypt: Its parts are to be encrypted to the recipients' nodes.
     """
 
     request_id: str
@@ -103,6 +105,7 @@ class SubmitHeader:
     number_here: bool = False
     operation: Operation = Operation.NEW
     earlier: str = ""
+    encrypt: bool = False
 
 
 class SendTimePastError(RequestInvalidError):
@@ -238,11 +241,11 @@ def build_record(
         record = converted(given, DocumentRecord)
         data = canonical.encode(record, limit=canonical.MAX_RECORD_BYTES)
     except msgspec.ValidationError as error:
-        raise _field_refused(error) from error
+        raise field_refused(error) from error
     except NotCanonicalError as error:
         raise text_refused(given) or error from error
     except StatementTooLargeError as error:
-        raise _record_too_large(len(fields)) from error
+        raise record_too_large(len(fields)) from error
     if admitted.header.operation is not Operation.NEW:
         _check_change(admitted.header, record)
     return Record(data=data, listing=document_listing(record))
@@ -350,8 +353,9 @@ def _check_form(header: SubmitHeader) -> None:
             f"The document has {len(header.parts)} parts; at most {MAX_PARTS - 1} are allowed.",
             hint="Put several files into one archive, or send two documents.",
         )
+    check_parts(header.parts, encrypt=header.encrypt)
     if header.record_size > canonical.MAX_RECORD_BYTES:
-        raise _record_too_large(header.record_size)
+        raise record_too_large(header.record_size)
 
 
 def _sender(code: str, directory: "Directory", agency: str, now: datetime) -> str:
@@ -445,21 +449,6 @@ def decoded_fields(fields: bytes) -> dict[str, object]:
     return given
 
 
-def _field_refused(error: Exception) -> RecordInvalidError:
-    text, _, place = str(error).partition(" - at `$.")
-    name = place.rstrip("`")
-    what = f"The field {name} of the document" if name else "The record of the document"
-    return RecordInvalidError(f"{what} is refused: {text[:1].lower()}{text[1:]}.", field=name)
-
-
-def _record_too_large(size: int) -> LimitExceededError:
-    return LimitExceededError(
-        f"The record of the document has {size} bytes; at most {canonical.MAX_RECORD_BYTES} are "
-        "allowed.",
-        hint="Send long texts as a part instead.",
-    )
-
-
 def envelope_drafts(submission: Submission) -> list[EnvelopeDraft]:
     """What the sealer needs of the deliveries of a submission that was kept."""
     return [
@@ -481,7 +470,14 @@ def envelope_drafts(submission: Submission) -> list[EnvelopeDraft]:
 
 
 def _request_hash(admitted: Admitted, digests: Sequence[bytes], fields_digest: bytes) -> bytes:
-    """Digest over everything that the office chose; the same request has the same."""
+    """Digest over everything that the office chose; the same request has the same.
+
+    Of parts that are encrypted it is over their content: encrypted again they have other bytes.
+
+    Args:
+        digests: SHA-256 of the content of each part, in order.
+        fields_digest: SHA-256 of the fields of the record as they came.
+    """
     header = admitted.header
     request = (
         admitted.sender,
@@ -492,6 +488,7 @@ def _request_hash(admitted: Admitted, digests: Sequence[bytes], fields_digest: b
         "" if header.send_at is None else time_text(header.send_at),
         header.number_here,
         *((header.operation, header.earlier) if header.earlier else ()),
+        *(("encrypt",) if header.encrypt else ()),
         [
             (part.name, part.media_type, part.size, digest.hex())
             for part, digest in zip(admitted.parts, digests, strict=True)

@@ -1,8 +1,8 @@
-"""Which field of a record has a text that cannot be sealed."""
+"""What is wrong with a record: which field, which text, or its size."""
 
 from collections.abc import Iterable, Mapping
 
-from edoccore.errors import NotCanonicalError
+from edoccore.errors import LimitExceededError, NotCanonicalError, RecordInvalidError
 from edoccore.signing import canonical
 
 
@@ -32,3 +32,20 @@ def _fault_in(value: object) -> str | None:
     if not isinstance(inner, Iterable):
         return None
     return next((fault for each in inner if (fault := _fault_in(each))), None)
+
+
+def field_refused(error: Exception) -> RecordInvalidError:
+    """The error that says which field of a record has a value that it may not have."""
+    text, _, place = str(error).partition(" - at `$.")
+    name = place.rstrip("`")
+    what = f"The field {name} of the document" if name else "The record of the document"
+    return RecordInvalidError(f"{what} is refused: {text[:1].lower()}{text[1:]}.", field=name)
+
+
+def record_too_large(size: int) -> LimitExceededError:
+    """The error that says that a record has too many bytes."""
+    return LimitExceededError(
+        f"The record of the document has {size} bytes; at most {canonical.MAX_RECORD_BYTES} are "
+        "allowed.",
+        hint="Send long texts as a part instead.",
+    )

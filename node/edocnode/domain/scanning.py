@@ -14,6 +14,7 @@ from typing import Protocol
 
 from edoccore.errors import DecisionConflictError, DocumentUnknownError
 from edoccore.signing import canonical
+from edoccore.signing.encryption import PartPlace
 from edoccore.signing.records import DocumentState, StatusStep
 from edoccore.signing.statements import Effect, time_text, uuid_text
 from edocnode.domain.model import DocumentId, IncomingId, Lane, MessageId
@@ -53,6 +54,7 @@ class Cause(StrEnum):
     TOO_LARGE = "too_large"  # for the setting
     OVER_LIMIT = "over_limit"
     ENCRYPTED = "encrypted"
+    NOT_DECRYPTED = "not_decrypted"  # it was encrypted to a key that is not here
     REFUSED = "refused"
     BROKE = "broke"
 
@@ -78,13 +80,19 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScanPart:
-    """A part to be scanned; ``data`` is empty when it lies in the folder of parts."""
+    """A part to be scanned; ``data`` is empty when it lies in the folder of parts.
+
+    Attributes:
+        encrypted: Where it belongs, when it is to be decrypted for the scan; None: it is not
+            encrypted.
+    """
 
     index: int
     name: str
     size: int
     sha256: str
     data: bytes
+    encrypted: PartPlace | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -128,6 +128,7 @@ class Reason(StrEnum):
     OUT_OF_MEMORY = "CHECK_OUT_OF_MEMORY"
     CRASHED = "CHECK_CRASHED"
     PART_MISSING = "PART_NOT_HERE"
+    NOT_DECRYPTED = "PART_NOT_DECRYPTED"
     NO_TRUST_STORE = "NO_TRUST_STORE"
     NOT_INSTALLED = "NOT_INSTALLED"
     PENDING = "PENDING"
@@ -255,6 +256,7 @@ class PartToCheck(Struct, frozen=True, kw_only=True):
     Attributes:
         sha256: Lower hex, as sealed; the checker looks whether these are the bytes.
         known_at: A moment at which this node had it, so that it was signed before.
+        encrypted_from: Sender of the document, while the bytes are encrypted; then empty.
     """
 
     index: int
@@ -265,6 +267,7 @@ class PartToCheck(Struct, frozen=True, kw_only=True):
     known_at: datetime
     path: str = ""
     data: bytes = b""
+    encrypted_from: str = ""
 
 
 class SignatureChecker(Protocol):

@@ -53,7 +53,7 @@ class Container:
         Raises:
             EvidenceInvalidError: It is missing or damaged.
         """
-        return b"".join(self._pieces(name))
+        return b"".join(self.pieces(name))
 
     def digest(self, name: str) -> tuple[int, str]:
         """Size and SHA-256 (lower hex) of a member, read as a stream.
@@ -62,12 +62,17 @@ class Container:
             EvidenceInvalidError: It is missing or damaged.
         """
         size, digest = 0, sha256()
-        for piece in self._pieces(name):
+        for piece in self.pieces(name):
             size += len(piece)
             digest.update(piece)
         return size, digest.hexdigest()
 
-    def _pieces(self, name: str) -> Iterator[bytes]:
+    def pieces(self, name: str) -> Iterator[bytes]:
+        """The bytes of a member, as a stream.
+
+        Raises:
+            EvidenceInvalidError: It is missing or damaged; also while iterating.
+        """
         entry = self._members.get(name)
         if entry is None:
             raise invalid(name, "it is missing")

@@ -18,6 +18,7 @@ from edocnet.admin.v1 import quarantine_service_pb2_grpc as quarantine_services
 from edocnet.admin.v1 import subagency_service_pb2_grpc as subagency_services
 from edocnet.office.v1 import office_service_pb2_grpc as office_services
 from edocnode.domain.access_log import AccessLog
+from edocnode.domain.encryption import EncryptionKeys
 from edocnode.domain.holds import HoldStore
 from edocnode.domain.office_model import OfficeStore
 from edocnode.domain.official_numbers import NumberBook, NumberingRules
@@ -68,6 +69,7 @@ class LocalParts:
         damage: Told of parts that are not what was stored.
         book: Where official numbers are given, as ``numbering`` says.
         rechecks: Checks signatures again.
+        encryption: Keys that parts are encrypted to and read with.
     """
 
     agency: str
@@ -91,6 +93,7 @@ class LocalParts:
     book: NumberBook
     numbering: NumberingRules
     rechecks: Rechecks
+    encryption: EncryptionKeys
     desk: AccessDesk
     history: AccessLog
     holds: HoldStore
@@ -115,6 +118,7 @@ def office_parts(parts: LocalParts) -> OfficeParts:
         directory=parts.directory,
         overview=parts.overview,
         rechecks=parts.rechecks,
+        encryption=parts.encryption,
         book=parts.book,
         numbering=parts.numbering,
         clock=parts.clock,

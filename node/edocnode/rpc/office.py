@@ -7,7 +7,7 @@ Translates, keeps the order of steps, and decides nothing: rules are in ``domain
 import asyncio
 import re
 import secrets
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 
 import grpc
@@ -18,11 +18,15 @@ from edoccore.errors import (
     RequestInvalidError,
     StorageDamagedError,
 )
+from edoccore.signing.encryption import CHUNK_BYTES as ENCRYPTED_CHUNK
+from edoccore.signing.encryption import PartPlace
 from edoccore.signing.records import StatusStep
 from edoccore.signing.seal import SALT_BYTES
+from edoccore.signing.statements import Part, uuid_text
 from edocnet.office.v1 import office_service_pb2 as messages
 from edocnet.office.v1 import office_service_pb2_grpc as services
 from edocnode.domain.decisions import check_decision, is_repeated, plan_decision
+from edocnode.domain.encryption import DecryptingReader, is_encrypted, read_from
 from edocnode.domain.model import DocumentId, MessageId
 from edocnode.domain.office import spellings
 from edocnode.domain.office_model import Found, InboxEntry, OfficeStore, PageRequest
@@ -50,10 +54,11 @@ from edocnode.rpc.registers import register_pieces
 from edocnode.rpc.retrying import RetryDesk, check_actor
 from edocnode.rpc.revoking import RevokeDesk, answer_request
 from edocnode.rpc.statistics import statistics_response
-from edocnode.rpc.submissions import take_in
+from edocnode.rpc.submissions import NewIds, take_in
 from edocnode.rpc.superseding import resolved
 
 CHUNK_BYTES = 960 * 1024
+READ_BYTES = CHUNK_BYTES - 2 * ENCRYPTED_CHUNK  # what was read before may come out with it
 HISTORY = 1000
 EVENTS_AT_ONCE = 500
 WATCH_EVERY_S = 0.2  # between two looks for new events while somebody watches
@@ -86,15 +91,15 @@ class OfficeServicer(services.OfficeServiceServicer):
         )
         header = await admitted(parts, asked)
         document_id, message_ids = parts.fresh_ids(len(header.recipients))
+        encryption = await asyncio.to_thread(parts.encryption_order, header, updated or document_id)
         submission = await take_in(
             header,
             request_iterator,
             parts.blobs,
             network=parts.directory.current.network,
-            document_id=updated or document_id,
-            message_ids=message_ids,
+            ids=NewIds(updated or document_id, message_ids, document_id),
             numbering=self._numbers.give,
-            staged_as=document_id,
+            encryption=encryption,
         )
         kept = await parts.submissions.submit(submission)
         parts.kept([(submission, kept)])
@@ -186,18 +191,42 @@ class OfficeServicer(services.OfficeServiceServicer):
         except StorageDamagedError:
             self._parts.damage.suspect_document(found.document.document_id)
             raise
-        if inline is not None:
-            yield messages.GetPartResponse(chunk=inline)
-            return
         part = found.document.parts[request.index]
+        if inline is not None:
+            if not is_encrypted(part):
+                yield messages.GetPartResponse(chunk=inline)
+                return
+            async for answer in self._content(found, part, read_from(inline)):
+                yield answer
+            return
         try:
             reader = await asyncio.to_thread(self._parts.blobs.open, part.sha256)
             with reader:
+                if is_encrypted(part):
+                    async for answer in self._content(found, part, reader.read):
+                        yield answer
+                    return
                 while chunk := await asyncio.to_thread(reader.read, CHUNK_BYTES):
                     yield messages.GetPartResponse(chunk=chunk)
         except StorageDamagedError:
             self._parts.damage.suspect(part.sha256)
             raise
+
+    async def _content(
+        self, found: Found, part: Part, read: Callable[[int], bytes]
+    ) -> AsyncIterator[messages.GetPartResponse]:
+        """The content of an encrypted part; its digest comes last, when all of it was good."""
+        parts = self._parts
+        place = PartPlace(
+            network=parts.directory.current.network,
+            document_id=uuid_text(found.document.document_id),
+            sender=found.document.sender,
+            index=part.index,
+        )
+        reader = DecryptingReader(read, parts.encryption.decryptor(place))
+        while chunk := await asyncio.to_thread(reader.read, READ_BYTES):
+            yield messages.GetPartResponse(chunk=chunk)
+        yield messages.GetPartResponse(sha256=reader.sha256)
 
     async def Decide(
         self,

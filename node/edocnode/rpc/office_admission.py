@@ -19,7 +19,10 @@ from edoccore.errors import (
     DirectoryInvalidError,
     RegistryUnreachableError,
 )
+from edoccore.signing.encryption import CONTENT_KEY_BYTES
+from edoccore.signing.statements import uuid_text
 from edockit.blobs import BlobFolder
+from edocnode.domain.encryption import EncryptionKeys, EncryptionOrder, readers
 from edocnode.domain.model import (
     DocumentId,
     EnvelopeDraft,
@@ -87,6 +90,7 @@ class OfficeParts:
         book: Where official numbers are given, as ``numbering`` says.
         scheduler: Woken when something was kept that is for the sealer later.
         rechecks: Checks signatures again.
+        encryption: Keys that parts are encrypted to and read with.
         check_sender: Raises AccessDeniedError when the caller may not send from a code.
     """
 
@@ -104,6 +108,7 @@ class OfficeParts:
     book: NumberBook
     numbering: NumberingRules
     rechecks: Rechecks
+    encryption: EncryptionKeys
     clock: Callable[[], datetime]
     check_sender: Callable[[str], None] = lambda _: None
 
@@ -117,6 +122,31 @@ class OfficeParts:
         found = admit(header, self.directory.current, self.agency, now=now)
         self.check_sender(found.sender)
         return found
+
+    def encryption_order(self, header: Admitted, document_id: DocumentId) -> EncryptionOrder | None:
+        """What the parts of a submission are encrypted with; None: they are not to be.
+
+        Raises:
+            EncryptionKeyError: This node or a recipient's has published no key.
+            KeyUnusableError: This node's key cannot be used.
+            LimitExceededError: They are too many.
+        """
+        if not header.header.encrypt:
+            return None
+        directory = self.directory.current
+        return EncryptionOrder(
+            network=directory.network,
+            document_id=uuid_text(document_id),
+            sender=header.sender,
+            readers=readers(
+                [recipient.to_node for recipient in header.recipients],
+                directory,
+                header.created,
+                agency=self.agency,
+                own=self.encryption.current(),
+            ),
+            fresh_key=lambda: secrets.token_bytes(CONTENT_KEY_BYTES),
+        )
 
     def fresh_id(self) -> bytes:
         """A new UUIDv7."""

@@ -148,6 +148,11 @@ class BatchDesk:
                     "A document that changes an earlier one is handed in alone.",
                     hint="Use Submit for it.",
                 )
+            if header.encrypt:
+                raise RequestInvalidError(
+                    "A document that is to be encrypted is handed in alone; it was not sent.",
+                    hint="Use Submit for it.",
+                )
             found = self._taken_apart(parts.judged(header, now), whole.content)
             return self._to_be_numbered(found) if header.number_here else self._built(found)
         except StorageFailedError:

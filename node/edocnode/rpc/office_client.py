@@ -8,11 +8,12 @@ import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from hashlib import sha256
 from pathlib import Path
 
 import grpc
 
-from edoccore.errors import NodeNotRunningError
+from edoccore.errors import NodeNotRunningError, PartDigestError
 from edoccore.signing.statements import Operation, Urgency, uuid_text
 from edoccore.wire.status import raise_for
 from edockit.grpc_client import unix_channel_sync
@@ -60,6 +61,7 @@ class Outgoing:
         send_at: Not sent before this moment; None: at once.
         number_here: The node numbers it.
         operation: NEW; UPDATE or REPLACE of the document ``earlier``.
+        encrypt: The node encrypts the files to the recipients' nodes.
     """
 
     request_id: str
@@ -72,6 +74,7 @@ class Outgoing:
     number_here: bool = False
     operation: Operation = Operation.NEW
     earlier: str = ""
+    encrypt: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,15 +211,27 @@ class OfficeClient(NumberCalls):
             "history": [event_json(item) for item in answer.history],
         }
 
-    def part(self, text: str, index: int) -> Iterator[bytes]:
+    def part(self, text: str, index: int, *, encrypted: bool = False) -> Iterator[bytes]:
         """The bytes of a part; 0 is the record.
 
+        Args:
+            encrypted: It is kept encrypted; its content comes, which is good only at the end.
+
         Raises:
+            PartDigestError: The content did not come whole.
             EdocError: As the node says; also while iterating.
         """
+        digest, told = sha256(), b""
         with node_errors():
             for answer in self.stub.GetPart(messages.GetPartRequest(id=text, index=index)):
+                digest.update(answer.chunk)
+                told = answer.sha256
                 yield answer.chunk
+        if encrypted and told != digest.digest():
+            raise PartDigestError(
+                f"Part {index} of document {text} is encrypted; its content did not come whole.",
+                hint="Nothing of it is to be trusted; run it again, then tell the operator.",
+            )
 
     def accept(self, text: str, actor: str) -> Json:
         """Takes a received document in, ``edoc.decision/v1``.
@@ -380,6 +395,7 @@ def _requests(outgoing: Outgoing, content: Iterable[bytes]) -> Iterator[messages
         number_here=outgoing.number_here,
         operation=messages.Operation.Value(f"OPERATION_{outgoing.operation.name}"),
         earlier=outgoing.earlier,
+        encrypt=outgoing.encrypt,
     )
     yield messages.SubmitRequest(header=header)
     for start in range(0, len(outgoing.fields), CHUNK_BYTES):

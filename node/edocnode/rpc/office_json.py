@@ -94,6 +94,7 @@ def _parts(document: messages.Document) -> list[Json]:
             "media_type": part.media_type,
             "size_bytes": part.size,
             "sha256": part.sha256.hex(),
+            "encrypted": part.encrypted,
         }
         for part in document.parts
     ]

@@ -12,6 +12,7 @@ from edoccore.errors import RequestInvalidError
 from edoccore.signing.records import STEP_CODES, DocumentState, StatusStep
 from edoccore.signing.statements import Operation, Urgency
 from edocnet.office.v1 import office_service_pb2 as messages
+from edocnode.domain.encryption import content_type, is_encrypted
 from edocnode.domain.model import DeliveryState, SubmissionResult
 from edocnode.domain.office import DeclaredPart, SubmitHeader, spellings
 from edocnode.domain.office_model import (
@@ -124,6 +125,7 @@ def header_from_message(message: messages.SubmitHeader) -> SubmitHeader:
         number_here=message.number_here,
         operation=_choice(messages.Operation, Operation, message.operation) or Operation.NEW,
         earlier=message.earlier,
+        encrypt=message.encrypt,
     )
 
 
@@ -400,9 +402,10 @@ def _document(
             messages.Part(
                 index=part.index,
                 name=part.name,
-                media_type=part.media_type,
+                media_type=content_type(part),
                 size=part.size,
                 sha256=bytes.fromhex(part.sha256),
+                encrypted=is_encrypted(part),
             )
             for part in view.parts[1:]
         ],

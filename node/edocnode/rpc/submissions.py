@@ -14,6 +14,7 @@ from edoccore.signing.digests import digest_of
 from edoccore.signing.statements import uuid_text
 from edockit.blobs import BlobFolder, StagingFile
 from edocnet.office.v1 import office_service_pb2 as messages
+from edocnode.domain.encryption import EncryptionOrder, KeptBytes, most_bytes, with_encrypted
 from edocnode.domain.model import DocumentId, MessageId, Submission
 from edocnode.domain.office import Admitted, build_record, build_submission, is_inline
 from edocnode.domain.official_numbers import GivenNumber
@@ -25,10 +26,30 @@ STAGING_PREFIX = "submit-"
 
 @dataclass(frozen=True, slots=True)
 class TakenPart:
-    """A part whose bytes are all here; ``inline`` is empty when they are in the blob folder."""
+    """A part whose bytes are all here; ``inline`` is empty when they are in the blob folder.
+
+    Attributes:
+        digest: Of its content.
+        kept: What is kept of it instead, when it was encrypted.
+    """
 
     digest: bytes
     inline: bytes
+    kept: KeptBytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewIds:
+    """What a submission and its files are named.
+
+    Attributes:
+        message_ids: One for each recipient, in order.
+        staged_as: Names the growing files: fresh, also when the document has its id already.
+    """
+
+    document_id: DocumentId
+    message_ids: Sequence[MessageId]
+    staged_as: DocumentId
 
 
 class Content:
@@ -90,51 +111,52 @@ async def take_in(
     blobs: BlobFolder,
     *,
     network: str,
-    document_id: DocumentId,
-    message_ids: Sequence[MessageId],
+    ids: NewIds,
     numbering: Numbering,
-    staged_as: DocumentId,
+    encryption: EncryptionOrder | None,
 ) -> Submission:
     """Takes all content in and builds the submission.
 
     Args:
         numbering: Gives the document its official number, when all else of it is here: one that is
             cut off before then takes none.
-        staged_as: Names the growing files: fresh, also when the document has its id already.
+        encryption: With what the parts are encrypted before anything of them is kept; None: they
+            are not.
 
     Raises:
+        EncryptionKeyError: A recipient's key is none.
         RequestInvalidError: Not as many bytes came as the header declares.
         RecordInvalidError, NotCanonicalError, LimitExceededError: See ``build_record``.
         DiskFullError: The parts do not fit.
     """
     header = admitted.header
     content = Content(requests)
-    large = [part.size for part in admitted.parts if not is_inline(part.size)]
-    if large:
-        await asyncio.to_thread(blobs.reserve, sum(large))
+    await _reserve(blobs, [part.size for part in admitted.parts], encryption)
     fields = await content.joined(header.record_size)
-    record = build_record(admitted, fields, network=network, document_id=document_id)
+    record = build_record(admitted, fields, network=network, document_id=ids.document_id)
     parts = [
-        await _take_part(content, part.size, blobs, _key(staged_as, index))
+        await _take(content, part.size, blobs, _key(ids.staged_as, index), (encryption, index))
         for index, part in enumerate(admitted.parts, start=1)
     ]
     await content.end()
     number = await numbering(admitted, fields)
     if number is not None:
         record = build_record(
-            admitted, fields, network=network, document_id=document_id, number=number
+            admitted, fields, network=network, document_id=ids.document_id, number=number
         )
-    taken = [await _keep_record(record.data, blobs, staged_as), *parts]
-    return build_submission(
+    taken = [await _keep_record(record.data, blobs, ids.staged_as), *parts]
+    submission = build_submission(
         admitted,
         record,
         [part.digest for part in parts],
         fields_digest=digest_of(fields),
-        document_id=document_id,
-        message_ids=message_ids,
+        document_id=ids.document_id,
+        message_ids=ids.message_ids,
         inline=b"".join(part.inline for part in taken),
         number=number,
     )
+    kept = [part.kept for part in parts if part.kept is not None]
+    return submission if encryption is None else with_encrypted(submission, kept)
 
 
 def discard_leftovers(blobs: BlobFolder) -> int:
@@ -154,6 +176,46 @@ async def _keep_record(data: bytes, blobs: BlobFolder, document_id: DocumentId) 
     await asyncio.to_thread(staging.append, data)
     await asyncio.to_thread(blobs.finish, staging, digest.hex(), size_bytes=len(data))
     return TakenPart(digest, b"")
+
+
+async def _reserve(
+    blobs: BlobFolder, sizes: Sequence[int], encryption: EncryptionOrder | None
+) -> None:
+    kept = sizes if encryption is None else [most_bytes(size) for size in sizes]
+    large = [size for size in kept if not is_inline(size)]
+    if large:
+        await asyncio.to_thread(blobs.reserve, sum(large))
+
+
+async def _take(
+    content: Content,
+    size: int,
+    blobs: BlobFolder,
+    key: str,
+    encrypted: tuple[EncryptionOrder | None, int],
+) -> TakenPart:
+    order, index = encrypted
+    if order is None:
+        return await _take_part(content, size, blobs, key)
+    encryptor, kept_size = await asyncio.to_thread(order.begin, index)
+    if is_inline(kept_size(size)):
+        data = encryptor.update(await content.joined(size)) + encryptor.finish()
+        return TakenPart(encryptor.sha256, data, KeptBytes(len(data), digest_of(data)))
+    staging = await asyncio.to_thread(blobs.open_staging, key)
+
+    def add(piece: bytes | memoryview) -> None:
+        staging.append(encryptor.update(piece))
+
+    try:
+        async for piece in content.pieces(size):
+            await asyncio.to_thread(add, piece)
+        await asyncio.to_thread(staging.append, encryptor.finish())
+        stored = await asyncio.to_thread(_finish, blobs, staging, kept_size(size))
+    except BaseException:
+        staging.close()
+        blobs.discard(key)
+        raise
+    return TakenPart(encryptor.sha256, b"", KeptBytes(kept_size(size), stored.digest))
 
 
 async def _take_part(content: Content, size: int, blobs: BlobFolder, key: str) -> TakenPart:

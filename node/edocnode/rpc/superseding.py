@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from edoccore.errors import DecisionConflictError, RequestInvalidError
 from edoccore.signing.statements import Operation, uuid_text
+from edocnode.domain.encryption import check_still_encrypted
 from edocnode.domain.model import DocumentId
 from edocnode.domain.office import SubmitHeader
 from edocnode.domain.office_model import LinkKind, OfficeStore, OutboxEntry, PageRequest
@@ -22,7 +23,8 @@ async def resolved(
         The header, and the id that the submission keeps when it is an update.
 
     Raises:
-        RequestInvalidError: The operation and the earlier document do not belong together.
+        RequestInvalidError: The operation and the earlier document do not belong together, or that
+            was encrypted and this is not to be.
         DocumentUnknownError: The earlier document was not sent from here.
         DecisionConflictError: It was taken back or replaced, unless by this same request.
     """
@@ -34,6 +36,7 @@ async def resolved(
     if await submissions.handed_in(header.request_id) is None:
         _check_open(sent)
     earlier = sent.document
+    check_still_encrypted(earlier.parts, encrypt=header.encrypt)
     recipients = header.recipients or await _recipients(office, sent)
     whole = replace(
         header,

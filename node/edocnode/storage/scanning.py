@@ -12,6 +12,7 @@ from edoccore.office_errors import DocumentHeldError
 from edoccore.signing import canonical
 from edoccore.signing.statements import Envelope, Operation, Result, uuid_text
 from edockit.database import Database
+from edocnode.domain.encryption import place_in
 from edocnode.domain.model import (
     INLINE_PART_BYTES,
     DocumentId,
@@ -318,6 +319,7 @@ def _job(connection: Connection, row: AnyRow) -> ScanJob:
             data=b""
             if part.size > INLINE_PART_BYTES
             else inline_piece(envelope.parts, arrival.inline, place),
+            encrypted=place_in(envelope, part),
         )
         for place, part in enumerate(envelope.parts)
     )

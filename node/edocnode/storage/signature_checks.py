@@ -15,6 +15,7 @@ from edoccore.errors import StorageDamagedError
 from edoccore.signing import canonical
 from edoccore.signing.statements import Envelope, Part
 from edockit.database import Database
+from edocnode.domain.encryption import is_encrypted
 from edocnode.domain.model import (
     INLINE_PART_BYTES,
     DocumentId,
@@ -196,7 +197,7 @@ def _next(connection: Connection) -> CheckJob | None:
     row = connection.execute(_NEXT).one_or_none()
     if row is None:
         return None
-    parts, inline = _content(connection, row)
+    sender, parts, inline = _content(connection, row)
     return CheckJob(
         side=Side(row.side),
         owner=row.owner,
@@ -210,6 +211,7 @@ def _next(connection: Connection) -> CheckJob | None:
                 sha256=part.sha256,
                 known_at=row.known_at,
                 data=b"" if part.size > INLINE_PART_BYTES else inline_piece(parts, inline, place),
+                encrypted_from=sender if is_encrypted(part) else "",
             )
             for place, part in enumerate(parts)
             if place and (kind := kind_to_check(part.name, part.media_type))
@@ -217,17 +219,18 @@ def _next(connection: Connection) -> CheckJob | None:
     )
 
 
-def _content(connection: Connection, check: AnyRow) -> tuple[tuple[Part, ...], bytes]:
-    """All parts of a document, and the bytes of small ones; empty when it is gone."""
+def _content(connection: Connection, check: AnyRow) -> tuple[str, tuple[Part, ...], bytes]:
+    """Sender and all parts of a document, and the bytes of small ones; empty when it is gone."""
     if check.side == Side.SENT.value:
-        wanted = sa.select(_DOCUMENT.c.parts, _DOCUMENT.c.inline)
-        row = connection.execute(wanted.where(_DOCUMENT.c.id == check.owner)).one_or_none()
-        return ((), b"") if row is None else (decode_parts(row.parts), row.inline)
+        sent = sa.select(_DOCUMENT.c.sender, _DOCUMENT.c.parts, _DOCUMENT.c.inline)
+        found = connection.execute(sent.where(_DOCUMENT.c.id == check.owner)).one_or_none()
+        return ("", (), b"") if found is None else (found[0], decode_parts(found[1]), found[2])
     wanted = sa.select(_INCOMING.c.envelope, _INCOMING.c.inline)
     row = connection.execute(wanted.where(_INCOMING.c.id == check.owner)).one_or_none()
     if row is None:
-        return (), b""
-    return canonical.decode(row.envelope, Envelope).parts, row.inline
+        return "", (), b""
+    envelope = canonical.decode(row.envelope, Envelope)
+    return envelope.from_, envelope.parts, row.inline
 
 
 def _settle(connection: Connection, job: CheckJob, verdict: DocumentVerdict) -> None:

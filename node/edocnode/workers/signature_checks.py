@@ -8,11 +8,14 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 
 import structlog
 from msgspec import structs
 
+from edoccore.errors import StorageDamagedError
+from edoccore.office_errors import PartNotDecryptedError
 from edoccore.signing.statements import uuid_text
 from edocnode.domain.model import INLINE_PART_BYTES, DocumentId
 from edocnode.domain.repair import Suspects
@@ -20,10 +23,13 @@ from edocnode.domain.signature_checks import CheckJob, Side, SignatureChecks
 from edocnode.domain.signatures import (
     DocumentVerdict,
     LegalStatus,
+    PartState,
     PartToCheck,
+    PartVerdict,
     Reason,
     SignatureChecker,
     judge_document,
+    part_verdict,
 )
 from edocnode.workers.room import when_there_is_room
 
@@ -42,6 +48,7 @@ class SignatureCheckLoop:
         store: SignatureChecks,
         checker: SignatureChecker,
         path_of: Callable[[str], Path],
+        content_of: Callable[[DocumentId, PartToCheck], bytes | None],
         suspects: Suspects,
         impossible: Reason | None,
         clock: Callable[[], datetime],
@@ -50,6 +57,7 @@ class SignatureCheckLoop:
 
         Args:
             path_of: Place of a large part, by its digest.
+            content_of: Decrypts a part of a document; None: it has too much content.
             suspects: Hears of parts that are missing or damaged; once it has them back, the
                 document waits for its check again.
             impossible: Why nothing can be checked here; None: it can.
@@ -57,6 +65,7 @@ class SignatureCheckLoop:
         self._store = store
         self._checker = checker
         self._path_of = path_of
+        self._content_of = content_of
         self._suspects = suspects
         self._suspected: set[tuple[Side, int]] = set()
         self._impossible = impossible
@@ -122,8 +131,30 @@ class SignatureCheckLoop:
                 self._suspects.suspect_document(job.document_id)
 
     async def _verdict(self, job: CheckJob) -> DocumentVerdict:
-        parts = [await self._checker.check(self._placed(part)) for part in job.parts]
+        parts = [await self._part_verdict(job, part) for part in job.parts]
         return judge_document(parts, self._clock())
+
+    async def _part_verdict(self, job: CheckJob, part: PartToCheck) -> PartVerdict:
+        """The verdict on a part; on the content of one that is encrypted, or that there is none."""
+        if not part.encrypted_from:
+            return await self._checker.check(self._placed(part))
+        try:
+            content = await asyncio.to_thread(self._content_of, job.document_id, part)
+        except StorageDamagedError:
+            return part_verdict(part, PartState.CHECK_FAILED, Reason.PART_MISSING)
+        except PartNotDecryptedError:
+            return part_verdict(part, PartState.NOT_CHECKED, Reason.NOT_DECRYPTED)
+        if content is None:
+            return part_verdict(part, PartState.NOT_CHECKED, Reason.TOO_LARGE)
+        return await self._checker.check(
+            structs.replace(
+                part,
+                data=content,
+                size=len(content),
+                sha256=sha256(content).hexdigest(),
+                encrypted_from="",
+            )
+        )
 
     def _placed(self, part: PartToCheck) -> PartToCheck:
         if part.size <= INLINE_PART_BYTES:

@@ -10,6 +10,7 @@ from datetime import datetime
 import msgspec
 from cryptography.exceptions import InvalidSignature
 from cryptography.x509.oid import NameOID
+from msgspec import UNSET
 
 from edoccore.directory.layout import SealedEntry, from_base64, json_bytes, to_base64
 from edoccore.directory.remembering import Remembered
@@ -27,6 +28,7 @@ from edoccore.identity.certificate import (
     check_tls_certificate,
     read_certificate,
 )
+from edoccore.identity.encryption import SUITE, PublicEncryptionKey
 from edoccore.identity.keys import verify_signature
 from edoccore.signing import canonical, statements
 from edoccore.signing.seal import SealedStatement, SignedSeal, check_membership
@@ -69,6 +71,21 @@ class Endpoint:
     counter: int
     listed: ListedSeal
     sealed: SealedStatement
+
+
+def encryption_key(endpoint: Endpoint) -> PublicEncryptionKey | None:
+    """What parts for the agency's node are encrypted to, as its own seal says; None: nothing.
+
+    A key of a suite that is not known here counts as none, and so does one that is damaged.
+    """
+    stated = canonical.decode(endpoint.sealed.statement, statements.Endpoint).encryption
+    if stated is UNSET or stated.suite != SUITE:
+        return None
+    try:
+        found = PublicEncryptionKey(from_base64(stated.key))
+    except DirectoryInvalidError:
+        return None
+    return found if found.is_usable else None
 
 
 def to_entry(sealed: SealedStatement) -> SealedEntry:

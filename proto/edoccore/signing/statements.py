@@ -186,6 +186,18 @@ class EpochOpening(Statement, frozen=True, kw_only=True, tag="edoc.epoch/v1"):
     reason: Annotated[str, Meta(pattern=r"^[a-z_]{1,32}\Z")]
 
 
+class EncryptionKey(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The key that parts for an agency's node are encrypted to.
+
+    Attributes:
+        suite: 1 = HPKE with MLKEM768-X25519; see ``identity.encryption``.
+        key: Base64 of the public key.
+    """
+
+    suite: Annotated[int, Meta(ge=1, le=255)]
+    key: Annotated[str, Meta(pattern=r"^[A-Za-z0-9+/]+={0,2}\Z", max_length=4096)]
+
+
 class Endpoint(Statement, frozen=True, kw_only=True, tag="edoc.endpoint/v1"):
     """Where and with which TLS certificates an agency's node is reached; sealed by the agency.
 
@@ -195,6 +207,7 @@ class Endpoint(Statement, frozen=True, kw_only=True, tag="edoc.endpoint/v1"):
         certificates: Base64 DER of the TLS certificates, current and next.
         abilities: Statement types that this node understands.
         counter: max(last + 1, unix time in ms); a lower one is never accepted.
+        encryption: What parts for it are encrypted to; absent: it takes none that are.
     """
 
     agency: Code
@@ -210,6 +223,7 @@ class Endpoint(Statement, frozen=True, kw_only=True, tag="edoc.endpoint/v1"):
     abilities: Annotated[tuple[Text, ...], Meta(max_length=32)]
     counter: Count
     created: Time
+    encryption: EncryptionKey | UnsetType = UNSET
 
 
 class SubAgency(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):

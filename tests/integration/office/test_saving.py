@@ -31,6 +31,7 @@ def part(index: int, name: str, content: bytes | None = None) -> dict[str, Any]:
         "name": name,
         "size_bytes": len(data),
         "sha256": sha256(data).hexdigest(),
+        "encrypted": False,
     }
 
 

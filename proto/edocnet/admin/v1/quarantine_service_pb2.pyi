@@ -115,7 +115,9 @@ class QuarantinedDocument(_message.Message):
     blocked: _builtins.bool
     """Its content is given to nobody."""
     cause: _builtins.str
-    """Why: `malware`, `too_large`, `over_limit`, `encrypted`, `refused`, `broke`."""
+    """Why: `malware`, `too_large`, `over_limit`, `encrypted`, `refused`,
+    `broke`, `not_decrypted`.
+    """
     part: _builtins.int
     """Part concerned; 0 is the record."""
     part_name: _builtins.str

@@ -1147,16 +1147,22 @@ class GetPartResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     CHUNK_FIELD_NUMBER: _builtins.int
+    SHA256_FIELD_NUMBER: _builtins.int
     chunk: _builtins.bytes
     """At most 960 KiB."""
+    sha256: _builtins.bytes
+    """Only in the last message, and only of a part that is encrypted: SHA-256 of the content, 32 bytes.
+    What came before is good only when this came and fits.
+    """
     def __init__(
         self,
         *,
         chunk: _builtins.bytes = ...,
+        sha256: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunk", b"chunk"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunk", b"chunk", "sha256", b"sha256"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2714,6 +2720,7 @@ class SubmitHeader(_message.Message):
     EARLIER_FIELD_NUMBER: _builtins.int
     SECRECY_FIELD_NUMBER: _builtins.int
     NUMBER_HERE_FIELD_NUMBER: _builtins.int
+    ENCRYPT_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """The caller's own name for this request: 1 to 64 of A-Z, a-z, 0-9, dot, hyphen, underscore."""
     sender: _builtins.str
@@ -2744,6 +2751,12 @@ class SubmitHeader(_message.Message):
     of its day of issue, which is today in Viet Nam when the fields give none. The fields then have
     no number. The same request id has the same number again. In SubmitMany numbers follow the order
     of the message; what is refused takes none.
+    """
+    encrypt: _builtins.bool
+    """The parts are encrypted by the node, to the keys that the recipients' nodes have published, before
+    anything of them is stored (proto/README.md, section Encrypted parts). The record, names and sizes
+    of the parts stay readable. Fails with ENCRYPTION_KEY_MISSING, which names the agencies, when one
+    has published none; then nothing is sent to anybody. Only by Submit.
     """
     @_builtins.property
     def recipients(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -2781,10 +2794,11 @@ class SubmitHeader(_message.Message):
         earlier: _builtins.str = ...,
         secrecy: Global___Secrecy.ValueType = ...,
         number_here: _builtins.bool = ...,
+        encrypt: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["lifetime", b"lifetime", "send_time", b"send_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["earlier", b"earlier", "lifetime", b"lifetime", "number_here", b"number_here", "operation", b"operation", "parts", b"parts", "recipients", b"recipients", "record_size", b"record_size", "request_id", b"request_id", "secrecy", b"secrecy", "send_time", b"send_time", "sender", b"sender", "urgency", b"urgency"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["earlier", b"earlier", "encrypt", b"encrypt", "lifetime", b"lifetime", "number_here", b"number_here", "operation", b"operation", "parts", b"parts", "recipients", b"recipients", "record_size", b"record_size", "request_id", b"request_id", "secrecy", b"secrecy", "send_time", b"send_time", "sender", b"sender", "urgency", b"urgency"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2831,6 +2845,7 @@ class Part(_message.Message):
     MEDIA_TYPE_FIELD_NUMBER: _builtins.int
     SIZE_FIELD_NUMBER: _builtins.int
     SHA256_FIELD_NUMBER: _builtins.int
+    ENCRYPTED_FIELD_NUMBER: _builtins.int
     index: _builtins.int
     """1, 2, ...; the record, part 0, is shown as fields."""
     name: _builtins.str
@@ -2841,6 +2856,10 @@ class Part(_message.Message):
     """Size in bytes."""
     sha256: _builtins.bytes
     """SHA-256 of the bytes, 32 bytes."""
+    encrypted: _builtins.bool
+    """The bytes are encrypted: size and digest are those of the encrypted bytes, which are what was
+    sealed; the media type is that of the content, and GetPart sends the content.
+    """
     def __init__(
         self,
         *,
@@ -2849,10 +2868,11 @@ class Part(_message.Message):
         media_type: _builtins.str = ...,
         size: _builtins.int = ...,
         sha256: _builtins.bytes = ...,
+        encrypted: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["index", b"index", "media_type", b"media_type", "name", b"name", "sha256", b"sha256", "size", b"size"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["encrypted", b"encrypted", "index", b"index", "media_type", b"media_type", "name", b"name", "sha256", b"sha256", "size", b"size"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

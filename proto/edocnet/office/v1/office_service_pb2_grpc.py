@@ -199,7 +199,8 @@ class OfficeServiceServicer(object):
 
     def GetPart(self, request, context):
         """Sends the bytes of one part. Read-only. The bytes are checked against the sealed digest while
-        they are read; a difference ends the stream with STORAGE_DAMAGED.
+        they are read; a difference ends the stream with STORAGE_DAMAGED. A part that is encrypted comes as
+        its content; one that this node cannot read ends the stream with PART_NOT_DECRYPTED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

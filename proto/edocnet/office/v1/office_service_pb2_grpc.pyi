@@ -70,7 +70,8 @@ class OfficeServiceStub:
     """
     GetPart: _grpc.UnaryStreamMultiCallable[_office_service_pb2.GetPartRequest, _office_service_pb2.GetPartResponse]
     """Sends the bytes of one part. Read-only. The bytes are checked against the sealed digest while
-    they are read; a difference ends the stream with STORAGE_DAMAGED.
+    they are read; a difference ends the stream with STORAGE_DAMAGED. A part that is encrypted comes as
+    its content; one that this node cannot read ends the stream with PART_NOT_DECRYPTED.
     """
     Decide: _grpc.UnaryUnaryMultiCallable[_office_service_pb2.DecideRequest, _office_service_pb2.DecideResponse]
     """Takes the next step with a received document, and tells its sender.
@@ -177,7 +178,8 @@ class OfficeServiceAsyncStub(OfficeServiceStub):
     """
     GetPart: _aio.UnaryStreamMultiCallable[_office_service_pb2.GetPartRequest, _office_service_pb2.GetPartResponse]  # type: ignore[assignment]
     """Sends the bytes of one part. Read-only. The bytes are checked against the sealed digest while
-    they are read; a difference ends the stream with STORAGE_DAMAGED.
+    they are read; a difference ends the stream with STORAGE_DAMAGED. A part that is encrypted comes as
+    its content; one that this node cannot read ends the stream with PART_NOT_DECRYPTED.
     """
     Decide: _aio.UnaryUnaryMultiCallable[_office_service_pb2.DecideRequest, _office_service_pb2.DecideResponse]  # type: ignore[assignment]
     """Takes the next step with a received document, and tells its sender.
@@ -323,7 +325,8 @@ class OfficeServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_office_service_pb2.GetPartResponse], _abc.AsyncIterator[_office_service_pb2.GetPartResponse]]:
         """Sends the bytes of one part. Read-only. The bytes are checked against the sealed digest while
-        they are read; a difference ends the stream with STORAGE_DAMAGED.
+        they are read; a difference ends the stream with STORAGE_DAMAGED. A part that is encrypted comes as
+        its content; one that this node cannot read ends the stream with PART_NOT_DECRYPTED.
         """
 
     @_abc_1.abstractmethod

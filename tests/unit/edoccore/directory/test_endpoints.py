@@ -3,13 +3,20 @@ from datetime import timedelta
 from hashlib import sha256
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from msgspec.structs import replace
 
-from edoccore.directory.layout import OwnedCode, RevocationKind
+from edoccore.directory.endpoints import encryption_key, from_entry
+from edoccore.directory.layout import OwnedCode, RevocationKind, to_base64
+from edoccore.directory.view import Directory
 from edoccore.errors import (
     PeerNotTrustedError,
 )
+from edoccore.identity.encryption import PrivateEncryptionKey, PublicEncryptionKey
+from edoccore.signing import canonical
 from edoccore.signing.seal import SealedStatement
+from edoccore.signing.statements import EncryptionKey, Endpoint
 from edockit import certificates
 from tests.support.nation import Nation, tls_certificate
 from tests.unit.edoccore.directory.conftest import NOW
@@ -221,3 +228,69 @@ def test_owned_codes_may_change_with_a_new_directory(nation: Nation) -> None:
     directory = nation.directory()
     assert directory.owns("H29", "H29.6")
     assert not directory.owns("H29", "H29.5.1")
+
+
+def key_of(seed: int) -> PublicEncryptionKey:
+    return PrivateEncryptionKey(
+        MLKEM768PrivateKey.from_seed_bytes(bytes([seed]) * 64),
+        X25519PrivateKey.from_private_bytes(bytes([seed]) * 32),
+    ).public
+
+
+def published(directory: Directory, agency: str = "H29") -> PublicEncryptionKey | None:
+    endpoint = directory.endpoint(agency, NOW)
+    return None if endpoint is None else encryption_key(endpoint)
+
+
+def test_an_encryption_key_counts_only_under_the_seal_of_its_agency(nation: Nation) -> None:
+    """Neither the registry nor another agency can put a key in its place."""
+    victim, own, foreign = nation.agencies["H29"], key_of(1), key_of(2)
+    assert published(nation.directory()) is None
+    victim.encryption = own
+    nation.set_address("H29", "127.0.0.1:9")
+    genuine = nation.endpoints["H29"]
+    assert published(nation.directory()) == own
+    victim.encryption = foreign
+    statement = victim.endpoint("127.0.0.1:9", time=NOW).statement
+    for thief in ("G01", "REGISTRY"):
+        nation.put_endpoint("H29", nation.agencies[thief].seal(statement, time=NOW)[0])
+        assert published(nation.directory()) is None
+    swapped = from_entry(genuine)
+    nation.put_endpoint(
+        "H29", SealedStatement(statement, swapped.leaf, swapped.proof, swapped.seal)
+    )
+    assert published(nation.directory()) is None
+
+
+def test_an_older_encryption_key_never_comes_back(nation: Nation) -> None:
+    """Whoever stole a key that was retired cannot have it used again."""
+    victim = nation.agencies["H29"]
+    victim.encryption = key_of(1)
+    old = victim.endpoint("127.0.0.1:9", time=NOW)
+    victim.encryption = key_of(2)
+    nation.set_address("H29", "127.0.0.1:9")
+    current = nation.directory()
+    assert published(current) == key_of(2)
+    nation.put_endpoint("H29", old)
+    nation.now += timedelta(minutes=1)
+    assert published(nation.directory(current.floor())) is None
+
+
+@pytest.mark.parametrize(
+    "stated",
+    [
+        EncryptionKey(suite=2, key=to_base64(key_of(1).data)),
+        EncryptionKey(suite=1, key="AAAA"),
+        EncryptionKey(suite=1, key="A"),
+        EncryptionKey(suite=1, key=to_base64(key_of(1).data[:-32] + bytes(32))),
+    ],
+    ids=["unknown suite", "short", "no base64", "no secret comes of it"],
+)
+def test_an_unusable_encryption_key_counts_as_none(nation: Nation, stated: EncryptionKey) -> None:
+    victim = nation.agencies["H29"]
+    sealed = victim.endpoint("127.0.0.1:9", time=NOW)
+    statement = replace(canonical.decode(sealed.statement, Endpoint), encryption=stated)
+    nation.put_endpoint("H29", victim.seal(canonical.encode(statement), time=NOW)[0])
+    directory = nation.directory()
+    assert directory.endpoint("H29", NOW) is not None
+    assert published(directory) is None
