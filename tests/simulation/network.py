@@ -175,6 +175,28 @@ class Channel:
 
         return method
 
+    def stream_unary(
+        self, path: str, request_serializer: Any, response_deserializer: Any, **_: Any
+    ) -> Any:
+        """A method with many requests and one answer."""
+
+        async def method(
+            requests: Any,
+            timeout: float | None = None,  # noqa: ASYNC109 - as gRPC has it
+        ) -> Any:
+            call = self.call(path, request_serializer, response_deserializer)
+            async with _deadline(call, timeout):
+                for request in requests:
+                    await call.write(request)
+                await call.done_writing()
+                response = await call.read()
+                if response is grpc.aio.EOF:
+                    await call.raise_for_status()
+                await call.code()
+                return response
+
+        return method
+
     def unary_stream(
         self, path: str, request_serializer: Any, response_deserializer: Any, **_: Any
     ) -> Any:
