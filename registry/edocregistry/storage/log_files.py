@@ -19,6 +19,7 @@ AHEAD = "ahead"  # a signed note of more than is here, that a node showed
 PLACE = "place"  # says where and when it was written; a copy of it says so wrongly
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _WRITTEN_WITHIN_NS = 5_000_000_000  # between the clock's reading and the change of the file
+_TRIES = 3  # at writing the place within that time
 
 
 class LogFiles:
@@ -102,9 +103,21 @@ class LogFiles:
         of change, which no program can set; a disk that was set back comes with another start of
         the machine.
         """
-        path = self._folder / PLACE
         if not (self._folder / CHECKPOINT).exists():
             return True  # nothing was signed yet
+        return self._is_noted()
+
+    def note_place(self) -> None:
+        """Notes that what is here is the newest there is; raises as ``append``."""
+        files.make_private_folder(self._folder)
+        for _ in range(_TRIES):
+            place = f"{self._where()} {time.time_ns()}"
+            files.write_file_atomic(self._folder / PLACE, place.encode("ascii"))
+            if self._is_noted():  # else the program stood still before the file was there
+                return
+
+    def _is_noted(self) -> bool:
+        path = self._folder / PLACE
         try:
             where, _, written = path.read_text("ascii").rpartition(" ")
             changed = path.stat().st_ctime_ns
@@ -113,12 +126,6 @@ class LogFiles:
         if where != self._where() or not written.isdecimal():
             return False
         return abs(changed - int(written)) < _WRITTEN_WITHIN_NS
-
-    def note_place(self) -> None:
-        """Notes that what is here is the newest there is; raises as ``append``."""
-        files.make_private_folder(self._folder)
-        place = f"{self._where()} {time.time_ns()}"
-        files.write_file_atomic(self._folder / PLACE, place.encode("ascii"))
 
     def _where(self) -> str:
         """The start of the machine, where it tells, and the place of the leaves on its disk."""

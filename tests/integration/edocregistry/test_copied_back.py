@@ -1,6 +1,7 @@
 """A registry folder that is put back as it was: noticed before it forks its log, and made good."""
 
 import shutil
+import time
 
 import pytest
 
@@ -54,6 +55,17 @@ def given(newest: Registry) -> tuple[bytes, bytes]:
 
 def published(registry: Registry) -> tuple[int, bytes, bytes]:
     return (*registry.folder.directory.mark(), registry.folder.log.checkpoint())
+
+
+def test_program_that_stood_still_while_it_wrote_does_not_take_its_folder_for_a_copy(
+    registry, monkeypatch
+):
+    late = iter([time.time_ns() - 60_000_000_000])
+    monkeypatch.setattr(
+        time, "time_ns", lambda: next(late, None) or time.clock_gettime_ns(time.CLOCK_REALTIME)
+    )
+    registry.folder.log.note_place()
+    assert registry.folder.log.is_in_place()
 
 
 def test_copied_folder_publishes_nothing_before_nodes_had_time_to_show_what_they_hold(copy, clock):
