@@ -307,7 +307,7 @@ def content_key(
         if wrapped.key in keys:
             place = place_of(header)
             info = wrapping_info(place, agency, header.commitment)
-            found = keys[wrapped.key]().unwrap(b64decode(wrapped.wrapped), info)
+            found = keys[wrapped.key]().unwrap(_bytes_of(wrapped), info)
             return checked_key(header, found)
     wanted = [item.key[:16] for item in header.keys if item.agency == agency]
     if wanted:
@@ -320,6 +320,13 @@ def content_key(
     raise PartNotDecryptedError(
         f"The part was not encrypted for {agency}.", hint="Ask its sender to send it again."
     )
+
+
+def _bytes_of(wrapped: WrappedKey) -> bytes:
+    try:
+        return b64decode(wrapped.wrapped, validate=True)
+    except ValueError as error:  # the sender may write anything; the pattern looks at letters alone
+        raise _not_decrypted("a wrapped key in its header is no base64") from error
 
 
 def checked_key(header: Encryption, found: bytes) -> bytes:

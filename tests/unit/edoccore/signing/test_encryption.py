@@ -264,6 +264,15 @@ def test_two_recipients_cannot_be_given_two_keys_for_the_same_bytes():
         content_key(two, "H29", {RECIPIENT.public.sha256: lambda: RECIPIENT})
 
 
+@pytest.mark.parametrize("wrapped", ["A", "AAAAA", "A=", "AA==", "A" * 2048])
+def test_a_wrapped_key_of_any_text_is_refused_as_one_that_opens_nothing(wrapped):
+    header = canonical.decode(header_for(PLACE, KEY, READERS), Encryption, limit=MAX_HEADER_BYTES)
+    keys = tuple(structs.replace(each, wrapped=wrapped) for each in header.keys)
+    made = canonical.encode(structs.replace(header, keys=keys), limit=MAX_HEADER_BYTES)
+    with pytest.raises(PartNotDecryptedError):
+        opened(encrypted(b"x", header=made))
+
+
 def test_stranger_and_lost_key_are_told_apart():
     data = encrypted(b"content")
     with pytest.raises(PartNotDecryptedError, match="not encrypted for G09"):
