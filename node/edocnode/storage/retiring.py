@@ -46,7 +46,7 @@ _COUNTS = {
     "unscanned": _count(ScanRow, "state = 'waiting'", "state = 'again'"),
     "quarantined": _count(ScanRow, "state IN ('infected', 'held')"),
     "undecided": _count(InboxRow, "state = 'received'"),
-    "due": _count(
+    "due": _count(  # the first two conditions are those of its index
         InboxRow,
         sa.text(
             "due_date <> '' AND state IN ('received', 'accepted', 'assigned', 'processing') "
