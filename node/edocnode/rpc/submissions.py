@@ -6,6 +6,7 @@ submission leaves behind is removed, at the latest at the next start.
 """
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ from edoccore.errors import RequestInvalidError
 from edoccore.signing.digests import digest_of
 from edoccore.signing.statements import uuid_text
 from edockit.blobs import BlobFolder, StagingFile
+from edockit.threads import opened_in_thread
 from edocnet.office.v1 import office_service_pb2 as messages
 from edocnode.domain.encryption import EncryptionOrder, KeptBytes, most_bytes, with_encrypted
 from edocnode.domain.model import DocumentId, MessageId, Submission
@@ -171,10 +173,9 @@ async def _keep_record(data: bytes, blobs: BlobFolder, document_id: DocumentId) 
     digest = digest_of(data)
     if is_inline(len(data)):
         return TakenPart(digest, data)
-    key = _key(document_id, 0)
-    staging = await asyncio.to_thread(blobs.open_staging, key)
-    await asyncio.to_thread(staging.append, data)
-    await asyncio.to_thread(blobs.finish, staging, digest.hex(), size_bytes=len(data))
+    async with _growing(blobs, _key(document_id, 0)) as staging:
+        await asyncio.to_thread(staging.append, data)
+        await asyncio.to_thread(blobs.finish, staging, digest.hex(), size_bytes=len(data))
     return TakenPart(digest, b"")
 
 
@@ -201,20 +202,15 @@ async def _take(
     if is_inline(kept_size(size)):
         data = encryptor.update(await content.joined(size)) + encryptor.finish()
         return TakenPart(encryptor.sha256, data, KeptBytes(len(data), digest_of(data)))
-    staging = await asyncio.to_thread(blobs.open_staging, key)
+    async with _growing(blobs, key) as staging:
 
-    def add(piece: bytes | memoryview) -> None:
-        staging.append(encryptor.update(piece))
+        def add(piece: bytes | memoryview) -> None:
+            staging.append(encryptor.update(piece))
 
-    try:
         async for piece in content.pieces(size):
             await asyncio.to_thread(add, piece)
         await asyncio.to_thread(staging.append, encryptor.finish())
         stored = await asyncio.to_thread(_finish, blobs, staging, kept_size(size))
-    except BaseException:
-        staging.close()
-        blobs.discard(key)
-        raise
     return TakenPart(encryptor.sha256, b"", KeptBytes(kept_size(size), stored.digest))
 
 
@@ -222,14 +218,25 @@ async def _take_part(content: Content, size: int, blobs: BlobFolder, key: str) -
     if is_inline(size):
         inline = await content.joined(size)
         return TakenPart(digest_of(inline), inline)
-    staging = await asyncio.to_thread(blobs.open_staging, key)
-    try:
+    async with _growing(blobs, key) as staging:
         async for piece in content.pieces(size):
             await asyncio.to_thread(staging.append, piece)
         return await asyncio.to_thread(_finish, blobs, staging, size)
-    except BaseException:
+
+
+@contextlib.asynccontextmanager
+async def _growing(blobs: BlobFolder, key: str) -> AsyncIterator[StagingFile]:
+    """A growing file, removed unless the block ends well; also when its opening is broken off."""
+
+    def remove(staging: StagingFile) -> None:
         staging.close()
         blobs.discard(key)
+
+    staging = await opened_in_thread(lambda: blobs.open_staging(key), remove)
+    try:
+        yield staging
+    except BaseException:
+        remove(staging)
         raise
 
 

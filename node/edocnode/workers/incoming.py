@@ -11,6 +11,7 @@ from dataclasses import replace
 from edoccore.errors import EdocError, PartDigestError, StorageDamagedError, StorageFailedError
 from edoccore.signing.statements import uuid_text
 from edockit.blobs import BlobFolder, StagingFile
+from edockit.threads import opened_in_thread
 from edocnode.domain.model import INLINE_PART_BYTES, MessageId, StagedPart
 from edocnode.domain.ports import Inbox
 
@@ -123,7 +124,9 @@ class Incoming:
                 self._blobs.settled([self._part.sha256.hex()])  # its offer needs it
 
     async def _open_at(self, offset: int) -> StagingFile:
-        file = await asyncio.to_thread(self._blobs.open_staging, self._key(), offset)
+        file = await opened_in_thread(
+            lambda: self._blobs.open_staging(self._key(), offset), StagingFile.close
+        )
         self._written = offset
         return file
 

@@ -8,6 +8,7 @@ from edoccore.errors import PartDigestError, StorageDamagedError
 from edoccore.signing.statements import Part, uuid_text
 from edockit.blob_reader import BlobReader
 from edockit.blobs import BlobFolder
+from edockit.threads import opened_in_thread
 from edocnode.domain.model import INLINE_PART_BYTES, QueuedDelivery
 from edocnode.domain.repair import StoredPart
 
@@ -118,19 +119,9 @@ class ShelfSource:
 
     async def _opened(self, offset: int) -> BlobReader:
         """The file, open; whoever is cancelled meanwhile leaves none open."""
-        opening = asyncio.ensure_future(
-            asyncio.to_thread(self._blobs.open, self._part.sha256, offset)
+        return await opened_in_thread(
+            lambda: self._blobs.open(self._part.sha256, offset), BlobReader.close
         )
-        try:
-            return await asyncio.shield(opening)
-        except asyncio.CancelledError:
-            opening.add_done_callback(_close)
-            raise
-
-
-def _close(opening: asyncio.Future[BlobReader]) -> None:
-    if not opening.cancelled() and opening.exception() is None:
-        opening.result().close()
 
 
 def _read(reading: asyncio.Future[bytes], file: BlobReader) -> None:

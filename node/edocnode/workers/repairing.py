@@ -25,6 +25,7 @@ from edoccore.errors import (
 from edoccore.signing.canonical import MAX_STATEMENT_BYTES
 from edoccore.signing.statements import Part, uuid_text
 from edockit.blobs import BlobFolder, StagingFile
+from edockit.threads import opened_in_thread
 from edocnode.domain.exchange import PeerLinks
 from edocnode.domain.model import INLINE_PART_BYTES, DocumentId
 from edocnode.domain.repair import (
@@ -181,7 +182,9 @@ class Repairer:
         key = _key(digest)
         await asyncio.to_thread(self._blobs.reserve, size)
         offset = min(await asyncio.to_thread(self._blobs.staged_bytes, key), size)
-        file = await asyncio.to_thread(self._blobs.open_staging, key, offset)
+        file = await opened_in_thread(
+            lambda: self._blobs.open_staging(key, offset), StagingFile.close
+        )
         try:
             await self._take(self._chunks(source, offset), file, size)
             await asyncio.to_thread(self._blobs.finish, file, digest, size_bytes=size)
