@@ -210,7 +210,7 @@ def _signatures(ground: Ground, blobs: BlobFolder, repair: Repair) -> SignatureP
         repair.repairer,
         ground.settings,
         data=ground.folder.path,
-        network=ground.identity.network,
+        identity=ground.identity,
         encryption=ground.context.encryption,
         clock=ground.clock,
     )

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
+from typing import Protocol
 
 from edoccore.signing.encryption import PartPlace
 from edoccore.signing.statements import uuid_text
@@ -12,13 +13,15 @@ from edockit.blob_reader import READ_BYTES, damaged
 from edockit.blobs import BlobFolder
 from edocnode.domain.encryption import DecryptingReader, EncryptionKeys, read_from
 from edocnode.domain.model import INLINE_PART_BYTES, DocumentId
+from edocnode.domain.ports import Alarms
 from edocnode.domain.repair import Suspects
 from edocnode.domain.signature_checks import SignatureChecks
 from edocnode.domain.signatures import PartToCheck, Reason
 from edocnode.settings import NodeSettings
 from edocnode.signatures.process import CheckingProcess, is_installed
 from edocnode.signatures.trust_settings import StoreSettings, TrustSettings
-from edocnode.workers.signature_checks import SignatureCheckLoop
+from edocnode.storage.folder import NodeIdentity
+from edocnode.workers.signature_checks import AsideWatch, SignatureCheckLoop
 
 MOST_IN_MEMORY = 32 * 1024 * 1024  # of a part that is decrypted for its check
 
@@ -74,14 +77,18 @@ class ContentOf:
         return bytes(content)
 
 
+class Store(SignatureChecks, Alarms, Protocol):
+    """What is needed of storage."""
+
+
 def build_signatures(
-    store: SignatureChecks,
+    store: Store,
     blobs: BlobFolder,
     suspects: Suspects,
     settings: NodeSettings,
     *,
     data: Path,
-    network: str,
+    identity: NodeIdentity,
     encryption: EncryptionKeys,
     clock: Callable[[], datetime],
 ) -> SignatureParts:
@@ -93,9 +100,10 @@ def build_signatures(
         store=store,
         checker=process,
         path_of=blobs.path,
-        content_of=ContentOf(blobs, network, encryption, settings.largest_check_bytes),
+        content_of=ContentOf(blobs, identity.network, encryption, settings.largest_check_bytes),
         suspects=suspects,
         impossible=_impossible(settings),
+        watch=AsideWatch(store, store, agency=identity.agency, clock=clock),
         clock=clock,
     )
     return SignatureParts(loop, process)

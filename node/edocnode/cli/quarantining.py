@@ -55,6 +55,12 @@ def list_documents(
         found = node.documents(limit=limit, after=after)
     lines = [_line(item) for item in found["documents"]]
     options.console.data(found, "\n".join(lines) or _("Nothing is kept apart."))
+    if any(item["cause"] == "failed" for item in found["documents"]):
+        told = _(
+            "Report a fault of this program with its traceback in the log (scan.failed). After an "
+            "update, run: edocnode scan ID"
+        )
+        options.console.say(told)
     if found["waiting"]:
         options.console.say(_("{waiting} documents wait for their scan.", waiting=found["waiting"]))
     if found["next"]:
@@ -127,11 +133,13 @@ def _line(item: dict[str, Any]) -> str:
         "encrypted": _("encrypted, so it cannot be scanned"),
         "refused": _("refused by the scanner"),
         "broke": _("the scanner did not survive it"),
+        "failed": _("a fault of this program kept it from being scanned"),
     }
     cause = causes.get(item["cause"], item["cause"])
     detail = f" ({plain(item['detail'])})" if item["detail"] else ""
+    name = f"{plain(item['part_name'])}: " if item["part_name"] else ""
     place = _("shown before") if item["shown"] else _("shown to nobody")
     return (
         f"{item['message_id']}  {clock(item['received_at'])}  {item['sender']} -> "
-        f"{item['recipient']}  {plain(item['part_name'])}: {cause}{detail}; {place}"
+        f"{item['recipient']}  {name}{cause}{detail}; {place}"
     )

@@ -27,7 +27,7 @@ OTHER = "OTHER"
 RELEASED = "scan.released"  # kinds of effects in the journal
 INFECTED = "scan.infected"
 DISCARDED = "scan.discarded"
-MOST_BREAKS = 3  # scans of one document that the scanner did not survive or finish
+MOST_BREAKS = 3  # scans of one document that nobody survived or finished
 _BREAK_WAIT = timedelta(seconds=2)  # after the first; doubled each time
 _LIMITS = "Heuristics.Limits.Exceeded"  # clamd, with AlertExceedsMax
 _ENCRYPTED = "Heuristics.Encrypted"  # clamd, with AlertEncrypted
@@ -57,6 +57,7 @@ class Cause(StrEnum):
     NOT_DECRYPTED = "not_decrypted"  # it was encrypted to a key that is not here
     REFUSED = "refused"
     BROKE = "broke"
+    FAILED = "failed"  # this program could not judge it, by a fault of its own
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +101,6 @@ class ScanJob:
     """An arrival that waits for its scan.
 
     Attributes:
-        breaks: Scans of it that the scanner did not survive or finish.
         shown: Offices see it already.
         blocked: Its content is given to nobody.
         steps: Taken here with it.
@@ -108,7 +108,6 @@ class ScanJob:
 
     subject: Subject
     parts: tuple[ScanPart, ...]
-    breaks: int
     shown: bool
     blocked: bool
     steps: tuple[Step, ...]
@@ -116,11 +115,16 @@ class ScanJob:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waiting:
-    """An arrival whose turn may come."""
+    """An arrival whose turn may come.
+
+    Attributes:
+        breaks: Scans of it that the scanner, or this program, did not survive or finish.
+    """
 
     incoming_id: IncomingId
     sender: str
     lane: Lane
+    breaks: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,6 +197,15 @@ def state_for(finding: Finding | None) -> ScanState:
     if finding is None:
         return ScanState.CLEAN
     return ScanState.INFECTED if finding.is_malware else ScanState.HELD
+
+
+def unjudged(why: str) -> Finding:
+    """What is kept of an arrival that this program could not judge.
+
+    Args:
+        why: The error, in a few words; its traceback is in the log.
+    """
+    return Finding(cause=Cause.FAILED, part=0, name="", detail=why)
 
 
 def worse(one: Finding | None, other: Finding | None) -> Finding | None:
@@ -372,6 +385,12 @@ class ScanStore(Protocol):
 
     async def scan_broke(self, incoming_id: IncomingId, *, breaks: int, again_at: datetime) -> None:
         """Lets an arrival wait after a scan that the scanner did not survive or finish."""
+
+    async def hold_unjudged(self, incoming_id: IncomingId, finding: Finding, at: datetime) -> bool:
+        """Holds an arrival that could not be judged; False when it did not wait any more.
+
+        Reads nothing of what it brought, shows nothing, and lets nothing through that was blocked.
+        """
 
     async def show_unscanned(self, limit: int) -> int:
         """Shows what waits for a scanner that is no longer wanted; returns how many."""

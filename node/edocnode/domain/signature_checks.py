@@ -24,17 +24,26 @@ class Side(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CheckJob:
-    """A document that waits for its check.
+class CheckPlace:
+    """A document that waits for its check; nothing of it is read yet.
 
     Attributes:
         owner: Row of the document on that side.
-        parts: Those that may hold signatures; small ones with their bytes, large ones without.
     """
 
     side: Side
     owner: int
     document_id: DocumentId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckJob(CheckPlace):
+    """The same with what is checked of it.
+
+    Attributes:
+        parts: Those that may hold signatures; small ones with their bytes, large ones without.
+    """
+
     parts: tuple[PartToCheck, ...]
 
 
@@ -64,14 +73,38 @@ class SignatureCheck:
         return (Reason.VERDICT_DAMAGED,) if self.verdict is None else self.verdict.reasons
 
 
+class CheckerAwayError(Exception):
+    """Nothing can be checked at the moment, whatever the document; the message says why."""
+
+
+def verdict_set_aside(error: Exception, at: datetime) -> DocumentVerdict:
+    """What is kept of a document that this program could not judge: nothing is known of it."""
+    out_of_memory = isinstance(error, MemoryError)
+    return DocumentVerdict(
+        legal_status=LegalStatus.NOT_CHECKED,
+        reasons=(Reason.OUT_OF_MEMORY if out_of_memory else Reason.CRASHED,),
+        parts=(),
+        checked_at=at,
+    )
+
+
 class SignatureChecks(Protocol):
     """Documents to be checked, and what was found; each method is one transaction."""
 
-    async def next_check(self) -> CheckJob | None:
+    async def next_check(self) -> CheckPlace | None:
         """The most urgent document that waits for its check; None when none does."""
 
-    async def settle_check(self, job: CheckJob, verdict: DocumentVerdict) -> None:
+    async def check_job(self, place: CheckPlace) -> CheckJob:
+        """A document with its parts; without any when it is gone."""
+
+    async def settle_check(self, place: CheckPlace, verdict: DocumentVerdict) -> None:
         """Keeps a verdict and tells of it, unless the document was settled or is gone."""
+
+    async def set_check_aside(self, place: CheckPlace, verdict: DocumentVerdict) -> None:
+        """The same of a document that could not be judged; it waits for ``recheck``."""
+
+    async def checks_set_aside(self, limit: int) -> Sequence[DocumentId]:
+        """Documents that were set aside and not checked since, the newest first."""
 
     async def skip_checks(self, verdict: DocumentVerdict) -> int:
         """Settles a bounded piece of what waits, unchecked; returns how many."""

@@ -274,7 +274,7 @@ class SignatureChecker(Protocol):
     """Checks parts, one at a time, where nothing that a part does can hurt."""
 
     async def check(self, part: PartToCheck) -> PartVerdict:
-        """Judges one part; whatever happens, there is a verdict."""
+        """Judges one part; whatever it does, there is a verdict."""
 
 
 def kind_to_check(name: str, media_type: str) -> str:

@@ -14,6 +14,7 @@ from importlib.util import find_spec
 import msgspec
 import structlog
 
+from edocnode.domain.signature_checks import CheckerAwayError
 from edocnode.domain.signatures import (
     PartState,
     PartToCheck,
@@ -73,7 +74,11 @@ class CheckingProcess:
         return None if self._process is None else self._process.pid
 
     async def check(self, part: PartToCheck) -> PartVerdict:
-        """Judges one part; whatever happens, there is a verdict."""
+        """Judges one part; whatever it does, there is a verdict.
+
+        Raises:
+            CheckerAwayError: The process cannot be started, for want of memory for example.
+        """
         if not self._trust.stores:
             return part_verdict(part, PartState.NOT_CHECKED, Reason.NO_TRUST_STORE)
         if part.size > self._largest:
@@ -135,7 +140,11 @@ class CheckingProcess:
             if self._broken:
                 pause = FIRST_PAUSE_S * 2 ** min(self._broken, 10)
                 await asyncio.sleep(min(pause, LONGEST_PAUSE_S))
-            self._process = await self._start()
+            try:
+                self._process = await self._start()
+            except OSError as error:
+                self._broken += 1
+                raise CheckerAwayError(f"the checking process does not start: {error}") from error
             self._asked = 0
         return self._process
 

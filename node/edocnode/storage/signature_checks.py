@@ -23,7 +23,7 @@ from edocnode.domain.model import (
     ReceiptDraft,
     Submission,
 )
-from edocnode.domain.signature_checks import CheckJob, Side, SignatureCheck
+from edocnode.domain.signature_checks import CheckJob, CheckPlace, Side, SignatureCheck
 from edocnode.domain.signatures import (
     CHECKER_VERSION,
     CheckState,
@@ -59,6 +59,13 @@ _NEXT = (
     .order_by(_CHECK.c.lane, _CHECK.c.side, _CHECK.c.owner)
     .limit(1)
 )
+_ASIDE = "aside"
+_SET_ASIDE = (
+    sa.select(_CHECK.c.document_id)
+    .where(sa.text("state = 'aside'"))
+    .order_by(_CHECK.c.checked_at.desc())
+    .limit(sa.bindparam("limit"))
+)
 _OF_OWNERS = {
     side: sa.select(_CHECK.c.owner, _CHECK.c.state, _CHECK.c.verdict).where(
         _CHECK.c.side == side.value, among(_CHECK.c.owner)
@@ -74,13 +81,29 @@ class SqlSignatureChecks:
         """Takes the database."""
         self._database = database
 
-    async def next_check(self) -> CheckJob | None:
+    async def next_check(self) -> CheckPlace | None:
         """The most urgent document that waits for its check; None when none does."""
         return await self._database.aread(_next)
 
-    async def settle_check(self, job: CheckJob, verdict: DocumentVerdict) -> None:
+    async def check_job(self, place: CheckPlace) -> CheckJob:
+        """A document with its parts; without any when it is gone."""
+        return await self._database.aread(lambda connection: _job(connection, place))
+
+    async def settle_check(self, place: CheckPlace, verdict: DocumentVerdict) -> None:
         """Keeps a verdict and tells of it, unless the document was settled or is gone."""
-        await self._database.awrite(lambda connection: _settle(connection, job, verdict))
+        state = CheckState.DONE.value
+        await self._database.awrite(lambda connection: _settle(connection, place, verdict, state))
+
+    async def set_check_aside(self, place: CheckPlace, verdict: DocumentVerdict) -> None:
+        """The same of a document that could not be judged; it waits for ``recheck``."""
+        await self._database.awrite(lambda connection: _settle(connection, place, verdict, _ASIDE))
+
+    async def checks_set_aside(self, limit: int) -> Sequence[DocumentId]:
+        """Documents that were set aside and not checked since, the newest first."""
+        found = await self._database.aread(
+            lambda connection: connection.scalars(_SET_ASIDE, {"limit": limit}).all()
+        )
+        return [DocumentId(document_id) for document_id in found]
 
     async def skip_checks(self, verdict: DocumentVerdict) -> int:
         """Settles a bounded piece of what waits, unchecked; returns how many."""
@@ -193,15 +216,22 @@ def _received(draft: ReceiptDraft) -> Row:
     }
 
 
-def _next(connection: Connection) -> CheckJob | None:
+def _next(connection: Connection) -> CheckPlace | None:
     row = connection.execute(_NEXT).one_or_none()
     if row is None:
         return None
-    sender, parts, inline = _content(connection, row)
+    document_id = DocumentId(row.document_id)
+    return CheckPlace(side=Side(row.side), owner=row.owner, document_id=document_id)
+
+
+def _job(connection: Connection, place: CheckPlace) -> CheckJob:
+    mine = (_CHECK.c.side == place.side.value, _CHECK.c.owner == place.owner)
+    known_at = connection.scalars(sa.select(_CHECK.c.known_at).where(*mine)).one()
+    sender, parts, inline = _content(connection, place)
     return CheckJob(
-        side=Side(row.side),
-        owner=row.owner,
-        document_id=DocumentId(row.document_id),
+        side=place.side,
+        owner=place.owner,
+        document_id=place.document_id,
         parts=tuple(
             PartToCheck(
                 index=part.index,
@@ -209,7 +239,7 @@ def _next(connection: Connection) -> CheckJob | None:
                 kind=kind,
                 size=part.size,
                 sha256=part.sha256,
-                known_at=row.known_at,
+                known_at=known_at,
                 data=b"" if part.size > INLINE_PART_BYTES else inline_piece(parts, inline, place),
                 encrypted_from=sender if is_encrypted(part) else "",
             )
@@ -219,9 +249,9 @@ def _next(connection: Connection) -> CheckJob | None:
     )
 
 
-def _content(connection: Connection, check: AnyRow) -> tuple[str, tuple[Part, ...], bytes]:
+def _content(connection: Connection, check: CheckPlace) -> tuple[str, tuple[Part, ...], bytes]:
     """Sender and all parts of a document, and the bytes of small ones; empty when it is gone."""
-    if check.side == Side.SENT.value:
+    if check.side is Side.SENT:
         sent = sa.select(_DOCUMENT.c.sender, _DOCUMENT.c.parts, _DOCUMENT.c.inline)
         found = connection.execute(sent.where(_DOCUMENT.c.id == check.owner)).one_or_none()
         return ("", (), b"") if found is None else (found[0], decode_parts(found[1]), found[2])
@@ -233,13 +263,15 @@ def _content(connection: Connection, check: AnyRow) -> tuple[str, tuple[Part, ..
     return envelope.from_, envelope.parts, row.inline
 
 
-def _settle(connection: Connection, job: CheckJob, verdict: DocumentVerdict) -> None:
-    mine = (_CHECK.c.side == job.side.value, _CHECK.c.owner == job.owner)
+def _settle(
+    connection: Connection, place: CheckPlace, verdict: DocumentVerdict, state: str
+) -> None:
+    mine = (_CHECK.c.side == place.side.value, _CHECK.c.owner == place.owner)
     changed = connection.execute(
         sa.update(_CHECK)
         .where(*mine, _CHECK.c.state == CheckState.PENDING.value)
         .values(
-            state=CheckState.DONE.value,
+            state=state,
             verdict=encode_verdict(verdict),
             legal=LEGAL_STATUS.index(verdict.legal_status),
             checker=CHECKER_VERSION,

@@ -22,7 +22,8 @@ from edocnode.storage.tables import NodeTable
 class SignatureCheckRow(NodeTable, table=True):
     """The check of one document on one side: as received (``owner`` in incoming) or as sent.
 
-    ``state``: pending; done; skipped (nothing can be checked here: taken up again when it can).
+    ``state``: pending; done; skipped (nothing can be checked here: taken up again when it can);
+    aside (this program met a fault in judging it: checked again when somebody asks for it).
     ``verdict`` is JSON, see ``domain.signatures``, by version ``checker``. ``known_at`` is when
     this node had the document. ``agency`` is the other side, for the event. ``legal`` is the legal
     status that the newest verdict gives, ``counted`` the one that statistics have it under; both
@@ -36,6 +37,7 @@ class SignatureCheckRow(NodeTable, table=True):
             "ix_signature_check_pending", "lane", "side", "owner", where="state = 'pending'"
         ),
         partial_index("ix_signature_check_skipped", "side", "owner", where="state = 'skipped'"),
+        partial_index("ix_signature_check_aside", "checked_at", where="state = 'aside'"),
         partial_index("ix_signature_check_uncounted", "side", "owner", where="legal <> counted"),
     )
 

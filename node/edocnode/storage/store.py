@@ -12,6 +12,7 @@ from edocnode.storage.numbers import SqlNumbers
 from edocnode.storage.outbox import SqlOutbox
 from edocnode.storage.part_repair import SqlRepair
 from edocnode.storage.peers import SqlPeers
+from edocnode.storage.quarantine import SqlQuarantine
 from edocnode.storage.scanning import SqlScans
 from edocnode.storage.schedule import SqlSchedule
 from edocnode.storage.sealing import SqlSealerStore
@@ -36,6 +37,7 @@ class NodeStore(
     SqlHeldSeals,
     SqlSignatureChecks,
     SqlScans,
+    SqlQuarantine,
 ):
     """Implements every port but ``OfficeStore``, each by the class that bears its name."""
 

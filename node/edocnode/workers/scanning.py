@@ -2,14 +2,14 @@
 
 A document is kept and receipted as ever; while the scanner is away it waits here, durably, and is
 shown when the scanner is back. Scans run outside any transaction, a bounded number at once, one of
-them always free for another sender. What the scanner does not survive is tried again alone, in a
-place of its own, and kept apart after the third time, so that it holds up nobody.
+them always free for another sender. What the scanner does not survive, or this program, is tried
+again alone, in a place of its own, and kept apart after the third time, so that it holds up nobody.
 """
 
 import asyncio
 import secrets
 from collections import Counter
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Protocol
@@ -33,6 +33,7 @@ from edocnode.domain.scanning import (
     Cause,
     Finding,
     Quarantine,
+    ScanEntry,
     ScanJob,
     ScanOutcome,
     ScanPart,
@@ -42,12 +43,14 @@ from edocnode.domain.scanning import (
     rejection,
     scan_effect,
     state_for,
+    unjudged,
     withdrawal,
     worse,
 )
 from edocnode.domain.workflow import Step
 from edocnode.workers.room import when_there_is_room
 from edocnode.workers.scheduling import Wakes
+from edocnode.workers.unjudged import in_few_words
 
 AWAY = "SCANNER_AWAY"  # kinds of alarms
 APART = "QUARANTINED"
@@ -152,13 +155,25 @@ class QuarantineWatch:
         if not found:
             await self._alarms.clear_alarm(APART, agency)
         else:
-            last = found[-1]
-            message = (
-                f"{len(found)} documents are kept apart: malware, or not scanned. The last is "
-                f"{uuid_text(last.message_id)} from {last.sender}. See: edocnode quarantine list"
-            )
-            await self._alarms.raise_alarm(APART, agency, message, now)
+            await self._raise(found, now)
         self._told = state
+
+    async def _raise(self, found: Sequence[ScanEntry], now: datetime) -> None:
+        last = found[-1]
+        message = (
+            f"{len(found)} documents are kept apart: malware, or not scanned. The last is "
+            f"{uuid_text(last.message_id)} from {last.sender}. See: edocnode quarantine list"
+        )
+        failed = [each for each in found if each.finding and each.finding.cause is Cause.FAILED]
+        if failed:
+            last = failed[-1]
+            message = (
+                f"{len(found)} documents are kept apart: malware, or not scanned. {len(failed)} of "
+                f"them met a fault of this program, the last is {uuid_text(last.message_id)} from "
+                f"{last.sender}. See: edocnode quarantine list. Report the fault with its "
+                f"traceback in the log (scan.failed); after an update, run: edocnode scan ID"
+            )
+        await self._alarms.raise_alarm(APART, self._telling.agency, message, now)
 
 
 @dataclass(slots=True)
@@ -259,7 +274,17 @@ class ScanLoop:
 
     async def _scan(self, waiting: Waiting, *, tried: bool) -> None:
         try:
-            version = await self.scanner.trusted()
+            await self._judge(waiting, tried=tried)
+        except StorageFailedError:
+            raise
+        except Exception as error:
+            # MemoryError too: others may have taken the room, so it is tried again alone.
+            log.exception("scan.failed", agency=waiting.sender, incoming_id=waiting.incoming_id)
+            await self._failed(waiting, error)
+
+    async def _judge(self, waiting: Waiting, *, tried: bool) -> None:
+        try:
+            version = await self._trusted()
             job = await self.store.scan_job(waiting.incoming_id)
             if job is None:
                 return
@@ -268,14 +293,21 @@ class ScanLoop:
             await self._away(str(error))
         except BrokenError as error:
             await self._broke(waiting, str(error), tried=tried)
-        except StorageFailedError:
-            raise
         except StorageDamagedError as error:  # told to be repaired; looked at again
             log.warning("scan.part_damaged", cause=error.message)
             await self._later(waiting, 1)
         else:
             await self._here()
             await self._settle(job, finding, version)
+
+    async def _trusted(self) -> str:
+        try:
+            return await self.scanner.trusted()
+        except AwayError:
+            raise
+        except Exception as error:  # no document had a part in it
+            log.exception("scan.proof_failed")
+            raise AwayError(in_few_words(error)) from error
 
     async def _finding(self, job: ScanJob) -> Finding | None:
         found: Finding | None = None
@@ -339,7 +371,7 @@ class ScanLoop:
         job = await self.store.scan_job(waiting.incoming_id)
         if job is None:
             return
-        breaks = job.breaks + 1
+        breaks = waiting.breaks + 1
         log.warning("scan.broke", message_id=uuid_text(job.subject.message_id), cause=why)
         if breaks >= MOST_BREAKS:
             record = job.parts[0]
@@ -347,6 +379,16 @@ class ScanLoop:
             await self._settle(job, finding, version="none")
         else:
             await self._later(waiting, breaks)
+
+    async def _failed(self, waiting: Waiting, error: Exception) -> None:
+        """Lets an arrival wait that this program could not judge; holds it after the third time."""
+        breaks = waiting.breaks + 1
+        if breaks < MOST_BREAKS:
+            await self._later(waiting, breaks)
+            return
+        finding, now = unjudged(in_few_words(error)), self.telling.clock()
+        await self._keep(lambda: self.store.hold_unjudged(waiting.incoming_id, finding, now))
+        self._changed = True
 
     async def _later(self, waiting: Waiting, breaks: int) -> None:
         again_at = self.telling.clock() + break_wait(breaks)

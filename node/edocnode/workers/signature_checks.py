@@ -1,7 +1,9 @@
 """The loop that has signatures checked: beside everything else, urgent documents first.
 
 Nothing waits for it: a document is sent, delivered and shown before its check, and the verdict
-follows. What waits is in the database, so a restart goes on where it was.
+follows. What waits is in the database, so a restart goes on where it was. A document that this
+program cannot judge is set aside with the verdict that nothing is known of it, and an alarm says so
+until it was checked again.
 """
 
 import asyncio
@@ -14,12 +16,20 @@ from pathlib import Path
 import structlog
 from msgspec import structs
 
-from edoccore.errors import StorageDamagedError
+from edoccore.errors import StorageDamagedError, StorageFailedError
 from edoccore.office_errors import PartNotDecryptedError
 from edoccore.signing.statements import uuid_text
 from edocnode.domain.model import INLINE_PART_BYTES, DocumentId
+from edocnode.domain.ports import Alarms
 from edocnode.domain.repair import Suspects
-from edocnode.domain.signature_checks import CheckJob, Side, SignatureChecks
+from edocnode.domain.signature_checks import (
+    CheckerAwayError,
+    CheckJob,
+    CheckPlace,
+    Side,
+    SignatureChecks,
+    verdict_set_aside,
+)
 from edocnode.domain.signatures import (
     DocumentVerdict,
     LegalStatus,
@@ -35,8 +45,55 @@ from edocnode.workers.room import when_there_is_room
 
 MOST_SUSPECTED = 10_000  # documents with missing parts, remembered
 LOOK_EVERY = timedelta(seconds=0.5)  # for documents that came meanwhile; one read of an index
+AWAY_WAIT = timedelta(seconds=5)  # until a process is started again that could not be
+ALARM = "SIGNATURES_NOT_CHECKED"
+MOST_COUNTED = 1000  # documents set aside, in the alarm
 
 log = structlog.get_logger(__name__)
+
+
+class AsideWatch:
+    """Keeps the alarm right that tells of documents whose signatures could not be judged."""
+
+    def __init__(
+        self,
+        store: SignatureChecks,
+        alarms: Alarms,
+        *,
+        agency: str,
+        clock: Callable[[], datetime],
+    ) -> None:
+        """Joins the parts.
+
+        Args:
+            agency: That owns the node.
+        """
+        self._store, self._alarms = store, alarms
+        self._agency, self._clock = agency, clock
+        self._told: Sequence[DocumentId] | None = None  # None: an alarm may stand since before
+
+    def changed(self) -> None:
+        """Hears that a document was set aside."""
+        self._told = None
+
+    async def look(self) -> None:
+        """Raises, changes or ends the alarm; reads nothing while none stands."""
+        if self._told is not None and not self._told:
+            return
+        found = await self._store.checks_set_aside(MOST_COUNTED)
+        if found == self._told:
+            return
+        if not found:
+            await self._alarms.clear_alarm(ALARM, self._agency)
+        else:
+            document_id = uuid_text(found[0])
+            message = (
+                f"The signatures of {len(found)} documents could not be checked by a fault of this "
+                f"program, last those of {document_id}. Report it with its traceback in "
+                f"the log (signatures.failed); after an update, run: edocnode signatures recheck ID"
+            )
+            await self._alarms.raise_alarm(ALARM, self._agency, message, self._clock())
+        self._told = found
 
 
 class SignatureCheckLoop:
@@ -51,6 +108,7 @@ class SignatureCheckLoop:
         content_of: Callable[[DocumentId, PartToCheck], bytes | None],
         suspects: Suspects,
         impossible: Reason | None,
+        watch: AsideWatch,
         clock: Callable[[], datetime],
     ) -> None:
         """Joins the parts; nothing happens before ``run``.
@@ -61,6 +119,7 @@ class SignatureCheckLoop:
             suspects: Hears of parts that are missing or damaged; once it has them back, the
                 document waits for its check again.
             impossible: Why nothing can be checked here; None: it can.
+            watch: Tells of what was set aside.
         """
         self._store = store
         self._checker = checker
@@ -69,6 +128,7 @@ class SignatureCheckLoop:
         self._suspects = suspects
         self._suspected: set[tuple[Side, int]] = set()
         self._impossible = impossible
+        self._watch = watch
         self._clock = clock
         self._woken = asyncio.Event()
 
@@ -82,6 +142,7 @@ class SignatureCheckLoop:
             await self._to_the_end(self._store.resume_checks)
         while True:
             self._woken.clear()
+            await when_there_is_room("signatures", self._watch.look)
             if not await self._work():
                 await self._rest()
 
@@ -98,9 +159,27 @@ class SignatureCheckLoop:
         """Settles the next document, or a piece of what cannot be checked; False: nothing waits."""
         if self._impossible is not None:
             return bool(await when_there_is_room("signatures", self._skip))
-        job = await self._store.next_check()
-        if job is None:
+        place = await self._store.next_check()
+        if place is None:
             return False
+        try:
+            await self._check(place)
+        except StorageFailedError:
+            raise
+        except CheckerAwayError as error:
+            log.warning("signatures.checker_away", cause=str(error))
+            await asyncio.sleep(AWAY_WAIT.total_seconds())
+        except Exception as error:
+            # MemoryError too: the document that takes too much would do so after each start.
+            log.exception("signatures.failed", document_id=uuid_text(place.document_id))
+            verdict = verdict_set_aside(error, self._clock())
+            aside = partial(self._store.set_check_aside, place, verdict)
+            await when_there_is_room("signatures", aside)
+            self._watch.changed()
+        return True
+
+    async def _check(self, place: CheckPlace) -> None:
+        job = await self._store.check_job(place)
         verdict = await self._verdict(job)
         await when_there_is_room("signatures", partial(self._store.settle_check, job, verdict))
         log.info(
@@ -111,7 +190,6 @@ class SignatureCheckLoop:
             reasons=[reason.value for reason in verdict.reasons],
         )
         self._tell_missing(job, verdict)
-        return True
 
     def _tell_missing(self, job: CheckJob, verdict: DocumentVerdict) -> None:
         """Has missing parts looked at, after the verdict is kept, which a repair then ends.

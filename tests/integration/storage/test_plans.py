@@ -25,7 +25,14 @@ from edocnode.domain.model import (
 )
 from edocnode.domain.numbers import NumberAnswer, NumberState
 from edocnode.domain.repair import IncompleteDocument, PartName, SmallParts
-from edocnode.domain.scanning import Cause, Discard, Finding, ScanOutcome, ScanState
+from edocnode.domain.scanning import (
+    Cause,
+    Discard,
+    Finding,
+    ScanOutcome,
+    ScanState,
+    unjudged,
+)
 from edocnode.storage.migrations import HEAD, SCRIPTS
 from edocnode.storage.office import SqlOffice
 from edocnode.storage.revocations import SqlReceivedRevocations
@@ -165,6 +172,7 @@ async def use_every_port(store: NodeStore, peer: Office) -> None:
     await store.own_statement("epoch")
     await store.journal_of("G01")
     await store.receipts([1])
+    await store.checks_set_aside(10)
     await use_what_senders_ask(store._database, item)
     await use_scans(NodeStore(store._database, scans=True), office, peer)
     await use_forwarding(store, office)
@@ -186,7 +194,8 @@ async def use_scans(store: NodeStore, office: Office, peer: Office) -> None:
         finding = Finding(cause=Cause.ENCRYPTED, part=1, name="a", detail="")
         outcome = ScanOutcome(subject=job.subject, state=ScanState.HELD, at=NOW, finding=finding)
         assert await store.settle_scan(outcome, SALTS)
-    assert len(await store.scans(0, 10)) == 2
+    await store.hold_unjudged(third.incoming_id, unjudged("error"), NOW)
+    assert len(await store.scans(0, 10)) == 3
     message_id = job.subject.message_id
     await store.received_named(message_id.hex())
     await store.received_named(job.subject.document_id.hex())

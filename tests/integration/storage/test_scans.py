@@ -20,6 +20,7 @@ from edocnode.domain.scanning import (
     ScanOutcome,
     ScanState,
     Waiting,
+    unjudged,
 )
 from edocnode.storage.holds import SqlHolds
 from edocnode.storage.store import NodeStore
@@ -110,7 +111,7 @@ async def test_what_broke_the_scanner_waits_for_its_time(store: NodeStore, offic
     found = await store.broken_scans(later)
     assert found is not None
     assert found.incoming_id == first
-    assert (await job_of(store, first)).breaks == 2
+    assert found.breaks == 2
     assert await store.waiting_scans() == 2
 
 
@@ -225,3 +226,30 @@ async def test_without_a_scanner_what_waits_is_shown_and_what_was_found_stays(
 
 def after(moment: datetime) -> datetime:
     return moment + timedelta(seconds=1)
+
+
+async def test_what_could_not_be_judged_is_held_without_being_read(
+    store: NodeStore, office: Office, database: Database
+) -> None:
+    await office.open()
+    [first, second] = await arrived(office, "G01", 2)
+    await settled(store, second, ScanState.CLEAN)
+    assert await store.hold_unjudged(first, unjudged("RecursionError"), NOW)
+    assert not await store.hold_unjudged(first, unjudged("RecursionError"), NOW)
+    assert not await store.hold_unjudged(second, unjudged("RecursionError"), NOW)
+    [held] = await store.scans(0, 10)
+    assert (held.state, held.shown, held.blocked) == (ScanState.HELD, False, True)
+    assert held.finding == unjudged("RecursionError")
+    assert held.scanned_at == NOW
+    assert len(rows(database, "SELECT 1 FROM event WHERE kind = 'document.quarantined'")) == 1
+    assert rows(database, "SELECT incoming_id FROM inbox") == [(second,)]
+    assert await store.release_scan(
+        outcome(await subject(store, held.message_id), ScanState.RELEASED), SALTS
+    )
+    assert rows(database, "SELECT incoming_id FROM inbox ORDER BY 1") == [(first,), (second,)]
+
+
+async def subject(store: NodeStore, message_id: MessageId) -> ScanJob:
+    found = await store.scan_subject(message_id)
+    assert found is not None
+    return found

@@ -27,6 +27,7 @@ def create_signature_check() -> None:
     op.create_index("ix_signature_check_document_id", "signature_check", ["document_id"])
     _where("pending", ["lane", "side", "owner"], "state = 'pending'")
     _where("skipped", ["side", "owner"], "state = 'skipped'")
+    _where("aside", ["checked_at"], "state = 'aside'")
     _where("uncounted", ["side", "owner"], "legal <> counted")
 
 

@@ -116,14 +116,14 @@ class QuarantinedDocument(_message.Message):
     """Its content is given to nobody."""
     cause: _builtins.str
     """Why: `malware`, `too_large`, `over_limit`, `encrypted`, `refused`,
-    `broke`, `not_decrypted`.
+    `broke`, `not_decrypted`, `failed` (by a fault of the node's program).
     """
     part: _builtins.int
-    """Part concerned; 0 is the record."""
+    """Part concerned; 0 is the record, or no part when it failed."""
     part_name: _builtins.str
-    """Its name."""
+    """Its name; may be empty."""
     detail: _builtins.str
-    """Name of the malware, or what the scanner said."""
+    """Name of the malware, what the scanner said, or the fault."""
     scanner: _builtins.str
     """Version of the scanner and its signatures."""
     @_builtins.property

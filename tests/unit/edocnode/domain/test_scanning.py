@@ -46,7 +46,7 @@ def finding(cause: Cause, name: str = "a.pdf") -> Finding:
 
 
 def job(*steps: Step) -> ScanJob:
-    return ScanJob(subject=SUBJECT, parts=(), breaks=0, shown=False, blocked=True, steps=steps)
+    return ScanJob(subject=SUBJECT, parts=(), shown=False, blocked=True, steps=steps)
 
 
 def step(order: int, kind: StatusStep, state: DocumentState, code: str = "") -> Step:
