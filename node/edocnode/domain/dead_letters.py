@@ -9,6 +9,7 @@ from datetime import datetime
 
 from edoccore.agency_errors import AgencyEndedError
 from edoccore.errors import DecisionConflictError, EnvelopeExpiredError, StorageDamagedError
+from edoccore.office_errors import EncryptionKeyError
 from edoccore.signing import canonical
 from edoccore.signing.statements import Effect, time_text, uuid_text
 from edocnode.domain.model import DeliveryState, DocumentId, MessageId
@@ -23,6 +24,8 @@ _HELD = {
     "AGENCY_UNKNOWN": f"wait until both nodes hold the newest directory, {_QUEUED_AGAIN}",
     AgencyEndedError.reason: "choose one of the successors that the message names: edocnode retry "
     "ID --instead CODE; of a document of this agency, which has ended: hand it in at its successor",
+    EncryptionKeyError.reason: "save its files and send them again with --encrypt to the agency "
+    "that the message names",
     "FROM_NOT_OWNED": f"have the registry's officer list the code for this agency, {_QUEUED_AGAIN}",
     "LIMIT_EXCEEDED": f"split the document or make it smaller {_SEND_ANEW}",
     "NOT_CANONICAL": f"update the software of both nodes, {_QUEUED_AGAIN}",
@@ -49,6 +52,7 @@ class HeldDelivery:
         document_id: The document.
         to_node: The node that it is for.
         complete: All parts of the document are here.
+        readers: Nodes that can read its encrypted files; None: they are not encrypted.
     """
 
     place: int
@@ -60,6 +64,7 @@ class HeldDelivery:
     reason: str
     expires: datetime
     complete: bool
+    readers: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -143,13 +143,17 @@ def check_parts(parts: Sequence[Declared], *, encrypt: bool) -> None:
 def check_still_encrypted(earlier: Sequence[Part], *, encrypt: bool) -> None:
     """Checks that what changes an encrypted document is encrypted as well.
 
+    Args:
+        earlier: Of all versions of it.
+
     Raises:
         RequestInvalidError: It is not to be.
     """
     if not encrypt and any(is_encrypted(part) for part in earlier):
         raise RequestInvalidError(
             "The earlier document was sent encrypted, and this one would not be. Nothing was sent.",
-            hint="Add --encrypt; or send it as a new document.",
+            hint="Add --encrypt to edocnode update or replace; a package of edXML cannot be "
+            "encrypted. Or send it as a new document.",
         )
 
 

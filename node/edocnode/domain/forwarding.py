@@ -18,7 +18,8 @@ from typing import Protocol
 from edoccore.agency_errors import AgencyEndedError, RecipientMovedError
 from edoccore.directory.layout import WIND_UP
 from edoccore.directory.view import Directory
-from edoccore.errors import RequestInvalidError
+from edoccore.errors import EdocError, RequestInvalidError
+from edoccore.office_errors import EncryptionKeyError
 from edoccore.signing import canonical
 from edoccore.signing.statements import Effect, time_text, uuid_text
 from edocnode.domain.model import DeliveryOutcome, DeliveryState, DocumentId, MessageId
@@ -46,6 +47,7 @@ class Stranded:
         place: Its row, by which pages go on.
         unheard: Its node did not say that it does not take it: it may have taken it before it fell
             silent, and nobody can tell.
+        readers: Nodes that can read its encrypted files; None: they are not encrypted.
     """
 
     place: int
@@ -54,6 +56,7 @@ class Stranded:
     recipient: str
     to_node: str
     unheard: bool = False
+    readers: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,7 +139,8 @@ def plan_forward(
         if directory.has_ended(agency, now):
             raise own_end(directory, agency)
         to_node = directory.node_of(item.recipient, now)
-    except AgencyEndedError as error:
+        check_readable(item.recipient, to_node, item.readers, agency=agency)
+    except (AgencyEndedError, EncryptionKeyError) as error:
         return _held(item, _may_have(item, error) if item.unheard else error)
     how = directory.how_it_ended(item.to_node)
     return forward_plan(
@@ -187,6 +191,30 @@ def forward_plan(
     )
 
 
+def check_readable(
+    recipient: str, to_node: str, readers: frozenset[str] | None, *, agency: str
+) -> None:
+    """Checks that another node can read what is to go to it.
+
+    Encrypted files are sealed as they are: nobody can encrypt them anew under the same envelope.
+
+    Args:
+        readers: As in ``Stranded``.
+        agency: That owns this node, which can read all that it encrypted.
+
+    Raises:
+        EncryptionKeyError: It cannot.
+    """
+    if readers is not None and to_node not in readers | {agency}:
+        raise EncryptionKeyError(
+            f"The files are encrypted, and the node of {to_node}, to which the document to "
+            f"{recipient} would go now, has no key to them. Nothing was sent there.",
+            hint="Save the files (edocnode save ID --to DIR) and send them again: edocnode send "
+            f"FILE... --to {to_node} --encrypt",
+            agency=to_node,
+        )
+
+
 def chosen(recipient: str, instead: str, directory: Directory, now: datetime) -> str:
     """The agency that a person chose to get what was for one that has ended.
 
@@ -224,8 +252,8 @@ def _own_silence(directory: Directory, agency: str) -> AgencyEndedError:
     )
 
 
-def _may_have(item: Stranded, error: AgencyEndedError) -> AgencyEndedError:
-    return AgencyEndedError(
+def _may_have(item: Stranded, error: EdocError) -> EdocError:
+    return type(error)(
         f"{error.message} The node of {item.to_node} does not answer; it may have the document.",
         hint=error.hint,
         agency=item.to_node,
@@ -243,7 +271,7 @@ def own_end(directory: Directory, agency: str) -> AgencyEndedError:
     )
 
 
-def _held(item: Stranded, error: AgencyEndedError) -> DeliveryOutcome:
+def _held(item: Stranded, error: EdocError) -> DeliveryOutcome:
     return DeliveryOutcome(
         message_id=item.message_id,
         document_id=item.document_id,

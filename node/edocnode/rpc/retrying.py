@@ -23,7 +23,14 @@ from edoccore.signing.seal import SALT_BYTES
 from edoccore.signing.statements import uuid_text
 from edocnode.domain.dead_letters import RETRIES_AT_ONCE, HeldDelivery, may_retry, plan_retry
 from edocnode.domain.decisions import MAX_ACTOR
-from edocnode.domain.forwarding import ForwardPlan, Stranded, chosen, forward_plan, own_end
+from edocnode.domain.forwarding import (
+    ForwardPlan,
+    Stranded,
+    check_readable,
+    chosen,
+    forward_plan,
+    own_end,
+)
 from edocnode.domain.model import MessageId
 from edocnode.domain.office_model import OfficeStore
 
@@ -52,6 +59,7 @@ class RetryDesk:
             DocumentUnknownError: It was not sent from here.
             DecisionConflictError, EnvelopeExpiredError, StorageDamagedError: As ``may_retry``.
             AgencyEndedError: Its recipient was closed or split, or this agency has ended.
+            EncryptionKeyError: It is encrypted, and would go to a node that has no key to it.
             RequestInvalidError: ``instead`` follows not its recipient.
         """
         self._check_life()
@@ -86,7 +94,7 @@ class RetryDesk:
 
     def _can(self, item: HeldDelivery) -> bool:
         try:
-            self._other_node(item)
+            self._move(item, "", self.clock())
             return may_retry(item, self.clock())
         except EdocError:  # told by ``show`` for each; the others go on
             return False
@@ -124,7 +132,13 @@ class RetryDesk:
         return count + (await self.office.send_on(moves, _salts(moves), now) if moves else 0)
 
     def _move(self, item: HeldDelivery, instead: str, now: datetime) -> ForwardPlan | None:
-        """The way of a delivery to another node; None: it stays with its node."""
+        """The way of a delivery to another node; None: it stays with its node.
+
+        Raises:
+            AgencyEndedError: Its recipient was closed, or split: a person must choose.
+            EncryptionKeyError: The other node could not read it.
+            RequestInvalidError: ``instead`` does not follow its recipient.
+        """
         if instead:
             recipient = chosen(item.recipient, instead, self.directory, now)
             to_node, why = self.directory.node_of(recipient, now), "chosen by a person"
@@ -133,6 +147,7 @@ class RetryDesk:
             why = "it serves the recipient now"
         if not to_node:
             return None
+        check_readable(recipient, to_node, item.readers, agency=self.agency)
         return forward_plan(
             Stranded(
                 place=item.place,

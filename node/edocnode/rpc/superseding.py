@@ -32,11 +32,14 @@ async def resolved(
         if header.earlier:
             raise RequestInvalidError("Only an update or a replacement names an earlier document.")
         return header, None
-    sent = (await office.find(header.earlier)).sent_from_here()
+    found = await office.find(header.earlier)
+    sent = found.sent_from_here()
     if await submissions.handed_in(header.request_id) is None:
         _check_open(sent)
     earlier = sent.document
-    check_still_encrypted(earlier.parts, encrypt=header.encrypt)
+    versions = [earlier, *(later.document for later in found.updates)]
+    parts = [part for version in versions for part in version.parts]
+    check_still_encrypted(parts, encrypt=header.encrypt)
     recipients = header.recipients or await _recipients(office, sent)
     whole = replace(
         header,

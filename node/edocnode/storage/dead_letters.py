@@ -9,6 +9,7 @@ from sqlalchemy.engine import Connection
 from edocnode.domain.dead_letters import HeldDelivery, RetryPlan
 from edocnode.domain.model import DocumentId, MessageId
 from edocnode.storage.events import EventKind, event_values, tell
+from edocnode.storage.forwarding import readers_of
 from edocnode.storage.sealing import add_effect
 from edocnode.storage.sql import AnyRow, among, select_by
 from edocnode.storage.submitting import shown_state
@@ -25,7 +26,9 @@ _STANDING = sa.select(
     _DELIVERY.c.state,
     _DELIVERY.c.reason,
     _DELIVERY.c.expires_at,
+    _DELIVERY.c.document_row,
     _DOCUMENT.c.complete,
+    _DOCUMENT.c.parts,
 ).select_from(_DELIVERY.join(_DOCUMENT, _DOCUMENT.c.id == _DELIVERY.c.document_row))
 _OF_MESSAGES = _STANDING.where(among(_DELIVERY.c.message_id)).order_by(_DELIVERY.c.id)
 HELD_FOR = (
@@ -59,13 +62,13 @@ def deliveries_of(
     connection: Connection, message_ids: Sequence[MessageId]
 ) -> Sequence[HeldDelivery]:
     """Where deliveries stand."""
-    return [_standing(row) for row in select_by(connection, _OF_MESSAGES, message_ids)]
+    return _standing(connection, list(select_by(connection, _OF_MESSAGES, message_ids)))
 
 
 def held_for(connection: Connection, code: str, after: int, limit: int) -> Sequence[HeldDelivery]:
     """Held deliveries to an agency, or to a node with all that it serves, oldest first."""
     place = {"code": code, "after": after, "limit": limit}
-    return [_standing(row) for row in connection.execute(HELD_FOR, place)]
+    return _standing(connection, connection.execute(HELD_FOR, place).all())
 
 
 def queue_again(
@@ -95,15 +98,20 @@ def queue_again(
     return len(events)
 
 
-def _standing(row: AnyRow) -> HeldDelivery:
-    return HeldDelivery(
-        place=row.id,
-        message_id=MessageId(row.message_id),
-        document_id=DocumentId(row.document_id),
-        recipient=row.recipient,
-        to_node=row.to_node,
-        state=shown_state(row.state),
-        reason=row.reason,
-        expires=row.expires_at,
-        complete=bool(row.complete),
-    )
+def _standing(connection: Connection, rows: Sequence[AnyRow]) -> list[HeldDelivery]:
+    readers = readers_of(connection, rows)
+    return [
+        HeldDelivery(
+            place=row.id,
+            message_id=MessageId(row.message_id),
+            document_id=DocumentId(row.document_id),
+            recipient=row.recipient,
+            to_node=row.to_node,
+            state=shown_state(row.state),
+            reason=row.reason,
+            expires=row.expires_at,
+            complete=bool(row.complete),
+            readers=readers[row.document_row],
+        )
+        for row in rows
+    ]

@@ -5,17 +5,21 @@ sealer makes: they are out of force, so whoever asks for their numbers hears tha
 elsewhere.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from edoccore.signing.statements import Operation
 from edockit.database import Database
+from edocnode.domain.encryption import is_encrypted
 from edocnode.domain.forwarding import TURNED_AWAY, ForwardPlan, Stranded, Stranding
 from edocnode.domain.model import DocumentId, MessageId
 from edocnode.storage.events import EventKind, event_values, tell
+from edocnode.storage.listing import decode_parts
 from edocnode.storage.sealing import add_effect
 from edocnode.storage.sql import AnyRow, among, select_by
 from edocnode.storage.tables import (
@@ -37,6 +41,8 @@ _STRANDED = (
         _DELIVERY.c.document_id,
         _DELIVERY.c.recipient,
         _DELIVERY.c.to_node,
+        _DELIVERY.c.document_row,
+        _DOCUMENT.c.parts,
     )
     .select_from(_DELIVERY.join(_DOCUMENT, _DOCUMENT.c.id == _DELIVERY.c.document_row))
     .where(_DELIVERY.c.to_node == sa.bindparam("node"), _DELIVERY.c.id > sa.bindparam("after"))
@@ -115,6 +121,9 @@ _HOLD = (
         ended_at=sa.bindparam("at", type_=_DELIVERY.c.ended_at.type),
     )
 )
+READERS = (
+    sa.select(_DELIVERY.c.to_node).where(_DELIVERY.c.document_row == sa.bindparam("row")).distinct()
+)
 _DOCUMENTS_OF = sa.select(_DELIVERY.c.message_id, _DELIVERY.c.document_id).where(
     among(_DELIVERY.c.message_id)
 )
@@ -132,14 +141,9 @@ class SqlForwarding:
     ) -> Sequence[Stranded]:
         """Sealed deliveries to a node that wait and that it will not take, in order of place."""
         place = {"node": to_node, "after": after, "limit": limit}
-        found = await self._database.aread(
-            lambda connection: [
-                _stranded(row)
-                for statement in STRANDED[which]
-                for row in connection.execute(statement, place)
-            ]
+        return await self._database.aread(
+            lambda connection: _stranded_at(connection, STRANDED[which], place)
         )
-        return sorted(found, key=lambda item: item.place)[:limit]
 
     async def forward(
         self, plans: Sequence[ForwardPlan], salts: Sequence[bytes], at: datetime
@@ -223,6 +227,36 @@ def _hold(
         ],
     )
     return len(held)
+
+
+def readers_of(
+    connection: Connection, rows: Iterable[AnyRow]
+) -> Mapping[int, frozenset[str] | None]:
+    """Which nodes can read the encrypted files of documents, by their rows; None: not encrypted.
+
+    Files are encrypted to the nodes of all recipients, and no delivery of them ever goes to
+    another node; so those of its deliveries are the readers.
+
+    Args:
+        rows: With ``document_row`` and ``parts``.
+    """
+    encrypted = {
+        row.document_row: any(map(is_encrypted, decode_parts(row.parts)))
+        for row in {row.document_row: row for row in rows}.values()
+    }
+    return {
+        document: frozenset(connection.scalars(READERS, {"row": document})) if is_so else None
+        for document, is_so in encrypted.items()
+    }
+
+
+def _stranded_at(
+    connection: Connection, statements: Sequence[sa.Select[Any]], place: Mapping[str, Any]
+) -> list[Stranded]:
+    found = [row for statement in statements for row in connection.execute(statement, place)]
+    first = sorted(found, key=lambda row: row.id)[: place["limit"]]
+    readers = readers_of(connection, first)
+    return [replace(_stranded(row), readers=readers[row.document_row]) for row in first]
 
 
 def _stranded(row: AnyRow) -> Stranded:

@@ -72,6 +72,11 @@ class Land:
 
 @pytest.fixture
 def land(tmp_path: Path) -> Land:
+    return made_land(tmp_path)
+
+
+def made_land(tmp_path: Path) -> Land:
+    """The agencies, and their nodes, of which none runs."""
     nation = Nation.create(utc_now())
     ports = {code: free_port() for code in NAMES}
     for code, name in NAMES.items():

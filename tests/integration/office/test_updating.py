@@ -34,6 +34,7 @@ async def change(
     *contents: bytes,
     request_id: str = "",
     to: tuple[str, ...] = (),
+    encrypt: bool = False,
     **fields: Any,
 ) -> str:
     """Hands a later document in; returns its document id."""
@@ -43,6 +44,7 @@ async def change(
         operation=operation,
         earlier=earlier,
         recipients=to,
+        encrypt=encrypt,
         record_size=len(record),
         parts=[
             office.PartDeclaration(name=f"{number}.pdf", size=len(content))

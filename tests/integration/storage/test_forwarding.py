@@ -6,12 +6,15 @@ from datetime import timedelta
 from typing import Any
 
 import sqlalchemy as sa
+from msgspec.structs import replace as replace_part
 
 from edoccore.signing import canonical
+from edoccore.signing.encryption import ENCRYPTED_MEDIA_TYPE
 from edoccore.signing.statements import Envelope, Operation
 from edockit.database import Database
 from edocnode.domain.forwarding import TURNED_AWAY, ForwardPlan, Stranded, Stranding
 from edocnode.domain.model import DeliveryOutcome, DeliveryState
+from edocnode.storage.office import SqlOffice
 from edocnode.storage.store import NodeStore
 from tests.integration.storage.offices import NOW, Office, submission
 
@@ -71,6 +74,22 @@ async def test_what_is_stranded_is_found_by_how_its_node_ended(
     first, second, third = await store.stranded("G01", Stranding.ALL, 0, 10)
     assert await store.stranded("G01", Stranding.ALL, first.place, 1) == [second]
     assert await store.stranded("G01", Stranding.ALL, third.place, 1) == []
+
+
+async def test_readers_of_encrypted_files_are_the_nodes_of_all_recipients(
+    store: NodeStore, office: Office
+) -> None:
+    await office.open()
+    plain, made = (submission(to=["G01", "G02", "G02"]) for _ in range(2))
+    parts = [replace_part(made.parts[1], media_type=ENCRYPTED_MEDIA_TYPE)]
+    made = replace(made, parts=(made.parts[0], *parts))
+    for each in (plain, made):
+        await store.submit(each)
+    await office.seal_all()
+    found = await store.stranded("G01", Stranding.ALL, 0, 10)
+    assert [item.readers for item in found] == [None, {"G01", "G02"}]
+    [held] = await SqlOffice(store._database).deliveries_of([found[1].message_id])
+    assert held.readers == {"G01", "G02"}
 
 
 async def test_a_forwarded_delivery_gets_a_new_envelope_to_the_other_node_once(

@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from msgspec import structs
 
+from edoccore.signing.encryption import ENCRYPTED_MEDIA_TYPE
 from edockit import migrations
 from edockit.database import Database
 from edocnode import storage
@@ -210,7 +212,9 @@ async def use_scans(store: NodeStore, office: Office, peer: Office) -> None:
 
 
 async def use_forwarding(store: NodeStore, office: Office) -> None:
-    await store.submit(submission(to=["G01"]))
+    made = submission(to=["G01"])
+    parts = (made.parts[0], structs.replace(made.parts[1], media_type=ENCRYPTED_MEDIA_TYPE))
+    await store.submit(replace(made, parts=parts))
     await office.seal_all()
     for which in Stranding:
         found = await store.stranded("G01", which, 0, 10)

@@ -8,6 +8,7 @@ import pytest
 from edoccore.agency_errors import AgencyEndedError
 from edoccore.directory.layout import WIND_UP
 from edoccore.errors import AgencyInactiveError, RequestInvalidError
+from edoccore.office_errors import EncryptionKeyError
 from edoccore.signing import canonical
 from edoccore.signing.statements import Effect
 from edocnode.domain.forwarding import (
@@ -131,6 +132,27 @@ def test_a_delivery_is_held_when_nobody_or_several_follow(
     assert isinstance(found, DeliveryOutcome)
     assert (found.state, found.reason) == (DeliveryState.HELD, AgencyEndedError.reason)
     assert told in found.message
+
+
+@pytest.mark.parametrize(
+    ("readers", "goes"),
+    [(None, True), ({"H26"}, False), (set(), False), ({"H26", "H29"}, True)],
+)
+def test_encrypted_files_go_to_a_node_that_can_read_them_and_else_are_held(
+    nation: Nation, readers: set[str] | None, goes: bool
+) -> None:
+    nation.end("H26", NOW, successors=("H29",))
+    known = None if readers is None else frozenset(readers)
+    found = plan(nation, replace(stranded(), readers=known))
+    assert isinstance(found, ForwardPlan) is goes
+    if isinstance(found, DeliveryOutcome):
+        assert (found.state, found.reason) == (DeliveryState.HELD, EncryptionKeyError.reason)
+        assert "edocnode send FILE... --to H29 --encrypt" in found.message
+
+
+def test_own_node_reads_what_it_encrypted_and_gets_it_as_the_successor(nation: Nation) -> None:
+    nation.end("H26", NOW, successors=("G01",))
+    assert isinstance(plan(nation, replace(stranded(), readers=frozenset({"H26"}))), ForwardPlan)
 
 
 def test_a_delivery_waits_while_the_successor_is_suspended(nation: Nation) -> None:
