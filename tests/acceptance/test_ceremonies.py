@@ -7,16 +7,15 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from shlex import quote
 
 import pytest
 
 from edoccore.directory.join import parse_join
 from tests.architecture.repository import ROOT
+from tests.support.commands import shell_program
 from tests.support.load import Load, office_of
 from tests.support.network import (
     HA_TINH,
@@ -55,8 +54,7 @@ class Ceremonies:
         self._programs = network.folder / "bin"
         self._programs.mkdir()
         program = self._programs / "edocregistry"
-        call = "from edocregistry.cli.main import main; main()"
-        program.write_text(f'#!/bin/sh\nexec {quote(sys.executable)} -c "{call}" "$@"\n')
+        program.write_text(shell_program("edocregistry.cli.main"))
         program.chmod(0o755)
         passphrase = self.folder / "passphrase"
         passphrase.write_text(PASSPHRASE)

@@ -2,12 +2,12 @@
 
 import json
 import os
-import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.acceptance.test_registry import COMMAND, TIMEOUT_S, command, done, error
+from tests.acceptance.test_registry import TIMEOUT_S, command, done, error
+from tests.support.commands import run_command
 
 PASSPHRASE = "bốn từ ngẫu nhiên"
 
@@ -33,14 +33,13 @@ def root_of(room: Path) -> str:
 
 def sign(room: Path, *words: object, answer: str = "", **environment: str):
     """Signs with no data folder named; ``answer`` is typed."""
-    return subprocess.run(
-        [*COMMAND, "sign", str(room / "a.draft"), *map(str, words)],
-        input=answer,
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT_S,
-        env={k: v for k, v in os.environ.items() if k != "EDOCREGISTRY_DATA"} | environment,
-        check=False,
+    outer = {k: v for k, v in os.environ.items() if k != "EDOCREGISTRY_DATA"}
+    return run_command(
+        "edocregistry.cli.main",
+        ["sign", str(room / "a.draft"), *map(str, words)],
+        environment=outer | environment,
+        timeout_s=TIMEOUT_S,
+        typed=answer,
     )
 
 

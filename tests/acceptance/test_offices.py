@@ -4,7 +4,6 @@ import json
 import os
 import stat
 import subprocess
-import sys
 import time
 import zipfile
 from collections.abc import Iterator
@@ -14,8 +13,17 @@ from typing import Any
 
 import pytest
 
+from tests.support.commands import run_command
 from tests.support.documents import APPENDIX, DECISION
-from tests.support.network import HA_TINH, NOI_VU, Network, Node, Outcome, waited_for
+from tests.support.network import (
+    COMMAND_TIMEOUT_S,
+    HA_TINH,
+    NOI_VU,
+    Network,
+    Node,
+    Outcome,
+    waited_for,
+)
 
 DEPARTMENT = "H29.5"  # served by the node of H29
 WAIT = ("--wait", "20")
@@ -47,16 +55,13 @@ class Desk:
 
     def run(self, *words: object) -> Outcome:
         """Runs a command of the office."""
-        call = "from edocnode.cli.main import main; main()"
         outer = {k: v for k, v in os.environ.items() if not k.startswith("EDOCNODE_")}
         own = {"EDOCNODE_OFFICE_SOCKET": self.socket, "EDOCNODE_TOKEN_FILE": str(self.file)}
-        done = subprocess.run(
-            [sys.executable, "-c", call, *map(str, words), "--json"],
-            capture_output=True,
-            timeout=50,
-            env=outer | own,
-            check=False,
-            text=True,
+        done = run_command(
+            "edocnode.cli.main",
+            [*map(str, words), "--json"],
+            environment=outer | own,
+            timeout_s=COMMAND_TIMEOUT_S,
         )
         return Outcome(done.returncode, done.stdout, done.stderr)
 

@@ -7,14 +7,16 @@ import signal
 import socket
 import ssl
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-COMMAND = [sys.executable, "-c", "from edocregistry.cli.main import main; main()"]
+from tests.support.commands import command_line, run_command
+
+MODULE = "edocregistry.cli.main"
+COMMAND = command_line(MODULE)
 TIMEOUT_S = 30
 
 
@@ -34,7 +36,9 @@ def command(*words: object, data: Path | None = None, **environment: str):
 
 def done(*words: object, data: Path) -> dict:
     """Runs a command that must succeed and returns its JSON."""
-    result = command(*words, "--json", data=data)
+    variables = {k: v for k, v in os.environ.items() if not k.startswith("EDOCREGISTRY_")}
+    given = [*map(str, words), "--json", "--data", str(data)]
+    result = run_command(MODULE, given, environment=variables, timeout_s=TIMEOUT_S)
     assert result.returncode == 0, result.stderr
     return json.loads(result.stdout)
 

@@ -27,6 +27,7 @@ import pytest
 from edocnode.rpc.admin_client import open_admin
 from edocnode.rpc.office_client import open_office
 from edocregistry.storage.log_files import LogFiles
+from tests.support.commands import command_line, run_command
 
 COMMAND_TIMEOUT_S = 50
 START_TIMEOUT_S = 30
@@ -113,8 +114,7 @@ class Program:
 
     def command(self, *words: object) -> list[str]:
         """The words of a process that runs a command of it on its folder."""
-        call = f"from {self.module} import main; main()"
-        return [sys.executable, "-c", call, *map(str, words), "--data", str(self.data)]
+        return command_line(self.module, *words, "--data", self.data)
 
     def environment(self) -> dict[str, str]:
         """The environment of its processes: no settings but those of the test."""
@@ -129,14 +129,9 @@ class Program:
 
     def run_text(self, *words: object, timeout_s: float = COMMAND_TIMEOUT_S) -> Outcome:
         """Runs a command to its end, as people do."""
-        done = subprocess.run(
-            self.command(*words),
-            capture_output=True,
-            timeout=timeout_s,
-            env=self.environment(),
-            check=False,
-            text=True,
-        )
+        given = [*map(str, words), "--data", str(self.data)]
+        environment = self.environment()
+        done = run_command(self.module, given, environment=environment, timeout_s=timeout_s)
         return Outcome(done.returncode, done.stdout, done.stderr)
 
     def done(self, *words: object, timeout_s: float = COMMAND_TIMEOUT_S) -> Any:

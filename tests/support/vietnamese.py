@@ -1,8 +1,8 @@
 """What a person whose locale is Vietnamese reads, and which of its words are English."""
 
 import re
-import subprocess
 
+from tests.support.commands import run_command
 from tests.support.messages import english_words
 from tests.support.network import Outcome, Program
 
@@ -18,15 +18,13 @@ _NO_PROSE = re.compile(
 
 def told(program: Program, *words: object, lang: str = "vi_VN.UTF-8") -> Outcome:
     """Runs a command as a person with this locale does."""
-    done = subprocess.run(
-        program.command(*words),
-        capture_output=True,
-        timeout=TIMEOUT_S,
-        # The locale need not be installed here: letters are read as UTF-8 in either case.
-        env=program.environment() | {"LC_ALL": "", "LC_CTYPE": "C.UTF-8", "LANG": lang},
-        check=False,
-        text=True,
-        encoding="utf-8",
+    # The locale need not be installed here: letters are read as UTF-8 in either case.
+    speaking = {"LC_ALL": "", "LC_CTYPE": "C.UTF-8", "LANG": lang}
+    done = run_command(
+        program.module,
+        [*map(str, words), "--data", str(program.data)],
+        environment=program.environment() | speaking,
+        timeout_s=TIMEOUT_S,
     )
     return Outcome(done.returncode, done.stdout, done.stderr)
 
