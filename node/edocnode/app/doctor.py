@@ -31,6 +31,7 @@ from edoccore.errors import EdocError, FolderInUseError, RegistryUnreachableErro
 from edoccore.identity.certificate import certificate_digest
 from edockit.clamd import Clamd
 from edockit.files import lock_folder
+from edocnode.app.encryption_keys import listed_key, look_at_keys
 from edocnode.app.evidence import known_directory
 from edocnode.app.scanning import prove
 from edocnode.app.timestamps import RemoteAuthority, time_anchors
@@ -49,6 +50,7 @@ from edocnode.domain.doctor import (
 from edocnode.domain.seal_life import SealKey, by_hand
 from edocnode.rpc.directory import GrpcSources
 from edocnode.settings import NodeSettings
+from edocnode.storage.encryption_keys import SoftwareEncryptionKeys
 from edocnode.storage.folder import SEAL_NEXT, DataFolder
 from edocnode.storage.migrations import HEAD
 from edocnode.storage.seal_key import key_places, seal_signer
@@ -131,6 +133,8 @@ def _keys(patient: Patient, directory: Directory | None) -> Iterator[Check]:
     )
     yield from _signing(folder, anew)
     yield from _certificates(patient, folder, directory, anew)
+    listed = None if directory is None else listed_key(directory, agency, patient.clock())
+    yield look_at_keys(SoftwareEncryptionKeys(folder, agency), listed)
 
 
 def _signing(folder: DataFolder, anew: str) -> Iterator[Check]:

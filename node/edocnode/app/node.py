@@ -25,6 +25,7 @@ from edockit.grpc_peer import AuthContext, is_tls_certificate, peer_certificate,
 from edockit.grpc_server import HANDSHAKE_TIMEOUT_MS, bind, peer_server
 from edocnode.app.announcing import announce
 from edocnode.app.directory_log import log_parts
+from edocnode.app.encryption_keys import build_encryption_watch
 from edocnode.app.ground import Ground, Workers
 from edocnode.app.keys import build_seal_keeper, build_tls_renewal
 from edocnode.app.local import local_servers
@@ -439,6 +440,7 @@ def _start(ground: Ground, workers: Workers, where: Ready) -> list[asyncio.Task[
         *workers.scanning.jobs(),
         workers.signatures.loop.run(),
         workers.own_entry.run(),
+        build_encryption_watch(ground).run(),
         workers.subagencies.run(),
         *workers.overview.jobs(),
     ]

@@ -191,8 +191,7 @@ def published_key(context: SealingContext) -> EncryptionKey | UnsetType:
     """The encryption key as the endpoint statement has it; none when it could not be read here."""
     try:
         key = context.encryption.current()
-    except (KeyUnusableError, StorageDamagedError) as error:
-        log.warning("encryption_key.unusable", reason=error.reason, message=error.message)
+    except (KeyUnusableError, StorageDamagedError):  # told by ``workers.encryption_keys``
         return UNSET
     return UNSET if key is None else EncryptionKey(suite=SUITE, key=to_base64(key.data))
 

@@ -57,6 +57,7 @@ def _text(checks: "list[Check]") -> str:
         "seal_key": _("seal key"),
         "seal_certificate": _("seal certificate"),
         "tls_certificate": _("TLS certificate"),
+        "encryption_keys": _("encryption keys"),
         "database": _("database"),
         "directory": _("directory"),
         "dns": _("names"),

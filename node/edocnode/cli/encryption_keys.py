@@ -1,10 +1,11 @@
 """Commands about the keys that files for this node are encrypted to: keys encryption."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from msgspec import UNSET
 
+from edoccore.errors import RequestInvalidError
 from edoccore.signing.statements import parse_time
 from edockit.console import new_app
 from edockit.language import _
@@ -24,6 +25,7 @@ def build_app() -> typer.Typer:
     app.command()(new)
     app.command("list")(list_keys)
     app.command()(retire)
+    app.command("give-up")(give_up)
     return app
 
 
@@ -77,6 +79,32 @@ def retire(context: typer.Context) -> None:
     )
 
 
+def give_up(
+    context: typer.Context,
+    key: Annotated[str, typer.Argument(metavar="KEY", help="The beginning of its digest.")],
+    *,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Really: there is no backup of it anywhere.")
+    ] = False,
+) -> None:
+    """Notes that an encryption key is lost for good, which ends its alarm.
+
+    What was encrypted to it stays unreadable. Files that are put back later are used all the same.
+    """
+    if not yes:
+        raise RequestInvalidError(
+            "What was encrypted to a lost key can be read only when it is restored from a backup.",
+            hint="Look for one first; when there is none, add --yes.",
+        )
+    options: CommandContext = context.obj
+    keys = _keys(options)
+    row = keys.give_up(key, now())
+    options.console.data(
+        {"schema": ENCRYPTION_SCHEMA, "keys": [_row(keys, row)]},
+        _("gave up the encryption key {key}", key=row.sha256[:16]),
+    )
+
+
 def _keys(options: CommandContext) -> "SoftwareEncryptionKeys":
     from edocnode.storage.encryption_keys import SoftwareEncryptionKeys
 
@@ -89,13 +117,17 @@ def _row(keys: "SoftwareEncryptionKeys", row: "KeyRow") -> dict[str, Any]:
         "sha256": row.sha256,
         "created_at": row.created,
         "retired_at": None if row.retired is UNSET else row.retired,
+        "given_up_at": None if row.given_up is UNSET else row.given_up,
         "files": [{"path": str(file), "is_here": file.exists()} for file in keys.files(row)],
     }
 
 
 def _line(row: dict[str, Any]) -> str:
     made = _clock(row["created_at"])
-    if not all(file["is_here"] for file in row["files"]):
+    if row["given_up_at"]:
+        at = _clock(row["given_up_at"])
+        state = _("given up {at}: nothing encrypted to it can be read", at=at)
+    elif not all(file["is_here"] for file in row["files"]):
         state = _("its files are missing: nothing encrypted to it can be read")
     elif row["retired_at"]:
         state = _("retired {at}, reads older documents", at=_clock(row["retired_at"]))

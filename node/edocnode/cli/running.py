@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edoccore.errors import ExitCode, RequestInvalidError
+from edoccore.errors import ExitCode, RequestInvalidError, SettingsError
 from edockit import allocator
 from edockit.language import _, told
 from edocnode.cli.context import CommandContext, now
@@ -45,14 +45,14 @@ def init(
     ] = None,
     *,
     suite: Annotated[
-        int,
+        int | None,
         typer.Option(
             "--suite",
             min=1,
             max=2,
-            help="Of the seal: 1, ECDSA P-256; 2, that together with ML-DSA-65.",
+            help="Of the seal: 1 (default), ECDSA P-256; 2, that together with ML-DSA-65.",
         ),
-    ] = 1,
+    ] = None,
     seal_token: Annotated[
         str | None,
         typer.Option(
@@ -91,7 +91,7 @@ def init(
     from edoccore.directory.join import parse_join
     from edockit.logs import LogFormat, set_up_logs
     from edocnode.app.joining import join_network, join_when_signed
-    from edocnode.settings import first_settings, read_settings
+    from edocnode.settings import first_settings
     from edocnode.storage.folder import DataFolder
     from edocnode.storage.seal_key import key_places
 
@@ -99,18 +99,15 @@ def init(
     options: CommandContext = context.obj
     parse_join(join)  # before anything is made
     folder = options.folder()
-    settings = first_settings(
+    first = first_settings(
         listen=_with_port(listen),
         advertise=advertise,
-        seal_suite=suite,
+        seal_suite=suite or 1,
         seal_token=_token(seal_token, seal_module, seal_key, seal_pin_file),
         key_passphrase_file=str(key_passphrase_file.absolute()) if key_passphrase_file else "",
     )
     folder.create()
-    if folder.is_joined():
-        settings = read_settings(folder.settings_file)
-    else:
-        _write_settings(folder, settings)
+    settings = _in_force(folder, first, suite)
 
     def attempt() -> Awaitable["Joined"]:
         return join_network(
@@ -216,11 +213,27 @@ def _announce(ready: "Ready") -> None:
     print(json.dumps(line), flush=True)
 
 
-def _write_settings(folder: "DataFolder", settings: "NodeSettings") -> None:
-    from edockit.files import write_file_atomic
-    from edocnode.settings import settings_text
+def _in_force(folder: "DataFolder", first: "NodeSettings", suite: int | None) -> "NodeSettings":
+    """Writes the first settings, and reads them as every command does: the environment is first.
 
-    write_file_atomic(folder.settings_file, settings_text(settings).encode())
+    Raises:
+        SettingsError: A setting cannot be used, or the environment names another suite.
+    """
+    from edockit.files import write_file_atomic
+    from edocnode.settings import read_settings, settings_text
+
+    if folder.is_joined():
+        return read_settings(folder.settings_file)
+    write_file_atomic(folder.settings_file, settings_text(first).encode())
+    settings = read_settings(folder.settings_file)
+    if suite is not None and settings.seal_suite != suite:
+        raise SettingsError(
+            f"--suite {suite} was given, but EDOCNODE_SEAL_SUITE in the environment says "
+            f"{settings.seal_suite}. No key was made.",
+            hint="Unset EDOCNODE_SEAL_SUITE, or give the same suite.",
+            key="seal_suite",
+        )
+    return settings
 
 
 def _tell_joined(

@@ -20,7 +20,13 @@ from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from msgspec import UNSET, Struct, UnsetType, structs
 
-from edoccore.errors import DecisionConflictError, KeyUnusableError, StorageDamagedError
+from edoccore.errors import (
+    DataFolderError,
+    DecisionConflictError,
+    KeyUnusableError,
+    RequestInvalidError,
+    StorageDamagedError,
+)
 from edoccore.identity.encryption import PrivateEncryptionKey, PublicEncryptionKey
 from edoccore.office_errors import PartNotDecryptedError
 from edoccore.signing.encryption import Encryption, PartDecryptor, PartPlace, content_key
@@ -40,12 +46,14 @@ class KeyRow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit
     Attributes:
         key: Base64.
         retired: Since when nothing is encrypted to it; it still reads what was.
+        given_up: Since when an administrator knows that its private key is lost for good.
     """
 
     sha256: str
     key: str
     created: str
     retired: str | UnsetType = UNSET
+    given_up: str | UnsetType = UNSET
 
 
 class SoftwareEncryptionKeys:
@@ -104,6 +112,17 @@ class SoftwareEncryptionKeys:
             [row] = [row for row in self.rows() if row.sha256 == sha256]
             self._opened[sha256] = self._load(row)
         return self._opened[sha256]
+
+    def check(self, row: KeyRow) -> None:
+        """Looks whether a private key can be used, and is still on the disk.
+
+        Raises:
+            KeyUnusableError, DataFolderError: It is not.
+            StorageDamagedError: The list is damaged.
+        """
+        for file in self.files(row):
+            check_private(file)
+        self.private(row.sha256)
 
     def decryptor(self, place: PartPlace) -> PartDecryptor:
         """Decrypts a part that was found in a place."""
@@ -168,6 +187,66 @@ class SoftwareEncryptionKeys:
                 )
             self._write([_retired(each, now) for each in rows])
         return _retired(row, now)
+
+    def remember(self, public: PublicEncryptionKey, since: datetime, now: datetime) -> None:
+        """Puts a key into the list that others encrypt to and this folder has not; once.
+
+        Args:
+            since: Others encrypted to it.
+
+        Raises:
+            StorageDamagedError: The list is damaged.
+            DiskFullError, StorageFailedError: The disk; nothing has changed.
+        """
+        with self._changing():
+            rows = self.rows()
+            if public.sha256 in {row.sha256 for row in rows}:
+                return
+            lost = KeyRow(
+                sha256=public.sha256,
+                key=base64.b64encode(public.data).decode(),
+                created=time_text(since),
+                retired=time_text(now),
+            )
+            self._write([lost, *rows])
+
+    def give_up(self, name: str, now: datetime) -> KeyRow:
+        """Notes that a key is lost for good; it is retired with that. Repeating it does nothing.
+
+        Args:
+            name: The beginning of its digest.
+
+        Raises:
+            RequestInvalidError: No key, or several, are named so.
+            DecisionConflictError: It can be used.
+            StorageDamagedError: The list is damaged.
+        """
+        with self._changing():
+            rows = self.rows()
+            found = [row for row in rows if name and row.sha256.startswith(name)]
+            if len(found) != 1:
+                raise RequestInvalidError(
+                    f"{len(found)} encryption keys begin with {name[:80]!r}.",
+                    hint="See: edocnode keys encryption list",
+                )
+            [row] = found
+            if row.given_up is not UNSET:
+                return row
+            self._check_lost(row)
+            lost = structs.replace(_retired(row, now), given_up=time_text(now))
+            self._write([lost if each is row else each for each in rows])
+        return lost
+
+    def _check_lost(self, row: KeyRow) -> None:
+        try:
+            self.check(row)
+        except (KeyUnusableError, DataFolderError):
+            return
+        raise DecisionConflictError(
+            f"The encryption key {row.sha256[:_SHOWN]} can be used, and was not given up.",
+            hint="To publish it no more: edocnode keys encryption retire",
+            key=row.sha256[:_SHOWN],
+        )
 
     def _published(self, rows: list[KeyRow]) -> KeyRow | None:
         return next((row for row in rows if row.retired is UNSET), None)

@@ -65,6 +65,7 @@ OF_WHAT_WAITS = {
     "ix_scan_again",
     "ix_scan_kept_apart",
     "ix_scan_waiting",
+    "ix_signature_check_aside",
 }
 
 
