@@ -28,7 +28,7 @@ class DocumentHeldError(EdocError):
 
 
 class DocumentQuarantinedError(EdocError):
-    """Malware was found in the document; it is kept apart until an administrator decides."""
+    """The document is kept apart, infected or not scanned, until an administrator decides."""
 
     reason = "DOCUMENT_QUARANTINED"
     status = "FAILED_PRECONDITION"

@@ -387,6 +387,7 @@ class OfficeStore(Protocol):
 
         Raises:
             DocumentUnknownError: There is none.
+            DocumentQuarantinedError: It is kept apart, or waits for its scan.
             IdAmbiguousError: Several documents begin like this.
             RequestInvalidError: The text is no beginning of an id, or shorter than 8 characters.
         """

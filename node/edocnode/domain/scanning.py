@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from edoccore.errors import DecisionConflictError, DocumentUnknownError
+from edoccore.office_errors import DocumentQuarantinedError
 from edoccore.signing import canonical
 from edoccore.signing.encryption import PartPlace
 from edoccore.signing.records import DocumentState, StatusStep
@@ -350,6 +351,36 @@ def _not_kept_apart(message_id: MessageId) -> DocumentUnknownError:
         f"Message {told} is not kept apart.",
         hint="See: edocnode quarantine list",
         message_id=told,
+    )
+
+
+def kept_back(document_id: DocumentId, state: ScanState) -> DocumentQuarantinedError:
+    """What an office is told that asks for a document of its own that nobody was shown.
+
+    Args:
+        state: Where its scan stands.
+    """
+    told = uuid_text(document_id)
+    if state in (ScanState.WAITING, ScanState.AGAIN):
+        return DocumentQuarantinedError(
+            f"Document {told} has arrived and waits for its scan for malware; it is shown when it "
+            f"is found clean.",
+            hint="If it takes long, the administrator sees why: edocnode status",
+            document_id=told,
+            state=state,
+        )
+    message = f"Document {told} has arrived and is in quarantine: it could not be scanned."
+    if state is ScanState.INFECTED:
+        message = (
+            f"Document {told} has arrived and is in quarantine: malware was found in it, and its "
+            f"sender was told."
+        )
+    return DocumentQuarantinedError(
+        message,
+        hint="The administrator sees why, and decides: edocnode quarantine list; then edocnode "
+        "scan ID, edocnode quarantine release ID or edocnode quarantine discard ID",
+        document_id=told,
+        state=state,
     )
 
 

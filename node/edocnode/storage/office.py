@@ -62,7 +62,7 @@ from edocnode.storage.office_views import (
     outbox_entries,
 )
 from edocnode.storage.people_tables import ConsumerRow, EventRow
-from edocnode.storage.scan_gate import check_not_blocked
+from edocnode.storage.scan_gate import check_not_blocked, check_not_kept_back
 from edocnode.storage.searching import SENT, inbox_conditions, one_of, sent_conditions
 from edocnode.storage.sql import among, insert_missing, select_by
 from edocnode.storage.tables import EffectRow, table_of
@@ -286,7 +286,12 @@ def find_document(connection: Connection, text: str) -> DocumentId:
 
 
 def _one_document(connection: Connection, text: str) -> tuple[bytes, set[bytes]]:
-    """The document that a text names, and the messages if it names those instead."""
+    """The document that a text names, and the messages if it names those instead.
+
+    Raises:
+        DocumentUnknownError, IdAmbiguousError, RequestInvalidError: As ``OfficeStore.find``.
+        DocumentQuarantinedError: It is kept apart, or waits for its scan.
+    """
     low, high = id_span(text)
     by_document = set(_ids(connection, DOCUMENT.c.document_id, low, high))
     by_document |= set(_ids(connection, INBOX.c.document_id, low, high))
@@ -294,6 +299,7 @@ def _one_document(connection: Connection, text: str) -> tuple[bytes, set[bytes]]
     received = _messages(connection, INCOMING, low, high)
     documents = by_document | set(sent.values()) | set(received.values())
     if not documents:
+        check_not_kept_back(connection, low, high)
         raise DocumentUnknownError(
             f"No document here has an id that begins with {text}.",
             hint="See: edocnode inbox, edocnode outbox",
@@ -344,6 +350,7 @@ def _load(connection: Connection, document_id: bytes, messages: set[bytes]) -> F
         DOCUMENTS.where(DOCUMENT.c.document_id == document_id).order_by(DOCUMENT.c.id)
     ).all()
     if not received and not sent:
+        check_not_kept_back(connection, document_id, document_id)  # what has its sender's status
         raise DocumentUnknownError(
             f"Id {uuid_text(document_id)} is of a status, not of a document.",
             id=uuid_text(document_id),

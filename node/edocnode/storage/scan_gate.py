@@ -11,8 +11,8 @@ from sqlalchemy.engine import Connection
 
 from edoccore.office_errors import DocumentQuarantinedError
 from edoccore.signing.statements import Operation, Result, uuid_text
-from edocnode.domain.model import ReceiptDraft
-from edocnode.domain.scanning import ScanState
+from edocnode.domain.model import DocumentId, ReceiptDraft
+from edocnode.domain.scanning import ScanState, kept_back
 from edocnode.storage.awaiting import ARRIVALS, receipt_draft
 from edocnode.storage.destroying import DROP_SCAN, revoked_before
 from edocnode.storage.scan_tables import ScanRow
@@ -30,6 +30,21 @@ _HIDDEN_OF = sa.select(_SCAN.c.incoming_id).where(
     _SCAN.c.sender == sa.bindparam("sender"),
     _SCAN.c.recipient == sa.bindparam("recipient"),
 )
+_KEPT_BACK = sa.select(_SCAN.c.document_id, _SCAN.c.state).where(
+    sa.text("scan.shown = 0"),
+    _SCAN.c.document_id >= sa.bindparam("low"),
+    _SCAN.c.document_id <= sa.bindparam("high"),
+)
+_KEPT_BACK_MESSAGE = (
+    sa.select(_SCAN.c.document_id, _SCAN.c.state)
+    .select_from(_INCOMING.join(_SCAN, _SCAN.c.incoming_id == _INCOMING.c.id))
+    .where(
+        _SCAN.c.shown == 0,
+        _INCOMING.c.message_id >= sa.bindparam("low"),
+        _INCOMING.c.message_id <= sa.bindparam("high"),
+    )
+)
+_MATCHES = 20  # more need not be read to know that an id is ambiguous
 _BLOCKED = sa.select(_SCAN.c.state).where(
     _SCAN.c.incoming_id == sa.bindparam("of"), _SCAN.c.blocked == 1
 )
@@ -89,6 +104,22 @@ def scan_values(item: ReceiptDraft, *, shown: bool = False) -> Row:
 def is_blocked(connection: Connection, incoming_id: int) -> bool:
     """Whether the content of an arrival is given to nobody."""
     return connection.scalar(_BLOCKED, {"of": incoming_id}) is not None
+
+
+def check_not_kept_back(connection: Connection, low: bytes, high: bytes) -> None:
+    """Says of a document that no office sees yet where it is; silent when there is none.
+
+    Args:
+        low: With ``high``, the ids of documents or messages that somebody may mean, of which he
+            sees no document. Of several the lowest is told.
+
+    Raises:
+        DocumentQuarantinedError: It is kept apart, or waits for its scan.
+    """
+    span = {"low": low, "high": high}
+    for wanted in (_KEPT_BACK, _KEPT_BACK_MESSAGE):
+        for row in connection.execute(wanted.limit(_MATCHES), span):
+            raise kept_back(DocumentId(row.document_id), ScanState(row.state))
 
 
 def check_not_blocked(connection: Connection, incoming_id: int, document_id: bytes) -> None:
