@@ -15,10 +15,10 @@ import contextlib
 import functools
 import inspect
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextvars import ContextVar
 from functools import lru_cache
-from typing import Any, NoReturn, Protocol, TypeAlias, TypeVar, cast
+from typing import Any, NoReturn, Protocol, TypeAlias, TypeVar
 
 import grpc
 import structlog
@@ -40,6 +40,7 @@ from edockit.connections import cut_connection
 AuthContext = Mapping[str, Iterable[bytes]]  # as gRPC gives it: names to values
 PeerCheck = Callable[[AuthContext], object]  # returns who it is, raises PeerNotTrustedError
 Identity = TypeVar("Identity")
+Request = TypeVar("Request")
 
 
 class CallGate(Protocol):
@@ -198,7 +199,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 raise
             except Exception as error:  # noqa: BLE001 - top of a call
                 self._report(error)
-                await _abort(context, error)
+                await end_call(context, error)
 
         return guarded
 
@@ -217,7 +218,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 raise
             except Exception as error:  # noqa: BLE001 - top of a call
                 self._report(error)
-                await _abort(context, error)
+                await end_call(context, error)
 
         return guarded
 
@@ -263,24 +264,6 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         return request
 
 
-class SynchronousCallInterceptor(grpc.ServerInterceptor):
-    """Asks for TLS 1.3 and turns errors of synchronous services into gRPC status."""
-
-    def intercept_service(
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], Handler | None],
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> Handler | None:
-        """Puts the translation around the handler of a method."""
-        handler = continuation(handler_call_details)
-        if handler is None:
-            return None
-        behaviour = behaviour_of(handler)
-        if handler.response_streaming:
-            return rebuilt(handler, _around_iterator(behaviour))
-        return rebuilt(handler, _around_function(behaviour))
-
-
 class _CheckedMessages(AsyncIterator[object]):
     """The messages of a stream, each handed on only after the caller was checked again."""
 
@@ -294,33 +277,8 @@ class _CheckedMessages(AsyncIterator[object]):
         return message
 
 
-def _around_function(behaviour: Behaviour) -> Behaviour:
-    def guarded(request: object, context: grpc.ServicerContext) -> object:
-        try:
-            require_tls13(_auth_context(context))
-            return behaviour(request, context)
-        except Exception as error:  # noqa: BLE001 - top of a call
-            context.abort_with_status(abort_status(_told(error)))
-
-    return guarded
-
-
-def _around_iterator(behaviour: Behaviour) -> Behaviour:
-    def guarded(request: object, context: grpc.ServicerContext) -> Iterator[object]:
-        try:
-            require_tls13(_auth_context(context))
-            yield from behaviour(request, context)
-        except Exception as error:  # noqa: BLE001 - top of a call
-            context.abort_with_status(abort_status(_told(error)))
-
-    return guarded
-
-
-def _auth_context(context: grpc.ServicerContext) -> AuthContext:
-    return cast("AuthContext", context.auth_context())  # its stub says bytes for lists of bytes
-
-
-async def _abort(context: Context, error: Exception) -> NoReturn:
+async def end_call(context: Context, error: Exception) -> NoReturn:
+    """Ends a call with an error's status; one that is none of the protocol's is only logged."""
     status = abort_status(_told(error))
     await context.abort(status.code, status.details, status.trailing_metadata)
 
@@ -347,10 +305,10 @@ def _as_stream(handler: Handler, behaviour: Behaviour) -> Behaviour:
     """
 
     async def writing(requests: AsyncIterator[object], context: Context) -> None:
-        await behaviour(await _only_request(requests), context)
+        await behaviour(await only_request(requests), context)
 
     async def streamed(requests: AsyncIterator[object], context: Context) -> AsyncIterator[object]:
-        request = await _only_request(requests)
+        request = await only_request(requests)
         if not inspect.isasyncgenfunction(behaviour):
             yield await behaviour(request, context)
             return
@@ -362,7 +320,7 @@ def _as_stream(handler: Handler, behaviour: Behaviour) -> Behaviour:
     return writing if writes else streamed
 
 
-async def _only_request(requests: AsyncIterator[object]) -> object:
+async def only_request(requests: AsyncIterator[Request]) -> Request:
     """The request of a call that has one.
 
     Raises:

@@ -7,7 +7,6 @@ certificates, ``edockit.grpc_peer`` checks each call.
 import errno
 import socket
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
 import grpc
@@ -25,7 +24,8 @@ from edockit.grpc_options import (
     PING_TIMEOUT_MS,
     Option,
 )
-from edockit.grpc_peer import CallGate, CallInterceptor, PeerCheck, SynchronousCallInterceptor
+from edockit.grpc_peer import CallGate, CallInterceptor, PeerCheck
+from edockit.grpc_threads import ThreadedCallInterceptor
 from edockit.grpc_tls import TlsProvider
 
 ABSOLUTE_MAX_METADATA_BYTES = 16_384
@@ -145,17 +145,17 @@ def group_server(
 
 def registry_server(
     *, threads: int = REGISTRY_THREADS, options: Sequence[tuple[str, Any]] = ()
-) -> grpc.Server:
-    """Makes a synchronous server whose callers prove nothing by TLS.
+) -> grpc.aio.Server:
+    """Makes an asynchronous server of synchronous services whose callers prove nothing by TLS.
 
     Args:
-        threads: Calls answered at the same time.
+        threads: Calls worked on at the same time.
         options: Replace or add to ``SERVER_OPTIONS``.
     """
-    return grpc.server(
-        ThreadPoolExecutor(threads, thread_name_prefix="grpc"),
-        interceptors=[SynchronousCallInterceptor()],
-        options=_merged(SERVER_OPTIONS, options),
+    room = ("grpc.max_allowed_incoming_connections", connections_allowed(MAX_CONNECTIONS))
+    return grpc.aio.server(
+        interceptors=[ThreadedCallInterceptor(threads)],
+        options=_merged(SERVER_OPTIONS, [room, *options]),
     )
 
 

@@ -50,7 +50,7 @@ class Returned:
         """Takes the folder of a registry that was founded, and its log."""
         self._folder = folder
         self._log = log
-        self._turn = threading.Lock()  # one gives at a time; verifying takes some memory
+        self._verifying = threading.Lock()  # one at a time: it takes some memory
 
     def show(self, checkpoint: bytes) -> bool:
         """Looks at the newest checkpoint that a node holds.
@@ -63,34 +63,36 @@ class Returned:
         """
         return self._log.notice(checkpoint) > self._size()
 
-    def take(self, receive: Callable[[], tuple[bytes, bytes]]) -> None:
+    def check_wanted(self) -> None:
+        """Looks whether anything is to be given back.
+
+        Raises:
+            RequestInvalidError: Nothing is.
+        """
+        ahead = self._log.ahead()
+        if ahead is None or self._size() >= ahead.size:
+            raise RequestInvalidError("Nothing is to be given back.")
+
+    def keep(self, bundle: bytes, log: bytes) -> None:
         """Keeps what a node gives back, once it is verified.
 
         Args:
-            receive: Brings the bundle and the log, as a node keeps them.
+            bundle: The files of the directory, as a node keeps them.
+            log: The log, likewise.
 
         Raises:
-            RequestInvalidError: Nothing is wanted, or another node is giving.
+            RequestInvalidError: Nothing is wanted any more, or no more than is here.
             DirectoryInvalidError, StorageDamagedError: It does not verify.
             DiskFullError, StorageFailedError: It could not be kept.
         """
-        if not self._turn.acquire(blocking=False):
-            raise RequestInvalidError("Another node is giving back.")
-        try:
-            ahead = self._log.ahead()
-            if ahead is None or self._size() >= ahead.size:
-                raise RequestInvalidError("Nothing is to be given back.")
-            self._keep(*receive())
-        finally:
-            self._turn.release()
-
-    def _keep(self, bundle: bytes, log: bytes) -> None:
-        mirror = verify_mirror(decode_bundle(bundle), _roots(self._folder), log, source=GIVER)
-        if _newest_log(mirror).size <= self._size():
-            raise RequestInvalidError("As much was given back already.")
-        files.make_private_folder(self._folder.returned)
-        files.write_file_atomic(self._folder.returned / BUNDLE_NAME, bundle)
-        files.write_file_atomic(self._folder.returned / LOG_NAME, log)
+        with self._verifying:
+            self.check_wanted()
+            mirror = verify_mirror(decode_bundle(bundle), _roots(self._folder), log, source=GIVER)
+            if _newest_log(mirror).size <= self._size():
+                raise RequestInvalidError("As much was given back already.")
+            files.make_private_folder(self._folder.returned)
+            files.write_file_atomic(self._folder.returned / BUNDLE_NAME, bundle)
+            files.write_file_atomic(self._folder.returned / LOG_NAME, log)
 
     def _size(self) -> int:
         """How many versions were given back so far."""

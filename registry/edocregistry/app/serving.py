@@ -1,5 +1,6 @@
 """Runs the registry: binds, publishes what is due, answers until it is told to stop."""
 
+import asyncio
 import time
 from collections.abc import Callable
 from datetime import timedelta
@@ -62,34 +63,38 @@ class Serving:
             AddressInUseError, SettingsError: The address cannot be bound.
             EdocError: The first publication failed, or the disk did later.
         """
-        folder, settings = self._registry.folder, self._registry.settings
-        with files.lock_folder(folder.path):
+        with files.lock_folder(self._registry.folder.path):
             self._publish_first()
             material = self._material()
             self._shown = material.chain
             tls = TlsProvider(material, client_auth=ClientAuth.NOT_REQUESTED)
-            log = self._registry.publisher.log
-            returned = Returned(folder, log)
-            server = registry_server(
-                self._registry, folder.directory, log, returned, network=settings.network
-            )
-            port = grpc_server.bind(server, settings.listen, tls)
-            worker = resigning.ResigningWorker(
-                (self._confirm, self._publish, lambda: self._keep_own_entry(tls)),
-                on_failure=self._fail,
-                interval=self._interval,
-            )
-            server.start()
-            self._answers_since = time.monotonic()
-            try:
-                announce(f"{settings.listen.rpartition(':')[0]}:{port}")
-                worker.start()
-                self._stop.get()
-            finally:
-                server.stop(STOP_GRACE_SECONDS).wait(STOP_GRACE_SECONDS + 1)
-                worker.stop()
+            asyncio.run(self._answer(tls, announce))
         if self._failure is not None:
             raise self._failure
+
+    async def _answer(self, tls: TlsProvider, announce: Callable[[str], None]) -> None:
+        """Answers and signs anew until it is to stop."""
+        folder, settings = self._registry.folder, self._registry.settings
+        log = self._registry.publisher.log
+        returned = Returned(folder, log)
+        server = registry_server(
+            self._registry, folder.directory, log, returned, network=settings.network
+        )
+        worker = resigning.ResigningWorker(
+            (self._confirm, self._publish, lambda: self._keep_own_entry(tls)),
+            on_failure=self._fail,
+            interval=self._interval,
+        )
+        try:
+            port = grpc_server.bind(server, settings.listen, tls)
+            await server.start()
+            self._answers_since = time.monotonic()
+            announce(f"{settings.listen.rpartition(':')[0]}:{port}")
+            worker.start()
+            await asyncio.to_thread(self._stop.get)
+        finally:
+            await server.stop(STOP_GRACE_SECONDS)
+            await asyncio.to_thread(worker.stop)
 
     def _material(self) -> TlsMaterial:
         current = self._registry.tls_certificates()[0]

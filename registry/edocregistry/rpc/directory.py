@@ -1,7 +1,9 @@
 """Answers for the files of the directory: their exact bytes, whoever asks."""
 
-import threading
-from collections.abc import Callable, Iterator
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Iterator
 from typing import Protocol
 
 import grpc
@@ -11,10 +13,11 @@ from edoccore.directory.bundle import MAX_BUNDLE_BYTES, MAX_LOG_BYTES
 from edoccore.directory.packing import MAX_BATCH_FILES, pieces
 from edoccore.directory.transparency import LogAnswer
 from edoccore.errors import FileUnknownError, RequestInvalidError
+from edockit.grpc_peer import only_request
+from edockit.grpc_threads import caller_of
 from edocnet.directory.v1 import directory_service_pb2 as messages
 from edocnet.directory.v1 import directory_service_pb2_grpc as services
-
-GIVING_LIMIT_S = 120.0  # for all of what a node gives back
+from edocregistry.domain.giving import Giver, Giving, GivingTurns
 
 _log = structlog.get_logger(__name__)
 
@@ -115,11 +118,18 @@ class GivenBack(Protocol):
             NoteInvalidError: The log did not sign it.
         """
 
-    def take(self, receive: Callable[[], tuple[bytes, bytes]]) -> None:
-        """Keeps what a node gives back, bundle and log, once it is verified.
+    def check_wanted(self) -> None:
+        """Looks whether anything is wanted.
 
         Raises:
-            RequestInvalidError: Nothing is wanted, or not now.
+            RequestInvalidError: Nothing is.
+        """
+
+    def keep(self, bundle: bytes, log: bytes) -> None:
+        """Keeps what a node gives back, once it is verified.
+
+        Raises:
+            RequestInvalidError: Nothing is wanted any more.
             DirectoryInvalidError: It does not verify.
         """
 
@@ -130,6 +140,8 @@ class WitnessServicer(services.WitnessServiceServicer):
     def __init__(self, log: Cosignatures, returned: GivenBack) -> None:
         self._log = log
         self._returned = returned
+        self._turns = GivingTurns()
+        self._ends: dict[Giving, asyncio.Timeout] = {}  # of turns, when somebody else goes before
 
     def AddCosignature(
         self, request: messages.AddCosignatureRequest, context: grpc.ServicerContext
@@ -145,29 +157,57 @@ class WitnessServicer(services.WitnessServiceServicer):
         """Looks at a checkpoint that a node holds."""
         return messages.ShowCheckpointResponse(wanted=self._returned.show(request.checkpoint))
 
-    def GiveBack(
-        self, request_iterator: Iterator[messages.GiveBackRequest], context: grpc.ServicerContext
+    async def GiveBack(
+        self,
+        request_iterator: AsyncIterator[messages.GiveBackRequest],
+        context: grpc.aio.ServicerContext[object, object],
     ) -> messages.GiveBackResponse:
-        """Takes a directory and a log back.
+        """Takes a directory and a log back, whoever's turn it is.
 
         Raises:
-            RequestInvalidError: It is not wanted, or too much.
+            RequestInvalidError: It is not wanted, too much, or another's turn.
         """
-        deadline = threading.Timer(GIVING_LIMIT_S, context.cancel)  # for whoever drips bytes
-        deadline.start()
-        try:
-            self._returned.take(lambda: _received(request_iterator))
-        finally:
-            deadline.cancel()
-        _log.warning("log_given_back")
+        first: messages.GiveBackRequest = await only_request(request_iterator)
+        giver = Giver(caller_of(context.peer()))
+        async with self._turn(giver) as turn:
+            bundle, log = await _received(first, request_iterator, turn)
+            await asyncio.to_thread(self._returned.keep, bundle, log)
+        _log.warning("log_given_back", caller=str(giver))
         return messages.GiveBackResponse()
 
+    @contextlib.asynccontextmanager
+    async def _turn(self, giver: Giver) -> AsyncIterator[Giving]:
+        """Lets somebody give, until somebody else goes before.
 
-def _received(requests: Iterator[messages.GiveBackRequest]) -> tuple[bytes, bytes]:
-    bundle, log = bytearray(), bytearray()
-    for request in requests:
+        Raises:
+            RequestInvalidError: Nothing is wanted, or it is another's turn.
+        """
+        await asyncio.to_thread(self._returned.check_wanted)
+        turn, before = self._turns.begin(giver, time.monotonic())
+        if before is not None:
+            _log.warning("giver_set_aside", caller=str(before.giver), by=str(giver))
+            self._ends.pop(before).reschedule(0)
+        try:
+            async with asyncio.timeout(None) as end:
+                self._ends[turn] = end
+                yield turn
+        except TimeoutError:
+            raise RequestInvalidError("Somebody else gives back instead.") from None
+        finally:
+            self._ends.pop(turn, None)
+            self._turns.end(turn)
+
+
+async def _received(
+    first: messages.GiveBackRequest,
+    more: AsyncIterator[messages.GiveBackRequest],
+    turn: Giving,
+) -> tuple[bytes, bytes]:
+    bundle, log = bytearray(first.bundle), bytearray(first.log)
+    async for request in more:
         bundle += request.bundle
         log += request.log
+        turn.received += len(request.bundle) + len(request.log)
         if len(bundle) > MAX_BUNDLE_BYTES or len(log) > MAX_LOG_BYTES:
             raise RequestInvalidError("No directory and no log are so large.")
     return bytes(bundle), bytes(log)

@@ -8,6 +8,7 @@ from edoccore.errors import RequestInvalidError
 from edoccore.identity.request import SealRequest
 from edoccore.signing.seal import SealedStatement
 from edoccore.wire.sealed import sealed_from_message
+from edockit.grpc_threads import caller_of
 from edocnet.enrolment.v1 import enrolment_service_pb2 as messages
 from edocnet.enrolment.v1 import enrolment_service_pb2_grpc as services
 from edocregistry.domain.enrolment import Enrolled, Renewed
@@ -55,7 +56,7 @@ class EnrolmentServicer(services.EnrolmentServiceServicer):
                 hint="Use the join string as the registry's officer gave it.",
             )
         enrolled = self._registry.enrol(
-            _caller(context),
+            caller_of(context.peer()),
             token=request.token,
             request=SealRequest(request.seal_request, request.second_request),
             agency_code=request.agency_code,
@@ -73,7 +74,7 @@ class EnrolmentServicer(services.EnrolmentServiceServicer):
     ) -> messages.PublishEndpointResponse:
         """Publishes where an agency's node is reached."""
         sealed = sealed_from_message(request.endpoint)
-        version = self._registry.publish_endpoint(_caller(context), sealed)
+        version = self._registry.publish_endpoint(caller_of(context.peer()), sealed)
         return messages.PublishEndpointResponse(directory_version=version)
 
     def PublishSubagencies(
@@ -81,7 +82,7 @@ class EnrolmentServicer(services.EnrolmentServiceServicer):
     ) -> messages.PublishSubagenciesResponse:
         """Publishes which sub-agencies an agency lists."""
         sealed = sealed_from_message(request.subagencies)
-        version = self._registry.publish_subagencies(_caller(context), sealed)
+        version = self._registry.publish_subagencies(caller_of(context.peer()), sealed)
         return messages.PublishSubagenciesResponse(directory_version=version)
 
     def RenewSeal(
@@ -89,7 +90,7 @@ class EnrolmentServicer(services.EnrolmentServiceServicer):
     ) -> messages.RenewSealResponse:
         """Issues the certificate of an agency's next seal key."""
         sealed = sealed_from_message(request.renewal)
-        renewed = self._registry.renew_seal(_caller(context), sealed)
+        renewed = self._registry.renew_seal(caller_of(context.peer()), sealed)
         return messages.RenewSealResponse(
             certificate=renewed.enrolled.certificate.certificate,
             chain=renewed.enrolled.chain,
@@ -102,10 +103,5 @@ class EnrolmentServicer(services.EnrolmentServiceServicer):
     ) -> messages.RevokeKeysResponse:
         """Ends keys of an agency on its own word."""
         sealed = sealed_from_message(request.end)
-        version = self._registry.end_own_keys(_caller(context), sealed)
+        version = self._registry.end_own_keys(caller_of(context.peer()), sealed)
         return messages.RevokeKeysResponse(directory_version=version)
-
-
-def _caller(context: grpc.ServicerContext) -> str:
-    """Address of the caller without its port: ``ipv4:10.0.0.1`` or ``ipv6:[::1]``."""
-    return context.peer().rpartition(":")[0]

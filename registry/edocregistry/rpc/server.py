@@ -28,8 +28,8 @@ class Log(PublishedLog, Cosignatures, Protocol):
 
 def registry_server(
     registry: Enrolments, files: PublishedFiles, log: Log, returned: GivenBack, *, network: str
-) -> grpc.Server:
-    """Makes the server; ``edockit.grpc_server.bind`` gives it an address."""
+) -> grpc.aio.Server:
+    """Makes the server, on a running loop; ``edockit.grpc_server.bind`` gives it an address."""
     server = grpc_server.registry_server()
     directory_service_pb2_grpc.add_DirectoryServiceServicer_to_server(
         DirectoryServicer(files, log), server

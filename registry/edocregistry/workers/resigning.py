@@ -45,9 +45,10 @@ class ResigningWorker:
         self._thread.start()
 
     def stop(self) -> None:
-        """Ends after the round under way."""
+        """Ends after the round under way, if it has begun."""
         self._stopping.set()
-        self._thread.join()
+        if self._thread.ident is not None:
+            self._thread.join()
 
     def _run(self) -> None:
         while not self._stopping.is_set():

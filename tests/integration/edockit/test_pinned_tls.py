@@ -1,5 +1,6 @@
 """Mutual TLS with the directory as trust store, over real connections."""
 
+import asyncio
 import contextlib
 import hashlib
 import socket
@@ -294,17 +295,19 @@ except (ssl.SSLError, ConnectionError):
 
 SERVER_PROGRAM = """
 from edockit import tls13
-import grpc, sys
+import asyncio, grpc, sys
 from edockit import grpc_server
 from edockit.grpc_tls import ClientAuth, TlsMaterial, TlsProvider
 assert tls13.in_force()
 chain, key = sys.argv[1].encode(), sys.argv[2].encode()
-server = grpc_server.registry_server()
-tls = TlsProvider(TlsMaterial(chain, key), client_auth=ClientAuth.NOT_REQUESTED)
-print(grpc_server.bind(server, "127.0.0.1:0", tls), flush=True)
-server.start()
-sys.stdin.read()
-server.stop(0)
+async def main():
+    server = grpc_server.registry_server()
+    tls = TlsProvider(TlsMaterial(chain, key), client_auth=ClientAuth.NOT_REQUESTED)
+    print(grpc_server.bind(server, "127.0.0.1:0", tls), flush=True)
+    await server.start()
+    await asyncio.to_thread(sys.stdin.read)
+    await server.stop(0)
+asyncio.run(main())
 """
 
 
@@ -336,17 +339,17 @@ def test_an_older_tls_version_is_refused_by_the_check(version: list[bytes]) -> N
     grpc_peer.require_tls13({"ssl_tls_version": [b"TLSv1.3"]})
 
 
-def test_a_synchronous_service_asks_for_tls_1_3_behind_the_handshake() -> None:
+async def test_a_synchronous_service_asks_for_tls_1_3_behind_the_handshake() -> None:
     server = grpc_server.registry_server()
     methods = {"Say": grpc.unary_unary_rpc_method_handler(lambda request, context: request)}
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("t.T", methods),))
     port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
-    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+    await server.start()
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
         with pytest.raises(grpc.RpcError) as caught:
-            channel.unary_unary("/t.T/Say")(b"hi", timeout=TIMEOUT_S)
+            await channel.unary_unary("/t.T/Say")(b"hi", timeout=TIMEOUT_S)
         assert isinstance(raise_for(caught.value), PeerNotTrustedError)
-    server.stop(0).wait()
+    await server.stop(0)
 
 
 @pytest.mark.parametrize("program", ["edocnode", "edocregistry"])
@@ -423,31 +426,32 @@ async def test_errors_arrive_as_the_class_that_was_raised_and_faults_without_the
             assert isinstance(raise_for(ended.value), AgencyUnknownError)
 
 
-def test_a_taken_address_is_told_and_never_shared() -> None:
+async def test_a_taken_address_is_told_and_never_shared() -> None:
     leaf = tls_leaf("H29")
     tls = TlsProvider(TlsMaterial(leaf.certificate_pem, leaf.key_pem))
+    first, second = grpc_server.registry_server(), grpc_server.registry_server()
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
         address = f"127.0.0.1:{other.getsockname()[1]}"
         with pytest.raises(AddressInUseError, match=address):
-            grpc_server.bind(grpc_server.registry_server(), address, tls)
-    first, second = grpc_server.registry_server(), grpc_server.registry_server()
+            grpc_server.bind(second, address, tls)
     taken = f"127.0.0.1:{grpc_server.bind(first, '127.0.0.1:0', tls)}"
-    first.start()
+    await first.start()
     with pytest.raises(AddressInUseError, match=taken):
         grpc_server.bind(second, taken, tls)
-    first.stop(0).wait()
-    second.stop(0).wait()
+    await first.stop(0)
+    await second.stop(0)
 
 
 @pytest.mark.parametrize("address", ["203.0.113.7:0", "nowhere.invalid:0"])
-def test_an_address_of_another_machine_is_told(address: str) -> None:
+async def test_an_address_of_another_machine_is_told(address: str) -> None:
     leaf = tls_leaf("H29")
     tls = TlsProvider(TlsMaterial(leaf.certificate_pem, leaf.key_pem))
     server = grpc_server.registry_server()
     with pytest.raises(SettingsError, match="cannot listen"):
         grpc_server.bind(server, address, tls)
+    await server.stop(0)
 
 
 @pytest.mark.parametrize(
@@ -464,7 +468,7 @@ def test_addresses_are_split() -> None:
     assert grpc_server.split_address("[::1]:0") == ("::1", 0)
 
 
-def test_the_certificate_of_an_unknown_server_is_read_and_pinned_for_one_channel() -> None:
+async def test_the_certificate_of_an_unknown_server_is_read_and_pinned_for_one_channel() -> None:
     leaf = tls_leaf("REGISTRY")
     material = TlsMaterial(leaf.certificate_pem, leaf.key_pem)
     tls = TlsProvider(material, client_auth=ClientAuth.NOT_REQUESTED)
@@ -472,13 +476,17 @@ def test_the_certificate_of_an_unknown_server_is_read_and_pinned_for_one_channel
     methods = {"Say": grpc.unary_unary_rpc_method_handler(lambda request, context: request)}
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("t.T", methods),))
     address = f"127.0.0.1:{grpc_server.bind(server, '127.0.0.1:0', tls)}"
-    server.start()
-    read = grpc_client.read_server_leaf(address)
+    await server.start()
+    read = await asyncio.to_thread(grpc_client.read_server_leaf, address)
     assert ssl.PEM_cert_to_DER_cert(read.certificate.decode()) == leaf.certificate
     assert read.server_name == dns_name("REGISTRY")
-    with grpc_client.unverified_channel(address) as channel:
-        assert channel.unary_unary("/t.T/Say")(b"hi", timeout=TIMEOUT_S) == b"hi"
-    server.stop(0).wait()
+
+    def said() -> object:
+        with grpc_client.unverified_channel(address) as channel:
+            return channel.unary_unary("/t.T/Say")(b"hi", timeout=TIMEOUT_S)
+
+    assert await asyncio.to_thread(said) == b"hi"
+    await server.stop(0)
     with pytest.raises(PeerUnreachableError):
         grpc_client.read_server_leaf(address)
 
@@ -499,7 +507,7 @@ def test_a_channel_without_pins_is_never_made() -> None:
         )
 
 
-def test_a_synchronous_service_ends_calls_with_the_same_errors() -> None:
+async def test_a_synchronous_service_ends_calls_with_the_same_errors() -> None:
     leaf = tls_leaf("REGISTRY")
     material = TlsMaterial(leaf.certificate_pem, leaf.key_pem)
     tls = TlsProvider(material, client_auth=ClientAuth.NOT_REQUESTED)
@@ -518,19 +526,23 @@ def test_a_synchronous_service_ends_calls_with_the_same_errors() -> None:
     }
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("t.T", methods),))
     address = f"127.0.0.1:{grpc_server.bind(server, '127.0.0.1:0', tls)}"
-    server.start()
-    with grpc_client.unverified_channel(address) as channel:
-        with pytest.raises(grpc.RpcError) as caught:
-            channel.unary_unary("/t.T/Fail")(b"", timeout=TIMEOUT_S)
-        assert isinstance(raise_for(caught.value), AgencyUnknownError)
-        answers = channel.unary_stream("/t.T/Break")(b"", timeout=TIMEOUT_S)
-        assert next(answers) == b"one"
-        with pytest.raises(grpc.RpcError) as caught:
-            next(answers)
-        error = raise_for(caught.value)
-        assert error.reason == "INTERNAL"
-        assert "geheim" not in str(error)
-    server.stop(0).wait()
+    await server.start()
+
+    def asks() -> None:
+        with grpc_client.unverified_channel(address) as channel:
+            with pytest.raises(grpc.RpcError) as caught:
+                channel.unary_unary("/t.T/Fail")(b"", timeout=TIMEOUT_S)
+            assert isinstance(raise_for(caught.value), AgencyUnknownError)
+            answers = channel.unary_stream("/t.T/Break")(b"", timeout=TIMEOUT_S)
+            assert next(answers) == b"one"
+            with pytest.raises(grpc.RpcError) as caught:
+                next(answers)
+            error = raise_for(caught.value)
+            assert error.reason == "INTERNAL"
+            assert "geheim" not in str(error)
+
+    await asyncio.to_thread(asks)
+    await server.stop(0)
 
 
 async def test_a_silent_link_is_noticed_by_keepalive() -> None:

@@ -107,7 +107,7 @@ def test_t48_checkpoints_that_the_registry_did_not_sign_stop_nothing(newest, clo
     with pytest.raises(NoteInvalidError):
         giving(newest).show(b"nonsense")
     with pytest.raises(RequestInvalidError):
-        giving(newest).take(lambda: given(newest))
+        giving(newest).keep(*given(newest))
     changed(newest, clock, "H33")
 
 
@@ -115,10 +115,10 @@ def test_t48_what_was_forgotten_comes_back_from_a_node_and_nobody_has_a_proof(co
     held, mark = read_log(newest), seen(newest).mark
     returned = giving(copy)
     assert returned.show(held.checkpoint)
-    returned.take(lambda: given(newest))
+    returned.keep(*given(newest))
     assert not returned.show(held.checkpoint)  # one gave it, others need not
     with pytest.raises(RequestInvalidError):
-        returned.take(lambda: given(newest))
+        returned.keep(*given(newest))
     recovered = recover(copy, None, actor=OFFICER, clock=clock)
     assert (recovered.logged, recovered.version) == (held.size, seen(copy).mark.version)
     assert recovered.version > mark.version
@@ -166,10 +166,10 @@ def test_t48_node_that_lies_gives_nothing_back(copy, newest, clock, lie):
     returned = giving(copy)
     returned.show(held.checkpoint)
     with pytest.raises(EdocError):
-        returned.take(lambda: (bundle, log))
+        returned.keep(bundle, log)
     assert not (copy.folder.returned / "bundle").exists()
     with pytest.raises(EdocError):
         recover(copy, None, actor=OFFICER, clock=clock)
     assert published(copy) == before
-    returned.take(lambda: given(newest))  # an honest one gives it after that
+    returned.keep(*given(newest))  # an honest one gives it after that
     assert returned.show(held.checkpoint) is False

@@ -11,10 +11,10 @@ from google.rpc import error_details_pb2, status_pb2
 
 from edoccore.directory.packing import CHUNK_BYTES, FileWanted, Unpacking
 from edoccore.directory.transparency import LogAnswer
-from edoccore.errors import FileUnknownError, TokenRefusedError
+from edoccore.errors import EdocError, FileUnknownError, TokenRefusedError
 from edoccore.signing.seal import SealedStatement, SignedSeal
 from edoccore.wire.sealed import sealed_to_message
-from edockit.grpc_peer import SynchronousCallInterceptor
+from edoccore.wire.status import abort_status
 from edocnet.directory.v1 import directory_service_pb2 as directory_messages
 from edocnet.enrolment.v1 import enrolment_service_pb2 as enrolment_messages
 from edocregistry.domain.enrolment import Enrolled
@@ -85,36 +85,37 @@ class AbortedError(Exception):
     """Ends a handler; its status is set (``abort`` of grpcio-testing would drop the metadata)."""
 
 
-class Intercepted:
-    """A servicer behind the interceptor of the real server."""
+class Answering:
+    """A servicer whose errors end calls as behind the real server."""
 
     def __init__(self, servicer, service):
         for method in service.methods:
             behaviour = getattr(servicer, method.name)
-            if method.server_streaming:
-                handler = grpc.unary_stream_rpc_method_handler(behaviour)
-                setattr(self, method.name, streaming(guarded(handler).unary_stream))
-            else:
-                handler = grpc.unary_unary_rpc_method_handler(behaviour)
-                setattr(self, method.name, answering(guarded(handler).unary_unary))
+            wrapped = streaming(behaviour) if method.server_streaming else answering(behaviour)
+            setattr(self, method.name, wrapped)
 
 
-def guarded(handler):
-    return SynchronousCallInterceptor().intercept_service(lambda _details: handler, None)
+@contextlib.contextmanager
+def telling(context):
+    try:
+        yield FullContext(context)
+    except EdocError as error:
+        with contextlib.suppress(AbortedError):
+            FullContext(context).abort_with_status(abort_status(error))
 
 
 def answering(behaviour):
     def answer(request, context):
-        with contextlib.suppress(AbortedError):
-            return behaviour(request, FullContext(context))
+        with telling(context) as full:
+            return behaviour(request, full)
 
     return answer
 
 
 def streaming(behaviour):
     def answers(request, context):
-        with contextlib.suppress(AbortedError):
-            yield from behaviour(request, FullContext(context))
+        with telling(context) as full:
+            yield from behaviour(request, full)
 
     return answers
 
@@ -134,8 +135,8 @@ def enrolments() -> Enrolments:
 @pytest.fixture
 def server(enrolments):
     servicers = {
-        DIRECTORY: Intercepted(DirectoryServicer(Files(), Log()), DIRECTORY),
-        ENROLMENT: Intercepted(EnrolmentServicer(enrolments, "vn-test"), ENROLMENT),
+        DIRECTORY: Answering(DirectoryServicer(Files(), Log()), DIRECTORY),
+        ENROLMENT: Answering(EnrolmentServicer(enrolments, "vn-test"), ENROLMENT),
     }
     return grpc_testing.server_from_dictionary(servicers, grpc_testing.strict_real_time())
 

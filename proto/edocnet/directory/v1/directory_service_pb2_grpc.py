@@ -257,7 +257,8 @@ class WitnessServiceServicer(object):
         verified from the registry's own roots and kept until its officer takes them over. Idempotent.
 
         Fails with INVALID_ARGUMENT and the reason REQUEST_INVALID when nothing is wanted, another caller
-        is giving, or it is too much; with PERMISSION_DENIED when it does not verify.
+        is giving, or it is too much; also when another caller comes while this one is slow (less than
+        32 KiB a second after 10 s). With PERMISSION_DENIED when it does not verify.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -141,7 +141,8 @@ class WitnessServiceStub:
     verified from the registry's own roots and kept until its officer takes them over. Idempotent.
 
     Fails with INVALID_ARGUMENT and the reason REQUEST_INVALID when nothing is wanted, another caller
-    is giving, or it is too much; with PERMISSION_DENIED when it does not verify.
+    is giving, or it is too much; also when another caller comes while this one is slow (less than
+    32 KiB a second after 10 s). With PERMISSION_DENIED when it does not verify.
     """
 
 @_typing.type_check_only
@@ -167,7 +168,8 @@ class WitnessServiceAsyncStub(WitnessServiceStub):
     verified from the registry's own roots and kept until its officer takes them over. Idempotent.
 
     Fails with INVALID_ARGUMENT and the reason REQUEST_INVALID when nothing is wanted, another caller
-    is giving, or it is too much; with PERMISSION_DENIED when it does not verify.
+    is giving, or it is too much; also when another caller comes while this one is slow (less than
+    32 KiB a second after 10 s). With PERMISSION_DENIED when it does not verify.
     """
 
 class WitnessServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -208,7 +210,8 @@ class WitnessServiceServicer(metaclass=_abc_1.ABCMeta):
         verified from the registry's own roots and kept until its officer takes them over. Idempotent.
 
         Fails with INVALID_ARGUMENT and the reason REQUEST_INVALID when nothing is wanted, another caller
-        is giving, or it is too much; with PERMISSION_DENIED when it does not verify.
+        is giving, or it is too much; also when another caller comes while this one is slow (less than
+        32 KiB a second after 10 s). With PERMISSION_DENIED when it does not verify.
         """
 
 def add_WitnessServiceServicer_to_server(servicer: WitnessServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
