@@ -7,6 +7,7 @@ import pytest
 
 from edoccore import (
     agency_errors,
+    alarm_errors,
     directory_errors,
     moving_errors,
     office_errors,
@@ -19,6 +20,7 @@ MARKER = "<!-- reasons -->"
 CORE = (
     EdocError.__module__,
     agency_errors.__name__,
+    alarm_errors.__name__,
     office_errors.__name__,
     moving_errors.__name__,
     directory_errors.__name__,

@@ -218,8 +218,8 @@ class TestNode:
         return str(self.rows("SELECT state FROM delivery WHERE message_id = ?", message_id)[0][0])
 
     def alarms(self) -> dict[str, str]:
-        """Messages of the alarms by kind."""
-        return dict(self.rows("SELECT kind, message FROM alarm"))
+        """Messages of the alarms that are open, by kind."""
+        return dict(self.rows("SELECT kind, message FROM alarm WHERE acknowledged_at IS NULL"))
 
     async def delivered(self, *sent: Sent, within_s: float = 40) -> None:
         """Waits until the receipts of documents are here."""

@@ -39,6 +39,7 @@ from edocnode.domain.doctor import (
     Check,
     ClockReading,
     Health,
+    judge_alarms,
     judge_clock,
     judge_directory,
     judge_disk,
@@ -295,12 +296,9 @@ def _from_running(patient: Patient) -> Iterator[Check]:
         for code in ("alarms", "peers", "clock"):
             yield Check(code, Health.UNKNOWN, told, f"Run: {patient.start}")
         return
-    alarms = [f"{each['kind']} ({each['subject']})" for each in node.status()["alarms"]]
-    if alarms:
-        message = f"{len(alarms)} alarms: {', '.join(alarms[:5])}."
-        yield Check("alarms", Health.PROBLEM, message, "Run: edocnode status")
-    else:
-        yield Check("alarms", Health.OK, "There is no alarm.")
+    found = node.status()
+    kinds = [f"{each['kind']} ({each['subject']})" for each in found["alarms"]]
+    yield judge_alarms(kinds, acknowledged=found["acknowledged_alarms"])
     peers = sorted(node.peers()["peers"], key=lambda each: (not each["waiting"], each["agency"]))
     called = [each["agency"] for each in peers[:MOST_PEERS]]
     with ThreadPoolExecutor(max_workers=8) as threads:

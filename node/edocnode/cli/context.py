@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from edocnode.domain.codes import CodeLists
     from edocnode.rpc.access_client import AccessClient
     from edocnode.rpc.admin_client import AdminClient
+    from edocnode.rpc.alarm_client import AlarmClient
     from edocnode.rpc.office_client import OfficeClient
     from edocnode.rpc.quarantine_client import QuarantineClient
     from edocnode.rpc.subagency_client import SubagencyClient
@@ -139,6 +140,19 @@ class CommandContext:
 
         who = Introduction(actor=operating_system_user())
         with self._started(), open_admin(self._socket(), who) as client:
+            yield client
+
+    @contextmanager
+    def alarms(self) -> Iterator["AlarmClient"]:
+        """The administrator's side of the running node that is about alarms, for a block.
+
+        Raises:
+            DataFolderError: There is no node.
+            NodeNotRunningError: It is stopped.
+        """
+        from edocnode.rpc.alarm_client import open_alarms
+
+        with self._started(), open_alarms(self._socket()) as client:
             yield client
 
     @contextmanager

@@ -10,6 +10,7 @@ from edockit.console import Console, new_app, run
 from edockit.language import Language
 from edocnode.cli import (
     access,
+    alarming,
     bridging,
     checking,
     codes,
@@ -90,6 +91,7 @@ def _add_groups(app: typer.Typer) -> None:
     app.add_typer(directory.build_app(), name="directory")
     app.add_typer(directory_log.build_witness_app(), name="witness")
     app.add_typer(access.build_app(), name="access")
+    app.add_typer(alarming.build_app(), name="alarms")
     app.add_typer(keys.build_app(), name="keys")
     app.add_typer(subagencies.build_app(), name="subagency")
     app.add_typer(moving.build_app(), name="move")

@@ -110,16 +110,10 @@ def _ping_text(found: dict[str, Any]) -> str:
 
 def _status_text(found: dict[str, Any]) -> str:
     directory, sealer = found["directory"], found["sealer"]
-    lines = [
-        _(
-            "ALARM {kind} ({subject}, since {since})",
-            kind=alarm["kind"],
-            subject=alarm["subject"],
-            since=clock(alarm["since"]),
-        )
-        + f"\n      {told(alarm['message'])}"
-        for alarm in found["alarms"]
-    ]
+    lines = [_alarm_text(alarm) for alarm in found["alarms"]]
+    if found["acknowledged_alarms"]:
+        count = found["acknowledged_alarms"]
+        lines.append(_("alarms    {count} acknowledged; see: edocnode alarms list", count=count))
     lines += [
         _(
             "node      {agency} {name}, network {network}",
@@ -141,6 +135,20 @@ def _status_text(found: dict[str, Any]) -> str:
     lines += [f"          {_queue_text(queue)}" for queue in found["queues"]]
     lines.append(_("late      {text}", text=_late_text(found["late"])))
     return "\n".join(lines)
+
+
+def _alarm_text(alarm: dict[str, Any]) -> str:
+    head = _(
+        "ALARM {kind} ({subject}, since {since})",
+        kind=alarm["kind"],
+        subject=alarm["subject"],
+        since=clock(alarm["since"]),
+    )
+    text = f"{head}\n      {told(alarm['message'])}"
+    if not alarm["lasts"]:
+        return text
+    command = f"edocnode alarms acknowledge {alarm['id']} --reason TEXT"
+    return f"{text}\n      {_('When you have seen to it: {command}', command=command)}"
 
 
 def directory_text(directory: dict[str, Any]) -> str:

@@ -21,6 +21,7 @@ from edoccore.signing import canonical
 from edoccore.signing.merkle import leaf_hash, verify_consistency, verify_inclusion
 from edoccore.signing.seal import SignedSeal
 from edoccore.signing.statements import EpochOpening, Seal, uuid_bytes
+from edocnode.domain.alarms import proof_of
 from edocnode.domain.model import PeerJournal
 
 JOURNAL_ALTERED = "JOURNAL_ALTERED"
@@ -127,6 +128,22 @@ def altered(agency: str, older: SignedSeal, newer: JournalHead, why: str) -> str
         f"{newer.stated_by.digest().hex()} states. Both are kept. No restore explains it: its data "
         f"was altered, or two copies of its node run. {why}"
     )
+
+
+def refutation(older: SignedSeal, newer: JournalHead) -> str:
+    """The proof of ``altered``: digests of the two seals, and the size that the newer states."""
+    return f"{older.digest().hex()} {newer.stated_by.digest().hex()} {newer.size}"
+
+
+def accused(proof: str) -> tuple[str, int]:
+    """The newer seal of a refutation (digest, hex), and the size that it states."""
+    _, newer, size = proof.split(" ")
+    return newer, int(size)
+
+
+def rivals(first: SignedSeal, second: SignedSeal) -> str:
+    """The proof of ``two_histories``: digests of the two seals."""
+    return proof_of(first.digest().hex(), second.digest().hex())
 
 
 def two_histories(agency: str, first: SignedSeal, second: SignedSeal) -> str:

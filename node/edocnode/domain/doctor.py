@@ -180,6 +180,22 @@ def judge_directory(state: DirectoryState, version: int) -> Check:
     return Check("directory", Health.PROBLEM, message.strip(), hint)
 
 
+def judge_alarms(open_alarms: Sequence[str], *, acknowledged: int) -> Check:
+    """Whether a person must still see to something.
+
+    Args:
+        open_alarms: Kind and subject of each that is open.
+        acknowledged: How many a person has seen to.
+    """
+    if open_alarms:
+        message = f"{len(open_alarms)} alarms: {', '.join(open_alarms[:5])}."
+        return Check("alarms", Health.PROBLEM, message, "Run: edocnode alarms list --open")
+    if acknowledged:
+        message = f"No alarm is open; {acknowledged} were acknowledged."
+        return Check("alarms", Health.OK, message)
+    return Check("alarms", Health.OK, "There is no alarm.")
+
+
 def judge_disk(free_bytes: int, path: str) -> Check:
     """Whether there is room for documents."""
     if free_bytes < MIN_FREE_BYTES:

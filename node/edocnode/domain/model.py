@@ -453,19 +453,3 @@ class PeerJournal:
     highest: SignedSeal | None
     highest_epoch: bytes
     highest_index: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Alarm:
-    """Something a person must know.
-
-    Attributes:
-        kind: Reason code, such as EPOCH_SUPERSEDED.
-        subject: Agency or document concerned.
-        since: When it was first raised.
-    """
-
-    kind: str
-    subject: str
-    message: str
-    since: datetime

@@ -11,9 +11,9 @@ from typing import Protocol
 
 from edoccore.errors import DecisionConflictError, RequestConflictError
 from edoccore.signing.seal import SealedStatement, SignedSeal
+from edocnode.domain.alarms import Alarm
 from edocnode.domain.model import (
     ABOVE_ALL_EPOCHS,
-    Alarm,
     Arrival,
     DeliveryOutcome,
     EpochHead,
@@ -268,13 +268,20 @@ class Journals(Peers, SealerStore, Protocol):
 
 
 class Alarms(Protocol):
-    """What a person must know; shown by ``status``."""
+    """What a person must know; shown by ``status``. See ``domain.alarms``."""
 
-    async def raise_alarm(self, kind: str, subject: str, message: str, at: datetime) -> None:
-        """Notes an alarm; the same kind and subject again only updates it."""
+    async def raise_alarm(
+        self, kind: str, subject: str, message: str, at: datetime, proof: str = ""
+    ) -> None:
+        """Notes an alarm.
+
+        Args:
+            proof: Of what lasts; a new one makes a new alarm, the same one stays acknowledged if it
+                was. Empty: the alarm ends by itself, and raising it again only updates it.
+        """
 
     async def clear_alarm(self, kind: str, subject: str) -> None:
-        """Ends an alarm."""
+        """Ends an alarm that ends by itself; what lasts stays."""
 
     async def alarms(self) -> Sequence[Alarm]:
-        """The alarms that have not ended, oldest first."""
+        """The alarms that have not ended and were not acknowledged, oldest first."""

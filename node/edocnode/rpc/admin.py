@@ -21,16 +21,18 @@ from edoccore.signing.seal import SALT_BYTES
 from edoccore.signing.statements import Effect, time_text
 from edocnet.admin.v1 import admin_service_pb2 as messages
 from edocnet.admin.v1 import admin_service_pb2_grpc as services
+from edocnode.domain.alarms import Alarm
 from edocnode.domain.decisions import MAX_ACTOR
 from edocnode.domain.directory import advice_of
 from edocnode.domain.evidence_formats import EvidenceFormat
 from edocnode.domain.exchange import Hello
 from edocnode.domain.journal import JournalReport
 from edocnode.domain.late import LateLook
-from edocnode.domain.model import Alarm, EpochHead, MessageId, PeerQueue, PeerStatus
+from edocnode.domain.model import EpochHead, MessageId, PeerQueue, PeerStatus
 from edocnode.domain.office import spellings
 from edocnode.domain.office_model import OfficeStore
 from edocnode.domain.own_keys import KeyState, OwnKeys
+from edocnode.rpc.alarms import alarm_message
 from edocnode.rpc.importing import DirectoryTaker, read_file, take_file
 from edocnode.rpc.late import late_counts
 from edocnode.rpc.office import CHUNK_BYTES, sent_message
@@ -60,8 +62,8 @@ _FRESHNESS = {
 class AdminStore(Protocol):
     """What is read for an operator, and where an operator's acts are kept."""
 
-    async def alarms(self) -> Sequence[Alarm]:
-        """The alarms that have not ended, oldest first."""
+    async def every_alarm(self) -> Sequence[Alarm]:
+        """The alarms that have not ended, those that were acknowledged too, oldest first."""
 
     async def queues(self) -> Sequence[PeerQueue]:
         """What waits, by peer."""
@@ -184,6 +186,7 @@ class AdminServicer(services.AdminServiceServicer):
         parts = self._parts
         directory = parts.directory.current
         oldest = await parts.office.oldest_undelivered()
+        alarms = await parts.store.every_alarm()
         return messages.GetStatusResponse(
             agency=parts.agency,
             name=directory.agency(parts.agency).name,
@@ -195,7 +198,8 @@ class AdminServicer(services.AdminServiceServicer):
             start_time=timestamp(parts.started_at),
             directory=_directory_status(directory, parts.directory.state()),
             sealer=await self._sealer_status(),
-            alarms=[_alarm(alarm) for alarm in await parts.store.alarms()],
+            alarms=[alarm_message(alarm) for alarm in alarms if alarm.is_open],
+            acknowledged_alarms=sum(not alarm.is_open for alarm in alarms),
             queues=await self._queues(oldest),
             oldest_undelivered_time=optional_timestamp(min(oldest.values(), default=None)),
             late=late_counts(await parts.late.counts()),
@@ -430,15 +434,6 @@ def _reasons(state: DirectoryState) -> str:
     shown = "; ".join(state.reasons[:MAX_REASONS])
     more = len(state.reasons) - MAX_REASONS
     return f"{shown}; and {more} more" if more > 0 else shown
-
-
-def _alarm(alarm: Alarm) -> messages.Alarm:
-    return messages.Alarm(
-        kind=alarm.kind,
-        subject=alarm.subject,
-        message=alarm.message,
-        raise_time=timestamp(alarm.since),
-    )
 
 
 def _queue(

@@ -20,6 +20,7 @@ from edockit.grpc_client import unix_channel_sync
 from edocnet.admin.v1 import admin_service_pb2 as messages
 from edocnet.admin.v1 import admin_service_pb2_grpc as services
 from edocnode.domain.evidence_formats import EvidenceFormat
+from edocnode.rpc.alarm_client import alarm_json
 from edocnode.rpc.introducing import NOBODY, Introduction, introduced
 from edocnode.rpc.office_messages import moment_from, optional_timestamp
 
@@ -72,7 +73,8 @@ class AdminClient:
             "started_at": local_time(moment_from(answer.start_time)),
             "directory": _directory(answer.directory),
             "sealer": _sealer(answer.sealer),
-            "alarms": [_alarm(item) for item in answer.alarms],
+            "alarms": [alarm_json(item) for item in answer.alarms],
+            "acknowledged_alarms": answer.acknowledged_alarms,
             "queues": [_queue(item) for item in answer.queues],
             "oldest_undelivered_at": _time(answer, "oldest_undelivered_time"),
             "late": {name: getattr(answer.late, name) for name in LATE_KINDS},
@@ -274,15 +276,6 @@ def _sealer(item: messages.SealerStatus) -> Json:
         "epoch": uuid_text(item.epoch) if item.epoch else "",
         "seals": item.seals,
         "waiting": item.waiting,
-    }
-
-
-def _alarm(item: messages.Alarm) -> Json:
-    return {
-        "kind": item.kind,
-        "subject": item.subject,
-        "message": item.message,
-        "since": _time(item, "raise_time"),
     }
 
 

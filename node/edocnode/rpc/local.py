@@ -14,10 +14,12 @@ import grpc
 from edockit.blobs import BlobFolder
 from edocnet.access.v1 import access_service_pb2_grpc as access_services
 from edocnet.admin.v1 import admin_service_pb2_grpc as admin_services
+from edocnet.admin.v1 import alarm_service_pb2_grpc as alarm_services
 from edocnet.admin.v1 import quarantine_service_pb2_grpc as quarantine_services
 from edocnet.admin.v1 import subagency_service_pb2_grpc as subagency_services
 from edocnet.office.v1 import office_service_pb2_grpc as office_services
 from edocnode.domain.access_log import AccessLog
+from edocnode.domain.alarms import AlarmBook
 from edocnode.domain.encryption import EncryptionKeys
 from edocnode.domain.holds import HoldStore
 from edocnode.domain.office_model import OfficeStore
@@ -41,6 +43,7 @@ from edocnode.rpc.admin import (
     Place,
     SealerView,
 )
+from edocnode.rpc.alarms import AlarmParts, AlarmServicer
 from edocnode.rpc.office import OfficeServicer
 from edocnode.rpc.office_admission import OfficeParts, TakesDrafts, Wakes
 from edocnode.rpc.overview import OverviewParts
@@ -50,7 +53,7 @@ from edocnode.rpc.subagencies import Lists, SubagencyServicer
 from edocnode.rpc.submissions import discard_leftovers
 
 
-class LocalStore(Submissions, AdminStore, Protocol):
+class LocalStore(Submissions, AdminStore, AlarmBook, Protocol):
     """What both services need of storage, besides what the office reads."""
 
 
@@ -160,7 +163,20 @@ def register_local(server: grpc.aio.Server, parts: LocalParts) -> Place:
     access_services.add_AccessServiceServicer_to_server(_access(parts), server)
     lists = SubagencyServicer(parts.subagencies)
     subagency_services.add_SubagencyServiceServicer_to_server(lists, server)
+    alarm_services.add_AlarmServiceServicer_to_server(_alarms(parts), server)
     return place
+
+
+def _alarms(parts: LocalParts) -> AlarmServicer:
+    return AlarmServicer(
+        AlarmParts(
+            network=parts.network,
+            agency=parts.agency,
+            book=parts.store,
+            sealer=parts.sealer,
+            clock=parts.clock,
+        )
+    )
 
 
 def _access(parts: LocalParts) -> AccessServicer:

@@ -26,6 +26,7 @@ READING = frozenset(
         "OfficeService/ListNumbers",
         "OfficeService/ListLate",
         "AdminService/GetStatus",
+        "AlarmService/ListAlarms",
         "AdminService/VerifyJournal",
         "AdminService/ExportEvidence",
         "AccessService/ListAccounts",

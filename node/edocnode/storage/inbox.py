@@ -354,6 +354,7 @@ def _alarm(connection: Connection, arrival: Arrival) -> None:
         arrival.signer,
         message=message,
         at=arrival.kept_at,
+        proof=f"{uuid_text(arrival.message_id)} {arrival.envelope_digest.hex()}",
     )
 
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import Index
 from sqlmodel import Field
 
-from edocnode.storage.columns import byte_column, moment, number, rowid
+from edocnode.storage.columns import byte_column, moment, number, optional_moment, rowid
 from edocnode.storage.tables import NodeTable
 
 
@@ -37,15 +37,23 @@ class ConsumerRow(NodeTable, table=True):
 
 
 class AlarmRow(NodeTable, table=True):
-    """What a person must know until it has ended."""
+    """What a person must know: until it has ended, or with a ``proof`` for good.
+
+    One row for each proof; an acknowledgement is never taken back.
+    """
 
     __tablename__ = "alarm"
 
     kind: str = Field(primary_key=True, max_length=63)
     subject: str = Field(primary_key=True, max_length=100)
+    proof: str = Field(primary_key=True, max_length=200)
     message: str
     since: datetime = moment()
     updated_at: datetime = moment()
+    times: int = number()
+    acknowledged_at: datetime | None = optional_moment()
+    actor: str | None = Field(default=None, max_length=200)
+    reason: str | None = Field(default=None, max_length=500)
 
 
 class MetaRow(NodeTable, table=True):

@@ -15,7 +15,7 @@ from sqlalchemy.engine import Connection
 from edoccore.signing import canonical
 from edoccore.signing.seal import SealedStatement, SignedSeal
 from edoccore.signing.statements import Seal, parse_time, uuid_bytes
-from edocnode.domain.consistency import TWO_HISTORIES, two_histories
+from edocnode.domain.consistency import TWO_HISTORIES, rivals, two_histories
 from edocnode.storage.alarms import put_alarm
 from edocnode.storage.sql import (
     AnyRow,
@@ -113,7 +113,8 @@ def store_seal(connection: Connection, signed: SignedSeal, at: datetime) -> Stor
         if there:
             first = SignedSeal(there[0].data, there[0].signature)
             message = two_histories(seal.signer, first, signed)
-            put_alarm(connection, TWO_HISTORIES, seal.signer, message=message, at=at)
+            proof = rivals(first, signed)
+            put_alarm(connection, TWO_HISTORIES, seal.signer, message=message, at=at, proof=proof)
         row = seal_values(signed, sealed_at=parse_time(seal.time), rank=len(there), **place)
         insert_missing(connection, _SEAL, [row])
     raise RuntimeError(f"seal {digest.hex()} could not be kept: others took {_TRIES} ranks")

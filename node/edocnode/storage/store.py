@@ -2,6 +2,7 @@
 
 from edockit.database import Database
 from edockit.revision import bring_up
+from edocnode.storage.acknowledging import SqlAcknowledging
 from edocnode.storage.alarms import SqlAlarms
 from edocnode.storage.expiring import SqlExpiry
 from edocnode.storage.forwarding import SqlForwarding
@@ -29,6 +30,7 @@ class NodeStore(
     SqlPeers,
     SqlSealerStore,
     SqlAlarms,
+    SqlAcknowledging,
     SqlRepair,
     SqlSmallParts,
     SqlNumbers,

@@ -1,7 +1,7 @@
 """Proves to peers that the own journal only grows, and has them prove it of theirs."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -13,16 +13,19 @@ from edoccore.signing.merkle import leaf_hash
 from edoccore.signing.merkle_table import MerkleTable
 from edoccore.signing.seal import SignedSeal
 from edoccore.signing.statements import uuid_text
+from edocnode.domain.alarms import Alarm
 from edocnode.domain.consistency import (
     JOURNAL_ALTERED,
     HeldSeals,
     JournalHead,
     JournalProof,
     Refuted,
+    accused,
     altered,
     check_grown,
     head_of,
     heads_to_check,
+    refutation,
 )
 from edocnode.domain.exchange import PeerLinks
 from edocnode.domain.ports import Alarms, Peers
@@ -89,6 +92,9 @@ def _append(table: MerkleTable, seals: list[bytes]) -> None:
 class WatchStore(Peers, Alarms, Protocol):
     """What is known of peers, and where people are told."""
 
+    async def alarms_about(self, kind: str, subject: str) -> Sequence[Alarm]:
+        """The alarms of a kind and subject, those that were acknowledged too, oldest first."""
+
 
 class JournalWatch:
     """Has each peer prove that its journal continues the seals that are here, after a hello."""
@@ -108,6 +114,7 @@ class JournalWatch:
         self._clock = clock
         self._asked: dict[str, datetime] = {}
         self._proven: dict[tuple[str, bytes], SignedSeal] = {}
+        self._refuted: dict[tuple[str, bytes], str] = {}  # the alarm's proof; nothing proven since
         self._running: dict[str, asyncio.Task[None]] = {}
 
     def met(self, agency: str) -> None:
@@ -152,13 +159,25 @@ class JournalWatch:
         """The seal that a head must continue.
 
         In the newest epoch the head is the newest seal, which covers all since the one proven last.
+        Where a head was refuted, the journal goes on from there: what was wrong before is told, and
+        whoever alters it once more is found again.
         Of the epoch before it is what the peer says now: that must cover the newest seal before
         its end. After a restore it ends earlier, but what it kept is what it was.
         """
         if not current:
             return await self._seals.seal_below(agency, head.epoch, head.size)
         proven = self._proven.get((agency, head.epoch))
+        proven = proven or await self._refuted_seal(agency, head.epoch)
         return proven or await self._seals.first_seal(agency, head.epoch)
+
+    async def _refuted_seal(self, agency: str, epoch: bytes) -> SignedSeal | None:
+        """The newest seal of an epoch of which an alarm says that it continues nothing."""
+        for alarm in reversed(await self._store.alarms_about(JOURNAL_ALTERED, agency)):
+            digest, size = accused(alarm.proof)
+            seal = await self._seals.seal_below(agency, epoch, size + 1)
+            if seal is not None and seal.digest().hex() == digest:
+                return seal
+        return None
 
     async def _have_proven(
         self, agency: str, older: SignedSeal, newer: JournalHead, *, current: bool
@@ -177,6 +196,7 @@ class JournalWatch:
             await self._tell_altered(agency, older, newer, error.message)
         else:
             log.debug("journal_watch.grown", agency=agency, first=first, second=newer.size)
+            self._refuted.pop((agency, newer.epoch), None)
             if current:
                 self._proven[agency, newer.epoch] = newer.stated_by
 
@@ -184,5 +204,10 @@ class JournalWatch:
         self, agency: str, older: SignedSeal, newer: JournalHead, why: str
     ) -> None:
         log.error("journal.altered", agency=agency, why=why)
+        place = agency, newer.epoch
+        # Whoever cannot prove one head proves no later one either: that is the same alarm.
+        proof = self._refuted.get(place) or refutation(older, newer)
+        self._refuted[place] = proof
+        self._proven.pop(place, None)
         message = altered(agency, older, newer, why)
-        await self._store.raise_alarm(JOURNAL_ALTERED, agency, message, self._clock())
+        await self._store.raise_alarm(JOURNAL_ALTERED, agency, message, self._clock(), proof)

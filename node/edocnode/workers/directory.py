@@ -35,6 +35,7 @@ from edoccore.directory_errors import ProofInvalidError
 from edoccore.errors import DirectoryInvalidError, DiskFullError, EdocError, StorageFailedError
 from edoccore.signing.statements import DirectoryMark
 from edocnode.domain import directory as rules
+from edocnode.domain.alarms import proof_of
 from edocnode.domain.directory import (
     REGISTRY,
     DirectorySource,
@@ -458,7 +459,9 @@ class DirectoryKeeper:
     async def _alarm_about_proof(self, proof: Equivocation) -> None:
         message = rules.two_directories(proof)
         subject = f"directory {proof.version}"
-        await self._alarms.raise_alarm(rules.TWO_DIRECTORIES, subject, message, self._clock())
+        await self._alarms.raise_alarm(
+            rules.TWO_DIRECTORIES, subject, message, self._clock(), proof_of(*proof.hashes)
+        )
 
     async def _alarm_about_invalid(self, error: DirectoryInvalidError, source: str) -> None:
         log.error("directory_refused", source=source, cause=error.message)

@@ -35,6 +35,7 @@ from edoccore.errors import (
 )
 from edoccore.signing.statements import DirectoryMark
 from edocnode.domain import directory_log as rules
+from edocnode.domain.alarms import digest_of, proof_of
 from edocnode.domain.directory import REGISTRY
 from edocnode.domain.directory_log import CosigningSource, LogSource, LogStore
 from edocnode.domain.ports import Alarms
@@ -230,7 +231,8 @@ class LogWatch:
         log.error("log_replaced", size=theirs.size, before=held.size)
         message = rules.replaced(held, theirs)
         subject = f"{rules.SUBJECT} {held.size}"
-        await self._alarms.raise_alarm(rules.REPLACED, subject, message, self._clock())
+        proof = f"{held.frontier.root().hex()} {theirs.frontier.root().hex()}"
+        await self._alarms.raise_alarm(rules.REPLACED, subject, message, self._clock(), proof)
 
     async def _follow_policy(self, info: LogInfo | None) -> None:
         held = self._log
@@ -241,7 +243,9 @@ class LogWatch:
             log.error("log_weakened", why=why)
             subject = sha256(repr((held.info, info)).encode()).hexdigest()[:16]
             message = rules.weaker(why)
-            await self._alarms.raise_alarm(rules.WEAKENED, subject, message, self._clock())
+            # With the log of that moment: weakened in the same way once more, it is another one.
+            proof = digest_of(held.info, info, held.size, held.frontier.root())
+            await self._alarms.raise_alarm(rules.WEAKENED, subject, message, self._clock(), proof)
         if info is not None:
             if info.key != held.info.key:  # what the old key signed stays as evidence
                 await asyncio.to_thread(self._store.set_log_aside, held)
@@ -264,7 +268,8 @@ class LogWatch:
         log.error("log_forked", sizes=fork.sizes, roots=fork.roots)
         subject = f"{rules.SUBJECT} {fork.roots[1][:16]}"
         message = rules.forked(fork)
-        await self._alarms.raise_alarm(rules.FORKED, subject, message, self._clock())
+        proof = proof_of(*fork.roots)
+        await self._alarms.raise_alarm(rules.FORKED, subject, message, self._clock(), proof)
 
     async def _keep(self, taken: DirectoryLog) -> None:
         await asyncio.to_thread(self._store.keep_log, keep_log(taken, self._waiting))

@@ -12,6 +12,7 @@ import structlog
 
 from edoccore.errors import EdocError, StorageFailedError
 from edoccore.signing.statements import uuid_text
+from edocnode.domain.alarms import digest_of
 from edocnode.domain.exchange import Hello, PeerLinks
 from edocnode.domain.model import SealCommit
 from edocnode.domain.numbers import (
@@ -157,8 +158,9 @@ class Reckoner:
         asked = {number for first, last in ranges for number in range(first, last + 1)}
         answers = [answer for answer in answers if answer.seq in asked]
         ended = [answer for answer in answers if await self._is_ended(agency, answer)]
-        await self._store.explain(agency, mark.epoch, ended, self._clock())
+        # First: what is noted is not asked for again, and a stop between the two would hide it.
         await self._tell_gone(agency, [a for a in ended if a.state is NumberState.GONE])
+        await self._store.explain(agency, mark.epoch, ended, self._clock())
         counts = {state.value: 0 for state in NumberState}
         for answer in answers:
             counts[answer.state] += 1
@@ -183,4 +185,5 @@ class Reckoner:
             f"offer them no more: {ids}. Restore them from a backup, or ask {agency} to send the "
             f"documents again."
         )
-        await self._alarms.raise_alarm(DOCUMENT_GONE, agency, message, self._clock())
+        proof = digest_of(*sorted(answer.message_id for answer in answers))
+        await self._alarms.raise_alarm(DOCUMENT_GONE, agency, message, self._clock(), proof)

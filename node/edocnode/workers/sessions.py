@@ -29,7 +29,7 @@ from edoccore.signing.seal import (
     open_seal,
 )
 from edoccore.signing.statements import DirectoryMark, EpochOpening, uuid_text
-from edocnode.domain.consistency import TWO_HISTORIES, two_histories
+from edocnode.domain.consistency import TWO_HISTORIES, rivals, two_histories
 from edocnode.domain.exchange import EARLIER_OPENINGS, Hello
 from edocnode.domain.numbers import NumberStore, Settled
 from edocnode.domain.ports import Alarms, Journals, Outbox
@@ -230,7 +230,8 @@ class Sessions:
     async def _two_histories(self, agency: str, first: SignedSeal, second: SignedSeal) -> None:
         """Alarms about two different seals of one place in an agency's journal."""
         message = two_histories(agency, first, second)
-        await self._alarms.raise_alarm(TWO_HISTORIES, agency, message, self._clock())
+        proof = rivals(first, second)
+        await self._alarms.raise_alarm(TWO_HISTORIES, agency, message, self._clock(), proof)
 
     async def _judge(self, agency: str, hello: Hello) -> Meeting:
         if hello.opening is None:

@@ -17,6 +17,7 @@ from google.rpc import error_details_pb2, status_pb2
 
 from edoccore import (
     agency_errors,
+    alarm_errors,
     directory_errors,
     moving_errors,
     office_errors,
@@ -44,6 +45,7 @@ _PARAMETERS = frozenset({"self", "message"})  # of EdocError; a peer's metadata 
 _TABLE = (
     EdocError.__module__,
     agency_errors.__name__,
+    alarm_errors.__name__,
     office_errors.__name__,
     moving_errors.__name__,
     directory_errors.__name__,

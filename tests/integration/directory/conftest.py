@@ -17,8 +17,8 @@ from edocnet.directory.v1 import directory_service_pb2 as directory_messages
 from edocnet.directory.v1 import directory_service_pb2_grpc as directory_services
 from edocnet.enrolment.v1 import enrolment_service_pb2 as enrolment_messages
 from edocnet.enrolment.v1 import enrolment_service_pb2_grpc as enrolment_services
+from edocnode.domain.alarms import Alarm, check_raise
 from edocnode.domain.directory import RefreshPlan
-from edocnode.domain.model import Alarm
 from edocnode.rpc.directory import GrpcSources
 from edocnode.storage.directory_files import DirectoryFiles
 from edocnode.workers.directory import DirectoryKeeper
@@ -154,10 +154,18 @@ class HeardAlarms:
     def __init__(self) -> None:
         self.open: dict[tuple[str, str], Alarm] = {}
 
-    async def raise_alarm(self, kind: str, subject: str, message: str, at: datetime) -> None:
+    async def raise_alarm(
+        self, kind: str, subject: str, message: str, at: datetime, proof: str = ""
+    ) -> None:
+        check_raise(kind, proof)
         known = self.open.get((kind, subject))
         self.open[kind, subject] = Alarm(
-            kind=kind, subject=subject, message=message, since=known.since if known else at
+            kind=kind,
+            subject=subject,
+            message=message,
+            since=known.since if known else at,
+            last_at=at,
+            proof=proof,
         )
 
     async def clear_alarm(self, kind: str, subject: str) -> None:

@@ -148,8 +148,10 @@ async def test_t43_two_logs_under_one_key_leave_a_proof_that_anyone_can_check(
         spoiled = proof.data[:place] + b"!" + proof.data[place + 1 :]
         with pytest.raises(ProofInvalidError):
             read_log_fork(spoiled, anchor)
+    (alarm,) = node.alarms.open.values()
     await node.restart()
     assert node.alarms.kinds() == {rules.FORKED}
+    assert [item.proof for item in node.alarms.open.values()] == [alarm.proof]
     await node.look(other, directory)
     assert len(node.files.forks()) == 1
 
@@ -289,6 +291,35 @@ async def test_t43_fewer_watchers_are_told_at_once_and_stay_told(
     assert node.alarms.kinds() == {rules.WEAKENED}
     await node.look(made, registry.publish())
     assert node.alarms.kinds() == {rules.WEAKENED}
+
+
+async def test_t43_to_be_weakened_in_the_same_way_once_more_is_another_alarm(
+    node: Node, registry: Registry
+) -> None:
+    made, proofs = registry.made, list[str]()
+    made.witnesses = {"G01": witness_signer("G01")}
+    for threshold in (1, 0, 0, 1, 0):
+        made.threshold = threshold
+        await node.look(made, registry.publish())
+        proofs += [alarm.proof for alarm in node.alarms.open.values()]
+    assert len(proofs) == 4  # the subject names the two policies, which are the same
+    assert proofs[0] == proofs[1] == proofs[2] != proofs[3]
+
+
+async def test_t43_a_log_that_is_taken_away_is_one_alarm_at_every_look(
+    node: Node, registry: Registry
+) -> None:
+    made = registry.made
+    await node.look(made, registry.publish())
+    registry.nation.log = None
+    proofs = set[str]()
+    for _ in range(3):
+        registry.nation.now += timedelta(seconds=5)
+        registry.nation.resign()
+        await node.look(made, registry.nation.directory())
+        proofs |= {alarm.proof for alarm in node.alarms.open.values()}
+        await node.watch.recall()
+    assert len(proofs) == 1
 
 
 async def test_version_that_a_peer_has_and_the_log_lacks_is_strange(

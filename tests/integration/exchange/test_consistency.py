@@ -1,5 +1,6 @@
 """Nodes have each other prove that their journals only grow. Real nodes, real databases."""
 
+import asyncio
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -11,6 +12,7 @@ import pytest
 from edoccore.directory_errors import JournalTooShortError
 from edoccore.errors import RequestInvalidError
 from edocnode.domain.consistency import JOURNAL_ALTERED, TWO_HISTORIES
+from edocnode.rpc.alarm_client import open_alarms
 from edocnode.storage.held_seals import SqlHeldSeals
 from edocnode.storage.store import open_store
 from edocnode.workers import consistency
@@ -63,6 +65,16 @@ async def test_t20_honest_journals_are_proven_over_starts_and_nobody_is_told(
         assert TWO_HISTORIES not in node.alarms() | peer.alarms()
 
 
+async def acknowledge(node: TestNode, kind: str, subject: str) -> None:
+    """An administrator has seen to an alarm."""
+    assert node.where is not None
+    with open_alarms(node.where.socket) as client:
+        done = await asyncio.to_thread(
+            client.acknowledge, alarm_id="", kind=kind, subject=subject, reason="Rõ", actor="An"
+        )
+    assert not done["repeated_request"]
+
+
 def alter(peer: TestNode) -> None:
     """Somebody changes a seal in the peer's own database, in the middle of its last epoch."""
     peer.write(
@@ -98,6 +110,13 @@ async def test_t20_an_altered_journal_has_no_proof_and_both_seals_are_named(
         held = {row[0].hex() for row in node.rows("SELECT digest FROM seal WHERE agency = 'G01'")}
         assert len(named) == 2
         assert set(named) <= held
+        await acknowledge(node, JOURNAL_ALTERED, "G01")
+        looks.clear()
+        await node.stop()
+        await node.start()  # it looks at the same seals again
+        await until(lambda: "G01" in looks, within_s=30)
+        assert JOURNAL_ALTERED not in node.alarms()
+        assert node.count("SELECT times FROM alarm WHERE kind = 'JOURNAL_ALTERED'") > 1
 
 
 async def test_t20_a_restored_journal_lost_its_tail_and_is_not_called_altered(
@@ -135,6 +154,14 @@ async def test_t18_two_seals_of_one_place_are_two_histories_whatever_they_came_w
             copy.agency.index -= 1  # the other copy of the node seals at the same place
             await stream.exchange(copy.parcel(copy.letter()))
         message = node.alarms()[TWO_HISTORIES]
+        await acknowledge(node, TWO_HISTORIES, "G01")
+        assert TWO_HISTORIES not in node.alarms()
+        async with copy.stream() as stream:
+            await stream.exchange(copy.parcel(copy.letter()))
+            assert TWO_HISTORIES not in node.alarms()
+            copy.agency.index -= 1
+            await stream.exchange(copy.parcel(copy.letter()))
+        assert node.alarms()[TWO_HISTORIES] != message  # of two other seals
     named = [word.strip(".") for word in message.split() if len(word.strip(".")) == 64]
     query = "SELECT digest FROM seal WHERE agency = 'G01' AND seal_index = 1"
     assert {row[0].hex() for row in node.rows(query)} == set(named)

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 from edoccore.errors import DiskFullError
 from edocnode.domain.access_log import Access, AccessEntry, HistoryRequest, KeptEntry
-from edocnode.domain.model import Alarm
+from edocnode.domain.alarms import Alarm
 from edocnode.workers import access_log
 from edocnode.workers.access_log import ACCESS_LOST, AccessRecorder
 
@@ -31,7 +31,9 @@ class Disk:
     async def forget_access(self, before: datetime, limit: int) -> int:
         return 0
 
-    async def raise_alarm(self, kind: str, subject: str, message: str, at: datetime) -> None:
+    async def raise_alarm(
+        self, kind: str, subject: str, message: str, at: datetime, proof: str = ""
+    ) -> None:
         self.raised.append(kind)
 
     async def clear_alarm(self, kind: str, subject: str) -> None:

@@ -42,10 +42,15 @@ def _create_alarm() -> None:
         "alarm",
         sa.Column("kind", sa.String(63), nullable=False),
         sa.Column("subject", sa.String(100), nullable=False),
+        sa.Column("proof", sa.String(200), nullable=False),
         sa.Column("message", sa.String(), nullable=False),
         sa.Column("since", sa.BigInteger(), nullable=False),
         sa.Column("updated_at", sa.BigInteger(), nullable=False),
-        sa.PrimaryKeyConstraint("kind", "subject"),
+        sa.Column("times", sa.BigInteger(), nullable=False),
+        sa.Column("acknowledged_at", sa.BigInteger()),
+        sa.Column("actor", sa.String(200)),
+        sa.Column("reason", sa.String(500)),
+        sa.PrimaryKeyConstraint("kind", "subject", "proof"),
     )
 
 

@@ -143,6 +143,7 @@ class GetStatusResponse(_message.Message):
     OLDEST_UNDELIVERED_TIME_FIELD_NUMBER: _builtins.int
     LATE_FIELD_NUMBER: _builtins.int
     KEYS_FIELD_NUMBER: _builtins.int
+    ACKNOWLEDGED_ALARMS_FIELD_NUMBER: _builtins.int
     agency: _builtins.str
     """Code of the agency that owns the node."""
     name: _builtins.str
@@ -155,6 +156,8 @@ class GetStatusResponse(_message.Message):
     """Address bound, host:port."""
     socket: _builtins.str
     """Path of the unix socket."""
+    acknowledged_alarms: _builtins.int
+    """How many alarms were acknowledged; AlarmService has them."""
     @_builtins.property
     def serves(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """All codes the node serves, its own among them."""
@@ -173,7 +176,7 @@ class GetStatusResponse(_message.Message):
 
     @_builtins.property
     def alarms(self) -> _containers.RepeatedCompositeFieldContainer[Global___Alarm]:
-        """What a person must know; empty when all is well."""
+        """What a person must know; empty when all is well. Without those that were acknowledged."""
 
     @_builtins.property
     def queues(self) -> _containers.RepeatedCompositeFieldContainer[Global___PeerQueue]:
@@ -209,10 +212,11 @@ class GetStatusResponse(_message.Message):
         oldest_undelivered_time: _timestamp_pb2.Timestamp | None = ...,
         late: Global___LateCounts | None = ...,
         keys: _abc.Iterable[Global___KeyStatus] | None = ...,
+        acknowledged_alarms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["directory", b"directory", "late", b"late", "oldest_undelivered_time", b"oldest_undelivered_time", "sealer", b"sealer", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agency", b"agency", "alarms", b"alarms", "directory", b"directory", "keys", b"keys", "late", b"late", "listen", b"listen", "name", b"name", "network", b"network", "oldest_undelivered_time", b"oldest_undelivered_time", "queues", b"queues", "sealer", b"sealer", "serves", b"serves", "socket", b"socket", "start_time", b"start_time", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledged_alarms", b"acknowledged_alarms", "agency", b"agency", "alarms", b"alarms", "directory", b"directory", "keys", b"keys", "late", b"late", "listen", b"listen", "name", b"name", "network", b"network", "oldest_undelivered_time", b"oldest_undelivered_time", "queues", b"queues", "sealer", b"sealer", "serves", b"serves", "socket", b"socket", "start_time", b"start_time", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -902,15 +906,44 @@ class Alarm(_message.Message):
     SUBJECT_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
     RAISE_TIME_FIELD_NUMBER: _builtins.int
+    ID_FIELD_NUMBER: _builtins.int
+    LAST_TIME_FIELD_NUMBER: _builtins.int
+    TIMES_FIELD_NUMBER: _builtins.int
+    PROOF_FIELD_NUMBER: _builtins.int
+    ADVICE_FIELD_NUMBER: _builtins.int
+    EVIDENCE_COMMAND_FIELD_NUMBER: _builtins.int
+    ACKNOWLEDGEMENT_FIELD_NUMBER: _builtins.int
     kind: _builtins.str
     """Kind, UPPER_SNAKE."""
     subject: _builtins.str
     """Agency, document or key concerned."""
     message: _builtins.str
     """What happened and what to do."""
+    id: _builtins.str
+    """Names it, with its proof: 12 hex digits. The same kind and subject with another proof is
+    another alarm.
+    """
+    times: _builtins.int
+    """How often it was noticed."""
+    proof: _builtins.str
+    """What proves it: digests or ids, divided by blanks, at most 200 characters. Empty: it ends by
+    itself when its cause is gone, and is not acknowledged.
+    """
+    advice: _builtins.str
+    """What ends it, or what to do before it is acknowledged."""
+    evidence_command: _builtins.str
+    """The command that writes its proof into a file; empty: there is none."""
     @_builtins.property
     def raise_time(self) -> _timestamp_pb2.Timestamp:
         """When it was first noticed."""
+
+    @_builtins.property
+    def last_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was noticed last."""
+
+    @_builtins.property
+    def acknowledgement(self) -> Global___Acknowledgement:
+        """Who acknowledged it, and why; absent: it is open."""
 
     def __init__(
         self,
@@ -919,14 +952,53 @@ class Alarm(_message.Message):
         subject: _builtins.str = ...,
         message: _builtins.str = ...,
         raise_time: _timestamp_pb2.Timestamp | None = ...,
+        id: _builtins.str = ...,
+        last_time: _timestamp_pb2.Timestamp | None = ...,
+        times: _builtins.int = ...,
+        proof: _builtins.str = ...,
+        advice: _builtins.str = ...,
+        evidence_command: _builtins.str = ...,
+        acknowledgement: Global___Acknowledgement | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["raise_time", b"raise_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["acknowledgement", b"acknowledgement", "last_time", b"last_time", "raise_time", b"raise_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "message", b"message", "raise_time", b"raise_time", "subject", b"subject"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledgement", b"acknowledgement", "advice", b"advice", "evidence_command", b"evidence_command", "id", b"id", "kind", b"kind", "last_time", b"last_time", "message", b"message", "proof", b"proof", "raise_time", b"raise_time", "subject", b"subject", "times", b"times"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Alarm: _TypeAlias = Alarm  # noqa: Y015
+
+@_typing.final
+class Acknowledgement(_message.Message):
+    """That a person has seen to what an alarm tells of. Never deleted."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACTOR_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
+    actor: _builtins.str
+    """Who, as the office names people; 1 to 200 characters."""
+    reason: _builtins.str
+    """Why; 1 to 500 characters."""
+    @_builtins.property
+    def create_time(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        actor: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        create_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "create_time", b"create_time", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Acknowledgement: _TypeAlias = Acknowledgement  # noqa: Y015
 
 @_typing.final
 class PeerQueue(_message.Message):

@@ -7,7 +7,12 @@ import pytest
 
 from edoccore.directory.layout import WIND_UP
 from edocnet.access.v1 import access_service_pb2
-from edocnet.admin.v1 import admin_service_pb2, quarantine_service_pb2, subagency_service_pb2
+from edocnet.admin.v1 import (
+    admin_service_pb2,
+    alarm_service_pb2,
+    quarantine_service_pb2,
+    subagency_service_pb2,
+)
 from edocnet.office.v1 import office_service_pb2
 from edocnode.domain.retiring import OpenItem, OpenWork, may_end, open_items
 from edocnode.rpc.rest_gate import IMPORTING, READING
@@ -18,6 +23,7 @@ STAYS = {"arriving", "quarantined", "undecided", "due", "unanswered"}  # told, a
 SERVICES = (
     office_service_pb2,
     admin_service_pb2,
+    alarm_service_pb2,
     access_service_pb2,
     quarantine_service_pb2,
     subagency_service_pb2,
