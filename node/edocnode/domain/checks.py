@@ -32,6 +32,7 @@ from edoccore.errors import (
     WrongNetworkError,
 )
 from edoccore.signing import canonical
+from edoccore.signing.days import impossible_day, is_day
 from edoccore.signing.digests import digest_of
 from edoccore.signing.part_names import check_part_names
 from edoccore.signing.records import (
@@ -197,6 +198,8 @@ def read_record(envelope: Envelope, record: bytes) -> Mapping[str, str]:
     if value.document_id != envelope.document_id:
         raise _record_disagrees(envelope, "document_id")
     if isinstance(value, DocumentRecord):
+        if impossible_day(value):
+            raise _no_such_moment(envelope)
         return document_listing(value)
     if value.envelope != envelope.about:
         raise _record_disagrees(envelope, "envelope")
@@ -388,13 +391,15 @@ def _check_times(envelope: Envelope, now: datetime) -> None:
 
 
 def _check_moment(envelope: Envelope, time: str) -> None:
-    try:
-        parse_time(time)
-    except ValueError as error:
-        raise RecordInvalidError(
-            f"The record of message {envelope.message_id} names a day or hour that does not exist.",
-            message_id=envelope.message_id,
-        ) from error
+    if not is_day(time):
+        raise _no_such_moment(envelope)
+
+
+def _no_such_moment(envelope: Envelope) -> RecordInvalidError:
+    return RecordInvalidError(
+        f"The record of message {envelope.message_id} names a day or hour that does not exist.",
+        message_id=envelope.message_id,
+    )
 
 
 def _record_disagrees(envelope: Envelope, field: str) -> RecordInvalidError:

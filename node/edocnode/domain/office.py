@@ -26,6 +26,7 @@ from edoccore.errors import (
     StatementTooLargeError,
 )
 from edoccore.signing import canonical
+from edoccore.signing.days import impossible_day
 from edoccore.signing.part_names import check_part_names
 from edoccore.signing.readers import converted
 from edoccore.signing.records import MAX_RECIPIENTS, DocumentRecord
@@ -54,7 +55,7 @@ from edocnode.domain.model import (
 )
 from edocnode.domain.official import official_code
 from edocnode.domain.official_numbers import GivenNumber
-from edocnode.domain.record_texts import field_refused, record_too_large, text_refused
+from edocnode.domain.record_texts import field_refused, no_such_day, record_too_large, text_refused
 from edocnode.domain.secrecy import Secrecy, check_secrecy
 from edocnode.domain.subagencies import check_open
 
@@ -246,6 +247,8 @@ def build_record(
         raise text_refused(given) or error from error
     except StatementTooLargeError as error:
         raise record_too_large(len(fields)) from error
+    if day := impossible_day(record):
+        raise no_such_day(day)
     if admitted.header.operation is not Operation.NEW:
         _check_change(admitted.header, record)
     return Record(data=data, listing=document_listing(record))

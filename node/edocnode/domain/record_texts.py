@@ -42,6 +42,14 @@ def field_refused(error: Exception) -> RecordInvalidError:
     return RecordInvalidError(f"{what} is refused: {text[:1].lower()}{text[1:]}.", field=name)
 
 
+def no_such_day(day: str) -> RecordInvalidError:
+    """The error that says that a day or hour does not exist, or that no calendar counts from it."""
+    return RecordInvalidError(
+        f"The record of the document names a day or hour that does not exist: {day}.",
+        hint="Write days as 2026-12-01 and moments as 2026-12-01T01:00:00.000Z.",
+    )
+
+
 def record_too_large(size: int) -> LimitExceededError:
     """The error that says that a record has too many bytes."""
     return LimitExceededError(

@@ -11,6 +11,7 @@ from edoccore.errors import (
     AgencyUnknownError,
     DocumentUnknownError,
     IdAmbiguousError,
+    RecordInvalidError,
     RequestConflictError,
     RequestInvalidError,
     StorageDamagedError,
@@ -183,3 +184,12 @@ async def test_pages_of_the_outbox_join_without_gap_or_double(alone: TestNode) -
             if not after:
                 break
     assert found == sent[::-1]
+
+
+async def test_day_that_does_not_exist_is_refused_by_its_name(alone: TestNode) -> None:
+    bent = {"issued_date": "9999-12-31", "due_date": "2026-02-31"}
+    for name, day in bent.items():
+        with Refused(RecordInvalidError) as refused:
+            await submit(alone, b"x", fields={"subject": "Thử", name: day})
+        assert day in refused.error.message
+    assert alone.count("SELECT count(*) FROM document") == 0
