@@ -10,8 +10,8 @@ Source: Decision 28/2018/QD-TTg, Articles 11 and 15.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
@@ -150,6 +150,14 @@ class Tally:
         """Counts one document under some of ``FIGURES``."""
         self.figures.setdefault(key, Counter()).update(names)
 
+    def take(self, other: "Tally") -> None:
+        """Adds what was counted apart; its checks are not looked at."""
+        for key, names in other.figures.items():
+            for name, by in names.items():
+                self.change(key, name, by)
+        self.details.update(other.details)
+        self.reports |= other.reports
+
     def change(self, key: DayKey, name: str, by: int) -> None:
         """Changes one of ``FIGURES``; ``by`` may be below zero."""
         if by:
@@ -258,6 +266,14 @@ class Batch:
     checks: Sequence[CheckFact]
     marks: Mapping[str, tuple[int, int]]
     complete: bool
+
+    def apart(self) -> Iterator["Batch"]:
+        """The same, each thing in a batch of its own, in order."""
+        bare = replace(self, sealed=(), arrivals=(), steps=(), checks=())
+        yield from (replace(bare, sealed=(fact,)) for fact in self.sealed)
+        yield from (replace(bare, arrivals=(arrival,)) for arrival in self.arrivals)
+        yield from (replace(bare, steps=(step,)) for step in self.steps)
+        yield from (replace(bare, checks=(check,)) for check in self.checks)
 
     @property
     def is_empty(self) -> bool:

@@ -23,6 +23,7 @@ from edocnode.domain.deadlines import DeadlineRules
 from edocnode.domain.model import Arrival
 from edocnode.domain.reporting import Month, Nation
 from edocnode.domain.statistics import (
+    Batch,
     DayKey,
     Statistics,
     StatisticsRequest,
@@ -100,7 +101,7 @@ class Counter:
             batch = await self._store.uncounted(AT_ONCE)
             if not batch.is_empty:
                 rules, types = await asyncio.to_thread(self._in_force)
-                tally = await asyncio.to_thread(tally_of, batch, rules, types)
+                tally = await asyncio.to_thread(_tally, batch, rules, types)
                 if not await self._store.add_tally(tally, batch.marks):
                     return False
             return batch.complete
@@ -149,3 +150,21 @@ class Counter:
 
     def _in_force(self) -> tuple[DeadlineRules, Mapping[str, str]]:
         return self._rules(self._clock()), self._types()
+
+
+def _tally(batch: Batch, rules: DeadlineRules, types: Mapping[str, str]) -> Tally:
+    """Counts a batch; what this program cannot count is left out, and the others are counted.
+
+    The marks go on behind it, so that it is not tried again.
+    """
+    try:
+        return tally_of(batch, rules, types)
+    except Exception:
+        log.exception("count.fault", each="apart")
+    tally = Tally(checks=batch.checks)
+    for each in batch.apart():
+        try:
+            tally.take(tally_of(each, rules, types))
+        except Exception:
+            log.exception("count.left_out")
+    return tally

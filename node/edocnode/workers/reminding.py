@@ -13,6 +13,8 @@ from datetime import datetime, timedelta
 
 import structlog
 
+from edoccore.errors import StorageFailedError
+from edoccore.signing.statements import uuid_text
 from edocnode.domain.late import LateItem, LateLook, LateRequest
 from edocnode.domain.ports import Alarms
 from edocnode.domain.reminders import (
@@ -27,6 +29,7 @@ from edocnode.domain.reminders import (
     wait_after,
 )
 from edocnode.workers.room import when_there_is_room
+from edocnode.workers.unjudged import in_few_words
 
 ALARM = "reminder.failing"
 URGENT_EVERY = timedelta(seconds=5)
@@ -144,15 +147,38 @@ class Reminder:
         if not new:
             return
         try:
-            async with asyncio.timeout(PATIENCE.total_seconds()):
-                trouble = await line.channel.tell(digest_of(new, outlet, self._agency))
+            trouble = await self._tell(line, new, now)
         except (ChannelFailedError, TimeoutError) as error:
             await self._failed(line, str(error) or "it does not answer", now)
             return
-        await self._store.note_told(outlet.name, new, now)
         line.failures, line.not_before = 0, None
         await self._note(line, trouble, now)
         log.info("reminder.told", outlet=outlet.name, count=len(new))
+
+    async def _tell(self, line: Line, new: Sequence[ReminderItem], now: datetime) -> str:
+        """Tells documents in one digest and writes that down; returns what is wrong with a part.
+
+        One that this program cannot tell is found by halving, and not tried again: the others are
+        told all the same.
+
+        Raises:
+            ChannelFailedError, TimeoutError: The outlet failed.
+        """
+        try:
+            async with asyncio.timeout(PATIENCE.total_seconds()):
+                trouble = await line.channel.tell(digest_of(new, line.outlet, self._agency))
+        except (ChannelFailedError, TimeoutError, StorageFailedError):
+            raise
+        except Exception as error:
+            if len(new) > 1:
+                half = len(new) // 2
+                first = await self._tell(line, new[:half], now)
+                return await self._tell(line, new[half:], now) or first
+            message_id = uuid_text(new[0].message_id)
+            log.exception("reminder.fault", outlet=line.outlet.name, message_id=message_id)
+            trouble = f"message {message_id} met a fault of this program: {in_few_words(error)}"
+        await self._store.note_told(line.outlet.name, new, now)
+        return trouble
 
     async def _note(self, line: Line, trouble: str, now: datetime) -> None:
         """Raises, or ends, the alarm of an outlet."""

@@ -13,6 +13,7 @@ from typing import Protocol
 
 import structlog
 
+from edoccore.errors import StorageFailedError
 from edocnode.domain.ports import Alarms
 from edocnode.domain.timestamps import (
     MAX_BATCH,
@@ -22,6 +23,7 @@ from edocnode.domain.timestamps import (
     wait_after,
 )
 from edocnode.workers.room import when_there_is_room
+from edocnode.workers.unjudged import in_few_words
 
 ALARM = "timestamps.behind"
 LOOK_EVERY = timedelta(seconds=1)
@@ -90,6 +92,12 @@ class Timestamper:
             token, at = await self.authority.stamp(batch.root, now)
         except StampFailedError as error:
             await self._failed(str(error), waiting, now)
+            return False
+        except StorageFailedError:
+            raise
+        except Exception as error:  # whatever an authority answers, it ends no node
+            log.exception("timestamps.fault", authority=self.authority.name)
+            await self._failed(in_few_words(error), waiting, now)
             return False
         await self.store.keep_token(batch, token, at)
         log.info("timestamps.stamped", seals=len(batch.leaves), at=at.isoformat())

@@ -28,11 +28,11 @@ from edocnode.settings import NodeSettings
 from edocnode.storage.evidence import SqlEvidence
 from edocnode.storage.folder import DataFolder
 from edocnode.storage.seal_key import seal_signer
-from edocnode.storage.store import open_store
+from edocnode.storage.store import NodeStore, open_store
 from edocnode.storage.timestamps import SqlTimestamps
 from edocnode.workers import timestamping
-from edocnode.workers.timestamping import ALARM
-from tests.support.nodes import Sent, TestNode, make_pair, running, until
+from edocnode.workers.timestamping import ALARM, Timestamper
+from tests.support.nodes import Sent, TestNode, make_pair, running, until, utc_now
 from tests.support.time_authority import Mood, TestAuthority
 
 
@@ -202,3 +202,33 @@ async def test_batches_follow_each_other_without_a_gap_over_restarts(
     ]
     waiting = await SqlTimestamps(database).unstamped()
     assert (waiting.count, waiting.since) == (0, None)
+
+
+class Odd:
+    """An authority whose answers make this program stumble."""
+
+    name = "http://tsa.example.vn/"
+
+    async def stamp(self, data: bytes, now: datetime) -> tuple[bytes, datetime]:
+        raise RecursionError(f"at {now} of {len(data)} bytes")
+
+
+async def test_answer_over_which_this_program_stumbles_is_a_failure_of_the_authority(
+    database: Database, tmp_path: Path
+) -> None:
+    with sqlite3.connect(tmp_path / "node.db") as raw:
+        raw.execute(
+            "INSERT INTO seal (agency, epoch, seal_index, rank, sealed_at, digest, data, signature)"
+            " VALUES ('H29', x'01', 0, 0, 1700000000000, x'00', x'7b7d', x'00')"
+        )
+    store = NodeStore(database)
+    timestamper = Timestamper(
+        store=SqlTimestamps(database),
+        authority=Odd(),
+        alarms=store,
+        every=timedelta(seconds=60),
+        clock=utc_now,
+    )
+    assert not await timestamper.look()
+    [alarm] = await store.alarms()
+    assert "RecursionError" in alarm.message

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from edoccore.signing.statements import Urgency
+from edoccore.signing.statements import Urgency, uuid_text
 from edockit.database import Database
 from edocnode.domain.calendar import WorkingCalendar
 from edocnode.domain.deadlines import DeadlineRules
@@ -23,7 +23,7 @@ from edocnode.workers.reminding import ALARM, Line, Reminder
 from tests.integration.deadlines.conftest import certificate
 from tests.integration.deadlines.test_channels import Letters, mail, mail_server
 from tests.integration.storage.offices import NOW, Office, arrival, submission
-from tests.support.nodes import free_port
+from tests.support.nodes import free_port, until
 
 __all__ = ["certificate"]
 
@@ -280,3 +280,33 @@ async def test_recipient_that_got_nothing_is_an_alarm_and_repeats_nothing(
     arrived = [kinds for kinds in post.kinds if kinds == ["arrived"]]
     assert len(arrived) == 1
     assert [alarm.kind for alarm in await store.alarms()] == [ALARM]
+
+
+@dataclass
+class Picky(Post):
+    """An outlet whose program meets a fault in one document."""
+
+    crafted: bytes = b""
+
+    async def tell(self, digest: Digest) -> str:
+        if any(item.message_id == self.crafted for item in digest.items):
+            self.tries += 1
+            raise UnicodeEncodeError("ascii", "ệ", 0, 1, "ordinal not in range")
+        return await super().tell(digest)
+
+
+async def test_document_that_this_program_cannot_tell_is_left_out_and_the_others_are_told(
+    database: Database, store: NodeStore, office: Office, peer: Office
+) -> None:
+    await office.open()
+    for _ in range(5):
+        await receive(store, office, peer, Urgency.HOA_TOC)
+    crafted = (await SqlReminders(database).urgent_arrivals(10))[2].message_id
+    post, clock = Picky(crafted=crafted), Clock()
+    await reminder(database, [post], clock).look()
+    [alarm] = await until(store.alarms)  # a look does not wait long for an outlet
+    assert uuid_text(crafted) in alarm.message
+    assert sum(len(digest.items) for digest in post.told) == 4
+    tries = post.tries
+    await reminder(database, [post], clock).look()
+    assert post.tries == tries  # it is not tried again

@@ -480,3 +480,19 @@ async def test_a_node_stops_in_order_when_there_is_no_room_for_what_came_again(
     await counter.stop()
     at_most(1_000_000)
     assert (await november(counter)).total.repeated == 3000
+
+
+async def test_document_that_this_program_cannot_count_is_left_out_and_the_others_are_counted(
+    store: NodeStore, office: Office, counter: Counter
+) -> None:
+    """A day from which no calendar counts on; records with one are refused by now."""
+    await office.open()
+    plain, bent = submission(), submission()
+    bent = replace(bent, listing={**bent.listing, "issued_date": "9999-12-31"})
+    for made in (plain, bent, submission()):
+        await store.submit(made)
+    await office.seal_all()
+    assert (await november(counter)).total.sent == 2
+    await store.submit(submission())
+    await office.seal_all()
+    assert (await november(counter)).total.sent == 3  # and the one is not tried again
