@@ -147,6 +147,19 @@ class Alarm:
         return self.acknowledged is None
 
 
+@dataclass(frozen=True, slots=True)
+class Acknowledged:
+    """What came of acknowledging.
+
+    Attributes:
+        alarm: With the acknowledgement in force.
+        repeated: That is an earlier one; nothing was changed.
+    """
+
+    alarm: Alarm
+    repeated: bool
+
+
 class AlarmBook(Protocol):
     """Where an administrator finds alarms and acknowledges them; each method is one transaction."""
 
@@ -155,11 +168,10 @@ class AlarmBook(Protocol):
 
     async def acknowledge(
         self, alarm: Alarm, word: Acknowledgement, *, salt: bytes, effect: bytes
-    ) -> Alarm | None:
+    ) -> Acknowledged | None:
         """Acknowledges an alarm that lasts, and keeps the effect for the journal.
 
         Returns:
-            The alarm with the acknowledgement in force, which is an earlier one if there is one;
             None: it is there no more, another proof has taken its place.
         """
 

@@ -16,7 +16,7 @@ from edoccore.signing.statements import Effect, time_text
 from edocnet.admin.v1 import admin_service_pb2, alarm_service_pb2
 from edocnet.admin.v1 import alarm_service_pb2_grpc as services
 from edocnode.domain import alarms as rules
-from edocnode.domain.alarms import Acknowledgement, Alarm, AlarmBook
+from edocnode.domain.alarms import Acknowledged, Acknowledgement, Alarm, AlarmBook
 from edocnode.domain.holds import check_reason
 from edocnode.rpc.office_admission import Wakes
 from edocnode.rpc.office_messages import timestamp
@@ -82,12 +82,12 @@ class AlarmServicer(services.AlarmServiceServicer):
             subject=request.subject,
         )
         word = Acknowledgement(actor=request.actor, reason=request.reason, at=self._parts.clock())
-        kept = await self._acknowledge(alarm, word)
+        done = await self._acknowledge(alarm, word)
         return alarm_service_pb2.AcknowledgeAlarmResponse(
-            alarm=alarm_message(kept), repeated_request=kept.acknowledged != word
+            alarm=alarm_message(done.alarm), repeated_request=done.repeated
         )
 
-    async def _acknowledge(self, alarm: Alarm, word: Acknowledgement) -> Alarm:
+    async def _acknowledge(self, alarm: Alarm, word: Acknowledgement) -> Acknowledged:
         parts = self._parts
         effect = Effect(
             network=parts.network,
@@ -98,18 +98,18 @@ class AlarmServicer(services.AlarmServiceServicer):
             time=time_text(word.at),
             detail=f"{alarm.subject}; proof {alarm.proof}: {word.reason}",
         )
-        kept = await parts.book.acknowledge(
+        done = await parts.book.acknowledge(
             alarm, word, salt=secrets.token_bytes(SALT_BYTES), effect=canonical.encode(effect)
         )
-        if kept is None:
+        if done is None:
             raise AlarmUnknownError(
                 f"The alarm {alarm.id} is there no more: another proof has taken its place.",
                 hint="See: edocnode alarms list --open",
             )
-        if kept.acknowledged == word:  # and nobody was earlier
+        if not done.repeated:
             parts.sealer.wake()
             log.info("alarm.acknowledged", kind=alarm.kind, subject=alarm.subject, id=alarm.id)
-        return kept
+        return done
 
 
 def alarm_message(alarm: Alarm) -> admin_service_pb2.Alarm:

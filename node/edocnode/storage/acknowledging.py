@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from edockit.database import Database
-from edocnode.domain.alarms import Acknowledgement, Alarm
+from edocnode.domain.alarms import Acknowledged, Acknowledgement, Alarm
 from edocnode.storage.alarms import read_alarms
 from edocnode.storage.people_tables import AlarmRow
 from edocnode.storage.sealing import add_effect
@@ -39,11 +39,10 @@ class SqlAcknowledging:
 
     async def acknowledge(
         self, alarm: Alarm, word: Acknowledgement, *, salt: bytes, effect: bytes
-    ) -> Alarm | None:
+    ) -> Acknowledged | None:
         """Acknowledges an alarm that lasts, and keeps the effect for the journal.
 
         Returns:
-            The alarm with the acknowledgement in force, which is an earlier one if there is one;
             None: it is there no more, another proof has taken its place.
         """
         key = {"of_kind": alarm.kind, "of": alarm.subject, "proven": alarm.proof}
@@ -53,9 +52,11 @@ class SqlAcknowledging:
             "reason": without_nul(word.reason),
         }
 
-        def write(connection: Connection) -> Alarm | None:
-            if connection.execute(_ACKNOWLEDGE.values(said), key).rowcount:
+        def write(connection: Connection) -> Acknowledged | None:
+            is_new = connection.execute(_ACKNOWLEDGE.values(said), key).rowcount == 1
+            if is_new:
                 add_effect(connection, salt, effect)
-            return next(iter(read_alarms(connection.execute(_ONE, key))), None)
+            kept = read_alarms(connection.execute(_ONE, key))
+            return Acknowledged(kept[0], repeated=not is_new) if kept else None
 
         return await self._database.awrite(write)

@@ -20,7 +20,8 @@ async def forked(store: NodeStore, proof: str, at: timedelta = timedelta(0)) -> 
 
 
 async def acknowledge(store: NodeStore, alarm: Alarm, word: Acknowledgement = WORD) -> Alarm | None:
-    return await store.acknowledge(alarm, word, salt=SALT, effect=EFFECT)
+    done = await store.acknowledge(alarm, word, salt=SALT, effect=EFFECT)
+    return None if done is None else done.alarm
 
 
 async def effects(store: NodeStore) -> int:
@@ -68,11 +69,23 @@ async def test_what_lasts_is_not_ended_and_its_acknowledgement_is_never_changed(
     await store.clear_alarm("LOG_FORKED", "log")
     assert await store.alarms() == [alarm]
     kept = await acknowledge(store, alarm)
+    again = await store.acknowledge(alarm, WORD, salt=SALT, effect=EFFECT)
+    assert again is not None
+    assert (again.alarm, again.repeated) == (kept, True)
     later = Acknowledgement(actor="Khác", reason="Lý do khác", at=WORD.at + SECOND)
     assert await acknowledge(store, alarm, later) == kept
     await store.clear_alarm("LOG_FORKED", "log")
     assert await store.every_alarm() == [kept]
     assert await effects(store) == 1
+
+
+async def test_first_acknowledgement_is_no_repetition_whatever_its_moment(store: NodeStore) -> None:
+    await forked(store, "a b")
+    (alarm,) = await store.alarms()
+    word = replace(WORD, at=WORD.at + timedelta(microseconds=123))  # kept in milliseconds
+    done = await store.acknowledge(alarm, word, salt=SALT, effect=EFFECT)
+    assert done is not None
+    assert not done.repeated
 
 
 async def test_what_ends_by_itself_is_never_acknowledged(store: NodeStore) -> None:

@@ -89,9 +89,9 @@ class Peer:
     async def acknowledge(self) -> Alarm:
         """A person acknowledges the one alarm that is shown."""
         (alarm,) = await self.open_alarms()
-        kept = await self.store.acknowledge(alarm, WORD, salt=b"s" * 16, effect=b"{}")
-        assert kept is not None
-        return kept
+        done = await self.store.acknowledge(alarm, WORD, salt=b"s" * 16, effect=b"{}")
+        assert done is not None
+        return done.alarm
 
 
 @pytest.fixture
