@@ -1,7 +1,14 @@
-"""The provinces of Viet Nam before and after 1 July 2025 (Resolution 202/2025/QH15): 63 became 34.
+"""The provinces of Viet Nam before and after 1 July 2025: 63 became 34. Data for tests.
 
-Which merged into which is public; the codes are those in use before. Most of the codes were written
-from memory, so this is data for tests, not a list to be used.
+- Which merged into which, and the 34 names: Resolution 202/2025/QH15. Compared with lists that say
+  they are taken from it; its own text was not at hand.
+- Codes: Decision 20/2020/QD-TTg, before it Circular 10/2016/TT-BTTTT, number the provinces by
+  their names. Their lists were not at hand. Read in texts of provinces and their systems: H30
+  Hậu Giang, H38 Lào Cai, H49 Quảng Ninh, H55 Thái Nguyên, H57 Huế; the others are from memory, in
+  the order that these five fit.
+- Codes after the mergers: Decision 09/2025/QD-TTg of 14 April 2025. A new province that is called
+  as one of the old ones keeps that one's code, the codes of the others are closed; H57 is Huế's.
+  All of the 23 new ones are called so.
 """
 
 from collections.abc import Mapping
