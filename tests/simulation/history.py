@@ -32,11 +32,13 @@ from edoccore.signing.statements import (
     parse_time,
     uuid_bytes,
 )
+from edocnode.domain.copies import NOT_REACHED
 from edocnode.domain.exchange import Parcel
 from edocnode.domain.journal import JournalVerdict, seal_keys, verify_journal
 from edocnode.domain.model import INLINE_PART_BYTES, Lane
 from edocnode.storage.journal import read_journal, read_openings
 from edocnode.storage.seals import unpack_proof
+from tests.simulation.realm import START
 from tests.simulation.reform import seconds
 from tests.support.audit import UNSEALED
 
@@ -63,6 +65,11 @@ WAITING = (
 )
 PENDING = "SELECT count(*) FROM revocation WHERE state = 'pending'"
 ENDED = "SELECT sender, hex(message_id) FROM stage WHERE ended = 1"
+ORDERS_TO = """
+    SELECT d.reason FROM delivery d JOIN document t ON t.id = d.document_row
+    WHERE t.operation = 'revoke' AND d.document_id = ? AND d.to_node = ?
+"""
+ORDERED_AT = "SELECT min(at) FROM revoked_delivery WHERE document_id = ?"
 SENT_ON = "SELECT DISTINCT message_id FROM delivery_envelope WHERE rank > 0"
 STAGED = "SELECT sender, message_id FROM stage"
 STANDS = """
@@ -113,6 +120,7 @@ class Wire:
         self.older: list[str] = []
         self._directories: dict[str, int] = {}
         self.came_to: dict[tuple[str, str], tuple[int, float]] = {}
+        self.behind: set[tuple[str, str]] = set()
 
     def directory(self, node: str, version: int) -> None:
         """Notes the directory that comes into force at a node."""
@@ -120,12 +128,20 @@ class Wire:
             self.older.append(f"I8: {node} took directory {version} after a newer one")
         self._directories[node] = max(version, self._directories.get(node, 0))
 
-    def came(self, node: str, now: float, parcels: Sequence[Parcel]) -> None:
-        """Notes by which directory and clock a node judges what comes for the first time."""
+    def came(
+        self, node: str, now: float, parcels: Sequence[Parcel], *, is_behind: bool = False
+    ) -> None:
+        """Notes by which directory and clock a node judges what comes for the first time.
+
+        Args:
+            is_behind: Its agency has ended, and its clock says that it has not.
+        """
         for parcel in parcels:
             envelope = canonical.decode(parcel.envelope.statement, Envelope)
             by = self._directories.get(node, 0), now
             self.came_to.setdefault((node, envelope.message_id), by)
+            if is_behind:
+                self.behind.add((node, envelope.message_id))
 
     def batch(self, sender: str, target: str, parcels: Sequence[Parcel]) -> None:
         """Judges the order of what is offered for the first time."""
@@ -235,15 +251,17 @@ class _Judge:
         known = {bytes(row["message_id"]): row for row in self._deliveries[request.sender]}
         for message_id, code in zip(request.message_ids, request.recipients, strict=True):
             homes = self._ends.homes(self._owner(code))
-            here = [
-                row
+            found = [
+                (home, row)
                 for home in homes
                 for row in self._received[home]
                 if bytes(row["message_id"]) == message_id and row["position"] is not None
             ]
+            here = [row for _, row in found]
             row = known.get(message_id)
-            if at_risk and row is None and not here:
-                continue  # the only disk that had it was put back
+            if at_risk and row is None and all(self._is_silent(home) for home, _ in found):
+                continue  # the only disk that had it was put back, or nobody hears the others
+            here = [item for home, item in found if not self._is_behind(home, message_id)] or here
             if request.taken_back:
                 for home in homes:
                     yield from self._gone(request, message_id, home)
@@ -251,10 +269,21 @@ class _Judge:
             if self._is_told(request.sender, code, row):
                 if here and not any(words in row["message"] for words in MAY_HAVE):
                     yield f"I1: {request.request_id} is held and has arrived: {row['message']}"
-                continue
-            if len(here) > 1 and self._is_doubt(request.sender, message_id):
-                here = here[:1]
-            yield from self._delivery(request, message_id, row, here)
+            elif here or not any(map(self._was_forgotten, homes)):
+                yield from self._delivery(request, message_id, row, here)
+
+    def _is_silent(self, home: str) -> bool:
+        """Whether a node is not heard any more at the end of a run: it can give nothing back."""
+        return self._ends.is_wound_up_by(home, self._world.time())
+
+    def _was_forgotten(self, home: str) -> bool:
+        """Whether a node came back from a backup when nobody heard it any more."""
+        away = self._nodes[home].away_until
+        return home in self._bent and self._ends.is_wound_up_by(home, away)
+
+    def _is_behind(self, home: str, message_id: bytes) -> bool:
+        """Whether a replay met a node whose clock was put back to before the end of its agency."""
+        return (home, str(UUID(bytes=message_id))) in self._world.wire.behind
 
     def _is_doubt(self, sender: str, message_id: bytes) -> bool:
         """Whether the sender has written down that a node which fell silent may have it too."""
@@ -275,6 +304,8 @@ class _Judge:
         """Nothing of what was taken back can be read, whether it came before or after that."""
         if request.sender in self._bent or self._is_order_held(request):
             return  # the order itself may be lost with the disk
+        if self._is_lost(request, owner):
+            return
         what = f"{request.request_id} ({message_id.hex()[-6:]})"
         for row in self._received[owner]:
             if bytes(row["message_id"]) != message_id or row["sender"] != request.sender:
@@ -291,6 +322,20 @@ class _Judge:
             for row in self._deliveries[request.sender]
             if row["message_id"] not in request.message_ids
         )
+
+    def _is_lost(self, request: "Request", home: str) -> bool:
+        """Whether the sender says that a copy cannot be reached, as its node is not heard."""
+        values = (request.document_id, home)
+        rows = self._nodes[request.sender].place.disk.driver.execute(ORDERS_TO, values).fetchall()
+        if rows:
+            return all(reason == NOT_REACHED for (reason,) in rows)
+        return self._ends.is_wound_up_by(home, self._ordered(request))
+
+    def _ordered(self, request: "Request") -> float:
+        """When a document was taken back, in seconds from the beginning."""
+        driver = self._nodes[request.sender].place.disk.driver
+        ((at,),) = driver.execute(ORDERED_AT, (request.document_id,)).fetchall()
+        return at / 1000 - START.timestamp() if at else 0.0
 
     def _sides(self) -> Iterator[str]:
         """Both sides of a document agree on where it stands."""
@@ -314,6 +359,8 @@ class _Judge:
         self, request: "Request", message_id: bytes, row: Any, here: list[Any]
     ) -> Iterator[str]:
         what = f"{request.request_id} ({message_id.hex()[-6:]})"
+        if len(here) > 1 and self._is_doubt(request.sender, message_id):
+            here = here[:1]
         if row is None:
             yield f"I1: {what} was acknowledged and its sender knows nothing of it"
             return
@@ -436,6 +483,8 @@ class _Judge:
             for item in self._received[signer]
             if item["message_id"] == row["message_id"] and item["sender"] == receipt.to
         ]
+        if not theirs and self._was_forgotten(signer):
+            return
         if row["taken_back"] is not None and signer in self._bent and not theirs:
             return  # a restore lost it there, and what was taken back does not go out again
         if len(theirs) != 1:
@@ -507,6 +556,12 @@ class _Judge:
             for key in node.place.disk.parts.staging
             if not key.startswith("submit-")
         }
+        wanted = {  # and those who have it may have wound up
+            f"repair-{digest.hex()}"
+            for (digest,) in node.place.disk.driver.execute("SELECT sha256 FROM damaged_part")
+        }
+        if self._ends.has_any():
+            ended |= {of for of, key in growing.items() if key in wanted}
         left = [growing[of] for of in growing.keys() - ended - self._given_up(node)]
         if left:
             yield f"I6: {node.name} has {len(left)} growing parts left: {sorted(left)[:3]}"

@@ -213,7 +213,7 @@ async def _revoke(life: Life, request: Request, chance: random.Random) -> int:
         random=chance.randbytes,
     )
     order = RevokeOrder(actor="Văn thư", reason=f"Thu hồi {request.request_id}", at=clock())
-    return await desk.revoke(found.sent, (), order)
+    return (await desk.revoke(found.sent, (), order)).deliveries
 
 
 async def _in_life(life: Life, work: Coroutine[Any, Any, Any]) -> Any:

@@ -94,6 +94,10 @@ class Ends:
         """Takes what happened in a run."""
         self._ended = {one.code: one for one in changes if not one.name}
 
+    def has_any(self) -> bool:
+        """Whether any agency ended in this run."""
+        return bool(self._ended)
+
     def has_ended(self, owner: str) -> bool:
         """Whether an agency ended in this run."""
         return owner in self._ended
@@ -101,6 +105,11 @@ class Ends:
     def has_ended_by(self, owner: str, moment_s: float) -> bool:
         """Whether an agency had ended well before a moment of its node's clock."""
         return owner in self._ended and moment_s >= self._ended[owner].at_s + 1
+
+    def is_wound_up_by(self, owner: str, moment_s: float) -> bool:
+        """Whether the node of an agency was not heard any more at a moment."""
+        wound_up = WIND_UP.total_seconds()
+        return owner in self._ended and moment_s >= self._ended[owner].at_s + wound_up
 
     def sealed_late(self, signer: str, moment_s: float) -> bool:
         """Whether an agency had ended at a moment, by seconds from the beginning."""

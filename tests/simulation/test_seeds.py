@@ -12,6 +12,7 @@ from tests.simulation.world import Plan, nation_plan, reform_plan, simulate
 SEEDS = int(os.environ.get("EDOC_SIMULATION_SEEDS", "24"))
 FIRST = int(os.environ.get("EDOC_SIMULATION_FIRST", "0"))
 NATION = 100
+FOUND = (143, 245)  # agencies end: a receipt in force for an envelope that was not
 
 
 @pytest.mark.timeout(300)
@@ -29,6 +30,14 @@ def test_agencies_merge_split_and_close_and_no_document_is_lost_doubled_or_untol
 ) -> None:
     report = simulate(reform_plan(seed))
     assert report.documents > 0
+    assert report.violations == [], _told(report.seed, report.trace, "--reform ")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("seed", FOUND)
+def test_seeds_that_found_something_hold(seed: int) -> None:
+    report = simulate(reform_plan(seed))
     assert report.violations == [], _told(report.seed, report.trace, "--reform ")
 
 

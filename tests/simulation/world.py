@@ -301,7 +301,10 @@ class World:
         self.wire.batch(sender, target, parcels)
         for node in self.nodes:
             if node.place.address == target:
-                self.wire.came(node.name, seconds(node.place.clock()), parcels)
+                now = seconds(node.place.clock())
+                is_behind = self.ends.sealed_late(node.code, self.time())
+                is_behind = is_behind and not self.ends.sealed_late(node.code, now)
+                self.wire.came(node.name, now, parcels, is_behind=is_behind)
         self.trace(target, f"gets {history.told(parcels)} from {sender}")
         if self.plan.faults:
             self._replayable.append((source, target, parcels))

@@ -16,6 +16,7 @@ from edocnode.cli.wording import (
     SHOWN,
     URGENCY,
     clock,
+    copy_line,
     day,
     delivery_trouble,
     files,
@@ -457,7 +458,8 @@ def _delivery_line(item: dict[str, Any]) -> str:
     message = _("message id {message_id}", message_id=item["message_id"])
     steps = item["timeline"] if len(item["timeline"]) > 1 else ()  # the arrival is told in the head
     lines = [f"  {head}; {remark}" if remark else f"  {head}", f"    {message}"]
-    return "\n".join([*lines, *(f"    {step_line(step)}" for step in steps)])
+    copies = (copy_line(copy) for copy in item["copies"])
+    return "\n".join([*lines, *(f"    {line}" for line in (*map(step_line, steps), *copies))])
 
 
 def _destroyed() -> str:

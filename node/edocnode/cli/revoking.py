@@ -8,6 +8,7 @@ import typer
 from edockit.language import _
 from edocnode.cli.context import CommandContext, operating_system_user
 from edocnode.cli.deciding import Actor, Id, tell_step
+from edocnode.cli.wording import several
 from edocnode.domain.reasons import DECLINE_CODES, known_codes
 
 
@@ -78,8 +79,15 @@ def decline(
 def _revoke_text(found: dict[str, Any]) -> str:
     if found["repeated"]:
         return _("was already taken back. ({document_id})", document_id=found["document_id"])
-    return _(
+    text = _(
         "Taken back: {taken_back} deliveries. Where it is destroyed: edocnode show {document_id}",
         taken_back=found["taken_back"],
         document_id=found["document_id"],
     )
+    if found["not_reached"]:
+        text += "\n" + _(
+            "These agencies have ended, and their nodes are not heard any more, but have or may "
+            "have a copy: {nodes}. Ask whoever follows them in writing to destroy it.",
+            nodes=several(found["not_reached"]),
+        )
+    return text

@@ -222,8 +222,46 @@ def revocation_words(delivery: dict[str, Any]) -> str:
                 "taken back, but kept there: {decline_reason}",
                 decline_reason=plain(delivery["decline_reason"]),
             )
+        case "not_reached":
+            return _(
+                "taken back, but the node that has it is not heard any more since its agency has "
+                "ended; ask whoever follows {recipient} in writing to destroy it",
+                recipient=plain(delivery["recipient"]),
+            )
         case _:
             return _("taken back; the recipient had refused it and kept nothing")
+
+
+def copy_line(copy: Mapping[str, Any]) -> str:
+    """What is known of a copy at a node that was passed over, in one line."""
+    node, at = plain(copy["node"]), clock(copy["at"])
+    match copy["state"]:
+        case "may_be_there":
+            return _(
+                "The node of {node} did not answer and was passed over {at}; it may have the same "
+                "document.",
+                node=node,
+                at=at,
+            )
+        case "there":
+            return _("The node of {node} has it too, and dealt with it {at}.", node=node, at=at)
+        case "asked":
+            return _(
+                "The node of {node} may have it too; it is told to destroy it as soon as it "
+                "answers.",
+                node=node,
+            )
+        case "destroyed":
+            return _("The node of {node} destroyed its copy {at}.", node=node, at=at)
+        case "kept":
+            reason = plain(copy["reason"])
+            return _("The node of {node} keeps its copy: {reason}", node=node, reason=reason)
+        case _:
+            return _(
+                "The node of {node} may have it too and is not heard any more; ask whoever follows "
+                "that agency in writing to destroy it.",
+                node=node,
+            )
 
 
 def _held_words(text: str) -> str:

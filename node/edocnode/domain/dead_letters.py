@@ -12,6 +12,7 @@ from edoccore.errors import DecisionConflictError, EnvelopeExpiredError, Storage
 from edoccore.office_errors import EncryptionKeyError
 from edoccore.signing import canonical
 from edoccore.signing.statements import Effect, time_text, uuid_text
+from edocnode.domain.copies import NOT_REACHED
 from edocnode.domain.model import DeliveryState, DocumentId, MessageId
 
 PARTS_LOST = "PARTS_LOST"  # reason of a delivery that came back without its parts after a restore
@@ -26,6 +27,8 @@ _HELD = {
     "ID --instead CODE; of a document of this agency, which has ended: hand it in at its successor",
     EncryptionKeyError.reason: "save its files and send them again with --encrypt to the agency "
     "that the message names",
+    NOT_REACHED: "when that agency has confirmed it, let its node know as well: edocnode retry "
+    "--all-of CODE",
     "FROM_NOT_OWNED": f"have the registry's officer list the code for this agency, {_QUEUED_AGAIN}",
     "LIMIT_EXCEEDED": f"split the document or make it smaller {_SEND_ANEW}",
     "NOT_CANONICAL": f"update the software of both nodes, {_QUEUED_AGAIN}",

@@ -22,6 +22,7 @@ from edoccore.errors import EdocError, RequestInvalidError
 from edoccore.office_errors import EncryptionKeyError
 from edoccore.signing import canonical
 from edoccore.signing.statements import Effect, time_text, uuid_text
+from edocnode.domain.copies import NOT_REACHED
 from edocnode.domain.model import DeliveryOutcome, DeliveryState, DocumentId, MessageId
 
 FORWARDED = "delivery.forwarded"  # kind of the effect in the journal
@@ -48,6 +49,7 @@ class Stranded:
         unheard: Its node did not say that it does not take it: it may have taken it before it fell
             silent, and nobody can tell.
         readers: Nodes that can read its encrypted files; None: they are not encrypted.
+        is_revocation: It takes a document back that its node has, or may have.
     """
 
     place: int
@@ -57,6 +59,7 @@ class Stranded:
     to_node: str
     unheard: bool = False
     readers: frozenset[str] | None = None
+    is_revocation: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +93,12 @@ class ForwardStore(Protocol):
 
         Args:
             salts: 16 random bytes for each.
+        """
+
+    async def pass_over(self, message_ids: Sequence[MessageId], at: datetime) -> None:
+        """Notes that the nodes of sealed documents are silent and may have them.
+
+        Repeating it changes nothing; statuses and revocations are left out.
         """
 
     async def unsealed_documents(self, limit: int) -> Sequence[Stranded]:
@@ -135,6 +144,8 @@ def plan_forward(
     """
     if is_wound_up(directory, agency, now):
         return _held(item, _own_silence(directory, agency))
+    if item.is_revocation and item.unheard:
+        return _too_late(item, directory, now)
     try:
         if directory.has_ended(agency, now):
             raise own_end(directory, agency)
@@ -249,6 +260,20 @@ def _own_silence(directory: Directory, agency: str) -> AgencyEndedError:
         f"and the {WIND_UP.days} days for what was sealed before are over.",
         hint="Ask the recipient whether it has the document; if not, its successor sends it anew.",
         agency=agency,
+    )
+
+
+def _too_late(item: Stranded, directory: Directory, now: datetime) -> DeliveryOutcome:
+    """Only its own node can destroy a copy; a successor that agrees would say nothing of it."""
+    whom = ", ".join(successors_of(item.to_node, directory, now)) or "whoever keeps its files"
+    return DeliveryOutcome(
+        message_id=item.message_id,
+        document_id=item.document_id,
+        recipient=item.recipient,
+        state=DeliveryState.HELD,
+        reason=NOT_REACHED,
+        message=f"The copy at the node of {item.to_node} cannot be reached any more: "
+        f"{directory.how_it_ended(item.to_node)}. Ask {whom} in writing to destroy it.",
     )
 
 

@@ -13,6 +13,7 @@ from typing import Protocol
 from edoccore.errors import DocumentUnknownError
 from edoccore.signing.records import DocumentState
 from edoccore.signing.statements import Operation, Part, Urgency, uuid_text
+from edocnode.domain.copies import CopyView
 from edocnode.domain.dead_letters import HeldDelivery, RetryPlan
 from edocnode.domain.forwarding import ForwardPlan
 from edocnode.domain.model import DeliveryState, DocumentId, IncomingId, MessageId, Submission
@@ -91,6 +92,7 @@ class RevocationState(StrEnum):
     AGREED = "agreed"  # destroyed
     DECLINED = "declined"
     NEVER_KEPT = "never_kept"  # the recipient had refused it; only at the sender
+    NOT_REACHED = "not_reached"  # its node is not heard any more; only at the sender
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,6 +166,7 @@ class DeliveryView:
             documents, like ``timeline``.
         timeline: The steps that the recipient told, in their order; may have gaps.
         revocation: What became of it since it was taken back; None: it was not.
+        copies: At nodes that were passed over, which may have it too.
         answer: What the recipient said to that; None: nothing yet.
     """
 
@@ -184,6 +187,7 @@ class DeliveryView:
     arrived_at: datetime | None = None
     timeline: tuple[Step, ...] = ()
     revocation: RevocationState | None = None
+    copies: tuple[CopyView, ...] = ()
     answer: Step | None = None
 
 

@@ -9,7 +9,7 @@ revocation may come first. It answers by a step like any other, sealed and in or
 Source: Decision 28/2018/QD-TTg, Articles 8 and 9; Decree 30/2020/ND-CP, Article 18 and Appendix VI.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
@@ -32,6 +32,7 @@ from edoccore.signing.statements import (
     time_text,
     uuid_text,
 )
+from edocnode.domain.copies import PassedOver
 from edocnode.domain.dead_letters import PARTS_LOST
 from edocnode.domain.decisions import MAX_ACTOR, check_reason, plan_step, subject_of
 from edocnode.domain.model import (
@@ -76,7 +77,8 @@ class SentDelivery:
         place: Row of the delivery; pages go on after it.
         state: As the row has it, with those states that people see as queued.
         envelope_digest: Of the envelope in force; None when none was sealed.
-        asks: Its recipient is asked about the document by this delivery, if by any.
+        asks: Its node is asked about the document by this delivery, if by any.
+        copies: At nodes that were passed over, which may have it as well.
     """
 
     place: int
@@ -87,6 +89,7 @@ class SentDelivery:
     reason: str
     envelope_digest: bytes | None
     asks: bool = True
+    copies: tuple[PassedOver, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +99,8 @@ class RevokePlan:
     Attributes:
         sealed: Whether it had an envelope when it was judged; kept only if that is still so.
         revocation: Goes to the recipient; None when nothing can be there.
+        to_copies: Go to nodes that were passed over and are still heard.
+        not_reached: Nodes that are not heard any more and have or may have a copy.
         effect: Exact bytes of the journal's leaf, without salt.
     """
 
@@ -104,6 +109,8 @@ class RevokePlan:
     sealed: bool
     revocation: Submission | None
     effect: bytes
+    to_copies: tuple[Submission, ...] = ()
+    not_reached: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -240,13 +247,13 @@ def plan_revocation(
     directory: Directory,
     *,
     agency: str,
-    message_id: MessageId,
+    fresh_id: Callable[[], bytes],
 ) -> RevokePlan:
     """Prepares taking one delivery back.
 
     Args:
         agency: That owns this node.
-        message_id: Fresh, for the revocation.
+        fresh_id: Makes ids of messages, of 16 bytes.
     """
     effect = Effect(
         network=directory.network,
@@ -258,15 +265,31 @@ def plan_revocation(
         detail=order.reason,
     )
     revocation = None
+    not_reached: list[str] = []
     if delivery.asks and may_be_there(delivery) and delivery.envelope_digest is not None:
-        revocation = _revocation(document, delivery, order, directory, message_id)
+        revocation = _revocation(document, _place(delivery), order, directory, fresh_id)
+        if revocation.deliveries[0].to_node != delivery.to_node:
+            not_reached.append(delivery.to_node)
+    copies = [item for item in delivery.copies if item.node != delivery.to_node]
+    heard = [item for item in copies if _is_heard(item, directory, order.at)]
+    not_reached += [item.node for item in copies if item not in heard]
     return RevokePlan(
         message_id=delivery.message_id,
         order=order,
         sealed=delivery.envelope_digest is not None,
         revocation=revocation,
         effect=canonical.encode(effect),
+        to_copies=tuple(
+            _revocation(document, _place_of_copy(item), order, directory, fresh_id)
+            for item in heard
+        ),
+        not_reached=tuple(not_reached),
     )
+
+
+def copy_request(message_id: MessageId, node: str) -> str:
+    """The request by which a copy at a node is taken back; no office can name one so."""
+    return f"revoke/{uuid_text(message_id)}/{node}"
 
 
 def may_be_there(delivery: SentDelivery) -> bool:
@@ -281,26 +304,33 @@ def may_be_there(delivery: SentDelivery) -> bool:
     return delivery.state != _ANSWERED_WITH_NOTHING_KEPT
 
 
-def asking(deliveries: Iterable[SentDelivery], asked: Collection[str]) -> set[MessageId]:
+def asking(
+    deliveries: Iterable[SentDelivery], asked: Collection[tuple[str, str]]
+) -> set[MessageId]:
     """By which deliveries of a document its recipients are asked: one each, the first there.
 
-    A document and its updates are destroyed together, so a recipient answers once.
+    A document and its updates are destroyed together, so a recipient answers once; of one whose
+    agency ended in between each node does, as each has other versions.
 
     Args:
         deliveries: All of the document, oldest first.
-        asked: Recipients who were asked before.
+        asked: Recipients who were asked before, with the node.
     """
-    first: dict[str, MessageId] = {}
+    first: dict[tuple[str, str], MessageId] = {}
     for delivery in deliveries:
-        if delivery.recipient not in asked and may_be_there(delivery):
-            first.setdefault(delivery.recipient, delivery.message_id)
+        place = delivery.recipient, delivery.to_node
+        if place not in asked and may_be_there(delivery):
+            first.setdefault(place, delivery.message_id)
     return set(first.values())
 
 
-def outcome(state: DeliveryState, answer: Step | None, *, sent: bool) -> RevocationState:
+def outcome(
+    state: DeliveryState, answer: Step | None, *, sent: bool, reached: bool = True
+) -> RevocationState:
     """What became of a delivery since it was taken back.
 
     Args:
+        reached: Its own node was asked, or will be; else nobody there is heard any more.
         answer: What the recipient said to the revocation of the document.
         sent: That went out for this delivery; else for another one of the document.
     """
@@ -311,7 +341,7 @@ def outcome(state: DeliveryState, answer: Step | None, *, sent: bool) -> Revocat
         return RevocationState.NEVER_KEPT
     # A receipt that came later all the same shows that the document is there.
     if sent or state is DeliveryState.DELIVERED:
-        return RevocationState.PENDING
+        return RevocationState.PENDING if reached else RevocationState.NOT_REACHED
     return RevocationState.WITHDRAWN
 
 
@@ -374,19 +404,48 @@ def _not_here(revocation: ReceivedRevocation) -> Subject:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a copy is that is to be destroyed.
+
+    Attributes:
+        request_id: Under which the revocation is kept; no office can name one so.
+        envelope: Digest of the one by which it came there.
+    """
+
+    request_id: str
+    recipient: str
+    to_node: str
+    envelope: bytes
+
+
+def _place(delivery: SentDelivery) -> _Place:
+    assert delivery.envelope_digest is not None  # looked at before
+    request_id = f"revoke/{uuid_text(delivery.message_id)}"
+    return _Place(request_id, delivery.recipient, delivery.to_node, delivery.envelope_digest)
+
+
+def _place_of_copy(item: PassedOver) -> _Place:
+    request_id = copy_request(item.message_id, item.node)
+    return _Place(request_id, item.recipient, item.node, item.envelope)
+
+
+def _is_heard(item: PassedOver, directory: Directory, at: datetime) -> bool:
+    return directory.answering_node(item.node, item.recipient, at) == item.node
+
+
 def _revocation(
     document: DocumentView,
-    delivery: SentDelivery,
+    place: _Place,
     order: RevokeOrder,
     directory: Directory,
-    message_id: MessageId,
+    fresh_id: Callable[[], bytes],
 ) -> Submission:
-    assert delivery.envelope_digest is not None  # looked at before
     record = canonical.encode(
         RevocationRecord(
             network=directory.network,
             document_id=uuid_text(document.document_id),
-            envelope=delivery.envelope_digest.hex(),
+            envelope=place.envelope.hex(),
             actor=order.actor,
             reason=order.reason,
             time=time_text(order.at),
@@ -401,18 +460,18 @@ def _revocation(
         sha256=digest.hexdigest(),
     )
     to = NewDelivery(
-        message_id=message_id,
-        recipient=delivery.recipient,
-        to_node=directory.answering_node(delivery.to_node, delivery.recipient, order.at),
+        message_id=MessageId(fresh_id()),
+        recipient=place.recipient,
+        to_node=directory.answering_node(place.to_node, place.recipient, order.at),
     )
     return Submission(
-        request_id=f"revoke/{uuid_text(delivery.message_id)}",  # no office can name one so
+        request_id=place.request_id,
         request_hash=digest.digest(),
         document_id=document.document_id,
         sender=document.sender,
         urgency=document.urgency,
         operation=Operation.REVOKE,
-        about=delivery.envelope_digest,
+        about=place.envelope,
         parts=(part,),
         inline=record,
         listing={},

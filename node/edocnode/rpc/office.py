@@ -267,11 +267,12 @@ class OfficeServicer(services.OfficeServiceServicer):
         )
         order = RevokeOrder(actor=request.actor, reason=request.reason, at=parts.clock())
         recipients = [code for codes in named for code in codes]
-        taken_back = await desk.revoke(sent, recipients, order)
+        done = await desk.revoke(sent, recipients, order)
         return messages.RevokeResponse(
             document_id=sent.document.document_id,
-            taken_back=taken_back,
-            repeated_request=not taken_back,
+            taken_back=done.deliveries,
+            repeated_request=not done.deliveries,
+            not_reached=done.not_reached,
         )
 
     async def Retry(

@@ -310,6 +310,7 @@ class OfficeClient(NumberCalls):
             "schema": REVOCATION_SCHEMA,
             "document_id": uuid_text(answer.document_id),
             "taken_back": answer.taken_back,
+            "not_reached": list(answer.not_reached),
             "repeated": answer.repeated_request,
         }
 

@@ -124,6 +124,16 @@ def delivery_json(item: messages.Delivery) -> Json:
         "revocation_at": _optional_time(item, "revocation_time"),
         "still_held": list(item.still_held),
         "decline_reason": item.decline_reason,
+        "copies": [_copy(copy) for copy in item.copies],
+    }
+
+
+def _copy(item: messages.DocumentCopy) -> Json:
+    return {
+        "node": item.node,
+        "state": enum_name(messages.CopyState, "COPY_STATE", item.state),
+        "at": local_time(moment_from(item.time)),
+        "reason": item.reason,
     }
 
 

@@ -12,6 +12,7 @@ from edoccore.errors import RequestInvalidError
 from edoccore.signing.records import STEP_CODES, DocumentState, StatusStep
 from edoccore.signing.statements import Operation, Urgency
 from edocnet.office.v1 import office_service_pb2 as messages
+from edocnode.domain.copies import CopyView
 from edocnode.domain.encryption import content_type, is_encrypted
 from edocnode.domain.model import DeliveryState, SubmissionResult
 from edocnode.domain.office import DeclaredPart, SubmitHeader, spellings
@@ -318,6 +319,7 @@ def delivery_to_message(view: DeliveryView, *, whole: bool = True) -> messages.D
         revocation_time=None if answer is None else timestamp(answer.at),
         still_held=[] if answer is None else answer.still_held,
         decline_reason="" if answer is None else answer.reason,
+        copies=[_copy(copy) for copy in view.copies],
     )
 
 
@@ -343,6 +345,15 @@ def document_state(state: DocumentState) -> "messages.DocumentState.ValueType":
 def delivery_state(state: DeliveryState) -> "messages.DeliveryState.ValueType":
     """A state as messages name it."""
     return _DELIVERY_STATES[state]
+
+
+def _copy(copy: CopyView) -> messages.DocumentCopy:
+    return messages.DocumentCopy(
+        node=copy.node,
+        state=messages.CopyState.Value(f"COPY_STATE_{copy.state.name}"),
+        time=timestamp(copy.at),
+        reason=copy.reason,
+    )
 
 
 def _version(version: DocumentVersion) -> messages.Version:

@@ -3,7 +3,7 @@
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from edoccore.agency_errors import AgencyEndedError
 from edoccore.directory.view import Directory
@@ -11,12 +11,12 @@ from edoccore.errors import DecisionConflictError, DocumentUnknownError
 from edoccore.signing.records import StatusStep
 from edoccore.signing.seal import SALT_BYTES
 from edoccore.signing.statements import uuid_text
-from edocnode.domain.model import MessageId
 from edocnode.domain.office_model import InboxEntry, OutboxEntry, RevocationState, VersionState
 from edocnode.domain.revoking import (
     REVOKED_AT_ONCE,
     ReceivedRevocation,
     RevokeOrder,
+    RevokePlan,
     SentDelivery,
     SentRevocations,
     check_order,
@@ -49,6 +49,18 @@ class AnswersRevocations(Protocol):
         """Answers one; False when something changed meanwhile."""
 
 
+class TakenBackNow(NamedTuple):
+    """What came of an order.
+
+    Attributes:
+        deliveries: How many were taken back now.
+        not_reached: Nodes that have or may have a copy of those, and are not heard any more.
+    """
+
+    deliveries: int
+    not_reached: tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RevokeDesk:
     """Carries one order out."""
@@ -60,8 +72,10 @@ class RevokeDesk:
     kept: Callable[[], None]
     random: Callable[[int], bytes] = secrets.token_bytes
 
-    async def revoke(self, sent: OutboxEntry, recipients: Sequence[str], order: RevokeOrder) -> int:
-        """Takes a document back; returns how many deliveries that were.
+    async def revoke(
+        self, sent: OutboxEntry, recipients: Sequence[str], order: RevokeOrder
+    ) -> TakenBackNow:
+        """Takes a document back.
 
         Raises:
             RequestInvalidError, NotCanonicalError: The order says too little.
@@ -78,39 +92,40 @@ class RevokeDesk:
             )
         document_id = sent.document.document_id
         check_same(await self.store.revoked(document_id), order, document_id)
-        taken_back = 0
+        taken_back, not_reached = 0, set[str]()
         for _ in range(_ROUNDS):
             after, left = 0, False
             while page := await self.store.revocable(
                 document_id, recipients, after, REVOKED_AT_ONCE
             ):
-                done = await self._piece(sent, page, order)
+                plans = self._plans(sent, page, order)
+                done = await self.store.revoke(plans, [self.random(SALT_BYTES) for _ in plans])
+                not_reached |= {node for plan in plans for node in plan.not_reached}
                 taken_back += done
                 left = left or done < len(page)
                 after = page[-1].place
                 self.kept()
             if not left:
-                return taken_back
+                return TakenBackNow(taken_back, tuple(sorted(not_reached)))
         raise DecisionConflictError(
             f"Some deliveries of document {uuid_text(document_id)} change at this moment.",
             hint="Repeat it in a moment.",
         )
 
-    async def _piece(
+    def _plans(
         self, sent: OutboxEntry, page: Sequence[SentDelivery], order: RevokeOrder
-    ) -> int:
-        plans = [
+    ) -> list[RevokePlan]:
+        return [
             plan_revocation(
                 sent.document,
                 delivery,
                 order,
                 self.directory,
                 agency=self.agency,
-                message_id=MessageId(self.fresh_id()),
+                fresh_id=self.fresh_id,
             )
             for delivery in page
         ]
-        return await self.store.revoke(plans, [self.random(SALT_BYTES) for _ in plans])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,8 +1,8 @@
 """Deliveries that go to another node: see ``domain.forwarding.ForwardStore``.
 
-A message keeps its id and its row. Its envelopes of before stay beside the new one, which the
-sealer makes: they are out of force, so whoever asks for their numbers hears that the message went
-elsewhere.
+A message keeps its id and its row. Its envelopes of before, and receipts for them, stay beside the
+new one, which the sealer makes: they are out of force, so whoever asks for their numbers hears that
+the message went elsewhere.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,6 +18,7 @@ from edockit.database import Database
 from edocnode.domain.encryption import is_encrypted
 from edocnode.domain.forwarding import TURNED_AWAY, ForwardPlan, Stranded, Stranding
 from edocnode.domain.model import DocumentId, MessageId
+from edocnode.storage.copies import pass_over
 from edocnode.storage.events import EventKind, event_values, tell
 from edocnode.storage.listing import decode_parts
 from edocnode.storage.sealing import add_effect
@@ -26,12 +27,14 @@ from edocnode.storage.tables import (
     DeliveryEnvelopeRow,
     DeliveryRow,
     DocumentRow,
+    ReceiptGotRow,
     ScheduleRow,
     table_of,
 )
 
 _DELIVERY, _DOCUMENT = table_of(DeliveryRow), table_of(DocumentRow)
 _ENVELOPE, _SCHEDULE = table_of(DeliveryEnvelopeRow), table_of(ScheduleRow)
+_RECEIPT = table_of(ReceiptGotRow)
 _ANSWERS = (Operation.STATUS.value, Operation.REVOKE.value)
 
 _STRANDED = (
@@ -43,6 +46,7 @@ _STRANDED = (
         _DELIVERY.c.to_node,
         _DELIVERY.c.document_row,
         _DOCUMENT.c.parts,
+        _DOCUMENT.c.operation,
     )
     .select_from(_DELIVERY.join(_DOCUMENT, _DOCUMENT.c.id == _DELIVERY.c.document_row))
     .where(_DELIVERY.c.to_node == sa.bindparam("node"), _DELIVERY.c.id > sa.bindparam("after"))
@@ -64,6 +68,7 @@ UNSEALED = (
         _DELIVERY.c.document_id,
         _DELIVERY.c.recipient,
         _DELIVERY.c.to_node,
+        _DOCUMENT.c.operation,
     )
     .select_from(_DELIVERY.join(_DOCUMENT, _DOCUMENT.c.id == _DELIVERY.c.document_row))
     .where(_DOCUMENT.c.operation != Operation.STATUS.value)
@@ -87,6 +92,16 @@ _OUT_OF_FORCE = (
     sa.update(_ENVELOPE)
     .where(_ENVELOPE.c.message_id == sa.bindparam("of"))
     .values(rank=_ENVELOPE.c.rank + sa.bindparam("up"))
+)
+_RECEIPT_RANKS = (
+    sa.select(_RECEIPT.c.message_id, sa.func.max(_RECEIPT.c.rank).label("rank"))
+    .where(among(_RECEIPT.c.message_id))
+    .group_by(_RECEIPT.c.message_id)
+)
+_RECEIPTS_OUT_OF_FORCE = (  # of a node that forgot, and does not take it any more
+    sa.update(_RECEIPT)
+    .where(_RECEIPT.c.message_id == sa.bindparam("of"))
+    .values(rank=_RECEIPT.c.rank + sa.bindparam("up"))
 )
 _FORWARD = (
     sa.update(_DELIVERY)
@@ -151,6 +166,10 @@ class SqlForwarding:
         """Makes deliveries that still wait new envelopes to other nodes; returns how many."""
         return await self._database.awrite(lambda connection: forward(connection, plans, salts, at))
 
+    async def pass_over(self, message_ids: Sequence[MessageId], at: datetime) -> None:
+        """Notes that the nodes of sealed documents are silent and may have them."""
+        await self._database.awrite(lambda connection: pass_over(connection, message_ids, at))
+
     async def unsealed_documents(self, limit: int) -> Sequence[Stranded]:
         """Documents that were never sealed, also those for later, in no particular order."""
         return await self._database.aread(
@@ -175,6 +194,7 @@ def forward(
     """Gives deliveries another node inside another change; see ``SqlForwarding.forward``."""
     ids = [plan.message_id for plan in plans]
     ranks = {row.message_id: row.rank for row in select_by(connection, _RANKS, ids)}
+    receipts = {row.message_id: row.rank for row in select_by(connection, _RECEIPT_RANKS, ids)}
     documents = {
         row.message_id: row.document_id for row in select_by(connection, _DOCUMENTS_OF, ids)
     }
@@ -188,9 +208,10 @@ def forward(
         }
         if not connection.execute(_FORWARD, values).rowcount:
             continue
-        if plan.message_id in ranks:
-            moved = {"of": plan.message_id, "up": ranks[plan.message_id] + 1}
-            connection.execute(_OUT_OF_FORCE, moved)
+        for known, statement in ((ranks, _OUT_OF_FORCE), (receipts, _RECEIPTS_OUT_OF_FORCE)):
+            if plan.message_id in known:
+                moved = {"of": plan.message_id, "up": known[plan.message_id] + 1}
+                connection.execute(statement, moved)
         add_effect(connection, salt, plan.effect, plan.message_id)
         events.append(
             event_values(
@@ -266,4 +287,5 @@ def _stranded(row: AnyRow) -> Stranded:
         document_id=DocumentId(row.document_id),
         recipient=row.recipient,
         to_node=row.to_node,
+        is_revocation=row.operation == Operation.REVOKE.value,
     )

@@ -15,6 +15,7 @@ from sqlalchemy.engine import Connection
 from edoccore.signing import canonical
 from edoccore.signing.records import DocumentState
 from edoccore.signing.statements import Envelope, Operation, Part, Receipt, Urgency, parse_time
+from edocnode.domain.copies import CopyView
 from edocnode.domain.dead_letters import what_to_do
 from edocnode.domain.model import (
     DeliveryState,
@@ -35,6 +36,7 @@ from edocnode.domain.office_model import (
 from edocnode.domain.revoking import outcome
 from edocnode.domain.signature_checks import Side, SignatureCheck
 from edocnode.domain.workflow import Step, answer_to, timeline, workflow_of
+from edocnode.storage.copies import copy_views
 from edocnode.storage.duplicates import duplicates_of
 from edocnode.storage.links import RECEIVED, SENT, links_of
 from edocnode.storage.listing import LISTED, decode_listing, decode_parts
@@ -249,6 +251,7 @@ def _views(
     messages = [row.message_id for row in deliveries]
     revoked = revoked_among(connection, messages)
     others = {message for asked in revoked.values() for message in asked.versions}
+    copies = copy_views(connection, {row.message_id: row.to_node for row in deliveries}, revoked)
     told = steps_told(connection, [*messages, *sorted(others - set(messages))])
     arrived = _arrivals(connection, messages)
     nodes = sorted({row.to_node for row in deliveries})
@@ -264,6 +267,7 @@ def _views(
             arrived_at=arrived.get(item.message_id),
             revoked=asked,
             answer=None if asked is None else _answer(asked, told),
+            copies=copies.get(item.message_id, ()),
         )
         views.setdefault(item.document_row, []).append(view)
     return views
@@ -329,6 +333,7 @@ def _delivery(
     arrived_at: datetime | None,
     revoked: Asked | None,
     answer: Step | None,
+    copies: tuple[CopyView, ...],
 ) -> DeliveryView:
     told = workflow_of(steps)
     waits = row.state in WAITING_STATES
@@ -355,7 +360,8 @@ def _delivery(
         timeline=steps,
         revocation=None
         if revoked is None
-        else outcome(shown_state(row.state), answer, sent=revoked.sent),
+        else outcome(shown_state(row.state), answer, sent=revoked.sent, reached=revoked.reached),
+        copies=copies,
         answer=answer,
     )
 

@@ -175,16 +175,18 @@ def _keep_receipts(
     if not receipts:
         return
     seals = store_seals(connection, [receipt.seal for receipt, _ in receipts.values()], at)
-    known: dict[bytes, list[tuple[bytes, int]]] = {}
+    known: dict[bytes, dict[tuple[bytes, int], int]] = {}
     for row in select_by(connection, _RECEIPTS_OF, list(receipts)):
-        known.setdefault(row.message_id, []).append((row.data, row.seal_id))
+        known.setdefault(row.message_id, {})[(row.data, row.seal_id)] = row.rank
     rows: list[Row] = []
     for message_id, (receipt, state) in receipts.items():
-        there = known.get(message_id, [])
+        there = known.get(message_id, {})
         seal_id = seals[receipt.seal].seal_id
         if (receipt.statement, seal_id) not in there:
+            taken = there.values()
+            rank = max(taken) + 1 if 0 in taken else 0  # those of an envelope of before are higher
             rows.append(
-                _receipt_row(message_id, len(there), receipt, state.value, seal_id=seal_id, at=at)
+                _receipt_row(message_id, rank, receipt, state.value, seal_id=seal_id, at=at)
             )
     insert_missing(connection, _RECEIPT, rows)
 

@@ -13,9 +13,11 @@ from edoccore.signing import canonical
 from edoccore.signing.records import RevocationRecord
 from edoccore.signing.statements import Operation, parse_time, uuid_bytes, uuid_text
 from edockit.database import Database
+from edocnode.domain.copies import NOT_REACHED
 from edocnode.domain.model import DocumentId, MessageId
 from edocnode.domain.office_model import TakenBack
 from edocnode.domain.revoking import WITHDRAWN, RevokePlan, SentDelivery, asking
+from edocnode.storage.copies import passed_over
 from edocnode.storage.events import EventKind, event_values, tell
 from edocnode.storage.sealing import add_effect
 from edocnode.storage.sql import AnyRow, among, insert_missing, select_by
@@ -51,6 +53,11 @@ _ORDERS = (  # one row for each order, however many deliveries it took back
     .group_by(_REVOKED.c.document_id, _REVOKED.c.actor, _REVOKED.c.reason)
 )
 _REVOKED_AMONG = sa.select(_REVOKED).where(among(_REVOKED.c.message_id))
+_REVOKED_AT = (
+    sa.select(_REVOKED, _DELIVERY.c.to_node)
+    .select_from(_REVOKED.join(_DELIVERY, _DELIVERY.c.message_id == _REVOKED.c.message_id))
+    .where(among(_REVOKED.c.message_id))
+)
 _SENT_AMONG = _REVOKED_AMONG.where(_REVOKED.c.sent == 1)
 _UPDATED_AMONG = (
     sa.select(_DOCUMENT.c.document_id)
@@ -58,7 +65,12 @@ _UPDATED_AMONG = (
     .distinct()
 )
 _VERSIONS_AMONG = (  # a document and its updates: every delivery of it
-    sa.select(_DELIVERY.c.message_id, _DELIVERY.c.document_id, _DELIVERY.c.recipient)
+    sa.select(
+        _DELIVERY.c.message_id,
+        _DELIVERY.c.document_id,
+        _DELIVERY.c.recipient,
+        _DELIVERY.c.to_node,
+    )
     .select_from(_DELIVERY.join(_DOCUMENT, _DOCUMENT.c.id == _DELIVERY.c.document_row))
     .where(among(_DELIVERY.c.document_id), _DOCUMENT.c.operation.not_in(_NO_DOCUMENT))
     .order_by(_DELIVERY.c.id)
@@ -118,7 +130,7 @@ _SENT_ENVELOPES = (
     )
 )
 _ASKED = (
-    sa.select(_DOCUMENT.c.request_id, _ENVELOPE.c.data)
+    sa.select(_DOCUMENT.c.request_id, _DELIVERY.c.to_node, _DELIVERY.c.reason, _ENVELOPE.c.data)
     .select_from(DELIVERY_WITH_ENVELOPE.join(_DOCUMENT, _DOCUMENT.c.id == _DELIVERY.c.document_row))
     .where(among(_DOCUMENT.c.request_id))
 )
@@ -131,13 +143,15 @@ class Asked:
     Attributes:
         sent: This delivery is the one by which it was asked.
         envelope: Digest of the revocation's envelope; empty while there is none.
-        versions: Messages by which the document and its updates went to the recipient; what it says
-            may be about any of them.
+        versions: Messages by which the document and its updates went to the recipient's node; what
+            it says may be about any of them.
+        reached: It went to the node that has the document, and not too late.
     """
 
     sent: bool
     envelope: bytes
     versions: tuple[bytes, ...]
+    reached: bool = True
 
 
 class SqlSentRevocations:
@@ -162,7 +176,7 @@ class SqlSentRevocations:
         rows = await self._database.aread(
             lambda connection: connection.execute(_DELIVERIES, {"document_id": document_id}).all()
         )
-        asks = asking(map(_sent, rows), {row.recipient for row in rows if row.sent})
+        asks = asking(map(_sent, rows), {(row.recipient, row.to_node) for row in rows if row.sent})
         left = (
             row
             for row in rows
@@ -170,9 +184,17 @@ class SqlSentRevocations:
             and row.id > after
             and (not recipients or row.recipient in recipients)
         )
+        page = list(itertools.islice(left, limit))
+        copies = await self._database.aread(
+            lambda connection: passed_over(connection, [row.message_id for row in page])
+        )
         return [
-            replace(_sent(row), asks=row.message_id in asks)
-            for row in itertools.islice(left, limit)
+            replace(
+                _sent(row),
+                asks=row.message_id in asks,
+                copies=tuple(copies.get(row.message_id, ())),
+            )
+            for row in page
         ]
 
     async def revoke(self, plans: Sequence[RevokePlan], salts: Sequence[bytes]) -> int:
@@ -188,7 +210,7 @@ def orders_of(connection: Connection, document_ids: Sequence[bytes]) -> dict[byt
 
 def revoked_among(connection: Connection, message_ids: Sequence[bytes]) -> dict[bytes, Asked]:
     """Those deliveries that were taken back, with what their recipients were asked."""
-    rows = {row.message_id: row for row in select_by(connection, _REVOKED_AMONG, message_ids)}
+    rows = {row.message_id: row for row in select_by(connection, _REVOKED_AT, message_ids)}
     versions = _versions(connection, rows)
     asked = {
         f"revoke/{uuid_text(row.message_id)}": row.message_id
@@ -196,20 +218,27 @@ def revoked_among(connection: Connection, message_ids: Sequence[bytes]) -> dict[
             connection, _SENT_AMONG, sorted({*itertools.chain(*versions.values())})
         )
     }
-    envelopes = {
-        asked[row.request_id]: sha256(row.data).digest()
-        for row in select_by(connection, _ASKED, sorted(asked))
-    }
+    orders = {asked[row.request_id]: row for row in select_by(connection, _ASKED, sorted(asked))}
     return {
-        message_id: Asked(
-            sent=bool(row.sent),
-            envelope=next(
-                (envelopes[each] for each in versions[message_id] if each in envelopes), b""
-            ),
-            versions=versions[message_id],
+        message_id: _asked(
+            row,
+            versions[message_id],
+            next((orders[each] for each in versions[message_id] if each in orders), None),
         )
         for message_id, row in rows.items()
     }
+
+
+def _asked(row: AnyRow, versions: tuple[bytes, ...], order: AnyRow | None) -> Asked:
+    if order is None:  # none went, or it has no envelope yet
+        return Asked(sent=bool(row.sent), envelope=b"", versions=versions)
+    return Asked(
+        sent=bool(row.sent),
+        envelope=sha256(order.data).digest(),
+        versions=versions,
+        # Once its node is silent the order goes to another one, which cannot destroy that copy.
+        reached=order.reason != NOT_REACHED and order.to_node == row.to_node,
+    )
 
 
 def _versions(
@@ -219,10 +248,10 @@ def _versions(
     documents = sorted({row.document_id for row in rows.values()})
     updated = [row.document_id for row in select_by(connection, _UPDATED_AMONG, documents)]
     place_of = {
-        row.message_id: (row.document_id, row.recipient)
+        row.message_id: (row.document_id, row.recipient, row.to_node)
         for row in select_by(connection, _VERSIONS_AMONG, updated)
     }
-    together: dict[tuple[bytes, str], list[bytes]] = {}
+    together: dict[tuple[bytes, str, str], list[bytes]] = {}
     for message_id, place in place_of.items():
         together.setdefault(place, []).append(message_id)
     return {
@@ -292,8 +321,8 @@ def _revoke_one(connection: Connection, plan: RevokePlan, salt: bytes) -> None:
     }
     insert_missing(connection, _REVOKED, [values])
     add_effect(connection, salt, plan.effect)
-    if plan.revocation is not None:
-        keep_submission(connection, plan.revocation)
+    for revocation in (*([plan.revocation] if plan.revocation else []), *plan.to_copies):
+        keep_submission(connection, revocation)
     if connection.execute(_WITHDRAW, {"of": plan.message_id, "moment": order.at}).rowcount:
         event = event_values(
             EventKind.DELIVERY_VOID,

@@ -206,6 +206,7 @@ RULES: Mapping[str, Rule] = {
     "receipt_got": _OF_DELIVERY,
     "status_got": _OF_DELIVERY,
     "revoked_delivery": _OF_DELIVERY,
+    "passed_over": _OF_DELIVERY,
     "receipt_given": _OF_INCOMING,
     "destroyed": _OF_INCOMING,
     "revocation": _by_agency("recipient"),

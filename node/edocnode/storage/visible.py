@@ -17,6 +17,7 @@ from edocnode.domain.model import ReceiptDraft
 from edocnode.domain.signatures import TO_CHECK
 from edocnode.storage.access_tables import HoldRow
 from edocnode.storage.appointed import appoint_received
+from edocnode.storage.copies import heard_of_copy
 from edocnode.storage.destroying import add_revocations, destroy, revoked_before
 from edocnode.storage.duplicates import note_duplicates
 from edocnode.storage.events import EventKind, event_values, tell
@@ -79,7 +80,10 @@ def make_visible(connection: Connection, drafts: Sequence[ReceiptDraft]) -> None
         if item.operation is Operation.STATUS:
             status = _status(connection, item)
             statuses.append(status)
-            if status.row["message_id"] is None:  # of nothing that was sent to its sender
+            is_told = status.row["message_id"] is not None or heard_of_copy(
+                connection, status.row, item.about or b"", item.signer
+            )
+            if not is_told:  # of nothing that was sent to its sender
                 continue
             kind, subject = EventKind.STATUS_RECEIVED, status.row["document_id"]
         elif item.incoming_id in gone:

@@ -15,6 +15,7 @@ from edocnode.storage.columns import (
     moment,
     number,
     optional_bytes,
+    optional_moment,
     partial_index,
     rowid,
 )
@@ -63,6 +64,30 @@ class RevokedDeliveryRow(NodeTable, table=True):
     reason: str
     at: datetime = moment()
     sent: int
+
+
+class PassedOverRow(NodeTable, table=True):
+    """A node that was silent while a delivery to it went on to another, and may have it too.
+
+    ``envelope`` is the digest of what it was offered, by which its words about the copy are known.
+    ``step`` to ``at`` are of the newest of them, the one with the highest ``step_order``;
+    0: it has said nothing.
+    """
+
+    __tablename__ = "passed_over"
+    __table_args__ = (Index("ix_passed_over_envelope", "envelope"),)
+
+    message_id: bytes = key_bytes(16)
+    node: str = Field(primary_key=True, max_length=35)
+    recipient: str = Field(max_length=35)
+    envelope: bytes = byte_column(32)
+    since: datetime = moment()
+    step_order: int = number()
+    step: str = Field(max_length=16)
+    state: str = Field(max_length=16)
+    answers: bytes | None = optional_bytes(32)
+    reason: str
+    at: datetime | None = optional_moment()
 
 
 class RevocationRow(NodeTable, table=True):

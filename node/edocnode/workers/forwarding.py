@@ -26,7 +26,7 @@ from edocnode.domain.forwarding import (
     plan_forward,
     stranding,
 )
-from edocnode.domain.model import DeliveryOutcome
+from edocnode.domain.model import DeliveryOutcome, MessageId
 from edocnode.domain.ports import Outbox, Peers
 from edocnode.workers.delivery import Dispatcher
 from edocnode.workers.room import when_there_is_room
@@ -114,15 +114,19 @@ class Forwarder:
         now = self._clock()
         forwards: list[ForwardPlan] = []
         held: list[DeliveryOutcome] = []
+        unheard: list[MessageId] = []
         for item in page:
             try:
                 plan = plan_forward(item, directory, agency=self._agency, now=now)
             except (AgencyUnknownError, AgencyInactiveError):  # told by ``show``: it waits
                 continue
+            unheard += [item.message_id] if item.unheard else []
             if isinstance(plan, ForwardPlan):
                 forwards.append(plan)
             else:
                 held.append(plan)
+        if unheard and not is_wound_up(directory, self._agency, now):
+            await self._store.pass_over(unheard, now)  # before anything goes on without them
         await self._store.record(held, now)
         if forwards:
             salts = [self._chance(SALT_BYTES) for _ in forwards]

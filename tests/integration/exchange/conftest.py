@@ -15,6 +15,7 @@ from edoccore.signing.seal import SealedStatement, check_membership, open_seal
 from edoccore.signing.statements import Receipt, Result
 from edocnode.domain.exchange import Answer, Duplicate, Received, Refused, TryLater
 from edocnode.storage import seal_key
+from tests.integration.exchange.land import Land, made_land
 from tests.support.bad_peer import BadPeer, Stream, now
 from tests.support.nation import Nation
 from tests.support.nodes import TestNode, free_port, make_node, running, utc_now
@@ -115,3 +116,9 @@ def card(monkeypatch: pytest.MonkeyPatch) -> type[Card]:
     monkeypatch.setattr(seal_key, "SoftwareSigner", Card)
     Card.pulled = False
     return Card
+
+
+@pytest.fixture
+def land(tmp_path: Path) -> Land:
+    """Agencies of which some end."""
+    return made_land(tmp_path)

@@ -11,6 +11,7 @@ from edoccore.errors import DocumentRevokedError, RequestInvalidError, StorageDa
 from edoccore.office_errors import EncryptionKeyError
 from edocnet.office.v1 import office_service_pb2 as office
 from edocnode.domain import forwarding
+from tests.integration.exchange.land import Land, is_held, lively, made_land, received
 from tests.integration.exchange.test_encryption import (
     LARGE,
     PATIENT_S,
@@ -21,7 +22,6 @@ from tests.integration.exchange.test_encryption import (
     on_disk,
     pair_with_keys,
 )
-from tests.integration.exchange.test_succession import Land, is_held, lively, made_land, received
 from tests.integration.office.support import Refused, read_part, text
 from tests.integration.office.test_revoking import files, outcome, revoke
 from tests.integration.office.test_updating import in_force, replace, update

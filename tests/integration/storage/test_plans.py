@@ -35,6 +35,7 @@ from edocnode.domain.scanning import (
     ScanState,
     unjudged,
 )
+from edocnode.storage.copies import heard_of_copy
 from edocnode.storage.migrations import HEAD, SCRIPTS
 from edocnode.storage.office import SqlOffice
 from edocnode.storage.revocations import SqlReceivedRevocations
@@ -222,7 +223,17 @@ async def use_forwarding(store: NodeStore, office: Office) -> None:
     plan = ForwardPlan(
         message_id=found[-1].message_id, recipient="G01", to_node="G09", message="", effect=b"e"
     )
+    await store.pass_over([plan.message_id], NOW)
     assert await store.forward([plan], [bytes(16)], NOW) == 1
+    sent = SqlSentRevocations(store._database)
+    (left,) = await sent.revocable(found[-1].document_id, (), found[-1].place - 1, 1)
+    assert [copy.node for copy in left.copies] == ["G01"]
+    told = {"step_order": 1, "step": "accepted", "state": "accepted", "reason": "", "at": NOW}
+    told["answers"] = None
+    about = left.copies[0].envelope
+    write = store._database.awrite
+    assert await write(lambda connection: heard_of_copy(connection, told, about, "G01"))
+    await SqlOffice(store._database).find(found[-1].document_id.hex())
     await store.submit(submission(to=["G01"]))
     unsealed = await store.unsealed_documents(10)
     assert await store.hold_unsealed(unsealed, reason="AGENCY_ENDED", message="", at=NOW)

@@ -49,8 +49,10 @@ async def test_document_to_thousands_is_taken_back_in_pieces_and_once(
     await office.seal_all()  # some thousand at once; the others wait
     (entry,) = (await SqlOffice(database).outbox(PageRequest())).entries
     desk = desk_of(database, nation)
-    assert await desk.revoke(entry, (), ORDER) == MANY
-    assert await desk.revoke(entry, (), replace(ORDER, at=NOW + timedelta(hours=1))) == 0
+    assert (await desk.revoke(entry, (), ORDER)).deliveries == MANY
+    assert (
+        await desk.revoke(entry, (), replace(ORDER, at=NOW + timedelta(hours=1)))
+    ).deliveries == 0
     revocations = await waiting(store, Operation.REVOKE)
     assert len(revocations) == MANY
     assert len({item.about for item in revocations}) == MANY
@@ -67,8 +69,8 @@ async def test_delivery_that_was_sealed_since_it_was_judged_is_judged_again(
     desk = desk_of(database, nation)
     page = await sent.revocable(entry.document.document_id, (), 0, 10)
     await office.seal_all()
-    assert await desk._piece(entry, page, ORDER) == 0
-    assert await desk.revoke(entry, (), ORDER) == 1
+    assert await sent.revoke(desk._plans(entry, page, ORDER), [bytes(16)]) == 0
+    assert (await desk.revoke(entry, (), ORDER)).deliveries == 1
     assert len(await waiting(store, Operation.REVOKE)) == 1
 
 
@@ -78,7 +80,7 @@ async def test_delivery_that_was_never_sealed_needs_no_revocation(
     await office.open()
     await store.submit(submission())
     (entry,) = (await SqlOffice(database).outbox(PageRequest())).entries
-    assert await desk_of(database, nation).revoke(entry, (), ORDER) == 1
+    assert (await desk_of(database, nation).revoke(entry, (), ORDER)).deliveries == 1
     assert not (await store.unsealed(10)).envelopes
 
 

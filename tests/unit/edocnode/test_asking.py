@@ -16,12 +16,11 @@ _PLACES = count(1)
 def delivery(recipient: str, state: str, **more: Any) -> SentDelivery:
     place = next(_PLACES)
     sealed = None if state in ("unsealed", "scheduled") else bytes(32)
-    values: dict[str, Any] = {"reason": "", "envelope_digest": sealed, **more}
+    values: dict[str, Any] = {"reason": "", "envelope_digest": sealed, "to_node": recipient, **more}
     return SentDelivery(
         place=place,
         message_id=MessageId(place.to_bytes(16)),
         recipient=recipient,
-        to_node=recipient,
         state=state,
         **values,
     )
@@ -47,7 +46,14 @@ def test_one_whose_parts_were_lost_on_the_way_may_be_there() -> None:
 
 
 def test_who_was_asked_is_not_asked_again() -> None:
-    assert asking([delivery("H29", "delivered")], {"H29"}) == set()
+    assert asking([delivery("H29", "delivered")], {("H29", "H29")}) == set()
+
+
+def test_of_a_recipient_with_two_nodes_each_is_asked() -> None:
+    """The update went to the successor of an agency that had the document itself."""
+    first, update = delivery("H29", "delivered"), delivery("H29", "delivered", to_node="H30")
+    assert asking([first, update], ()) == {first.message_id, update.message_id}
+    assert asking([first, update], {("H29", "H29")}) == {update.message_id}
 
 
 def test_what_was_not_asked_about_has_the_outcome_of_what_was_only_if_it_is_there() -> None:

@@ -11,6 +11,7 @@ def create() -> None:
     _create_step()
     _create_status_got()
     _create_revoked_delivery()
+    _create_passed_over()
     _create_revocation()
     _create_destroyed()
     _create_version()
@@ -74,6 +75,25 @@ def _create_revoked_delivery() -> None:
         sa.PrimaryKeyConstraint("message_id"),
     )
     op.create_index("ix_revoked_delivery_document", "revoked_delivery", ["document_id"])
+
+
+def _create_passed_over() -> None:
+    op.create_table(
+        "passed_over",
+        sa.Column("message_id", sa.LargeBinary(16), nullable=False),
+        sa.Column("node", sa.String(35), nullable=False),
+        sa.Column("recipient", sa.String(35), nullable=False),
+        sa.Column("envelope", sa.LargeBinary(32), nullable=False),
+        sa.Column("since", sa.BigInteger(), nullable=False),
+        sa.Column("step_order", sa.BigInteger(), nullable=False),
+        sa.Column("step", sa.String(16), nullable=False),
+        sa.Column("state", sa.String(16), nullable=False),
+        sa.Column("answers", sa.LargeBinary(32), nullable=True),
+        sa.Column("reason", sa.String(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("message_id", "node"),
+    )
+    op.create_index("ix_passed_over_envelope", "passed_over", ["envelope"])
 
 
 def _create_revocation() -> None:

@@ -332,6 +332,10 @@ class _RevocationStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Revoc
     """The recipient keeps it."""
     REVOCATION_STATE_NEVER_KEPT: _RevocationState.ValueType  # 5
     """The recipient had refused it and kept nothing."""
+    REVOCATION_STATE_NOT_REACHED: _RevocationState.ValueType  # 6
+    """The node that has it is not heard any more, since its agency has ended: a person must ask
+    whoever follows it.
+    """
 
 class RevocationState(_RevocationState, metaclass=_RevocationStateEnumTypeWrapper):
     """What became of taking a document back."""
@@ -348,7 +352,51 @@ REVOCATION_STATE_DECLINED: RevocationState.ValueType  # 4
 """The recipient keeps it."""
 REVOCATION_STATE_NEVER_KEPT: RevocationState.ValueType  # 5
 """The recipient had refused it and kept nothing."""
+REVOCATION_STATE_NOT_REACHED: RevocationState.ValueType  # 6
+"""The node that has it is not heard any more, since its agency has ended: a person must ask
+whoever follows it.
+"""
 Global___RevocationState: _TypeAlias = RevocationState  # noqa: Y015
+
+class _CopyState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _CopyStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CopyState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    COPY_STATE_UNSPECIFIED: _CopyState.ValueType  # 0
+    """Not said."""
+    COPY_STATE_MAY_BE_THERE: _CopyState.ValueType  # 1
+    """It was silent, and may have taken the document before."""
+    COPY_STATE_THERE: _CopyState.ValueType  # 2
+    """It has told a step since."""
+    COPY_STATE_ASKED: _CopyState.ValueType  # 3
+    """Taken back; it is told as soon as it answers."""
+    COPY_STATE_DESTROYED: _CopyState.ValueType  # 4
+    """Taken back; it is destroyed there, or never came."""
+    COPY_STATE_KEPT: _CopyState.ValueType  # 5
+    """Taken back; it keeps the copy."""
+    COPY_STATE_NOT_REACHED: _CopyState.ValueType  # 6
+    """Taken back; the node is not heard any more: a person must ask whoever follows its agency."""
+
+class CopyState(_CopyState, metaclass=_CopyStateEnumTypeWrapper):
+    """What is known of a copy at a node that was passed over."""
+
+COPY_STATE_UNSPECIFIED: CopyState.ValueType  # 0
+"""Not said."""
+COPY_STATE_MAY_BE_THERE: CopyState.ValueType  # 1
+"""It was silent, and may have taken the document before."""
+COPY_STATE_THERE: CopyState.ValueType  # 2
+"""It has told a step since."""
+COPY_STATE_ASKED: CopyState.ValueType  # 3
+"""Taken back; it is told as soon as it answers."""
+COPY_STATE_DESTROYED: CopyState.ValueType  # 4
+"""Taken back; it is destroyed there, or never came."""
+COPY_STATE_KEPT: CopyState.ValueType  # 5
+"""Taken back; it keeps the copy."""
+COPY_STATE_NOT_REACHED: CopyState.ValueType  # 6
+"""Taken back; the node is not heard any more: a person must ask whoever follows its agency."""
+Global___CopyState: _TypeAlias = CopyState  # noqa: Y015
 
 class _DeliveryState:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -1459,22 +1507,30 @@ class RevokeResponse(_message.Message):
     DOCUMENT_ID_FIELD_NUMBER: _builtins.int
     TAKEN_BACK_FIELD_NUMBER: _builtins.int
     REPEATED_REQUEST_FIELD_NUMBER: _builtins.int
+    NOT_REACHED_FIELD_NUMBER: _builtins.int
     document_id: _builtins.bytes
     """The document, 16 bytes."""
     taken_back: _builtins.int
     """Deliveries taken back now."""
     repeated_request: _builtins.bool
     """True when all of them had been taken back before."""
+    @_builtins.property
+    def not_reached(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Agencies that have ended, whose nodes have or may have a copy of what was taken back now, and are
+        not heard any more: whoever follows them must be asked in writing.
+        """
+
     def __init__(
         self,
         *,
         document_id: _builtins.bytes = ...,
         taken_back: _builtins.int = ...,
         repeated_request: _builtins.bool = ...,
+        not_reached: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["document_id", b"document_id", "repeated_request", b"repeated_request", "taken_back", b"taken_back"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["document_id", b"document_id", "not_reached", b"not_reached", "repeated_request", b"repeated_request", "taken_back", b"taken_back"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -3468,6 +3524,7 @@ class Delivery(_message.Message):
     REVOCATION_TIME_FIELD_NUMBER: _builtins.int
     STILL_HELD_FIELD_NUMBER: _builtins.int
     DECLINE_REASON_FIELD_NUMBER: _builtins.int
+    COPIES_FIELD_NUMBER: _builtins.int
     message_id: _builtins.bytes
     """This delivery, 16 bytes."""
     recipient: _builtins.str
@@ -3522,6 +3579,12 @@ class Delivery(_message.Message):
     def still_held(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """With AGREED: copies that the recipient could not destroy."""
 
+    @_builtins.property
+    def copies(self) -> _containers.RepeatedCompositeFieldContainer[Global___DocumentCopy]:
+        """Nodes of agencies that have ended, which were silent while the document went on without them and
+        may have it, too.
+        """
+
     def __init__(
         self,
         *,
@@ -3543,14 +3606,51 @@ class Delivery(_message.Message):
         revocation_time: _timestamp_pb2.Timestamp | None = ...,
         still_held: _abc.Iterable[_builtins.str] | None = ...,
         decline_reason: _builtins.str = ...,
+        copies: _abc.Iterable[Global___DocumentCopy] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["next_attempt_time", b"next_attempt_time", "peer_down_time", b"peer_down_time", "revocation_time", b"revocation_time", "state_time", b"state_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["advice", b"advice", "assignee", b"assignee", "attempts", b"attempts", "decline_reason", b"decline_reason", "message", b"message", "message_id", b"message_id", "next_attempt_time", b"next_attempt_time", "peer_down_time", b"peer_down_time", "reason", b"reason", "recipient", b"recipient", "recipient_reason", b"recipient_reason", "recipient_state", b"recipient_state", "revocation", b"revocation", "revocation_time", b"revocation_time", "state", b"state", "state_time", b"state_time", "still_held", b"still_held", "timeline", b"timeline"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["advice", b"advice", "assignee", b"assignee", "attempts", b"attempts", "copies", b"copies", "decline_reason", b"decline_reason", "message", b"message", "message_id", b"message_id", "next_attempt_time", b"next_attempt_time", "peer_down_time", b"peer_down_time", "reason", b"reason", "recipient", b"recipient", "recipient_reason", b"recipient_reason", "recipient_state", b"recipient_state", "revocation", b"revocation", "revocation_time", b"revocation_time", "state", b"state", "state_time", b"state_time", "still_held", b"still_held", "timeline", b"timeline"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Delivery: _TypeAlias = Delivery  # noqa: Y015
+
+@_typing.final
+class DocumentCopy(_message.Message):
+    """A copy of a sent document at a node that was passed over."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NODE_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    TIME_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    node: _builtins.str
+    """The agency whose node it is."""
+    state: Global___CopyState.ValueType
+    """What is known of it."""
+    reason: _builtins.str
+    """With KEPT: why."""
+    @_builtins.property
+    def time(self) -> _timestamp_pb2.Timestamp:
+        """Since when; with THERE, DESTROYED and KEPT: the moment that it states."""
+
+    def __init__(
+        self,
+        *,
+        node: _builtins.str = ...,
+        state: Global___CopyState.ValueType = ...,
+        time: _timestamp_pb2.Timestamp | None = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["time", b"time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["node", b"node", "reason", b"reason", "state", b"state", "time", b"time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DocumentCopy: _TypeAlias = DocumentCopy  # noqa: Y015
 
 @_typing.final
 class Event(_message.Message):

@@ -11,6 +11,7 @@ from edoccore.errors import AgencyInactiveError, RequestInvalidError
 from edoccore.office_errors import EncryptionKeyError
 from edoccore.signing import canonical
 from edoccore.signing.statements import Effect
+from edocnode.domain.copies import NOT_REACHED
 from edocnode.domain.forwarding import (
     ASK_FOR,
     ForwardPlan,
@@ -181,3 +182,18 @@ def test_an_office_of_an_ended_agency_is_told_where_to_go(nation: Nation) -> Non
     nation.end("H30", NOW)
     assert "at the node of H29" in own_end(nation.directory(), "H26").hint
     assert "elsewhere" in own_end(nation.directory(), "H30").hint
+
+
+def test_a_revocation_that_its_node_did_not_take_in_time_is_held_and_says_what_to_do(
+    nation: Nation,
+) -> None:
+    """A successor agrees to everything, and has nothing to destroy."""
+    nation.end("H26", NOW - WIND_UP, successors=("H29",))
+    item = replace(stranded(), unheard=True, is_revocation=True)
+    held = plan(nation, item)
+    assert isinstance(held, DeliveryOutcome)
+    assert (held.state, held.reason) == (DeliveryState.HELD, NOT_REACHED)
+    assert held.message.endswith("Ask H29 in writing to destroy it.")
+    turned_away = plan(nation, replace(item, unheard=False))
+    assert isinstance(turned_away, ForwardPlan)
+    assert turned_away.to_node == "H29"
