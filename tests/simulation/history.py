@@ -131,7 +131,7 @@ class Wire:
     def came(
         self, node: str, now: float, parcels: Sequence[Parcel], *, is_behind: bool = False
     ) -> None:
-        """Notes by which directory and clock a node judges what comes for the first time.
+        """Notes by which oldest directory and clock a node has judged what comes.
 
         Args:
             is_behind: Its agency has ended, and its clock says that it has not.
@@ -139,7 +139,9 @@ class Wire:
         for parcel in parcels:
             envelope = canonical.decode(parcel.envelope.statement, Envelope)
             by = self._directories.get(node, 0), now
-            self.came_to.setdefault((node, envelope.message_id), by)
+            known = self.came_to.setdefault((node, envelope.message_id), by)
+            oldest = min(by[0], known[0]), min(by[1], known[1])
+            self.came_to[node, envelope.message_id] = oldest
             if is_behind:
                 self.behind.add((node, envelope.message_id))
 

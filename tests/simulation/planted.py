@@ -7,8 +7,8 @@ pass before it is found.
 import asyncio
 from collections.abc import Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, cast
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -19,6 +19,8 @@ from edoccore.directory.loading import load
 from edoccore.directory.view import Directory
 from edoccore.errors import DiskFullError
 from edoccore.signing.merkle import Frontier, leaf_hash
+from edocnode.domain.checks import Standing
+from edocnode.domain.exchange import Parcel
 from edocnode.domain.forwarding import ForwardPlan, Stranded
 from edocnode.domain.model import (
     Arrival,
@@ -44,6 +46,7 @@ from tests.simulation.node import Kinds
 
 SEEDS = 24
 PAUSE_S = 5.0
+DEAF_FOR = timedelta(seconds=35)
 _TAKE_OUT = sa.text("UPDATE delivery SET state = 'held' WHERE message_id = :message_id")
 _FORGET = sa.text(
     "UPDATE incoming SET message_id = CAST(substr(message_id, 1, 15) || x'00' AS BLOB)"
@@ -206,6 +209,37 @@ class TurnsAwayWhatItHas(ReceivingDesk):
         ]
 
 
+class HearsLateOfItsEnd(DirectoryKeeper):
+    """The node of an ended agency goes on for a while; that alone is for its peers to stop."""
+
+    def _verify(self, files: dict[str, bytes]) -> Directory:
+        newer = super()._verify(files)
+        end = newer.end_of(self._agency)
+        is_deaf = end is not None and self._clock() < end + DEAF_FOR
+        return self._current if is_deaf else newer
+
+
+class TakesWhatWasSealedLate(ReceivingDesk):
+    """Does not compare the time of a seal with the end of its agency."""
+
+    def _judge(self, parcel: Parcel, standing: Standing, *further: Any) -> Judged:
+        endless = cast(Directory, _Endless(standing.directory))
+        return super()._judge(parcel, replace(standing, directory=endless), *further)
+
+
+class _Endless:
+    """A directory in which the end of no agency is said, and all else as it is."""
+
+    def __init__(self, directory: Directory) -> None:
+        self._directory = directory
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._directory, name)
+
+    def end_of(self, owner: str) -> None:
+        return None
+
+
 def _later(work: Coroutine[Any, Any, Any]) -> None:
     asyncio.ensure_future(work).add_done_callback(lambda done: done.cancelled() or done.exception())
 
@@ -240,5 +274,8 @@ PLANTED: Mapping[str, Planted] = {
     ),
     "not told of what was unsealed at the end": Planted(
         Kinds(store=DropsAtTheEnd), ("I1",), 5, reform=True
+    ),
+    "sealed after the end taken": Planted(
+        Kinds(keeper=HearsLateOfItsEnd, desk=TakesWhatWasSealedLate), ("I11",), 52, reform=True
     ),
 }

@@ -300,7 +300,7 @@ class World:
         sender = source.partition(".")[0].upper()
         self.wire.batch(sender, target, parcels)
         for node in self.nodes:
-            if node.place.address == target:
+            if node.name == target:
                 now = seconds(node.place.clock())
                 is_behind = self.ends.sealed_late(node.code, self.time())
                 is_behind = is_behind and not self.ends.sealed_late(node.code, now)
