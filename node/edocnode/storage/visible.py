@@ -56,10 +56,11 @@ _ANSWERED = (
 
 @dataclass(frozen=True, slots=True)
 class _Told:
-    """A status as a row, and the deliveries that it answers."""
+    """A status as a row, the deliveries that it answers, and whether it is of anything sent."""
 
     row: Row
     answered: frozenset[bytes]
+    counts: bool
 
 
 def make_visible(connection: Connection, drafts: Sequence[ReceiptDraft]) -> None:
@@ -80,10 +81,7 @@ def make_visible(connection: Connection, drafts: Sequence[ReceiptDraft]) -> None
         if item.operation is Operation.STATUS:
             status = _status(connection, item)
             statuses.append(status)
-            is_told = status.row["message_id"] is not None or heard_of_copy(
-                connection, status.row, item.about or b"", item.signer
-            )
-            if not is_told:  # of nothing that was sent to its sender
+            if not status.counts:  # of nothing that was sent to its sender
                 continue
             kind, subject = EventKind.STATUS_RECEIVED, status.row["document_id"]
         elif item.incoming_id in gone:
@@ -167,7 +165,8 @@ def _status(connection: Connection, item: ReceiptDraft) -> _Told:
         "received_at": item.kept_at,
         **values,
     }
-    return _Told(row, answered)
+    told_of_copy = about is None and heard_of_copy(connection, row, item.about or b"", item.signer)
+    return _Told(row, answered, about is not None or told_of_copy)
 
 
 def _deliveries_about(

@@ -6,7 +6,6 @@ whether this node's journal lost its tail or another copy of it is running.
 
 import asyncio
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 
@@ -15,10 +14,9 @@ import structlog
 from edoccore.directory.view import Directory
 from edoccore.errors import EdocError, HelloMissingError, SealInvalidError
 from edoccore.identity.agency import REGISTRY_CODE
-from edoccore.identity.keys import PublicKey
 from edoccore.signing import canonical
 from edoccore.signing.seal import SealedStatement, check_membership, open_seal
-from edoccore.signing.statements import Envelope, Receipt, Seal, parse_time
+from edoccore.signing.statements import Envelope, Receipt
 from edocnode.domain.checks import check_part
 from edocnode.domain.exchange import Hello, PeerLinks, Recovered
 from edocnode.domain.ports import Outbox, Peers
@@ -162,26 +160,9 @@ class Greeter:
             )
 
     def _check_sealed(self, signer: str, sealed: SealedStatement) -> None:
-        directory = self._directory()
-        trust = _OwnPast(directory) if signer == self._agency else directory
-        seal = open_seal(sealed.seal, trust, network=self._network, at=self._clock())
+        seal = open_seal(sealed.seal, self._directory(), network=self._network, at=self._clock())
         if seal.seal.signer != signer:
             raise SealInvalidError(
                 f"A statement of {signer} came under a seal of {seal.seal.signer}.", agency=signer
             )
         check_membership(seal.seal, sealed.statement, sealed.leaf, sealed.proof)
-
-
-@dataclass(frozen=True, slots=True)
-class _OwnPast:
-    """Trust in own seals that a peer gives back.
-
-    An agency that has ended, or will have by a clock that is ahead, gets its own past back all the
-    same: each seal is judged by the life of the agency at the seal's own time.
-    """
-
-    directory: Directory
-
-    def seal_key(self, seal: Seal, at: datetime) -> PublicKey:
-        """See ``edoccore.signing.seal.SealTrust``."""
-        return self.directory.seals.seal_key(seal, at, heard_at=parse_time(seal.time))
