@@ -157,7 +157,7 @@ async def ground_of(
             jitter=random.random,
             plan=RefreshPlan(every=settings.directory_refresh),
         )
-        keeper.follow_log(log_parts(folder, identity, sealing.store, clock))
+        keeper.follow_log(log_parts(folder, identity, sealing, clock))
         keeper.on_change(lambda newer: current.__setitem__(0, newer))
         yield Ground(settings, folder, identity, context, keeper, sealing, clock)
 

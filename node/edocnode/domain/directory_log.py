@@ -18,6 +18,7 @@ from edoccore.directory.transparency import (
     LogState,
 )
 from edoccore.signing.notes import NoteSigner, VerifierKey
+from edoccore.signing.seal import SealedStatement
 
 FORKED = "LOG_FORKED"
 REPLACED = "LOG_REPLACED"
@@ -51,8 +52,11 @@ class CosigningSource(LogSource, Protocol):
             RegistryUnreachableError: No answer.
         """
 
-    async def show(self, checkpoint: bytes) -> bool:
-        """Shows a checkpoint to a registry that has less.
+    async def show(self, checkpoint: bytes, holder: SealedStatement | None) -> bool:
+        """Shows a checkpoint to a registry that has less, or asks for it.
+
+        Args:
+            holder: This agency's word that it shows it; None: it cannot seal now.
 
         Returns:
             Whether it wants directory and log back.
@@ -62,8 +66,11 @@ class CosigningSource(LogSource, Protocol):
             RegistryUnreachableError: No answer.
         """
 
-    async def give_back(self, bundle: bytes, log: bytes) -> None:
+    async def give_back(self, bundle: bytes, log: bytes, holder: SealedStatement | None) -> None:
         """Gives directory and log back, as they are kept.
+
+        Args:
+            holder: As for ``show``.
 
         Raises:
             EdocError: They were not taken, perhaps since another node gives them.

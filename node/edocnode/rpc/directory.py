@@ -31,6 +31,8 @@ from edoccore.errors import (
     RegistryUnreachableError,
     RequestInvalidError,
 )
+from edoccore.signing.seal import SealedStatement
+from edoccore.wire.sealed import sealed_to_message
 from edoccore.wire.status import raise_for_other
 from edockit.addresses import split_address
 from edockit.certificates import certificate_pem
@@ -86,7 +88,7 @@ class GrpcSource:
             found = await self.stub.GetLog(request, timeout=FILES_TIMEOUT_S)
         except grpc.aio.AioRpcError as error:
             raise raise_for_other(error, unreachable=self._unreachable) from error
-        return LogAnswer(found.checkpoint, found.witnessed, found.leaves)
+        return LogAnswer(found.checkpoint, found.witnessed, found.leaves, found.asks)
 
     async def cosign(self, checkpoint: bytes) -> None:
         """Hands in a cosignature; see ``CosigningSource.cosign``."""
@@ -96,24 +98,30 @@ class GrpcSource:
         except grpc.aio.AioRpcError as error:
             raise raise_for_other(error, unreachable=self._unreachable) from error
 
-    async def show(self, checkpoint: bytes) -> bool:
+    async def show(self, checkpoint: bytes, holder: SealedStatement | None) -> bool:
         """Shows a checkpoint; see ``CosigningSource.show``."""
-        request = messages.ShowCheckpointRequest(checkpoint=checkpoint)
+        word = None if holder is None else sealed_to_message(holder)
+        request = messages.ShowCheckpointRequest(checkpoint=checkpoint, holder=word)
         try:
             found = await self._witnesses.ShowCheckpoint(request, timeout=FILES_TIMEOUT_S)
         except grpc.aio.AioRpcError as error:
             raise raise_for_other(error, unreachable=self._unreachable) from error
         return found.wanted
 
-    async def give_back(self, bundle: bytes, log: bytes) -> None:
+    async def give_back(self, bundle: bytes, log: bytes, holder: SealedStatement | None) -> None:
         """Gives directory and log back; see ``CosigningSource.give_back``."""
+        given = _given(bundle, log, holder)
         try:
-            await self._witnesses.GiveBack(_given(bundle, log), timeout=GIVING_TIMEOUT_S)
+            await self._witnesses.GiveBack(given, timeout=GIVING_TIMEOUT_S)
         except grpc.aio.AioRpcError as error:
             raise raise_for_other(error, unreachable=self._unreachable) from error
 
 
-def _given(bundle: bytes, log: bytes) -> Iterator[messages.GiveBackRequest]:
+def _given(
+    bundle: bytes, log: bytes, holder: SealedStatement | None
+) -> Iterator[messages.GiveBackRequest]:
+    if holder is not None:
+        yield messages.GiveBackRequest(holder=sealed_to_message(holder))
     for start in range(0, len(bundle), CHUNK_BYTES):
         yield messages.GiveBackRequest(bundle=bundle[start : start + CHUNK_BYTES])
     for start in range(0, len(log), CHUNK_BYTES):
@@ -167,13 +175,13 @@ class RegistrySource:
         """Hands in a cosignature; see ``CosigningSource.cosign``."""
         await self._answering().cosign(checkpoint)
 
-    async def show(self, checkpoint: bytes) -> bool:
+    async def show(self, checkpoint: bytes, holder: SealedStatement | None) -> bool:
         """Shows a checkpoint; see ``CosigningSource.show``."""
-        return await self._answering().show(checkpoint)
+        return await self._answering().show(checkpoint, holder)
 
-    async def give_back(self, bundle: bytes, log: bytes) -> None:
+    async def give_back(self, bundle: bytes, log: bytes, holder: SealedStatement | None) -> None:
         """Gives directory and log back; see ``CosigningSource.give_back``."""
-        await self._answering().give_back(bundle, log)
+        await self._answering().give_back(bundle, log, holder)
 
     def _answering(self) -> GrpcSource:
         if self._source is None:

@@ -5,8 +5,8 @@ finds nothing new asks one small question more. What does not hold changes nothi
 """
 
 import asyncio
-from collections.abc import Callable
-from datetime import datetime
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
 from hashlib import sha256
 
 import structlog
@@ -33,6 +33,7 @@ from edoccore.errors import (
     RegistryUnreachableError,
     StorageDamagedError,
 )
+from edoccore.signing.seal import SealedStatement
 from edoccore.signing.statements import DirectoryMark
 from edocnode.domain import directory_log as rules
 from edocnode.domain.alarms import digest_of, proof_of
@@ -40,6 +41,7 @@ from edocnode.domain.directory import REGISTRY
 from edocnode.domain.directory_log import CosigningSource, LogSource, LogStore
 from edocnode.domain.ports import Alarms
 
+WORD_HOLDS = timedelta(minutes=5)  # the registry takes one of 10
 MARKS_REMEMBERED = 1000  # of peers, that were looked for in the log
 
 log = structlog.get_logger(__name__)
@@ -48,8 +50,21 @@ log = structlog.get_logger(__name__)
 class LogWatch:
     """Holds the log in hand; ``look`` compares it with what a source has."""
 
-    def __init__(self, *, store: LogStore, alarms: Alarms, clock: Callable[[], datetime]) -> None:
-        """Joins the parts; ``recall`` loads what earlier runs left."""
+    def __init__(
+        self,
+        *,
+        store: LogStore,
+        alarms: Alarms,
+        clock: Callable[[], datetime],
+        word: Callable[[bytes], Awaitable[SealedStatement | None]],
+    ) -> None:
+        """Joins the parts; ``recall`` loads what earlier runs left.
+
+        Args:
+            word: This agency's sealed word that it shows a checkpoint; None: it cannot seal now.
+        """
+        self._word = word
+        self._said: tuple[bytes, datetime, SealedStatement] | None = None  # the last word
         self._store = store
         self._alarms = alarms
         self._clock = clock
@@ -59,6 +74,7 @@ class LogWatch:
         self._strange: dict[DirectoryMark, bool] = {}
         self._turn = asyncio.Lock()
         self._registry_lags = False
+        self._registry_asks = False
 
     @property
     def current(self) -> DirectoryLog | None:
@@ -76,17 +92,32 @@ class LogWatch:
             RegistryUnreachableError: It does not answer.
         """
         held = self._log
-        if held is None or not held.checkpoint or not self._registry_lags:
+        if held is None or not held.checkpoint:
+            return
+        if not (self._registry_lags or self._registry_asks):
             return
         try:
-            if await source.show(held.checkpoint) and held.place_of(directory.mark) is not None:
+            word = await self._word_on(held.checkpoint)
+            wanted = await source.show(held.checkpoint, word)
+            if wanted and held.place_of(directory.mark) is not None:
                 kept = encode_log(keep_log(held, Waiting()))
-                await source.give_back(encode_bundle(directory.files), kept)
+                await source.give_back(encode_bundle(directory.files), kept, word)
                 log.warning("log_given_back", size=held.size)
         except RegistryUnreachableError:
             raise
         except EdocError as error:  # another node gives, or it says something else: told there
             log.info("log_not_given_back", reason=error.reason, cause=error.message)
+
+    async def _word_on(self, checkpoint: bytes) -> SealedStatement | None:
+        """This agency's word; sealed anew at times, however often a registry asks."""
+        now = self._clock()
+        if self._said is not None:
+            said, at, word = self._said
+            if said == checkpoint and abs(now - at) < WORD_HOLDS:
+                return word
+        made = await self._word(checkpoint)
+        self._said = None if made is None else (checkpoint, now, made)
+        return made
 
     def answer(self, size: int, digest: bytes) -> LogAnswer:
         """What is in hand besides what a peer has; see ``GetLog``."""
@@ -154,7 +185,7 @@ class LogWatch:
         if info.key in self._forked:  # what was seen first stays; nothing more can be believed
             return
         try:
-            is_older = await self._take(source, directory, info)
+            is_older = await self._take(source, directory, info, peer)
         except (LogInvalidError, NoteInvalidError) as error:
             log.error("log_refused", source=peer or REGISTRY, cause=error.message)
             if not peer:
@@ -165,11 +196,15 @@ class LogWatch:
                 self._registry_lags = is_older
                 await self._alarms.clear_alarm(rules.INVALID, REGISTRY)
 
-    async def _take(self, source: LogSource, directory: Directory, info: LogInfo) -> bool:
+    async def _take(
+        self, source: LogSource, directory: Directory, info: LogInfo, peer: str
+    ) -> bool:
         """Takes what is new; returns whether the source has less than is in hand."""
         held = self._log
         size, digest = (0, b"") if held is None else (held.size, held.digest)
         answer = await source.log(size, digest)
+        if not peer:
+            self._registry_asks = answer.asks
         if not answer.checkpoint:
             return False
         answer = await _whole(source, answer, info, size)

@@ -81,11 +81,13 @@ class LogAnswer:
         checkpoint: The newest signed note.
         witnessed: The newest that enough witnesses cosigned, the same or an older one; or empty.
         leaves: From the size that was asked for on, perhaps not all.
+        asks: The registry waits to be shown what its agencies hold.
     """
 
     checkpoint: bytes = b""
     witnessed: bytes = b""
     leaves: bytes = b""
+    asks: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -291,6 +291,18 @@ class KeyEnd(Statement, frozen=True, kw_only=True, tag="edoc.keyend/v1"):
     created: Time
 
 
+class LogHolder(Statement, frozen=True, kw_only=True, tag="edoc.holder/v1"):
+    """An agency says to the registry alone that it shows what it holds of the log.
+
+    Attributes:
+        checkpoint: SHA-256 of the signed note that it shows.
+    """
+
+    agency: Code
+    checkpoint: Sha256
+    created: Time
+
+
 class DirectoryMark(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which directory the sealer held: version of the snapshot and SHA-256 of its bytes."""
 
@@ -381,7 +393,7 @@ def uuid_text(data: bytes) -> str:
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
-STATEMENT_TYPES = (  # that a node understands; renewal and keyend go to the registry alone
+STATEMENT_TYPES = (  # that a node understands; renewal, keyend, holder are for the registry
     "edoc.document/v1",
     "edoc.effect/v1",
     "edoc.endpoint/v1",

@@ -48,7 +48,7 @@ class LogBook:
         self._network = network
         self._clock = clock
         self._known = Frontier()  # of leaves that lead to a checkpoint
-        self.was_asked = False  # by a node, since this program began
+        self.was_heard = False  # of an agency that holds no more than is here
 
     def wanted(self, records: Records) -> LogInfo | None:
         """What the directory is to say of the log; None: there is no key for one."""
@@ -106,14 +106,15 @@ class LogBook:
 
     def answer(self, size: int, digest: bytes) -> LogAnswer:
         """What the log has besides what a caller has; see ``GetLog``."""
-        self.was_asked = True
         log = self._folder.log
+        asks = not log.is_in_place()
         checkpoint, witnessed = log.checkpoint(), log.witnessed()
         if not checkpoint or sha256(checkpoint + witnessed).digest() == digest:
-            return LogAnswer()
+            return LogAnswer(asks=asks)
         missing = read_checkpoint(checkpoint).size - size
         count = max(min(missing, MAX_LEAVES_SENT), 0)
-        return LogAnswer(checkpoint, witnessed, log.leaves(size, count) if count else b"")
+        leaves = log.leaves(size, count) if count else b""
+        return LogAnswer(checkpoint, witnessed, leaves, asks)
 
     def require_newest(self) -> None:
         """Accepts the log here as the newest there is, so that what follows it forks nothing.

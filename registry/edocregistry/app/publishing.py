@@ -96,6 +96,10 @@ class Publisher:
         """The keys on this machine that the root in force names."""
         return self.folder.keys.signers(self.root())
 
+    def now(self) -> datetime:
+        """This moment, as everything here counts."""
+        return self._clock()
+
     def directory(self) -> Directory:
         """The published directory, verified from its first root as every reader does."""
         published = self.folder.directory

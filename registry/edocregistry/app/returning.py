@@ -13,17 +13,30 @@ from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
 
+import structlog
+
 from edoccore.directory.bundle import LOG_NAME, decode_bundle
 from edoccore.directory.transparency import DirectoryLog
+from edoccore.directory.view import Directory
 from edoccore.directory_errors import LogInvalidError
-from edoccore.errors import DataFolderError, RequestInvalidError
+from edoccore.errors import (
+    DataFolderError,
+    EdocError,
+    RequestInvalidError,
+    StorageDamagedError,
+    StorageFailedError,
+)
+from edoccore.signing.seal import SealedStatement
 from edockit import files
 from edocregistry.app.log_book import LogBook
 from edocregistry.app.mirrors import BUNDLE_NAME, Mirror, read_mirror, verify_mirror
 from edocregistry.app.rebuilding import catch_up
 from edocregistry.app.registry import DONE, Registry
 from edocregistry.domain.model import AuditEntry
+from edocregistry.domain.own_word import agency_of_holder
 from edocregistry.storage.folder import DataFolder
+
+_log = structlog.get_logger(__name__)
 
 GIVER = "what a node gave back"
 
@@ -46,14 +59,56 @@ class Recovered:
 class Returned:
     """Takes what nodes show and give back; of several the longest log stays."""
 
-    def __init__(self, folder: DataFolder, log: LogBook) -> None:
-        """Takes the folder of a registry that was founded, and its log."""
+    def __init__(
+        self,
+        folder: DataFolder,
+        log: LogBook,
+        *,
+        directory: Callable[[], Directory],
+        clock: Callable[[], datetime],
+    ) -> None:
+        """Takes the folder of a registry that was founded, and its log.
+
+        Args:
+            directory: The one in hand; says whose seals count.
+            clock: Now.
+        """
         self._folder = folder
         self._log = log
+        self._directory = directory
+        self._clock = clock
         self._verifying = threading.Lock()  # one at a time: it takes some memory
 
-    def show(self, checkpoint: bytes) -> bool:
+    def agency_of(self, holder: SealedStatement, checkpoint: bytes = b"") -> str:
+        """The agency that proves that it calls; empty: its word does not hold, which is logged.
+
+        An older copy may not know the newest seal of an agency, which then counts as a stranger.
+
+        Args:
+            holder: Its word.
+            checkpoint: That it shows with it; empty: none.
+        """
+        try:
+            word = agency_of_holder(holder, self._directory(), self._clock())
+        except (StorageFailedError, StorageDamagedError):
+            raise
+        except EdocError as error:
+            _log.warning("holder_refused", reason=error.reason, message=error.message)
+            return ""
+        if checkpoint and word.checkpoint != sha256(checkpoint).hexdigest():
+            _log.warning("holder_refused", agency=word.agency, message="of another checkpoint")
+            return ""
+        return word.agency
+
+    def show(self, checkpoint: bytes, holder: SealedStatement | None = None) -> bool:
         """Looks at the newest checkpoint that a node holds.
+
+        One with more versions counts whoever brings it. That nobody has more is believed when an
+        agency shows what it holds, never because a stranger asked.
+
+        Args:
+            checkpoint: The signed note.
+            holder: Who shows it; None: a stranger.
 
         Returns:
             Whether the node's directory and log are wanted.
@@ -61,7 +116,10 @@ class Returned:
         Raises:
             NoteInvalidError: This log did not sign it.
         """
-        return self._log.notice(checkpoint) > self._size()
+        size = self._log.notice(checkpoint)
+        if not size and holder is not None and self.agency_of(holder, checkpoint):
+            self._log.was_heard = True
+        return size > self._size()
 
     def check_wanted(self) -> None:
         """Looks whether anything is to be given back.

@@ -76,7 +76,8 @@ class Serving:
         """Answers and signs anew until it is to stop."""
         folder, settings = self._registry.folder, self._registry.settings
         log = self._registry.publisher.log
-        returned = Returned(folder, log)
+        registry = self._registry
+        returned = Returned(folder, log, directory=registry.directory, clock=registry.publisher.now)
         server = registry_server(
             self._registry, folder.directory, log, returned, network=settings.network
         )
@@ -110,11 +111,11 @@ class Serving:
             _log.warning("nothing_published", reason=error.reason, message=error.message)
 
     def _confirm(self) -> None:
-        """Takes the log for the newest, when nodes asked for a while and showed nothing newer."""
+        """Takes the log for the newest, when agencies showed for a while that they hold no more."""
         log, waited = self._registry.publisher.log, time.monotonic() - self._answers_since
         if self._registry.folder.log.is_in_place() or waited < self._patience.total_seconds():
             return
-        if log.was_asked or len(self._registry.directory().identities) == 1:  # itself
+        if log.was_heard or len(self._registry.directory().identities) == 1:  # itself
             log.confirm()
             _log.warning("log_confirmed", waited_s=round(waited))
 

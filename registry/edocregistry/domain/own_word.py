@@ -5,7 +5,7 @@ each function inside one transaction.
 """
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TypeVar
 
 from cryptography import x509
@@ -19,7 +19,7 @@ from edoccore.identity.request import SealRequest
 from edoccore.identity.suites import PublicKey
 from edoccore.signing import canonical
 from edoccore.signing.seal import SealedStatement, SealTrust, check_membership, open_seal
-from edoccore.signing.statements import KeyEnd, Seal, SealRenewal, parse_time
+from edoccore.signing.statements import KeyEnd, LogHolder, Seal, SealRenewal, parse_time
 from edocregistry.domain.agencies import answering_agency
 from edocregistry.domain.enrolment import (
     check_new_key,
@@ -35,7 +35,8 @@ from edocregistry.domain.revoking import add_revocations, tls_certificates
 MAX_IN_FORCE = 4  # seal certificates of one agency that hold at the same time
 MAX_EVER = 60  # of an agency; its entry has room for 64
 
-_Word = TypeVar("_Word", SealRenewal, KeyEnd)
+_Word = TypeVar("_Word", SealRenewal, KeyEnd, LogHolder)
+HOLDER_AGE = timedelta(minutes=10)  # of the word of whoever shows a checkpoint; clocks differ
 
 
 def renew_seal(
@@ -119,6 +120,27 @@ def end_own_keys(
             )
         )
     return add_revocations(records, word.agency, made)
+
+
+def agency_of_holder(sealed: SealedStatement, directory: Directory, now: datetime) -> LogHolder:
+    """Reads who shows what it holds of the log.
+
+    Args:
+        sealed: An ``edoc.holder/v1``, as received.
+        directory: The one in hand, perhaps an older one; says who may seal.
+        now: Moment of the call.
+
+    Raises:
+        EdocError: A check of the seal failed; see ``signing.seal.open_seal``.
+        RequestInvalidError: It was said at another time.
+    """
+    word = _read(sealed, LogHolder, directory, directory, now=now)
+    if abs(now - parse_time(word.created)) > HOLDER_AGE:
+        raise RequestInvalidError(
+            f"{word.agency} showed what it holds of the log at {word.created}.",
+            hint="Compare the clocks of the registry and of the node.",
+        )
+    return word
 
 
 class _StillHeard:

@@ -13,6 +13,8 @@ from edoccore.directory.bundle import MAX_BUNDLE_BYTES, MAX_LOG_BYTES
 from edoccore.directory.packing import MAX_BATCH_FILES, pieces
 from edoccore.directory.transparency import LogAnswer
 from edoccore.errors import FileUnknownError, RequestInvalidError
+from edoccore.signing.seal import SealedStatement
+from edoccore.wire.sealed import sealed_from_message
 from edockit.grpc_peer import only_request
 from edockit.grpc_threads import caller_of
 from edocnet.directory.v1 import directory_service_pb2 as messages
@@ -87,7 +89,10 @@ class DirectoryServicer(services.DirectoryServiceServicer):
         """Sends what the log has besides what the caller has."""
         found = self._log.answer(request.size, request.digest)
         return messages.GetLogResponse(
-            checkpoint=found.checkpoint, witnessed=found.witnessed, leaves=found.leaves
+            checkpoint=found.checkpoint,
+            witnessed=found.witnessed,
+            leaves=found.leaves,
+            asks=found.asks,
         )
 
     def _read(self, path: str) -> bytes:
@@ -111,7 +116,10 @@ class Cosignatures(Protocol):
 class GivenBack(Protocol):
     """Where goes what nodes hold and the registry has lost."""
 
-    def show(self, checkpoint: bytes) -> bool:
+    def agency_of(self, holder: SealedStatement) -> str:
+        """The agency that proves that it calls; empty: its word does not hold."""
+
+    def show(self, checkpoint: bytes, holder: SealedStatement | None = None) -> bool:
         """Looks at a checkpoint that a node holds; returns whether it shall give back.
 
         Raises:
@@ -155,7 +163,9 @@ class WitnessServicer(services.WitnessServiceServicer):
         self, request: messages.ShowCheckpointRequest, context: grpc.ServicerContext
     ) -> messages.ShowCheckpointResponse:
         """Looks at a checkpoint that a node holds."""
-        return messages.ShowCheckpointResponse(wanted=self._returned.show(request.checkpoint))
+        holder = sealed_from_message(request.holder) if request.HasField("holder") else None
+        wanted = self._returned.show(request.checkpoint, holder)
+        return messages.ShowCheckpointResponse(wanted=wanted)
 
     async def GiveBack(
         self,
@@ -169,6 +179,10 @@ class WitnessServicer(services.WitnessServiceServicer):
         """
         first: messages.GiveBackRequest = await only_request(request_iterator)
         giver = Giver(caller_of(context.peer()))
+        if first.HasField("holder"):
+            holder = sealed_from_message(first.holder)
+            agency = await asyncio.to_thread(self._returned.agency_of, holder)
+            giver = Giver(giver.address, agency)
         async with self._turn(giver) as turn:
             bundle, log = await _received(first, request_iterator, turn)
             await asyncio.to_thread(self._returned.keep, bundle, log)

@@ -1,6 +1,7 @@
 """A node follows the log: takes what continues, proves a fork, cosigns nothing that is not so."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -21,14 +22,17 @@ from edoccore.directory.view import Directory
 from edoccore.directory_errors import NoteInvalidError, ProofInvalidError
 from edoccore.errors import RegistryUnreachableError
 from edoccore.signing.notes import Note, cosigned_at, read_note
+from edoccore.signing.seal import SealedStatement, SignedSeal
 from edocnode.domain import directory_log as rules
 from edocnode.storage.directory_log import DirectoryLogFiles, WitnessFiles
 from edocnode.storage.folder import DataFolder, NodeIdentity
-from edocnode.workers.directory_log import LogWatch
+from edocnode.workers.directory_log import WORD_HOLDS, LogWatch
 from edocnode.workers.witnessing import Witness
 from tests.integration.directory.conftest import HeardAlarms
 from tests.support.logs import NETWORK, MadeLog, log_signer, mark, witness_signer
 from tests.support.nation import Nation
+
+WORD = SealedStatement(b"edoc.holder/v1", 0, (), SignedSeal(b"seal", b"signature"))
 
 
 class Node:
@@ -45,12 +49,19 @@ class Node:
             network=NETWORK, agency="H29", root_sha256=nation.anchor, server_name="h29.test"
         )
         self.witness_files = WitnessFiles(self.folder, identity)
+        self.can_seal = True
         self.start()
 
     def start(self) -> None:
         """Makes the workers."""
         clock = lambda: self.now  # noqa: E731 - read at each call
-        self.watch = LogWatch(store=self.files, alarms=self.alarms, clock=clock)
+        self.said: list[bytes] = []
+
+        async def word(checkpoint: bytes) -> SealedStatement | None:
+            self.said.append(checkpoint)
+            return WORD if self.can_seal else None
+
+        self.watch = LogWatch(store=self.files, alarms=self.alarms, clock=clock, word=word)
         self.witness = Witness(store=self.witness_files, alarms=self.alarms, clock=clock)
 
     async def restart(self) -> None:
@@ -343,23 +354,27 @@ class Cosigning:
         self.taken: list[bytes] = []
         self.shown: list[bytes] = []
         self.given: list[tuple[dict[str, bytes], DirectoryLog]] = []
+        self.words: list[SealedStatement | None] = []
+        self.asks = False
         self.wants = True
         self.fails: Callable[[], None] = lambda: None
 
     async def log(self, size: int, digest: bytes) -> LogAnswer:
-        return await self.made.log(size, digest)
+        return replace(await self.made.log(size, digest), asks=self.asks)
 
     async def cosign(self, checkpoint: bytes) -> None:
         self.fails()
         self.taken.append(checkpoint)
         self.made.checkpoint = checkpoint
 
-    async def show(self, checkpoint: bytes) -> bool:
+    async def show(self, checkpoint: bytes, holder: SealedStatement | None) -> bool:
         self.fails()
         self.shown.append(checkpoint)
+        self.words.append(holder)
         return self.wants
 
-    async def give_back(self, bundle: bytes, log: bytes) -> None:
+    async def give_back(self, bundle: bytes, log: bytes, holder: SealedStatement | None) -> None:
+        self.words.append(holder)
         self.given.append((decode_bundle(bundle), open_log(read_log(log))))
 
 
@@ -502,6 +517,31 @@ async def test_cosignature_that_comes_too_late_is_made_again_at_the_next_look(
     await witness(node, watched, directory)
     assert [read_checkpoint(item).size for item in watched.taken] == [2]
     assert isinstance(directory.info.log, LogInfo)
+
+
+async def test_registry_that_asks_is_shown_what_the_node_holds_with_a_word_sealed_now_and_then(
+    node: Node, registry: Registry
+) -> None:
+    source = Cosigning(registry.made)
+    source.wants, source.asks = False, True
+    directory = registry.publish()
+    for _ in range(3):
+        await node.watch.look(source, directory)
+        await node.watch.give_back(source, directory)
+    assert source.shown == [registry.made.checkpoint] * 3
+    assert source.words == [WORD] * 3
+    assert node.said == [registry.made.checkpoint]  # one seal, however often it asks
+    node.now += WORD_HOLDS
+    await node.watch.look(source, directory)
+    await node.watch.give_back(source, directory)
+    assert len(node.said) == 2
+    node.can_seal, node.now = False, node.now + WORD_HOLDS
+    await node.watch.give_back(source, directory)
+    assert source.words[-1] is None  # a stranger's word counts, when it holds more
+    source.asks = False
+    await node.watch.look(source, directory)
+    await node.watch.give_back(source, directory)
+    assert len(source.shown) == 5
 
 
 @pytest.mark.parametrize("wants", [True, False])

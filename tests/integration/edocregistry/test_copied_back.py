@@ -44,7 +44,9 @@ def copy(registry, clock, tmp_path, request):
 
 
 def giving(copy: Registry) -> Returned:
-    return Returned(copy.folder, copy.publisher.log)
+    return Returned(
+        copy.folder, copy.publisher.log, directory=copy.directory, clock=copy.publisher.now
+    )
 
 
 def given(newest: Registry) -> tuple[bytes, bytes]:

@@ -10,6 +10,7 @@ from hashlib import sha256
 
 import grpc
 import pytest
+from msgspec import structs
 
 from edoccore.directory import loading
 from edoccore.directory.collecting import collect
@@ -22,6 +23,9 @@ from edoccore.errors import (
     RequestInvalidError,
     TokenRefusedError,
 )
+from edoccore.signing import canonical
+from edoccore.signing.seal import SignedSeal
+from edoccore.signing.statements import LogHolder, time_text
 from edoccore.wire.sealed import sealed_to_message
 from edoccore.wire.status import raise_for
 from edockit import certificates, grpc_client
@@ -213,27 +217,81 @@ def test_port_in_use_is_told(running, tmp_path, clock):
         Serving(other).run(lambda _address: None)
 
 
-@pytest.mark.parametrize(("asked", "patient"), [(True, False), (False, False), (True, True)])
-def test_copied_folder_is_published_from_once_nodes_asked_for_long_enough_and_had_no_more(
-    tmp_path, clock, asked, patient
-):
-    first = found_registry(tmp_path / "registry", clock, listen=free_address())
-    enrol_node(first, "H29", clock)
-    shutil.copytree(first.folder.path, tmp_path / "copy")
-    clock.move(timedelta(hours=7))  # the timestamp is due
-    copy = Registry(DataFolder(tmp_path / "copy"), first.settings, clock)
-    before = copy.folder.directory.mark()
-    served = Running(copy, timedelta(minutes=5) if patient else timedelta(0))
-    try:
-        with grpc_client.unverified_channel(served.address) as channel:
-            stub = directory_service_pb2_grpc.DirectoryServiceStub(channel)
-            if asked:
-                stub.GetLog(directory_service_pb2.GetLogRequest(), timeout=TIMEOUT_S)
-            confirmed = asked and not patient
-            deadline = time.monotonic() + (TIMEOUT_S if confirmed else 0.5)
-            while time.monotonic() < deadline and not copy.folder.log.is_in_place():
-                time.sleep(0.02)
-            assert copy.folder.log.is_in_place() is confirmed
-            assert confirmed or copy.folder.directory.mark() == before
-    finally:
-        served.stop()
+class Copied:
+    """A copy of a registry that serves, and the node of an agency that it knows."""
+
+    def __init__(self, folder, clock, patience) -> None:
+        self.clock = clock
+        first = found_registry(folder / "registry", clock, listen=free_address())
+        self.node = enrol_node(first, "H29", clock)
+        self.checkpoint = first.folder.log.checkpoint()
+        shutil.copytree(first.folder.path, folder / "copy")
+        clock.move(timedelta(hours=7))  # the timestamp is due
+        self.registry = Registry(DataFolder(folder / "copy"), first.settings, clock)
+        self.before = self.registry.folder.directory.mark()
+        self.served = Running(self.registry, patience)
+
+    def holder(self, *, time=None, checkpoint=None):
+        """The word of the agency that it shows a checkpoint."""
+        said = LogHolder(
+            network=NETWORK,
+            agency="H29",
+            checkpoint=sha256(checkpoint or self.checkpoint).hexdigest(),
+            created=time_text(time or self.clock.now),
+        )
+        return self.node.seal(canonical.encode(said), time=self.clock.now)[0]
+
+    def show(self, holder=None) -> bool:
+        """Shows what the copy has, as a node does; returns whether the copy asked for it."""
+        with grpc_client.unverified_channel(self.served.address) as channel:
+            log = directory_service_pb2_grpc.DirectoryServiceStub(channel)
+            asks = log.GetLog(directory_service_pb2.GetLogRequest(), timeout=TIMEOUT_S).asks
+            stub = directory_service_pb2_grpc.WitnessServiceStub(channel)
+            word = None if holder is None else sealed_to_message(holder)
+            request = directory_service_pb2.ShowCheckpointRequest(
+                checkpoint=self.checkpoint, holder=word
+            )
+            assert not stub.ShowCheckpoint(request, timeout=TIMEOUT_S).wanted
+        return asks
+
+    def is_taken_for_the_newest(self, within_s: float) -> bool:
+        deadline = time.monotonic() + within_s
+        while time.monotonic() < deadline and not self.registry.folder.log.is_in_place():
+            time.sleep(0.02)
+        return self.registry.folder.log.is_in_place()
+
+
+@pytest.fixture
+def copied(tmp_path, clock, request):
+    made = Copied(tmp_path, clock, getattr(request, "param", timedelta(0)))
+    yield made
+    made.served.stop()
+
+
+def test_copied_folder_is_published_from_once_an_agency_showed_that_it_holds_no_more(copied):
+    assert copied.show(copied.holder())
+    assert copied.is_taken_for_the_newest(TIMEOUT_S)
+    assert not copied.show()  # it asks nobody any more
+
+
+@pytest.mark.parametrize("copied", [timedelta(minutes=5)], indirect=True)
+def test_copied_folder_waits_however_many_agencies_hold_no_more(copied):
+    assert copied.show(copied.holder())
+    assert not copied.is_taken_for_the_newest(0.5)
+    assert copied.registry.folder.directory.mark() == copied.before
+
+
+def test_t48_strangers_do_not_end_the_wait_for_nodes(copied, clock):
+    good = copied.holder()
+    forged = SignedSeal(good.seal.data, copied.holder().seal.signature)
+    for holder in (
+        None,
+        structs.replace(good, seal=forged),
+        copied.holder(time=clock.now - timedelta(minutes=11)),  # heard long ago
+        copied.holder(checkpoint=b"another"),
+    ):
+        assert copied.show(holder)
+    assert not copied.is_taken_for_the_newest(0.5)
+    assert copied.registry.folder.directory.mark() == copied.before
+    copied.show(copied.holder())
+    assert copied.is_taken_for_the_newest(TIMEOUT_S)

@@ -11,17 +11,22 @@ import grpc
 import pytest
 
 from edoccore.errors import RequestInvalidError
+from edoccore.signing import canonical
+from edoccore.signing.statements import LogHolder, time_text
+from edoccore.wire.sealed import sealed_to_message
 from edoccore.wire.status import raise_for
 from edockit import grpc_client
 from edocnet.directory.v1 import directory_service_pb2 as messages
 from edocnet.directory.v1 import directory_service_pb2_grpc as services
+from edocnet.exchange.v1.exchange_service_pb2 import SealedStatement as SealedMessage
 from edocregistry.app.registry import Registry
 from edocregistry.domain import giving
 from edocregistry.storage.folder import DataFolder
 from tests.integration.edocregistry.test_copied_back import given
 from tests.integration.edocregistry.test_log import changed
 from tests.integration.edocregistry.test_serving import TIMEOUT_S, Running, free_address
-from tests.support.registry import found_registry
+from tests.support.nation import Agency
+from tests.support.registry import NETWORK, enrol_node, found_registry
 from tests.support.strangers import DIRECTORY, WITNESS, Stranger
 
 PATIENT_S = 60
@@ -34,6 +39,7 @@ class Scene:
 
     newest: Registry
     copy: Registry
+    node: Agency
     served: Running
 
     @contextlib.contextmanager
@@ -49,15 +55,22 @@ class Scene:
             request = messages.ShowCheckpointRequest(checkpoint=checkpoint)
             return bool(stub.ShowCheckpoint(request, timeout=TIMEOUT_S).wanted)
 
-    def give(self) -> None:
-        """Gives all of it back, as a node does."""
+    def give(self, *, by_agency: bool = False) -> None:
+        """Gives all of it back, as a node does, or as somebody who proves nothing."""
         bundle, log = given(self.newest)
-        pieces = [messages.GiveBackRequest(bundle=bundle), messages.GiveBackRequest(log=log)]
+        first = [messages.GiveBackRequest(holder=self.holder())] if by_agency else []
+        rest = [messages.GiveBackRequest(bundle=bundle), messages.GiveBackRequest(log=log)]
         with self.witnesses() as stub:
             try:
-                stub.GiveBack(iter(pieces), timeout=TIMEOUT_S)
+                stub.GiveBack(iter([*first, *rest]), timeout=TIMEOUT_S)
             except grpc.RpcError as error:
                 raise raise_for(error) from error
+
+    def holder(self) -> SealedMessage:
+        """The agency's word that it gives."""
+        now = self.copy.publisher.now()
+        said = LogHolder(network=NETWORK, agency="H29", checkpoint="0" * 64, created=time_text(now))
+        return sealed_to_message(self.node.seal(canonical.encode(said), time=now)[0])
 
     @property
     def has_it(self) -> bool:
@@ -83,12 +96,13 @@ def until(found: Callable[[], bool]) -> None:
 @pytest.fixture
 def scene(tmp_path, clock) -> Iterator[Scene]:
     newest = found_registry(tmp_path / "registry", clock, listen=free_address())
+    node = enrol_node(newest, "H29", clock)
     shutil.copytree(newest.folder.path, tmp_path / "copy")
     for code in ("H30", "H31"):
         changed(newest, clock, code)
     copy = Registry(DataFolder(tmp_path / "copy"), newest.settings, clock)
     served = Running(copy, timedelta(minutes=5))
-    yield Scene(newest, copy, served)
+    yield Scene(newest, copy, node, served)
     served.stop()
 
 
@@ -120,5 +134,17 @@ def test_t48_whoever_drips_is_set_aside_when_somebody_else_comes(
         monkeypatch.setattr(giving, "GRACE_S", 0.0)
         stranger.says(call, messages.GiveBackRequest(bundle=b"drip").SerializeToString())
         scene.give()
+        assert stranger.end_of(call, PATIENT_S) == REQUEST_INVALID
+    assert scene.has_it
+
+
+def test_t48_agency_goes_before_strangers_at_once(scene: Scene) -> None:
+    """Also before one that is quick: what it gives may be worth nothing."""
+    assert scene.show()
+    with Stranger(scene.served.address, comes_from="127.0.0.10") as stranger:
+        call = stranger.opens(f"{WITNESS}/GiveBack")
+        stranger.says(call, messages.GiveBackRequest(bundle=bytes(10_000)).SerializeToString())
+        until(lambda: "Another caller" in refusal(scene, b"nothing"))
+        scene.give(by_agency=True)
         assert stranger.end_of(call, PATIENT_S) == REQUEST_INVALID
     assert scene.has_it

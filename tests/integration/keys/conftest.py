@@ -17,7 +17,7 @@ from edocnode.app.joining import join_network
 from edocnode.settings import NodeSettings
 from edocnode.storage.folder import DataFolder
 from edocregistry.app.registry import Registry
-from edocregistry.app.serving import Serving
+from edocregistry.app.serving import LOG_PATIENCE, Serving
 from tests.support import nation
 from tests.support.nodes import TestNode, free_port
 from tests.support.registry import OFFICER, Clock, found_registry
@@ -78,9 +78,11 @@ class Country:
         return self.registry.directory()
 
     @asynccontextmanager
-    async def serving(self) -> AsyncIterator[None]:
+    async def serving(self, patience: timedelta = LOG_PATIENCE) -> AsyncIterator[None]:
         """The registry answers for the block."""
-        serving, ready = Serving(self.registry, interval=timedelta(seconds=0.5)), threading.Event()
+        every = timedelta(seconds=0.5)
+        serving = Serving(self.registry, interval=every, patience=patience)
+        ready = threading.Event()
         failed: list[BaseException] = []
 
         def run() -> None:

@@ -22,47 +22,48 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from edocnet.exchange.v1 import exchange_service_pb2 as edocnet_dot_exchange_dot_v1_dot_exchange__service__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,edocnet/directory/v1/directory_service.proto\x12\x14\x65\x64ocnet.directory.v1\"\x85\x01\n\x0bLendRequest\x12\x35\n\x04mark\x18\x01 \x01(\x0b\x32%.edocnet.directory.v1.GetMarkResponseH\x00\x12\x37\n\x05piece\x18\x02 \x01(\x0b\x32&.edocnet.directory.v1.GetFilesResponseH\x00\x42\x06\n\x04kind\"\x1d\n\x0cLendResponse\x12\r\n\x05paths\x18\x01 \x03(\t\" \n\x0fGetFilesRequest\x12\r\n\x05paths\x18\x01 \x03(\t\">\n\x10GetFilesResponse\x12\r\n\x05index\x18\x01 \x01(\r\x12\x0c\n\x04size\x18\x02 \x01(\x04\x12\r\n\x05\x63hunk\x18\x03 \x01(\x0c\"\x10\n\x0eGetMarkRequest\"0\n\x0fGetMarkResponse\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12\x0c\n\x04hash\x18\x02 \x01(\x0c\"-\n\rGetLogRequest\x12\x0c\n\x04size\x18\x01 \x01(\x04\x12\x0e\n\x06\x64igest\x18\x02 \x01(\x0c\"G\n\x0eGetLogResponse\x12\x12\n\ncheckpoint\x18\x01 \x01(\x0c\x12\x11\n\twitnessed\x18\x02 \x01(\x0c\x12\x0e\n\x06leaves\x18\x03 \x01(\x0c\"+\n\x15\x41\x64\x64\x43osignatureRequest\x12\x12\n\ncheckpoint\x18\x01 \x01(\x0c\"\x18\n\x16\x41\x64\x64\x43osignatureResponse\"+\n\x15ShowCheckpointRequest\x12\x12\n\ncheckpoint\x18\x01 \x01(\x0c\"(\n\x16ShowCheckpointResponse\x12\x0e\n\x06wanted\x18\x01 \x01(\x08\":\n\x0fGiveBackRequest\x12\x10\n\x06\x62undle\x18\x01 \x01(\x0cH\x00\x12\r\n\x03log\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04kind\"\x12\n\x10GiveBackResponse2\x9c\x02\n\x10\x44irectoryService\x12[\n\x08GetFiles\x12%.edocnet.directory.v1.GetFilesRequest\x1a&.edocnet.directory.v1.GetFilesResponse0\x01\x12V\n\x07GetMark\x12$.edocnet.directory.v1.GetMarkRequest\x1a%.edocnet.directory.v1.GetMarkResponse\x12S\n\x06GetLog\x12#.edocnet.directory.v1.GetLogRequest\x1a$.edocnet.directory.v1.GetLogResponse2\xc7\x02\n\x0eWitnessService\x12k\n\x0e\x41\x64\x64\x43osignature\x12+.edocnet.directory.v1.AddCosignatureRequest\x1a,.edocnet.directory.v1.AddCosignatureResponse\x12k\n\x0eShowCheckpoint\x12+.edocnet.directory.v1.ShowCheckpointRequest\x1a,.edocnet.directory.v1.ShowCheckpointResponse\x12[\n\x08GiveBack\x12%.edocnet.directory.v1.GiveBackRequest\x1a&.edocnet.directory.v1.GiveBackResponse(\x01\x32\x63\n\x0eLendingService\x12Q\n\x04Lend\x12!.edocnet.directory.v1.LendRequest\x1a\".edocnet.directory.v1.LendResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,edocnet/directory/v1/directory_service.proto\x12\x14\x65\x64ocnet.directory.v1\x1a*edocnet/exchange/v1/exchange_service.proto\"\x85\x01\n\x0bLendRequest\x12\x35\n\x04mark\x18\x01 \x01(\x0b\x32%.edocnet.directory.v1.GetMarkResponseH\x00\x12\x37\n\x05piece\x18\x02 \x01(\x0b\x32&.edocnet.directory.v1.GetFilesResponseH\x00\x42\x06\n\x04kind\"\x1d\n\x0cLendResponse\x12\r\n\x05paths\x18\x01 \x03(\t\" \n\x0fGetFilesRequest\x12\r\n\x05paths\x18\x01 \x03(\t\">\n\x10GetFilesResponse\x12\r\n\x05index\x18\x01 \x01(\r\x12\x0c\n\x04size\x18\x02 \x01(\x04\x12\r\n\x05\x63hunk\x18\x03 \x01(\x0c\"\x10\n\x0eGetMarkRequest\"0\n\x0fGetMarkResponse\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12\x0c\n\x04hash\x18\x02 \x01(\x0c\"-\n\rGetLogRequest\x12\x0c\n\x04size\x18\x01 \x01(\x04\x12\x0e\n\x06\x64igest\x18\x02 \x01(\x0c\"U\n\x0eGetLogResponse\x12\x12\n\ncheckpoint\x18\x01 \x01(\x0c\x12\x11\n\twitnessed\x18\x02 \x01(\x0c\x12\x0e\n\x06leaves\x18\x03 \x01(\x0c\x12\x0c\n\x04\x61sks\x18\x04 \x01(\x08\"+\n\x15\x41\x64\x64\x43osignatureRequest\x12\x12\n\ncheckpoint\x18\x01 \x01(\x0c\"\x18\n\x16\x41\x64\x64\x43osignatureResponse\"a\n\x15ShowCheckpointRequest\x12\x12\n\ncheckpoint\x18\x01 \x01(\x0c\x12\x34\n\x06holder\x18\x02 \x01(\x0b\x32$.edocnet.exchange.v1.SealedStatement\"(\n\x16ShowCheckpointResponse\x12\x0e\n\x06wanted\x18\x01 \x01(\x08\"r\n\x0fGiveBackRequest\x12\x10\n\x06\x62undle\x18\x01 \x01(\x0cH\x00\x12\r\n\x03log\x18\x02 \x01(\x0cH\x00\x12\x36\n\x06holder\x18\x03 \x01(\x0b\x32$.edocnet.exchange.v1.SealedStatementH\x00\x42\x06\n\x04kind\"\x12\n\x10GiveBackResponse2\x9c\x02\n\x10\x44irectoryService\x12[\n\x08GetFiles\x12%.edocnet.directory.v1.GetFilesRequest\x1a&.edocnet.directory.v1.GetFilesResponse0\x01\x12V\n\x07GetMark\x12$.edocnet.directory.v1.GetMarkRequest\x1a%.edocnet.directory.v1.GetMarkResponse\x12S\n\x06GetLog\x12#.edocnet.directory.v1.GetLogRequest\x1a$.edocnet.directory.v1.GetLogResponse2\xc7\x02\n\x0eWitnessService\x12k\n\x0e\x41\x64\x64\x43osignature\x12+.edocnet.directory.v1.AddCosignatureRequest\x1a,.edocnet.directory.v1.AddCosignatureResponse\x12k\n\x0eShowCheckpoint\x12+.edocnet.directory.v1.ShowCheckpointRequest\x1a,.edocnet.directory.v1.ShowCheckpointResponse\x12[\n\x08GiveBack\x12%.edocnet.directory.v1.GiveBackRequest\x1a&.edocnet.directory.v1.GiveBackResponse(\x01\x32\x63\n\x0eLendingService\x12Q\n\x04Lend\x12!.edocnet.directory.v1.LendRequest\x1a\".edocnet.directory.v1.LendResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'edocnet.directory.v1.directory_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_LENDREQUEST']._serialized_start=71
-  _globals['_LENDREQUEST']._serialized_end=204
-  _globals['_LENDRESPONSE']._serialized_start=206
-  _globals['_LENDRESPONSE']._serialized_end=235
-  _globals['_GETFILESREQUEST']._serialized_start=237
-  _globals['_GETFILESREQUEST']._serialized_end=269
-  _globals['_GETFILESRESPONSE']._serialized_start=271
-  _globals['_GETFILESRESPONSE']._serialized_end=333
-  _globals['_GETMARKREQUEST']._serialized_start=335
-  _globals['_GETMARKREQUEST']._serialized_end=351
-  _globals['_GETMARKRESPONSE']._serialized_start=353
-  _globals['_GETMARKRESPONSE']._serialized_end=401
-  _globals['_GETLOGREQUEST']._serialized_start=403
-  _globals['_GETLOGREQUEST']._serialized_end=448
-  _globals['_GETLOGRESPONSE']._serialized_start=450
-  _globals['_GETLOGRESPONSE']._serialized_end=521
-  _globals['_ADDCOSIGNATUREREQUEST']._serialized_start=523
-  _globals['_ADDCOSIGNATUREREQUEST']._serialized_end=566
-  _globals['_ADDCOSIGNATURERESPONSE']._serialized_start=568
-  _globals['_ADDCOSIGNATURERESPONSE']._serialized_end=592
-  _globals['_SHOWCHECKPOINTREQUEST']._serialized_start=594
-  _globals['_SHOWCHECKPOINTREQUEST']._serialized_end=637
-  _globals['_SHOWCHECKPOINTRESPONSE']._serialized_start=639
-  _globals['_SHOWCHECKPOINTRESPONSE']._serialized_end=679
-  _globals['_GIVEBACKREQUEST']._serialized_start=681
-  _globals['_GIVEBACKREQUEST']._serialized_end=739
-  _globals['_GIVEBACKRESPONSE']._serialized_start=741
-  _globals['_GIVEBACKRESPONSE']._serialized_end=759
-  _globals['_DIRECTORYSERVICE']._serialized_start=762
-  _globals['_DIRECTORYSERVICE']._serialized_end=1046
-  _globals['_WITNESSSERVICE']._serialized_start=1049
-  _globals['_WITNESSSERVICE']._serialized_end=1376
-  _globals['_LENDINGSERVICE']._serialized_start=1378
-  _globals['_LENDINGSERVICE']._serialized_end=1477
+  _globals['_LENDREQUEST']._serialized_start=115
+  _globals['_LENDREQUEST']._serialized_end=248
+  _globals['_LENDRESPONSE']._serialized_start=250
+  _globals['_LENDRESPONSE']._serialized_end=279
+  _globals['_GETFILESREQUEST']._serialized_start=281
+  _globals['_GETFILESREQUEST']._serialized_end=313
+  _globals['_GETFILESRESPONSE']._serialized_start=315
+  _globals['_GETFILESRESPONSE']._serialized_end=377
+  _globals['_GETMARKREQUEST']._serialized_start=379
+  _globals['_GETMARKREQUEST']._serialized_end=395
+  _globals['_GETMARKRESPONSE']._serialized_start=397
+  _globals['_GETMARKRESPONSE']._serialized_end=445
+  _globals['_GETLOGREQUEST']._serialized_start=447
+  _globals['_GETLOGREQUEST']._serialized_end=492
+  _globals['_GETLOGRESPONSE']._serialized_start=494
+  _globals['_GETLOGRESPONSE']._serialized_end=579
+  _globals['_ADDCOSIGNATUREREQUEST']._serialized_start=581
+  _globals['_ADDCOSIGNATUREREQUEST']._serialized_end=624
+  _globals['_ADDCOSIGNATURERESPONSE']._serialized_start=626
+  _globals['_ADDCOSIGNATURERESPONSE']._serialized_end=650
+  _globals['_SHOWCHECKPOINTREQUEST']._serialized_start=652
+  _globals['_SHOWCHECKPOINTREQUEST']._serialized_end=749
+  _globals['_SHOWCHECKPOINTRESPONSE']._serialized_start=751
+  _globals['_SHOWCHECKPOINTRESPONSE']._serialized_end=791
+  _globals['_GIVEBACKREQUEST']._serialized_start=793
+  _globals['_GIVEBACKREQUEST']._serialized_end=907
+  _globals['_GIVEBACKRESPONSE']._serialized_start=909
+  _globals['_GIVEBACKRESPONSE']._serialized_end=927
+  _globals['_DIRECTORYSERVICE']._serialized_start=930
+  _globals['_DIRECTORYSERVICE']._serialized_end=1214
+  _globals['_WITNESSSERVICE']._serialized_start=1217
+  _globals['_WITNESSSERVICE']._serialized_end=1544
+  _globals['_LENDINGSERVICE']._serialized_start=1546
+  _globals['_LENDINGSERVICE']._serialized_end=1645
 # @@protoc_insertion_point(module_scope)

@@ -6,6 +6,7 @@ every node, because a file of the directory proves itself: its signatures count,
 """
 
 from collections import abc as _abc
+from edocnet.exchange.v1 import exchange_service_pb2 as _exchange_service_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
@@ -220,6 +221,7 @@ class GetLogResponse(_message.Message):
     CHECKPOINT_FIELD_NUMBER: _builtins.int
     WITNESSED_FIELD_NUMBER: _builtins.int
     LEAVES_FIELD_NUMBER: _builtins.int
+    ASKS_FIELD_NUMBER: _builtins.int
     checkpoint: _builtins.bytes
     """The newest checkpoint: a signed note with the log's signature and cosignatures, UTF-8, at most
     32768 bytes. Empty when the caller has it.
@@ -232,16 +234,21 @@ class GetLogResponse(_message.Message):
     """Leaves from `size` of the request on, 40 bytes each: version (8 bytes, highest first) and SHA-256
     of the snapshot file. At most 20000; whoever wants the rest asks again.
     """
+    asks: _builtins.bool
+    """True when the registry does not know yet whether its folder is the newest, and waits for agencies
+    to show what they hold (WitnessService.ShowCheckpoint). Always false from a node.
+    """
     def __init__(
         self,
         *,
         checkpoint: _builtins.bytes = ...,
         witnessed: _builtins.bytes = ...,
         leaves: _builtins.bytes = ...,
+        asks: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint", "leaves", b"leaves", "witnessed", b"witnessed"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asks", b"asks", "checkpoint", b"checkpoint", "leaves", b"leaves", "witnessed", b"witnessed"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -295,16 +302,24 @@ class ShowCheckpointRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     CHECKPOINT_FIELD_NUMBER: _builtins.int
+    HOLDER_FIELD_NUMBER: _builtins.int
     checkpoint: _builtins.bytes
     """The newest checkpoint that the caller holds, signed by the log: a signed note, at most 32768 bytes."""
+    @_builtins.property
+    def holder(self) -> _exchange_service_pb2.SealedStatement:
+        """Who the caller is: an `edoc.holder/v1` that names this checkpoint, not older than 10 minutes, under
+        its agency's seal. Absent: a stranger, whose checkpoint counts too when it has more versions.
+        """
+
     def __init__(
         self,
         *,
         checkpoint: _builtins.bytes = ...,
+        holder: _exchange_service_pb2.SealedStatement | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["holder", b"holder"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint", "holder", b"holder"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -334,27 +349,35 @@ Global___ShowCheckpointResponse: _TypeAlias = ShowCheckpointResponse  # noqa: Y0
 
 @_typing.final
 class GiveBackRequest(_message.Message):
-    """Carries a piece of what is given back: all pieces of the directory, then all of the log."""
+    """Carries a piece of what is given back: perhaps who gives, then all pieces of the directory, then
+    all of the log.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
     BUNDLE_FIELD_NUMBER: _builtins.int
     LOG_FIELD_NUMBER: _builtins.int
+    HOLDER_FIELD_NUMBER: _builtins.int
     bundle: _builtins.bytes
     """Next bytes of the directory's files in one, as a node keeps them; 1 to 983040 bytes."""
     log: _builtins.bytes
     """Next bytes of the log with its newest notes, as a node keeps it; 1 to 983040 bytes."""
+    @_builtins.property
+    def holder(self) -> _exchange_service_pb2.SealedStatement:
+        """First message only: as in ShowCheckpointRequest. Agencies go before strangers."""
+
     def __init__(
         self,
         *,
         bundle: _builtins.bytes = ...,
         log: _builtins.bytes = ...,
+        holder: _exchange_service_pb2.SealedStatement | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["bundle", b"bundle", "kind", b"kind", "log", b"log"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["bundle", b"bundle", "holder", b"holder", "kind", b"kind", "log", b"log"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bundle", b"bundle", "kind", b"kind", "log", b"log"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bundle", b"bundle", "holder", b"holder", "kind", b"kind", "log", b"log"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["bundle", "log"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["bundle", "log", "holder"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 

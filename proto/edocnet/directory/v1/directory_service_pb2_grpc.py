@@ -243,8 +243,9 @@ class WitnessServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ShowCheckpoint(self, request, context):
-        """Shows the newest checkpoint that the caller holds, to a registry that has fewer versions: one
-        whose data folder is an older copy signs nothing more from then on. Idempotent.
+        """Shows the newest checkpoint that the caller holds, to a registry that has fewer versions, or asks
+        for it (GetLogResponse): one whose data folder is an older copy signs nothing more from then on,
+        one that was shown no more than it has by an agency takes its folder for the newest. Idempotent.
 
         Fails with PERMISSION_DENIED and the reason NOTE_INVALID when the log did not sign it.
         """

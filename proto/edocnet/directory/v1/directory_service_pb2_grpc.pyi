@@ -131,8 +131,9 @@ class WitnessServiceStub:
     not of the newest checkpoint: the witness asks for that one and looks again.
     """
     ShowCheckpoint: _grpc.UnaryUnaryMultiCallable[_directory_service_pb2.ShowCheckpointRequest, _directory_service_pb2.ShowCheckpointResponse]
-    """Shows the newest checkpoint that the caller holds, to a registry that has fewer versions: one
-    whose data folder is an older copy signs nothing more from then on. Idempotent.
+    """Shows the newest checkpoint that the caller holds, to a registry that has fewer versions, or asks
+    for it (GetLogResponse): one whose data folder is an older copy signs nothing more from then on,
+    one that was shown no more than it has by an agency takes its folder for the newest. Idempotent.
 
     Fails with PERMISSION_DENIED and the reason NOTE_INVALID when the log did not sign it.
     """
@@ -158,8 +159,9 @@ class WitnessServiceAsyncStub(WitnessServiceStub):
     not of the newest checkpoint: the witness asks for that one and looks again.
     """
     ShowCheckpoint: _aio.UnaryUnaryMultiCallable[_directory_service_pb2.ShowCheckpointRequest, _directory_service_pb2.ShowCheckpointResponse]  # type: ignore[assignment]
-    """Shows the newest checkpoint that the caller holds, to a registry that has fewer versions: one
-    whose data folder is an older copy signs nothing more from then on. Idempotent.
+    """Shows the newest checkpoint that the caller holds, to a registry that has fewer versions, or asks
+    for it (GetLogResponse): one whose data folder is an older copy signs nothing more from then on,
+    one that was shown no more than it has by an agency takes its folder for the newest. Idempotent.
 
     Fails with PERMISSION_DENIED and the reason NOTE_INVALID when the log did not sign it.
     """
@@ -194,8 +196,9 @@ class WitnessServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _directory_service_pb2.ShowCheckpointRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_directory_service_pb2.ShowCheckpointResponse, _abc.Awaitable[_directory_service_pb2.ShowCheckpointResponse]]:
-        """Shows the newest checkpoint that the caller holds, to a registry that has fewer versions: one
-        whose data folder is an older copy signs nothing more from then on. Idempotent.
+        """Shows the newest checkpoint that the caller holds, to a registry that has fewer versions, or asks
+        for it (GetLogResponse): one whose data folder is an older copy signs nothing more from then on,
+        one that was shown no more than it has by an agency takes its folder for the newest. Idempotent.
 
         Fails with PERMISSION_DENIED and the reason NOTE_INVALID when the log did not sign it.
         """
