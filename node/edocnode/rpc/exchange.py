@@ -43,7 +43,6 @@ BATCHES_AT_ONCE = 4  # of one stream; more wait, which slows the sender down
 BATCHES_OF_AGENCY = 8  # of all its streams; refusing more would cost this node as much
 HELLO_WAIT = timedelta(seconds=10)  # for the first message of a stream
 READ_WAIT = timedelta(seconds=60)  # for the caller to take an answer
-FEW = 8  # parcels; reading them takes less than handing them to a thread
 STEP_BYTES = 64 * 1024  # of a part, that must come each time patience begins anew
 
 Request = TypeVar("Request")
@@ -174,7 +173,7 @@ class ExchangeServicer(services.ExchangeServiceServicer):
         """Answers messages of the caller that are held here."""
         agency = peer_identity(str)
         answers = await self._service.answer_inquiries(agency, inquiries_from(request))
-        for message in await asyncio.to_thread(answers_to_messages, answers):
+        for message in answers_to_messages(answers):
             await _write(context, messages.InquireResponse(answers=message))
 
     async def _read(
@@ -222,19 +221,10 @@ class ExchangeServicer(services.ExchangeServiceServicer):
         context: DeliverContext,
         writing: asyncio.Lock,
     ) -> None:
-        few = len(batch.parcels) <= FEW
-        parcels = (
-            batch_from_message(batch) if few else await asyncio.to_thread(batch_from_message, batch)
-        )
-        answers = await self._service.answer(session.agency, parcels)
-        written = (
-            answers_to_messages(answers)
-            if few
-            else await asyncio.to_thread(answers_to_messages, answers)
-        )
+        answers = await self._service.answer(session.agency, batch_from_message(batch))
         session.check()
         async with writing:
-            for message in written:
+            for message in answers_to_messages(answers):
                 await _write(context, messages.DeliverResponse(answers=message))
 
 

@@ -270,7 +270,7 @@ class Link:
         try:
             with _replaced():
                 async for response in call:
-                    found += await asyncio.to_thread(answers_from_message, response.answers)
+                    found += answers_from_message(response.answers)
         except grpc.RpcError as error:
             raise self._told(error) from error
         return found
@@ -405,7 +405,7 @@ class Stream:
 
     async def send(self, parcels: Sequence[Parcel]) -> None:
         """Writes a batch."""
-        message = await asyncio.to_thread(batch_to_message, parcels)
+        message = batch_to_message(parcels)
         try:
             with _replaced():
                 await self._call.write(messages.DeliverRequest(batch=message))
@@ -420,7 +420,7 @@ class Stream:
             while isinstance(response := await self._next(), messages.DeliverResponse):
                 if response.WhichOneof("kind") != "answers":
                     raise RequestInvalidError("The peer said hello twice; update its node.")
-                yield await asyncio.to_thread(answers_from_message, response.answers)
+                yield answers_from_message(response.answers)
         except grpc.RpcError as error:
             raise self._told(await _peers_word(self._call, error)) from error
 

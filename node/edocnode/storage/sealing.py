@@ -307,7 +307,8 @@ def _unsealed(
     receipts = waiting_arrivals(connection, limit)
     room = room_for_envelopes(len(receipts), limit)
     wanted = next_unsealed(connection, room, looked_up_to)
-    found = select_by(connection, _UNSEALED_ENVELOPES, wanted)
+    # All at once: row by row is a chance for other threads to take the lock, each time.
+    found = connection.execute(_UNSEALED_ENVELOPES, {"values": wanted}).all() if wanted else []
     envelopes = sorted(found, key=attrgetter("lane", "id"))  # numbers follow the order of keeping
     effects = connection.execute(_UNSEALED_EFFECTS, {"limit": limit}).all()
     return Unsealed(

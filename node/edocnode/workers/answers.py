@@ -1,9 +1,9 @@
 """Reads the answers of a peer: what is sealed is verified before it means anything.
 
-Many are read in a thread: verifying is work for the processor. What does not hold is no answer:
-the delivery is tried again and the fault is told by name.
+What does not hold is no answer: the delivery is tried again and the fault is told by name.
 """
 
+import asyncio
 import random
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -18,10 +18,13 @@ from edocnode.domain.checks import is_same_document
 from edocnode.domain.delivery import on_receipt, on_refused, on_try_later
 from edocnode.domain.exchange import Answer, Duplicate, Need, Received, Refused, TryLater
 from edocnode.domain.model import DeliveryOutcome, QueuedDelivery
+from edocnode.workers.pieces import in_pieces
+
+_Pair = tuple[QueuedDelivery, Answer]
 
 
-def is_quick(answer: Answer) -> bool:
-    """Whether an answer is read in less than a change of threads takes."""
+def _is_quick(answer: Answer) -> bool:
+    """Whether its seals are verified in less than a change of threads takes."""
     match answer:
         case Received(receipt=receipt):
             return receipt.seal.is_quick
@@ -53,10 +56,16 @@ class AnswerReader:
         self._clock = clock
         self._jitter = jitter
 
-    def read(self, pairs: Sequence[tuple[QueuedDelivery, Answer]]) -> list[DeliveryOutcome]:
+    async def read(self, pairs: Sequence[_Pair]) -> list[DeliveryOutcome]:
         """One outcome for each answer."""
         seals: dict[bytes, VerifiedSeal] = {}
-        return [self._outcome(item, answer, seals) for item, answer in pairs]
+
+        def outcomes(piece: Sequence[_Pair]) -> list[DeliveryOutcome]:
+            return [self._outcome(item, answer, seals) for item, answer in piece]
+
+        if all(_is_quick(answer) for _, answer in pairs):
+            return await in_pieces(pairs, _size_of, outcomes)
+        return await asyncio.to_thread(outcomes, pairs)
 
     def _outcome(
         self, item: QueuedDelivery, answer: Answer, seals: dict[bytes, VerifiedSeal]
@@ -135,3 +144,13 @@ class AnswerReader:
         return on_try_later(
             item, error.reason, error.message, after=None, now=self._clock(), jitter=jitter
         )
+
+
+def _size_of(pair: _Pair) -> int:
+    """Bytes of the statements of an answer."""
+    match pair[1]:
+        case Received(receipt=receipt):
+            return len(receipt.statement)
+        case Duplicate(envelope=envelope, receipt=receipt):
+            return len(envelope.statement) + len(receipt.statement)
+    return 0

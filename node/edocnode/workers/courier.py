@@ -37,7 +37,7 @@ from edocnode.domain.model import DeliveryOutcome, DeliveryState, Lane, QueuedDe
 from edocnode.domain.ports import Outbox
 from edocnode.domain.sharing import OneAhead
 from edocnode.domain.window import Mark, Window
-from edocnode.workers.answers import AnswerReader, is_quick
+from edocnode.workers.answers import AnswerReader
 from edocnode.workers.parts import PartShelf
 from edocnode.workers.resealing import ResealingSealer, envelopes_to_show
 from edocnode.workers.room import when_there_is_room
@@ -47,7 +47,6 @@ IDLE = timedelta(seconds=20)  # an unused stream is closed after it
 ANSWER_WAIT = timedelta(seconds=60)  # without any answer the peer counts as gone
 ONE_ANSWER_WAIT = timedelta(minutes=5)  # without the answer to one parcel, whatever else it answers
 PUT_OFF = timedelta(seconds=5)  # a large document for whose parts there is no place yet
-FEW = 4  # answers that are verified at once: a thread costs more than it gives the others
 
 log = structlog.get_logger(__name__)
 
@@ -297,10 +296,7 @@ class Courier:
     async def _record(self, pairs: Sequence[tuple[QueuedDelivery, Answer]]) -> None:
         if not pairs:
             return
-        if len(pairs) <= FEW and all(is_quick(answer) for _, answer in pairs):
-            outcomes = self._reader.read(pairs)
-        else:
-            outcomes = await asyncio.to_thread(self._reader.read, pairs)
+        outcomes = await self._reader.read(pairs)
         await self._outbox.record(outcomes, self._clock())
         delivered = {
             outcome.message_id for outcome in outcomes if outcome.state is DeliveryState.DELIVERED

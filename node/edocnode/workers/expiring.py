@@ -141,7 +141,7 @@ class Expirer:
             for answer in answers
             if answer.envelope_digest in by_digest
         ]
-        outcomes = await asyncio.to_thread(self._reader.read, pairs)
+        outcomes = await self._reader.read(pairs)
         proven = [outcome for outcome in outcomes if outcome.state in ANSWERED]
         await self._outbox.record(proven, self._clock())
         return list(by_digest.values()), len(proven), ""

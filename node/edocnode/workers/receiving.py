@@ -42,14 +42,13 @@ from edocnode.domain.receiving import (
     rejected,
 )
 from edocnode.workers.keeping import KeepingTogether
+from edocnode.workers.pieces import in_pieces
 from edocnode.workers.resealing import receipts_to_show
 from edocnode.workers.sealer import Sealer
 from edocnode.workers.sessions import Sessions
 from edocnode.workers.staging import Staging
 
 RECEIPT_WAIT = timedelta(seconds=20)  # for the sealer; afterwards: try later, the parcel is kept
-FEW = 8  # parcels that are judged on the event loop, and
-FEW_BYTES = 64 * 1024  # of parts in them
 SEAL_CACHE = 2_000  # verified seals remembered, for one directory
 
 _Seals = dict[SignedSeal, tuple[VerifiedSeal, Proven]]  # of one batch, nearly always one
@@ -100,11 +99,7 @@ class ReceivingDesk:
         Raises:
             StorageFailedError: The disk failed; the node must stop.
         """
-        judged = (
-            self._judge_all(peer, parcels)
-            if _takes_little(parcels)
-            else await asyncio.to_thread(self._judge_all, peer, parcels)
-        )
+        judged = await self._judge_all(peer, parcels)
         if (why := self._why_ended()) and any(map(arrival_in, judged)):
             judged = await self._turn_away(judged, why)
         answers: list[Answer] = [item for item in judged if isinstance(item, Refused | TryLater)]
@@ -148,8 +143,24 @@ class ReceivingDesk:
             for item in judged
         ]
 
-    def _judge_all(self, peer: str, parcels: Sequence[Parcel]) -> list[Judged]:
-        directory = self._directory()
+    async def _judge_all(self, peer: str, parcels: Sequence[Parcel]) -> list[Judged]:
+        seals: _Seals = {}
+        seals_by: Directory | None = None
+
+        def judged(piece: Sequence[Parcel]) -> list[Judged]:
+            nonlocal seals, seals_by
+            directory = self._directory()
+            if directory is not seals_by:  # revocations count from the moment they are known
+                seals, seals_by = {}, directory
+            return self._judge_piece(peer, piece, directory, seals)
+
+        if all(parcel.envelope.seal.is_quick for parcel in parcels):
+            return await in_pieces(parcels, lambda parcel: len(parcel.parts), judged)
+        return await asyncio.to_thread(judged, parcels)
+
+    def _judge_piece(
+        self, peer: str, parcels: Sequence[Parcel], directory: Directory, seals: _Seals
+    ) -> list[Judged]:
         now = self._clock()
         standing = Standing(
             network=self._network, agency=self._agency, peer=peer, directory=directory, now=now
@@ -158,7 +169,6 @@ class ReceivingDesk:
             judge(directory, now).require_usable()
         except EdocError as error:
             return [parcel_answer(parcel, error) for parcel in parcels]
-        seals: _Seals = {}
         return [self._judge(parcel, standing, directory, seals) for parcel in parcels]
 
     def _judge(
@@ -301,13 +311,6 @@ class ReceivingDesk:
             if known and known.seal.directory != self._directory().mark:
                 for listener in self._on_directory:
                     listener(peer, known.seal.directory)
-
-
-def _takes_little(parcels: Sequence[Parcel]) -> bool:
-    """Whether judging takes less than handing it to a thread, so that nobody waits for it long."""
-    if len(parcels) > FEW or sum(len(parcel.parts) for parcel in parcels) > FEW_BYTES:
-        return False
-    return all(parcel.envelope.seal.is_quick for parcel in parcels)
 
 
 def _arrival_answer(arrival: Arrival, error: EdocError) -> Refused | TryLater:

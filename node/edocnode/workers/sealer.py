@@ -51,9 +51,9 @@ from edocnode.domain.sealing import (
     only_answers,
     opening,
     prepare,
+    takes_little,
 )
 
-FEW = 32  # statements that are worded and signed on the event loop, in half a millisecond
 GROUP = 400  # statements under one seal; more wait for the next
 KEPT = 10_000  # arrivals, and deliveries, held in memory until they are sealed
 RECENT = 20_000  # sealed receipts, and envelopes, remembered for those who are about to ask
@@ -416,10 +416,9 @@ class Sealer:
     async def _seal(
         self, state: EpochState, waiting: Unsealed, owns: Sequence[OwnStatement]
     ) -> SealCommit:
-        few = len(waiting.envelopes) + len(waiting.receipts) + len(waiting.effects) <= FEW
         commit, group = (
             self._sign(state, waiting, owns)
-            if few and self._signer.is_quick
+            if takes_little(waiting) and self._signer.is_quick
             else await asyncio.to_thread(self._sign, state, waiting, owns)
         )
         await self._store.commit_seal(commit)
