@@ -1,12 +1,15 @@
 """A node ends for good, by real programs: refused, killed between the steps, finished, read."""
 
 import signal
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from edoccore.signing import canonical
+from edoccore.signing.statements import Effect
 from edocnode.domain.retiring import RETIRED
 from edocnode.storage.directory_files import DirectoryFiles
 from edocnode.storage.folder import DataFolder
@@ -35,10 +38,32 @@ main()
 """
 
 
+CANCEL_CUTS = {
+    "before it is noted": ("_note_cancelled", False),
+    "before the mark is gone": ("_note_cancelled", True),
+}
+
+
 def sent(node: Node, to: str, *words: object) -> str:
     return str(
         node.done("send", DECISION, "--to", to, "--subject", "Về việc", *words)["document_id"]
     )
+
+
+def killed(node: Node, name: str, after: bool, option: str) -> None:
+    """Runs the command until a step, and kills it there."""
+    code = CUT.format(name=name, after=after)
+    words = [sys.executable, "-c", code, "retire", option, "--data", str(node.data)]
+    done = subprocess.run(words, env=node.environment(), timeout=50, check=False)
+    assert done.returncode == -signal.SIGKILL
+
+
+def effects(node: Node) -> list[str]:
+    """Kinds of what administrators did, in order; of a stopped node."""
+    with sqlite3.connect(DataFolder(node.data).database_file) as database:
+        rows = database.execute("SELECT data FROM effect ORDER BY id").fetchall()
+    kinds = [canonical.decode(data, Effect).kind for (data,) in rows]
+    return [kind for kind in kinds if kind.startswith("admin.")]
 
 
 def retired_at_once(node: Node) -> dict[str, object]:
@@ -140,15 +165,65 @@ def test_peers_keep_what_they_have_for_a_retired_node_and_are_told_of_its_end(
 def test_retirement_that_is_killed_between_its_steps_goes_on(
     stopped_network: Network, moment: str
 ) -> None:
-    node, (name, after) = stopped_network[HA_TINH], CUTS[moment]
+    node = stopped_network[HA_TINH]
     stopped_network.registry.start()
-    code = CUT.format(name=name, after=after)
-    words = [sys.executable, "-c", code, "retire", "--yes", "--data", str(node.data)]
-    killed = subprocess.run(words, env=node.environment(), timeout=50, check=False)
-    assert killed.returncode == -signal.SIGKILL
+    killed(node, *CUTS[moment], "--yes")
     assert node.run("serve").error == (6, "NODE_RETIRED")
     assert node.run("inbox").error == (6, "NODE_RETIRED")
     assert node.done("retire")["state"] == "begun"
     assert node.done("retire", "--yes")["state"] == "retired"
     journal = node.done("journal", "verify")
     assert (journal["verdict"], journal["effects"]) == ("ok", 1)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("begun", ["after the mark", "before the last seal"])
+def test_retirement_that_has_sealed_nothing_is_taken_back_and_the_node_goes_on(
+    network: Network, begun: str
+) -> None:
+    node = network[HA_TINH]
+    node.stop()
+    assert node.done("retire", "--cancel")["state"] == "not_begun"
+    killed(node, *CUTS[begun], "--yes")
+    network.registry.stop()  # nobody is asked
+    assert node.done("retire", "--cancel")["state"] == "cancelled"
+    assert node.done("retire", "--cancel")["state"] == "not_begun"
+    assert effects(node) == ["admin.retire_cancelled"]
+    network.registry.start()
+    node.start()
+    document_id = sent(node, NOI_VU)
+    waited_for(lambda: node.delivery(document_id)["state"] == "delivered", within_s=60)
+    node.stop()
+    assert node.done("journal", "verify")["verdict"] == "ok"
+    assert node.done("retire", "--yes")["state"] == "retired"
+    assert node.run("retire", "--cancel").error == (6, "NODE_RETIRED")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("moment", CANCEL_CUTS)
+def test_taking_a_retirement_back_is_killed_and_repeated(network: Network, moment: str) -> None:
+    node = network[HA_TINH]
+    node.stop()
+    killed(node, *CUTS["before the last seal"], "--yes")
+    killed(node, *CANCEL_CUTS[moment], "--cancel")
+    assert node.run("serve").error == (6, "NODE_RETIRED")
+    assert node.done("retire", "--cancel")["state"] == "cancelled"
+    assert effects(node) == ["admin.retire_cancelled"]
+    node.start()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("moment", ["after the last seal", "after the registry has it"])
+def test_retirement_whose_last_word_is_sealed_is_not_taken_back(
+    network: Network, moment: str
+) -> None:
+    node = network[HA_TINH]
+    node.stop()
+    killed(node, *CUTS[moment], "--yes")
+    refused = node.run("retire", "--cancel")
+    assert refused.error == (6, "NODE_RETIRED")
+    assert node.run("serve").error == (6, "NODE_RETIRED")
+    assert node.done("retire", "--yes")["state"] == "retired"

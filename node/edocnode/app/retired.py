@@ -12,7 +12,7 @@ import msgspec
 from edoccore.errors import StorageDamagedError
 from edoccore.moving_errors import NodeRetiredError
 from edoccore.signing.readers import reader_of
-from edockit.files import write_file_atomic
+from edockit.files import disk_errors, fsync_folder, write_file_atomic
 from edocnode.storage.folder import RETIRED_FILE, DataFolder
 
 
@@ -77,6 +77,16 @@ class RetiredFile:
         data = msgspec.json.format(msgspec.json.encode(mark), indent=2)
         write_file_atomic(self.path, data + b"\n")
 
+    def remove(self) -> None:
+        """Takes the mark away, durably: the node may start again.
+
+        Raises:
+            StorageFailedError: It may be there still.
+        """
+        with disk_errors(self.path):
+            self.path.unlink(missing_ok=True)
+            fsync_folder(self.path.parent)
+
 
 def is_retired(folder: DataFolder) -> bool:
     """Whether the node of a folder ends or has ended; quick."""
@@ -100,7 +110,8 @@ def retired_error(folder: DataFolder, mark: Mark) -> NodeRetiredError:
         return NodeRetiredError(
             f"The node in {folder.path} is being retired since {mark.begun_at}, by {mark.actor}, "
             f"and its keys have not ended yet.",
-            hint="Finish it: edocnode retire --yes",
+            hint="Finish it: edocnode retire --yes. As long as its last word is not sealed it can "
+            "be taken back: edocnode retire --cancel",
             path=str(folder.path),
         )
     return NodeRetiredError(

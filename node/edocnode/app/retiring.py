@@ -8,7 +8,8 @@
 4. The registry takes the word and publishes it; all peers refuse the keys from then on.
 5. The mark says that all is done, with the head of the journal.
 
-A kill between two steps is made good by the same command: each looks first at what is there.
+A kill between two steps is made good by the same command: each looks first at what is there. Before
+the third step it can be taken back: nothing has left the machine.
 """
 
 import asyncio
@@ -17,12 +18,13 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from hashlib import sha256
 
 from msgspec import structs
 
 from edoccore.directory.view import Directory
 from edoccore.errors import EpochSupersededError, SealerStoppedError
-from edoccore.moving_errors import WorkOpenError
+from edoccore.moving_errors import NodeRetiredError, WorkOpenError
 from edoccore.signing import canonical
 from edoccore.signing.seal import SALT_BYTES, SealedStatement
 from edoccore.signing.statements import KeyEnd, time_text, uuid_text
@@ -32,7 +34,7 @@ from edocnode.app.keys import KEY_END, end_word, own_effect
 from edocnode.app.moving import check_not_moved
 from edocnode.app.node import ground_of
 from edocnode.app.parts import open_resting, seal_own, started
-from edocnode.app.retired import Mark, RetiredFile
+from edocnode.app.retired import Mark, RetiredFile, retired_error
 from edocnode.domain.retiring import RETIRED, OpenItem, may_end, open_items
 from edocnode.rpc.own_word import end_keys
 from edocnode.settings import NodeSettings
@@ -40,6 +42,7 @@ from edocnode.storage.folder import DataFolder
 from edocnode.storage.retiring import SqlOpenWork
 
 NODE_RETIRED = "admin.retired"  # kind of the effect
+RETIREMENT_CANCELLED = "admin.retire_cancelled"  # the same, of taking it back
 SEAL_WITHIN = timedelta(seconds=30)
 _PROBE = b"edocnode retire\n"
 
@@ -52,12 +55,14 @@ class Retirement:
         mark: None: nothing was begun.
         items: What was open when it was looked at; empty once it has begun.
         waits_for_officers: The registry has the word, and officers must sign what it publishes.
+        cancelled: It was taken back now; False: nothing had been begun; None: nobody asked for it.
     """
 
     agency: str
     mark: Mark | None
     items: Sequence[OpenItem] = ()
     waits_for_officers: bool = False
+    cancelled: bool | None = None
 
 
 async def look(
@@ -106,6 +111,66 @@ async def retire(
                 return Retirement(agency, mark, waits_for_officers=True)
             mark = await _finish(ground, file, mark)
     return Retirement(agency, mark)
+
+
+async def cancel(
+    folder: DataFolder, settings: NodeSettings, *, actor: str, clock: Callable[[], datetime]
+) -> Retirement:
+    """Takes a retirement back that has sealed nothing yet; the node may start again.
+
+    Without a mark, so after a repetition too, nothing happens. The journal says who did it.
+
+    Raises:
+        FolderInUseError: The node runs.
+        DataFolderError, NodeMovedError: There is no node, or it is elsewhere.
+        NodeRetiredError: It is retired, or the word that its keys end is sealed: the registry may
+            have it, and peers may refuse the keys already.
+    """
+    agency, file = folder.identity().agency, RetiredFile(folder)
+    with lock_folder(folder.path):
+        check_not_moved(folder)
+        if (mark := file.read()) is None:
+            return Retirement(agency, None, cancelled=False)
+        if mark.retired_at:
+            raise retired_error(folder, mark)
+        async with _resting(folder, settings, clock) as ground:
+            sealed = await ground.sealing.store.own_statement(KEY_END)
+            if sealed is not None and is_last_word(sealed):
+                raise past_return_error(folder, sealed)
+            await _note_cancelled(ground, mark, actor)
+        await asyncio.to_thread(file.remove)
+    return Retirement(agency, None, cancelled=True)
+
+
+def is_last_word(sealed: SealedStatement) -> bool:
+    """Whether a sealed word about the own keys is that of a retirement."""
+    return canonical.decode(sealed.statement, KeyEnd).reason == RETIRED
+
+
+def past_return_error(folder: DataFolder, sealed: SealedStatement) -> NodeRetiredError:
+    """Why a retirement cannot be taken back any more."""
+    said = canonical.decode(sealed.statement, KeyEnd)
+    return NodeRetiredError(
+        f"The retirement of {said.agency} cannot be taken back: its last word is sealed, that its "
+        f"keys end.",
+        hint="Finish it: edocnode retire --yes",
+        path=str(folder.path),
+    )
+
+
+async def _note_cancelled(ground: Ground, mark: Mark, actor: str) -> None:
+    """Enters into the journal who took it back, and drops what no seal covers of the other."""
+    salt = bytes.fromhex(mark.salt)
+    effect = own_effect(
+        ground.identity,
+        RETIREMENT_CANCELLED,
+        actor=actor,
+        now=ground.clock(),
+        detail=f"begun at {mark.begun_at} by {mark.actor}",
+    )
+    by = sha256(b"cancel" + salt).digest()[:SALT_BYTES]
+    work = SqlOpenWork(ground.sealing.database)
+    await work.take_back(salt, by, canonical.encode(effect))
 
 
 @asynccontextmanager

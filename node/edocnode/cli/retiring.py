@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edoccore.errors import ExitCode
+from edoccore.errors import ExitCode, RequestInvalidError
 from edockit.language import _, told
 from edocnode.cli.context import CommandContext, now, operating_system_user
 from edocnode.cli.wording import clock
@@ -24,6 +24,10 @@ def retire(
     yes: Annotated[
         bool, typer.Option("--yes", help="Really: the node never starts again, its keys end.")
     ] = False,
+    cancel: Annotated[
+        bool,
+        typer.Option("--cancel", help="Take back what was begun, while nothing of it is sealed."),
+    ] = False,
     actor: Annotated[str, typer.Option("--actor", help="Who decides it; default: you.")] = "",
 ) -> int:
     """Ends a stopped node for good; without --yes it only says what is still open.
@@ -31,6 +35,8 @@ def retire(
     Its keys end at the registry, its archive stays readable. Refused while anything that was
     acknowledged would be lost.
     """
+    if yes and cancel:
+        raise RequestInvalidError("Either --yes or --cancel, not both.")
     from edockit.logs import LogFormat, set_up_logs
     from edocnode.app import retiring
     from edocnode.domain.retiring import may_end
@@ -41,19 +47,23 @@ def retire(
     options: CommandContext = context.obj
     settings, path = options.settings(), options.folder().path
     folder = DataFolder(path, key_places(settings, path))
-    if yes:
-        who = actor or operating_system_user()
+    who = actor or operating_system_user()
+    if cancel:
+        found = asyncio.run(retiring.cancel(folder, settings, actor=who, clock=now))
+    elif yes:
         found = asyncio.run(retiring.retire(folder, settings, actor=who, clock=now))
     else:
         found = asyncio.run(retiring.look(folder, settings, clock=now))
     options.console.data(_as_json(found), _text(found))
     if found.mark is not None and found.mark.retired_at:
         options.console.say(_archiving(str(path)))
-    refused = found.mark is None and not may_end(found.items)
+    refused = found.cancelled is None and found.mark is None and not may_end(found.items)
     return ExitCode.REFUSED.value if refused else ExitCode.DONE.value
 
 
 def _text(found: "Retirement") -> str:
+    if found.cancelled is not None:
+        return _cancel_text(found.agency, cancelled=found.cancelled)
     if found.mark is not None:
         return _mark_text(found.agency, found.mark, found.waits_for_officers)
     stopping = [item for item in found.items if item.stops]
@@ -69,6 +79,16 @@ def _text(found: "Retirement") -> str:
             )
         )
     return "\n".join(lines)
+
+
+def _cancel_text(agency: str, *, cancelled: bool) -> str:
+    if not cancelled:
+        return _("The node of {agency} is not being retired. Nothing was changed.", agency=agency)
+    return _(
+        "The retirement of {agency} is taken back; its keys are as they were. Start the node: "
+        "edocnode serve",
+        agency=agency,
+    )
 
 
 def _item_text(item: "OpenItem") -> str:
@@ -97,7 +117,8 @@ def _mark_text(agency: str, mark: "Mark", waits_for_officers: bool) -> str:
         )
     return _(
         "The retirement of {agency} was begun at {at} and is not finished. Finish it: edocnode "
-        "retire --yes",
+        "retire --yes. As long as its last word is not sealed it can be taken back: edocnode "
+        "retire --cancel",
         agency=agency,
         at=clock(mark.begun_at),
     )
@@ -140,6 +161,8 @@ def _as_json(found: "Retirement") -> dict[str, Any]:
 
 
 def _state(found: "Retirement") -> str:
+    if found.cancelled is not None:
+        return "cancelled" if found.cancelled else "not_begun"
     if found.mark is None:
         return "blocked" if any(item.stops for item in found.items) else "ready"
     return "retired" if found.mark.retired_at else "begun"

@@ -13,6 +13,7 @@ from edocnode.domain.retiring import OpenWork
 from edocnode.storage.awaiting import count_waiting
 from edocnode.storage.repair_tables import DamagedMessageRow, DamagedPartRow
 from edocnode.storage.scan_tables import ScanRow
+from edocnode.storage.sealing import add_effect
 from edocnode.storage.tables import (
     DeliveryRow,
     EffectRow,
@@ -55,6 +56,9 @@ _COUNTS = {
     ),
     "unanswered": _count(DeliveryRow, sa.text("state = 'delivered' AND answered = 0")),
 }
+_DROP_EFFECT = sa.delete(table_of(EffectRow)).where(
+    sa.text("seal_id IS NULL"), table_of(EffectRow).c.salt == sa.bindparam("of")
+)
 _NEWEST_SALT = sa.select(table_of(EffectRow).c.salt).order_by(table_of(EffectRow).c.id.desc())
 
 
@@ -74,6 +78,22 @@ class SqlOpenWork:
         newest = _NEWEST_SALT.limit(1)
         found = await self._database.aread(lambda connection: connection.scalar(newest))
         return found == salt
+
+    async def take_back(self, salt: bytes, by: bytes, effect: bytes) -> None:
+        """Drops a local effect that no seal covers yet, and adds the one that says so.
+
+        Args:
+            salt: Of the effect to be dropped; one that was sealed stays.
+            by: Salt of the new one, 16 bytes; repeating it changes nothing.
+            effect: Exact bytes of the new one.
+        """
+        if not await self.has_effect(by):
+            await self._database.awrite(lambda connection: _take_back(connection, salt, by, effect))
+
+
+def _take_back(connection: Connection, salt: bytes, by: bytes, effect: bytes) -> None:
+    connection.execute(_DROP_EFFECT, {"of": salt})
+    add_effect(connection, by, effect)
 
 
 def _open_work(connection: Connection) -> OpenWork:
