@@ -267,7 +267,7 @@ PLANTED: Mapping[str, Planted] = {
     "retry under a new id": Planted(Kinds(store=RetriesUnderNewId), ("I2",)),
     "signature of a failed commit sent": Planted(Kinds(sealer=SendsFailedSeal), ("I4", "I5")),
     "ended node forgets what it has": Planted(
-        Kinds(desk=TurnsAwayWhatItHas), ("I1", "I4", "I10"), 1, reform=True
+        Kinds(desk=TurnsAwayWhatItHas), ("I1", "I4", "I10"), 62, reform=True
     ),
     "forwarding forgotten at a restart": Planted(
         Kinds(store=ForwardsInTwoSteps), ("I1",), 4, reform=True
