@@ -35,9 +35,13 @@ def test_an_agency_changes_to_a_certificate_of_an_outside_ca(
     assert registry.run("outside", "seal", NOI_VU, certificate).error == (2, "REQUEST_INVALID")
 
     def imported() -> bool:
+        version = node.status()["directory"]["version"]
         node.stop()
         outcome = node.run("keys", "import", certificate, "--key", key)
         node.start()
+        if outcome.code != 0:  # it runs until it has a newer one
+            newer = lambda: node.status()["directory"]["version"] > version  # noqa: E731
+            waited_for(newer, what="a newer directory")
         return outcome.code == 0
 
     waited_for(imported, what="the directory at the node")

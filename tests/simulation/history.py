@@ -261,8 +261,9 @@ class _Judge:
             ]
             here = [row for _, row in found]
             row = known.get(message_id)
-            if at_risk and row is None and all(self._is_silent(home) for home, _ in found):
-                continue  # the only disk that had it was put back, or nobody hears the others
+            silent = all(self._is_silent(home) for home, _ in found)
+            if at_risk and row is None and (silent or self._is_silent(request.sender)):
+                continue  # the only disk that had it was put back, or nobody gives it back any more
             here = [item for home, item in found if not self._is_behind(home, message_id)] or here
             if request.taken_back:
                 for home in homes:

@@ -8,8 +8,12 @@ from pathlib import Path
 import grpc
 import pytest
 
-from edoccore.errors import DocumentUnknownError, RequestInvalidError, StorageDamagedError
-from edoccore.office_errors import EncryptionKeyError, PartNotDecryptedError
+from edoccore.errors import RequestInvalidError, StorageDamagedError
+from edoccore.office_errors import (
+    DocumentQuarantinedError,
+    EncryptionKeyError,
+    PartNotDecryptedError,
+)
 from edocnet.office.v1 import office_service_pb2 as offices
 from edocnode.settings import NodeSettings
 from tests.integration.office.support import Refused, text
@@ -171,7 +175,7 @@ async def test_scanner_looks_at_the_content(tmp_path: Path, place: Path) -> None
             await came_to(recipient, clean, "clean")
             await came_to(recipient, small, "infected")
             await came_to(recipient, large, "infected")
-            with Refused(DocumentUnknownError):  # nobody sees it
+            with Refused(DocumentQuarantinedError):  # nobody sees it
                 await content(recipient, large, 1)
 
 

@@ -7,7 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from edoccore.errors import DecisionConflictError, RequestInvalidError
+from edoccore.errors import (
+    DecisionConflictError,
+    EdocError,
+    RecordInvalidError,
+    RequestInvalidError,
+)
 from edocnet.office.v1 import office_service_pb2 as office
 from tests.integration.office.support import Refused, read_part, text
 from tests.support.nodes import TestNode, make_pair, running, until
@@ -90,10 +95,18 @@ async def test_type_with_a_series_of_its_own_is_numbered_apart(pair: Pair) -> No
     assert made == ["1", "1", "2", "2"]
 
 
-@pytest.mark.parametrize("fields", [{"number": "28"}, {"issued_date": "2026-19-39"}])
-async def test_contradiction_takes_no_number(pair: Pair, fields: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    ("fields", "refusal"),
+    [
+        ({"number": "28"}, RequestInvalidError),
+        ({"issued_date": "2026-19-39"}, RecordInvalidError),
+    ],
+)
+async def test_contradiction_takes_no_number(
+    pair: Pair, fields: dict[str, str], refusal: type[EdocError]
+) -> None:
     sender, _ = pair
-    with Refused(RequestInvalidError):
+    with Refused(refusal):
         await send(sender, "r-1", **fields)
     assert await numbers(sender) == []
 
@@ -229,7 +242,7 @@ async def test_what_is_wrong_in_a_batch_takes_no_number_and_spoils_no_other(pair
         ("", "REQUEST_INVALID"),
         ("", "AGENCY_UNKNOWN"),
         ("", "REQUEST_INVALID"),
-        ("", "REQUEST_INVALID"),
+        ("", "RECORD_INVALID"),
         ("", "RECORD_INVALID"),
         ("1", ""),
         ("", ""),
