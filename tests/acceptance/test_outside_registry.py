@@ -58,6 +58,9 @@ def test_an_agency_changes_to_a_certificate_of_an_outside_ca(
     (tmp_path / "crl").write_bytes(ca.crl())
     registry.done("outside", "crl", tmp_path / "crl")
     assert registry.run("outside", "seal", HA_TINH, newer).code == 0
+    version = registry.done("status")["version"]
+    follows = lambda: other.status()["directory"]["version"] >= version  # noqa: E731
+    waited_for(follows, within_s=90, what="the revocation at the recipient")
     again = node.done("send", letter, "--to", NOI_VU, "--subject", "Sau khi thu hồi")
     waited_for(
         lambda: (
