@@ -147,19 +147,26 @@ class Reminder:
         if not new:
             return
         try:
-            trouble = await self._tell(line, new, now)
+            trouble, faulty = await self._tell(line, new, now)
+            if len(new) == len(faulty) > 1:  # hardly by each of them
+                raise ChannelFailedError(trouble)
         except (ChannelFailedError, TimeoutError) as error:
             await self._failed(line, str(error) or "it does not answer", now)
             return
+        if faulty:
+            await self._store.note_told(outlet.name, faulty, now)
         line.failures, line.not_before = 0, None
         await self._note(line, trouble, now)
         log.info("reminder.told", outlet=outlet.name, count=len(new))
 
-    async def _tell(self, line: Line, new: Sequence[ReminderItem], now: datetime) -> str:
-        """Tells documents in one digest and writes that down; returns what is wrong with a part.
+    async def _tell(
+        self, line: Line, new: Sequence[ReminderItem], now: datetime
+    ) -> tuple[str, list[ReminderItem]]:
+        """Tells documents in one digest and writes that down.
 
-        One that this program cannot tell is found by halving, and not tried again: the others are
-        told all the same.
+        Returns:
+            What is wrong with a part, and what this program cannot tell: found by halving, the
+            others are told all the same.
 
         Raises:
             ChannelFailedError, TimeoutError: The outlet failed.
@@ -172,13 +179,15 @@ class Reminder:
         except Exception as error:
             if len(new) > 1:
                 half = len(new) // 2
-                first = await self._tell(line, new[:half], now)
-                return await self._tell(line, new[half:], now) or first
+                first, faulty = await self._tell(line, new[:half], now)
+                second, others = await self._tell(line, new[half:], now)
+                return second or first, faulty + others
             message_id = uuid_text(new[0].message_id)
             log.exception("reminder.fault", outlet=line.outlet.name, message_id=message_id)
-            trouble = f"message {message_id} met a fault of this program: {in_few_words(error)}"
+            told = f"message {message_id} met a fault of this program: {in_few_words(error)}"
+            return told, list(new)
         await self._store.note_told(line.outlet.name, new, now)
-        return trouble
+        return trouble, []
 
     async def _note(self, line: Line, trouble: str, now: datetime) -> None:
         """Raises, or ends, the alarm of an outlet."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from edoccore.signing.statements import Urgency, uuid_text
 from edockit.database import Database
@@ -289,10 +290,23 @@ class Picky(Post):
     crafted: bytes = b""
 
     async def tell(self, digest: Digest) -> str:
-        if any(item.message_id == self.crafted for item in digest.items):
+        if not self.crafted or any(item.message_id == self.crafted for item in digest.items):
             self.tries += 1
             raise UnicodeEncodeError("ascii", "ệ", 0, 1, "ordinal not in range")
         return await super().tell(digest)
+
+
+async def test_outlet_that_meets_a_fault_in_every_document_has_told_none_of_them(
+    database: Database, store: NodeStore, office: Office, peer: Office
+) -> None:
+    await office.open()
+    for _ in range(3):
+        await receive(store, office, peer, Urgency.HOA_TOC)
+    post, clock = Picky(), Clock()
+    await reminder(database, [post], clock).look()
+    await until(store.alarms)
+    told = database.read(lambda connection: connection.scalar(sa.text("SELECT count(*) FROM told")))
+    assert told == 0
 
 
 async def test_document_that_this_program_cannot_tell_is_left_out_and_the_others_are_told(
