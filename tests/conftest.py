@@ -12,7 +12,11 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.support.postgres import postgres_server, postgres_url
 from tests.support.ran import RanPlugin
+from tests.support.stores import postgres_store
+
+__all__ = ["postgres_server", "postgres_store", "postgres_url"]
 
 # What is started in the background by a script ignores Ctrl-C, and so would all that tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -11,10 +11,7 @@ import pytest
 from edocnode.storage.folder import DataFolder
 from edocnode.storage.store import NodeStore, open_store
 from tests.support.network import AGENCIES, HA_TINH, NOI_VU, SETTINGS, Network, Node, waited_for
-from tests.support.postgres import postgres_server, postgres_url
 from tests.support.vietnamese import english_in, told
-
-__all__ = ["postgres_server", "postgres_url"]
 
 REFUSED = "SUBAGENCY_REFUSED"
 WHY = "Bộ Nội vụ đã dừng bản sao ngày 27/11"

@@ -26,6 +26,7 @@ from tests.support.network import (
 )
 from tests.support.postgres import PostgresServer, postgres_server, postgres_url
 
+# A server of their own, which they crash and freeze, and not that of all tests of the process.
 __all__ = ["postgres_server", "postgres_url"]
 
 ROUNDS = int(os.environ.get("EDOC_CRASH_ROUNDS", "10")) // 5

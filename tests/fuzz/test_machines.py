@@ -46,10 +46,11 @@ from edocnode.domain.model import (
 )
 from edocnode.domain.sealing import next_epoch
 from edocnode.domain.sessions import HelloKind, OpenedEpoch, judge_hello, left_out
-from edocnode.storage.store import NodeStore, open_store
+from edocnode.storage.store import NodeStore
 from edocnode.workers.incoming import Incoming
 from edocnode.workers.staging import Staging
 from tests.integration.storage.offices import NOW, Office, arrival, given_up, submission
+from tests.support.stores import open_in_memory
 
 HARDER = max(1, int(os.environ.get("EDOC_TEST_EXAMPLES", "100")) // 100)
 STATEMENT = SealedStatement(b"{}", 0, (), SignedSeal(b"{}", b""))
@@ -64,7 +65,7 @@ class OnAStore(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.database = open_store("sqlite://")
+        self.database = open_in_memory()
         self.store = NodeStore(self.database)
         self.runner = asyncio.Runner()
         self.office = Office("H29", self.store)

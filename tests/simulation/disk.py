@@ -35,8 +35,8 @@ from edoccore.errors import (
 )
 from edockit.blob_reader import READ_BYTES
 from edockit.blobs import FileMark, Staged
-from edocnode.storage.store import open_store
 from tests.simulation.process import Process, ProcessKilled
+from tests.support.stores import serialized
 
 COMMIT_S = 0.004  # the longest an fsync takes, but for a few
 SLOW_COMMIT_S = 0.5  # those few
@@ -101,7 +101,7 @@ class Disk:
         """A disk with empty tables of today's form."""
         connection = _engine().connect()
         driver = connection.connection.dbapi_connection
-        driver.deserialize(_empty_tables())
+        driver.deserialize(serialized())
         return cls(connection, driver, chance)
 
     def know(self, agencies: Sequence[str]) -> None:
@@ -143,17 +143,6 @@ def _engine() -> Engine:
         engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE")
     )
     return engine
-
-
-@cache
-def _empty_tables() -> bytes:
-    """The tables as the product's own migrations make them."""
-    database = open_store("sqlite://")
-    try:
-        driver: Any = database.engine.raw_connection().driver_connection
-        return driver.serialize()
-    finally:
-        database.close()
 
 
 class SimulatedDatabase:

@@ -41,6 +41,7 @@ from edocnode.settings import NodeSettings
 from edocnode.storage.directory_files import DirectoryFiles
 from edocnode.storage.folder import LATTICE_KEY, SEAL, DataFolder, NodeIdentity, TlsPair
 from tests.support.nation import REGISTRY, Agency, Nation, new_uuid7, tls_certificate
+from tests.support.stores import new_file
 
 CHUNK_BYTES = 960 * 1024
 LOOK_EVERY_S = 0.02
@@ -260,6 +261,7 @@ def make_node(
     """Writes the data folder of a node whose agency is in the nation."""
     folder = DataFolder(data)
     folder.create()
+    new_file(folder.database_file)
     save_private_key(folder.seal_key_file, agency.seal_key)
     if agency.lattice_key is not None:
         save_private_key(folder.key_file(SEAL, LATTICE_KEY), agency.lattice_key)

@@ -1,6 +1,7 @@
 """A real PostgreSQL for tests: one temporary server per test process, one database per test.
 
-Import the fixtures ``postgres_server`` and ``postgres_url`` into a conftest or a test module.
+``tests/conftest.py`` has the fixtures, once for all tests. A module that imports them has a server
+of its own: only for tests that stop it.
 The server listens on a Unix socket in a temporary folder only, so processes of pytest-xdist
 never meet. Run as root it starts PostgreSQL as an unprivileged user, which it insists on.
 Without the PostgreSQL programs tests are skipped with the reason, or fail when ``CI=true``.
@@ -15,7 +16,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -41,6 +42,7 @@ class PostgresServer:
     process: subprocess.Popen[bytes]
     options: Mapping[str, str]
     _numbers: Iterator[int] = field(default_factory=itertools.count)
+    _templates: dict[str, str] = field(default_factory=dict)
 
     def url(self, database: str = "postgres") -> str:
         """Returns the SQLAlchemy URL of a database of this server."""
@@ -52,12 +54,20 @@ class PostgresServer:
             host=str(self.socket_folder), user=_USER, dbname=database, autocommit=True
         )
 
-    def new_database(self) -> str:
-        """Makes an empty database and returns its name."""
+    def new_database(self, template: str = "template1") -> str:
+        """Makes a database, empty or as its template is, and returns its name."""
         name = f"test_{next(self._numbers)}"
         with self.connect() as connection:
-            connection.execute(f"CREATE DATABASE {name}")
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
         return name
+
+    def template(self, kind: str, fill: Callable[[str], None]) -> str:
+        """Returns the name of a database to copy; the first time it is filled, by its URL."""
+        if kind not in self._templates:
+            name = self.new_database()
+            fill(self.url(name))
+            self._templates[kind] = name
+        return self._templates[kind]
 
     def await_ready(self) -> None:
         """Waits until it answers.

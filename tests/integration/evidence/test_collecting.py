@@ -24,16 +24,15 @@ from tests.integration.storage.offices import (
     status_submission,
     submission,
 )
-from tests.support.postgres import postgres_server, postgres_url
-
-__all__ = ["postgres_server", "postgres_url"]
+from tests.support.stores import new_file
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
-    url = f"sqlite:///{tmp_path}/node.db"
     if request.param == "postgres":
-        url = request.getfixturevalue("postgres_url")
+        url = request.getfixturevalue("postgres_store")
+    else:
+        url = new_file(tmp_path / "node.db")
     opened = open_store(url)
     yield opened
     opened.close()

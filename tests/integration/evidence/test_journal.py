@@ -19,9 +19,7 @@ from edocnode.storage import journal as reading
 from edocnode.storage.journal import SqlJournal
 from edocnode.storage.store import NodeStore, open_store
 from tests.integration.storage.offices import NOW, Office, arrival, submission
-from tests.support.postgres import postgres_server, postgres_url
-
-__all__ = ["postgres_server", "postgres_url"]
+from tests.support.stores import new_file
 
 KEY = ec.generate_private_key(ec.SECP256R1())
 KEYS: dict[str, PublicKey] = {"a" * 64: KEY.public_key()}
@@ -39,9 +37,10 @@ class SigningOffice(Office):
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
-    url = f"sqlite:///{tmp_path}/node.db"
     if request.param == "postgres":
-        url = request.getfixturevalue("postgres_url")
+        url = request.getfixturevalue("postgres_store")
+    else:
+        url = new_file(tmp_path / "node.db")
     opened = open_store(url)
     yield opened
     opened.close()

@@ -15,11 +15,12 @@ from edoccore.errors import StorageFailedError
 from edockit.database import Database
 from edocnode.domain.model import Arrival
 from edocnode.domain.scanning import MOST_BREAKS, Cause, Finding, ScanPart, ScanState
-from edocnode.storage.store import NodeStore, open_store
+from edocnode.storage.store import NodeStore
 from edocnode.workers.scanning import AWAY, QuarantineWatch, ScanLoop, Telling
 from tests.integration.scanning.test_turns import Nobody, no_directory
 from tests.integration.storage.offices import NOW, Office, arrival, submission
 from tests.support.nodes import until
+from tests.support.stores import open_in_memory
 
 CRAFTED, SOUND = b"crafted", b"sound"
 
@@ -62,7 +63,7 @@ class Parser:
 
 @pytest.fixture
 def database() -> Iterator[Database]:
-    opened = open_store("sqlite://")
+    opened = open_in_memory()
     yield opened
     opened.close()
 

@@ -10,10 +10,11 @@ import pytest
 from edoccore.directory.view import Directory
 from edockit.database import Database
 from edocnode.domain.scanning import Finding, ScanPart
-from edocnode.storage.store import NodeStore, open_store
+from edocnode.storage.store import NodeStore
 from edocnode.workers.scanning import QuarantineWatch, ScanLoop, Telling
 from tests.integration.storage.offices import NOW, Office, arrival, submission
 from tests.support.nodes import until
+from tests.support.stores import open_in_memory
 
 SENDERS = [f"G{number:02}" for number in range(1, 10)]
 EACH = 3
@@ -58,7 +59,7 @@ class Nobody:
 
 @pytest.fixture
 def database() -> Iterator[Database]:
-    opened = open_store("sqlite://")
+    opened = open_in_memory()
     yield opened
     opened.close()
 

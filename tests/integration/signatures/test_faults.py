@@ -26,11 +26,12 @@ from edocnode.domain.signatures import (
 from edocnode.signatures.process import CheckingProcess
 from edocnode.signatures.trust_settings import StoreSettings, TrustSettings
 from edocnode.storage.office import SqlOffice
-from edocnode.storage.store import NodeStore, open_store
+from edocnode.storage.store import NodeStore
 from edocnode.workers import signature_checks
 from edocnode.workers.signature_checks import ALARM, AsideWatch, SignatureCheckLoop
 from tests.integration.storage.offices import NOW, submission
 from tests.support.nodes import until
+from tests.support.stores import open_in_memory
 
 CRAFTED, SOUND = b"crafted", b"sound"
 
@@ -64,7 +65,7 @@ class Nobody:
 
 @pytest.fixture
 def database() -> Iterator[Database]:
-    opened = open_store("sqlite://")
+    opened = open_in_memory()
     yield opened
     opened.close()
 

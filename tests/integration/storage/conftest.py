@@ -8,9 +8,7 @@ import pytest
 from edockit.database import Database
 from edocnode.storage.store import NodeStore, open_store
 from tests.integration.storage.offices import Office
-from tests.support.postgres import postgres_server, postgres_url
-
-__all__ = ["postgres_server", "postgres_url"]
+from tests.support.stores import SQLITE_MEMORY, new_file, open_in_memory
 
 
 @pytest.fixture(
@@ -18,15 +16,15 @@ __all__ = ["postgres_server", "postgres_url"]
 )
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite-file":
-        return f"sqlite:///{tmp_path}/node.db"
+        return new_file(tmp_path / "node.db")
     if request.param == "sqlite-memory":
-        return "sqlite://"
-    return request.getfixturevalue("postgres_url")
+        return SQLITE_MEMORY
+    return request.getfixturevalue("postgres_store")
 
 
 @pytest.fixture
 def database(url: str) -> Iterator[Database]:
-    opened = open_store(url)
+    opened = open_in_memory() if url == SQLITE_MEMORY else open_store(url)
     yield opened
     opened.close()
 

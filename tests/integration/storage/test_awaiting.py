@@ -128,9 +128,9 @@ def _renumbered(draft: Any, incoming_id: int) -> Any:
 
 @pytest.mark.postgres
 async def test_the_mark_waits_for_arrivals_of_other_workers_that_are_not_visible_yet(
-    postgres_url: str,
+    postgres_store: str,
 ) -> None:
-    database = open_store(postgres_url)
+    database = open_store(postgres_store)
     try:
         store = NodeStore(database)
         office, peer = Office("H29", store), Office("G01")

@@ -153,9 +153,9 @@ def test_a_write_that_hides_a_key_that_was_there_is_never_kept_in_part(database:
 
 @pytest.mark.postgres
 def test_a_connection_lost_while_rows_stream_fails_their_group_and_the_next_connects_again(
-    postgres_server: PostgresServer, postgres_url: str
+    postgres_server: PostgresServer, postgres_store: str
 ) -> None:
-    database = open_store(postgres_url)
+    database = open_store(postgres_store)
 
     def lose(connection: Connection) -> None:
         backend = connection.execute(sa.text("SELECT pg_backend_pid()")).scalar_one()
@@ -172,8 +172,10 @@ def test_a_connection_lost_while_rows_stream_fails_their_group_and_the_next_conn
 
 
 @pytest.mark.postgres
-def test_a_document_that_fits_into_a_page_is_neither_compressed_nor_cut(postgres_url: str) -> None:
-    database = open_store(postgres_url)
+def test_a_document_that_fits_into_a_page_is_neither_compressed_nor_cut(
+    postgres_store: str,
+) -> None:
+    database = open_store(postgres_store)
     query = sa.text("SELECT attstorage FROM pg_attribute WHERE attname = 'inline' AND attnum > 0")
     found = database.read(lambda connection: connection.execute(query).scalars().all())
     assert found == ["e", "e"]

@@ -19,6 +19,7 @@ from edocnode.domain.model import KeepKind
 from edocnode.storage.store import NodeStore, open_store
 from tests.integration.storage.offices import Office, submission
 from tests.integration.storage.test_inbox import incoming, variant
+from tests.support.stores import new_file
 
 ROUNDS = int(os.environ.get("EDOC_TEST_ROUNDS", "10"))
 KILLS = max(2, ROUNDS // 5)
@@ -29,8 +30,8 @@ NO_RECEIPT = "NOT EXISTS (SELECT 1 FROM receipt_given g WHERE g.incoming_id = i.
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """Databases that two processes can open."""
     if request.param == "sqlite-file":
-        return f"sqlite:///{tmp_path}/node.db"
-    return request.getfixturevalue("postgres_url")
+        return new_file(tmp_path / "node.db")
+    return request.getfixturevalue("postgres_store")
 
 
 @pytest.fixture

@@ -8,11 +8,12 @@ from typing import Any, cast
 from edoccore.errors import EdocError, PeerUnreachableError
 from edocnode.domain.model import PeerStatus, QueuedDelivery
 from edocnode.domain.quotas import BELIEVED, QUIET, over_quota
-from edocnode.storage.store import NodeStore, open_store
+from edocnode.storage.store import NodeStore
 from edocnode.workers.courier import CourierParts
 from edocnode.workers.delivery import Dispatcher
 from tests.integration.storage.offices import NOW, Office, submission
 from tests.support.nodes import until, utc_now
+from tests.support.stores import open_in_memory
 
 GONE = PeerUnreachableError("The node of G01 at g01:7443 does not answer: Socket closed")
 
@@ -47,7 +48,7 @@ class Steady:
 
 
 async def test_a_hello_before_the_start_is_over_takes_nothing_from_the_queue() -> None:
-    database = open_store("sqlite://")
+    database = open_in_memory()
     store = WatchedStore(database)
     nothing = cast("Any", None)  # a courier with nothing due connects to nobody
     parts = CourierParts(
@@ -93,7 +94,7 @@ class FailingLinks:
 async def test_a_peer_that_cannot_be_reached_after_it_told_of_a_quota_has_shut_this_node_out() -> (
     None
 ):
-    database = open_store("sqlite://")
+    database = open_in_memory()
     store, nothing, moment = NodeStore(database), cast("Any", None), NOW
     links = FailingLinks(over_quota("G01", "calls too often", after_s=2), GONE, GONE, GONE)
     parts = CourierParts(

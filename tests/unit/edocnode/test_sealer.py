@@ -14,11 +14,12 @@ from edoccore.signing.statements import DirectoryMark
 from edocnode.domain.model import SealCommit, Submission
 from edocnode.domain.office import envelope_drafts
 from edocnode.domain.sealing import SealingKey
-from edocnode.storage.store import NodeStore, open_store
+from edocnode.storage.store import NodeStore
 from edocnode.workers import sealer as workers_sealer
 from edocnode.workers.sealer import Sealer, SealerState
 from tests.integration.storage.offices import submission
 from tests.support.nodes import until, utc_now
+from tests.support.stores import open_in_memory
 from tests.unit.edocnode.conftest import Post
 
 LATER_EPOCH = b"\xfe" * 16
@@ -51,7 +52,7 @@ class GatedSigner(SoftwareSigner):
 @contextlib.asynccontextmanager
 async def sealing(post: Post) -> AsyncIterator[tuple[Sealer, GatedSigner, NodeStore]]:
     """A sealer of H29 that has opened its epoch."""
-    database = open_store("sqlite://")
+    database = open_in_memory()
     store = NodeStore(database)
     agency = post.sender
     certificate = x509.load_der_x509_certificate(agency.seal_certificate)

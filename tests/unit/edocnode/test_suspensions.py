@@ -9,15 +9,16 @@ import pytest
 from edoccore.errors import DiskFullError
 from edocnode.domain import quotas
 from edocnode.domain.quotas import FAULTS_AT_ONCE, HELD_AT_ONCE, CallQuotas
-from edocnode.storage.store import NodeStore, open_store
+from edocnode.storage.store import NodeStore
 from edocnode.workers import room, suspensions
 from edocnode.workers.suspensions import PEER_SUSPENDED, Suspensions
 from tests.support.nodes import utc_now
+from tests.support.stores import open_in_memory
 
 
 @pytest.fixture
 async def store() -> AsyncIterator[NodeStore]:
-    database = open_store("sqlite://")
+    database = open_in_memory()
     yield NodeStore(database)
     database.close()
 
