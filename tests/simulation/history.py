@@ -7,9 +7,9 @@ I1 nothing acknowledged is lost, I2 nothing is doubled, I3 nothing unverified is
 told "delivered" holds the receipt that the recipient stored, I5 journals are whole and no place
 has two seals, I6 no file is left over, I7 queues drain, I8 what is old or lost is told, I9 nothing
 piles up, I10 what was taken back cannot be read and both sides agree where a document stands, I11
-who knows of an agency's end takes nothing that it seals after it, and its node nothing new; and
-the order of lanes, and one message for each seq. What cannot be delivered since an agency has ended
-is told to its sender.
+who knows of an agency's end takes nothing that it seals after it, and its node nothing new, I12
+nobody is accused of having altered a journal; and the order of lanes, and one message for each seq.
+What cannot be delivered since an agency has ended is told to its sender.
 """
 
 import sqlite3
@@ -32,11 +32,13 @@ from edoccore.signing.statements import (
     parse_time,
     uuid_bytes,
 )
+from edocnode.domain.consistency import JOURNAL_ALTERED, TWO_HISTORIES
 from edocnode.domain.copies import NOT_REACHED
 from edocnode.domain.exchange import Parcel
 from edocnode.domain.journal import JournalVerdict, seal_keys, verify_journal
 from edocnode.domain.model import INLINE_PART_BYTES, Lane
 from edocnode.storage.journal import read_journal, read_openings
+from edocnode.storage.listing import decode_parts
 from edocnode.storage.seals import unpack_proof
 from tests.simulation.realm import START
 from tests.simulation.reform import seconds
@@ -71,6 +73,11 @@ ORDERS_TO = """
 """
 ORDERED_AT = "SELECT min(at) FROM revoked_delivery WHERE document_id = ?"
 SENT_ON = "SELECT DISTINCT message_id FROM delivery_envelope WHERE rank > 0"
+ACCUSED = "SELECT subject, message FROM alarm WHERE kind IN (?, ?)"
+MISSING = """
+    SELECT t.parts, group_concat(d.to_node) FROM document t JOIN delivery d ON d.document_row = t.id
+    WHERE t.complete = 0 AND d.state = 'delivered' GROUP BY t.id
+"""
 STAGED = "SELECT sender, message_id FROM stage"
 STANDS = """
     SELECT count(*) FROM delivery
@@ -219,6 +226,7 @@ class _Judge:
         for node in self._world.nodes:
             yield from self._inbox(node)
             yield from self._journal(node)
+            yield from self._accusations(node)
             yield from self._rest(node)
             yield from node.unexpected
         yield from self._outboxes()
@@ -283,6 +291,23 @@ class _Judge:
         """Whether a node came back from a backup when nobody heard it any more."""
         away = self._nodes[home].away_until
         return home in self._bent and self._ends.is_wound_up_by(home, away)
+
+    def _is_past_giving_back(self, sender: str, row: Any) -> bool:
+        """Whether a restore lost a document at its recipient, and nobody can give it back.
+
+        The seal of its receipt is in the lost tail; and its sender's node was switched off before
+        the recipient's came back, until nobody heard it any more.
+        """
+        if row["receipt"] is None:
+            return False
+        seal = self._seals[sender][row["seal_id"]]
+        recipient = canonical.decode(seal.data, Seal).signer
+        returned = self._world.returned.get(recipient)
+        if returned is None or seal.data in {own.data for own in self._seals[recipient].values()}:
+            return False
+        node = self._nodes[sender]
+        is_off = 0 < node.away_from <= returned
+        return is_off and self._ends.is_wound_up_by(sender, node.away_until)
 
     def _is_behind(self, home: str, message_id: bytes) -> bool:
         """Whether a replay met a node whose clock was put back to before the end of its agency."""
@@ -371,7 +396,7 @@ class _Judge:
             lost_parts = row["reason"] == "PARTS_LOST" and request.sender in self._bent
             if not lost_parts:
                 yield f"I1: {what} ended {row['state']} {row['reason']}"
-        if len(here) != 1:
+        if len(here) != 1 and (here or not self._is_past_giving_back(request.sender, row)):
             yield f"I1, I2: {what} is {len(here)} times in the inbox"
         for found in here:
             envelope = canonical.decode(found["envelope"], Envelope)
@@ -486,7 +511,7 @@ class _Judge:
             for item in self._received[signer]
             if item["message_id"] == row["message_id"] and item["sender"] == receipt.to
         ]
-        if not theirs and self._was_forgotten(signer):
+        if not theirs and (self._was_forgotten(signer) or self._is_past_giving_back(code, row)):
             return
         if row["taken_back"] is not None and signer in self._bent and not theirs:
             return  # a restore lost it there, and what was taken back does not go out again
@@ -512,6 +537,14 @@ class _Judge:
         if report.verdict not in allowed:
             found = "; ".join(f"{item.index} {item.why}" for item in report.findings[:3])
             yield f"I5: the journal of {node.name} is {report.verdict}: {found}"
+
+    # --- I12
+
+    def _accusations(self, node: "SimulatedNode") -> Iterator[str]:
+        """No fault of disks, clocks and operators makes another journal: only a person does."""
+        kinds = (JOURNAL_ALTERED, TWO_HISTORIES)
+        for subject, message in node.place.disk.driver.execute(ACCUSED, kinds).fetchall():
+            yield f"I12: {node.name} accuses {subject}: {message}"
 
     def _places(self) -> Iterator[str]:
         """No two seals for a place, and every seal that peers hold is in its maker's journal."""
@@ -564,6 +597,7 @@ class _Judge:
             for (digest,) in node.place.disk.driver.execute("SELECT sha256 FROM damaged_part")
         }
         if self._ends.has_any():
+            wanted |= self._missing(node)
             ended |= {of for of, key in growing.items() if key in wanted}
         left = [growing[of] for of in growing.keys() - ended - self._given_up(node)]
         if left:
@@ -581,6 +615,19 @@ class _Judge:
         # A stream that was used within the last seconds, for a hello too, is still there.
         if len(calls) > len(self._nodes) or any(count > 1 for count in calls.values()):
             yield f"I9: {node.name} has open calls at rest: {dict(calls)}"
+
+    def _missing(self, node: "SimulatedNode") -> set[str]:
+        """Parts of its own documents that a restore lost, whose every recipient fell silent since.
+
+        They are asked for as long as the document is kept; what came of them before stays.
+        """
+        rows = node.place.disk.driver.execute(MISSING).fetchall()
+        return {
+            f"repair-{part.sha256}"
+            for parts, recipients in rows
+            if all(map(self._is_silent, recipients.split(",")))
+            for part in decode_parts(parts)
+        }
 
     def _given_up(self, node: "SimulatedNode") -> set[str]:
         """Offers that their sender took back under way, or forgot with its lost tail.

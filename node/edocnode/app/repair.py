@@ -125,5 +125,5 @@ def build_reckoning(
             clock=clock,
         ),
         JournalProver(agency, store),
-        JournalWatch(store=store, seals=store, links=links, clock=clock),
+        JournalWatch(store=store, seals=store, links=links, greet=greeter.greet, clock=clock),
     )

@@ -4,9 +4,12 @@ Every seal states the root over the seals before it in its epoch, so each seal i
 that its signer cannot take back. Between two of them the signer proves that the later journal
 begins with the earlier one. Three things are told apart:
 
-- a restored node opens a new epoch that names an older head: its tail is lost, which is no offence;
+- a restored node opens a new epoch that names an older head: its tail is lost, which is no offence.
+  That epoch may be older than what it lost, if its clock was ahead before: then it speaks from an
+  epoch that is not the newest one known, of which it has nothing;
 - two different seals of one place: two histories, both in hand;
-- no proof between two heads of one epoch, which no restore explains: the journal was altered.
+- no proof between two heads of one epoch, or too few seals of the epoch from which the node itself
+  speaks, which no restore explains: the journal was altered.
 
 Source: proto/README.md, section Journal and Epochs; RFC 6962, 2.1.2.
 """

@@ -14,8 +14,10 @@ from enum import StrEnum
 from msgspec import UNSET
 
 from edoccore.errors import SealInvalidError
+from edoccore.signing import canonical
 from edoccore.signing.seal import SealedStatement, VerifiedSeal
 from edoccore.signing.statements import EpochOpening, uuid_bytes
+from edocnode.domain.exchange import Hello
 from edocnode.domain.model import EpochHead, PeerJournal
 
 
@@ -80,6 +82,13 @@ def judge_hello(known: PeerJournal, newest: OpenedEpoch) -> HelloKind:
     if newest.epoch < known.epoch:
         return HelloKind.SUPERSEDED
     return HelloKind.SAME if newest.epoch == known.epoch else HelloKind.NEWER
+
+
+def speaks_from(hello: Hello, epoch: bytes) -> bool:
+    """Whether a peer's hello, which was verified, shows that it speaks from an epoch (16 bytes)."""
+    if hello.opening is None:
+        return False
+    return uuid_bytes(canonical.decode(hello.opening.statement, EpochOpening).epoch) == epoch
 
 
 def is_after_successor(seal: VerifiedSeal, newest: OpenedEpoch) -> bool:

@@ -1,7 +1,7 @@
 """Proves to peers that the own journal only grows, and has them prove it of theirs."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -27,8 +27,9 @@ from edocnode.domain.consistency import (
     heads_to_check,
     refutation,
 )
-from edocnode.domain.exchange import PeerLinks
+from edocnode.domain.exchange import Hello, PeerLinks
 from edocnode.domain.ports import Alarms, Peers
+from edocnode.domain.sessions import speaks_from
 
 EVERY = timedelta(minutes=1)  # for each peer
 EPOCH_BYTES = 16
@@ -105,12 +106,18 @@ class JournalWatch:
         store: WatchStore,
         seals: HeldSeals,
         links: PeerLinks,
+        greet: Callable[[str], Awaitable[Hello]],
         clock: Callable[[], datetime],
     ) -> None:
-        """Joins the parts; nothing happens before ``met``."""
+        """Joins the parts; nothing happens before ``met``.
+
+        Args:
+            greet: Exchanges hellos with a peer; returns the peer's.
+        """
         self._store = store
         self._seals = seals
         self._links = links
+        self._greet = greet
         self._clock = clock
         self._asked: dict[str, datetime] = {}
         self._proven: dict[tuple[str, bytes], SignedSeal] = {}
@@ -187,8 +194,10 @@ class JournalWatch:
             proof = await self._links.link(agency).consistency(newer.epoch, first, newer.size)
             await asyncio.to_thread(check_grown, older, newer, proof)
         except JournalTooShortError as error:
-            # A restore opens a new epoch; nobody loses seals of the one from which he speaks.
-            if current:
+            # Nobody loses seals of the epoch from which he speaks. Whoever was restored speaks from
+            # another: an older one too, if what he lost was sealed under a clock that was ahead.
+            # Asked once more, since he may have been restored after the hello that led here.
+            if current and speaks_from(await self._greet(agency), newer.epoch):
                 await self._tell_altered(agency, older, newer, error.message)
             else:
                 log.info("journal_watch.too_short", agency=agency, why=error.message)

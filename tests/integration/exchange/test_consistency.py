@@ -18,8 +18,9 @@ from edocnode.storage.store import open_store
 from edocnode.workers import consistency
 from edocnode.workers.consistency import JournalProver, JournalWatch
 from edocnode.workers.sessions import TAIL_LOST
+from tests.integration.exchange.test_epochs import takeover
 from tests.support.bad_peer import BadPeer
-from tests.support.nodes import TestNode, make_pair, running, until
+from tests.support.nodes import TestNode, make_pair, running, until, utc_now
 
 
 @pytest.fixture
@@ -136,6 +137,31 @@ async def test_t20_a_restored_journal_lost_its_tail_and_is_not_called_altered(
         looks.clear()
         await peer.start()
         await until(lambda: TAIL_LOST in node.alarms() or "G01" in looks, within_s=20)
+        await letters(peer, 2, "H29")
+        await met(node, peer, looks)
+        assert JOURNAL_ALTERED not in node.alarms()
+        assert TWO_HISTORIES not in node.alarms()
+
+
+async def test_t20_what_was_restored_to_before_its_clock_was_ahead_is_not_called_altered(
+    tmp_path: Path, looks: list[str]
+) -> None:
+    """It opens an epoch that is older than the one it lost: until its takeover, after it too."""
+    _, node, peer = make_pair(tmp_path)
+    async with running(node, peer):
+        await letters(peer, 2, "H29")
+    yesterday = peer.backup(tmp_path / "yesterday")
+    peer.clock = lambda: utc_now() + timedelta(minutes=3)
+    async with running(node, peer):
+        await letters(peer, 3, "H29")
+    peer.clock = utc_now
+    peer.restore(yesterday)
+    looks.clear()
+    async with running(node, peer):
+        await until(lambda: "EPOCH_SUPERSEDED" in peer.alarms(), within_s=60)
+        await until(lambda: "G01" in looks, within_s=60)
+        assert JOURNAL_ALTERED not in node.alarms()
+        await takeover(peer)
         await letters(peer, 2, "H29")
         await met(node, peer, looks)
         assert JOURNAL_ALTERED not in node.alarms()

@@ -6,16 +6,19 @@ from typing import Any
 
 import pytest
 
+from edoccore.directory_errors import JournalTooShortError
+from edoccore.errors import PeerUnreachableError
 from edoccore.signing.merkle import Frontier, leaf_hash
 from edoccore.signing.merkle_table import MerkleTable
-from edoccore.signing.seal import SignedSeal
+from edoccore.signing.seal import SealedStatement, SignedSeal
 from edockit.database import Database
 from edocnode.domain.alarms import Acknowledgement, Alarm
 from edocnode.domain.consistency import JOURNAL_ALTERED, JournalProof
+from edocnode.domain.exchange import Hello
 from edocnode.storage.held_seals import SqlHeldSeals
 from edocnode.storage.store import NodeStore
 from edocnode.workers.consistency import JournalWatch
-from tests.integration.storage.offices import NOW, Office
+from tests.integration.storage.offices import MARK, NOW, Office
 
 WORD = Acknowledgement(actor="An", reason="Đã hỏi bộ", at=NOW)
 
@@ -26,6 +29,8 @@ class Peer:
 
     Attributes:
         altered: Places of which its disk has something else than was sealed.
+        has: So many seals of the epoch asked for are on its disk; None: all.
+        speaks_from: The opening that it shows in hellos.
     """
 
     store: NodeStore
@@ -33,6 +38,8 @@ class Peer:
     office: Office = field(default_factory=lambda: Office("G01"))
     altered: set[int] = field(default_factory=set)
     asked: list[tuple[int, int]] = field(default_factory=list)
+    has: int | None = None
+    speaks_from: SealedStatement | None = None
     watch: JournalWatch = field(init=False)
 
     def __post_init__(self) -> None:
@@ -41,7 +48,11 @@ class Peer:
     def restart(self) -> None:
         """Starts the node that asks: it forgets what was proven to it."""
         self.watch = JournalWatch(
-            store=self.store, seals=SqlHeldSeals(self.database), links=self, clock=lambda: NOW
+            store=self.store,
+            seals=SqlHeldSeals(self.database),
+            links=self,
+            greet=self.greet,
+            clock=lambda: NOW,
         )
 
     def link(self, agency: str) -> Any:
@@ -52,12 +63,29 @@ class Peer:
     async def consistency(self, epoch: bytes, first: int, second: int) -> JournalProof:
         """Proves with what it has."""
         self.asked.append((first, second))
+        if self.has is not None and self.has < second:
+            raise JournalTooShortError(f"G01 has {self.has} seals, not {second}.", agency="G01")
         table = MerkleTable()
         for place, seal in enumerate(self.office.seals[:second]):
             table.append(leaf_hash(b"!" + seal.data if place in self.altered else seal.data))
         return JournalProof(
             consistency=tuple(table.consistency(first, second)),
             inclusion=tuple(table.inclusion(first, second)),
+        )
+
+    async def greet(self, agency: str) -> Hello:
+        """Says from which start it speaks."""
+        assert agency == "G01"
+        return Hello(
+            agency="G01",
+            opening=self.speaks_from,
+            earlier=(),
+            known=None,
+            known_opening=None,
+            directory=MARK,
+            time=NOW,
+            tail_lost=False,
+            settled=(),
         )
 
     def rewrite(self, place: int) -> None:
@@ -186,3 +214,46 @@ async def test_t20_the_alteration_of_another_epoch_is_another_alarm(peer: Peer) 
     await peer.seals(2)
     (second,) = await peer.open_alarms()
     assert second.id != first.id
+
+
+async def test_t20_who_lacks_seals_of_the_epoch_from_which_it_speaks_is_told(
+    store: NodeStore, database: Database
+) -> None:
+    peer = Peer(store, database)
+    await peer.seals(4)
+    peer.has, peer.speaks_from = 3, peer.office.opened
+    await peer.seals(2)
+    (alarm,) = await peer.open_alarms()
+    assert "G01 has 3 seals, not 6." in alarm.message
+
+
+@pytest.mark.parametrize("can_seal", [True, False])
+async def test_t20_who_speaks_from_an_older_epoch_lost_the_newer_one_and_is_not_accused(
+    store: NodeStore, database: Database, *, can_seal: bool
+) -> None:
+    """A restore took it back to before its clock was ahead: what it lost is newer than its now."""
+    restored = Peer(store, database)
+    await restored.seals(2)
+    peer = Peer(store, database)
+    peer.office.start(NOW + timedelta(minutes=3), above=restored.office.state.epoch)
+    await peer.seals(4)
+    peer.has, peer.speaks_from = 0, restored.office.opened if can_seal else None
+    peer.asked.clear()
+    await peer.seals(2)
+    assert peer.asked  # it was asked, and says that it has nothing
+    assert await peer.open_alarms() == []
+
+
+async def test_t20_nobody_is_accused_who_cannot_say_from_which_epoch_it_speaks(
+    store: NodeStore, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def gone(_peer: Peer, agency: str) -> Hello:
+        raise PeerUnreachableError(f"{agency} does not answer.", agency=agency)
+
+    monkeypatch.setattr(Peer, "greet", gone)
+    peer = Peer(store, database)
+    await peer.seals(4)
+    peer.has = 3
+    with pytest.raises(PeerUnreachableError):  # it is asked again after the next hello
+        await peer.seals(2)
+    assert await peer.open_alarms() == []
