@@ -8,11 +8,14 @@ from typing import Any
 
 from edoccore.directory.view import Directory
 from edockit.blobs import BlobFolder
+from edockit.language import marked
 from edocnode.app.parts import SealingParts
+from edocnode.domain.setting_aside import Waiting
 from edocnode.settings import NodeSettings
 from edocnode.storage.revocations import SqlReceivedRevocations
 from edocnode.storage.updates import SqlReceivedUpdates
 from edocnode.workers.revoking import Policy, Remover, RevocationDesk
+from edocnode.workers.setting_aside import SettingAside
 from edocnode.workers.updating import UpdateDesk
 
 
@@ -42,12 +45,17 @@ def build_revocations(
     """Builds the workers."""
     store = SqlReceivedRevocations(sealing.database)
     asks = settings.revocations == "ask"
+
+    def aside(name: str, work: str) -> SettingAside[Waiting]:
+        return SettingAside(name, work, alarms=sealing.store, clock=clock)
+
     desk = RevocationDesk(
         agency=agency,
         store=store,
         sealer=sealing.sealer,
         directory=directory,
         policy=Policy(asks=asks, still_held=settings.copies_kept),
+        aside=aside("revocations", marked("Answering revocations")),
         clock=clock,
         random=random,
     )
@@ -57,7 +65,14 @@ def build_revocations(
         sealer=sealing.sealer,
         directory=directory,
         asks=settings.updates == "ask",
+        aside=aside("updates", marked("Answering updates")),
         clock=clock,
         random=random,
     )
-    return Revocations(desk, updates, Remover(store=store, needs=sealing.store, blobs=blobs))
+    remover = Remover(
+        store=store,
+        needs=sealing.store,
+        blobs=blobs,
+        aside=aside("removal", marked("Removing the files of destroyed documents")),
+    )
+    return Revocations(desk, updates, remover)

@@ -88,6 +88,7 @@ ENDING: Mapping[str, str] = {  # what ends it
     "SEQUENCE_GAP": (
         "It ends when the numbers have arrived, or their sender has said that they will not."
     ),
+    "SET_ASIDE": "It ends when what was set aside has been dealt with.",
     "SIGNATURES_NOT_CHECKED": (
         "It ends when every document has its verdict: edocnode signatures recheck ID"
     ),

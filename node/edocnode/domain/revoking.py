@@ -52,6 +52,7 @@ from edocnode.domain.office_model import (
     Subject,
     TakenBack,
 )
+from edocnode.domain.setting_aside import Waiting
 from edocnode.domain.workflow import Decision, Step
 
 WITHDRAWN = "WITHDRAWN"  # reason of a delivery that was taken back before it was answered
@@ -153,14 +154,6 @@ class RevocationAnswer:
     plan: StepPlan
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DestroyedPart:
-    """A large part of a destroyed document, whose file goes when nobody else needs it."""
-
-    incoming_id: IncomingId
-    sha256: str
-
-
 class SentRevocations(Protocol):
     """What taking documents back needs of storage; each method is one transaction."""
 
@@ -187,12 +180,18 @@ class SentRevocations(Protocol):
 class ReceivedRevocations(Protocol):
     """What destroying documents needs of storage; each method is one transaction."""
 
-    async def open_revocations(self, limit: int, *, asks: bool) -> Sequence[ReceivedRevocation]:
+    async def open_revocations(
+        self, limit: int, *, asks: bool, without: Collection[Waiting] = ()
+    ) -> Sequence[Waiting]:
         """Revocations to be answered now, oldest first.
 
         Args:
             asks: A person answers for documents that are here: those are left out.
+            without: Left out too; beside the ``limit``.
         """
+
+    async def revocation_at(self, place: int) -> ReceivedRevocation | None:
+        """A revocation to be answered; None when it has its answer by now."""
 
     async def revocation_of(self, entry: InboxEntry) -> ReceivedRevocation | None:
         """The newest revocation of a received document that a person may answer."""
@@ -204,10 +203,15 @@ class ReceivedRevocations(Protocol):
             False when something changed meanwhile; nothing was kept.
         """
 
-    async def to_be_removed(self, limit: int) -> Sequence[DestroyedPart]:
-        """Large parts of destroyed documents whose files may still be there."""
+    async def to_be_removed(
+        self, limit: int, *, without: Collection[Waiting] = ()
+    ) -> Sequence[Waiting]:
+        """Destroyed documents whose files may still be there; ``without`` as above."""
 
-    async def removed(self, arrivals: Iterable[IncomingId]) -> None:
+    async def destroyed_files(self, place: int) -> Sequence[str]:
+        """Digests of the large parts of a destroyed document."""
+
+    async def removed(self, places: Iterable[int]) -> None:
         """Notes that the files of destroyed documents are gone, or stay for others."""
 
 

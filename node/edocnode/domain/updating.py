@@ -8,7 +8,7 @@ taken as the document.
 Source: Decree 30/2020, Article 18; edXML status codes 15 and 16.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -18,6 +18,7 @@ from edoccore.signing.records import DocumentState, StatusStep
 from edocnode.domain.decisions import plan_step, subject_of
 from edocnode.domain.model import DocumentId, IncomingId, MessageId
 from edocnode.domain.office_model import InboxEntry, StepPlan, VersionState
+from edocnode.domain.setting_aside import Waiting
 from edocnode.domain.workflow import Decision, Step
 
 
@@ -53,12 +54,18 @@ class UpdateAnswer:
 class ReceivedUpdates(Protocol):
     """What updates need of storage; each method is one transaction."""
 
-    async def open_updates(self, limit: int, *, asks: bool) -> Sequence[ReceivedUpdate]:
+    async def open_updates(
+        self, limit: int, *, asks: bool, without: Collection[Waiting] = ()
+    ) -> Sequence[Waiting]:
         """Updates to be answered now, oldest first.
 
         Args:
             asks: A person answers for documents that are here: those are left out.
+            without: Left out too; beside the ``limit``.
         """
+
+    async def update_at(self, place: int) -> ReceivedUpdate | None:
+        """An update to be answered; None when it has its answer by now."""
 
     async def update_of(self, entry: InboxEntry) -> ReceivedUpdate | None:
         """The newest update of a received document that a person may answer."""

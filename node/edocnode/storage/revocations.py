@@ -4,7 +4,7 @@ Two steps, as everywhere: first the document becomes inaccessible and its status
 transaction; then its files go. A node that dies between goes on with the files at its start.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -14,11 +14,8 @@ from edoccore.signing.statements import Envelope
 from edockit.database import Database
 from edocnode.domain.model import DocumentId, IncomingId, MessageId
 from edocnode.domain.office_model import InboxEntry, RevocationState
-from edocnode.domain.revoking import (
-    DestroyedPart,
-    ReceivedRevocation,
-    RevocationAnswer,
-)
+from edocnode.domain.revoking import ReceivedRevocation, RevocationAnswer
+from edocnode.domain.setting_aside import Waiting
 from edocnode.storage.deciding import take_step
 from edocnode.storage.destroying import conceal, destroy
 from edocnode.storage.holds import hold_on
@@ -27,6 +24,7 @@ from edocnode.storage.office_views import INBOX_ENTRIES, inbox_entries
 from edocnode.storage.scan_gate import conceal_hidden, hidden_of
 from edocnode.storage.sql import AnyRow, Row, change_each, in_order
 from edocnode.storage.tables import InboxRow, IncomingRow, StageRow, table_of
+from edocnode.storage.waiting import waiting
 from edocnode.storage.workflow_tables import DestroyedRow, RevocationRow, VersionRow
 
 _DESTROYED, _REVOCATION = table_of(DestroyedRow), table_of(RevocationRow)
@@ -45,11 +43,14 @@ _IS_HERE = sa.exists().where(
     _INBOX.c.sender == _REVOCATION.c.sender,
     _INBOX.c.recipient == _REVOCATION.c.recipient,
 )
+_IS_PENDING = sa.text("revocation.state = 'pending'")
 _PENDING = (
-    _WITH_MESSAGE.where(sa.text("revocation.state = 'pending'"))
+    sa.select(_REVOCATION.c.incoming_id.label("place"), _REVOCATION.c.document_id)
+    .where(_IS_PENDING)
     .order_by(_REVOCATION.c.incoming_id)
     .limit(sa.bindparam("limit"))
 )
+_PENDING_AT = _WITH_MESSAGE.where(_REVOCATION.c.incoming_id == sa.bindparam("of"), _IS_PENDING)
 _PENDING_NOT_HERE = _PENDING.where(~_IS_HERE)
 _NEWEST_OF = (
     _WITH_MESSAGE.where(
@@ -77,12 +78,13 @@ _ARRIVALS_OF = sa.select(_INBOX.c.incoming_id).where(
     _INBOX.c.recipient == sa.bindparam("recipient"),
 )
 _FILES = (
-    sa.select(_DESTROYED.c.incoming_id, _INCOMING.c.envelope)
+    sa.select(_DESTROYED.c.incoming_id.label("place"), _INCOMING.c.document_id)
     .select_from(_DESTROYED.join(_INCOMING, _INCOMING.c.id == _DESTROYED.c.incoming_id))
     .where(sa.text("destroyed.files = 1"))
     .order_by(_DESTROYED.c.incoming_id)
     .limit(sa.bindparam("limit"))
 )
+_ENVELOPE_OF = sa.select(_INCOMING.c.envelope).where(_INCOMING.c.id == sa.bindparam("of"))
 _NO_FILES = (
     sa.update(_DESTROYED).where(_DESTROYED.c.incoming_id == sa.bindparam("of")).values(files=0)
 )
@@ -107,15 +109,23 @@ class SqlReceivedRevocations:
         """Takes the database."""
         self._database = database
 
-    async def open_revocations(self, limit: int, *, asks: bool) -> Sequence[ReceivedRevocation]:
+    async def open_revocations(
+        self, limit: int, *, asks: bool, without: Collection[Waiting] = ()
+    ) -> Sequence[Waiting]:
         """Revocations to be answered now, oldest first."""
         wanted = _PENDING_NOT_HERE if asks else _PENDING
         return await self._database.aread(
-            lambda connection: [
-                _received(connection, row)
-                for row in connection.execute(wanted, {"limit": limit}).all()
-            ]
+            lambda connection: waiting(connection, wanted, limit, without)
         )
+
+    async def revocation_at(self, place: int) -> ReceivedRevocation | None:
+        """A revocation to be answered; None when it has its answer by now."""
+
+        def read(connection: Connection) -> ReceivedRevocation | None:
+            row = connection.execute(_PENDING_AT, {"of": place}).one_or_none()
+            return None if row is None else _received(connection, row)
+
+        return await self._database.aread(read)
 
     async def revocation_of(self, entry: InboxEntry) -> ReceivedRevocation | None:
         """The newest revocation of a received document."""
@@ -131,20 +141,24 @@ class SqlReceivedRevocations:
         """Keeps an answer; agreeing makes the document inaccessible in the same transaction."""
         return await self._database.awrite(lambda connection: _answer(connection, answer, salt))
 
-    async def to_be_removed(self, limit: int) -> Sequence[DestroyedPart]:
-        """Large parts of destroyed documents whose files may still be there."""
-        rows = await self._database.aread(
-            lambda connection: connection.execute(_FILES, {"limit": limit}).all()
+    async def to_be_removed(
+        self, limit: int, *, without: Collection[Waiting] = ()
+    ) -> Sequence[Waiting]:
+        """Destroyed documents whose files may still be there."""
+        return await self._database.aread(
+            lambda connection: waiting(connection, _FILES, limit, without)
         )
-        return [
-            DestroyedPart(incoming_id=IncomingId(row.incoming_id), sha256=part.sha256)
-            for row in rows
-            for part in large_parts(canonical.decode(row.envelope, Envelope).parts)
-        ]
 
-    async def removed(self, arrivals: Iterable[IncomingId]) -> None:
+    async def destroyed_files(self, place: int) -> Sequence[str]:
+        """Digests of the large parts of a destroyed document."""
+        envelope = await self._database.aread(
+            lambda connection: connection.execute(_ENVELOPE_OF, {"of": place}).scalar_one()
+        )
+        return [part.sha256 for part in large_parts(canonical.decode(envelope, Envelope).parts)]
+
+    async def removed(self, places: Iterable[int]) -> None:
         """Notes that the files of destroyed documents are gone, or stay for others."""
-        rows = [{"of": incoming_id} for incoming_id in arrivals]
+        rows = [{"of": place} for place in places]
         if rows:
             await self._database.awrite(lambda connection: change_each(connection, _NO_FILES, rows))
 

@@ -1,6 +1,6 @@
 """Updates that arrive and their answers: see ``domain.updating.ReceivedUpdates``."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -12,6 +12,7 @@ from edoccore.signing.statements import Envelope, parse_time
 from edockit.database import Database
 from edocnode.domain.model import DocumentId, IncomingId
 from edocnode.domain.office_model import InboxEntry, VersionState
+from edocnode.domain.setting_aside import Waiting
 from edocnode.domain.updating import ReceivedUpdate, UpdateAnswer
 from edocnode.storage.appointed import appoint_anew
 from edocnode.storage.deciding import take_step
@@ -21,6 +22,7 @@ from edocnode.storage.office_views import INBOX_ENTRIES, inbox_entries
 from edocnode.storage.sql import AnyRow, Row, in_order, insert_rows
 from edocnode.storage.tables import InboxRow, IncomingRow, table_of
 from edocnode.storage.versions import put_in_force
+from edocnode.storage.waiting import waiting
 from edocnode.storage.workflow_tables import VersionRow
 
 _INBOX, _INCOMING, _VERSION = table_of(InboxRow), table_of(IncomingRow), table_of(VersionRow)
@@ -33,12 +35,15 @@ _IS_HERE = sa.exists().where(
     _INBOX.c.sender == _VERSION.c.sender,
     _INBOX.c.recipient == _VERSION.c.recipient,
 )
+_IS_PENDING = sa.text("version.state = 'pending'")
 _PENDING = (
-    _WITH_DIGEST.where(sa.text("version.state = 'pending'"))
+    sa.select(_VERSION.c.incoming_id.label("place"), _VERSION.c.document_id)
+    .where(_IS_PENDING)
     .order_by(_VERSION.c.incoming_id)
     .limit(sa.bindparam("limit"))
 )
 _PENDING_NOT_HERE = _PENDING.where(~_IS_HERE)
+_PENDING_AT = _WITH_DIGEST.where(_VERSION.c.incoming_id == sa.bindparam("of"), _IS_PENDING)
 _OF_PLACE = (
     _VERSION.c.document_id == sa.bindparam("document_id"),
     _VERSION.c.sender == sa.bindparam("sender"),
@@ -83,15 +88,23 @@ class SqlReceivedUpdates:
         """Takes the database."""
         self._database = database
 
-    async def open_updates(self, limit: int, *, asks: bool) -> Sequence[ReceivedUpdate]:
+    async def open_updates(
+        self, limit: int, *, asks: bool, without: Collection[Waiting] = ()
+    ) -> Sequence[Waiting]:
         """Updates to be answered now, oldest first."""
         wanted = _PENDING_NOT_HERE if asks else _PENDING
         return await self._database.aread(
-            lambda connection: [
-                _received(connection, row)
-                for row in connection.execute(wanted, {"limit": limit}).all()
-            ]
+            lambda connection: waiting(connection, wanted, limit, without)
         )
+
+    async def update_at(self, place: int) -> ReceivedUpdate | None:
+        """An update to be answered; None when it has its answer by now."""
+
+        def read(connection: Connection) -> ReceivedUpdate | None:
+            row = connection.execute(_PENDING_AT, {"of": place}).one_or_none()
+            return None if row is None else _received(connection, row)
+
+        return await self._database.aread(read)
 
     async def update_of(self, entry: InboxEntry) -> ReceivedUpdate | None:
         """The newest update of a received document that a person may answer."""

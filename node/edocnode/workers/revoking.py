@@ -9,6 +9,7 @@ import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
 import structlog
 
@@ -21,15 +22,12 @@ from edocnode.domain.model import MessageId
 from edocnode.domain.office import new_id
 from edocnode.domain.office_model import InboxEntry
 from edocnode.domain.repair import RepairStore
-from edocnode.domain.revoking import (
-    DestroyedPart,
-    ReceivedRevocation,
-    ReceivedRevocations,
-    plan_answer,
-)
+from edocnode.domain.revoking import ReceivedRevocation, ReceivedRevocations, plan_answer
+from edocnode.domain.setting_aside import Waiting
 from edocnode.domain.workflow import Decision
 from edocnode.workers.room import when_there_is_room
 from edocnode.workers.scheduling import Wakes
+from edocnode.workers.setting_aside import SettingAside
 
 LOOK_AGAIN = timedelta(seconds=0.5)
 FILES_LATER = timedelta(seconds=2)  # when some could not go yet
@@ -64,10 +62,12 @@ class RevocationDesk:
         sealer: Wakes,
         directory: Callable[[], Directory],
         policy: Policy,
+        aside: SettingAside[Waiting],
         clock: Callable[[], datetime],
         random: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
         """Joins the parts; nothing happens before ``run``."""
+        self._aside = aside
         self._agency = agency
         self._store = store
         self._sealer = sealer
@@ -83,18 +83,28 @@ class RevocationDesk:
             StorageFailedError: The disk failed; the node must stop.
         """
         while True:
-            if not await when_there_is_room("revocations", self.answer_open):
+            if not await when_there_is_room("revocations", self._look):
                 await asyncio.sleep(LOOK_AGAIN.total_seconds())
 
     async def answer_open(self) -> int:
         """Agrees to what waits and asks nobody; returns how many answers were kept."""
-        waiting = await self._store.open_revocations(AT_ONCE, asks=self._policy.asks)
-        agree = Decision(step=StatusStep.AGREED, actor=ACTOR)
-        return sum([await self.answer(revocation, agree) for revocation in waiting])
+        without = self._aside.left_out()
+        found = await self._store.open_revocations(AT_ONCE, asks=self._policy.asks, without=without)
+        done = [await self._aside.one(item, partial(self._agree, item)) for item in found]
+        return sum(map(bool, done))
 
     async def revocation_of(self, entry: InboxEntry) -> ReceivedRevocation | None:
         """The newest revocation of a received document; None when there is none."""
         return await self._store.revocation_of(entry)
+
+    async def _look(self) -> int | None:
+        return await self._aside.look(self.answer_open)
+
+    async def _agree(self, item: Waiting) -> bool:
+        revocation = await self._store.revocation_at(item.place)
+        if revocation is None:
+            return False
+        return await self.answer(revocation, Decision(step=StatusStep.AGREED, actor=ACTOR))
 
     async def answer(self, revocation: ReceivedRevocation, decision: Decision) -> bool:
         """Answers one revocation; False when something changed meanwhile."""
@@ -125,7 +135,12 @@ class Remover:
     """Removes the files of what was destroyed."""
 
     def __init__(
-        self, *, store: ReceivedRevocations, needs: RepairStore, blobs: BlobFolder
+        self,
+        *,
+        store: ReceivedRevocations,
+        needs: RepairStore,
+        blobs: BlobFolder,
+        aside: SettingAside[Waiting],
     ) -> None:
         """Joins the parts; nothing happens before ``run``.
 
@@ -135,6 +150,7 @@ class Remover:
         self._store = store
         self._needs = needs
         self._blobs = blobs
+        self._aside = aside
 
     async def run(self) -> None:
         """Removes until cancelled.
@@ -143,24 +159,34 @@ class Remover:
             StorageFailedError: The disk failed; the node must stop.
         """
         while True:
-            left = await when_there_is_room("removal", self.look)
+            left = await when_there_is_room("removal", self._look)
             await asyncio.sleep((FILES_LATER if left else LOOK_AGAIN).total_seconds())
 
     async def look(self) -> int:
         """Removes files that nobody else needs; returns of how many documents some must wait."""
-        parts = await self._store.to_be_removed(AT_ONCE)
-        left = {part.incoming_id for part in parts if not await self._gone(part)}
-        await self._store.removed({part.incoming_id for part in parts} - left)
-        return len(left)
+        found = await self._store.to_be_removed(AT_ONCE, without=self._aside.left_out())
+        gone = {item: await self._aside.one(item, partial(self._all_gone, item)) for item in found}
+        await self._aside.many([item for item in found if gone[item]], self._note)
+        return len([item for item in found if gone[item] is False])
 
-    async def _gone(self, part: DestroyedPart) -> bool:
+    async def _look(self) -> int | None:
+        return await self._aside.look(self.look)
+
+    async def _note(self, items: Sequence[Waiting]) -> None:
+        await self._store.removed([item.place for item in items])
+
+    async def _all_gone(self, item: Waiting) -> bool:
+        digests = await self._store.destroyed_files(item.place)
+        return all([await self._gone(digest) for digest in digests])
+
+    async def _gone(self, digest: str) -> bool:
         """Whether a file is gone, or is another document's by now.
 
         One that somebody put there may be about to be needed: it is looked at again.
         """
-        mark = await asyncio.to_thread(self._blobs.removal_mark, part.sha256)
+        mark = await asyncio.to_thread(self._blobs.removal_mark, digest)
         if mark is None:
             return False
-        if not await self._needs.unused([part.sha256]):
+        if not await self._needs.unused([digest]):
             return True
-        return await asyncio.to_thread(self._blobs.remove_all, part.sha256, mark)
+        return await asyncio.to_thread(self._blobs.remove_all, digest, mark)

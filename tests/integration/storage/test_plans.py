@@ -244,7 +244,10 @@ async def use_what_senders_ask(database: Database, item: Arrival) -> None:
     for asks in (False, True):
         await received.open_revocations(10, asks=asks)
         await updates.open_updates(10, asks=asks)
+    await received.revocation_at(1)
+    await updates.update_at(1)
     await received.to_be_removed(10)
+    await received.destroyed_files(1)
     (entry,) = (await SqlOffice(database).find(item.document_id.hex())).received
     await received.revocation_of(entry)
     await updates.update_of(entry)
