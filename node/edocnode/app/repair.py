@@ -8,6 +8,7 @@ from typing import Any
 
 from edoccore.directory.view import Directory
 from edockit.blobs import BlobFolder
+from edockit.language import marked
 from edocnode.app.parts import SealingParts
 from edocnode.domain.exchange import PeerLinks
 from edocnode.settings import NodeSettings
@@ -24,6 +25,7 @@ from edocnode.workers.repairing import Repairer
 from edocnode.workers.scrubbing import Scrubber
 from edocnode.workers.sealer import Sealer
 from edocnode.workers.sessions import Sessions
+from edocnode.workers.setting_aside import SettingAside
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,17 +104,21 @@ def build_reckoning(
 ) -> Reckoning:
     """Builds the workers of reckoning of an agency's node."""
     store = sealing.store
+
+    def aside(name: str, work: str) -> SettingAside[Any]:
+        return SettingAside(name, work, alarms=store, clock=clock)
+
     return Reckoning(
         Settler(store=store, greeter=greeter),
         Reckoner(store=store, alarms=store, links=links, clock=clock),
         Expirer(
             agency=agency,
             store=store,
-            outbox=store,
             links=links,
             reader=reader,
             wake_sealer=sealing.sealer.wake,
             chance=secrets.token_bytes,
+            aside=aside("expiry", marked("Giving up deliveries that nobody answered")),
             clock=clock,
         ),
         Forwarder(
@@ -122,6 +128,7 @@ def build_reckoning(
             wake_sealer=sealing.sealer.wake,
             directory=directory,
             chance=secrets.token_bytes,
+            aside=aside("forwarding", marked("Sending on what waits for agencies that have ended")),
             clock=clock,
         ),
         JournalProver(agency, store),

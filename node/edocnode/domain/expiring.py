@@ -20,12 +20,20 @@ from edoccore.signing.statements import Effect, Envelope, Seal, time_text, uuid_
 from edocnode.domain.exchange import Answer, Duplicate, Inquiry, Received
 from edocnode.domain.model import KnownMessage, MessageId, QueuedDelivery
 from edocnode.domain.receiving import error_answer
+from edocnode.domain.setting_aside import Waiting
 
 NO_RECEIPT_BY = "delivery.no_receipt_by"  # kind of the effect
 NO_RECEIPT = "NO_RECEIPT"  # reason: the recipient said that it does not hold the message
 NOT_ASKED = PeerUnreachableError.reason  # reason: the recipient could not be asked
 ACTOR = "edocnode"  # nobody decided it
 INQUIRIES = 256  # in one question
+
+
+@dataclass(frozen=True, slots=True)
+class Ending(Waiting):
+    """A delivery that nobody answered, by its row."""
+
+    to_node: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,20 +134,27 @@ class ExpiryStore(Protocol):
 
     async def ending(
         self, now: datetime, limit: int, held: Collection[int] = ()
-    ) -> Sequence[QueuedDelivery]:
+    ) -> Sequence[Ending]:
         """Deliveries that wait and whose envelopes have ended, oldest first.
 
-        What was answered before a restore, and not again since, ends with that answer here.
-
         Args:
-            held: Places of deliveries that couriers hold: an answer may be on its way.
+            held: Places of deliveries that are left out, beside the ``limit``: of those that
+                couriers hold an answer may be on its way.
+        """
+
+    async def ending_at(self, places: Sequence[int], now: datetime) -> Sequence[QueuedDelivery]:
+        """Deliveries of rows, with their envelopes.
+
+        What was answered before a restore, and not again since, ends with that answer here.
         """
 
     async def give_up(self, words: Sequence[LastWord], now: datetime) -> int:
         """Ends deliveries that still wait, with their effects and events; returns how many."""
 
-    async def never_asked(self, to_node: str, limit: int) -> Sequence[QueuedDelivery]:
-        """Deliveries that were given up while their recipient could not be asked."""
+    async def never_asked(
+        self, to_node: str, limit: int, held: Collection[int] = ()
+    ) -> Sequence[Ending]:
+        """Deliveries given up while their recipient could not be asked; ``held`` as above."""
 
     async def asked_now(self, message_ids: Sequence[MessageId], message: str) -> None:
         """Notes that the recipient has been asked since, and does not hold them."""

@@ -9,7 +9,7 @@ successors, or none, it is held: the law does not say which of them it was meant
 Source: proto/README.md, section Delivery.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
@@ -24,6 +24,7 @@ from edoccore.signing import canonical
 from edoccore.signing.statements import Effect, time_text, uuid_text
 from edocnode.domain.copies import NOT_REACHED
 from edocnode.domain.model import DeliveryOutcome, DeliveryState, DocumentId, MessageId
+from edocnode.domain.setting_aside import Waiting
 
 FORWARDED = "delivery.forwarded"  # kind of the effect in the journal
 TURNED_AWAY = RecipientMovedError.reason
@@ -45,7 +46,7 @@ class Stranded:
     """A delivery that its node will not take.
 
     Attributes:
-        place: Its row, by which pages go on.
+        place: Its row.
         unheard: Its node did not say that it does not take it: it may have taken it before it fell
             silent, and nobody can tell.
         readers: Nodes that can read its encrypted files; None: they are not encrypted.
@@ -83,8 +84,11 @@ class ForwardStore(Protocol):
 
     async def stranded(
         self, to_node: str, which: Stranding, after: int, limit: int
-    ) -> Sequence[Stranded]:
+    ) -> Sequence[Waiting]:
         """Sealed deliveries to a node that wait and that it will not take, in order of place."""
+
+    async def stranded_at(self, places: Sequence[int]) -> Sequence[Stranded]:
+        """Those of these sealed deliveries that still wait, in order of place."""
 
     async def forward(
         self, plans: Sequence[ForwardPlan], salts: Sequence[bytes], at: datetime
@@ -101,11 +105,17 @@ class ForwardStore(Protocol):
         Repeating it changes nothing; statuses and revocations are left out.
         """
 
-    async def unsealed_documents(self, limit: int) -> Sequence[Stranded]:
-        """Documents that were never sealed, also those for later, in no particular order."""
+    async def unsealed_documents(
+        self, limit: int, *, without: Collection[Waiting] = ()
+    ) -> Sequence[Waiting]:
+        """Deliveries of documents that were never sealed, also those for later, in no order.
+
+        Args:
+            without: Left out; beside the ``limit``.
+        """
 
     async def hold_unsealed(
-        self, items: Sequence[Stranded], *, reason: str, message: str, at: datetime
+        self, places: Sequence[int], *, reason: str, message: str, at: datetime
     ) -> int:
         """Holds documents that were never sealed; returns how many."""
 

@@ -1,14 +1,15 @@
 """Deliveries whose envelopes have ended: see ``domain.expiring.ExpiryStore``."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from edockit.database import Database
-from edocnode.domain.expiring import NO_RECEIPT, NOT_ASKED, LastWord
-from edocnode.domain.model import MessageId, QueuedDelivery
+from edocnode.domain.expiring import NO_RECEIPT, NOT_ASKED, Ending, LastWord
+from edocnode.domain.model import DocumentId, MessageId, QueuedDelivery
 from edocnode.storage.events import EventKind, event_values, tell
 from edocnode.storage.outbox import deliveries_at
 from edocnode.storage.sealing import add_effect
@@ -19,20 +20,24 @@ _DELIVERY, _RECEIPT = table_of(DeliveryRow), table_of(ReceiptGotRow)
 _MOMENT = _DELIVERY.c.expires_at.type
 _WAITS = sa.text("delivery.state IN ('queued', 'waiting')")
 
+_PLACE = (_DELIVERY.c.id, _DELIVERY.c.document_id, _DELIVERY.c.to_node)
 ENDING = (
-    sa.select(_DELIVERY.c.id, _DELIVERY.c.message_id)
+    sa.select(*_PLACE)
     .where(_WAITS, _DELIVERY.c.expires_at <= sa.bindparam("now", type_=_MOMENT))
     .order_by(_DELIVERY.c.expires_at)
     .limit(sa.bindparam("limit"))
 )
 NEVER_ASKED = (
-    sa.select(_DELIVERY.c.id)
+    sa.select(*_PLACE)
     .where(
         sa.text(f"delivery.state = 'expired' AND delivery.reason = '{NOT_ASKED}'"),
         _DELIVERY.c.to_node == sa.bindparam("agency"),
     )
     .order_by(_DELIVERY.c.id)
     .limit(sa.bindparam("limit"))
+)
+_MESSAGES_AT = sa.select(_DELIVERY.c.id, _DELIVERY.c.message_id).where(
+    among(_DELIVERY.c.id), _WAITS
 )
 _RESULTS_OF = sa.select(_RECEIPT.c.message_id, _RECEIPT.c.result).where(
     among(_RECEIPT.c.message_id), _RECEIPT.c.rank == 0
@@ -76,10 +81,16 @@ class SqlExpiry:
 
     async def ending(
         self, now: datetime, limit: int, held: Collection[int] = ()
-    ) -> Sequence[QueuedDelivery]:
+    ) -> Sequence[Ending]:
         """Deliveries that wait and whose envelopes have ended, oldest first."""
+        return await self._database.aread(
+            lambda connection: _places(connection, ENDING, limit, held, now=now)
+        )
+
+    async def ending_at(self, places: Sequence[int], now: datetime) -> Sequence[QueuedDelivery]:
+        """Deliveries of rows; what was answered before a restore ends with that answer here."""
         found, answered = await self._database.aread(
-            lambda connection: _ending(connection, now, limit, held)
+            lambda connection: _ending_at(connection, places)
         )
         if answered:
             await self._database.awrite(lambda connection: _end(connection, answered, now))
@@ -91,13 +102,12 @@ class SqlExpiry:
             return 0
         return await self._database.awrite(lambda connection: _give_up(connection, words, now))
 
-    async def never_asked(self, to_node: str, limit: int) -> Sequence[QueuedDelivery]:
+    async def never_asked(
+        self, to_node: str, limit: int, held: Collection[int] = ()
+    ) -> Sequence[Ending]:
         """Deliveries that were given up while their recipient could not be asked."""
-        place = {"agency": to_node, "limit": limit}
         return await self._database.aread(
-            lambda connection: deliveries_at(
-                connection, connection.scalars(NEVER_ASKED, place).all()
-            )
+            lambda connection: _places(connection, NEVER_ASKED, limit, held, agency=to_node)
         )
 
     async def asked_now(self, message_ids: Sequence[MessageId], message: str) -> None:
@@ -110,16 +120,27 @@ class SqlExpiry:
             )
 
 
-def _ending(
-    connection: Connection, now: datetime, limit: int, held: Collection[int]
+def _places(
+    connection: Connection,
+    wanted: sa.Select[Any],
+    limit: int,
+    held: Collection[int],
+    **values: object,
+) -> list[Ending]:
+    place: Mapping[str, object] = {"limit": limit + len(held), **values}
+    rows = [row for row in connection.execute(wanted, place) if row.id not in held][:limit]
+    return [Ending(row.id, DocumentId(row.document_id), row.to_node) for row in rows]
+
+
+def _ending_at(
+    connection: Connection, places: Sequence[int]
 ) -> tuple[list[QueuedDelivery], dict[bytes, str]]:
-    """What ends, and the results of what was answered before a restore."""
-    found = connection.execute(ENDING, {"now": now, "limit": limit + len(held)})
-    rows = [row for row in found if row.id not in held][:limit]
-    ids = [row.message_id for row in rows]
-    answered = {row.message_id: row.result for row in select_by(connection, _RESULTS_OF, ids)}
-    ended = [row.id for row in rows if row.message_id not in answered]
-    return deliveries_at(connection, ended), answered
+    """What ends or has ended, and the results of what was answered before a restore."""
+    waiting = {row.message_id: row.id for row in select_by(connection, _MESSAGES_AT, places)}
+    found = select_by(connection, _RESULTS_OF, list(waiting))
+    answered = {row.message_id: row.result for row in found}
+    ended = {waiting[message_id] for message_id in answered}
+    return deliveries_at(connection, [item for item in places if item not in ended]), answered
 
 
 def _end(connection: Connection, answered: dict[bytes, str], now: datetime) -> None:

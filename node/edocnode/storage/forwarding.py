@@ -5,10 +5,8 @@ new one, which the sealer makes: they are out of force, so whoever asks for thei
 the message went elsewhere.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -18,6 +16,7 @@ from edockit.database import Database
 from edocnode.domain.encryption import is_encrypted
 from edocnode.domain.forwarding import TURNED_AWAY, ForwardPlan, Stranded, Stranding
 from edocnode.domain.model import DocumentId, MessageId
+from edocnode.domain.setting_aside import Waiting
 from edocnode.storage.copies import pass_over
 from edocnode.storage.events import EventKind, event_values, tell
 from edocnode.storage.listing import decode_parts
@@ -31,13 +30,22 @@ from edocnode.storage.tables import (
     ScheduleRow,
     table_of,
 )
+from edocnode.storage.waiting import waiting
 
 _DELIVERY, _DOCUMENT = table_of(DeliveryRow), table_of(DocumentRow)
 _ENVELOPE, _SCHEDULE = table_of(DeliveryEnvelopeRow), table_of(ScheduleRow)
 _RECEIPT = table_of(ReceiptGotRow)
 _ANSWERS = (Operation.STATUS.value, Operation.REVOKE.value)
 
+_PLACE = (_DELIVERY.c.id.label("place"), _DELIVERY.c.document_id)
 _STRANDED = (
+    sa.select(*_PLACE)
+    .select_from(_DELIVERY.join(_DOCUMENT, _DOCUMENT.c.id == _DELIVERY.c.document_row))
+    .where(_DELIVERY.c.to_node == sa.bindparam("node"), _DELIVERY.c.id > sa.bindparam("after"))
+    .order_by(_DELIVERY.c.id)
+    .limit(sa.bindparam("limit"))
+)
+STRANDED_AT = (
     sa.select(
         _DELIVERY.c.id,
         _DELIVERY.c.message_id,
@@ -49,9 +57,8 @@ _STRANDED = (
         _DOCUMENT.c.operation,
     )
     .select_from(_DELIVERY.join(_DOCUMENT, _DOCUMENT.c.id == _DELIVERY.c.document_row))
-    .where(_DELIVERY.c.to_node == sa.bindparam("node"), _DELIVERY.c.id > sa.bindparam("after"))
+    .where(among(_DELIVERY.c.id), _DELIVERY.c.state.in_(("queued", "waiting")))
     .order_by(_DELIVERY.c.id)
-    .limit(sa.bindparam("limit"))
 )
 _QUEUED = _STRANDED.where(sa.text("delivery.state = 'queued'"))
 _WAITING = _STRANDED.where(sa.text("delivery.state = 'waiting'"))
@@ -62,14 +69,7 @@ STRANDED = {
     Stranding.ALL: (_QUEUED, _WAITING),
 }
 UNSEALED = (
-    sa.select(
-        _DELIVERY.c.id,
-        _DELIVERY.c.message_id,
-        _DELIVERY.c.document_id,
-        _DELIVERY.c.recipient,
-        _DELIVERY.c.to_node,
-        _DOCUMENT.c.operation,
-    )
+    sa.select(*_PLACE)
     .select_from(_DELIVERY.join(_DOCUMENT, _DOCUMENT.c.id == _DELIVERY.c.document_row))
     .where(_DOCUMENT.c.operation != Operation.STATUS.value)
     .limit(sa.bindparam("limit"))
@@ -125,7 +125,7 @@ _FORWARD = (
 _HOLD = (
     sa.update(_DELIVERY)
     .where(
-        _DELIVERY.c.message_id == sa.bindparam("of"),
+        _DELIVERY.c.id == sa.bindparam("of"),
         _DELIVERY.c.state.in_(("unsealed", "scheduled")),
     )
     .values(
@@ -142,6 +142,9 @@ READERS = (
 _DOCUMENTS_OF = sa.select(_DELIVERY.c.message_id, _DELIVERY.c.document_id).where(
     among(_DELIVERY.c.message_id)
 )
+_NAMES_AT = sa.select(
+    _DELIVERY.c.id, _DELIVERY.c.message_id, _DELIVERY.c.document_id, _DELIVERY.c.recipient
+).where(among(_DELIVERY.c.id))
 
 
 class SqlForwarding:
@@ -153,12 +156,22 @@ class SqlForwarding:
 
     async def stranded(
         self, to_node: str, which: Stranding, after: int, limit: int
-    ) -> Sequence[Stranded]:
+    ) -> Sequence[Waiting]:
         """Sealed deliveries to a node that wait and that it will not take, in order of place."""
-        place = {"node": to_node, "after": after, "limit": limit}
-        return await self._database.aread(
-            lambda connection: _stranded_at(connection, STRANDED[which], place)
-        )
+
+        def read(connection: Connection) -> list[Waiting]:
+            found = [
+                item
+                for wanted in STRANDED[which]
+                for item in waiting(connection, wanted, limit, node=to_node, after=after)
+            ]
+            return sorted(found, key=lambda item: item.place)[:limit]
+
+        return await self._database.aread(read)
+
+    async def stranded_at(self, places: Sequence[int]) -> Sequence[Stranded]:
+        """Those of these sealed deliveries that still wait, in order of place."""
+        return await self._database.aread(lambda connection: _stranded_at(connection, places))
 
     async def forward(
         self, plans: Sequence[ForwardPlan], salts: Sequence[bytes], at: datetime
@@ -170,22 +183,24 @@ class SqlForwarding:
         """Notes that the nodes of sealed documents are silent and may have them."""
         await self._database.awrite(lambda connection: pass_over(connection, message_ids, at))
 
-    async def unsealed_documents(self, limit: int) -> Sequence[Stranded]:
-        """Documents that were never sealed, also those for later, in no particular order."""
+    async def unsealed_documents(
+        self, limit: int, *, without: Collection[Waiting] = ()
+    ) -> Sequence[Waiting]:
+        """Deliveries of documents that were never sealed, also those for later, in no order."""
         return await self._database.aread(
             lambda connection: [
-                _stranded(row)
-                for statement in NEVER_SEALED
-                for row in connection.execute(statement, {"limit": limit})
+                item
+                for wanted in NEVER_SEALED
+                for item in waiting(connection, wanted, limit, without)
             ]
         )
 
     async def hold_unsealed(
-        self, items: Sequence[Stranded], *, reason: str, message: str, at: datetime
+        self, places: Sequence[int], *, reason: str, message: str, at: datetime
     ) -> int:
         """Holds documents that were never sealed; returns how many."""
         values = {"why": reason, "said": message, "at": at}
-        return await self._database.awrite(lambda connection: _hold(connection, items, values, at))
+        return await self._database.awrite(lambda connection: _hold(connection, places, values, at))
 
 
 def forward(
@@ -227,12 +242,12 @@ def forward(
 
 
 def _hold(
-    connection: Connection, items: Sequence[Stranded], values: dict[str, object], at: datetime
+    connection: Connection, places: Sequence[int], values: dict[str, object], at: datetime
 ) -> int:
     held = [
         item
-        for item in items
-        if connection.execute(_HOLD, {**values, "of": item.message_id}).rowcount
+        for item in select_by(connection, _NAMES_AT, places)
+        if connection.execute(_HOLD, {**values, "of": item.id}).rowcount
     ]
     tell(
         connection,
@@ -271,21 +286,19 @@ def readers_of(
     }
 
 
-def _stranded_at(
-    connection: Connection, statements: Sequence[sa.Select[Any]], place: Mapping[str, Any]
-) -> list[Stranded]:
-    found = [row for statement in statements for row in connection.execute(statement, place)]
-    first = sorted(found, key=lambda row: row.id)[: place["limit"]]
-    readers = readers_of(connection, first)
-    return [replace(_stranded(row), readers=readers[row.document_row]) for row in first]
+def _stranded_at(connection: Connection, places: Sequence[int]) -> list[Stranded]:
+    rows = list(select_by(connection, STRANDED_AT, sorted(places)))
+    readers = readers_of(connection, rows)
+    return [_stranded(row, readers[row.document_row]) for row in rows]
 
 
-def _stranded(row: AnyRow) -> Stranded:
+def _stranded(row: AnyRow, readers: frozenset[str] | None) -> Stranded:
     return Stranded(
         place=row.id,
         message_id=MessageId(row.message_id),
         document_id=DocumentId(row.document_id),
         recipient=row.recipient,
         to_node=row.to_node,
+        readers=readers,
         is_revocation=row.operation == Operation.REVOKE.value,
     )

@@ -17,7 +17,7 @@ def waiting(
     connection: Connection,
     wanted: sa.Select[Any],
     limit: int,
-    without: Collection[Waiting],
+    without: Collection[Waiting] = (),
     **values: object,
 ) -> list[Waiting]:
     """The first of what waits.

@@ -8,7 +8,7 @@ outside of any step, lets the whole work rest in the same way. Only a disk that 
 the node, and one that is full, which is waited for, are no faults.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Generic, TypeVar
 
@@ -100,13 +100,18 @@ class SettingAside(Generic[Item]):
         return found[0] if found else None
 
     async def many(
-        self, items: Sequence[Item], step: Callable[[Sequence[Item]], Awaitable[Result]]
+        self,
+        items: Sequence[Item],
+        step: Callable[[Sequence[Item]], Awaitable[Result]],
+        *,
+        last: bool = True,
     ) -> list[Result]:
         """Takes a step for many items, in as few calls as faults allow.
 
         Args:
             step: May be taken again for items for which it failed; what it keeps of several, it
                 keeps whole or not at all.
+            last: What ends well has passed; False: further steps follow, which may meet a fault.
 
         Returns:
             What the step returned, for each call that ended well.
@@ -117,7 +122,11 @@ class SettingAside(Generic[Item]):
         left_out = self.left_out()
         wanted = [item for item in items if item not in left_out]
         self._met.update(items)
-        return await self._taken(wanted, step) if wanted else []
+        found = await self._taken(wanted, step) if wanted else []
+        if last:
+            left_out = self.left_out()
+            self._passed(item for item in wanted if item not in left_out)
+        return found
 
     async def _taken(
         self, items: Sequence[Item], step: Callable[[Sequence[Item]], Awaitable[Result]]
@@ -138,13 +147,12 @@ class SettingAside(Generic[Item]):
             cause = in_few_words(error)
             log.warning("work.fault_among", work=self._name, count=len(items), cause=cause)
         else:
-            self._passed(items)
             return [found]
         half = len(items) // 2
         first = await self._taken(items[:half], step)
         return [*first, *await self._taken(items[half:], step)]
 
-    def _passed(self, items: Sequence[Item]) -> None:
+    def _passed(self, items: Iterable[Item]) -> None:
         for item in items:
             if self._book.drop(item):
                 log.info("work.fault_passed", work=self._name, item=str(item))

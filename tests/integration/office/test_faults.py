@@ -1,53 +1,22 @@
 """One document that meets a fault of the program holds up no other, and no node ends for it."""
 
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 import structlog
 
-from edocnode.domain.setting_aside import SET_ASIDE
 from edocnode.workers import revoking, updating
 from tests.integration.office.support import text
 from tests.integration.office.test_revoking import delivered, revoke
 from tests.integration.office.test_updating import update
-from tests.support.nodes import TestNode, make_pair, running, until, utc_now
+from tests.support.faults import Faulty, Later, all_well, told
+from tests.support.nodes import TestNode, make_pair, running, until
 
 LARGE = b"%PDF-1.7 " * 40_000
 PENDING = "SELECT count(*) FROM {} WHERE state = 'pending'"
 AGREED = "SELECT count(*) FROM {} WHERE state = 'agreed'"
-
-
-@dataclass
-class Later:
-    """A clock that can be put forward."""
-
-    by: timedelta = field(default_factory=timedelta)
-
-    def __call__(self) -> datetime:
-        return utc_now() + self.by
-
-    def pass_by(self, minutes: int) -> None:
-        self.by += timedelta(minutes=minutes)
-
-
-@dataclass
-class Faulty:
-    """A rule of the program that meets a fault over some documents, until it is mended."""
-
-    rule: Callable[..., Any]
-    meets: Callable[..., bool]
-    calls: int = 0
-    mended: bool = False
-
-    def __call__(self, *args: Any, **named: Any) -> Any:
-        if not self.mended and self.meets(*args, **named):
-            self.calls += 1
-            raise KeyError("nobody foresaw this")
-        return self.rule(*args, **named)
 
 
 @dataclass
@@ -61,16 +30,6 @@ class Scene:
     @property
     def pair(self) -> tuple[TestNode, TestNode]:
         return self.sender, self.recipient
-
-    def told(self) -> str:
-        """The alarm of the recipient, which is alive."""
-        assert self.recipient.running is not None
-        assert not self.recipient.running.done()
-        return self.recipient.alarms().get(SET_ASIDE, "")
-
-    async def all_well(self) -> None:
-        """Waits until nothing is set aside any more."""
-        await until(lambda: not self.told(), within_s=60)
 
 
 @pytest.fixture(autouse=True)
@@ -98,17 +57,16 @@ async def test_revocation_that_this_program_cannot_answer_is_set_aside_and_other
     for document in documents:
         await revoke(scene.sender, document)
     agreed, recipient = AGREED.format("revocation"), scene.recipient
-    await until(lambda: recipient.count(agreed) == 2 and scene.told())
-    told = scene.told()
-    assert first in told
-    assert "KeyError: 'nobody foresaw this'" in told
+    await until(lambda: recipient.count(agreed) == 2 and told(recipient))
+    assert first in told(recipient)
+    assert "KeyError: 'nobody foresaw this'" in told(recipient)
     assert faulty.calls == 1
     scene.clock.pass_by(minutes=1)
     await until(lambda: faulty.calls == 2)  # once for each time that its wait is over
     faulty.mended = True
     scene.clock.pass_by(minutes=2)
     await until(lambda: recipient.count(agreed) == 3)
-    await scene.all_well()
+    await all_well(recipient)
 
 
 async def test_revocation_that_cannot_be_read_is_answered_once_it_can_be(tmp_path: Path) -> None:
@@ -129,12 +87,12 @@ async def test_revocation_that_cannot_be_read_is_answered_once_it_can_be(tmp_pat
         recipient.write(f"UPDATE incoming SET envelope = x'7b' WHERE id = {place}")
         recipient.settings = recipient.settings.model_copy(update={"revocations": "agree"})
         await recipient.start()
-        await until(lambda: recipient.count(AGREED.format("revocation")) == 2 and scene.told())
+        await until(lambda: recipient.count(AGREED.format("revocation")) == 2 and told(recipient))
         assert recipient.count(PENDING.format("revocation")) == 1
         recipient.write(f"UPDATE incoming SET envelope = x'{envelope}' WHERE id = {place}")
         clock.pass_by(minutes=1)
         await until(lambda: recipient.count(AGREED.format("revocation")) == 3)
-        await scene.all_well()
+        await all_well(recipient)
 
 
 async def test_update_that_this_program_cannot_answer_is_set_aside_and_others_are_answered(
@@ -149,12 +107,12 @@ async def test_update_that_this_program_cannot_answer_is_set_aside_and_others_ar
     for document in documents:
         await update(scene.sender, document, b"%PDF-1.7 newer")
     agreed, recipient = AGREED.format("version"), scene.recipient
-    await until(lambda: recipient.count(agreed) == 2 and scene.told())
-    assert first in scene.told()
+    await until(lambda: recipient.count(agreed) == 2 and told(recipient))
+    assert first in told(recipient)
     faulty.mended = True
     scene.clock.pass_by(minutes=1)
     await until(lambda: recipient.count(agreed) == 3)
-    await scene.all_well()
+    await all_well(recipient)
 
 
 async def test_destroyed_document_that_cannot_be_read_keeps_no_other_files(scene: Scene) -> None:
@@ -175,9 +133,9 @@ async def test_destroyed_document_that_cannot_be_read_keeps_no_other_files(scene
         "UPDATE destroyed SET files = 1", f"UPDATE incoming SET envelope = x'7b' WHERE {of}"
     )
     await recipient.start()
-    await until(lambda: recipient.count(gone) == 1 and scene.told())
-    assert first in scene.told()
+    await until(lambda: recipient.count(gone) == 1 and told(recipient))
+    assert first in told(recipient)
     recipient.write(f"UPDATE incoming SET envelope = x'{envelope}' WHERE {of}")
     scene.clock.pass_by(minutes=1)
     await until(lambda: recipient.count(gone) == 2)
-    await scene.all_well()
+    await all_well(recipient)

@@ -1,7 +1,7 @@
 """Two agencies that write statements as nodes do; signatures are of no matter to storage."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -390,10 +390,18 @@ def receipt_of(statement: SealedStatement) -> Receipt:
     return canonical.decode(statement.statement, Receipt)
 
 
+async def ended(
+    store: NodeStore, now: datetime, held: Collection[int] = ()
+) -> Sequence[QueuedDelivery]:
+    """Deliveries whose envelopes have ended."""
+    found = await store.ending(now, 100, held)
+    return await store.ending_at([item.place for item in found], now)
+
+
 async def given_up(store: NodeStore, now: datetime) -> int:
     """Gives up what has ended; returns how many deliveries that were."""
     words = [
         last_word(item, trouble="", agency="H29", salt=bytes(16), now=now)
-        for item in await store.ending(now, 100)
+        for item in await ended(store, now)
     ]
     return await store.give_up(words, now)

@@ -35,6 +35,12 @@ def plan_for(item: Stranded) -> ForwardPlan:
     )
 
 
+async def stranded(store: NodeStore) -> Sequence[Stranded]:
+    """All that waits for G01."""
+    found = await store.stranded("G01", Stranding.ALL, 0, 10)
+    return await store.stranded_at([item.place for item in found])
+
+
 async def turned_away(store: NodeStore, to: str) -> None:
     """One queued delivery is turned away by its node, and waits."""
     [item] = await store.due(to, NOW, 1)
@@ -86,7 +92,7 @@ async def test_readers_of_encrypted_files_are_the_nodes_of_all_recipients(
     for each in (plain, made):
         await store.submit(each)
     await office.seal_all()
-    found = await store.stranded("G01", Stranding.ALL, 0, 10)
+    found = await stranded(store)
     assert [item.readers for item in found] == [None, {"G01", "G02"}]
     [held] = await SqlOffice(store._database).deliveries_of([found[1].message_id])
     assert held.readers == {"G01", "G02"}
@@ -99,7 +105,7 @@ async def test_a_forwarded_delivery_gets_a_new_envelope_to_the_other_node_once(
     made = submission(to=["G01"])
     await store.submit(made)
     await office.seal_all()
-    [item] = await store.stranded("G01", Stranding.ALL, 0, 10)
+    [item] = await stranded(store)
     assert await store.forward([plan_for(item)], [bytes(16)], NOW) == 1
     assert await store.forward([plan_for(item)], [bytes(16)], NOW) == 0  # it waits for its seal
     assert len(rows(database, "SELECT 1 FROM effect WHERE message_id IS NOT NULL")) == 1
@@ -122,8 +128,10 @@ async def test_what_was_never_sealed_is_held_once_and_what_was_cut_off_is_left_a
     found = await store.unsealed_documents(10)
     assert len(found) == 2
     why = {"reason": "AGENCY_ENDED", "message": "Cơ quan đã kết thúc.", "at": NOW}
-    assert await store.hold_unsealed(found, **why) == 2
-    assert await store.hold_unsealed(found, **why) == 0
+    places = [item.place for item in found]
+    assert await store.unsealed_documents(10, without=found[:1]) == found[1:]
+    assert await store.hold_unsealed(places, **why) == 2
+    assert await store.hold_unsealed(places, **why) == 0
     assert await store.unsealed_documents(10) == []
     states = "SELECT state, count(*) FROM delivery GROUP BY state ORDER BY state"
     assert [tuple(row) for row in rows(database, states)] == [("held", 2), ("unsealed", 1)]

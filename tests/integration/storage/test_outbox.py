@@ -15,7 +15,7 @@ from edockit.database import Database
 from edocnode.domain.model import DeliveryOutcome, DeliveryState, Lane, QueuedDelivery
 from edocnode.storage.listing import encode_parts
 from edocnode.storage.store import NodeStore
-from tests.integration.storage.offices import LATER, NOW, Office, given_up, submission
+from tests.integration.storage.offices import LATER, NOW, Office, ended, given_up, submission
 
 SECOND = timedelta(seconds=1)
 
@@ -301,7 +301,7 @@ async def test_a_delivery_nobody_answered_expires_and_a_later_receipt_wins(
     made = submission(expires=NOW + 10 * SECOND)
     queued = await queued_at(store, office, made, submission())
     assert await given_up(store, NOW + 9 * SECOND) == 0
-    assert await store.ending(NOW + 10 * SECOND, 10, places(queued)) == []  # may be answered yet
+    assert await ended(store, NOW + 10 * SECOND, places(queued)) == []  # may be answered yet
     assert await given_up(store, NOW + 10 * SECOND) == 1
     assert await given_up(store, NOW + 10 * SECOND) == 0
     assert await state_of(store, made) is DeliveryState.EXPIRED

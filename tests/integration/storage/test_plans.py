@@ -219,7 +219,8 @@ async def use_forwarding(store: NodeStore, office: Office) -> None:
     await store.submit(replace(made, parts=parts))
     await office.seal_all()
     for which in Stranding:
-        found = await store.stranded("G01", which, 0, 10)
+        places = await store.stranded("G01", which, 0, 10)
+    found = await store.stranded_at([item.place for item in places])
     plan = ForwardPlan(
         message_id=found[-1].message_id, recipient="G01", to_node="G09", message="", effect=b"e"
     )
@@ -236,7 +237,8 @@ async def use_forwarding(store: NodeStore, office: Office) -> None:
     await SqlOffice(store._database).find(found[-1].document_id.hex())
     await store.submit(submission(to=["G01"]))
     unsealed = await store.unsealed_documents(10)
-    assert await store.hold_unsealed(unsealed, reason="AGENCY_ENDED", message="", at=NOW)
+    places = [item.place for item in unsealed]
+    assert await store.hold_unsealed(places, reason="AGENCY_ENDED", message="", at=NOW)
 
 
 async def use_what_senders_ask(database: Database, item: Arrival) -> None:
