@@ -123,9 +123,9 @@ async def take_back(node: SimulatedNode, request: Request, chance: random.Random
         life = node.life
         if life is not None and request.acknowledged_at is not None:
             done = await _in_life(life, _revoke(life, request, chance))
-            request.taken_back = done is not None
-            if life.directory.has_ended(request.sender, life.place.clock()):
+            if isinstance(done, AgencyEndedError):
                 return  # it was told that it cannot
+            request.taken_back = done is not None
         await asyncio.sleep(chance.random() * RETRY_S)
 
 
@@ -200,7 +200,7 @@ async def _decide(life: Life, chance: random.Random) -> None:
         life.sealer.wake()
 
 
-async def _revoke(life: Life, request: Request, chance: random.Random) -> int:
+async def _revoke(life: Life, request: Request, chance: random.Random) -> int | AgencyEndedError:
     clock = life.place.clock
     found = await life.office.find(request.document_id.hex())
     assert found.sent is not None  # it was acknowledged
@@ -213,7 +213,10 @@ async def _revoke(life: Life, request: Request, chance: random.Random) -> int:
         random=chance.randbytes,
     )
     order = RevokeOrder(actor="Văn thư", reason=f"Thu hồi {request.request_id}", at=clock())
-    return (await desk.revoke(found.sent, (), order)).deliveries
+    try:
+        return (await desk.revoke(found.sent, (), order)).deliveries
+    except AgencyEndedError as error:
+        return error
 
 
 async def _in_life(life: Life, work: Coroutine[Any, Any, Any]) -> Any:

@@ -80,18 +80,22 @@ class RevokeDesk:
         Raises:
             RequestInvalidError, NotCanonicalError: The order says too little.
             DecisionConflictError: It was taken back for another reason.
-            AgencyEndedError: This agency has ended, and its recipients would not be told.
+            AgencyEndedError: This agency has ended, and its recipients would not be told. An
+                order that was carried out whole before is only repeated.
         """
         check_order(order)
+        document_id = sent.document.document_id
+        before = await self.store.revoked(document_id)
+        check_same(before, order, document_id)
         if self.directory.has_ended(self.agency, order.at):
+            if before and not await self.store.revocable(document_id, recipients, 0, 1):
+                return TakenBackNow(0, ())
             raise AgencyEndedError(
                 f"Nothing is taken back from this node any more: "
                 f"{self.directory.how_it_ended(self.agency)}.",
                 hint="Ask its successor to write to the recipients.",
                 agency=self.agency,
             )
-        document_id = sent.document.document_id
-        check_same(await self.store.revoked(document_id), order, document_id)
         taken_back, not_reached = 0, set[str]()
         for _ in range(_ROUNDS):
             after, left = 0, False

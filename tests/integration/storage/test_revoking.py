@@ -5,6 +5,8 @@ from datetime import timedelta
 
 import pytest
 
+from edoccore.agency_errors import AgencyEndedError
+from edoccore.errors import DecisionConflictError
 from edoccore.signing.statements import Operation, uuid_bytes
 from edockit.database import Database
 from edocnode.domain.office_model import PageRequest
@@ -57,6 +59,26 @@ async def test_document_to_thousands_is_taken_back_in_pieces_and_once(
     assert len(revocations) == MANY
     assert len({item.about for item in revocations}) == MANY
     assert await store.queues() == []  # nothing of the document is offered any more
+
+
+async def test_an_order_of_before_the_end_of_its_agency_is_repeated_after_it_and_none_is_new(
+    store: NodeStore, office: Office, database: Database
+) -> None:
+    """Who asks again, since no answer came, is told what was done and not that nothing can be."""
+    await office.open()
+    await store.submit(submission(to=["G01", "G02"]))
+    (entry,) = (await SqlOffice(database).outbox(PageRequest())).entries
+    ending = Nation.create(NOW)
+    ending.add_agency("H29", "Ủy ban nhân dân tỉnh Hà Tĩnh")
+    assert (await desk_of(database, ending).revoke(entry, ["G01"], ORDER)).deliveries == 1
+    ending.end("H29", NOW)
+    desk = desk_of(database, ending)
+    assert (await desk.revoke(entry, ["G01"], ORDER)).deliveries == 0
+    for others in (["G02"], []):
+        with pytest.raises(AgencyEndedError, match="Nothing is taken back from this node"):
+            await desk.revoke(entry, others, ORDER)
+    with pytest.raises(DecisionConflictError):
+        await desk.revoke(entry, ["G01"], replace(ORDER, reason="Sai số ký hiệu"))
 
 
 async def test_delivery_that_was_sealed_since_it_was_judged_is_judged_again(
