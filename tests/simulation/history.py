@@ -58,7 +58,7 @@ NEVER_LOGGED = {
     "parcel.processing_failed",
     "recovery.failed",
 }
-TASKS_AT_REST = 27  # of one node: its loops, their waits and nothing else
+TASKS_AT_REST = 28  # of one node: its loops, their waits and nothing else
 # The last: what two agencies exchanged before they heard of an end, which is no evidence.
 MAY_HAVE = ("may have the document", "No receipt came", "was sealed at")
 WAITING = (

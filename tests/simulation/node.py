@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import SimpleNamespace
+from typing import Any
 
 from edoccore.directory.state import Freshness
 from edoccore.directory.view import Directory
@@ -28,6 +29,7 @@ from edocnode.app.repair import build_reckoning, build_repair
 from edocnode.app.revoking import build_revocations
 from edocnode.domain.directory import DirectorySource, RefreshPlan, RegistrySource
 from edocnode.domain.sealing import SealingKey
+from edocnode.domain.setting_aside import SET_ASIDE
 from edocnode.rpc.directory import GrpcSource
 from edocnode.rpc.lending import lend_over
 from edocnode.rpc.peers import Links, OwnTls
@@ -122,6 +124,7 @@ class Life:
         agency, clock, kinds = place.agency, place.clock, place.kinds
         self.database = kinds.database(place.disk, process)
         self.store = kinds.store(self.database)
+        self.store.raise_alarm = self._raise_alarm
         self.blobs = SimulatedBlobs(place.disk, process)
         self.office = SqlOffice(self.database)
         files = SimulatedDirectoryFiles(place.disk, process)
@@ -195,9 +198,7 @@ class Life:
         self.dispatcher = Dispatcher(
             outbox=store, peers=store, parts=parts, clock=clock, can_send=self._may_send
         )
-        self.greeter = Greeter(
-            links=self.links, sessions=self.sessions, peers=store, outbox=store, **shared
-        )
+        self.greeter = Greeter(links=self.links, sessions=self.sessions, store=store, **shared)
         self.reckoning = build_reckoning(
             code,
             SimpleNamespace(store=store, sealer=self.sealer),
@@ -266,6 +267,7 @@ class Life:
         running += [
             asyncio.create_task(job)
             for job in (
+                self.greeter.run(),
                 *self.repair.jobs(),
                 *self.reckoning.jobs(),
                 *self.revocations.jobs(),
@@ -309,7 +311,13 @@ class Life:
         digest = certificate_digest(peer_certificate(context))
         return self.directory.tls_agency(digest, self.place.clock())
 
-    def _fail(self, error: StorageFailedError) -> None:
+    async def _raise_alarm(self, kind: str, *told: Any, **named: Any) -> None:
+        """Here a fault of the program is none to go on with."""
+        if kind == SET_ASIDE:
+            self._fail(RuntimeError(told[1]))
+        await type(self.store).raise_alarm(self.store, kind, *told, **named)
+
+    def _fail(self, error: Exception) -> None:
         if not self.failing.done():
             self.failing.set_exception(error)
 

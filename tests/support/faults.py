@@ -44,6 +44,15 @@ class Faulty:
             raise KeyError("nobody foresaw this")
         return self.rule(*args, **named)
 
+    @property
+    def method(self) -> Callable[..., Any]:
+        """The same as a method of a class, whose object comes first among what it gets."""
+
+        def call(*args: Any, **named: Any) -> Any:
+            return self(*args, **named)
+
+        return call
+
 
 def told(node: TestNode) -> str:
     """The alarm of a node, which is alive, of what it set aside."""

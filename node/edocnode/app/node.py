@@ -359,8 +359,7 @@ def _greeter(ground: Ground, sessions: Sessions, links: Links) -> Greeter:
         agency=ground.identity.agency,
         links=links,
         sessions=sessions,
-        peers=store,
-        outbox=store,
+        store=store,
         directory=ground.directory,
         clock=ground.clock,
     )
@@ -430,6 +429,7 @@ def _start(ground: Ground, workers: Workers, where: Ready) -> list[asyncio.Task[
         workers.tls_renewal.run(),
         workers.seal_keeper.run(),
         _announce(ground, workers, address),
+        workers.greeter.run(),
         workers.suspensions.run(),
         _sweep(workers.staging),
         _rest(workers.links),

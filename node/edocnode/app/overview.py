@@ -10,6 +10,7 @@ from typing import Any
 
 from edoccore.directory.view import Directory
 from edockit.database import Database
+from edockit.language import marked
 from edocnode.app.parts import SealingParts
 from edocnode.app.reminders import reminder_lines
 from edocnode.app.working_days import WorkingDays
@@ -27,6 +28,7 @@ from edocnode.workers.counting import Counter
 from edocnode.workers.lateness import LateDesk
 from edocnode.workers.monthly import Reporter, ReporterParts
 from edocnode.workers.reminding import Reminder
+from edocnode.workers.setting_aside import SettingAside
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +39,11 @@ class Overview:
     counter: Counter
     reminder: Reminder
     reporter: Reporter
+    counting: SettingAside[str]
 
     def jobs(self) -> list[Coroutine[Any, Any, None]]:
         """What runs beside the exchange."""
-        return [self.counter.run(), self.reminder.run(), self.reporter.run()]
+        return [self.counter.run(self.counting), self.reminder.run(), self.reporter.run()]
 
 
 def build_overview(
@@ -80,7 +83,10 @@ def build_overview(
         chance=secrets.token_bytes,
         clock=clock,
     )
-    return Overview(parts, counter, reminder, Reporter(reporter))
+    counting: SettingAside[str] = SettingAside(
+        "counting", marked("Counting documents"), alarms=sealing.store, clock=clock
+    )
+    return Overview(parts, counter, reminder, Reporter(reporter), counting)
 
 
 def overview_parts(

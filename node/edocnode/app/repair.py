@@ -21,7 +21,7 @@ from edocnode.workers.expiring import Expirer
 from edocnode.workers.forwarding import Forwarder
 from edocnode.workers.greeting import Greeter
 from edocnode.workers.reckoning import Reckoner, Settler
-from edocnode.workers.repairing import Repairer
+from edocnode.workers.repairing import Broken, Repairer
 from edocnode.workers.scrubbing import Scrubber
 from edocnode.workers.sealer import Sealer
 from edocnode.workers.sessions import Sessions
@@ -50,12 +50,16 @@ def build_repair(
     clock: Callable[[], datetime],
 ) -> Repair:
     """Builds the workers of repair."""
-    repairer = Repairer(store=store, blobs=blobs, links=links, clock=clock)
+    aside: SettingAside[Broken] = SettingAside(
+        "repair", marked("Getting damaged parts back"), alarms=store, clock=clock
+    )
+    repairer = Repairer(store=store, blobs=blobs, links=links, aside=aside, clock=clock)
     scrubber = Scrubber(
         store=store,
         blobs=blobs,
         look_at=repairer.look_at,
         judge=repairer.judge,
+        suspects=repairer,
         bytes_per_second=settings.scrub_bytes_per_second,
     )
     cleaner = Cleaner(store=store, blobs=blobs, clock=clock)
@@ -109,7 +113,11 @@ def build_reckoning(
         return SettingAside(name, work, alarms=store, clock=clock)
 
     return Reckoning(
-        Settler(store=store, greeter=greeter),
+        Settler(
+            store=store,
+            greeter=greeter,
+            aside=aside("settled", marked("Telling other nodes what is settled")),
+        ),
         Reckoner(store=store, alarms=store, links=links, clock=clock),
         Expirer(
             agency=agency,

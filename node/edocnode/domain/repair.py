@@ -6,7 +6,7 @@ the sender of a received document, or a recipient that acknowledged a sent one.
 Source: proto/README.md, section Repair.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -14,6 +14,7 @@ from typing import Protocol
 from edoccore.signing.digests import digest_of
 from edoccore.signing.statements import Part
 from edocnode.domain.model import INLINE_PART_BYTES, DocumentId, MessageId
+from edocnode.domain.setting_aside import Waiting
 
 PART_DAMAGED = "PART_DAMAGED"  # alarm; its subject is the part's digest, or the document's id
 FIRST_WAIT = timedelta(seconds=10)  # after a source could not give a part back
@@ -49,6 +50,24 @@ class StoredPart:
 
     part: Part
     inline: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Large:
+    """A part of the blob folder, as something that may be set aside."""
+
+    sha256: str
+
+    def __str__(self) -> str:
+        """As an alarm names it."""
+        return f"part {self.sha256}"
+
+
+@dataclass(frozen=True, slots=True)
+class Incomplete(Waiting):
+    """Where a document is that lacks parts: an arrival, or a document that was sent from here."""
+
+    received: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,8 +177,14 @@ class RepairStore(Protocol):
     async def note_damage(self, sha256: str, size: int, message: str, at: datetime) -> bool:
         """Notes that a part must be fetched, with an alarm. Returns False when it was noted."""
 
-    async def damaged_parts(self, now: datetime, limit: int) -> Sequence[DamagedPart]:
-        """Damaged parts whose next attempt is due, the longest damaged first."""
+    async def damaged_parts(
+        self, now: datetime, limit: int, *, without: Collection[str] = ()
+    ) -> Sequence[DamagedPart]:
+        """Damaged parts whose next attempt is due, the longest damaged first.
+
+        Args:
+            without: Digests that are left out; beside the ``limit``.
+        """
 
     async def part_sources(self, sha256: str) -> Sequence[PartSourceAt]:
         """Who can give a part of the blob folder back; at most ``SOURCES``."""
@@ -175,8 +200,11 @@ class RepairStore(Protocol):
 
     async def incomplete_documents(
         self, after: int, limit: int, *, received: bool
-    ) -> Sequence[IncompleteDocument]:
+    ) -> Sequence[Incomplete]:
         """Documents without all their parts, by row, after one."""
+
+    async def incomplete_document(self, item: Incomplete) -> IncompleteDocument | None:
+        """One of them, with those who can give it back; None when it has all its parts by now."""
 
     async def complete_document(self, document: IncompleteDocument, inline: bytes) -> int:
         """Notes that all parts are here; deliveries held for it are queued again: how many.

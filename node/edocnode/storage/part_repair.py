@@ -1,6 +1,6 @@
 """Parts that a disk damaged or a restore lost: see ``domain.repair.RepairStore``."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from hashlib import sha256
 
@@ -177,14 +177,17 @@ class SqlRepair:
             lambda connection: _note_damage(connection, sha256, size, message, at)
         )
 
-    async def damaged_parts(self, now: datetime, limit: int) -> Sequence[DamagedPart]:
+    async def damaged_parts(
+        self, now: datetime, limit: int, *, without: Collection[str] = ()
+    ) -> Sequence[DamagedPart]:
         """Damaged parts whose next attempt is due, the longest damaged first."""
-        place = {"now": now, "limit": limit}
+        place = {"now": now, "limit": limit + len(without)}
         rows = await self._database.aread(lambda connection: connection.execute(_DUE, place).all())
         return [
             DamagedPart(sha256=row.sha256.hex(), size=row.size, attempts=row.attempts)
             for row in rows
-        ]
+            if row.sha256.hex() not in without
+        ][:limit]
 
     async def part_sources(self, sha256: str) -> Sequence[PartSourceAt]:
         """Who can give a part of the blob folder back; at most ``SOURCES``."""

@@ -22,6 +22,7 @@ from edocnode.domain.model import DocumentId, MessageId
 from edocnode.domain.repair import (
     PART_DAMAGED,
     SOURCES,
+    Incomplete,
     IncompleteDocument,
     PartName,
     PartSourceAt,
@@ -77,7 +78,12 @@ _WHOLE_RECEIVED = _RECEIVED.where(
     _INCOMING.c.id.not_in(sa.select(_DAMAGED.c.incoming_id)),
     _INCOMING.c.id.not_in(sa.select(_DESTROYED.c.incoming_id)),
 )
-_INCOMPLETE_SENT = _SENT.where(sa.text("complete = 0"), _DOCUMENT.c.id > _AFTER).limit(_LIMIT)
+_PLACES_SENT = (
+    sa.select(_DOCUMENT.c.id.label("place"), _DOCUMENT.c.document_id)
+    .where(sa.text("complete = 0"), _DOCUMENT.c.id > _AFTER)
+    .order_by(_DOCUMENT.c.id)
+    .limit(_LIMIT)
+)
 # The few damaged rows first: a join would walk all arrivals in their order.
 _DAMAGED_ROWS = (
     sa.select(_DAMAGED.c.incoming_id)
@@ -85,7 +91,14 @@ _DAMAGED_ROWS = (
     .order_by(_DAMAGED.c.incoming_id)
     .limit(_LIMIT)
 )
-_DAMAGED_RECEIVED = _RECEIVED.where(among(_INCOMING.c.id))
+_PLACES_RECEIVED = (
+    sa.select(_INCOMING.c.id.label("place"), _INCOMING.c.document_id)
+    .where(among(_INCOMING.c.id))
+    .order_by(_INCOMING.c.id)
+)
+_IS_DAMAGED = sa.exists().where(_DAMAGED.c.incoming_id == _INCOMING.c.id)
+_SENT_AT = _SENT.where(_DOCUMENT.c.id == sa.bindparam("row"), _DOCUMENT.c.complete == 0)
+_RECEIVED_AT = _RECEIVED.where(_INCOMING.c.id == sa.bindparam("row"), _IS_DAMAGED)
 _NAMED_SENT = _WHOLE_SENT.where(_DOCUMENT.c.document_id == sa.bindparam("document_id"))
 _NAMED_RECEIVED = _WHOLE_RECEIVED.join(_INBOX, _INBOX.c.incoming_id == _INCOMING.c.id).where(
     _INBOX.c.document_id == sa.bindparam("document_id")
@@ -172,11 +185,23 @@ class SqlSmallParts:
 
     async def incomplete_documents(
         self, after: int, limit: int, *, received: bool
-    ) -> Sequence[IncompleteDocument]:
+    ) -> Sequence[Incomplete]:
         """Documents without all their parts, by row, after one."""
         place = {"after": after, "limit": limit}
-        incomplete = _incomplete_received if received else _incomplete_sent
-        return await self._database.aread(lambda connection: incomplete(connection, place))
+
+        def read(connection: Connection) -> list[Incomplete]:
+            rows = [*connection.execute(_PLACES_SENT, place)] if not received else []
+            if received:
+                damaged = connection.scalars(_DAMAGED_ROWS, place).all()
+                rows = [*select_by(connection, _PLACES_RECEIVED, damaged)]
+            return [Incomplete(row.place, DocumentId(row.document_id), received) for row in rows]
+
+        return await self._database.aread(read)
+
+    async def incomplete_document(self, item: Incomplete) -> IncompleteDocument | None:
+        """One of them, with those who can give it back."""
+        incomplete = _incomplete_received if item.received else _incomplete_sent
+        return await self._database.aread(lambda connection: incomplete(connection, item.place))
 
     async def mend_envelope(self, document: IncompleteDocument, envelope: bytes) -> None:
         """Puts a received envelope back in its place."""
@@ -237,36 +262,36 @@ def _note_damage(connection: Connection, found: SmallParts, message: str, at: da
     return new
 
 
-def _incomplete_sent(connection: Connection, place: dict[str, int]) -> list[IncompleteDocument]:
-    return [
-        IncompleteDocument(
-            received=False,
-            row=row.id,
-            document_id=DocumentId(row.document_id),
-            parts=decode_parts(row.parts),
-            inline=row.inline,
-            sources=tuple(
-                _source(each.to_node, each.message_id, each.data)
-                for each in connection.execute(_DELIVERED, {"row": row.id})
-            ),
-        )
-        for row in connection.execute(_INCOMPLETE_SENT, place).all()
-    ]
+def _incomplete_sent(connection: Connection, place: int) -> IncompleteDocument | None:
+    row = connection.execute(_SENT_AT, {"row": place}).one_or_none()
+    if row is None:
+        return None
+    return IncompleteDocument(
+        received=False,
+        row=row.id,
+        document_id=DocumentId(row.document_id),
+        parts=decode_parts(row.parts),
+        inline=row.inline,
+        sources=tuple(
+            _source(each.to_node, each.message_id, each.data)
+            for each in connection.execute(_DELIVERED, {"row": row.id})
+        ),
+    )
 
 
-def _incomplete_received(connection: Connection, place: dict[str, int]) -> list[IncompleteDocument]:
-    rows = connection.scalars(_DAMAGED_ROWS, place).all()
-    return [
-        IncompleteDocument(
-            received=True,
-            row=row.id,
-            document_id=DocumentId(row.document_id),
-            parts=(parts := _sealed_parts(row)),
-            inline=row.inline,
-            sources=(_sender_of(row, index=None if parts is None else 0),),
-        )
-        for row in select_by(connection, _DAMAGED_RECEIVED, rows)
-    ]
+def _incomplete_received(connection: Connection, place: int) -> IncompleteDocument | None:
+    row = connection.execute(_RECEIVED_AT, {"row": place}).one_or_none()
+    if row is None:
+        return None
+    parts = _sealed_parts(row)
+    return IncompleteDocument(
+        received=True,
+        row=row.id,
+        document_id=DocumentId(row.document_id),
+        parts=parts,
+        inline=row.inline,
+        sources=(_sender_of(row, index=None if parts is None else 0),),
+    )
 
 
 def _sender_of(row: AnyRow, *, index: int | None) -> PartSourceAt:

@@ -211,7 +211,8 @@ def _sealed(row: sa.Row[Any]) -> SealedFact:
         handed_in=row.created_at,
         sealed_at=row.sealed_at,
         first=first,
-        paper=first and _on_paper(row.parts, row.inline),
+        # SQLite makes NULL of a piece of nothing: the record lies elsewhere, or was lost.
+        paper=first and _on_paper(row.parts, row.inline or b""),
         deliver_by=parse_time(deliver_by) if deliver_by else None,
         replaces=operation is Operation.REPLACE and REPLACES in listing,
         corrects=CORRECTS in listing,

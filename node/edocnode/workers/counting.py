@@ -14,6 +14,7 @@ import collections
 import time
 from collections.abc import Callable, Collection, Mapping
 from datetime import datetime, timedelta
+from functools import partial
 
 import structlog
 
@@ -32,6 +33,7 @@ from edocnode.domain.statistics import (
     added,
 )
 from edocnode.workers.room import when_there_is_room
+from edocnode.workers.setting_aside import SettingAside
 
 EVERY = timedelta(seconds=30)
 AT_ONCE = 1000  # rows of each source
@@ -76,15 +78,18 @@ class Counter:
         if (key := repeated_key(arrival)) is not None:
             self._repeated[key] += 1
 
-    async def run(self) -> None:
+    async def run(self, aside: SettingAside[str]) -> None:
         """Counts until cancelled.
+
+        Args:
+            aside: Lets the counting rest when it meets a fault of this program as a whole.
 
         Raises:
             StorageFailedError: The disk failed; the node must stop.
         """
         while True:
             await asyncio.sleep(EVERY.total_seconds())
-            await when_there_is_room("count", self.look)
+            await when_there_is_room("count", partial(aside.look, self.look))
 
     async def look(self) -> None:
         """Counts all that is there, at its leisure."""

@@ -6,26 +6,36 @@ whether this node's journal lost its tail or another copy of it is running.
 
 import asyncio
 from collections.abc import Callable, Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
+from functools import partial
 from hashlib import sha256
+from typing import Protocol
 
 import structlog
 
 from edoccore.directory.view import Directory
-from edoccore.errors import EdocError, HelloMissingError, SealInvalidError
+from edoccore.errors import EdocError, HelloMissingError, SealInvalidError, StorageFailedError
 from edoccore.identity.agency import REGISTRY_CODE
 from edoccore.signing import canonical
 from edoccore.signing.seal import SealedStatement, check_membership, open_seal
 from edoccore.signing.statements import Envelope, Receipt
+from edockit.language import marked
 from edocnode.domain.checks import check_part
 from edocnode.domain.exchange import Hello, PeerLinks, Recovered
-from edocnode.domain.ports import Outbox, Peers
+from edocnode.domain.ports import Alarms, Outbox, Peers
+from edocnode.domain.setting_aside import Peer
 from edocnode.workers.room import when_there_is_room
 from edocnode.workers.sessions import Sessions
+from edocnode.workers.setting_aside import SettingAside
 
 AT_ONCE = 32  # hellos under way
+AGAIN_EVERY = timedelta(minutes=1)  # where a hello met a fault of this program
 
 log = structlog.get_logger(__name__)
+
+
+class Store(Peers, Outbox, Alarms, Protocol):
+    """What is needed of storage."""
 
 
 class Greeter:
@@ -38,8 +48,7 @@ class Greeter:
         agency: str,
         links: PeerLinks,
         sessions: Sessions,
-        peers: Peers,
-        outbox: Outbox,
+        store: Store,
         directory: Callable[[], Directory],
         clock: Callable[[], datetime],
     ) -> None:
@@ -48,10 +57,12 @@ class Greeter:
         self._agency = agency
         self._links = links
         self._sessions = sessions
-        self._peers = peers
-        self._outbox = outbox
+        self._store = store
         self._directory = directory
         self._clock = clock
+        self._aside: SettingAside[Peer] = SettingAside(
+            "greeting", marked("Greeting other nodes"), alarms=store, clock=clock
+        )
         self._recovering: dict[str, asyncio.Task[None]] = {}
 
     async def greet(self, agency: str) -> Hello:
@@ -70,10 +81,22 @@ class Greeter:
         return theirs
 
     async def greet_all(self) -> None:
-        """Says hello to every peer that was met or tried before; to all at a first start."""
-        known = await self._peers.peer_statuses()
-        listed = self._directory().endpoints.keys() - {self._agency, REGISTRY_CODE}
-        await self._greet_many([code for code in known if code in listed] or sorted(listed))
+        """Says hello to every peer that was met or tried before; to all at a first start.
+
+        Raises:
+            StorageFailedError: The disk failed; the node must stop.
+        """
+        await when_there_is_room("greeting", partial(self._aside.look, self._greet_known))
+
+    async def run(self) -> None:
+        """Says hello again where it met a fault of this program, until cancelled.
+
+        Raises:
+            StorageFailedError: The disk failed; the node must stop.
+        """
+        while True:
+            await asyncio.sleep(AGAIN_EVERY.total_seconds())
+            await when_there_is_room("greeting", partial(self._aside.look, self._greet_again))
 
     def recover(self, agency: str) -> None:
         """Fetches in the background what a peer holds of this node's lost tail."""
@@ -89,17 +112,31 @@ class Greeter:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
+    async def _greet_known(self) -> None:
+        known = await self._store.peer_statuses()
+        listed = self._directory().endpoints.keys() - {self._agency, REGISTRY_CODE}
+        await self._greet_many([code for code in known if code in listed] or sorted(listed))
+
+    async def _greet_again(self) -> None:
+        await self._greet_many([peer.agency for peer in self._aside.due()])
+
     async def _greet_many(self, agencies: Iterable[str]) -> None:
         places = asyncio.Semaphore(AT_ONCE)
 
         async def one(agency: str) -> None:
             async with places:
-                try:
-                    await self.greet(agency)
-                except EdocError as error:
-                    log.info("hello.unanswered", agency=agency, reason=error.reason)
+                await self._aside.one(Peer(agency), partial(self._try, agency))
 
         await asyncio.gather(*(one(agency) for agency in agencies))
+
+    async def _try(self, agency: str) -> None:
+        """Says hello to one peer, which need not answer."""
+        try:
+            await self.greet(agency)
+        except StorageFailedError:
+            raise
+        except EdocError as error:
+            log.info("hello.unanswered", agency=agency, reason=error.reason)
 
     async def _recover(self, agency: str) -> None:
         try:
@@ -134,7 +171,7 @@ class Greeter:
             return False
         return await when_there_is_room(
             "recovery",
-            lambda: self._outbox.adopt(item.envelope, item.receipt, item.record, self._clock()),
+            lambda: self._store.adopt(item.envelope, item.receipt, item.record, self._clock()),
         )
 
     def _check(self, agency: str, item: Recovered) -> None:

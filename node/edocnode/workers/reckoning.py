@@ -6,6 +6,7 @@ Both sides at most once a minute for each peer, over a bounded number of envelop
 import asyncio
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Protocol
 
 import structlog
@@ -27,6 +28,9 @@ from edocnode.domain.numbers import (
     ranges_text,
 )
 from edocnode.domain.ports import Alarms
+from edocnode.domain.setting_aside import Peer
+from edocnode.workers.room import when_there_is_room
+from edocnode.workers.setting_aside import SettingAside
 
 EVERY = timedelta(minutes=1)
 GREETED_AT_ONCE = 32
@@ -44,8 +48,9 @@ class Greets(Protocol):
 class Settler:
     """Tells peers what is settled, when it has changed."""
 
-    def __init__(self, *, store: NumberStore, greeter: Greets) -> None:
+    def __init__(self, *, store: NumberStore, greeter: Greets, aside: SettingAside[Peer]) -> None:
         """Joins the parts; nothing happens before ``run``."""
+        self._aside = aside
         self._store = store
         self._greeter = greeter
         self._active: set[str] = set()  # nodes to which something was sealed, not all told yet
@@ -56,26 +61,38 @@ class Settler:
         self._active |= {envelope.to_node for envelope in commit.envelopes}
 
     async def run(self) -> None:
-        """Tells until cancelled."""
+        """Tells until cancelled.
+
+        Raises:
+            StorageFailedError: The disk failed; the node must stop.
+        """
         while True:
             await asyncio.sleep(EVERY.total_seconds())
-            places = asyncio.Semaphore(GREETED_AT_ONCE)
-            await asyncio.gather(*(self._tell(agency, places) for agency in sorted(self._active)))
+            await when_there_is_room("settled", partial(self._aside.look, self.look))
 
-    async def _tell(self, agency: str, places: asyncio.Semaphore) -> None:
-        async with places:
-            marks = await self._store.settled(agency)
-            if marks == self._told.get(agency):
-                self._active.discard(agency)  # nothing moved for a minute
-                return
-            try:
-                await self._greeter.greet(agency)
-            except StorageFailedError:
-                raise
-            except EdocError as error:  # told with the next hello
-                log.info("settled.untold", agency=agency, reason=error.reason)
-                return
-            self._told[agency] = marks
+    async def look(self) -> None:
+        """Tells all peers to which something was sealed since they were told."""
+        places = asyncio.Semaphore(GREETED_AT_ONCE)
+
+        async def one(agency: str) -> None:
+            async with places:
+                await self._aside.one(Peer(agency), partial(self._tell, agency))
+
+        await asyncio.gather(*(one(agency) for agency in sorted(self._active)))
+
+    async def _tell(self, agency: str) -> None:
+        marks = await self._store.settled(agency)
+        if marks == self._told.get(agency):
+            self._active.discard(agency)  # nothing moved for a minute
+            return
+        try:
+            await self._greeter.greet(agency)
+        except StorageFailedError:
+            raise
+        except EdocError as error:  # told with the next hello
+            log.info("settled.untold", agency=agency, reason=error.reason)
+            return
+        self._told[agency] = marks
 
 
 class Reckoner:
@@ -127,6 +144,8 @@ class Reckoner:
                     await asyncio.sleep(EVERY.total_seconds())
         except EdocError as error:  # StorageFailedError stops the node where documents are kept
             log.error("reckoning.stopped", agency=agency, reason=error.reason, why=error.message)
+        except Exception:  # begun again at the next hello
+            log.exception("reckoning.failed", agency=agency)
 
     async def _missing(
         self, agency: str, marks: Sequence[Settled]

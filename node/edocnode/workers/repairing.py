@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from hashlib import sha256
 
 import structlog
@@ -30,14 +31,18 @@ from edocnode.domain.exchange import PeerLinks
 from edocnode.domain.model import INLINE_PART_BYTES, DocumentId
 from edocnode.domain.repair import (
     DamagedPart,
+    Incomplete,
     IncompleteDocument,
+    Large,
     PartSourceAt,
     RepairStore,
     SmallParts,
     damaged_parts_of,
     wait_after,
 )
+from edocnode.domain.setting_aside import Waiting
 from edocnode.workers.room import when_there_is_room
+from edocnode.workers.setting_aside import SettingAside
 
 LOOK_AGAIN = timedelta(seconds=1)
 AT_ONCE = 20  # damaged parts looked at in one turn; they are fetched one after another
@@ -45,6 +50,7 @@ DOCUMENTS_EVERY = timedelta(seconds=5)  # between two looks for documents withou
 AFTER_FAILURE = timedelta(minutes=1)
 SYNC_BYTES = 4 * 1024 * 1024  # fetched again at most, after a break
 READ_BYTES = 1024 * 1024
+Broken = Large | Waiting  # what may be set aside: a part, or a document with its small parts
 
 log = structlog.get_logger(__name__)
 
@@ -58,10 +64,12 @@ class Repairer:
         store: RepairStore,
         blobs: BlobFolder,
         links: PeerLinks,
+        aside: SettingAside[Broken],
         clock: Callable[[], datetime],
         jitter: Callable[[], float] = random.random,
     ) -> None:
         """Joins the parts; nothing happens before ``run``."""
+        self._aside = aside
         self._store = store
         self._blobs = blobs
         self._links = links
@@ -89,7 +97,7 @@ class Repairer:
             StorageFailedError: The disk failed; the node must stop.
         """
         while True:
-            await when_there_is_room("repair", self._work)
+            await when_there_is_room("repair", partial(self._aside.look, self._work))
             await asyncio.sleep(LOOK_AGAIN.total_seconds())
 
     async def look_at(self, digest: str) -> bool:
@@ -126,21 +134,29 @@ class Repairer:
         return False
 
     async def _work(self) -> None:
-        while self._suspects:
-            if await self.look_at(self._suspects[0]):  # it came back since it was suspected
-                await self._store.repaired(self._suspects[0])
-            self._suspects.popleft()
-        while self._suspected:
-            for found in await self._store.small_parts_of(self._suspected[0]):
-                if await self.judge(found):
-                    await self._store.found_sound(found)
-            self._suspected.popleft()
-            self._documents_at = None  # what was found is asked for at once
-        for part in await self._store.damaged_parts(self._clock(), AT_ONCE):
-            await self._repair(part)
+        for digest in list(self._suspects):
+            await self._aside.one(Large(digest), partial(self._look_at_suspect, digest))
+        for document_id in list(self._suspected):
+            judge = partial(self._judge_suspect, document_id)
+            await self._aside.one(Waiting(0, document_id), judge)
+        without = {item.sha256 for item in self._aside.left_out() if isinstance(item, Large)}
+        for part in await self._store.damaged_parts(self._clock(), AT_ONCE, without=without):
+            await self._aside.one(Large(part.sha256), partial(self._repair, part))
         if self._documents_at is None or self._documents_at <= self._clock():
             all_done = await self._complete_documents()
             self._documents_at = self._clock() + (DOCUMENTS_EVERY if all_done else AFTER_FAILURE)
+
+    async def _look_at_suspect(self, digest: str) -> None:
+        if await self.look_at(digest):  # it came back since it was suspected
+            await self._store.repaired(digest)
+        self._suspects.remove(digest)
+
+    async def _judge_suspect(self, document_id: DocumentId) -> None:
+        for found in await self._store.small_parts_of(document_id):
+            if await self.judge(found):
+                await self._store.found_sound(found)
+        self._suspected.remove(document_id)
+        self._documents_at = None  # what was found is asked for at once
 
     async def _repair(self, part: DamagedPart) -> None:
         """Fetches a part from the first source that has it."""
@@ -158,8 +174,11 @@ class Repairer:
         log.info("part.repaired", sha256=part.sha256, queued_again=again)
 
     async def _from_any(self, part: DamagedPart, sources: Sequence[PartSourceAt]) -> str:
-        """Tries sources in order; returns why none could give the part back, or nothing."""
-        told = "no node that has had it is known"
+        """Tries sources in order; returns why none could give the part back, or nothing.
+
+        A fault of this program over one source keeps no other from giving it back.
+        """
+        told, fault = "no node that has had it is known", None
         for source in sources:
             try:
                 await self._fetch(source, part.sha256, part.size)
@@ -168,8 +187,12 @@ class Repairer:
             except EdocError as error:
                 told = f"{source.agency}: {error.message}"
                 log.info("part.not_given", sha256=part.sha256, agency=source.agency, why=told)
-                continue
-            return ""
+            except Exception as error:  # noqa: BLE001 - told when no other has it
+                fault = error
+            else:
+                return ""
+        if fault is not None:
+            raise fault
         return told
 
     async def _fetch(self, source: PartSourceAt, digest: str, size: int) -> None:
@@ -222,11 +245,17 @@ class Repairer:
         done = []
         for received, last in self._last_row.items():
             found = await self._store.incomplete_documents(last, AT_ONCE, received=received)
-            self._last_row[received] = found[-1].row if len(found) == AT_ONCE else 0
-            done += [await self._complete(document) for document in found]
+            self._last_row[received] = found[-1].place if len(found) == AT_ONCE else 0
+            done += [await self._aside.one(item, partial(self._complete, item)) for item in found]
         return all(done)
 
-    async def _complete(self, document: IncompleteDocument) -> bool:
+    async def _complete(self, item: Incomplete) -> bool:
+        document = await self._store.incomplete_document(item)
+        return document is None or await self._complete_from_any(document)
+
+    async def _complete_from_any(self, document: IncompleteDocument) -> bool:
+        """Gets the parts of a document back; as with parts, one source after another."""
+        fault = None
         for source in document.sources:
             try:
                 if document.parts is None:
@@ -239,9 +268,14 @@ class Repairer:
             except EdocError as error:
                 log.info("document.not_given", agency=source.agency, why=error.message)
                 continue
+            except Exception as error:  # noqa: BLE001 - told when no other has it
+                fault = error
+                continue
             again = await self._store.complete_document(document, inline)
             log.info("document.completed", agency=source.agency, queued_again=again)
             return True
+        if fault is not None:
+            raise fault
         return False
 
     async def _envelope(self, source: PartSourceAt) -> bytes:

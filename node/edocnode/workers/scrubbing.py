@@ -13,10 +13,10 @@ from datetime import timedelta
 
 import structlog
 
-from edoccore.errors import StorageDamagedError
+from edoccore.errors import StorageDamagedError, StorageFailedError
 from edoccore.signing.statements import uuid_text
 from edockit.blobs import BlobFolder
-from edocnode.domain.repair import RepairStore, SmallParts
+from edocnode.domain.repair import RepairStore, SmallParts, Suspects
 from edocnode.workers.room import when_there_is_room
 
 ROUND = timedelta(days=1)  # between two beginnings, at least
@@ -40,6 +40,7 @@ class Scrubber:
         blobs: BlobFolder,
         look_at: Callable[[str], Awaitable[bool]],
         judge: Callable[[SmallParts], Awaitable[bool]],
+        suspects: Suspects,
         bytes_per_second: int,
     ) -> None:
         """Joins the parts; nothing happens before ``run``.
@@ -47,12 +48,14 @@ class Scrubber:
         Args:
             look_at: Looks at one part again and sets it aside if it is damaged; whether it is not.
             judge: Notes which small parts are damaged; whether none is.
+            suspects: Looks at what meets a fault of this program here, which goes on.
             bytes_per_second: Read from the disk, on average.
         """
         self._store = store
         self._blobs = blobs
         self._look_at = look_at
         self._judge = judge
+        self._suspects = suspects
         self._rate = bytes_per_second
 
     async def run(self) -> None:
@@ -97,15 +100,24 @@ class Scrubber:
         noted = asyncio.get_running_loop().time()
         while page := await self._store.small_parts(after, ROWS_AT_ONCE, received=what == RECEIVED):
             for found in page:
-                judge = functools.partial(self._judge, found)
-                if not await when_there_is_room("scrub", judge):
-                    log.info("scrub.small_parts_damaged", document_id=uuid_text(found.document_id))
+                await self._judge_small(found)
             read = sum(max(len(found.inline), ROW_BYTES) for found in page)
             await asyncio.sleep(read / self._rate)
             after = page[-1].row
             if (now := asyncio.get_running_loop().time()) >= noted + NOTE_EVERY.total_seconds():
                 await self._note(what, str(after))
                 noted = now
+
+    async def _judge_small(self, found: SmallParts) -> None:
+        document_id = uuid_text(found.document_id)
+        try:
+            if not await when_there_is_room("scrub", functools.partial(self._judge, found)):
+                log.info("scrub.small_parts_damaged", document_id=document_id)
+        except StorageFailedError:
+            raise
+        except Exception:
+            log.exception("scrub.fault", document_id=document_id)
+            self._suspects.suspect_document(found.document_id)
 
     async def _is_sound(self, digest: str) -> bool:
         """Reads one part at the bounded rate."""
@@ -121,8 +133,14 @@ class Scrubber:
         return True
 
     async def _found(self, digest: str) -> None:
-        sound = await when_there_is_room("scrub", lambda: self._look_at(digest))
-        log.info("scrub.looked_again", sha256=digest, sound=sound)
+        try:
+            sound = await when_there_is_room("scrub", lambda: self._look_at(digest))
+            log.info("scrub.looked_again", sha256=digest, sound=sound)
+        except StorageFailedError:
+            raise
+        except Exception:
+            log.exception("scrub.fault", sha256=digest)
+            self._suspects.suspect(digest)
 
     async def _note(self, what: str, place: str) -> None:
         await when_there_is_room("scrub", lambda: self._store.note_scrubbed(what, place))

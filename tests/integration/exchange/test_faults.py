@@ -1,7 +1,9 @@
 """One delivery, or peer, that meets a fault of the program holds up no other, and ends no node."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -9,13 +11,20 @@ from uuid import UUID
 import pytest
 
 from edocnode.domain import forwarding as forwarding_rules
+from edocnode.domain.repair import PartSourceAt
 from edocnode.rpc import peers
-from edocnode.workers import expiring, forwarding
+from edocnode.rpc.peers import Links
+from edocnode.storage.folder import DataFolder
+from edocnode.storage.numbers import SqlNumbers
+from edocnode.storage.part_repair import SqlRepair
+from edocnode.workers import expiring, forwarding, greeting, reckoning, repairing
+from edocnode.workers.greeting import Greeter
+from edocnode.workers.sessions import Sessions
 from tests.integration.exchange.conftest import make_nation
 from tests.integration.exchange.land import Land, lively
 from tests.integration.exchange.test_expiring import ENDED, Mute, reason
 from tests.support.faults import Faulty, Later, all_well, told
-from tests.support.nodes import Sent, TestNode, free_port, make_node, running, until
+from tests.support.nodes import Sent, TestNode, free_port, make_node, make_pair, running, until
 
 
 @pytest.fixture(autouse=True)
@@ -103,3 +112,146 @@ async def test_delivery_that_this_program_cannot_send_on_waits_and_the_others_go
         await node.delivered(first)
         await all_well(node)
     assert land["H29"].inbox() == 3
+
+
+def large(node: TestNode, content: bytes) -> Path:
+    """Where a large part lies."""
+    digest = sha256(content).hexdigest()
+    return DataFolder(node.data).blobs / digest[:2] / digest[2:]
+
+
+async def test_part_that_this_program_cannot_get_back_is_set_aside_and_the_others_come_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, sender, node = make_pair(tmp_path)
+    node.clock = clock = Later()
+    contents = [f"%PDF {number}".encode() * 60_000 for number in range(3)]
+    digests = [sha256(content).hexdigest() for content in contents]
+    faulty = Faulty(SqlRepair.part_sources, lambda _, digest: digest == digests[0])
+    monkeypatch.setattr(SqlRepair, "part_sources", faulty.method)
+    async with running(sender, node):
+        await sender.delivered(await sender.send(*contents, to=["G01"]))
+        for content in contents:
+            large(node, content).unlink()
+        await node.stop()
+        await node.start()  # looks for what is missing
+        await until(lambda: all(large(node, content).exists() for content in contents[1:]))
+        await until(lambda: f"part {digests[0]}" in told(node))
+        assert not large(node, contents[0]).exists()
+        faulty.mended = True
+        clock.pass_by(minutes=1)
+        await until(lambda: large(node, contents[0]).exists())
+        await until(lambda: not node.alarms())
+
+
+async def test_incomplete_document_that_cannot_be_read_keeps_no_other_incomplete(
+    tmp_path: Path,
+) -> None:
+    _, sender, node = make_pair(tmp_path)
+    sender.clock = clock = Later()
+    async with running(sender, node):
+        sent = [await sender.send(b"%PDF small", to=["G01"]) for _ in range(2)]
+        await sender.delivered(*sent)
+    whole = "SELECT complete FROM document WHERE document_id = ?"
+    of = f"document_id = x'{sent[0].document_id.hex()}'"
+    ((parts,),) = sender.rows(f"SELECT hex(parts) FROM document WHERE {of}")
+    sender.write(
+        "UPDATE document SET complete = 0, inline = x''",
+        f"UPDATE document SET parts = x'7b' WHERE {of}",
+    )
+    async with running(node, sender):
+        await until(lambda: sender.count(whole, sent[1].document_id) == 1)
+        await until(lambda: str(UUID(bytes=sent[0].document_id)) in told(sender))
+        assert sender.count(whole, sent[0].document_id) == 0
+        sender.write(f"UPDATE document SET parts = x'{parts}' WHERE {of}")
+        clock.pass_by(minutes=1)
+        await until(lambda: sender.count(whole, sent[0].document_id) == 1, within_s=90)
+        await all_well(sender)
+
+
+async def test_source_over_which_this_program_fails_keeps_no_other_from_giving_a_part_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, sender, node = make_pair(tmp_path)
+    content = b"%PDF large" * 60_000
+    found = SqlRepair.part_sources
+
+    async def with_another(store: SqlRepair, digest: str) -> list[PartSourceAt]:
+        (real,) = await found(store, digest)
+        return [replace(real, agency="H29.5"), real]
+
+    links = Faulty(Links.link, lambda _, agency: agency == "H29.5")
+    monkeypatch.setattr(SqlRepair, "part_sources", with_another)
+    monkeypatch.setattr(Links, "link", links.method)
+    async with running(sender, node):
+        await sender.delivered(await sender.send(content, to=["G01"]))
+        large(node, content).unlink()
+        await node.stop()
+        await node.start()
+        await until(lambda: large(node, content).exists() and not node.alarms())
+    assert links.calls >= 1
+
+
+async def test_scrubber_goes_on_behind_a_document_over_which_this_program_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, sender, node = make_pair(tmp_path)
+    sender.clock = clock = Later()
+    async with running(sender, node):
+        sent = [await sender.send(b"%PDF small", to=["G01"]) for _ in range(2)]
+        await sender.delivered(*sent)
+    first = sent[0].document_id
+    judge = Faulty(repairing.damaged_parts_of, lambda found: found.document_id == first)
+    monkeypatch.setattr(repairing, "damaged_parts_of", judge)
+    sender.write(f"UPDATE document SET inline = x'' WHERE document_id != x'{first.hex()}'")
+    async with running(sender, node):
+        await until(lambda: str(UUID(bytes=first)) in told(sender))
+        judge.mended = True
+        clock.pass_by(minutes=1)
+        await until(lambda: not sender.alarms())
+    ((inline,),) = sender.rows(
+        "SELECT inline FROM document WHERE document_id = ?", sent[1].document_id
+    )
+    assert b"%PDF small" in inline  # what was damaged behind it was found, and is back
+
+
+async def test_peer_that_this_program_cannot_greet_is_greeted_once_it_can_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, node, other = make_pair(tmp_path)
+    node.clock = clock = Later()
+    faulty = Faulty(Sessions.hello_to, lambda _, agency: agency == "G01")
+    monkeypatch.setattr(Sessions, "hello_to", faulty.method)
+    monkeypatch.setattr(greeting, "AGAIN_EVERY", timedelta(seconds=0.3))
+    async with running(node, other):
+        await until(lambda: "the node of G01" in told(node))
+        calls = faulty.calls
+        assert calls >= 1
+        faulty.mended = True
+        clock.pass_by(minutes=1)
+        await all_well(node)
+        await node.delivered(await node.send(b"a", to=["G01"]))
+
+
+async def test_peer_that_cannot_be_told_what_is_settled_keeps_no_other_from_being_told(
+    monkeypatch: pytest.MonkeyPatch, land: Land
+) -> None:
+    node = land["G01"]
+    node.clock = clock = Later()
+    told_to: set[str] = set()
+    faulty = Faulty(SqlNumbers.settled, lambda _, agency: agency == "H29")
+
+    async def greet(greeter: object, agency: str) -> None:
+        told_to.add(agency)
+
+    monkeypatch.setattr(reckoning, "EVERY", timedelta(seconds=0.5))
+    async with lively(land, "G01", "H29", "H30"):
+        await node.delivered(*[await node.send(b"a", to=[code]) for code in ("H29", "H30")])
+        monkeypatch.setattr(Greeter, "greet", greet)
+        monkeypatch.setattr(SqlNumbers, "settled", faulty.method)
+        await node.delivered(*[await node.send(b"b", to=[code]) for code in ("H29", "H30")])
+        await until(lambda: told_to == {"H30"} and "the node of H29" in told(node))
+        faulty.mended = True
+        clock.pass_by(minutes=1)
+        await until(lambda: told_to == {"H29", "H30"})
+        await all_well(node)

@@ -21,6 +21,7 @@ from edocnode.storage.directory_files import DirectoryFiles
 from edocnode.storage.folder import DataFolder
 from edocnode.storage.store import NodeStore, open_store
 from edocnode.workers.repairing import Repairer
+from edocnode.workers.setting_aside import SettingAside
 from tests.integration.exchange.conftest import Scene, make_nation
 from tests.support.bad_peer import SERVICE, BadPeer, BadRecipient, Letter
 from tests.support.nodes import TestNode, free_port, make_node, make_pair, running, until, utc_now
@@ -130,6 +131,7 @@ async def test_t31_a_part_that_came_back_while_it_was_judged_is_not_set_aside(
         store=NodeStore(database),
         blobs=MeanwhileThere(folder.blobs),
         links=Nobody(),
+        aside=SettingAside("repair", "Repair", alarms=NodeStore(database), clock=utc_now),
         clock=utc_now,
     )
     assert await repairer.look_at(DIGEST)

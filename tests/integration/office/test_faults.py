@@ -2,12 +2,14 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 import structlog
 
-from edocnode.workers import revoking, updating
+from edocnode.storage import statistics
+from edocnode.workers import counting, revoking, updating
 from tests.integration.office.support import text
 from tests.integration.office.test_revoking import delivered, revoke
 from tests.integration.office.test_updating import update
@@ -138,4 +140,21 @@ async def test_destroyed_document_that_cannot_be_read_keeps_no_other_files(scene
     recipient.write(f"UPDATE incoming SET envelope = x'{envelope}' WHERE {of}")
     scene.clock.pass_by(minutes=1)
     await until(lambda: recipient.count(gone) == 2)
+    await all_well(recipient)
+
+
+async def test_counting_that_meets_a_fault_rests_and_goes_on_when_it_has_passed(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(counting, "EVERY", timedelta(seconds=0.3))
+    faulty = Faulty(statistics.uncounted, lambda *_: True)
+    monkeypatch.setattr(statistics, "uncounted", faulty)
+    for node in scene.pair:
+        await node.stop()
+        await node.start()
+    recipient = scene.recipient
+    await until(lambda: told(recipient).startswith("Counting documents rests"))
+    await delivered(scene.pair, b"%PDF")
+    faulty.mended = True
+    scene.clock.pass_by(minutes=1)
     await all_well(recipient)

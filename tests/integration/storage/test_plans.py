@@ -26,7 +26,7 @@ from edocnode.domain.model import (
     MessageId,
 )
 from edocnode.domain.numbers import NumberAnswer, NumberState
-from edocnode.domain.repair import IncompleteDocument, PartName, SmallParts
+from edocnode.domain.repair import Incomplete, IncompleteDocument, PartName, SmallParts
 from edocnode.domain.scanning import (
     Cause,
     Discard,
@@ -284,6 +284,7 @@ async def use_repair(store: NodeStore, message_id: MessageId) -> None:
     await store.repaired(digest)
     for received in (False, True):
         await store.incomplete_documents(0, 10, received=received)
+        await store.incomplete_document(Incomplete(1, DocumentId(bytes(16)), received))
         await store.small_parts(0, 10, received=received)
         await store.note_small_damage(small_parts(received), "damaged", NOW)
         await store.complete_document(incomplete(received), b"")

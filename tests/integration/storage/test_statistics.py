@@ -496,3 +496,15 @@ async def test_document_that_this_program_cannot_count_is_left_out_and_the_other
     await store.submit(submission())
     await office.seal_all()
     assert (await november(counter)).total.sent == 3  # and the one is not tried again
+
+
+async def test_document_whose_record_lies_elsewhere_is_counted(
+    store: NodeStore, office: Office, counter: Counter, database: Database
+) -> None:
+    """As a large one does, or one that a restore lost; SQLite makes NULL of a piece of nothing."""
+    await office.open()
+    await store.submit(submission())
+    await office.seal_all()
+    change = sa.text("UPDATE document SET inline = :nothing")
+    await database.awrite(lambda connection: connection.execute(change, {"nothing": b""}))
+    assert (await november(counter)).total.sent == 1
