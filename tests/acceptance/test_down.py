@@ -159,8 +159,11 @@ def large_file(folder: Path, size: int = LARGE_BYTES) -> Path:
 @pytest.mark.slow
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("victim", [HA_TINH, NOI_VU])
-def test_large_document_survives_a_kill_in_mid_transfer(network, tmp_path, victim):
+def test_large_document_survives_a_kill_in_mid_transfer(stopped_network, tmp_path, victim):
+    network = stopped_network
     sender, recipient = network[HA_TINH], network[NOI_VU]
+    sender.anew = recipient.anew = True
+    network.start()
     idle = {code: node.peak_memory_kib() for code, node in network.nodes.items()}
     path = large_file(tmp_path)
     document_id = send(sender, file=path)

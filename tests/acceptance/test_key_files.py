@@ -59,6 +59,7 @@ def test_t38_a_node_with_encrypted_keys_works_and_its_secrets_are_nowhere(
     nodes: tuple[Node, Node], passphrase: Path, tmp_path: Path
 ) -> None:
     first, second = nodes
+    first.anew = True
     plain = [(first.data / "keys" / name).read_bytes() for name in FILES]
     use(first, passphrase)
     changed = first.done("keys", "protect")["changed"]

@@ -135,6 +135,7 @@ def test_document_to_thousands_is_sent_by_one_command_and_stays_readable(
     nodes: list[Node], tmp_path: Path
 ) -> None:
     sender, *recipients = nodes
+    sender.anew = True
     for recipient in recipients:
         recipient.start()
     sender.start()

@@ -181,7 +181,7 @@ def make_scene(folder: Path, documents: int) -> Scene:
     made = make_node(nation, target, folder / "G01", port=free_port())
     text = settings_text(made.settings)
     DataFolder(made.data).settings_file.write_text(text, encoding="utf-8")
-    node = Node("G01", "edocnode.cli.main", made.data, {"LOG_LEVEL": "WARNING"})
+    node = Node("G01", "edocnode.cli.main", made.data, {"LOG_LEVEL": "WARNING"}, anew=True)
     address = node.start().where["listen"]
     peers = (BadPeer(nation, nation.agencies[code], target, address) for code in ("H29", "H30"))
     return Scene(node, *peers, documents)

@@ -29,6 +29,7 @@ class BenchNode(Node):
 
     options: dict[str, str] = field(default_factory=dict)
     database: str = ""
+    anew: bool = True
 
     def command(self, *words: object) -> list[str]:
         """As the node's own; ``serve`` with options goes through ``launch``."""

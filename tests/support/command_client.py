@@ -20,6 +20,7 @@ def main() -> None:
         line.connect(address)
         line.sendmsg([len(data).to_bytes(4, "big")], files)
         line.sendall(data)
+        line.recv(4)  # which process it is
         answer = line.recv(4)
     os._exit(int.from_bytes(answer, "big", signed=True) & 0xFF if answer else 1)
 

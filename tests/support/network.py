@@ -20,14 +20,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import IO, Any, Self
 
 import pytest
 
 from edocnode.rpc.admin_client import open_admin
 from edocnode.rpc.office_client import open_office
 from edocregistry.storage.log_files import LogFiles
-from tests.support.commands import command_line, run_command
+from tests.support.commands import ForkedProcess, command_line, launch_forked, run_command
 
 COMMAND_TIMEOUT_S = 50
 START_TIMEOUT_S = 30
@@ -94,8 +94,9 @@ class Program:
     data: Path
     settings: dict[str, str] = field(default_factory=dict)
     wrapper: Sequence[str] = ()  # of ``serve``
-    process: subprocess.Popen[bytes] | None = None
+    process: subprocess.Popen[bytes] | ForkedProcess | None = None
     where: Mapping[str, str] = field(default_factory=dict)
+    anew: bool = False  # ``serve`` in a new interpreter, as people start it: what is measured
 
     @property
     def prefix(self) -> str:
@@ -149,13 +150,19 @@ class Program:
         assert not self.running, f"{self.name} runs already"
         ready = self._ready_file
         with ready.open("wb") as output, self.log.open("ab") as log:
-            self.process = subprocess.Popen(
+            self.process = self._forked(output, log) or subprocess.Popen(
                 [*self.wrapper, *self.command("serve")],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=log,
                 env=self.environment(),
             )
+
+    def _forked(self, output: IO[bytes], log: IO[bytes]) -> ForkedProcess | None:
+        if self.anew or self.wrapper:
+            return None
+        words = ["serve", "--data", str(self.data)]
+        return launch_forked(self.module, words, self.environment(), output, log)
 
     def await_ready(self) -> None:
         """Waits until the program that was launched answers."""
@@ -228,6 +235,7 @@ class Node(Program):
     def peak_memory_kib(self) -> int:
         """The most memory it ever had resident since its start."""
         assert self.process is not None
+        assert self.anew, "a process that was forked begins with the memory of another"
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         line = next(line for line in status.splitlines() if line.startswith("VmHWM:"))
         return int(line.split()[1])
