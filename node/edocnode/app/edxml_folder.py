@@ -14,6 +14,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,7 @@ from edoccore.errors import (
 )
 from edockit.files import disk_errors, lock_folder
 from edockit.grpc_client import unix_channel_sync
+from edocnode.app.edxml_aside import REASON, FolderAside, utc_now
 from edocnode.app.edxml_bridge import Bridge
 from edocnode.app.edxml_exports import Copy, delivery_statuses, received_copies
 from edocnode.app.edxml_files import free_place, move, replace_file, write_new
@@ -104,9 +107,15 @@ class FolderBridge:
     socket: Callable[[], Path]
     bridge: Callable[[OfficeClient], Bridge]
     tell: Tell
+    clock: Callable[[], datetime] = utc_now
+    _aside: FolderAside = field(init=False)
     _looks: dict[Path, _Look] = field(default_factory=dict)
     _waits: bool = False  # something does since the round began
     _waits_for: str = ""  # why files wait, as it was told; empty: they do not
+
+    def __post_init__(self) -> None:
+        """Sets nothing aside yet."""
+        self._aside = FolderAside(self._tell, self.clock)
 
     def run(self, *, once: bool) -> None:
         """Works until it is interrupted, or with ``once`` until nothing is left to do.
@@ -157,8 +166,13 @@ class FolderBridge:
         self._sweep(boxes)
         for box in boxes:
             for path in self._ready(box):
-                self._send(box, path, connected)
+                send = partial(self._send, box, path, connected)
+                self._aside.take(str(path), send, path.with_name(f"{path.name}{REASON}"))
             self._receive(box, connected, journal)
+            self._receive_again(box, connected, journal)
+        for document_id in journal.aside(""):
+            if self._hear_of(document_id, boxes, connected, journal):
+                journal.take_back(document_id, "")
         self._hear(boxes, connected, journal, wait_s=wait_s)
 
     # Out ---------------------------------------------------------------------------------------
@@ -213,7 +227,7 @@ class FolderBridge:
         if not path.exists():  # taken back meanwhile
             return
         moved = free_place(box.part("failed"), path.name)
-        replace_file(moved.with_name(f"{moved.name}.reason.txt"), _reason(error))
+        replace_file(moved.with_name(f"{moved.name}{REASON}"), _reason(error))
         move(path, moved)
         self._tell("failed", file=str(moved), reason=error.reason, why=error.message)
 
@@ -223,10 +237,29 @@ class FolderBridge:
         consumer = connected.consumers[box.consumer]
         while waiting := consumer.waiting(AT_ONCE):
             for document in waiting:
-                if box.agency in ("", document.recipient):
-                    self._write(box, document, connected, journal)
-                else:
+                if box.agency not in ("", document.recipient):
                     consumer.acknowledge(document.position)
+                elif not self._taken(box, document, connected, journal):
+                    journal.set_aside(document.message_id, box.consumer)
+                    consumer.acknowledge(document.position)
+
+    def _receive_again(self, box: Box, connected: _Connected, journal: FolderJournal) -> None:
+        """Writes what met a fault of this program, once its wait is over."""
+        for message_id in journal.aside(box.consumer):
+            # Its place in the inbox is behind.
+            passed = Waiting(
+                position=0, document_id="", message_id=message_id, recipient=box.agency
+            )
+            if self._taken(box, passed, connected, journal):
+                journal.take_back(message_id, box.consumer)
+
+    def _taken(
+        self, box: Box, document: Waiting, connected: _Connected, journal: FolderJournal
+    ) -> bool:
+        """Writes a document; False: it met a fault of this program."""
+        write = partial(self._write, box, document, connected, journal)
+        reason = box.part("in") / f"{document.message_id}{REASON}"
+        return self._aside.take(document.message_id, write, reason)
 
     def _write(
         self, box: Box, document: Waiting, connected: _Connected, journal: FolderJournal
@@ -239,7 +272,7 @@ class FolderBridge:
             self._write_copy(box, copy, (message, 0), connected, journal)
         for copy in fresh[-1:]:
             self._write_copy(box, copy, (message, document.position), connected, journal)
-        if not fresh:
+        if not fresh and document.position:
             connected.consumers[box.consumer].acknowledge(document.position)
 
     def _write_copy(
@@ -263,7 +296,7 @@ class FolderBridge:
         except EdocError as error:
             if _is_passing(error) or isinstance(error, StorageDamagedError):
                 raise  # a damaged part is being fetched again; no document is left out
-            name = f"{copy.message_id}.reason.txt"
+            name = f"{copy.message_id}{REASON}"
             hidden = self._hidden(box, name)
             text = _reason(error)
             write_new(hidden, lambda write: write(text))
@@ -287,13 +320,24 @@ class FolderBridge:
         for happened in connected.events.events(journal.heard(), wait_s):
             documents = dict.fromkeys(each.document_id for each in happened if each.message_id)
             for document_id in documents:
-                found = connected.office.document(document_id)
-                self._tell_statuses(boxes, found["sent"], connected, journal)
-                for received in found["received"]:
-                    self._tell_revocation(boxes, received, connected, journal)
+                if not self._hear_of(document_id, boxes, connected, journal):
+                    journal.set_aside(document_id, "")
             if happened:
                 journal.set_heard(happened[-1].position)
             return
+
+    def _hear_of(
+        self, document_id: str, boxes: Sequence[Box], connected: _Connected, journal: FolderJournal
+    ) -> bool:
+        """Tells what is new of a document; False: it met a fault of this program."""
+
+        def hear() -> None:
+            found = connected.office.document(document_id)
+            self._tell_statuses(boxes, found["sent"], connected, journal)
+            for received in found["received"]:
+                self._tell_revocation(boxes, received, connected, journal)
+
+        return self._aside.take(f"document {document_id}", hear)
 
     def _tell_statuses(
         self,
@@ -362,6 +406,10 @@ class FolderBridge:
         for box in boxes:
             for path in (*box.part("in").glob(".*.tmp"), *box.part("failed").glob(".*.tmp")):
                 path.unlink(missing_ok=True)
+            for reason in box.part("out").glob(f"*{REASON}"):
+                file = reason.with_name(reason.name.removesuffix(REASON))
+                if file.suffix.lower() in _TAKEN and not file.exists():  # it was taken back
+                    reason.unlink(missing_ok=True)
 
     def _boxes(self) -> list[Box]:
         boxes = [Box(folder=self.folder / agency, agency=agency) for agency in self.agencies] or [

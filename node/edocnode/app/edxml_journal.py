@@ -94,6 +94,10 @@ class FolderJournal:
         )
         self._database.execute("CREATE INDEX IF NOT EXISTS ix_named_code ON named (code)")
         self._database.execute(
+            "CREATE TABLE IF NOT EXISTS aside "
+            "(name TEXT NOT NULL, consumer TEXT NOT NULL, PRIMARY KEY (name, consumer))"
+        )
+        self._database.execute(
             "CREATE TABLE IF NOT EXISTS heard "
             "(one INTEGER PRIMARY KEY CHECK (one = 1), position INTEGER NOT NULL)"
         )
@@ -188,6 +192,28 @@ class FolderJournal:
     def set_heard(self, position: int) -> None:
         """Says that all events up to a position were dealt with."""
         self._database.execute("REPLACE INTO heard VALUES (1, ?)", (position,))
+
+    def set_aside(self, name: str, consumer: str) -> None:
+        """Remembers what met a fault of this program, before its place in the inbox is passed.
+
+        Args:
+            name: Message of a received document, or the id of a document of which was told.
+            consumer: Whose place it is; empty: that of what is told.
+        """
+        self._database.execute("REPLACE INTO aside VALUES (?, ?)", (name, consumer))
+
+    def take_back(self, name: str, consumer: str) -> None:
+        """Forgets what was set aside and has been dealt with."""
+        self._database.execute(
+            "DELETE FROM aside WHERE name = ? AND consumer = ?", (name, consumer)
+        )
+
+    def aside(self, consumer: str) -> list[str]:
+        """What is set aside, oldest first."""
+        found = self._database.execute(
+            "SELECT name FROM aside WHERE consumer = ? ORDER BY rowid", (consumer,)
+        )
+        return [str(name) for (name,) in found]
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:

@@ -155,10 +155,12 @@ def watch(
     """
     import signal
 
+    from edockit.logs import LogFormat, set_up_logs
     from edocnode.app.edxml_folder import FolderBridge
 
     options: CommandContext = context.obj
     settings = options.settings()
+    set_up_logs(LogFormat(settings.log_format), settings.log_level)
     place = folder or (Path(settings.edxml_folder) if settings.edxml_folder else None)
     if place is None:
         raise RequestInvalidError(
@@ -324,6 +326,8 @@ def _event_text(event: dict[str, Any]) -> str:
             return _("sent: {file} ({what} {code})", file=facts["file"], what=what, code=code)
         case "failed":
             return _("failed: {file}: {why}", file=facts["file"], why=told(facts["why"]))
+        case "set_aside":
+            return _("set aside: {file}: {why}; it is tried again", **facts)
         case "received":
             return _("received: {file}", file=facts["file"])
         case "status":

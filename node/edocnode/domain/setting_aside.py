@@ -52,28 +52,30 @@ Item = TypeVar("Item", bound=Hashable)
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """How often something met a fault in a row, and from when on it may be tried again."""
+    """How often something met a fault in a row, why, and when it may be tried again."""
 
     times: int
+    why: str
     set_at: datetime
     next_at: datetime
 
 
 @dataclass(slots=True)
 class Book(Generic[Item]):
-    """What is set aside of one work; forgotten at a stop, after which all is tried again.
-
-    Attributes:
-        last: What met a fault last, and which.
-    """
+    """What is set aside of one work; forgotten at a stop, after which all is tried again."""
 
     most: int = MOST
-    last: tuple[str, str] = ("", "")
     _entries: dict[Item, Entry] = field(default_factory=dict)
 
     def __len__(self) -> int:
         """How many are set aside, also those whose wait is over."""
         return len(self._entries)
+
+    @property
+    def last(self) -> tuple[str, str]:
+        """What met a fault last of what is set aside, and why; empty when nothing is."""
+        item, entry = next(reversed(self._entries.items()), ("", None))
+        return str(item), entry.why if entry is not None else ""
 
     def has_room_for(self, item: Item) -> bool:
         """Whether one more can be remembered."""
@@ -81,10 +83,9 @@ class Book(Generic[Item]):
 
     def put(self, item: Item, why: str, now: datetime) -> Entry:
         """Sets something aside, for longer than the last time."""
-        known = self._entries.get(item)
+        known = self._entries.pop(item, None)
         times = 1 if known is None else known.times + 1
-        entry = self._entries[item] = Entry(times, now, now + wait_after(times))
-        self.last = (str(item), why)
+        entry = self._entries[item] = Entry(times, why, now, now + wait_after(times))
         return entry
 
     def drop(self, item: Item) -> bool:

@@ -173,6 +173,16 @@ async def test_more_faults_than_are_remembered_let_the_work_rest() -> None:
     assert work.steps == steps
 
 
+def test_alarm_names_what_is_still_set_aside() -> None:
+    book: Book[str] = Book()
+    assert book.last == ("", "")
+    for item in "abca":
+        book.put(item, f"of {item}", START)
+    assert book.last == ("a", "of a")
+    book.drop("a")
+    assert book.last == ("c", "of c")
+
+
 def test_nothing_waits_for_a_time_that_was_never_meant() -> None:
     book: Book[str] = Book()
     book.put("a", "why", START)
