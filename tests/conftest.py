@@ -46,10 +46,15 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Refuses names that differ between processes: pytest-xdist could not share such tests."""
+    """Refuses names that differ between processes, which pytest-xdist could not share; sorts.
+
+    Files with slow tests come first, or the last of them would run when all else is done.
+    """
     unstable = [item.nodeid for item in items if " at 0x" in item.nodeid]
     if unstable:
         raise pytest.UsageError(f"the name of a test holds an address: {unstable[0]}")
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 @pytest.fixture(scope="session")

@@ -174,12 +174,12 @@ def nothing_failed(ceremonies: Ceremonies, traffic: Traffic) -> None:
         assert len(expected) > 10
         waited_for(
             lambda e=expected, r=recipient: sorted(set(r.received()) - ceremonies.beside) == e,
-            within_s=90,
+            within_s=120,
             what="arrival",
         )
         for document_id in expected:
             waited_for(
-                lambda s=sender, d=document_id: s.delivery(d)["state"] == "delivered", within_s=30
+                lambda s=sender, d=document_id: s.delivery(d)["state"] == "delivered", within_s=60
             )
     for node in ceremonies.network.nodes.values():
         waited_for(lambda at=node: at.alarms() == {}, within_s=60, what=f"{node.code}: no alarm")
@@ -289,11 +289,11 @@ def join_after_the_loss(ceremonies: Ceremonies) -> None:
     """A new agency joins the rebuilt registry, and old ones take its documents."""
     network = ceremonies.network
     node = network.join_one("H50", "Ủy ban nhân dân tỉnh Vĩnh Long").start()
-    waited_for(lambda: NOI_VU in node.peers(), within_s=30)
+    waited_for(lambda: NOI_VU in node.peers(), within_s=60)
     waited_for(lambda: "H50" in network[NOI_VU].peers(), within_s=60)
     with office_of(node) as office:
         sent = office.submit(b"x", to=[NOI_VU], request_id="after")
-    waited_for(lambda: node.delivery(sent.document_id)["state"] == "delivered", within_s=30)
+    waited_for(lambda: node.delivery(sent.document_id)["state"] == "delivered", within_s=60)
     node.stop()
     del network.nodes["H50"]
     network[NOI_VU].done("show", sent.document_id)
