@@ -53,8 +53,13 @@ def program(name: str) -> str:
     return str(Path(sys.executable).with_name(name))
 
 
-def named_tests() -> Iterator[tuple[str, str]]:
-    """Yields (file, name) of every test function and method in the tree, without importing it."""
+@cache
+def named_tests() -> tuple[tuple[str, str], ...]:
+    """(file, name) of every test function and method in the tree, found without importing it."""
+    return tuple(_named_tests())
+
+
+def _named_tests() -> Iterator[tuple[str, str]]:
     for path in files():
         if not path.is_relative_to(ROOT / "tests") or not path.name.startswith("test_"):
             continue

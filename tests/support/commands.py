@@ -3,9 +3,9 @@
 Most of a command's processor time is Python starting and importing, and of a node's start too. A
 process that has imported a program (``python -m tests.support.commands MODULE``) forks for each:
 what runs then is a process of its own, with the program's own ``main`` and its own arguments,
-environment, folder and files, that ends as any program of Python does. It has served nothing and
-holds no thread, lock, connection or other open file. What is measured or traced, or runs under
-another program, is started as people do it (``Program.launch``), and so is all of
+environment, folder and files, that ends as any program of Python does (``_leave``). It has served
+nothing and holds no thread, lock, connection or other open file. What is measured or traced, or
+runs under another program, is started as people do it (``Program.launch``), and so is all of
 ``acceptance/test_cli_errors.py``, ``test_registry.py`` and ``test_walk.py``.
 """
 
@@ -402,9 +402,36 @@ def _import_all(package: str) -> None:
             importlib.import_module(found.name)
 
 
+_codes: list[int] = []  # of a command that has ended, in its own process
+
+
+def _leave() -> None:
+    """Ends a command once Python has done all it does at an exit but to take its modules apart.
+
+    That takes longer than most commands, and copies all the memory that was shared. What serves is
+    left to end in full.
+    """
+    for code in _codes:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _run(main: Callable[[], object]) -> None:
+    code: object = 0
+    try:
+        main()
+    except SystemExit as ended:
+        code = 0 if ended.code is None else ended.code
+    if isinstance(code, int) and sys.argv[1:2] != ["serve"]:
+        _codes.append(code)
+    sys.exit(code)
+
+
 def _main() -> None:
     module, listener, life = sys.argv[1:]
     sys.argv[:] = ["-c"]
+    atexit.register(_leave)  # the first that is registered is the last that is called
     _import_all(module.partition(".")[0])
     assert os.listdir("/proc/self/task") == [str(os.getpid())]  # a fork would lose its threads
     gc.collect()
@@ -412,7 +439,7 @@ def _main() -> None:
     with socket.socket(fileno=int(listener)) as listening, socket.socket(fileno=int(life)) as line:
         runs = _Commands(listening, line).serve()
     if runs:
-        importlib.import_module(module).main()
+        _run(importlib.import_module(module).main)
 
 
 if __name__ == "__main__":
