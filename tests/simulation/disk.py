@@ -498,12 +498,12 @@ class SimulatedDirectoryFiles:
         return dict(self._disk.snapshots)
 
 
-_LOADED: dict[tuple[int, str], Directory] = {}
+_LOADED: dict[bytes, Directory] = {}  # by its timestamp, which names all else
 
 
 def _loaded(directory: Directory, floor: Floor) -> Directory:
     """Verifies a bundle anew, once for each: that is most of the cost of a start."""
-    key = (directory.mark.version, directory.mark.hash)
+    key = directory.files["timestamp.json"]
     if key not in _LOADED:
         _LOADED[key] = load(directory.files, directory.chain.anchor, floor)
     return _LOADED[key]

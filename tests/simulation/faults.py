@@ -128,12 +128,13 @@ class Nemesis:
         await asyncio.sleep(self._chance.random() * world.harm_s * 0.4)
         node.kill("restored")
         world.trace(node.name, f"restored to {taken:.3f}")
-        world.put_back(node, backup, taken)
+        node.place.disk.restore(backup)
+        world.restored[node.code] = taken
         if self._chance.random() < 0.3:  # and once more, from the same backup
             await asyncio.sleep(self._chance.random() * world.harm_s * 0.3)
             node.kill("restored")
             world.trace(node.name, f"restored again to {taken:.3f}")
-            world.put_back(node, backup, taken)
+            node.place.disk.restore(backup)
 
     async def _two_copies(self) -> None:
         """A copy of one node runs beside it for a while."""

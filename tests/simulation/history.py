@@ -278,7 +278,7 @@ class _Judge:
                     yield from self._gone(request, message_id, home)
                 continue
             if self._is_told(request.sender, code, row):
-                if here and not any(words in row["message"] for words in MAY_HAVE):
+                if here and not self._may_have_come(request.sender, row["message"], found):
                     yield f"I1: {request.request_id} is held and has arrived: {row['message']}"
             elif here or not any(map(self._was_forgotten, homes)):
                 yield from self._delivery(request, message_id, row, here)
@@ -292,22 +292,35 @@ class _Judge:
         away = self._nodes[home].away_until
         return home in self._bent and self._ends.is_wound_up_by(home, away)
 
+    def _may_have_come(self, sender: str, message: str, found: list[tuple[str, Any]]) -> bool:
+        """Whether what is held says that it may have come, or only a copy of its node knows that.
+
+        The copy gave it to the node itself, as the successor of its recipient; nobody asks himself.
+        """
+        is_of_copy = sender in self._world.copied and {home for home, _ in found} == {sender}
+        return is_of_copy or any(words in message for words in MAY_HAVE)
+
     def _is_past_giving_back(self, sender: str, row: Any) -> bool:
         """Whether a restore lost a document at its recipient, and nobody can give it back.
 
-        The seal of its receipt is in the lost tail; and its sender's node was switched off before
-        the recipient's came back, until nobody heard it any more.
+        The seal of its receipt is in the lost tail; and its sender's node has no seal that the
+        recipient made since, for it was not reached and then switched off until nobody heard it.
         """
         if row["receipt"] is None:
             return False
-        seal = self._seals[sender][row["seal_id"]]
-        recipient = canonical.decode(seal.data, Seal).signer
-        returned = self._world.returned.get(recipient)
-        if returned is None or seal.data in {own.data for own in self._seals[recipient].values()}:
+        lost = canonical.decode(self._seals[sender][row["seal_id"]].data, Seal)
+        if lost.signer not in self._world.restored:
             return False
-        node = self._nodes[sender]
-        is_off = 0 < node.away_from <= returned
-        return is_off and self._ends.is_wound_up_by(sender, node.away_until)
+        own = {seal.data for seal in self._seals[lost.signer].values()}
+        kept = [
+            canonical.decode(seal.data, Seal)
+            for seal in self._seals[sender].values()
+            if seal.data in own
+        ]
+        places = [(seal.epoch, seal.index) for seal in kept if seal.signer == lost.signer]
+        if any(place >= (lost.epoch, lost.index) for place in places):
+            return False
+        return self._ends.is_wound_up_by(sender, self._nodes[sender].away_until)
 
     def _is_behind(self, home: str, message_id: bytes) -> bool:
         """Whether a replay met a node whose clock was put back to before the end of its agency."""

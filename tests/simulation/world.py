@@ -19,7 +19,7 @@ from edocnode.rpc.directory import DirectoryServicer
 from edocnode.rpc.messages import batch_from_message
 from edocnode.workers.sealer import SealerState
 from tests.simulation import history
-from tests.simulation.disk import Disk, Parts
+from tests.simulation.disk import Disk
 from tests.simulation.faults import Nemesis
 from tests.simulation.loop import PROCESS, SimulatedLoop
 from tests.simulation.network import Network, Server
@@ -99,8 +99,7 @@ class World:
         self.plan = plan
         self.harm_s = plan.harm_s
         self.lines: list[str] = []
-        self.restored: dict[str, float] = {}  # to when, by agency
-        self.returned: dict[str, float] = {}  # when its node started after its last restore
+        self.restored: dict[str, float] = {}
         self.copied: set[str] = set()
         self.wire = history.Wire()
         self.violations: list[str] = []
@@ -147,12 +146,6 @@ class World:
         copy.place.disk.floor = node.place.disk.floor
         copy.start()
         return copy
-
-    def put_back(self, node: SimulatedNode, backup: tuple[bytes, Parts], taken: float) -> None:
-        """Puts a copy of a disk, taken at a moment, in the place of a node's; it is not running."""
-        node.place.disk.restore(backup)
-        self.restored[node.code] = taken
-        self.returned.pop(node.code, None)
 
     async def run(self) -> None:
         """The whole run."""
@@ -253,8 +246,6 @@ class World:
             for node in self.nodes:
                 if node.life is None and node.away_until <= self.time():
                     node.start()
-                    if node.code in self.restored:
-                        self.returned.setdefault(node.code, self.time())
 
     async def _heal(self) -> None:
         self.trace("WORLD", "all heals")
