@@ -226,6 +226,7 @@ class Life:
             lambda newer: self.place.on_directory(self.process.name, newer.mark.version)
         )
         self.sealer.on_sealed(self.dispatcher.on_sealed)
+        self.sealer.paced_by(self.dispatcher.have_enough)
         self.sessions.on_met(self.dispatcher.peer_met)
         self.sessions.on_own_loss(self.greeter.recover)
         self.sessions.on_directory(self.keeper.heard)

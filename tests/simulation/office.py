@@ -17,6 +17,7 @@ from edoccore.errors import EdocError
 from edoccore.signing.records import DocumentState, StatusStep
 from edoccore.signing.statements import Urgency
 from edocnode.domain.decisions import is_repeated, plan_decision
+from edocnode.domain.handing_on import envelope_drafts
 from edocnode.domain.model import DocumentId, MessageId, SubmissionResult
 from edocnode.domain.office import (
     DeclaredPart,
@@ -24,7 +25,6 @@ from edocnode.domain.office import (
     admit,
     build_record,
     build_submission,
-    envelope_drafts,
     is_inline,
     new_id,
 )
@@ -166,7 +166,7 @@ async def _submit(
     )
     kept = await life.store.submit(submission)
     if kept.unsealed:
-        life.sealer.handed_in(envelope_drafts(submission))
+        life.sealer.handed_in(envelope_drafts(submission, kept.places))
     return kept
 
 

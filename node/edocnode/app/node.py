@@ -374,6 +374,7 @@ def _connect(
 ) -> None:
     """Who hears of what."""
     ground.sealing.sealer.on_sealed(dispatcher.on_sealed)
+    ground.sealing.sealer.paced_by(dispatcher.have_enough)
     sessions.on_met(dispatcher.peer_met)
     sessions.on_own_loss(greeter.recover)
     sessions.on_directory(ground.keeper.heard)

@@ -3,7 +3,7 @@
 Source: Decision 28/2018, Articles 6.2 and 10(k); proto/README.md, section Delivery.
 """
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
 from itertools import chain, islice
 from typing import Generic, TypeVar
 
@@ -56,6 +56,16 @@ class ByLane(Generic[Key, Item]):
     def __len__(self) -> int:
         """How many wait."""
         return len(self._place)
+
+    def __iter__(self) -> Iterator[Item]:
+        """All that wait, the urgent first."""
+        agencies = chain.from_iterable(lane.values() for lane in self._lanes.values())
+        return chain.from_iterable(waiting.values() for waiting in agencies)
+
+    def only(self, lane: Lane, agencies: Collection[str]) -> bool:
+        """Whether all that wait are of this lane and of these agencies; true of nothing."""
+        others = any(waiting for each, waiting in self._lanes.items() if each is not lane)
+        return not others and self._lanes[lane].keys() <= set(agencies)
 
     def add(self, lane: Lane, agency: str, key: Key, item: Item) -> None:
         """Lets it wait."""

@@ -115,6 +115,7 @@ class SubmissionResult:
         deliveries: Message id, recipient and state now, in the order they were submitted.
         position: Of the newest event then; every later change of the deliveries follows it.
         unsealed: Its deliveries were kept now, all at once, and wait for the sealer.
+        places: Rows of these deliveries, if known.
     """
 
     document_id: DocumentId
@@ -122,6 +123,7 @@ class SubmissionResult:
     repeated: bool
     position: int
     unsealed: bool = False
+    places: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -310,9 +312,13 @@ class StagedPart:
 # --- Sealing ---------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EnvelopeDraft:
-    """A kept delivery that waits for its envelope."""
+class EnvelopeDraft(Struct, frozen=True, kw_only=True):
+    """A kept delivery that waits for its envelope.
+
+    Attributes:
+        place: Row of the delivery; None when only the database knows it.
+        inline: As in ``Submission``, for who offers it next; None when it is to be read again.
+    """
 
     message_id: MessageId
     document_id: DocumentId
@@ -325,6 +331,8 @@ class EnvelopeDraft:
     created: datetime
     expires: datetime
     parts: tuple[Part, ...]
+    place: int | None = None
+    inline: bytes | None = None
 
 
 class ReceiptDraft(Struct, frozen=True, kw_only=True):
@@ -368,12 +376,10 @@ class Unsealed:
     effects: tuple[EffectDraft, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SealedEnvelope:
+class SealedEnvelope(Struct, frozen=True, kw_only=True):
     """An envelope with its place in the seal."""
 
-    message_id: MessageId
-    to_node: str
+    draft: EnvelopeDraft
     seq: int
     data: bytes
     leaf: int

@@ -48,7 +48,6 @@ from edocnode.domain.media_types import media_type_of
 from edocnode.domain.model import (
     INLINE_PART_BYTES,
     DocumentId,
-    EnvelopeDraft,
     MessageId,
     NewDelivery,
     Submission,
@@ -450,26 +449,6 @@ def decoded_fields(fields: bytes) -> dict[str, object]:
             field=surplus[0],
         )
     return given
-
-
-def envelope_drafts(submission: Submission) -> list[EnvelopeDraft]:
-    """What the sealer needs of the deliveries of a submission that was kept."""
-    return [
-        EnvelopeDraft(
-            message_id=item.message_id,
-            document_id=submission.document_id,
-            sender=submission.sender,
-            recipient=item.recipient,
-            to_node=item.to_node,
-            urgency=submission.urgency,
-            operation=submission.operation,
-            about=submission.about,
-            created=submission.created,
-            expires=submission.expires,
-            parts=submission.parts,
-        )
-        for item in submission.deliveries
-    ]
 
 
 def _request_hash(admitted: Admitted, digests: Sequence[bytes], fields_digest: bytes) -> bytes:

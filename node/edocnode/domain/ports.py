@@ -243,8 +243,11 @@ class SealerStore(Protocol):
     async def last_seqs(self, agency: str) -> Mapping[str, int]:
         """Highest seq given so far, by to_node."""
 
-    async def commit_seal(self, commit: SealCommit) -> None:
+    async def commit_seal(self, commit: SealCommit) -> bool:
         """Commits a seal and all that is under it: deliveries queue, arrivals become visible.
+
+        Returns:
+            Whether all its deliveries wait now, with these envelopes.
 
         Raises:
             EpochSupersededError: Another epoch holds the lease; nothing was committed.

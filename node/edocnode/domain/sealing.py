@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from uuid import UUID
 
-from msgspec import UNSET
+from msgspec import UNSET, structs
 
 from edoccore.signing import canonical
 from edoccore.signing.merkle import Frontier, leaf_hash
@@ -221,8 +221,7 @@ def commit_of(group: SealGroup, state: EpochState, key: SealingKey, signature: b
         ),
         envelopes=tuple(
             SealedEnvelope(
-                message_id=item.message_id,
-                to_node=item.to_node,
+                draft=item,
                 seq=seq,
                 data=data,
                 leaf=leaf,
@@ -237,6 +236,15 @@ def commit_of(group: SealGroup, state: EpochState, key: SealingKey, signature: b
             )
         ),
     )
+
+
+def to_be_read_again(commit: SealCommit) -> SealCommit:
+    """The commit as it is told when deliveries do not all wait with the envelopes in it."""
+    envelopes = tuple(
+        structs.replace(item, draft=structs.replace(item.draft, place=None))
+        for item in commit.envelopes
+    )
+    return replace(commit, envelopes=envelopes)
 
 
 def _word_envelopes(

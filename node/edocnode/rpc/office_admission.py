@@ -23,6 +23,7 @@ from edoccore.signing.encryption import CONTENT_KEY_BYTES
 from edoccore.signing.statements import uuid_text
 from edockit.blobs import BlobFolder
 from edocnode.domain.encryption import EncryptionKeys, EncryptionOrder, readers
+from edocnode.domain.handing_on import envelope_drafts
 from edocnode.domain.model import (
     DocumentId,
     EnvelopeDraft,
@@ -35,7 +36,6 @@ from edocnode.domain.office import (
     SendTimePastError,
     SubmitHeader,
     admit,
-    envelope_drafts,
     is_inline,
     new_id,
 )
@@ -164,7 +164,7 @@ class OfficeParts:
                 [item.sha256 for item in submission.parts if not is_inline(item.size)]
             )
             if result.unsealed:
-                drafts += envelope_drafts(submission)
+                drafts += envelope_drafts(submission, result.places)
             elif not result.repeated:
                 self.scheduler.wake()
         self.sealer.handed_in(drafts)

@@ -7,7 +7,7 @@ sealers of one agency only the newer one ever commits.
 
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from datetime import datetime
-from operator import attrgetter
+from operator import itemgetter
 from typing import Any
 
 import sqlalchemy as sa
@@ -18,9 +18,9 @@ from edoccore.signing.merkle import Frontier, leaf_hash
 from edoccore.signing.seal import SealedStatement
 from edoccore.signing.statements import Operation, Urgency, uuid_text
 from edockit.database import Database
+from edocnode.domain.handing_on import INLINE_BYTES
 from edocnode.domain.lanes import room_for_envelopes
 from edocnode.domain.model import (
-    DocumentId,
     EffectDraft,
     EnvelopeDraft,
     EpochHead,
@@ -35,7 +35,7 @@ from edocnode.domain.model import (
 from edocnode.domain.sealing import AGAIN_ENVELOPE
 from edocnode.storage.awaiting import after_answering, receipt_draft, waiting_arrivals
 from edocnode.storage.fair_look import next_unsealed
-from edocnode.storage.listing import decode_parts
+from edocnode.storage.listing import decode_own_parts
 from edocnode.storage.recording import put_again
 from edocnode.storage.scan_gate import hold_back
 from edocnode.storage.seals import pack_proof, seal_values, sealed_statements
@@ -46,6 +46,8 @@ from edocnode.storage.sql import (
     insert_missing,
     insert_returning,
     insert_rows,
+    moment_read,
+    read_among,
     select_by,
     select_plain,
     upsert,
@@ -108,6 +110,7 @@ _JOURNAL = (
     )
     .order_by(_SEAL.c.seal_index)
 )
+_HANDED_ON: sa.ColumnElement[int] = sa.literal_column(str(INLINE_BYTES))
 _UNSEALED_ENVELOPES = (
     sa.select(
         _DELIVERY.c.id,
@@ -123,10 +126,14 @@ _UNSEALED_ENVELOPES = (
         _DOCUMENT.c.created_at,
         _DOCUMENT.c.expires_at,
         _DOCUMENT.c.parts,
+        sa.case((sa.func.length(_DOCUMENT.c.inline) <= _HANDED_ON, _DOCUMENT.c.inline)),
     )
     .select_from(_DELIVERY.join(_DOCUMENT, _DOCUMENT.c.id == _DELIVERY.c.document_row))
     .where(among(_DELIVERY.c.id))
 )
+_LANE_AND_ROW = (4, 0)  # their places in it
+_URGENCIES = {str(urgency): urgency for urgency in Urgency}
+_OPERATIONS = {str(operation): operation for operation in Operation}
 _UNSEALED_EFFECTS = (
     sa.select(_EFFECT.c.id, _EFFECT.c.salt, _EFFECT.c.data)
     .where(sa.text("seal_id IS NULL"))
@@ -207,13 +214,18 @@ class SqlSealerStore:
             }
         )
 
-    async def commit_seal(self, commit: SealCommit) -> None:
+    async def commit_seal(self, commit: SealCommit) -> bool:
         """Commits a seal and all that is under it: deliveries queue, arrivals become visible.
+
+        Returns:
+            Whether all its deliveries wait now, with these envelopes.
 
         Raises:
             EpochSupersededError: Another epoch holds the lease; nothing was committed.
         """
-        await self._database.awrite(lambda connection: _commit(connection, commit, show=self._show))
+        return await self._database.awrite(
+            lambda connection: _commit(connection, commit, show=self._show)
+        )
 
     async def add_effect(self, salt: bytes, data: bytes) -> int:
         """Keeps a local effect for the journal."""
@@ -307,9 +319,8 @@ def _unsealed(
     receipts = waiting_arrivals(connection, limit)
     room = room_for_envelopes(len(receipts), limit)
     wanted = next_unsealed(connection, room, looked_up_to)
-    # All at once: row by row is a chance for other threads to take the lock, each time.
-    found = connection.execute(_UNSEALED_ENVELOPES, {"values": wanted}).all() if wanted else []
-    envelopes = sorted(found, key=attrgetter("lane", "id"))  # numbers follow the order of keeping
+    found = read_among(connection, _UNSEALED_ENVELOPES, wanted) if wanted else ()
+    envelopes = sorted(found, key=itemgetter(*_LANE_AND_ROW))  # numbers follow the order of keeping
     effects = connection.execute(_UNSEALED_EFFECTS, {"limit": limit}).all()
     return Unsealed(
         envelopes=tuple(_envelope_draft(row) for row in envelopes),
@@ -321,28 +332,32 @@ def _unsealed(
 
 
 def _envelope_draft(row: AnyRow) -> EnvelopeDraft:
+    place, message_id, recipient, to_node, _, document_id, sender, urgency, *others = row
+    operation, about, created, expires, parts, inline = others
     return EnvelopeDraft(
-        message_id=MessageId(row.message_id),
-        document_id=DocumentId(row.document_id),
-        sender=row.sender,
-        recipient=row.recipient,
-        to_node=row.to_node,
-        urgency=Urgency(row.urgency),
-        operation=Operation(row.operation),
-        about=row.about,
-        created=row.created_at,
-        expires=row.expires_at,
-        parts=decode_parts(row.parts),
+        message_id=message_id,
+        document_id=document_id,
+        sender=sender,
+        recipient=recipient,
+        to_node=to_node,
+        urgency=_URGENCIES[urgency],
+        operation=_OPERATIONS[operation],
+        about=about,
+        created=moment_read(created),
+        expires=moment_read(expires),
+        parts=decode_own_parts(parts),
+        place=place,
+        inline=inline,
     )
 
 
-def _commit(connection: Connection, commit: SealCommit, *, show: Show) -> None:
+def _commit(connection: Connection, commit: SealCommit, *, show: Show) -> bool:
     leases = select_plain(connection, _LOCKED_LEASE, {"agency": commit.agency})
     held = leases[0] if leases else None
     if held is None or held.epoch != commit.epoch:
         raise _superseded(commit.agency, held.epoch if held else None)
     seal_id = _insert_seal(connection, commit)
-    _commit_envelopes(connection, commit, seal_id)
+    as_worded = _commit_envelopes(connection, commit, seal_id)
     if commit.receipts:
         _commit_receipts(connection, commit, seal_id, held.answered_to)
         show(connection, [item.draft for item in commit.receipts])
@@ -360,6 +375,7 @@ def _commit(connection: Connection, commit: SealCommit, *, show: Show) -> None:
                 for effect in commit.effects
             ],
         )
+    return as_worded
 
 
 def _commit_owns(connection: Connection, commit: SealCommit, seal_id: int) -> None:
@@ -406,12 +422,14 @@ def _proven(item: Any, seal_id: int) -> dict[str, Any]:  # noqa: ANN401 - anythi
     }
 
 
-def _commit_envelopes(connection: Connection, commit: SealCommit, seal_id: int) -> None:
+def _commit_envelopes(connection: Connection, commit: SealCommit, seal_id: int) -> bool:
+    """Keeps envelopes and queues their deliveries; returns whether all of them are queued so."""
     if not commit.envelopes:
-        return
-    ids = [item.message_id for item in commit.envelopes]
+        return True
+    ids = [item.draft.message_id for item in commit.envelopes]
     ranks = dict.fromkeys(ids, 0)
-    if change_each(connection, _QUEUE, [{"of": item} for item in ids]) != len(ids):
+    as_worded = change_each(connection, _QUEUE, [{"of": item} for item in ids]) == len(ids)
+    if not as_worded:
         # Some were given back by a peer meanwhile: their envelopes stand, these stay beside them.
         ranks |= {
             MessageId(row.message_id): row.rank + 1
@@ -419,9 +437,9 @@ def _commit_envelopes(connection: Connection, commit: SealCommit, seal_id: int) 
         }
     rows = [
         {
-            "message_id": item.message_id,
-            "rank": ranks[item.message_id],
-            "to_node": item.to_node,
+            "message_id": item.draft.message_id,
+            "rank": ranks[item.draft.message_id],
+            "to_node": item.draft.to_node,
             "epoch": commit.epoch,
             "seq": item.seq,
             **_proven(item, seal_id),
@@ -430,12 +448,14 @@ def _commit_envelopes(connection: Connection, commit: SealCommit, seal_id: int) 
     ]
     insert_rows(connection, _ENVELOPE, rows)
     note_seqs(connection, commit.agency, _highest(commit.envelopes))
+    return as_worded
 
 
 def _highest(envelopes: Sequence[SealedEnvelope]) -> dict[str, int]:
     seqs: dict[str, int] = {}
     for item in envelopes:
-        seqs[item.to_node] = max(item.seq, seqs.get(item.to_node, 0))
+        to_node = item.draft.to_node
+        seqs[to_node] = max(item.seq, seqs.get(to_node, 0))
     return seqs
 
 

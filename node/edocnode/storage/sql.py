@@ -184,6 +184,13 @@ def prepared_moment(value: datetime) -> int:
     return _MOMENT.process_bind_param(value, _NAMED) or 0
 
 
+def moment_read(value: int) -> datetime:
+    """The moment of a number that ``select_plain`` and ``read_among`` return."""
+    moment = _MOMENT.process_result_value(value, _NAMED)
+    assert moment is not None
+    return moment
+
+
 def among(column: sa.ColumnElement[Any]) -> sa.ColumnElement[bool]:
     """The condition that a column is one of the parameter ``values``."""
     return column.in_(sa.bindparam("values", expanding=True))

@@ -12,7 +12,7 @@ never blocked for long, and yet whole or not at all:
 What was cut off before 3 is forgotten after a while; the caller, never answered, asks again.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 
@@ -171,24 +171,24 @@ def keep_submissions(connection: Connection, submissions: Sequence[Submission]) 
         connection, _DOCUMENT, [_document(each) for each in submissions], key="request_id"
     )
     rows = [added.pop(each.request_id, None) for each in submissions]  # of a double only the first
-    _add_rest(
-        connection,
-        [(each, row) for each, row in zip(submissions, rows, strict=True) if row is not None],
-    )
+    new = [(each, row) for each, row in zip(submissions, rows, strict=True) if row is not None]
+    places = _add_rest(connection, new)
     return [
-        _known_or_conflict(connection, each)
-        if row is None
-        else _new(each, position, unsealed=each.send_at is None)
+        _known_or_conflict(connection, each) if row is None else _new(each, position, places)
         for each, row in zip(submissions, rows, strict=True)
     ]
 
 
-def _add_rest(connection: Connection, new: Sequence[tuple[Submission, int]]) -> None:
-    """Adds what belongs to documents, which are in these rows."""
+def _add_rest(
+    connection: Connection, new: Sequence[tuple[Submission, int]]
+) -> Mapping[MessageId, int]:
+    """Adds what belongs to documents, which are in these rows; returns rows of deliveries."""
+    deliveries = [(each, item, row) for each, row in new for item in each.deliveries]
+    places = new_ids(connection, _DELIVERY, len(deliveries))
     insert_rows(
         connection,
         _DELIVERY,
-        [_delivery(each, item, row) for each, row in new for item in each.deliveries],
+        [{"id": place, **_delivery(*each)} for place, each in zip(places, deliveries, strict=True)],
     )
     insert_rows(connection, _BLOB_USE, [use for each, row in new for use in _uses(each, row)])
     add_sent(connection, [each for each, _ in new])
@@ -197,6 +197,7 @@ def _add_rest(connection: Connection, new: Sequence[tuple[Submission, int]]) -> 
     later = [_scheduled(each, row, each.send_at) for each, row in new if each.send_at is not None]
     insert_rows(connection, _SCHEDULE, later)
     _watch(connection, new)
+    return {item.message_id: place for place, (_, item, _) in zip(places, deliveries, strict=True)}
 
 
 def _watch(connection: Connection, new: Sequence[tuple[Submission, int]]) -> None:
@@ -243,8 +244,8 @@ def _keep_new(submissions: Sequence[Submission], connection: Connection) -> list
     new = list(zip(submissions, rows, strict=True))
     documents = [{"id": row, **_document(each)} for each, row in new]
     insert_plain(connection, _DOCUMENT, documents)
-    _add_rest(connection, new)
-    return [_new(each, position, unsealed=each.send_at is None) for each in submissions]
+    places = _add_rest(connection, new)
+    return [_new(each, position, places) for each in submissions]
 
 
 def _keep_piece(submissions: Sequence[Submission], connection: Connection) -> list[Kept]:
@@ -297,7 +298,7 @@ def _finish(connection: Connection, submission: Submission, row: int) -> Submiss
     _list_sent(connection, [(submission, row)])
     _use_numbers(connection, [submission])
     _watch(connection, [(submission, row)])
-    return _new(submission, position, unsealed=False)
+    return _new(submission, position, {})
 
 
 def _position(connection: Connection) -> int:
@@ -308,7 +309,10 @@ def _request(connection: Connection, request_id: str) -> AnyRow | None:
     return connection.execute(_OF_REQUEST, {"request_id": request_id}).one_or_none()
 
 
-def _new(submission: Submission, position: int, *, unsealed: bool) -> SubmissionResult:
+def _new(
+    submission: Submission, position: int, places: Mapping[MessageId, int]
+) -> SubmissionResult:
+    """What was kept now; without ``places`` its deliveries wait for the scheduler."""
     return SubmissionResult(
         document_id=submission.document_id,
         deliveries=tuple(
@@ -317,7 +321,8 @@ def _new(submission: Submission, position: int, *, unsealed: bool) -> Submission
         ),
         repeated=False,
         position=position,
-        unsealed=unsealed,
+        unsealed=bool(places) and submission.send_at is None,
+        places=tuple([places[item.message_id] for item in submission.deliveries if places]),
     )
 
 

@@ -38,6 +38,8 @@ from edocnode.workers.setting_aside import SettingAside
 EVERY = timedelta(seconds=30)
 AT_ONCE = 1000  # rows of each source
 REST = 9  # times as long as a batch took: a tenth of one processor at most
+BUSY = 0.5  # of one processor: a node that uses more has better to do than to count
+RESTS = 10  # of a busy node, one after another: figures may be some minutes behind
 CATCH_UP = timedelta(seconds=20)  # at most, for somebody who asks
 
 log = structlog.get_logger(__name__)
@@ -97,7 +99,7 @@ class Counter:
             began = time.monotonic()
             if await self.count():
                 return
-            await asyncio.sleep((time.monotonic() - began) * REST)
+            await _rest((time.monotonic() - began) * REST)
 
     async def count(self) -> bool:
         """Counts a batch; whether nothing more was there."""
@@ -155,6 +157,15 @@ class Counter:
 
     def _in_force(self) -> tuple[DeadlineRules, Mapping[str, str]]:
         return self._rules(self._clock()), self._types()
+
+
+async def _rest(seconds: float) -> None:
+    """Rests for so long, and ten times as long while the node has much to do."""
+    for _ in range(RESTS):
+        used = time.process_time()
+        await asyncio.sleep(seconds)
+        if time.process_time() - used < seconds * BUSY:
+            return
 
 
 def _tally(batch: Batch, rules: DeadlineRules, types: Mapping[str, str]) -> Tally:

@@ -22,6 +22,7 @@ from edoccore.errors import (
     QuotaError,
     StorageDamagedError,
 )
+from edoccore.signing.seal import SignedSeal
 from edoccore.signing.statements import uuid_text
 from edocnode.domain.delivery import (
     BATCH_PARCELS,
@@ -32,8 +33,15 @@ from edocnode.domain.delivery import (
     parcel_bytes,
 )
 from edocnode.domain.exchange import Answer, DeliveryStream, Need, Parcel, PeerLinks
+from edocnode.domain.handing_on import Fresh
 from edocnode.domain.lanes import TRANSFERS, WAITING_TRANSFERS
-from edocnode.domain.model import DeliveryOutcome, DeliveryState, Lane, QueuedDelivery
+from edocnode.domain.model import (
+    DeliveryOutcome,
+    DeliveryState,
+    Lane,
+    QueuedDelivery,
+    SealedEnvelope,
+)
 from edocnode.domain.ports import Outbox
 from edocnode.domain.sharing import OneAhead
 from edocnode.domain.window import Mark, Window
@@ -81,7 +89,7 @@ class Courier:
         self._jitter = parts.jitter
         self._wake = asyncio.Event()
         self._wake.set()
-        self._may_be_due = True  # the queue had more, or somebody says so
+        self._fresh = Fresh()
         self._leaving = False
         # All by digest of the envelope: what an answer names even when it cannot read the rest.
         self._held: dict[bytes, QueuedDelivery] = {}  # taken from the queue, not yet recorded
@@ -96,12 +104,23 @@ class Courier:
 
     def wake(self) -> None:
         """Something may be due."""
-        self._may_be_due = True
+        self._fresh.forget()
+        self._wake.set()
+
+    @property
+    def has_enough(self) -> bool:
+        """Whether more waits for this peer than goes out soon."""
+        return not self._fresh.is_whole or len(self._fresh) >= BATCH_PARCELS
+
+    def sealed(self, envelopes: Sequence[SealedEnvelope], seal: SignedSeal) -> None:
+        """Envelopes for this peer were committed under one seal."""
+        self._fresh.hear(envelopes, seal, at=asyncio.get_running_loop().time())
         self._wake.set()
 
     def held(self) -> Iterator[int]:
         """Places of the deliveries that were taken and whose outcome is not recorded."""
-        return (item.place for item in self._held.values())
+        yield from (item.place for item in self._held.values())
+        yield from self._fresh.places()
 
     def leave(self) -> None:
         """Asks to end now if nothing is under way: others wait for a place."""
@@ -115,7 +134,7 @@ class Courier:
             EdocError: The peer cannot be reached or ended the stream; everything unanswered will
                 be offered again.
         """
-        waiting = await self._take()
+        waiting = await self._take() or await self._take()  # or what was sealed meanwhile
         if not waiting:
             return
         stream: DeliveryStream | None = None
@@ -159,18 +178,30 @@ class Courier:
         """
         limit = min(BATCH_PARCELS, self._window.room(len(self._open), self._open_bytes))
         # A fifth of the window is worth a look at the queue.
-        if not self._may_be_due or limit <= len(self._open) // 4:
+        if limit <= len(self._open) // 4:
             return []
-        self._may_be_due = False
-        held = frozenset(self.held())
-        due = await self._outbox.due(self._agency, self._clock(), limit, held)
-        if len(due) == limit:
-            self._may_be_due = True
+        heard = self._fresh.take(limit, now=self._clock(), at=asyncio.get_running_loop().time())
+        due = await self._look(limit) if heard is None else self._not_held(heard)
+        if not self.has_enough:
+            self._sealer.has_room()
         due = await envelopes_to_show(self._sealer, due)
         if due:
             self._window.weighed(sum(map(parcel_bytes, due)) / len(due))
         self._held.update((item.digest, item) for item in due)
         return [item.digest for item in due]
+
+    async def _look(self, limit: int) -> Sequence[QueuedDelivery]:
+        """Reads what waits in the database; with fewer than ``limit`` nothing else does."""
+        self._fresh.look_begins()
+        held = frozenset(item.place for item in self._held.values())
+        due = await self._outbox.due(self._agency, self._clock(), limit, held)
+        if len(due) == limit:
+            self._fresh.forget()
+        return due
+
+    def _not_held(self, heard: Sequence[QueuedDelivery]) -> Sequence[QueuedDelivery]:
+        """Without what a look found while it was being told."""
+        return [item for item in heard if item.digest not in self._held]
 
     async def _carry(self, stream: DeliveryStream, waiting: list[bytes]) -> None:
         while True:

@@ -7,7 +7,7 @@ nothing; its backoff is kept in the database and ends with its next hello.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 
@@ -21,7 +21,7 @@ from edoccore.errors import (
     StorageFailedError,
 )
 from edocnode.domain.delivery import backoff
-from edocnode.domain.model import Lane, SealCommit
+from edocnode.domain.model import Lane, SealCommit, SealedEnvelope
 from edocnode.domain.places import Served, give_up
 from edocnode.domain.ports import Outbox, Peers
 from edocnode.domain.quotas import retry_after, shut_out_by
@@ -74,15 +74,20 @@ class Dispatcher:
         return frozenset(place for courier in running for place in courier.held())
 
     def on_sealed(self, commit: SealCommit) -> None:
-        """Wakes the couriers of freshly sealed envelopes."""
-        for agency in dict.fromkeys(envelope.to_node for envelope in commit.envelopes):
-            self.wake(agency)
+        """Gives freshly sealed envelopes to their couriers."""
+        by_node: dict[str, list[SealedEnvelope]] = {}
+        for envelope in commit.envelopes:
+            by_node.setdefault(envelope.draft.to_node, []).append(envelope)
+        for agency, envelopes in by_node.items():
+            running = self._couriers.get(agency)
+            if running is not None and self._may_carry(agency):
+                running[0].sealed(envelopes, commit.seal)
+            else:
+                self.wake(agency)
 
     def wake(self, agency: str) -> None:
         """Lets the courier of a peer look at its queue, starting it when there is none."""
-        if self._stopping or not self._begun or not self._can_send():
-            return
-        if agency in self._left_alone:
+        if not self._may_carry(agency):
             return
         running = self._couriers.get(agency)
         if running is not None:
@@ -98,6 +103,15 @@ class Dispatcher:
         task = asyncio.create_task(self._run(agency, courier), name=f"courier-{agency}")
         self._couriers[agency] = (courier, task)
         self._since[agency] = asyncio.get_running_loop().time()
+
+    def have_enough(self, agencies: Collection[str]) -> bool:
+        """Whether couriers of all these peers have more to carry than goes out soon."""
+        running = (self._couriers.get(agency) for agency in agencies)
+        return all(each is not None and each[0].has_enough for each in running)
+
+    def _may_carry(self, agency: str) -> bool:
+        ready = self._begun and not self._stopping and self._can_send()
+        return ready and agency not in self._left_alone
 
     def _has_place(self, agency: str) -> bool:
         """Whether one more peer may be served; those that fail leave half of the places free."""

@@ -58,7 +58,7 @@ class Settler:
 
     def on_sealed(self, commit: SealCommit) -> None:
         """Hears of freshly sealed envelopes."""
-        self._active |= {envelope.to_node for envelope in commit.envelopes}
+        self._active |= {envelope.draft.to_node for envelope in commit.envelopes}
 
     async def run(self) -> None:
         """Tells until cancelled.

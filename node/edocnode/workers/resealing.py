@@ -27,6 +27,9 @@ class ResealingSealer(Protocol):
     def is_sealing(self) -> bool:
         """Whether it seals now."""
 
+    def has_room(self) -> None:
+        """A courier will soon have nothing left of what is sealed."""
+
     def check_seal(self) -> None:
         """Accepts the certificate in use, or raises SealerStoppedError."""
 

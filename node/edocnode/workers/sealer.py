@@ -11,12 +11,14 @@ only by ``takeover``.
 """
 
 import asyncio
+import contextlib
 import secrets
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+import msgspec
 import structlog
 
 from edoccore.errors import (
@@ -52,11 +54,14 @@ from edocnode.domain.sealing import (
     opening,
     prepare,
     takes_little,
+    to_be_read_again,
 )
+from edocnode.workers.awaited import RECENT, AwaitedReceipts
 
 GROUP = 400  # statements under one seal; more wait for the next
 KEPT = 10_000  # arrivals, and deliveries, held in memory until they are sealed
-RECENT = 20_000  # sealed receipts, and envelopes, remembered for those who are about to ask
+WITH_CONTENT = 1_000  # of them, deliveries whose small parts are held for the courier
+AHEAD = 0.1  # seconds that sealing waits at most for couriers
 RETRY = timedelta(seconds=1)  # after a signer or disk failed
 NOTHING = Unsealed(envelopes=(), receipts=(), effects=())
 
@@ -71,24 +76,6 @@ class SealerState(StrEnum):
     FAILING = "failing"  # signer or disk fails; tried again
     SUPERSEDED = "superseded"  # another copy runs; only takeover goes on
     STOPPED = "stopped"
-
-
-class _Waiter:
-    """Somebody who waits for receipts."""
-
-    def __init__(self, missing: set[IncomingId], found: dict[IncomingId, SealedStatement]) -> None:
-        """Takes what is waited for, and where receipts are put; both change as they come."""
-        self.done = asyncio.Event()
-        self._missing = missing
-        self._found = found
-
-    def take(self, sealed: Mapping[IncomingId, SealedStatement]) -> None:
-        """Takes what is among receipts just sealed."""
-        here = self._missing & sealed.keys()
-        self._found.update((item, sealed[item]) for item in here)
-        self._missing -= here
-        if not self._missing:
-            self.done.set()
 
 
 class Sealer:
@@ -121,6 +108,9 @@ class Sealer:
         self._chance = chance
         self._problem = problem
         self._has_ended: Callable[[], bool] = lambda: False
+        self._have_enough: Callable[[Collection[str]], bool] = lambda _: False
+        self._ahead: frozenset[str] = frozenset()  # nodes of the last group's envelopes
+        self._ahead_until = 0.0  # by the loop's clock
         self._is_new_seal = False
         self._epoch: EpochState | None = None
         self._opening: SealedStatement | None = None
@@ -128,8 +118,7 @@ class Sealer:
         self._wake = asyncio.Event()
         self._turn = asyncio.Lock()  # a takeover waits for the group under way
         self._owns: list[tuple[OwnStatement, asyncio.Future[SealedStatement]]] = []
-        self._waiting: list[_Waiter] = []
-        self._recent: OrderedDict[IncomingId, SealedStatement] = OrderedDict()
+        self._awaited = AwaitedReceipts()
         # Handed over, not sealed yet.
         self._kept: ByLane[IncomingId, ReceiptDraft] = ByLane()
         self._handed_in: ByLane[MessageId, EnvelopeDraft] = ByLane()
@@ -156,6 +145,14 @@ class Sealer:
         """Seals nothing new in the name of its agency once ``has_ended`` says so."""
         self._has_ended = has_ended
 
+    def paced_by(self, have_enough: Callable[[Collection[str]], bool]) -> None:
+        """Seals no further ahead of couriers than ``have_enough`` says, see ``AHEAD``."""
+        self._have_enough = have_enough
+
+    def has_room(self) -> None:
+        """A courier will soon have nothing left of what is sealed."""
+        self._wake.set()
+
     def on_sealed(self, listener: Callable[[SealCommit], None]) -> None:
         """Calls ``listener`` after each commit, on the event loop."""
         self._listeners.append(listener)
@@ -168,7 +165,7 @@ class Sealer:
     def kept(self, drafts: Sequence[ReceiptDraft]) -> None:
         """Hands over arrivals that were kept a moment ago, so that nobody reads them again."""
         for draft in drafts:
-            if draft.incoming_id not in self._recent:
+            if draft.incoming_id not in self._awaited:
                 self._kept.add(draft.lane, draft.signer, draft.incoming_id, draft)
         if len(self._kept) > KEPT:  # the signer is away; the database has them all
             self._kept.clear()
@@ -181,6 +178,8 @@ class Sealer:
             # A look into the database meanwhile may have had it sealed already.
             if draft.message_id not in self._enveloped:
                 lane = Lane.of(draft.urgency)
+                if len(self._handed_in) >= WITH_CONTENT:
+                    draft = msgspec.structs.replace(draft, inline=None)  # noqa: PLW2901
                 self._handed_in.add(lane, draft.to_node, draft.message_id, draft)
         if len(self._handed_in) > KEPT:
             self._handed_in.clear()
@@ -205,18 +204,10 @@ class Sealer:
 
         Nobody waits while this node cannot seal.
         """
-        found = {item: self._recent[item] for item in ids if item in self._recent}
+        found = self._awaited.known(ids)
         missing = {item for item in ids if item not in found}
         if missing and self.state in (SealerState.STARTING, SealerState.SEALING):
-            waiter = _Waiter(missing, found)
-            self._waiting.append(waiter)
-            try:
-                async with asyncio.timeout(within.total_seconds()):
-                    await waiter.done.wait()
-            except TimeoutError:
-                pass  # those without a receipt are left out
-            finally:
-                self._waiting.remove(waiter)
+            await self._awaited.wait(missing, found, within)
         if missing:  # another worker may have sealed them
             found.update(await self._store.receipts(list(missing)))
         return found
@@ -229,7 +220,7 @@ class Sealer:
         if self.state is SealerState.SUPERSEDED:
             return
         self.state = SealerState.SUPERSEDED
-        self._release()
+        self._awaited.release()
         self.problem = (
             f"{by} knows epoch {uuid_text(epoch)}, which was opened by another copy of this "
             f"node. Stop the other copy, then run: edocnode takeover --yes"
@@ -282,7 +273,7 @@ class Sealer:
         async with self._turn:
             self._signer, self._key = signer, key
             self._is_new_seal = self._epoch is not None
-            self._recent.clear()
+            self._awaited.clear()
         self.wake()
 
     async def run(self) -> None:
@@ -398,6 +389,9 @@ class Sealer:
 
     async def _next_group(self) -> Unsealed:
         """What to seal next: from the database after a start or a fault, else what was kept."""
+        if self._is_ahead():
+            receipts = self._kept.first(GROUP)
+            return Unsealed(envelopes=(), receipts=tuple(receipts), effects=())
         if self._look:
             self._look = False
             waiting = await self._store.unsealed(GROUP, self._looked_up_to)
@@ -408,6 +402,12 @@ class Sealer:
         envelopes = self._handed_in.first(room_for_envelopes(len(receipts), GROUP))
         rest = receipts[: GROUP - len(envelopes)]
         return Unsealed(envelopes=tuple(envelopes), receipts=tuple(rest), effects=())
+
+    def _is_ahead(self) -> bool:
+        """Whether what is sealed is enough for now; nothing urgent, and nobody else, waits."""
+        if asyncio.get_running_loop().time() >= self._ahead_until:
+            return False
+        return self._have_enough(self._ahead) and self._handed_in.only(Lane.NORMAL, self._ahead)
 
     def _is_superseded(self) -> bool:
         """Asks anew: the state may have changed during any wait."""
@@ -421,9 +421,9 @@ class Sealer:
             if takes_little(waiting) and self._signer.is_quick
             else await asyncio.to_thread(self._sign, state, waiting, owns)
         )
-        await self._store.commit_seal(commit)
+        as_worded = await self._store.commit_seal(commit)
         state.committed(group)
-        return commit
+        return commit if as_worded else to_be_read_again(commit)
 
     def _sign(
         self, state: EpochState, waiting: Unsealed, owns: Sequence[OwnStatement]
@@ -439,30 +439,25 @@ class Sealer:
             item.draft.incoming_id: SealedStatement(item.data, item.leaf, item.proof, commit.seal)
             for item in commit.receipts
         }
-        self._recent.update(sealed)
         for incoming_id in sealed:
             self._kept.drop(incoming_id)
         for envelope in commit.envelopes:
-            self._handed_in.drop(envelope.message_id)
-            self._enveloped[envelope.message_id] = None
-        for waiter in self._waiting:
-            waiter.take(sealed)
-        for recent in (self._recent, self._enveloped):
-            while len(recent) > RECENT:
-                recent.popitem(last=False)
+            self._handed_in.drop(envelope.draft.message_id)
+            self._enveloped[envelope.draft.message_id] = None
+        if commit.envelopes:
+            self._ahead = frozenset(item.draft.to_node for item in commit.envelopes)
+            self._ahead_until = asyncio.get_running_loop().time() + AHEAD
+        while len(self._enveloped) > RECENT:
+            self._enveloped.popitem(last=False)
+        self._awaited.add(sealed)
         for listener in self._listeners:
             listener(commit)
-
-    def _release(self) -> None:
-        """Lets go who waits for receipts: there will be none for a while."""
-        for waiter in self._waiting:
-            waiter.done.set()
 
     async def _lost_lease(self, error: EdocError) -> None:
         self._epoch = None
         self._opening = None
         self.state = SealerState.SUPERSEDED
-        self._release()
+        self._awaited.release()
         self.problem = error.message
         await self._alarms.raise_alarm(error.reason, self._key.agency, error.message, self._clock())
 
@@ -470,7 +465,7 @@ class Sealer:
         if self.state is SealerState.SUPERSEDED:
             return
         self.state = SealerState.FAILING
-        self._release()
+        self._awaited.release()
         if self.problem != error.message:
             self.problem = error.message
             log.error("sealer.failing", reason=error.reason, message=error.message)
@@ -491,7 +486,10 @@ class Sealer:
             await self._alarms.clear_alarm(SealerStoppedError.reason, self._key.agency)
 
     async def _sleep(self) -> None:
-        await self._wake.wait()
+        is_ahead = asyncio.get_running_loop().time() < self._ahead_until
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(self._ahead_until if is_ahead else None):
+                await self._wake.wait()
         self._wake.clear()
 
 

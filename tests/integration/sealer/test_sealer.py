@@ -10,7 +10,7 @@ import pytest
 from edoccore.errors import SealerStoppedError
 from edoccore.signing import canonical
 from edoccore.signing.statements import DirectoryMark, Operation, Seal
-from edocnode.domain.office import envelope_drafts
+from edocnode.domain.handing_on import envelope_drafts
 from edocnode.domain.sealing import SealingKey, next_epoch
 from edocnode.storage.store import NodeStore, open_store
 from edocnode.workers.sealer import Sealer, SealerState
@@ -125,8 +125,8 @@ async def test_t46_of_an_agency_that_has_ended_only_answers_are_sealed(bench: Be
     times = {"at": utc_now(), "expires": utc_now() + timedelta(days=1)}
     kept = [submission(**times), submission(operation=Operation.STATUS, **times)]
     for item in kept:
-        await bench.store.submit(item)
-        sealer.handed_in(envelope_drafts(item))
+        result = await bench.store.submit(item)
+        sealer.handed_in(envelope_drafts(item, result.places))
     await bench.store.submit(submission(**times))  # found by a look
     sealer.wake()
     async with asyncio.timeout(5):

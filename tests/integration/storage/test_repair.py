@@ -185,12 +185,13 @@ async def test_a_document_given_back_while_it_is_being_sealed_disturbs_no_seal(
     await store.submit(other)
     commit, _ = office.word(await store.unsealed(10), at=NOW + SECOND)
     assert await store.adopt(old, None, b"", NOW)
-    await store.commit_seal(commit)
+    assert await store.commit_seal(commit) is False  # not all wait with these envelopes
     queued = {item.message_id: item for item in await store.due("G01", NOW, 10)}
     assert queued[made.deliveries[0].message_id].envelope == old
-    ours = next(item for item in commit.envelopes if item.message_id in queued)
+    ours = next(item for item in commit.envelopes if item.draft.message_id in queued)
     assert queued[other.deliveries[0].message_id].envelope == sealed(
-        commit, next(i for i in commit.envelopes if i.message_id == other.deliveries[0].message_id)
+        commit,
+        next(i for i in commit.envelopes if i.draft.message_id == other.deliveries[0].message_id),
     )
     assert ours is not None
     assert len(rows(database, "SELECT 1 FROM delivery_envelope")) == 3

@@ -88,7 +88,9 @@ async def test_a_document_to_thousands_is_kept_once_and_goes_in_bounded_pieces(
     assert count(database, "SELECT count(*) FROM schedule") == 0
     await office.open()
     commit = await office.seal_all()
-    assert [item.message_id for item in commit.envelopes] == [item[0] for item in result.deliveries]
+    assert [item.draft.message_id for item in commit.envelopes] == [
+        item[0] for item in result.deliveries
+    ]
     again = await store.submit(made)
     assert (again.repeated, again.deliveries) == (True, result.deliveries)
     with pytest.raises(RequestConflictError):

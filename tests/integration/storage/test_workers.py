@@ -94,7 +94,7 @@ async def test_of_two_sealers_only_the_newer_one_ever_commits(
         workers[0].commit_seal(late), workers[1].commit_seal(fresh), return_exceptions=True
     )
     assert isinstance(results[0], EpochSupersededError)
-    assert results[1] is None
+    assert results[1] is True
     [row] = rows(
         database, "SELECT count(DISTINCT seq) AS seqs, count(*) AS n FROM delivery_envelope"
     )

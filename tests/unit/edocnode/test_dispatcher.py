@@ -43,6 +43,9 @@ class Steady:
 
     certificate = ""
 
+    def has_room(self) -> None:
+        """Has nothing to seal."""
+
     def check_seal(self) -> None:
         """Holds."""
 
@@ -55,7 +58,7 @@ async def test_a_hello_before_the_start_is_over_takes_nothing_from_the_queue() -
         outbox=store,
         links=nothing,
         sessions=nothing,
-        sealer=nothing,
+        sealer=cast("Any", Steady()),
         shelf=nothing,
         reader=nothing,
         clock=utc_now,

@@ -3,16 +3,17 @@
 import asyncio
 import contextlib
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
+from typing import Any
 
 import pytest
 from cryptography import x509
 
 from edoccore.errors import DiskFullError
 from edoccore.identity.keys import SoftwareSigner
-from edoccore.signing.statements import DirectoryMark
-from edocnode.domain.model import SealCommit, Submission
-from edocnode.domain.office import envelope_drafts
+from edoccore.signing.statements import DirectoryMark, Urgency
+from edocnode.domain.handing_on import envelope_drafts
+from edocnode.domain.model import EnvelopeDraft, SealCommit
 from edocnode.domain.sealing import SealingKey
 from edocnode.storage.store import NodeStore
 from edocnode.workers import sealer as workers_sealer
@@ -125,20 +126,21 @@ async def test_a_takeover_waits_for_the_group_under_way(post: Post) -> None:
         assert sealer.epoch > before
 
 
-async def keep_one(store: NodeStore) -> Submission:
+async def keep_one(store: NodeStore, **chosen: Any) -> EnvelopeDraft:
     """Keeps a document to one recipient; the sealer is not told."""
-    kept = submission()
-    assert (await store.submit(kept)).unsealed
-    return kept
+    kept = submission(**chosen)
+    result = await store.submit(kept)
+    assert result.unsealed
+    return envelope_drafts(kept, result.places)[0]
 
 
 async def test_what_is_handed_in_is_sealed_without_a_look_into_the_database(post: Post) -> None:
     async with sealing(post) as (sealer, _, store):
         first = await keep_one(store)
-        sealer.handed_in(envelope_drafts(first))
+        sealer.handed_in([first])
         await until(lambda: _left(store, []))  # the look at the start is over
         handed, hidden = await keep_one(store), await keep_one(store)
-        sealer.handed_in(envelope_drafts(handed))
+        sealer.handed_in([handed])
         await until(lambda: _left(store, [hidden]))
         sealer.wake()
         await until(lambda: _left(store, []))
@@ -152,11 +154,10 @@ async def test_what_the_database_gave_the_sealer_first_is_not_sealed_twice(post:
         sealer.wake()
         await until(lambda: _left(store, []))
         last = await keep_one(store)
-        sealer.handed_in([*envelope_drafts(early), *envelope_drafts(late), *envelope_drafts(last)])
+        sealer.handed_in([early, late, last])
         await until(lambda: _left(store, []))
-        sealed = [item.message_id for commit in commits for item in commit.envelopes]
-        kept = [early, late, last]
-        assert sealed == [item.message_id for each in kept for item in each.deliveries]
+        sealed = [item.draft.message_id for commit in commits for item in commit.envelopes]
+        assert sealed == [item.message_id for item in (early, late, last)]
 
 
 async def test_more_than_the_memory_holds_is_found_in_the_database(
@@ -166,15 +167,78 @@ async def test_more_than_the_memory_holds_is_found_in_the_database(
     async with sealing(post) as (sealer, signer, store):
         await begin_group(sealer, signer, store)
         for _ in range(3):
-            sealer.handed_in(envelope_drafts(await keep_one(store)))
+            sealer.handed_in([await keep_one(store)])
         signer.gate.set()
         await until(lambda: _left(store, []))
 
 
-async def _left(store: NodeStore, expected: list[Submission]) -> bool:
+class Couriers:
+    """Have enough to carry, as long as a test says so; notes whom the sealer asked about."""
+
+    have_enough = True
+
+    def __init__(self) -> None:
+        self.asked: list[set[str]] = []
+
+    def __call__(self, agencies: Collection[str]) -> bool:
+        self.asked.append(set(agencies))
+        return self.have_enough
+
+
+@contextlib.asynccontextmanager
+async def ahead(
+    post: Post, monkeypatch: pytest.MonkeyPatch, within_s: float = 60
+) -> AsyncIterator[tuple[Sealer, Couriers, NodeStore]]:
+    """A sealer that sealed a document for G01, whose courier has enough to carry."""
+    monkeypatch.setattr(workers_sealer, "AHEAD", within_s)
+    async with sealing(post) as (sealer, _, store):
+        couriers = Couriers()
+        sealer.paced_by(couriers)
+        sealer.handed_in([await keep_one(store)])
+        await until(lambda: _left(store, []))
+        yield sealer, couriers, store
+
+
+async def test_the_sealer_stays_a_little_ahead_of_couriers_and_no_more(
+    post: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with ahead(post, monkeypatch) as (sealer, couriers, store):
+        second = await keep_one(store)
+        sealer.handed_in([second])
+        await until(lambda: couriers.asked)
+        await sealer.seal_own("epoch", b"{}")  # what is no envelope waits for no courier
+        assert await _left(store, [second])
+        assert couriers.asked[-1] == {"G01"}
+        couriers.have_enough = False
+        sealer.has_room()
+        await until(lambda: _left(store, []))
+
+
+@pytest.mark.parametrize("other", [{"urgency": Urgency.HOA_TOC}, {"to": ["G02"]}])
+async def test_what_is_urgent_or_for_others_waits_for_no_courier(
+    post: Post, monkeypatch: pytest.MonkeyPatch, other: dict[str, Any]
+) -> None:
+    async with ahead(post, monkeypatch) as (sealer, _, store):
+        sealer.handed_in([await keep_one(store, **other)])
+        await until(lambda: _left(store, []))
+
+
+async def test_couriers_that_stand_still_do_not_keep_the_sealer_for_long(
+    post: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with ahead(post, monkeypatch, within_s=0.2) as (sealer, couriers, store):
+        sealer.handed_in([await keep_one(store)])
+        await until(lambda: _left(store, []))
+        await keep_one(store)  # found by a look
+        sealer.wake()
+        await until(lambda: _left(store, []))
+        assert couriers.have_enough
+
+
+async def _left(store: NodeStore, expected: list[EnvelopeDraft]) -> bool:
     """Whether just the deliveries of these wait for the sealer."""
     left = [item.message_id for item in (await store.unsealed(400)).envelopes]
-    return left == [item.message_id for each in expected for item in each.deliveries]
+    return left == [item.message_id for item in expected]
 
 
 async def _sealed_all(store: NodeStore) -> bool:

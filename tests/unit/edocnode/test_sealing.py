@@ -169,7 +169,7 @@ def test_seqs_count_per_peer_and_run_on_across_seals_and_epochs(post: Post) -> N
         ),
     )
     second = seal(post, state, Unsealed(envelopes=(envelope_draft(post),), receipts=(), effects=()))
-    assert [(item.to_node, item.seq) for item in first.envelopes] == [
+    assert [(item.draft.to_node, item.seq) for item in first.envelopes] == [
         ("G01", 42),
         ("H30", 1),
         ("G01", 43),
