@@ -229,6 +229,7 @@ class Life:
         self.sealer.paced_by(self.dispatcher.have_enough)
         self.sessions.on_met(self.dispatcher.peer_met)
         self.sessions.on_own_loss(self.greeter.recover)
+        self.sessions.on_met(self.greeter.peer_met)
         self.sessions.on_directory(self.keeper.heard)
         self.desk.on_directory(self.keeper.heard)
         server = Server(self.process, self._caller, self._fail)

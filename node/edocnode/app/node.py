@@ -376,6 +376,7 @@ def _connect(
     ground.sealing.sealer.on_sealed(dispatcher.on_sealed)
     ground.sealing.sealer.paced_by(dispatcher.have_enough)
     sessions.on_met(dispatcher.peer_met)
+    sessions.on_met(greeter.peer_met)
     sessions.on_own_loss(greeter.recover)
     sessions.on_directory(ground.keeper.heard)
     desk.on_directory(ground.keeper.heard)

@@ -1,7 +1,8 @@
 """Saying hello: to all peers at a start, and fetching back what a restore lost.
 
 A hello tells peers that this node is back, which ends their backoff at once, and brings to light
-whether this node's journal lost its tail or another copy of it is running.
+whether this node's journal lost its tail or another copy of it is running. A peer that cannot
+answer just then is greeted again: it may have nothing to send, and would not learn of a loss.
 """
 
 import asyncio
@@ -29,7 +30,8 @@ from edocnode.workers.sessions import Sessions
 from edocnode.workers.setting_aside import SettingAside
 
 AT_ONCE = 32  # hellos under way
-AGAIN_EVERY = timedelta(minutes=1)  # where a hello met a fault of this program
+AGAIN_EVERY = timedelta(seconds=10)  # what met a fault of this program is due once a minute
+SOON_AGAIN, LATE_AGAIN = timedelta(seconds=10), timedelta(hours=1)  # where nobody answered: doubled
 
 log = structlog.get_logger(__name__)
 
@@ -63,6 +65,7 @@ class Greeter:
         self._aside: SettingAside[Peer] = SettingAside(
             "greeting", marked("Greeting other nodes"), alarms=store, clock=clock
         )
+        self._unanswered: dict[str, tuple[timedelta, datetime]] = {}  # last wait, next hello
         self._recovering: dict[str, asyncio.Task[None]] = {}
 
     async def greet(self, agency: str) -> Hello:
@@ -89,7 +92,7 @@ class Greeter:
         await when_there_is_room("greeting", partial(self._aside.look, self._greet_known))
 
     async def run(self) -> None:
-        """Says hello again where it met a fault of this program, until cancelled.
+        """Says hello again where nobody answered, or it met a fault, until cancelled.
 
         Raises:
             StorageFailedError: The disk failed; the node must stop.
@@ -97,6 +100,10 @@ class Greeter:
         while True:
             await asyncio.sleep(AGAIN_EVERY.total_seconds())
             await when_there_is_room("greeting", partial(self._aside.look, self._greet_again))
+
+    def peer_met(self, agency: str) -> None:
+        """A peer answered or said hello."""
+        self._unanswered.pop(agency, None)
 
     def recover(self, agency: str) -> None:
         """Fetches in the background what a peer holds of this node's lost tail."""
@@ -118,7 +125,10 @@ class Greeter:
         await self._greet_many([code for code in known if code in listed] or sorted(listed))
 
     async def _greet_again(self) -> None:
-        await self._greet_many([peer.agency for peer in self._aside.due()])
+        now, listed = self._clock(), self._directory().endpoints.keys()
+        unanswered = [code for code, (_, at) in self._unanswered.items() if at <= now]
+        faulty = [peer.agency for peer in self._aside.due()]
+        await self._greet_many({*faulty, *(code for code in unanswered if code in listed)})
 
     async def _greet_many(self, agencies: Iterable[str]) -> None:
         places = asyncio.Semaphore(AT_ONCE)
@@ -137,6 +147,11 @@ class Greeter:
             raise
         except EdocError as error:
             log.info("hello.unanswered", agency=agency, reason=error.reason)
+            before, _ = self._unanswered.get(agency, (SOON_AGAIN / 2, None))
+            wait = min(before * 2, LATE_AGAIN)
+            self._unanswered[agency] = wait, self._clock() + wait
+        else:
+            self.peer_met(agency)
 
     async def _recover(self, agency: str) -> None:
         try:

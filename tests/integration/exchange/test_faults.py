@@ -233,6 +233,33 @@ async def test_peer_that_this_program_cannot_greet_is_greeted_once_it_can_be(
         await node.delivered(await node.send(b"a", to=["G01"]))
 
 
+async def test_peer_that_could_not_answer_a_hello_is_greeted_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has nothing to send, and would not learn what a restore lost here."""
+    _, node, other = make_pair(tmp_path)
+    monkeypatch.setattr(greeting, "AGAIN_EVERY", timedelta(seconds=0.2))
+    monkeypatch.setattr(greeting, "SOON_AGAIN", timedelta(seconds=0.2))
+
+    tried: list[str] = []
+    say_hello = Greeter._try
+
+    async def spied(greeter: Greeter, agency: str) -> None:
+        await say_hello(greeter, agency)
+        tried.append(agency)
+
+    async def silent(greeter: object) -> None:
+        """Says hello to nobody at its start."""
+
+    monkeypatch.setattr(Greeter, "_try", spied)
+    async with running(node):
+        await until(lambda: tried == ["G01"])  # at the start, and nobody was there
+        assert not node.rows("SELECT 1 FROM peer WHERE last_seen IS NOT NULL")
+        monkeypatch.setattr(Greeter, "greet_all", silent)
+        async with running(other):
+            await until(lambda: other.rows("SELECT 1 FROM peer WHERE last_seen IS NOT NULL"))
+
+
 async def test_peer_that_cannot_be_told_what_is_settled_keeps_no_other_from_being_told(
     monkeypatch: pytest.MonkeyPatch, land: Land
 ) -> None:
