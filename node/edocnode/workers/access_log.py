@@ -79,9 +79,22 @@ class AccessRecorder:
     async def flush(self) -> None:
         """Writes what waits; on a full disk it goes on waiting.
 
+        Who is cancelled meanwhile waits for the end of it: what the database has by then must not
+        be written again.
+
         Raises:
             StorageFailedError: The disk failed; the node must stop.
         """
+        flushing = asyncio.create_task(self._flush())
+        try:
+            await asyncio.shield(flushing)
+        except asyncio.CancelledError:
+            await asyncio.wait([flushing])
+            if (error := flushing.exception()) is not None:  # the last flush will meet it again
+                log.warning("access.not_kept", cause=str(error))
+            raise
+
+    async def _flush(self) -> None:
         async with self._writing:
             try:
                 while self._waiting:

@@ -1,5 +1,6 @@
 """The access history on a disk that is full: reading goes on, nothing is lost unseen."""
 
+import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
@@ -8,6 +9,7 @@ from edocnode.domain.access_log import Access, AccessEntry, HistoryRequest, Kept
 from edocnode.domain.alarms import Alarm
 from edocnode.workers import access_log
 from edocnode.workers.access_log import ACCESS_LOST, AccessRecorder
+from tests.support.nodes import until
 
 NOW = datetime(2026, 11, 26, tzinfo=UTC)
 
@@ -79,3 +81,30 @@ async def test_what_was_lost_for_want_of_room_is_counted_and_told(monkeypatch) -
     told = disk.entries[-1]
     assert (len(disk.entries), told.action, told.detail) == (4, Access.LOST, "2")
     assert disk.raised == [ACCESS_LOST]
+
+
+class SlowDisk(Disk):
+    """Has written what it was given before it says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.says_so = asyncio.Event()
+
+    async def write_access(self, entries: Sequence[AccessEntry]) -> None:
+        await super().write_access(entries)
+        await self.says_so.wait()
+
+
+async def test_who_stops_while_entries_are_written_does_not_write_them_again() -> None:
+    disk = SlowDisk()
+    records = recorder(disk)
+    records.record(entry(1))
+    flushing = asyncio.create_task(records.flush())
+    await until(lambda: disk.entries)
+    flushing.cancel()
+    records.record(entry(2))
+    disk.says_so.set()
+    await asyncio.gather(flushing, return_exceptions=True)
+    assert flushing.cancelled()
+    await records.flush()
+    assert [item.detail for item in disk.entries] == ["1", "2"]
