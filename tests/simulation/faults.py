@@ -135,6 +135,7 @@ class Nemesis:
             node.kill("restored")
             world.trace(node.name, f"restored again to {taken:.3f}")
             node.place.disk.restore(backup)
+            world.came_back.pop(node.code, None)
 
     async def _two_copies(self) -> None:
         """A copy of one node runs beside it for a while."""

@@ -289,7 +289,7 @@ class _Judge:
 
     def _was_forgotten(self, home: str) -> bool:
         """Whether a node came back from a backup when nobody heard it any more."""
-        away = self._nodes[home].away_until
+        away = max(self._nodes[home].away_until, self._world.came_back.get(home, 0.0))
         return home in self._bent and self._ends.is_wound_up_by(home, away)
 
     def _may_have_come(self, sender: str, message: str, found: list[tuple[str, Any]]) -> bool:
@@ -304,7 +304,8 @@ class _Judge:
         """Whether a restore lost a document at its recipient, and nobody can give it back.
 
         The seal of its receipt is in the lost tail; and its sender's node has no seal that the
-        recipient made since, for it was not reached and then switched off until nobody heard it.
+        recipient made since: one of both was not there until nobody heard the sender any more.
+        It may have one that others gave back, if it was off before the recipient was there again.
         """
         if row["receipt"] is None:
             return False
@@ -318,9 +319,11 @@ class _Judge:
             if seal.data in own
         ]
         places = [(seal.epoch, seal.index) for seal in kept if seal.signer == lost.signer]
-        if any(place >= (lost.epoch, lost.index) for place in places):
+        node, came_back = self._nodes[sender], self._world.came_back.get(lost.signer, 0.0)
+        was_off = 0 < node.away_from <= came_back
+        if not was_off and any(place >= (lost.epoch, lost.index) for place in places):
             return False
-        return self._ends.is_wound_up_by(sender, self._nodes[sender].away_until)
+        return self._ends.is_wound_up_by(sender, max(node.away_until, came_back))
 
     def _is_behind(self, home: str, message_id: bytes) -> bool:
         """Whether a replay met a node whose clock was put back to before the end of its agency."""
@@ -507,6 +510,9 @@ class _Judge:
         what = f"{code} {bytes(row['message_id']).hex()[-6:]}"
         if row["receipt"] is None:
             yield f"I4: {what} is {row['state']} without a receipt"
+            return
+        if row["envelope"] is None:
+            yield f"I4: the receipt of {what} is for an envelope that was never kept"
             return
         seal = self._seals[code][row["seal_id"]]
         try:

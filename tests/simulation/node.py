@@ -358,7 +358,7 @@ class SimulatedNode:
         self.life: Life | None = None
         self.lives = 0
         self.unexpected: list[str] = []
-        self.away_until = 0.0  # it is switched off, by seconds from the beginning
+        self.away_from = self.away_until = 0.0  # it is switched off, by seconds from the beginning
         self._trace = trace
         self._silent_death = False
 

@@ -82,6 +82,7 @@ class Reformer:
         world, late = self._world, self._chance.choice([0.2, 2, 10])
         await asyncio.sleep(max(0.0, change.at_s - world.time()) + late * self._chance.random())
         (node,) = [node for node in world.nodes if node.code == change.code]
+        node.away_from = world.time()
         node.away_until = world.time() + self._chance.choice([6, 10, 20, 40, 80])
         world.trace(node.name, f"is switched off until {node.away_until:.0f} s")
         node.kill("switched off", silently=self._chance.random() < 0.5)

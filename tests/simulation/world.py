@@ -100,6 +100,7 @@ class World:
         self.harm_s = plan.harm_s
         self.lines: list[str] = []
         self.restored: dict[str, float] = {}
+        self.came_back: dict[str, float] = {}  # when a node first ran after its last restore
         self.copied: set[str] = set()
         self.wire = history.Wire()
         self.violations: list[str] = []
@@ -245,6 +246,8 @@ class World:
             await asyncio.sleep(0.5 if self._healed else chance.random() * RESTART_S)
             for node in self.nodes:
                 if node.life is None and node.away_until <= self.time():
+                    if node.code in self.restored:
+                        self.came_back.setdefault(node.code, self.time())
                     node.start()
 
     async def _heal(self) -> None:
