@@ -6,7 +6,7 @@ each seal. Whatever it may have missed, what is too much, or waits for longer th
 it forget what it heard and look again.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -23,6 +23,7 @@ from edocnode.domain.model import (
 
 INLINE_BYTES = 16 * 1024  # a document with more in its small parts is read again
 MOST = 800  # envelopes in memory for one peer: as many as may be under way to it
+AHEAD_S = 0.1  # sealing waits no longer for couriers that stand still
 FOR_S = 1.0  # what changed in the database meanwhile is seen after so long
 
 
@@ -125,6 +126,35 @@ class Fresh:
             for heard in taken
             if heard.envelope.draft.expires > now
         ]
+
+
+class Ahead:
+    """How far sealing is ahead of couriers: enough for them to go on, and little more.
+
+    What is further ahead could not be handed on, and would be read again.
+    """
+
+    def __init__(self, have_enough: Callable[[Collection[str]], bool] = lambda _: False) -> None:
+        """Begins with nothing sealed.
+
+        Args:
+            have_enough: Whether the couriers of all these agencies have enough to carry.
+        """
+        self._have_enough = have_enough
+        self._agencies: frozenset[str] = frozenset()  # of the last group's envelopes
+        self.until = 0.0  # when sealing goes on, whatever couriers do
+
+    def sealed(self, envelopes: Sequence[SealedEnvelope], *, at: float) -> None:
+        """A group was committed; times as in ``Fresh``."""
+        if envelopes:
+            self._agencies = frozenset([envelope.draft.to_node for envelope in envelopes])
+            self.until = at + AHEAD_S
+
+    def is_enough(self, waiting: ByLane[MessageId, EnvelopeDraft], *, at: float) -> bool:
+        """Whether envelopes wait for couriers now, and none of them is urgent or for others."""
+        if at >= self.until or not self._have_enough(self._agencies):
+            return False
+        return waiting.only(Lane.NORMAL, self._agencies)
 
 
 def _is_handed_on(envelope: SealedEnvelope) -> bool:

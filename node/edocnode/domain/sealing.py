@@ -7,7 +7,7 @@ sealer opens a new epoch instead of using a place in the journal twice.
 Source: proto/README.md, sections Seals, Journal and Epochs.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from uuid import UUID
@@ -154,15 +154,19 @@ def prepare(
     *,
     directory: DirectoryMark,
     now: datetime,
+    worded: "Worded | None" = None,
 ) -> SealGroup:
-    """Puts all that waits under one seal, in the order owns, receipts, envelopes."""
+    """Puts all that waits under one seal, in the order owns, receipts, envelopes.
+
+    Args:
+        worded: What waits, if it was worded already.
+    """
     time = max(now, state.last_time) if state.last_time else now
-    envelopes, seqs = _word_envelopes(state, key, waiting.envelopes)
-    receipts = tuple((item, _word_receipt(key, item)) for item in waiting.receipts)
+    worded = worded or word(state, key, waiting)
     statements = [
         *(item.data for item in owns),
-        *(data for _, data in receipts),
-        *(data for _, _, data in envelopes),
+        *(data for _, data in worded.receipts),
+        *(data for _, _, data in worded.envelopes),
     ]
     place = SealPlace(
         network=key.network,
@@ -178,10 +182,10 @@ def prepare(
         time=time,
         draft=draft(place, statements, [e.salt + e.data for e in waiting.effects], time=time),
         owns=tuple(owns),
-        envelopes=tuple(envelopes),
-        receipts=receipts,
+        envelopes=tuple(worded.envelopes),
+        receipts=tuple(worded.receipts),
         effects=waiting.effects,
-        seqs=seqs,
+        seqs=worded.seqs,
     )
 
 
@@ -189,15 +193,6 @@ def only_answers(waiting: Unsealed) -> Unsealed:
     """What an agency that has ended may still seal: receipts, and statuses of what it has."""
     kept = tuple(item for item in waiting.envelopes if item.operation is Operation.STATUS)
     return replace(waiting, envelopes=kept)
-
-
-def takes_little(waiting: Unsealed) -> bool:
-    """Whether wording and hashing it takes a millisecond at most: less than handing it over.
-
-    That is 128 receipts or effects, or 32 envelopes, each of which takes as long as four of those.
-    """
-    others = len(waiting.receipts) + len(waiting.effects)
-    return 4 * len(waiting.envelopes) + others <= 128
 
 
 def commit_of(group: SealGroup, state: EpochState, key: SealingKey, signature: bytes) -> SealCommit:
@@ -247,17 +242,53 @@ def to_be_read_again(commit: SealCommit) -> SealCommit:
     return replace(commit, envelopes=envelopes)
 
 
-def _word_envelopes(
-    state: EpochState, key: SealingKey, drafts: Sequence[EnvelopeDraft]
-) -> tuple[list[tuple[EnvelopeDraft, int, bytes]], dict[str, int]]:
-    """Gives each envelope the next seq of its peer and writes it."""
-    epoch = uuid_text(state.epoch)
-    seqs: dict[str, int] = {}
-    worded = []
-    for item in drafts:
-        seq = seqs.get(item.to_node, state.seqs.get(item.to_node, 0)) + 1
-        seqs[item.to_node] = seq
-        envelope = Envelope(
+class Wording:
+    """Words statements of one group, a piece after another."""
+
+    def __init__(self, state: EpochState, key: SealingKey) -> None:
+        """Begins behind the last seq that was given to each peer."""
+        self._state = state
+        self._key = key
+        self.seqs: dict[str, int] = {}
+
+    def envelopes(self, drafts: Sequence[EnvelopeDraft]) -> list[tuple[EnvelopeDraft, int, bytes]]:
+        """Gives each envelope the next seq of its peer and writes it."""
+        epoch = uuid_text(self._state.epoch)
+        return [
+            (item, seq, _envelope(self._key, item, epoch, seq))
+            for item, seq in self._numbered(drafts)
+        ]
+
+    def receipts(self, drafts: Sequence[ReceiptDraft]) -> list[tuple[ReceiptDraft, bytes]]:
+        """Writes receipts."""
+        return [(item, _receipt(self._key, item)) for item in drafts]
+
+    def _numbered(self, drafts: Sequence[EnvelopeDraft]) -> Iterator[tuple[EnvelopeDraft, int]]:
+        for item in drafts:
+            last = self.seqs.get(item.to_node) or self._state.seqs.get(item.to_node, 0)
+            self.seqs[item.to_node] = last + 1
+            yield item, last + 1
+
+
+@dataclass(frozen=True, slots=True)
+class Worded:
+    """The statements of a group; ``seqs`` as in ``SealGroup``."""
+
+    envelopes: Sequence[tuple[EnvelopeDraft, int, bytes]]
+    receipts: Sequence[tuple[ReceiptDraft, bytes]]
+    seqs: Mapping[str, int]
+
+
+def word(state: EpochState, key: SealingKey, waiting: Unsealed) -> Worded:
+    """Words all that waits at once."""
+    wording = Wording(state, key)
+    envelopes = wording.envelopes(waiting.envelopes)
+    return Worded(envelopes, wording.receipts(waiting.receipts), wording.seqs)
+
+
+def _envelope(key: SealingKey, item: EnvelopeDraft, epoch: str, seq: int) -> bytes:
+    return canonical.encode(
+        Envelope(
             network=key.network,
             message_id=uuid_text(item.message_id),
             document_id=uuid_text(item.document_id),
@@ -273,11 +304,10 @@ def _word_envelopes(
             about=UNSET if item.about is None else item.about.hex(),
             parts=item.parts,
         )
-        worded.append((item, seq, canonical.encode(envelope)))
-    return worded, seqs
+    )
 
 
-def _word_receipt(key: SealingKey, item: ReceiptDraft) -> bytes:
+def _receipt(key: SealingKey, item: ReceiptDraft) -> bytes:
     return canonical.encode(
         Receipt(
             network=key.network,

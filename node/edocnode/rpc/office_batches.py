@@ -1,8 +1,8 @@
 """Takes many small documents in at once: office/v1 SubmitMany.
 
-A message is worked on as a whole, so that what a document costs is its own work: one thread judges
-and builds all of it, the database keeps it in one transaction shared with other messages. What is
-wrong with one document is told in its place; only a failing disk ends the stream.
+A message is worked on as a whole, so that what a document costs is its own work: all of it is
+judged and built in few steps, the database keeps it in one transaction shared with other messages.
+What is wrong with one document is told in its place; only a failing disk ends the stream.
 """
 
 import asyncio
@@ -25,6 +25,7 @@ from edoccore.errors import (
 from edoccore.signing.digests import digest_of
 from edoccore.signing.statements import Operation
 from edoccore.wire.status import MAX_FIELD_LENGTH, MAX_MESSAGE_LENGTH
+from edockit.pieces import in_pieces
 from edocnet.office.v1 import office_service_pb2 as messages
 from edocnode.domain.model import DocumentId, MessageId, Submission, SubmissionResult
 from edocnode.domain.office import (
@@ -119,7 +120,7 @@ class BatchDesk:
         """
         _check_limits(wholes)
         moments = [self._parts.clock()] * len(wholes)
-        outcomes = await self._keep(await asyncio.to_thread(self._prepare, wholes, moments))
+        outcomes = await self._keep(await self._prepare_all(wholes, moments))
         again = await self._second_look(wholes, outcomes)
         for place, outcome in again.items():
             outcomes[place] = outcome
@@ -130,9 +131,15 @@ class BatchDesk:
             ]
         )
 
-    def _prepare(self, wholes: Wholes, moments: Sequence[datetime]) -> list[Prepared]:
-        """Judges and builds documents, each as of its moment."""
-        return [self._prepared(*each) for each in zip(wholes, moments, strict=True)]
+    async def _prepare_all(self, wholes: Wholes, moments: Sequence[datetime]) -> Sequence[Prepared]:
+        """Judges and builds documents, each as of its moment; a thread writes large parts."""
+        each = list(zip(wholes, moments, strict=True))
+        if all(is_inline(len(whole.content)) for whole in wholes):
+            return await in_pieces(each, lambda item: len(item[0].content), self._prepare)
+        return await asyncio.to_thread(self._prepare, each)
+
+    def _prepare(self, each: Sequence[tuple[messages.WholeSubmission, datetime]]) -> list[Prepared]:
+        return [self._prepared(whole, moment) for whole, moment in each]
 
     def _prepared(self, whole: messages.WholeSubmission, now: datetime) -> Prepared:
         parts = self._parts
@@ -279,10 +286,8 @@ class BatchDesk:
         if not moments:
             return {}
         order = sorted(moments)
-        prepared = await asyncio.to_thread(
-            self._prepare,
-            [wholes[place] for place in order],
-            [moments[place] for place in order],
+        prepared = await self._prepare_all(
+            [wholes[place] for place in order], [moments[place] for place in order]
         )
         return dict(zip(order, await self._keep(prepared), strict=True))
 

@@ -14,11 +14,11 @@ from edoccore.errors import EdocError, SealInvalidError
 from edoccore.signing import canonical
 from edoccore.signing.seal import SealedStatement, VerifiedSeal, check_membership, open_seal
 from edoccore.signing.statements import Envelope, Receipt
+from edockit.pieces import in_pieces
 from edocnode.domain.checks import is_same_document
 from edocnode.domain.delivery import on_receipt, on_refused, on_try_later
 from edocnode.domain.exchange import Answer, Duplicate, Need, Received, Refused, TryLater
 from edocnode.domain.model import DeliveryOutcome, QueuedDelivery
-from edocnode.workers.pieces import in_pieces
 
 _Pair = tuple[QueuedDelivery, Answer]
 

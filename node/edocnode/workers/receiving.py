@@ -24,6 +24,7 @@ from edoccore.errors import (
 from edoccore.signing.merkle import Proven
 from edoccore.signing.seal import SignedSeal, VerifiedSeal, open_seal
 from edoccore.signing.statements import DirectoryMark, Result
+from edockit.pieces import in_pieces
 from edocnode.domain.checks import Standing, is_sealed_answer
 from edocnode.domain.exchange import Answer, Need, Parcel, Refused, TryLater
 from edocnode.domain.model import INLINE_PART_BYTES, Arrival, KeepKind, KeepOutcome
@@ -42,7 +43,6 @@ from edocnode.domain.receiving import (
     rejected,
 )
 from edocnode.workers.keeping import KeepingTogether
-from edocnode.workers.pieces import in_pieces
 from edocnode.workers.resealing import receipts_to_show
 from edocnode.workers.sealer import Sealer
 from edocnode.workers.sessions import Sessions

@@ -17,6 +17,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import partial
 
 import msgspec
 import structlog
@@ -31,6 +32,8 @@ from edoccore.errors import (
 from edoccore.identity.keys import Signer
 from edoccore.signing.seal import SealedStatement
 from edoccore.signing.statements import DirectoryMark, uuid_bytes, uuid_text
+from edockit.pieces import in_pieces
+from edocnode.domain.handing_on import Ahead
 from edocnode.domain.lanes import ByLane, room_for_envelopes
 from edocnode.domain.model import (
     EnvelopeDraft,
@@ -48,12 +51,13 @@ from edocnode.domain.sealing import (
     OwnStatement,
     SealGroup,
     SealingKey,
+    Worded,
+    Wording,
     commit_of,
     next_epoch,
     only_answers,
     opening,
     prepare,
-    takes_little,
     to_be_read_again,
 )
 from edocnode.workers.awaited import RECENT, AwaitedReceipts
@@ -61,7 +65,6 @@ from edocnode.workers.awaited import RECENT, AwaitedReceipts
 GROUP = 400  # statements under one seal; more wait for the next
 KEPT = 10_000  # arrivals, and deliveries, held in memory until they are sealed
 WITH_CONTENT = 1_000  # of them, deliveries whose small parts are held for the courier
-AHEAD = 0.1  # seconds that sealing waits at most for couriers
 RETRY = timedelta(seconds=1)  # after a signer or disk failed
 NOTHING = Unsealed(envelopes=(), receipts=(), effects=())
 
@@ -108,9 +111,7 @@ class Sealer:
         self._chance = chance
         self._problem = problem
         self._has_ended: Callable[[], bool] = lambda: False
-        self._have_enough: Callable[[Collection[str]], bool] = lambda _: False
-        self._ahead: frozenset[str] = frozenset()  # nodes of the last group's envelopes
-        self._ahead_until = 0.0  # by the loop's clock
+        self._ahead = Ahead()
         self._is_new_seal = False
         self._epoch: EpochState | None = None
         self._opening: SealedStatement | None = None
@@ -146,8 +147,8 @@ class Sealer:
         self._has_ended = has_ended
 
     def paced_by(self, have_enough: Callable[[Collection[str]], bool]) -> None:
-        """Seals no further ahead of couriers than ``have_enough`` says, see ``AHEAD``."""
-        self._have_enough = have_enough
+        """Seals no further ahead of couriers than ``have_enough`` says, see ``Ahead``."""
+        self._ahead = Ahead(have_enough)
 
     def has_room(self) -> None:
         """A courier will soon have nothing left of what is sealed."""
@@ -389,7 +390,7 @@ class Sealer:
 
     async def _next_group(self) -> Unsealed:
         """What to seal next: from the database after a start or a fault, else what was kept."""
-        if self._is_ahead():
+        if self._ahead.is_enough(self._handed_in, at=asyncio.get_running_loop().time()):
             receipts = self._kept.first(GROUP)
             return Unsealed(envelopes=(), receipts=tuple(receipts), effects=())
         if self._look:
@@ -403,12 +404,6 @@ class Sealer:
         rest = receipts[: GROUP - len(envelopes)]
         return Unsealed(envelopes=tuple(envelopes), receipts=tuple(rest), effects=())
 
-    def _is_ahead(self) -> bool:
-        """Whether what is sealed is enough for now; nothing urgent, and nobody else, waits."""
-        if asyncio.get_running_loop().time() >= self._ahead_until:
-            return False
-        return self._have_enough(self._ahead) and self._handed_in.only(Lane.NORMAL, self._ahead)
-
     def _is_superseded(self) -> bool:
         """Asks anew: the state may have changed during any wait."""
         return self.state is SealerState.SUPERSEDED
@@ -416,21 +411,30 @@ class Sealer:
     async def _seal(
         self, state: EpochState, waiting: Unsealed, owns: Sequence[OwnStatement]
     ) -> SealCommit:
-        commit, group = (
-            self._sign(state, waiting, owns)
-            if takes_little(waiting) and self._signer.is_quick
-            else await asyncio.to_thread(self._sign, state, waiting, owns)
-        )
+        worded = await self._word(state, waiting)
+        sign = partial(self._sign, state, waiting, owns, worded)
+        commit, group = sign() if self._signer.is_quick else await asyncio.to_thread(sign)
         as_worded = await self._store.commit_seal(commit)
         state.committed(group)
         return commit if as_worded else to_be_read_again(commit)
 
-    def _sign(
-        self, state: EpochState, waiting: Unsealed, owns: Sequence[OwnStatement]
-    ) -> tuple[SealCommit, SealGroup]:
-        group = prepare(
-            state, self._key, waiting, owns, directory=self._directory(), now=self._clock()
+    async def _word(self, state: EpochState, waiting: Unsealed) -> Worded:
+        wording = Wording(state, self._key)
+        return Worded(
+            await in_pieces(waiting.envelopes, lambda _: 0, wording.envelopes),
+            await in_pieces(waiting.receipts, lambda _: 0, wording.receipts),
+            wording.seqs,
         )
+
+    def _sign(
+        self,
+        state: EpochState,
+        waiting: Unsealed,
+        owns: Sequence[OwnStatement],
+        worded: Worded | None = None,
+    ) -> tuple[SealCommit, SealGroup]:
+        mark, now = self._directory(), self._clock()
+        group = prepare(state, self._key, waiting, owns, directory=mark, now=now, worded=worded)
         signature = self._signer.sign(group.draft.data)
         return commit_of(group, state, self._key, signature), group
 
@@ -444,9 +448,7 @@ class Sealer:
         for envelope in commit.envelopes:
             self._handed_in.drop(envelope.draft.message_id)
             self._enveloped[envelope.draft.message_id] = None
-        if commit.envelopes:
-            self._ahead = frozenset(item.draft.to_node for item in commit.envelopes)
-            self._ahead_until = asyncio.get_running_loop().time() + AHEAD
+        self._ahead.sealed(commit.envelopes, at=asyncio.get_running_loop().time())
         while len(self._enveloped) > RECENT:
             self._enveloped.popitem(last=False)
         self._awaited.add(sealed)
@@ -486,9 +488,9 @@ class Sealer:
             await self._alarms.clear_alarm(SealerStoppedError.reason, self._key.agency)
 
     async def _sleep(self) -> None:
-        is_ahead = asyncio.get_running_loop().time() < self._ahead_until
+        now, until = asyncio.get_running_loop().time(), self._ahead.until
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout_at(self._ahead_until if is_ahead else None):
+            async with asyncio.timeout_at(until if now < until else None):
                 await self._wake.wait()
         self._wake.clear()
 

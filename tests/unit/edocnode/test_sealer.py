@@ -12,6 +12,7 @@ from cryptography import x509
 from edoccore.errors import DiskFullError
 from edoccore.identity.keys import SoftwareSigner
 from edoccore.signing.statements import DirectoryMark, Urgency
+from edocnode.domain import handing_on
 from edocnode.domain.handing_on import envelope_drafts
 from edocnode.domain.model import EnvelopeDraft, SealCommit
 from edocnode.domain.sealing import SealingKey
@@ -190,7 +191,7 @@ async def ahead(
     post: Post, monkeypatch: pytest.MonkeyPatch, within_s: float = 60
 ) -> AsyncIterator[tuple[Sealer, Couriers, NodeStore]]:
     """A sealer that sealed a document for G01, whose courier has enough to carry."""
-    monkeypatch.setattr(workers_sealer, "AHEAD", within_s)
+    monkeypatch.setattr(handing_on, "AHEAD_S", within_s)
     async with sealing(post) as (sealer, _, store):
         couriers = Couriers()
         sealer.paced_by(couriers)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from edocnode.workers.pieces import PIECE_BYTES, PIECE_ITEMS, in_pieces
+from edockit.pieces import PIECE_BYTES, PIECE_ITEMS, in_pieces
 
 
 @pytest.mark.parametrize("count", [0, 1, PIECE_ITEMS, PIECE_ITEMS + 1, 5 * PIECE_ITEMS])
