@@ -1,9 +1,11 @@
 """A registry's folder of yesterday is put back by hand: it forks nothing, and nobody is accused."""
 
+import time
 from pathlib import Path
 
 import pytest
 
+from edocregistry.storage.log_files import PLACE
 from tests.acceptance.test_witness import add, is_covered, published
 from tests.support.network import HA_TINH, NOI_VU, Network, waited_for
 
@@ -23,6 +25,9 @@ def test_t48_registry_of_yesterday_waits_for_its_nodes_and_takes_back_what_they_
     for each in (node, network[NOI_VU]):
         waited_for(lambda each=each: is_covered(each, version), within_s=60, what="a version")
     registry.stop()
+    # Within five seconds the place that is noted would hold for a copy in the same place of a disk.
+    noted_at = int((yesterday / "log" / PLACE).read_text("ascii").split()[-1]) / 1e9
+    waited_for(lambda: time.time() > noted_at + 6, what="a copy that is not of this moment")
     registry.restore_folder(yesterday)
     assert registry.run("agency", "add", "H91", "--name", "x").error == (4, "LOG_UNCONFIRMED")
     before = published(network)
