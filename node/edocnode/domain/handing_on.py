@@ -29,6 +29,7 @@ FOR_S = 1.0  # what changed in the database meanwhile is seen after so long
 
 def envelope_drafts(submission: Submission, places: Sequence[int]) -> list[EnvelopeDraft]:
     """What the sealer needs of the deliveries of a submission that was kept in these rows."""
+    inline = submission.inline if len(submission.inline) <= INLINE_BYTES else None
     return [
         EnvelopeDraft(
             message_id=item.message_id,
@@ -43,15 +44,10 @@ def envelope_drafts(submission: Submission, places: Sequence[int]) -> list[Envel
             expires=submission.expires,
             parts=submission.parts,
             place=place,
-            inline=handed_on(submission.inline),
+            inline=inline,
         )
         for item, place in zip(submission.deliveries, places, strict=True)
     ]
-
-
-def handed_on(inline: bytes) -> bytes | None:
-    """Small parts of a document, if they are little enough to stay in memory for a moment."""
-    return inline if len(inline) <= INLINE_BYTES else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +76,8 @@ class Fresh:
 
     def places(self) -> Iterator[int]:
         """Rows of the deliveries that wait here."""
-        return (heard.envelope.draft.place or 0 for heard in self._waiting)
+        drafts = (heard.envelope.draft for heard in self._waiting)
+        return (draft.place for draft in drafts if draft.place is not None)
 
     def look_begins(self) -> None:
         """All that was sealed before is in the database, where a look finds it now."""

@@ -65,7 +65,9 @@ class Greeter:
         self._aside: SettingAside[Peer] = SettingAside(
             "greeting", marked("Greeting other nodes"), alarms=store, clock=clock
         )
-        self._unanswered: dict[str, tuple[timedelta, datetime]] = {}  # last wait, next hello
+        self._unanswered: dict[
+            str, tuple[timedelta, float]
+        ] = {}  # last wait; next, by the loop's clock
         self._recovering: dict[str, asyncio.Task[None]] = {}
 
     async def greet(self, agency: str) -> Hello:
@@ -125,7 +127,7 @@ class Greeter:
         await self._greet_many([code for code in known if code in listed] or sorted(listed))
 
     async def _greet_again(self) -> None:
-        now, listed = self._clock(), self._directory().endpoints.keys()
+        now, listed = asyncio.get_running_loop().time(), self._directory().endpoints.keys()
         unanswered = [code for code, (_, at) in self._unanswered.items() if at <= now]
         faulty = [peer.agency for peer in self._aside.due()]
         await self._greet_many({*faulty, *(code for code in unanswered if code in listed)})
@@ -149,7 +151,8 @@ class Greeter:
             log.info("hello.unanswered", agency=agency, reason=error.reason)
             before, _ = self._unanswered.get(agency, (SOON_AGAIN / 2, None))
             wait = min(before * 2, LATE_AGAIN)
-            self._unanswered[agency] = wait, self._clock() + wait
+            next_at = asyncio.get_running_loop().time() + wait.total_seconds()
+            self._unanswered[agency] = wait, next_at
         else:
             self.peer_met(agency)
 

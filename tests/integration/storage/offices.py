@@ -28,12 +28,12 @@ from edoccore.signing.statements import (
 )
 from edocnode.domain.checks import read_record
 from edocnode.domain.expiring import last_word
+from edocnode.domain.handing_on import envelope_drafts
 from edocnode.domain.model import (
     Arrival,
     DeliveryOutcome,
     DeliveryState,
     DocumentId,
-    EnvelopeDraft,
     MessageId,
     NewDelivery,
     QueuedDelivery,
@@ -138,7 +138,7 @@ class Office:
 
     def envelopes(self, made: Sequence[Submission]) -> list[SealedStatement]:
         """Sealed envelopes under one seal, without any store."""
-        drafts = tuple(draft_of(each) for each in made)
+        drafts = tuple(envelope_drafts(each, range(len(each.deliveries)))[0] for each in made)
         commit = self.seal(Unsealed(envelopes=drafts, receipts=(), effects=()))
         return [sealed(commit, each) for each in commit.envelopes]
 
@@ -187,24 +187,6 @@ class Office:
             )
             for item, receipt in zip(queued, self.receipts(queued), strict=True)
         ]
-
-
-def draft_of(submission: Submission) -> EnvelopeDraft:
-    """What the sealer is given for the first delivery of a submission."""
-    item = submission.deliveries[0]
-    return EnvelopeDraft(
-        message_id=item.message_id,
-        document_id=submission.document_id,
-        sender=submission.sender,
-        recipient=item.recipient,
-        to_node=item.to_node,
-        urgency=submission.urgency,
-        operation=submission.operation,
-        about=submission.about,
-        created=submission.created,
-        expires=submission.expires,
-        parts=submission.parts,
-    )
 
 
 def sealed(commit: SealCommit, item: object) -> SealedStatement:
