@@ -48,13 +48,15 @@ def show(context: typer.Context) -> None:
     from edocnode.app.evidence import known_directory
 
     options: CommandContext = context.obj
-    kept = files(options).kept_log()
+    kept, directory = files(options).kept_log(), known_directory(options.folder())
     if kept is None:
+        version = directory.mark.version
         options.console.data(
-            {"schema": LOG_SCHEMA, "log": None}, _("This node has no log of the directory yet.")
+            {"schema": LOG_SCHEMA, "log": None, "version": version, "state": "missing"},
+            _("This node has no log of the directory yet."),
         )
         return
-    log, directory = open_log(kept), known_directory(options.folder())
+    log = open_log(kept)
     found = _log_json(log, judge_log(log, directory.mark, now()), directory.mark.version)
     lines = [
         _("log        {log}", log=found["log"]),
