@@ -435,7 +435,7 @@ class Nation:
         self.files[layout.file_name(role, self.versions[role])] = data
 
     def _next(self, role: str) -> int:
-        self.versions[role] = max(self.versions.get(role, 0) + 1, int(self.now.timestamp()))
+        self.versions[role] = layout.next_version(self.versions.get(role, 0), self.now)
         return self.versions[role]
 
     def _wanted(self) -> Mapping[str, Targets]:

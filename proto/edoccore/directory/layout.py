@@ -20,7 +20,7 @@ Source: proto/README.md, section Directory; https://theupdateframework.github.io
 import base64
 import binascii
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, TypeVar
 from urllib.parse import quote
@@ -59,6 +59,11 @@ REFRESH_EVERY = timedelta(seconds=30)
 LOG_PATIENCE = timedelta(hours=1)  # a version that is in force may be missing in the log so long
 WITNESS_PATIENCE = timedelta(hours=24)  # so long may cosignatures be missing
 COSIGN_AGAIN_AFTER = timedelta(hours=6)  # a witness says again that nothing newer was shown to it
+
+# Versions.
+_FIRST_MOMENT = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
+_LAST_VERSION = 253_402_300_799_999  # given in the year 9999, beyond which there are no dates
 
 # Sizes, bytes. A reader never reads more, whoever claims what.
 MAX_ROOT_BYTES = 128 * 1024
@@ -309,6 +314,20 @@ def role_names() -> Iterator[str]:
     for role in BINNED_ROLES:
         yield role
         yield from bin_names(role)
+
+
+def next_version(last: int, now: datetime) -> int:
+    """The version that a role other than ``root`` gets after ``last``.
+
+    It is max(last + 1, unix milliseconds): a role changes less often than that, so its version
+    never runs ahead of the clock, and who loses some of them gives their numbers to nothing else.
+    """
+    return max(last + 1, (now - _FIRST_MOMENT) // _MILLISECOND)
+
+
+def moment_of(version: int) -> datetime:
+    """When a version of a role other than ``root`` was given, by the clock of the registry."""
+    return _FIRST_MOMENT + min(version, _LAST_VERSION) * _MILLISECOND
 
 
 def file_name(role: str, version: int) -> str:

@@ -7,13 +7,13 @@ judged by ``state``, and which may follow which by ``trust``.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 from edoccore.directory import floor as floors
 from edoccore.directory.endpoints import Endpoint, TlsPin
 from edoccore.directory.extension import Extension
 from edoccore.directory.floor import Floor
-from edoccore.directory.layout import IdentityEntry, NetworkInfo
+from edoccore.directory.layout import IdentityEntry, NetworkInfo, moment_of
 from edoccore.directory.ownership import Agency, Ownership
 from edoccore.directory.revocations import Revocations
 from edoccore.directory.roles import RootChain
@@ -22,8 +22,6 @@ from edoccore.directory.subagencies import SubAgencyList
 from edoccore.errors import PeerNotTrustedError
 from edoccore.identity.keys import PublicKey
 from edoccore.signing.statements import DirectoryMark, Seal
-
-_LAST_SECOND = 253_402_300_799  # of the year 9999, beyond which there are no dates
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
@@ -78,7 +76,7 @@ class Directory:
 
     def not_before(self, at: datetime) -> datetime:
         """The moment by a clock that may be behind: never before this directory was published."""
-        return max(at, datetime.fromtimestamp(min(self.mark.version, _LAST_SECOND), UTC))
+        return max(at, moment_of(self.mark.version))
 
     def agency(self, code: str) -> Agency:
         """Looks up a code: of an agency, an alias, or a code that an agency owns.

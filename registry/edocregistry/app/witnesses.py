@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from edoccore.directory.layout import WITNESS_PATIENCE, WitnessListing
+from edoccore.directory.layout import WITNESS_PATIENCE, WitnessListing, moment_of
 from edoccore.directory.transparency import (
     LEAF_BYTES,
     DirectoryLog,
@@ -126,7 +126,7 @@ def log_problems(status: LogStatus | None) -> Iterator[tuple[str, str, str]]:
 def _is_silent(log: DirectoryLog, at: datetime | None, now: datetime) -> bool:
     if log.info.threshold < 1:
         return False
-    newest = datetime.fromtimestamp(mark_in(log.leaves[-LEAF_BYTES:]).version, UTC)
+    newest = moment_of(mark_in(log.leaves[-LEAF_BYTES:]).version)
     return now - (at or newest) > WITNESS_PATIENCE
 
 

@@ -6,8 +6,8 @@ root in force says; roles whose key is not on this machine wait for the officers
 Because the files in hand are the measure and not a memory of them, a publication that was cut off
 is simply made up by the next.
 
-Versions are max(last + 1, unix seconds), so that a registry restored from yesterday's backup never
-gives a number to two contents; only ``root`` counts 1, 2, 3, as TUF demands.
+Versions are max(last + 1, unix milliseconds), so that a registry restored from a backup, be it of a
+second ago, never gives a number to two contents; only ``root`` counts 1, 2, 3, as TUF demands.
 
 Source: proto/README.md, section Directory.
 """
@@ -351,13 +351,8 @@ def _sign(
 def give_version(role: str, wanted: _Online, known: RoleFile | None, now: datetime) -> None:
     """Gives a role that is to be signed its version and its end."""
     life = layout.TIMESTAMP_LIFE if role == layout.TIMESTAMP else layout.ROLE_LIFE
-    wanted.version = next_version(known.signed.version if known else 0, now)
+    wanted.version = layout.next_version(known.signed.version if known else 0, now)
     wanted.expires = whole_seconds(now) + life
-
-
-def next_version(last: int, now: datetime) -> int:
-    """The version after ``last``: max(last + 1, unix seconds)."""
-    return max(last + 1, int(now.timestamp()))
 
 
 def whole_seconds(moment: datetime) -> datetime:

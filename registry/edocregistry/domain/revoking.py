@@ -17,7 +17,6 @@ from edoccore.signing import canonical, statements
 from edocregistry.domain.agencies import check_has_node, known_agency
 from edocregistry.domain.model import Revocation, RevocationCrl
 from edocregistry.domain.ports import IssuingAuthority, Records
-from edocregistry.domain.publication import next_version
 
 BY_ORDER = "revoked by order of the registry"
 
@@ -131,7 +130,7 @@ def _refresh_crl(
         and now < known.issued_at + layout.ROLE_RESIGN_AFTER
     ):
         return known
-    number = next_version(known.number if known else 0, now)
+    number = layout.next_version(known.number if known else 0, now)
     der = authority.make_crl(revoked, number=number, now=now)
     crl = RevocationCrl(number, der, now, len(revoked))
     records.put_crl(place, crl)

@@ -74,6 +74,11 @@ def put_back(data: bytes, path, clock, mirror=None, passphrase=PASSPHRASE):
     return restore(DataFolder(path), found, mirror, actor=OFFICER, clock=clock)
 
 
+def crl_number(registry) -> int:
+    with registry.folder.turn() as turn:
+        return turn.read(lambda records: records.crl(1)).number
+
+
 def test_backup_comes_back_whole_and_says_everything_in_higher_versions(
     registry, node, clock, tmp_path
 ):
@@ -105,6 +110,25 @@ def test_t07_nodes_take_what_a_restored_registry_says_though_they_saw_newer(
     put_back(data, tmp_path / "new", clock)
     after = seen(opened(tmp_path / "new", clock), newest)
     assert "H30" not in after.identities  # it is lost, and the command says so
+
+
+def test_t07_registry_restored_to_before_a_burst_of_changes_is_accused_of_nothing(
+    registry, node, clock, tmp_path
+):
+    """Within one second the directory changes 50 times, all is lost, and more is published."""
+    data = backup(registry, PASSPHRASE, actor=OFFICER, now=clock())
+    for number in range(50):
+        clock.move(timedelta(milliseconds=18))
+        registry.add_agency(OFFICER, f"H{40 + number}", "x", aliases=(), owner=None)
+    registry.revoke(OFFICER, "H29", kinds=(), compromised_since=None)
+    newest = seen(registry)
+    clock.move(timedelta(milliseconds=18))
+    put_back(data, tmp_path / "new", clock)
+    back = opened(tmp_path / "new", clock)
+    assert seen(back, newest).mark.version > newest.mark.version
+    clock.move(timedelta(milliseconds=18))
+    back.revoke(OFFICER, "H29", kinds=(), compromised_since=None)
+    assert crl_number(back) > crl_number(registry)
 
 
 def test_what_happened_since_the_backup_comes_from_a_node(registry, node, clock, tmp_path):

@@ -87,7 +87,7 @@ class GetFilesRequest(_message.Message):
     @_builtins.property
     def paths(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Names as TUF forms them with consistent snapshots: `timestamp.json`, otherwise
-        `<version>.<role>.json` such as `12.root.json` or `1732330000.identity-1f.json`. Each 1 to 100
+        `<version>.<role>.json` such as `12.root.json` or `1732330000000.identity-1f.json`. Each 1 to 100
         characters, without folders. 1 to 64 names, set by the caller.
         """
 

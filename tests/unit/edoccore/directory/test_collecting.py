@@ -58,7 +58,7 @@ def test_a_changed_endpoint_costs_only_the_files_that_changed(nation: Nation) ->
     nation.publish()
     collected, asked = run(files, nation.anchor, honest(nation))
     assert collected == nation.files
-    version = int(nation.now.timestamp())
+    version = layout.next_version(0, nation.now)
     assert asked == [
         "2.root.json",
         "timestamp.json",

@@ -1,3 +1,5 @@
+from datetime import UTC, datetime, timedelta, timezone
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,6 +10,7 @@ from edoccore.directory import layout
 from edoccore.directory.layout import AgencyState, IdentityEntry, SealListing
 from edoccore.errors import DirectoryInvalidError
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 ENTRY = IdentityEntry(
     code="H29",
     name="Ủy ban nhân dân",
@@ -67,7 +70,23 @@ def test_data_without_json_spoils_its_entry_and_nothing_else(member: object) -> 
 
 def test_only_the_timestamp_has_no_version_in_its_name() -> None:
     assert layout.file_name("timestamp", 7) == "timestamp.json"
-    assert layout.file_name("identity-1f", 1732330000) == "1732330000.identity-1f.json"
+    assert layout.file_name("identity-1f", 1732330000000) == "1732330000000.identity-1f.json"
+
+
+@given(st.timedeltas(timedelta(0), timedelta(days=365 * 8000)).map(lambda age: EPOCH + age))
+def test_a_version_is_the_millisecond_in_which_it_was_given(moment: datetime) -> None:
+    version = layout.next_version(0, moment)
+    assert timedelta(0) <= moment - layout.moment_of(version) < timedelta(milliseconds=1) or (
+        version == 1  # no version is 0, also in the first millisecond
+    )
+    ahead = moment.astimezone(timezone(timedelta(hours=7)))
+    assert layout.next_version(0, ahead) == version
+    assert layout.next_version(version + 5, moment) == version + 6
+
+
+def test_a_version_beyond_all_dates_was_given_on_the_last_of_them() -> None:
+    for version in (253_402_300_799_999, 253_402_300_800_000, (1 << 64) - 1):
+        assert layout.moment_of(version) == datetime(9999, 12, 31, 23, 59, 59, 999_000, UTC)
 
 
 def test_text_that_is_no_base64_is_refused() -> None:

@@ -95,7 +95,7 @@ def test_a_missing_newer_root_is_a_rollback(nation: Nation) -> None:
 def test_t09_fast_forward_is_recovered_from_by_new_online_keys(nation: Nation) -> None:
     honest = nation.directory()
     stolen = dict(nation.versions), dict(nation.files), dict(nation._signed)
-    nation.versions["snapshot"] = nation.versions["timestamp"] = 1 << 40
+    nation.versions["snapshot"] = nation.versions["timestamp"] = 1 << 52
     nation.add_agency("H99", "Put in by the thief")
     forwarded = nation.directory()
     may_replace(honest, forwarded)
