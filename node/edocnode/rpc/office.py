@@ -91,7 +91,11 @@ class OfficeServicer(services.OfficeServiceServicer):
         )
         header = await admitted(parts, asked)
         document_id, message_ids = parts.fresh_ids(len(header.recipients))
-        encryption = await asyncio.to_thread(parts.encryption_order, header, updated or document_id)
+        encryption = None
+        if asked.encrypt:
+            encryption = await asyncio.to_thread(
+                parts.encryption_order, header, updated or document_id
+            )
         submission = await take_in(
             header,
             request_iterator,

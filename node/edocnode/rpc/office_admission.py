@@ -123,16 +123,14 @@ class OfficeParts:
         self.check_sender(found.sender)
         return found
 
-    def encryption_order(self, header: Admitted, document_id: DocumentId) -> EncryptionOrder | None:
-        """What the parts of a submission are encrypted with; None: they are not to be.
+    def encryption_order(self, header: Admitted, document_id: DocumentId) -> EncryptionOrder:
+        """What the parts of a submission are encrypted with.
 
         Raises:
             EncryptionKeyError: This node or a recipient's has published no key.
             KeyUnusableError: This node's key cannot be used.
             LimitExceededError: They are too many.
         """
-        if not header.header.encrypt:
-            return None
         directory = self.directory.current
         return EncryptionOrder(
             network=directory.network,

@@ -22,6 +22,7 @@ from sqlalchemy.engine import Connection
 from edoccore.errors import DecisionConflictError, EdocError, RequestConflictError
 from edoccore.signing.statements import Operation, uuid_text
 from edockit.database import Database
+from edockit.gathering import Gathering
 from edocnode.domain.model import (
     DeliveryState,
     DocumentId,
@@ -96,20 +97,23 @@ class SqlSubmissions:
     def __init__(self, database: Database) -> None:
         """Takes the database."""
         self._database = database
+        self._together: Gathering[Submission, SubmissionResult] = Gathering(
+            self.submit_many, weight=lambda each: len(each.deliveries), most=FANOUT_PIECE
+        )
 
     async def submit(self, submission: Submission) -> SubmissionResult:
         """Keeps a document and its deliveries; they wait for the sealer, or for their moment.
 
-        The same request id and hash again keeps nothing and returns what was kept.
+        The same request id and hash again keeps nothing and returns what was kept. Documents of
+        many callers at the same time are kept by the same statements.
 
         Raises:
             RequestConflictError: The request id stands for another request.
+            DecisionConflictError: What it changes may not be changed, or its number was given up.
         """
         if len(submission.deliveries) > FANOUT_PIECE:
             return await self._submit_in_pieces(submission)
-        return await self._database.awrite(
-            lambda connection: keep_submission(connection, submission)
-        )
+        return await self._together.one(submission)
 
     async def submit_many(self, submissions: Sequence[Submission]) -> Sequence[Kept]:
         """Keeps documents; what is wrong with one is returned in its place and spoils no other.

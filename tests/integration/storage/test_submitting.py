@@ -76,6 +76,37 @@ async def test_what_is_wrong_with_one_of_many_spoils_no_other(
     assert count(database, "SELECT count(*) FROM delivery") == 4
 
 
+async def test_documents_of_many_callers_are_kept_by_the_same_statements(
+    store: NodeStore, office: Office, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of its own is what a ``Submit`` cost most under load."""
+    inserted: list[int] = []
+    insert = submitting.insert_plain
+
+    def counted(connection: Any, table: sa.Table, rows: Sequence[Any]) -> None:
+        inserted.append(len(rows))
+        insert(connection, table, rows)
+
+    monkeypatch.setattr(submitting, "insert_plain", counted)
+    before = submission()
+    await store.submit(before)
+    made = [submission(to=["G01", "H29.5"]) for _ in range(40)]
+    results = await asyncio.gather(*map(store.submit, made))
+    assert inserted == [1, 40]
+    assert [result.document_id for result in results] == [each.document_id for each in made]
+    assert [[item[0] for item in result.deliveries] for result in results] == [
+        [item.message_id for item in each.deliveries] for each in made
+    ]
+    conflict = replace(submission(request=made[0].request_id), request_hash=b"x" * 32)
+    callers = [submission(), conflict, before, submission()]
+    told = await asyncio.gather(*map(store.submit, callers), return_exceptions=True)
+    assert isinstance(told[1], RequestConflictError)
+    assert [result.repeated for result in kept(told)] == [False, True, False]
+    assert count(database, "SELECT count(*) FROM document") == 43
+    await office.open()
+    assert len((await office.seal_all()).envelopes) == 83
+
+
 async def test_a_document_to_thousands_is_kept_once_and_goes_in_bounded_pieces(
     store: NodeStore, office: Office, database: Database
 ) -> None:
