@@ -15,6 +15,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -247,6 +248,12 @@ async def until(found: Callable[[], object | Awaitable[object]], *, within_s: fl
             return value
         assert time.monotonic() < deadline, f"did not come true within {within_s} s"
         await asyncio.sleep(LOOK_EVERY_S)
+
+
+def large(node: TestNode, content: bytes) -> Path:
+    """Where a large part of a node lies."""
+    digest = sha256(content).hexdigest()
+    return DataFolder(node.data).blobs / digest[:2] / digest[2:]
 
 
 def make_node(

@@ -204,9 +204,13 @@ class ReceivedRevocations(Protocol):
         """
 
     async def to_be_removed(
-        self, limit: int, *, without: Collection[Waiting] = ()
+        self, after: int, limit: int, *, without: Collection[Waiting] = ()
     ) -> Sequence[Waiting]:
-        """Destroyed documents whose files may still be there; ``without`` as above."""
+        """Destroyed documents whose files may still be there, by place; ``without`` as above.
+
+        Args:
+            after: Only those behind this place; 0: from the first.
+        """
 
     async def destroyed_files(self, place: int) -> Sequence[str]:
         """Digests of the large parts of a destroyed document."""

@@ -80,7 +80,7 @@ _ARRIVALS_OF = sa.select(_INBOX.c.incoming_id).where(
 _FILES = (
     sa.select(_DESTROYED.c.incoming_id.label("place"), _INCOMING.c.document_id)
     .select_from(_DESTROYED.join(_INCOMING, _INCOMING.c.id == _DESTROYED.c.incoming_id))
-    .where(sa.text("destroyed.files = 1"))
+    .where(sa.text("destroyed.files = 1"), _DESTROYED.c.incoming_id > sa.bindparam("after"))
     .order_by(_DESTROYED.c.incoming_id)
     .limit(sa.bindparam("limit"))
 )
@@ -142,11 +142,11 @@ class SqlReceivedRevocations:
         return await self._database.awrite(lambda connection: _answer(connection, answer, salt))
 
     async def to_be_removed(
-        self, limit: int, *, without: Collection[Waiting] = ()
+        self, after: int, limit: int, *, without: Collection[Waiting] = ()
     ) -> Sequence[Waiting]:
-        """Destroyed documents whose files may still be there."""
+        """Destroyed documents whose files may still be there, by place, after one."""
         return await self._database.aread(
-            lambda connection: waiting(connection, _FILES, limit, without)
+            lambda connection: waiting(connection, _FILES, limit, without, after=after)
         )
 
     async def destroyed_files(self, place: int) -> Sequence[str]:

@@ -163,11 +163,21 @@ class Remover:
             await asyncio.sleep((FILES_LATER if left else LOOK_AGAIN).total_seconds())
 
     async def look(self) -> int:
-        """Removes files that nobody else needs; returns of how many documents some must wait."""
-        found = await self._store.to_be_removed(AT_ONCE, without=self._aside.left_out())
-        gone = {item: await self._aside.one(item, partial(self._all_gone, item)) for item in found}
-        await self._aside.many([item for item in found if gone[item]], self._note)
-        return len([item for item in found if gone[item] is False])
+        """Removes files that nobody else needs; returns of how many documents some must wait.
+
+        Looks at all of them, some at a time: those that must wait are in nobody's way.
+        """
+        left, after = 0, 0
+        while found := await self._store.to_be_removed(
+            after, AT_ONCE, without=self._aside.left_out()
+        ):
+            gone = {
+                item: await self._aside.one(item, partial(self._all_gone, item)) for item in found
+            }
+            await self._aside.many([item for item in found if gone[item]], self._note)
+            left += len([item for item in found if gone[item] is False])
+            after = found[-1].place
+        return left
 
     async def _look(self) -> int | None:
         return await self._aside.look(self.look)

@@ -14,7 +14,6 @@ from edocnode.domain import forwarding as forwarding_rules
 from edocnode.domain.repair import PartSourceAt
 from edocnode.rpc import peers
 from edocnode.rpc.peers import Links
-from edocnode.storage.folder import DataFolder
 from edocnode.storage.numbers import SqlNumbers
 from edocnode.storage.part_repair import SqlRepair
 from edocnode.workers import expiring, forwarding, greeting, reckoning, repairing
@@ -24,7 +23,16 @@ from tests.integration.exchange.conftest import make_nation
 from tests.integration.exchange.land import Land, lively
 from tests.integration.exchange.test_expiring import ENDED, Mute, reason
 from tests.support.faults import Faulty, Later, all_well, told
-from tests.support.nodes import Sent, TestNode, free_port, make_node, make_pair, running, until
+from tests.support.nodes import (
+    Sent,
+    TestNode,
+    free_port,
+    large,
+    make_node,
+    make_pair,
+    running,
+    until,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -112,12 +120,6 @@ async def test_delivery_that_this_program_cannot_send_on_waits_and_the_others_go
         await node.delivered(first)
         await all_well(node)
     assert land["H29"].inbox() == 3
-
-
-def large(node: TestNode, content: bytes) -> Path:
-    """Where a large part lies."""
-    digest = sha256(content).hexdigest()
-    return DataFolder(node.data).blobs / digest[:2] / digest[2:]
 
 
 async def test_part_that_this_program_cannot_get_back_is_set_aside_and_the_others_come_back(

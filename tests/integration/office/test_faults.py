@@ -1,5 +1,7 @@
 """One document that meets a fault of the program holds up no other, and no node ends for it."""
 
+import os
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -14,7 +16,7 @@ from tests.integration.office.support import text
 from tests.integration.office.test_revoking import delivered, revoke
 from tests.integration.office.test_updating import update
 from tests.support.faults import Faulty, Later, all_well, told
-from tests.support.nodes import TestNode, make_pair, running, until
+from tests.support.nodes import TestNode, large, make_pair, running, until
 
 LARGE = b"%PDF-1.7 " * 40_000
 PENDING = "SELECT count(*) FROM {} WHERE state = 'pending'"
@@ -141,6 +143,26 @@ async def test_destroyed_document_that_cannot_be_read_keeps_no_other_files(scene
     scene.clock.pass_by(minutes=1)
     await until(lambda: recipient.count(gone) == 2)
     await all_well(recipient)
+
+
+async def test_documents_whose_files_must_wait_keep_no_others(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(revoking, "AT_ONCE", 1)
+    contents = [LARGE + name for name in (b"1", b"2", b"3")]
+    documents = [(await delivered(scene.pair, content))[1] for content in contents]
+    files = [large(scene.recipient, content) for content in contents]
+    tomorrow = time.time() + 86_400
+    for file in files[:2]:
+        os.utime(file, (tomorrow, tomorrow))  # as if it had just been put there by somebody
+    for document in documents:
+        await revoke(scene.sender, document)
+    await until(lambda: not files[2].exists(), within_s=60)
+    assert files[0].exists()
+    assert files[1].exists()
+    for file in files[:2]:
+        os.utime(file, (1, 1))
+    await until(lambda: not any(file.exists() for file in files), within_s=60)
 
 
 async def test_counting_that_meets_a_fault_rests_and_goes_on_when_it_has_passed(

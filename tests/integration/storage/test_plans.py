@@ -248,7 +248,7 @@ async def use_what_senders_ask(database: Database, item: Arrival) -> None:
         await updates.open_updates(10, asks=asks)
     await received.revocation_at(1)
     await updates.update_at(1)
-    await received.to_be_removed(10)
+    await received.to_be_removed(0, 10)
     await received.destroyed_files(1)
     (entry,) = (await SqlOffice(database).find(item.document_id.hex())).received
     await received.revocation_of(entry)
