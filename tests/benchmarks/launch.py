@@ -11,7 +11,7 @@ from types import ModuleType
 
 from edockit import database, group_writer
 from edocnode.cli.main import main
-from edocnode.workers import keeping, sealer
+from edocnode.workers import handed_over, keeping
 
 
 def apply_options() -> None:
@@ -23,7 +23,7 @@ def apply_options() -> None:
         _set(group_writer, "MAX_GROUP_WRITES", 1)
         _set(keeping, "SMALL", 0)
     if os.environ.get("BENCH_SEAL_ALONE"):
-        _set(sealer, "GROUP", 1)
+        _set(handed_over, "GROUP", 1)
 
 
 def _set(module: ModuleType, name: str, value: int) -> None:

@@ -227,6 +227,7 @@ class Life:
         )
         self.sealer.on_sealed(self.dispatcher.on_sealed)
         self.sealer.paced_by(self.dispatcher.have_enough)
+        self.sealer.on_takeover(self.greeter.everybody_again)
         self.sessions.on_met(self.dispatcher.peer_met)
         self.sessions.on_own_loss(self.greeter.recover)
         self.sessions.on_met(self.greeter.peer_met)

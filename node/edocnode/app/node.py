@@ -375,6 +375,7 @@ def _connect(
     """Who hears of what."""
     ground.sealing.sealer.on_sealed(dispatcher.on_sealed)
     ground.sealing.sealer.paced_by(dispatcher.have_enough)
+    ground.sealing.sealer.on_takeover(greeter.everybody_again)
     sessions.on_met(dispatcher.peer_met)
     sessions.on_met(greeter.peer_met)
     sessions.on_own_loss(greeter.recover)

@@ -1,4 +1,4 @@
-"""Saying hello: to all peers at a start, and fetching back what a restore lost.
+"""Saying hello: to all peers at a start and a takeover, and fetching back what a restore lost.
 
 A hello tells peers that this node is back, which ends their backoff at once, and brings to light
 whether this node's journal lost its tail or another copy of it is running. A peer that cannot
@@ -6,6 +6,7 @@ answer just then is greeted again: it may have nothing to send, and would not le
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from functools import partial
@@ -68,6 +69,8 @@ class Greeter:
         self._unanswered: dict[
             str, tuple[timedelta, float]
         ] = {}  # last wait; next, by the loop's clock
+        self._all_due = False  # every known peer is to be greeted
+        self._wake = asyncio.Event()
         self._recovering: dict[str, asyncio.Task[None]] = {}
 
     async def greet(self, agency: str) -> Hello:
@@ -91,7 +94,16 @@ class Greeter:
         Raises:
             StorageFailedError: The disk failed; the node must stop.
         """
+        self._all_due = True  # until it was begun: reading whom to greet may meet a fault
         await when_there_is_room("greeting", partial(self._aside.look, self._greet_known))
+
+    def everybody_again(self) -> None:
+        """Has every known peer greeted soon: who has nothing to send would not call for long.
+
+        After a takeover they learn by it which copy of this node speaks, and what it lost.
+        """
+        self._all_due = True
+        self._wake.set()
 
     async def run(self) -> None:
         """Says hello again where nobody answered, or it met a fault, until cancelled.
@@ -100,8 +112,12 @@ class Greeter:
             StorageFailedError: The disk failed; the node must stop.
         """
         while True:
-            await asyncio.sleep(AGAIN_EVERY.total_seconds())
-            await when_there_is_room("greeting", partial(self._aside.look, self._greet_again))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(AGAIN_EVERY.total_seconds()):
+                    await self._wake.wait()
+            self._wake.clear()
+            look = self._greet_known if self._all_due else self._greet_again
+            await when_there_is_room("greeting", partial(self._aside.look, look))
 
     def peer_met(self, agency: str) -> None:
         """A peer answered or said hello."""
@@ -124,6 +140,7 @@ class Greeter:
     async def _greet_known(self) -> None:
         known = await self._store.peer_statuses()
         listed = self._directory().endpoints.keys() - {self._agency, REGISTRY_CODE}
+        self._all_due = False
         await self._greet_many([code for code in known if code in listed] or sorted(listed))
 
     async def _greet_again(self) -> None:

@@ -13,13 +13,11 @@ only by ``takeover``.
 import asyncio
 import contextlib
 import secrets
-from collections import OrderedDict
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import partial
 
-import msgspec
 import structlog
 
 from edoccore.errors import (
@@ -34,12 +32,9 @@ from edoccore.signing.seal import SealedStatement
 from edoccore.signing.statements import DirectoryMark, uuid_bytes, uuid_text
 from edockit.pieces import in_pieces
 from edocnode.domain.handing_on import Ahead
-from edocnode.domain.lanes import ByLane, room_for_envelopes
 from edocnode.domain.model import (
     EnvelopeDraft,
     IncomingId,
-    Lane,
-    MessageId,
     ReceiptDraft,
     SealCommit,
     SealedOwn,
@@ -60,11 +55,9 @@ from edocnode.domain.sealing import (
     prepare,
     to_be_read_again,
 )
-from edocnode.workers.awaited import RECENT, AwaitedReceipts
+from edocnode.workers.awaited import AwaitedReceipts
+from edocnode.workers.handed_over import HandedOver
 
-GROUP = 400  # statements under one seal; more wait for the next
-KEPT = 10_000  # arrivals, and deliveries, held in memory until they are sealed
-WITH_CONTENT = 1_000  # of them, deliveries whose small parts are held for the courier
 RETRY = timedelta(seconds=1)  # after a signer or disk failed
 NOTHING = Unsealed(envelopes=(), receipts=(), effects=())
 
@@ -120,13 +113,9 @@ class Sealer:
         self._turn = asyncio.Lock()  # a takeover waits for the group under way
         self._owns: list[tuple[OwnStatement, asyncio.Future[SealedStatement]]] = []
         self._awaited = AwaitedReceipts()
-        # Handed over, not sealed yet.
-        self._kept: ByLane[IncomingId, ReceiptDraft] = ByLane()
-        self._handed_in: ByLane[MessageId, EnvelopeDraft] = ByLane()
-        self._looked_up_to: dict[Lane, str] = {}  # in the database, by lane: behind which node
-        self._enveloped: OrderedDict[MessageId, None] = OrderedDict()  # sealed a moment ago
-        self._look = True  # something may wait in the database that was not handed over
+        self._over = HandedOver(store)
         self._listeners: list[Callable[[SealCommit], None]] = []
+        self._on_takeover: list[Callable[[], None]] = []
         self._opened = asyncio.Event()
         self._highest_known = b""
         self.state = SealerState.STARTING
@@ -158,33 +147,23 @@ class Sealer:
         """Calls ``listener`` after each commit, on the event loop."""
         self._listeners.append(listener)
 
+    def on_takeover(self, listener: Callable[[], None]) -> None:
+        """Calls ``listener`` when an operator had this node go on in the place of another copy."""
+        self._on_takeover.append(listener)
+
     def wake(self) -> None:
         """Tells that something was kept, to be found in the database."""
-        self._look = True
+        self._over.look()
         self._wake.set()
 
     def kept(self, drafts: Sequence[ReceiptDraft]) -> None:
         """Hands over arrivals that were kept a moment ago, so that nobody reads them again."""
-        for draft in drafts:
-            if draft.incoming_id not in self._awaited:
-                self._kept.add(draft.lane, draft.signer, draft.incoming_id, draft)
-        if len(self._kept) > KEPT:  # the signer is away; the database has them all
-            self._kept.clear()
-            self._look = True
+        self._over.add_receipts([each for each in drafts if each.incoming_id not in self._awaited])
         self._wake.set()
 
     def handed_in(self, drafts: Sequence[EnvelopeDraft]) -> None:
         """Hands over deliveries that were kept a moment ago, so that nobody reads them again."""
-        for draft in drafts:
-            # A look into the database meanwhile may have had it sealed already.
-            if draft.message_id not in self._enveloped:
-                lane = Lane.of(draft.urgency)
-                if len(self._handed_in) >= WITH_CONTENT:
-                    draft = msgspec.structs.replace(draft, inline=None)  # noqa: PLW2901
-                self._handed_in.add(lane, draft.to_node, draft.message_id, draft)
-        if len(self._handed_in) > KEPT:
-            self._handed_in.clear()
-            self._look = True
+        self._over.add_envelopes(drafts)
         self._wake.set()
 
     async def opened(self) -> None:
@@ -237,6 +216,8 @@ class Sealer:
             self._reason = "takeover"
             await self._open_epoch()
         await self._alarms.clear_alarm(EpochSupersededError.reason, self._key.agency)
+        for listener in self._on_takeover:
+            listener()
 
     @property
     def signer(self) -> Signer:
@@ -365,7 +346,7 @@ class Sealer:
         self._wake.clear()
         waiting = await self._next_group()
         if self._has_ended():
-            self._handed_in.clear()  # the database has them all
+            self._over.envelopes.clear()  # the database has them all
             waiting = only_answers(waiting)
         if self.state is SealerState.SUPERSEDED:
             return False
@@ -377,7 +358,7 @@ class Sealer:
             commit = await self._seal(self._epoch, waiting, [own for own, _ in owns])
         except BaseException:
             self._owns = owns + self._owns
-            self._look = True
+            self._over.look()
             raise
         for (_, future), own in zip(owns, commit.owns, strict=True):
             if not future.done():
@@ -389,20 +370,10 @@ class Sealer:
         return True
 
     async def _next_group(self) -> Unsealed:
-        """What to seal next: from the database after a start or a fault, else what was kept."""
-        if self._ahead.is_enough(self._handed_in, at=asyncio.get_running_loop().time()):
-            receipts = self._kept.first(GROUP)
-            return Unsealed(envelopes=(), receipts=tuple(receipts), effects=())
-        if self._look:
-            self._look = False
-            waiting = await self._store.unsealed(GROUP, self._looked_up_to)
-            full = len(waiting.envelopes) + len(waiting.receipts) >= GROUP
-            self._look = self._look or full or len(waiting.effects) >= GROUP
-            return waiting
-        receipts = self._kept.first(GROUP)
-        envelopes = self._handed_in.first(room_for_envelopes(len(receipts), GROUP))
-        rest = receipts[: GROUP - len(envelopes)]
-        return Unsealed(envelopes=tuple(envelopes), receipts=tuple(rest), effects=())
+        """What to seal next; no envelopes while couriers have more than goes out soon."""
+        if self._ahead.is_enough(self._over.envelopes, at=asyncio.get_running_loop().time()):
+            return self._over.only_receipts()
+        return await self._over.next_group()
 
     def _is_superseded(self) -> bool:
         """Asks anew: the state may have changed during any wait."""
@@ -443,14 +414,8 @@ class Sealer:
             item.draft.incoming_id: SealedStatement(item.data, item.leaf, item.proof, commit.seal)
             for item in commit.receipts
         }
-        for incoming_id in sealed:
-            self._kept.drop(incoming_id)
-        for envelope in commit.envelopes:
-            self._handed_in.drop(envelope.draft.message_id)
-            self._enveloped[envelope.draft.message_id] = None
+        self._over.sealed(commit)
         self._ahead.sealed(commit.envelopes, at=asyncio.get_running_loop().time())
-        while len(self._enveloped) > RECENT:
-            self._enveloped.popitem(last=False)
         self._awaited.add(sealed)
         for listener in self._listeners:
             listener(commit)

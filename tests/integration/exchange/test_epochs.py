@@ -70,6 +70,26 @@ async def test_of_two_copies_the_older_is_refused_stops_and_goes_on_by_takeover(
         assert "TWO_HISTORIES" not in second.alarms() | first.alarms()
 
 
+async def test_whoever_took_over_greets_at_once_and_is_given_back_what_the_other_copy_sent(
+    tmp_path: Path,
+) -> None:
+    _, first, second = make_pair(tmp_path)
+    async with running(first, second):
+        await first.delivered(await first.send(b"before the copy", to=["G01"]))
+    copy = copy_of(first, tmp_path / "copy")
+    async with running(second, first):
+        async with running(copy):
+            sent = await copy.send(b"the newer speaks", to=["G01"])
+            await copy.delivered(sent)
+            refused = await first.send(b"the older is refused", to=["G01"])
+            await until(lambda: "EPOCH_SUPERSEDED" in first.alarms())
+            await until(lambda: first.state(refused.message_id) != "sending")
+        # From now on neither has anything to send to the other.
+        first.write("UPDATE delivery SET state = 'held' WHERE state <> 'delivered'")
+        await takeover(first)
+        await first.delivered(sent)
+
+
 async def test_an_older_start_is_refused_streams_and_shown_the_newer_opening(scene: Scene) -> None:
     peer = scene.peer
     older, epoch = peer.opening, peer.agency.epoch

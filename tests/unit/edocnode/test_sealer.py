@@ -17,7 +17,7 @@ from edocnode.domain.handing_on import envelope_drafts
 from edocnode.domain.model import EnvelopeDraft, SealCommit
 from edocnode.domain.sealing import SealingKey
 from edocnode.storage.store import NodeStore
-from edocnode.workers import sealer as workers_sealer
+from edocnode.workers import handed_over
 from edocnode.workers.sealer import Sealer, SealerState
 from tests.integration.storage.offices import submission
 from tests.support.nodes import until, utc_now
@@ -164,7 +164,7 @@ async def test_what_the_database_gave_the_sealer_first_is_not_sealed_twice(post:
 async def test_more_than_the_memory_holds_is_found_in_the_database(
     post: Post, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(workers_sealer, "KEPT", 2)
+    monkeypatch.setattr(handed_over, "KEPT", 2)
     async with sealing(post) as (sealer, signer, store):
         await begin_group(sealer, signer, store)
         for _ in range(3):
