@@ -65,8 +65,8 @@ def command_under_strace(log: Path, *options: str) -> list[str]:
     if strace is None:
         unavailable("strace is not installed (apt-get install strace)")
     traced = f"trace={CALLS},{UNKNOWN_CALLS}"
-    words = [str(strace), "-f", "-qq", "-xx", "-s", str(WHOLE_BYTES), "-o", str(log)]
-    return [*words, "-e", traced, "-e", "signal=none", *options]
+    words = [str(strace), "-f", "-qq", "--seccomp-bpf", "-xx", "-s", str(WHOLE_BYTES)]
+    return [*words, "-o", str(log), "-e", traced, "-e", "signal=none", *options]
 
 
 def record(

@@ -69,7 +69,7 @@ def run_with_failing_fsync(
     if strace is None:
         unavailable("strace is not installed (apt-get install strace)")
     fault = f"inject=fsync,fdatasync:error=EIO:when={when}"
-    command = [str(strace), "-f", "-q", "-o", "/dev/null", "-P", str(path)]
+    command = [str(strace), "-f", "-q", "--seccomp-bpf", "-o", "/dev/null", "-P", str(path)]
     command += ["-e", "trace=fsync,fdatasync", "-e", fault, sys.executable, "-c", script]
     return subprocess.run(
         [*command, *arguments], capture_output=True, text=True, check=False, timeout=50
