@@ -53,15 +53,19 @@ def find(node: Node, proof: str, kind: str = "TWO_HISTORIES", text: str = HISTOR
 def health(node: Node) -> tuple[int, dict[str, Any]]:
     """Exit code of ``doctor``, and what it says of alarms; peers answer."""
     waited_for(lambda: node.run("ping", NOI_VU).code == 0, what="the peer answers")
-    done = node.run("doctor")
-    checks = {check["code"]: check for check in done.read()["checks"]}
-    others = {code for code, check in checks.items() if check["health"] == "problem"} - {"alarms"}
-    assert not others, [checks[code] for code in others]
-    return done.code, checks["alarms"]
+
+    def looked() -> tuple[int, dict[str, Any]] | None:
+        done = node.run("doctor")
+        checks = {check["code"]: check for check in done.read()["checks"]}
+        bad = {code for code, check in checks.items() if check["health"] == "problem"}
+        print([checks[code] for code in bad])
+        return None if bad - {"alarms"} else (done.code, checks["alarms"])
+
+    found: tuple[int, dict[str, Any]] = waited_for(looked, what="no problem but alarms")
+    return found
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
 def test_an_acknowledged_alarm_is_red_no_more_until_there_is_another_proof(
     one_network: Network,
 ) -> None:
@@ -103,7 +107,6 @@ def test_an_acknowledged_alarm_is_red_no_more_until_there_is_another_proof(
     assert node.done("journal", "verify")["effects"] == 1
 
 
-@pytest.mark.timeout(240)
 def test_what_cannot_be_acknowledged_is_refused_with_what_to_do(network: Network) -> None:
     node = network[HA_TINH]
     find(node, "", REFUSED, "off")  # the node has no reason to end it
@@ -129,7 +132,6 @@ def test_what_cannot_be_acknowledged_is_refused_with_what_to_do(network: Network
     assert node.run("alarms", "list").error == (5, "NOT_RUNNING")
 
 
-@pytest.mark.timeout(240)
 def test_an_administrator_reads_of_alarms_in_vietnamese(network: Network) -> None:
     node = network[HA_TINH]
     find(node, "aa bb")

@@ -44,7 +44,6 @@ def replace_root(network: Network) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
 def test_evidence_of_before_the_replacement_of_the_authority_holds_exported_then_or_now(
     network: Network, by_hand: ByHand, tmp_path: Path
 ) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from tests.architecture.repository import ROOT
 
-TIMEOUT_S = 240
+TIMEOUT_S = 600
 
 
 @pytest.mark.slow

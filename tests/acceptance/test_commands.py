@@ -14,7 +14,7 @@ from tests.support.network import Program, own_host, waited_for
 
 NODE, REGISTRY = "edocnode.cli.main", "edocregistry.cli.main"
 FOUND = ("init", "--network", "vn-test", "--listen", "127.0.0.1:0")
-TIMEOUT_S = 40
+TIMEOUT_S = 120
 needs_linux = pytest.mark.skipif(sys.platform != "linux", reason="only there are processes forked")
 
 

@@ -24,7 +24,7 @@ QUIET_S = 60 + ROUNDS  # large documents wait for both nodes to stay up
 
 @pytest.mark.slow
 @pytest.mark.stress
-@pytest.mark.timeout(180 + ROUNDS * ROUND_S)
+@pytest.mark.timeout(300 + ROUNDS * ROUND_S)
 def test_kill_of_either_node_under_load_loses_and_doubles_nothing(network):
     first, second = network[HA_TINH], network[NOI_VU]
     loads = [

@@ -124,7 +124,6 @@ def test_a_package_with_errors_is_refused_with_its_line_and_nothing_is_sent(
     assert refused[1].startswith("gợi ý: Mã hóa lại tệp bằng base64")
 
 
-@pytest.mark.timeout(180)
 def test_updates_and_replacements_go_from_folder_to_folder_once_and_are_shown(
     network: Network, tmp_path: Path
 ) -> None:
@@ -135,14 +134,14 @@ def test_updates_and_replacements_go_from_folder_to_folder_once_and_are_shown(
     ):
         box = arriving / NOI_VU / "in"
         drop(sending, "1.edxml", package())
-        first = only(waited_for(lambda: documents(box, 1), within_s=30))
+        first = only(waited_for(lambda: documents(box, 1), within_s=60))
         update, replacement = changing("Cập nhật.edxml", "1"), changing("Thay thế.edxml", "2")
         drop(sending, "2.edxml", update)
         drop(sending, "2 lần nữa.edxml", update)
-        second = only(waited_for(lambda: documents(box, 2), within_s=30) - {first})
+        second = only(waited_for(lambda: documents(box, 2), within_s=60) - {first})
         drop(sending, "3.edxml", replacement)
         drop(sending, "3 lần nữa.edxml", replacement)
-        third = only(waited_for(lambda: documents(box, 3), within_s=30) - {first, second})
+        third = only(waited_for(lambda: documents(box, 3), within_s=60) - {first, second})
         waited_for(lambda: len(names(sending / "done")) == 5)
         drop(sending, "2 lần ba.edxml", update)
         waited_for(lambda: len(names(sending / "done")) == 6)
@@ -175,7 +174,6 @@ def test_updates_and_replacements_go_from_folder_to_folder_once_and_are_shown(
     assert action_and_files((tmp_path / "replacement.edxml").read_bytes())[0].kind == "replace"
 
 
-@pytest.mark.timeout(180)
 def test_what_a_package_cannot_change_stays_and_the_reason_names_document_line_and_remedy(
     network: Network, tmp_path: Path
 ) -> None:
@@ -185,7 +183,7 @@ def test_what_a_package_cannot_change_stays_and_the_reason_names_document_line_a
     sent = ours.done("edxml", "import", document)["document_id"]
     letter = tmp_path / "thư.txt"
     letter.write_text("Kính gửi")
-    words = ("--to", HA_TINH, "--subject", "Của Bộ", "--wait", 30)
+    words = ("--to", HA_TINH, "--subject", "Của Bộ", "--wait", 60)
     foreign = theirs.done("send", letter, *words)["document_id"]
     fields = tmp_path / "fields.json"
     fields.write_text(json.dumps({"replaces": [{"document_id": sent}, {"document_code": CODE}]}))
@@ -330,10 +328,9 @@ def test_a_folder_works_on_when_the_node_was_down(network: Network, tmp_path: Pa
         time.sleep(4)
         assert names(ours / "out") == {"a.edxml"}
         node.start()
-        waited_for(lambda: names(ours / "done") == {"a.edxml"}, within_s=30)
+        waited_for(lambda: names(ours / "done") == {"a.edxml"}, within_s=60)
 
 
-@pytest.mark.timeout(120)
 def test_a_folder_with_strange_names_and_links_is_worked_on_by_one_process_alone(
     network: Network, tmp_path: Path
 ) -> None:
@@ -352,15 +349,14 @@ def test_a_folder_with_strange_names_and_links_is_worked_on_by_one_process_alone
         name = os.fsdecode(b"\xff\n.edxml")
         drop(ours, name, package()[:2000])
         drop(ours, "cuối.edxml", package(mark="2"))
-        waited_for(lambda: "cuối.edxml" in names(ours / "done"), within_s=30)
-        waited_for(lambda: len(names(ours / "failed")) == 4, within_s=30)
+        waited_for(lambda: "cuối.edxml" in names(ours / "done"), within_s=60)
+        waited_for(lambda: len(names(ours / "failed")) == 4, within_s=60)
         assert names(out) == {"link.edxml", "folder.edxml", "pipe.edxml"}
         assert names(ours / "done") == {"cuối.edxml", "a..\\..\\b.edxml"}
         assert {name, f"{name}.reason.txt"} < names(ours / "failed")
     assert len(node.sent()) == 2
 
 
-@pytest.mark.timeout(180)
 def test_packages_wait_while_the_folder_or_the_space_for_attachments_is_full(
     network: Network, tmp_path: Path
 ) -> None:
@@ -371,25 +367,24 @@ def test_packages_wait_while_the_folder_or_the_space_for_attachments_is_full(
             larger = b64encode(bytes(300_000)) + b"\nJVBERi0"
             drop(sending, "1.edxml", package().replace(b"JVBERi0", larger, 1))
             log = tmp_path / "a.log"
-            waited_for(lambda: "waiting" in log.read_text(), within_s=30)
+            waited_for(lambda: "waiting" in log.read_text(), within_s=60)
             assert names(sending / "out") == {"1.edxml"}
             assert names(sending / "failed") == set()
             full.unlink()
-            waited_for(lambda: names(sending / "done") == {"1.edxml"}, within_s=30)
+            waited_for(lambda: names(sending / "done") == {"1.edxml"}, within_s=60)
     with small_disk_of(tmp_path / "b", 4 << 20) as arriving, watching(theirs, arriving):
-        waited_for(lambda: len(documents(arriving / "in", 2)) == 2, within_s=30)
+        waited_for(lambda: len(documents(arriving / "in", 2)) == 2, within_s=60)
         filler = fill(arriving, leave_bytes=0)
         ours.done("edxml", "import", written_to(tmp_path, package(mark="2")))
-        waited_for(lambda: len(received(theirs)) == 4, within_s=30)
-        waited_for(lambda: "waiting" in (tmp_path / "b.log").read_text(), within_s=30)
+        waited_for(lambda: len(received(theirs)) == 4, within_s=60)
+        waited_for(lambda: "waiting" in (tmp_path / "b.log").read_text(), within_s=60)
         assert len(documents(arriving / "in", 1)) == 2
         filler.unlink()
-        found = waited_for(lambda: documents(arriving / "in", 4), within_s=30)
+        found = waited_for(lambda: documents(arriving / "in", 4), within_s=60)
         assert all(action_and_files(path.read_bytes())[1] for path in found)
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(240)
 def test_a_kill_between_handing_in_and_moving_gives_one_update_and_one_replacement(
     network: Network, tmp_path: Path, tool: Callable[[str], Path]
 ) -> None:
@@ -405,6 +400,7 @@ def test_a_kill_between_handing_in_and_moving_gives_one_update_and_one_replaceme
         ours.run("edxml", "watch", "--folder", folder, "--once")
         assert name in names(folder / "done")
     assert len(ours.sent()) == 3
+    received_as(theirs, code_of("T"))
     entry = received_as(theirs, code_of("C"))
     shown = theirs.done("show", entry["document_id"])["received"][0]
     assert [each["state"] for each in shown["versions"]] == ["superseded", "in_force"]
@@ -548,7 +544,7 @@ def received_as(node: Node, code: str) -> dict[str, Any]:
     def look() -> dict[str, Any] | None:
         return next((each for each in received(node) if each["document_code"] == code), None)
 
-    found: dict[str, Any] = waited_for(look, within_s=30)
+    found: dict[str, Any] = waited_for(look, within_s=60)
     return found
 
 
@@ -607,7 +603,7 @@ def killed_at(strace: Path, where: tuple[Node, Path], call: str, number: int) ->
         start_new_session=True,
     )
     with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(30)
+        process.wait(120)
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()

@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import pytest
-
 from tests.acceptance.test_encryption import SECRET, WAIT, sent_encrypted, stored_bytes, with_key
 from tests.acceptance.test_moving import move
 from tests.integration.edxml.packages import action_and_files
@@ -16,7 +14,6 @@ def contents(node: Node, document_id: str, folder: Path) -> list[bytes]:
     return [Path(each["path"]).read_bytes() for each in saved]
 
 
-@pytest.mark.timeout(300)
 def test_keys_go_where_the_node_goes_and_its_archive_reads_on(
     network: Network, tmp_path: Path
 ) -> None:

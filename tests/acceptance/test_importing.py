@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import pytest
-
 from edoccore.directory.bundle import encode_bundle
 from edoccore.directory.layout import ROLE_LIFE
 from edocnode.storage.directory_files import DirectoryFiles
@@ -34,7 +32,6 @@ def newer_for_one_alone(network: Network) -> Node:
     return node
 
 
-@pytest.mark.timeout(240)
 def test_stopped_node_takes_a_newer_directory_before_it_starts_and_never_an_older_one(
     network: Network, tmp_path: Path
 ) -> None:
@@ -52,7 +49,6 @@ def test_stopped_node_takes_a_newer_directory_before_it_starts_and_never_an_olde
     waited_for(lambda: node.done("journal", "verify")["effects"] == before + 2, within_s=60)
 
 
-@pytest.mark.timeout(240)
 def test_what_is_forged_or_cut_changes_nothing_on_a_stopped_node(
     network: Network, tmp_path: Path
 ) -> None:
@@ -73,7 +69,6 @@ def test_what_is_forged_or_cut_changes_nothing_on_a_stopped_node(
 
 
 @needs_faketime
-@pytest.mark.timeout(240)
 def test_stopped_node_takes_an_extension_and_starts_into_the_emergency(
     network: Network, tmp_path: Path
 ) -> None:

@@ -2,11 +2,7 @@
 
 from pathlib import Path
 
-import pytest
-
 from tests.support.network import HA_TINH, NOI_VU, Network, Node, waited_for
-
-pytestmark = pytest.mark.timeout(180)
 
 
 def send(node: Node, to: str, subject: str, tmp_path: Path) -> str:
@@ -19,7 +15,7 @@ def send(node: Node, to: str, subject: str, tmp_path: Path) -> str:
 
 def delivered(node: Node, document_id: str) -> None:
     """Waits for the receipt."""
-    waited_for(lambda: node.delivery(document_id)["state"] == "delivered", within_s=40)
+    waited_for(lambda: node.delivery(document_id)["state"] == "delivered", within_s=60)
 
 
 def key(node: Node, kind: str) -> dict[str, str]:

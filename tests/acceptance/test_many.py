@@ -23,7 +23,7 @@ FIELDS = '{"subject":"Về việc sắp xếp đơn vị hành chính"}'.encode(
 KILLS = 4
 DELIVERED = "SELECT count(*) FROM delivery WHERE state = 'delivered'"
 STANDING = "SELECT to_node, state, reason, message, count(*) FROM delivery GROUP BY 1, 2, 3, 4"
-PATIENCE_S = 120
+PATIENCE_S = 240
 MIB = 1024 * 1024
 MEMORY_KIB = 64 * 1024  # above what an idle node has
 
@@ -92,11 +92,12 @@ def kill_while_handing_in(node: Node) -> list[str]:
     return answers
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_node_killed_while_it_keeps_a_document_to_thousands_sends_it_to_all_once(
     nodes: list[Node],
 ) -> None:
     sender, *recipients = nodes
+    sender.wrapper = ("nice", "-n", "19")  # or it might be done before it is killed
     cut_off = 0
     for _ in range(KILLS):
         sender.start()
@@ -110,6 +111,7 @@ def test_node_killed_while_it_keeps_a_document_to_thousands_sends_it_to_all_once
     assert cut_off, "no kill came before the last piece"
     for recipient in recipients:
         recipient.start()
+    sender.wrapper = ()
     sender.start()
     final: list[str] = []
     hand_in(sender, final)
@@ -130,7 +132,7 @@ def test_node_killed_while_it_keeps_a_document_to_thousands_sends_it_to_all_once
     assert sender.sent() == [final[0]]
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_document_to_thousands_is_sent_by_one_command_and_stays_readable(
     nodes: list[Node], tmp_path: Path
 ) -> None:
@@ -162,7 +164,7 @@ def send(node: Node, folder: Path, name: str, size: int, *words: object) -> dict
     document = folder / name
     document.write_bytes(bytes(size))
     more = ("--subject", "Sắp xếp", "--wait", PATIENCE_S)
-    outcome = node.run("send", document, *words, *more, timeout_s=PATIENCE_S + 20)
+    outcome = node.run("send", document, *words, *more, timeout_s=PATIENCE_S + 60)
     assert outcome.code == 0, (outcome.talk, rows(node, STANDING), node.events("peer.failed"))
     sent: dict[str, Any] = outcome.data
     assert {item["state"] for item in sent["deliveries"]} == {"delivered"}

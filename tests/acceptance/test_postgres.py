@@ -39,7 +39,7 @@ UP_S = 2.5
 DOWN_S = 1.0
 LOOK_EVERY_S = 0.1
 
-pytestmark = [pytest.mark.postgres, pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.postgres, pytest.mark.slow]
 
 
 @pytest.fixture

@@ -33,7 +33,7 @@ NODES = {
     FOLLOWING: f"Ủy ban nhân dân tỉnh {BEFORE[FOLLOWING]}",
 }
 BIG = 60 * 1024 * 1024
-LEAD = timedelta(seconds=8)  # longer than a node takes to hear of a new version
+LEAD = timedelta(seconds=15)  # longer than a node takes to hear of a new version
 
 
 @pytest.fixture
@@ -85,7 +85,6 @@ def states(node: Node) -> dict[str, Counter[int]]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
 def test_63_provinces_become_34_in_one_version_and_no_document_is_lost(nation: Network) -> None:
     centre, ending, following = (nation[code] for code in NODES)
     before = evidence_from_before(centre)
@@ -99,7 +98,7 @@ def test_63_provinces_become_34_in_one_version_and_no_document_is_lost(nation: N
     assert version(nation) > known
     with office_of(centre) as office:  # travels across the moment of the end
         big = office.submit(b"\x5a" * BIG, to=[ENDING], request_id="big")
-    waited_for(lambda: datetime.now(UTC) > end + timedelta(seconds=2), within_s=20)
+    waited_for(lambda: datetime.now(UTC) > end + timedelta(seconds=2), within_s=60)
     to_ending.stop()
     with pytest.raises(AssertionError, match="seals no new documents"):
         from_ending.stop()
@@ -189,7 +188,7 @@ def evidence_of_before_and_after(network: Network, centre: Node, before: tuple[s
     centre.done("evidence", "export", document_id, "--out", again)
     with office_of(centre) as office:
         sent = office.submit(b"sau", to=[ENDING], request_id="after")
-    waited_for(lambda: centre.delivery(sent.document_id)["state"] == "delivered", within_s=30)
+    waited_for(lambda: centre.delivery(sent.document_id)["state"] == "delivered", within_s=60)
     after = old.with_name("after.zip")
     centre.done("evidence", "export", sent.document_id, "--out", after)
     for file in (old, again, after):
@@ -200,7 +199,6 @@ def evidence_of_before_and_after(network: Network, centre: Node, before: tuple[s
     assert f"{FOLLOWING} answered for {ENDING}" in notes
 
 
-@pytest.mark.timeout(300)
 def test_the_page_about_mergers_runs_as_printed_and_officers_read_what_they_sign(
     tmp_path: Path,
 ) -> None:

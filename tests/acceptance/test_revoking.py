@@ -18,7 +18,7 @@ REASON = "Ban hành nhầm phụ lục số 2"
 
 @pytest.mark.slow
 @pytest.mark.stress
-@pytest.mark.timeout(240 + 8 * ROUNDS)
+@pytest.mark.timeout(300 + 8 * ROUNDS)
 def test_kill_at_any_moment_of_a_revocation_leads_to_the_same_end(network, tmp_path):
     sender, recipient = network[HA_TINH], network[NOI_VU]
     chance = random.Random(SEED)

@@ -19,7 +19,7 @@ from tests.support.signing_pki import DECISION, NOW, OFFICE, PERSON, Authority, 
 ROOT = Path(__file__).parent.parent.parent
 COMMAND = [sys.executable, "-c", "from edocnode.cli.main import main; main()"]
 EXTRA = ("pyhanko", "signxml", "lxml", "asn1crypto")
-TIMEOUT_S = 50
+TIMEOUT_S = 120
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +113,7 @@ def test_both_clerks_see_what_signatures_are_worth(
         network.start()
         sender, recipient = network[HA_TINH], network[NOI_VU]
         sent = sender.done(
-            "send", signed, "--to", NOI_VU, "--subject", "Về việc ban hành", "--wait", "20"
+            "send", signed, "--to", NOI_VU, "--subject", "Về việc ban hành", "--wait", "60"
         )
         ident = sent["document_id"]
 
@@ -121,10 +121,10 @@ def test_both_clerks_see_what_signatures_are_worth(
             [row] = recipient.done("inbox")["documents"]
             return row if row["legal_status"] != "not_checked" else None
 
-        row = waited_for(seen, within_s=40, what="a verdict")
+        row = waited_for(seen, within_s=60, what="a verdict")
         assert row["legal_status"] == "replaces_paper"
         for node in (sender, recipient):
-            waited_for(lambda at=node: _is_checked(at, ident), within_s=40, what="a verdict")
+            waited_for(lambda at=node: _is_checked(at, ident), within_s=60, what="a verdict")
             told = node.run_text("show", ident).output
             assert "Legal status: replaces paper" in told
             assert f"Signature of {PERSON} (personal): valid" in told

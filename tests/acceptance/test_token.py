@@ -47,7 +47,7 @@ def test_key_is_made_in_the_token_and_the_pin_is_written_nowhere(
     assert f'token = "{TOKEN}"' in (node.data / "edocnode.toml").read_text()
     letter = tmp_path / "letter.pdf"
     letter.write_bytes(b"%PDF-1.7")
-    sent = node.done("send", letter, "--to", NOI_VU, "--subject", "Thử", "--wait", 30)
+    sent = node.done("send", letter, "--to", NOI_VU, "--subject", "Thử", "--wait", 60)
     evidence = tmp_path / "evidence.zip"
     node.done("evidence", "export", sent["document_id"], "--out", evidence)
     assert network[NOI_VU].done("evidence", "verify", evidence)
@@ -80,12 +80,12 @@ def test_kill_while_the_token_signs_shows_nothing_unsealed_and_loses_nothing(
     waited_for(
         lambda: node.delivery(went["document_id"])["state"] == "delivered",
         what="it went",
-        within_s=40,
+        within_s=60,
     )
     waited_for(
         lambda: network[NOI_VU].delivery(came["document_id"])["state"] == "delivered",
         what="it came",
-        within_s=40,
+        within_s=60,
     )
     assert node.received() == [came["document_id"]]
     assert network[NOI_VU].received() == [went["document_id"]]
@@ -124,4 +124,4 @@ def test_next_key_is_made_in_the_token_under_another_name_and_the_same_one_is_re
     assert after["sha256"] != before["sha256"]
     letter = tmp_path / "letter.pdf"
     letter.write_bytes(b"%PDF-1.7")
-    node.done("send", letter, "--to", NOI_VU, "--subject", "Thử", "--wait", 30)
+    node.done("send", letter, "--to", NOI_VU, "--subject", "Thử", "--wait", 60)

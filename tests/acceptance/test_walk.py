@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 KEPT = {"HOME", "PATH", "LANG", "PYTHON"}  # and what tells pip where packages are
-TIMEOUT_S = 240
+TIMEOUT_S = 600
 
 
 def run(*words: object, folder: Path) -> subprocess.CompletedProcess[str]:

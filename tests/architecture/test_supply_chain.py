@@ -124,7 +124,6 @@ def test_t40_what_a_lock_names_without_its_hash_is_not_installed(tmp_path: Path)
     assert "Hashes are required" in told
 
 
-@pytest.mark.timeout(180)
 def test_t40_list_of_what_a_node_is_made_of_names_every_file_that_is_locked(tmp_path: Path) -> None:
     lists = [tmp_path / "one.json", tmp_path / "another place" / "two.json"]
     for file in lists:

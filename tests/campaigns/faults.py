@@ -228,7 +228,7 @@ def rot(stage: Stage) -> str:
     content = stage.chance.randbytes(LARGE_BYTES)
     file = stage.scratch / "Phụ lục.pdf"
     file.write_bytes(content)
-    sent = sender.done("send", file, "--to", recipient.code, "--subject", "Thử", "--wait", "30")
+    sent = sender.done("send", file, "--to", recipient.code, "--subject", "Thử", "--wait", "60")
     document = str(sent["document_id"])
     with office_of(sender) as office:
         listed = next(item for item in office.outbox() if item.document_id == document)

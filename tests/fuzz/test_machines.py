@@ -508,7 +508,7 @@ def _test(machine: type[RuleBasedStateMachine], effort: settings):
     return machine.TestCase
 
 
-TestKeeping = pytest.mark.timeout(60 * HARDER)(_test(Keeping, FEW))
-TestDeliveries = pytest.mark.timeout(60 * HARDER)(_test(Deliveries, FEW))
-TestHellos = pytest.mark.timeout(60 * HARDER)(_test(Hellos, MANY))
-TestTransfers = pytest.mark.timeout(60 * HARDER)(_test(Transfers, FEW))
+TestKeeping = pytest.mark.timeout(300 * HARDER)(_test(Keeping, FEW))
+TestDeliveries = pytest.mark.timeout(300 * HARDER)(_test(Deliveries, FEW))
+TestHellos = pytest.mark.timeout(300 * HARDER)(_test(Hellos, MANY))
+TestTransfers = pytest.mark.timeout(300 * HARDER)(_test(Transfers, FEW))

@@ -17,7 +17,6 @@ NATION = 100
 FOUND = (143, 245, 181, 436)
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("seed", range(FIRST, FIRST + SEEDS))
 def test_nothing_acknowledged_is_lost_doubled_or_altered_by_any_fault(seed: int) -> None:
     report = simulate(Plan(seed=seed))
@@ -25,7 +24,6 @@ def test_nothing_acknowledged_is_lost_doubled_or_altered_by_any_fault(seed: int)
     assert report.violations == [], _told(report.seed, report.trace)
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("seed", range(FIRST, FIRST + SEEDS // 2))
 def test_agencies_merge_split_and_close_and_no_document_is_lost_doubled_or_untold(
     seed: int,
@@ -36,14 +34,12 @@ def test_agencies_merge_split_and_close_and_no_document_is_lost_doubled_or_untol
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("seed", FOUND)
 def test_seeds_that_found_something_hold(seed: int) -> None:
     report = simulate(reform_plan(seed))
     assert report.violations == [], _told(report.seed, report.trace, "--reform ")
 
 
-@pytest.mark.timeout(300)
 def test_a_seed_replays_identically_in_any_process() -> None:
     """Each process has its own keys and its own hashes of strings: neither decides anything."""
     plan = Plan(seed=9, documents=6, harm_s=30)
@@ -67,7 +63,6 @@ def test_two_seeds_differ() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
 def test_nation_of_a_hundred_nodes_delivers_everything() -> None:
     report = simulate(nation_plan(0, NATION, documents=2))
     assert report.documents == 2 * NATION

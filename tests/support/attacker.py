@@ -211,7 +211,7 @@ class Attacker:
             ).SerializeToString()
 
             async def greet() -> None:
-                await channel.unary_unary(f"{SERVICE}/Hello", None, None)(request, timeout=10)
+                await channel.unary_unary(f"{SERVICE}/Hello", None, None)(request, timeout=60)
                 self.done += 1
 
             await self.forever(*[greet] * STREAMS_AT_ONCE)

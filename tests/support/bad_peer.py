@@ -312,7 +312,7 @@ class Connection:
         )
         request = messages.HelloRequest(hello=hello_to_message(self.peer.hello(**changes)))
         try:
-            return hello_from_message((await multi(request, timeout=10)).hello)
+            return hello_from_message((await multi(request, timeout=60)).hello)
         except grpc.RpcError as error:
             raise Ended(error) from error
 
@@ -328,7 +328,7 @@ class Connection:
             response_deserializer=messages.RecoverResponse.FromString,
         )
         try:
-            given = multi(messages.RecoverRequest(), timeout=10)
+            given = multi(messages.RecoverRequest(), timeout=60)
             return [recovered_from_message(item) async for item in given]
         except grpc.RpcError as error:
             raise Ended(error) from error

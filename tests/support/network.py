@@ -29,9 +29,9 @@ from edocnode.rpc.office_client import open_office
 from edocregistry.storage.log_files import LogFiles
 from tests.support.commands import ForkedProcess, command_line, launch_forked, run_command
 
-COMMAND_TIMEOUT_S = 50
-START_TIMEOUT_S = 30
-STOP_TIMEOUT_S = 15
+COMMAND_TIMEOUT_S = 120
+START_TIMEOUT_S = 90
+STOP_TIMEOUT_S = 60
 LOOK_EVERY_S = 0.02
 LOG_LINES_SHOWN = 60
 NETWORK = "vn-test"
@@ -45,7 +45,7 @@ SUB_AGENCIES: Mapping[str, str] = {"H29.5": HA_TINH, "G01.22": NOI_VU}  # code -
 SETTINGS: Mapping[str, str] = {"DIRECTORY_REFRESH_S": "1", "LOG_FORMAT": "json"}
 
 
-def waited_for(found: Callable[[], Any], *, within_s: float = 40, what: str = "") -> Any:
+def waited_for(found: Callable[[], Any], *, within_s: float = 60, what: str = "") -> Any:
     """Waits until something holds and returns it.
 
     Raises:

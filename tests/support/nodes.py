@@ -223,7 +223,7 @@ class TestNode:
         """Messages of the alarms that are open, by kind."""
         return dict(self.rows("SELECT kind, message FROM alarm WHERE acknowledged_at IS NULL"))
 
-    async def delivered(self, *sent: Sent, within_s: float = 40) -> None:
+    async def delivered(self, *sent: Sent, within_s: float = 60) -> None:
         """Waits until the receipts of documents are here."""
         ids = {message_id for item in sent for message_id in item.message_ids}
         marks = ",".join("?" * len(ids))
@@ -233,7 +233,7 @@ class TestNode:
         await until(lambda: self.count(query, *ids) == len(ids), within_s=within_s)
 
 
-async def until(found: Callable[[], object | Awaitable[object]], *, within_s: float = 30) -> Any:
+async def until(found: Callable[[], object | Awaitable[object]], *, within_s: float = 60) -> Any:
     """Waits until something holds and returns it.
 
     Raises:

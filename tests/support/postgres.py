@@ -23,7 +23,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-START_TIMEOUT_S = 30
+START_TIMEOUT_S = 90
 MISSING = "PostgreSQL is not installed (apt-get install postgresql)"
 _USER = "edoc"
 _OPTIONS = {
@@ -218,7 +218,7 @@ def running_server(**options: str) -> Iterator[PostgresServer]:
         finally:
             server.process.terminate()
             try:
-                server.process.wait(10)
+                server.process.wait(60)
             except subprocess.TimeoutExpired:
                 server.process.kill()
                 server.process.wait()

@@ -205,4 +205,4 @@ class ThreadedProxy:
         self._loop.close()
 
     def _await(self, work: Coroutine[Any, Any, object]) -> None:
-        asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
+        asyncio.run_coroutine_threadsafe(work, self._loop).result(60)

@@ -142,7 +142,7 @@ class TestAuthority:
         subprocess.run(
             [*faked, "openssl", "ts", "-reply", "-config", self.folder / "tsa.cnf",
              "-queryfile", asked, "-out", answer],
-            check=True, capture_output=True, timeout=20,
+            check=True, capture_output=True, timeout=120,
         )  # fmt: skip
         return answer.read_bytes()
 
@@ -151,7 +151,7 @@ class TestAuthority:
         (self.folder / "data").write_bytes(data)
         made = subprocess.run(
             ["openssl", "ts", "-query", "-data", self.folder / "data", "-sha256", "-cert", *more],
-            check=True, capture_output=True, timeout=20,
+            check=True, capture_output=True, timeout=120,
         )  # fmt: skip
         return made.stdout
 

@@ -6,7 +6,7 @@ from tests.support.commands import run_command
 from tests.support.messages import english_words
 from tests.support.network import Outcome, Program
 
-TIMEOUT_S = 60
+TIMEOUT_S = 120
 _WORD = re.compile(r"\b[A-Za-z][a-z]+\b")
 _NO_PROSE = re.compile(
     r"(edocnode|edocregistry) [^;,()]*"  # a command to type

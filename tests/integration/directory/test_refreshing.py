@@ -45,7 +45,7 @@ from tests.support.nation import REGISTRY, Nation, tls_certificate
 
 async def until(true: Callable[[], bool]) -> None:
     """Waits until it is so."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not true():  # noqa: ASYNC110 - what is waited for has no event
             await asyncio.sleep(0.01)
 

@@ -49,10 +49,10 @@ def queue_behind(database: Database, *writes):
 
     def wait(_connection: sa.Connection) -> None:
         entered.set()
-        release.wait(10)
+        release.wait(60)
 
     database.write(wait)
-    entered.wait(10)
+    entered.wait(60)
     futures = [database.write(write) for write in writes]
     release.set()
     return futures
@@ -73,7 +73,7 @@ def test_a_write_that_hides_a_database_error_never_counts_as_kept(database: Data
         except sa.exc.IntegrityError:
             return
 
-    database.write(add(1)).result(10)
+    database.write(add(1)).result(60)
     alone = database.write(hide)
     # SQLite undoes one statement and goes on; PostgreSQL gives up the transaction.
     if alone.exception(10) is None:
@@ -88,12 +88,12 @@ def test_a_write_that_hides_a_database_error_never_counts_as_kept(database: Data
 
 
 def test_a_reader_sees_one_snapshot_while_a_writer_commits(database: Database) -> None:
-    database.write(add(1)).result(10)
+    database.write(add(1)).result(60)
     query = sa.select(sa.func.count()).select_from(NOTES)
 
     def read_twice(connection: sa.Connection) -> tuple[int, int]:
         first = connection.execute(query).scalar_one()
-        database.write(add(2)).result(10)
+        database.write(add(2)).result(60)
         return first, connection.execute(query).scalar_one()
 
     assert database.read(read_twice) == (1, 1)
@@ -106,7 +106,7 @@ def test_readers_cannot_write(database: Database) -> None:
 
 
 def test_data_is_there_after_reopening(database: Database, url: str) -> None:
-    database.write(add(4)).result(10)
+    database.write(add(4)).result(60)
     database.close()
     again = Database.open(url)
     assert ids(again) == [4]
@@ -115,7 +115,7 @@ def test_data_is_there_after_reopening(database: Database, url: str) -> None:
 
 def test_the_sqlite_file_and_its_side_files_are_private(tmp_path: Path) -> None:
     database = Database.open(f"sqlite:///{tmp_path}/node.db", metadata=METADATA)
-    database.write(add(1)).result(10)
+    database.write(add(1)).result(60)
     ids(database)
     modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in tmp_path.iterdir()}
     assert modes == {"node.db": 0o600, "node.db-wal": 0o600, "node.db-shm": 0o600}
@@ -158,7 +158,7 @@ def test_sqlite_runs_with_the_durable_settings(tmp_path: Path) -> None:
         names = ("journal_mode", "synchronous", "foreign_keys", "wal_autocheckpoint")
         return [connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in names]
 
-    assert database.write(pragmas).result(10) == ["wal", 2, 1, CHECKPOINT_PAGES]
+    assert database.write(pragmas).result(60) == ["wal", 2, 1, CHECKPOINT_PAGES]
     assert database.read(pragmas)[3] == 0
     database.close()
 
@@ -180,7 +180,7 @@ def test_a_connection_lost_before_commit_fails_its_group_and_the_next_connects_a
     before, lost = queue_behind(database, add(1), lose)
     assert isinstance(before.exception(10), StorageFailedError)
     assert isinstance(lost.exception(10), StorageFailedError)
-    database.write(add(2)).result(10)
+    database.write(add(2)).result(60)
     assert ids(database) == [2]
     assert not database.failed
     assert not failures
@@ -226,7 +226,7 @@ HASTY = "tcp_user_timeout=2000&keepalives_idle=1&keepalives_interval=1&keepalive
 @pytest.mark.parametrize("already_sent", [True, False])
 @pytest.mark.parametrize(
     ("said", "within_s"),
-    [(HASTY, 8), pytest.param("", 32, marks=[pytest.mark.slow, pytest.mark.timeout(90)])],
+    [(HASTY, 20), pytest.param("", 50, marks=[pytest.mark.slow])],
 )
 def test_a_network_that_swallows_packets_is_noticed_and_left(
     postgres_url: str, swallowing: ThreadedProxy, said: str, within_s: float, *, already_sent: bool
@@ -247,6 +247,6 @@ def test_a_network_that_swallows_packets_is_noticed_and_left(
     assert time.monotonic() - began < within_s
     assert isinstance(error, StorageFailedError)
     assert error.fields["cause"] == "connection_lost"
-    database.write(add(2)).result(10)
+    database.write(add(2)).result(60)
     assert ids(database) == [2]
     database.close()

@@ -154,7 +154,7 @@ def test_a_full_disk_refuses_writes_and_heals_when_there_is_room_again(small_dis
     assert list(read) == kept
 
     filler.unlink()
-    database.write(add(2_000)).result(10)
+    database.write(add(2_000)).result(60)
     database.close()
     assert stored(url) == [*kept, 2_000]
 
@@ -168,7 +168,7 @@ def test_a_big_write_on_a_full_disk_takes_only_its_own_group_down(small_disk: Pa
         lambda connection: (
             connection.execute(NOTES.insert(), [{"id": 2, "body": b"small"}]) and None
         )
-    ).result(10)
+    ).result(60)
     assert not database.failed
     database.close()
 
@@ -182,7 +182,7 @@ def test_two_hundred_rows_a_commit_are_fast_enough(tmp_path: Path) -> None:
     ]
     start = time.process_time()
     for rows in batches:
-        database.write(lambda c, rows=rows: c.execute(NOTES.insert(), rows) and None).result(10)
+        database.write(lambda c, rows=rows: c.execute(NOTES.insert(), rows) and None).result(60)
     used = time.process_time() - start
     with contextlib.closing(database):
         assert used / 2_000 < 200e-6  # seconds of CPU a row; 15 to 25 microseconds measured

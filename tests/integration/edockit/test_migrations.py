@@ -76,7 +76,7 @@ def with_rows(database: Database) -> None:
         connection.execute(sa.text("INSERT INTO parents (id) VALUES (1)"))
         connection.execute(sa.text("INSERT INTO children (id, parent_id) VALUES (1, 1)"))
 
-    database.write(add).result(10)
+    database.write(add).result(60)
 
 
 def count(database: Database, table: str) -> int:

@@ -37,7 +37,7 @@ async def test_what_is_opened_after_its_task_was_cancelled_is_given_back(tmp_pat
     with pytest.raises(asyncio.CancelledError):
         await task
     may_open.set()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         await removed.wait()
     assert list(blobs.iter_staging()) == []
 

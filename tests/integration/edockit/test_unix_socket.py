@@ -17,7 +17,7 @@ from edoccore.errors import NodeNotRunningError
 from edockit import grpc_client, grpc_server, unix_socket
 from tests.integration.edockit import echo
 
-TIMEOUT_S = 10
+TIMEOUT_S = 60
 
 
 @contextlib.asynccontextmanager

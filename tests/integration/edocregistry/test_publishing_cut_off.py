@@ -61,7 +61,6 @@ def test_cut_off_before_any_file_leaves_the_old_directory_and_the_next_turn_make
 
 
 @pytest.mark.stress
-@pytest.mark.timeout(300)
 def test_kill_9_during_publication_loses_no_acknowledged_agency_and_no_directory(registry):
     chance = random.Random(29)
     done: list[int] = []

@@ -36,7 +36,7 @@ from edocregistry.app.serving import Serving
 from edocregistry.storage.folder import DataFolder
 from tests.support.registry import NETWORK, enrol_node, found_registry, new_token, node_of
 
-TIMEOUT_S = 20
+TIMEOUT_S = 60
 
 
 def free_address() -> str:

@@ -18,7 +18,7 @@ def gathered(turns, acts):
 
     def first(_turn):
         inside.set()
-        assert go_on.wait(10)
+        assert go_on.wait(60)
         return "first"
 
     def outcome(act):
@@ -29,7 +29,7 @@ def gathered(turns, acts):
 
     with ThreadPoolExecutor(len(acts) + 1) as pool:
         leading = pool.submit(outcome, first)
-        assert inside.wait(10)
+        assert inside.wait(60)
         waiting = [pool.submit(outcome, act) for act in acts]
         while len(turns._waiting) < len(acts):
             pass

@@ -268,7 +268,6 @@ HOSTILE: dict[str, tuple[Make, str]] = {
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(240)
 @pytest.mark.parametrize("name", HOSTILE)
 def test_t24_a_hostile_file_is_refused_with_its_own_message_in_bounded_memory(
     name: str, tmp_path: Path
@@ -282,7 +281,6 @@ def test_t24_a_hostile_file_is_refused_with_its_own_message_in_bounded_memory(
     assert code in codes()
 
 
-@pytest.mark.timeout(240)
 def test_t24_a_large_attachment_is_read_in_memory_that_does_not_grow(tmp_path: Path) -> None:
     peaks = []
     for size in (1 << 20, LARGE):

@@ -330,7 +330,6 @@ def test_a_package_over_the_bound_is_told_unchecked_and_cannot_be_signed(
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(120)
 def test_t24_a_signature_over_the_largest_package_is_checked_in_bounded_memory(
     signer: Signer, tmp_path: Path
 ) -> None:

@@ -63,7 +63,7 @@ async def verdict(database: Database) -> JournalReport:
 
 
 def change(database: Database, query: str) -> None:
-    database.write(lambda connection: connection.execute(sa.text(query))).result(10)
+    database.write(lambda connection: connection.execute(sa.text(query))).result(60)
 
 
 async def test_an_empty_journal_is_sound(database: Database) -> None:

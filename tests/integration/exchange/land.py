@@ -96,7 +96,7 @@ def effects(node: TestNode, kind: str) -> list[Effect]:
 
 
 async def is_held(node: TestNode, sent: Sent) -> office.Delivery:
-    await until(lambda: node.state(sent.message_id) == "held", within_s=40)
+    await until(lambda: node.state(sent.message_id) == "held", within_s=60)
     return await node.delivery(sent)
 
 

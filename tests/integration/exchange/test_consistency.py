@@ -49,7 +49,7 @@ async def met(node: TestNode, peer: TestNode, looks: list[str]) -> None:
     await peer.stop()
     looks.clear()
     await peer.start()
-    await until(lambda: peer.agency.code in looks, within_s=20)
+    await until(lambda: peer.agency.code in looks, within_s=60)
 
 
 async def test_t20_honest_journals_are_proven_over_starts_and_nobody_is_told(
@@ -106,7 +106,7 @@ async def test_t20_an_altered_journal_has_no_proof_and_both_seals_are_named(
         tamper(peer)
         await peer.start()
         await node.start()
-        message = await until(lambda: node.alarms().get(JOURNAL_ALTERED), within_s=20)
+        message = await until(lambda: node.alarms().get(JOURNAL_ALTERED), within_s=60)
         named = [word for word in message.split() if len(word) == 64]
         held = {row[0].hex() for row in node.rows("SELECT digest FROM seal WHERE agency = 'G01'")}
         assert len(named) == 2
@@ -115,7 +115,7 @@ async def test_t20_an_altered_journal_has_no_proof_and_both_seals_are_named(
         looks.clear()
         await node.stop()
         await node.start()  # it looks at the same seals again
-        await until(lambda: "G01" in looks, within_s=30)
+        await until(lambda: "G01" in looks, within_s=60)
         assert JOURNAL_ALTERED not in node.alarms()
         assert node.count("SELECT times FROM alarm WHERE kind = 'JOURNAL_ALTERED'") > 1
 
@@ -136,7 +136,7 @@ async def test_t20_a_restored_journal_lost_its_tail_and_is_not_called_altered(
         copy.rename(database).chmod(0o600)
         looks.clear()
         await peer.start()
-        await until(lambda: TAIL_LOST in node.alarms() or "G01" in looks, within_s=20)
+        await until(lambda: TAIL_LOST in node.alarms() or "G01" in looks, within_s=60)
         await letters(peer, 2, "H29")
         await met(node, peer, looks)
         assert JOURNAL_ALTERED not in node.alarms()

@@ -167,11 +167,11 @@ async def test_a_restored_folder_is_told_as_lost_tail_and_gets_back_what_it_lost
         assert second.inbox() == 22
     second.restore(yesterday)
     async with running(first, second):
-        await until(lambda: second.inbox() == 22, within_s=30)
+        await until(lambda: second.inbox() == 22, within_s=60)
         lost = [item.message_id for item in back]
         marks = ",".join("?" * len(lost))
         query = f"SELECT count(*) FROM delivery WHERE message_id IN ({marks}) AND state = ?"
-        await until(lambda: second.count(query, *lost, "delivered") == 15, within_s=30)
+        await until(lambda: second.count(query, *lost, "delivered") == 15, within_s=60)
         async with second.office() as office:
             shown = await office.ListOutbox(offices.ListOutboxRequest(limit=100))
         assert {item.message_id for item in back} <= {
@@ -272,7 +272,7 @@ async def test_what_a_restored_folder_lost_is_told_while_it_is_given_back(tmp_pa
     first_rows = first.count("SELECT count(*) FROM receipt_got")
     second.restore(yesterday)
     async with running(first, second):
-        await until(lambda: second.inbox() == 2, within_s=30)
+        await until(lambda: second.inbox() == 2, within_s=60)
         await until(lambda: first.count("SELECT count(*) FROM receipt_got") > first_rows)
         assert "TWO_HISTORIES" not in first.alarms() | second.alarms()
 
@@ -288,7 +288,7 @@ async def test_a_backup_taken_before_a_clean_restart_is_not_accused(tmp_path: Pa
         pass
     second.restore(backup)
     async with running(first, second):
-        await until(lambda: second.inbox() == 2, within_s=30)
+        await until(lambda: second.inbox() == 2, within_s=60)
         await first.delivered(await first.send(b"new", to=["G01"]))
         alarms = first.alarms() | second.alarms()
         assert not {"TWO_HISTORIES", "EPOCH_SUPERSEDED", "MESSAGE_CONFLICT"} & alarms.keys()

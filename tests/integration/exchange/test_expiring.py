@@ -114,7 +114,7 @@ async def test_a_peer_that_is_back_is_asked_about_what_was_given_up_meanwhile(
         unknown = await first.send(b"not there", to=["G01"])
         await until(lambda: first.state(unknown.message_id) == "queued")
         first.write(ENDED)
-        await until(lambda: first.state(unknown.message_id) == "expired", within_s=20)
+        await until(lambda: first.state(unknown.message_id) == "expired", within_s=60)
         await until(lambda: len(last_words(first)) == 2)
         assert {first.state(item.message_id) for item in (sent, unknown)} == {"expired"}
         assert reason(first, unknown) == "PEER_UNREACHABLE"

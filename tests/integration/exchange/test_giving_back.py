@@ -143,7 +143,7 @@ async def test_what_does_not_hold_is_left_out_and_the_rest_comes_back(
     bad = BENDS[bend](scene, scene.owner.letter())
     async with scene.restored(bad, scene.item(good)):
         wanted = {uuid_bytes(good.message_id): "delivered"}
-        await until(lambda: states(scene.node))
+        await until(lambda: states(scene.node) == wanted)
         await asyncio.sleep(0.2)
         assert states(scene.node) == wanted
 
@@ -166,15 +166,14 @@ async def test_the_alarm_about_the_own_tail_ends_once_each_peer_has_given_back(
         other = BadPeer(nation, nation.agencies["H30"], scene.node.agency, scene.node.address)
         async with other.connect() as connection:
             await connection.say_hello(tail_lost=True)
-            await asyncio.sleep(0.2)
-            assert lost_by(scene.node) == {"H29", "H30"}
+            await until(lambda: lost_by(scene.node) == {"H29", "H30"})
             scene.giver.stays = scene.giver.tail_lost = False
             again = BadPeer(nation, scene.giver.peer.agency, scene.node.agency, scene.node.address)
             async with again.connect() as connection_again:
                 await connection_again.say_hello()
-            assert lost_by(scene.node) == {"H30"}
+            await until(lambda: lost_by(scene.node) == {"H30"})
             await connection.say_hello()
-        assert lost_by(scene.node) == set()
+        await until(lambda: lost_by(scene.node) == set())
 
 
 async def test_the_alarm_about_the_own_tail_ends_when_all_is_back_without_waiting_for_a_call(

@@ -15,6 +15,7 @@ from edoccore.errors import PartDigestError, StorageFailedError
 from edockit.blobs import BlobFolder
 from edocnode.domain.model import MessageId, StagedPart
 from edocnode.workers.incoming import STEP_BYTES, Incoming
+from tests.support.nodes import until
 
 MIB = 1 << 20
 CONTENT = os.urandom(3 * STEP_BYTES)
@@ -60,12 +61,25 @@ async def incoming(tmp_path: Path, noted: Noted) -> Incoming:
     return made
 
 
+class SlowDisk(threading.Event):
+    """Set: fsyncs end.
+
+    Attributes:
+        begun: Set once an fsync was asked for.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun = threading.Event()
+
+
 @pytest.fixture
-def disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+def disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[SlowDisk]:
     """Lets fsyncs end while it is set."""
-    goes_on, fsync = threading.Event(), os.fsync
+    goes_on, fsync = SlowDisk(), os.fsync
 
     def slow(descriptor: int) -> None:
+        goes_on.begun.set()
         goes_on.wait()
         fsync(descriptor)
 
@@ -75,10 +89,10 @@ def disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
 
 
 async def test_bytes_are_written_while_those_before_them_are_fsynced(
-    incoming: Incoming, noted: Noted, disk: threading.Event
+    incoming: Incoming, noted: Noted, disk: SlowDisk
 ) -> None:
     await incoming.write(CHUNKS[:STEP])
-    await asyncio.sleep(0.1)  # the fsync has begun
+    await until(disk.begun.is_set)
     await incoming.write(CHUNKS[STEP : STEP + 1])
     assert (incoming.offset, noted.offsets) == (0, [])
     disk.set()
@@ -91,7 +105,7 @@ async def test_bytes_are_written_while_those_before_them_are_fsynced(
 
 
 async def test_writing_waits_when_the_disk_is_two_steps_behind(
-    incoming: Incoming, disk: threading.Event
+    incoming: Incoming, disk: SlowDisk
 ) -> None:
     await incoming.write(CHUNKS[:STEP])
     more = asyncio.create_task(incoming.write(CHUNKS[STEP:]))

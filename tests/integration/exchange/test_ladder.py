@@ -133,7 +133,7 @@ async def test_t34_an_expired_directory_keeps_all_and_an_extension_delivers_it_u
         for node in (second, third):
             await bring(node, extension)
         for sender, document in kept:
-            await sender.delivered(document, within_s=40)
+            await sender.delivered(document, within_s=60)
         for node in country.nodes:
             assert rules.EMERGENCY in node.alarms()
             assert rules.EXPIRED not in node.alarms()

@@ -40,7 +40,7 @@ async def sent_bytes(pair: Pair, *documents: bytes) -> tuple[list[Sent], list[in
     sender, recipient = pair
     with capture_logs() as logs:
         sent = [await sender.send(content, to=BEHIND) for content in documents]
-        await sender.delivered(*sent, within_s=50)
+        await sender.delivered(*sent, within_s=60)
         await until(lambda: recipient.inbox() == 3 * len(sent))
     ended = [entry for entry in logs if entry["event"] == "transfer.ended" and entry["part"] == 1]
     return sent, [entry["sent"] for entry in ended if entry["sent"]]
@@ -58,7 +58,7 @@ async def test_the_others_bring_no_part_not_even_the_record(pair: Pair) -> None:
     content = secrets.token_bytes(MIB)
     with capture_logs() as logs:
         sent = await pair[0].send(content, to=BEHIND)
-        await pair[0].delivered(sent, within_s=50)
+        await pair[0].delivered(sent, within_s=60)
     begun = [entry["part"] for entry in logs if entry["event"] == "transfer.started"]
     assert sorted(begun) == [0, 1]
     for message_id in sent.message_ids:

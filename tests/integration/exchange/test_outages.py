@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -25,7 +24,7 @@ from tests.support.nodes import (
 from tests.support.proxy import Proxy, proxy
 
 MEBIBYTE = 1024 * 1024
-RETURN_S = 5.0  # after its return a peer has what waited for it
+HOUR_MS = 3_600_000
 
 
 async def test_a_peer_that_is_down_is_told_with_since_why_and_next_and_served_at_its_return(
@@ -43,12 +42,10 @@ async def test_a_peer_that_is_down_is_told_with_since_why_and_next_and_served_at
         assert delivery.reason == "PEER_UNREACHABLE"
         assert "G01" in delivery.message
         assert delivery.next_attempt_time.ToDatetime(UTC) > since
-        first.write("UPDATE peer SET attempts = 9, next_at = next_at + 300000")
-        first.write("UPDATE delivery SET next_at = next_at + 300000 WHERE next_at IS NOT NULL")
+        first.write(f"UPDATE peer SET attempts = 9, next_at = next_at + {HOUR_MS}")
+        first.write(f"UPDATE delivery SET next_at = next_at + {HOUR_MS} WHERE next_at IS NOT NULL")
         async with running(second):
-            back = time.monotonic()
-            await first.delivered(*sent, within_s=RETURN_S)
-            assert time.monotonic() - back < RETURN_S
+            await first.delivered(*sent)  # long before the next attempt
             assert not (await first.delivery(sent[0])).HasField("peer_down_time")
 
 
@@ -92,7 +89,7 @@ async def test_a_large_document_cut_in_the_middle_goes_on_from_what_is_on_disk(
 
         link.on_bytes = cut
         sent = await first.send(content, to=["G01"])
-        await first.delivered(sent, within_s=40)
+        await first.delivered(sent, within_s=60)
         assert not limit, "the connection was not cut twice"
         assert link.to_target - before < len(content) + 10 * MEBIBYTE
         assert second.inbox() == 2
@@ -107,17 +104,17 @@ async def test_a_link_that_swallows_everything_is_noticed_and_delivered_again(
     async with linked(tmp_path) as (first, second, link):
         link.blackhole = True
         sent = [await first.send(b"into the dark", to=["G01"]) for _ in range(10)]
-        await until(lambda: _down(first, sent[0]), within_s=40)
+        await until(lambda: _down(first, sent[0]), within_s=60)
         link.blackhole = False
         link.cut()
-        await first.delivered(*sent, within_s=30)
+        await first.delivered(*sent, within_s=60)
         assert second.inbox() == 11
 
 
 async def test_a_slow_link_carries_a_large_document(tmp_path: Path) -> None:
     async with linked(tmp_path) as (first, _, link):
         link.delay_s = 0.02
-        await first.delivered(await first.send(bytes(3 * MEBIBYTE), to=["G01"]), within_s=40)
+        await first.delivered(await first.send(bytes(3 * MEBIBYTE), to=["G01"]), within_s=60)
 
 
 async def test_a_connection_that_breaks_again_and_again_doubles_nothing(tmp_path: Path) -> None:
@@ -125,7 +122,7 @@ async def test_a_connection_that_breaks_again_and_again_doubles_nothing(tmp_path
         breaking = asyncio.create_task(_break_often(link))
         sent = [await first.send(f"{i}".encode(), to=["G01"]) for i in range(60)]
         await until(breaking.done)
-        await first.delivered(*sent, within_s=30)
+        await first.delivered(*sent, within_s=60)
         assert second.inbox() == 61
         assert second.count("SELECT count(*) FROM incoming") == 61
 
@@ -189,7 +186,7 @@ async def test_a_sender_waits_while_its_recipient_s_disk_is_full(
         await until(lambda: _waits(first, large, "DISK_FULL"))
         await first.delivered(await first.send(b"small", to=["G01"]))
         filler.unlink()
-        await first.delivered(large, within_s=30)
+        await first.delivered(large, within_s=60)
 
 
 async def _waits(node: TestNode, sent: object, reason: str) -> bool:
@@ -231,5 +228,5 @@ async def test_with_an_expired_directory_nothing_goes_out_or_in_until_a_new_one_
         nation.now += later
         nation.resign()
         async with served(nation, registry_port):
-            await first.delivered(queued, within_s=45)
+            await first.delivered(queued, within_s=60)
         assert second.inbox() == 2

@@ -97,7 +97,7 @@ async def test_t31_a_received_part_that_is_damaged_is_set_aside_and_fetched_from
         assert await read(node, delivered.message_id) is None  # nothing is served meanwhile
         async with running(delivered.sender):
             node.write("UPDATE damaged_part SET next_at = 0")
-            await until(lambda: is_back(node), within_s=20)
+            await until(lambda: is_back(node), within_s=60)
             assert await read(node, delivered.message_id) == LARGE
     assert len(quarantine(node)) == 1
 
@@ -144,15 +144,15 @@ async def test_t31_parts_that_vanished_are_found_at_the_start_and_come_back(
 ) -> None:
     blob(delivered.recipient).unlink()
     async with running(delivered.sender, delivered.recipient):
-        await until(lambda: is_back(delivered.recipient), within_s=20)
+        await until(lambda: is_back(delivered.recipient), within_s=60)
 
 
 async def test_t31_the_scrubber_finds_damage_that_nobody_reads(delivered: Delivered) -> None:
     node = delivered.recipient
     flip_a_bit(blob(node))
     async with running(delivered.sender, node):
-        await until(lambda: quarantine(node), within_s=20)
-        await until(lambda: is_back(node), within_s=20)
+        await until(lambda: quarantine(node), within_s=60)
+        await until(lambda: is_back(node), within_s=60)
 
 
 async def test_t31_a_sent_part_comes_back_from_a_recipient_and_what_was_held_goes_on(
@@ -170,12 +170,12 @@ async def test_t31_a_sent_part_comes_back_from_a_recipient_and_what_was_held_goe
         await until(lambda: sender.state(sent.message_id) == "delivered")
     async with running(sender, late):
         flip_a_bit(blob(sender))
-        await until(lambda: sender.state(sent.message_ids[1]) == "held", within_s=30)
+        await until(lambda: sender.state(sent.message_ids[1]) == "held", within_s=60)
         assert late.inbox() == 0
         async with running(recipient):
             sender.write("UPDATE damaged_part SET next_at = 0")
-            await until(lambda: is_back(sender), within_s=30)
-            await sender.delivered(sent, within_s=30)
+            await until(lambda: is_back(sender), within_s=60)
+            await sender.delivered(sent, within_s=60)
     assert late.inbox() == 1
 
 
@@ -190,7 +190,7 @@ async def test_a_sender_restored_without_its_parts_gets_them_back(tmp_path: Path
     first.restore(yesterday)
     async with running(first, second):
         held = "SELECT count(*) FROM document WHERE complete = 1"
-        await until(lambda: first.count(held) == 2, within_s=30)
+        await until(lambda: first.count(held) == 2, within_s=60)
         parts = [await first.part(sent.document_id, index) for index in (1, 2)]
     assert parts == [b"small", LARGE]
 
@@ -310,12 +310,12 @@ async def test_bytes_of_another_digest_are_never_put_back(tmp_path: Path, bend: 
     async with damaged_at_g01(tmp_path) as (node, source):
         source.given = BENDS[bend](LARGE)
         tries = "SELECT count(*) FROM damaged_part WHERE attempts > 0"
-        await until(lambda: node.count(tries), within_s=20)
+        await until(lambda: node.count(tries), within_s=60)
         assert not blob(node).exists()
         assert "PART_DAMAGED" in node.alarms()
         source.given = LARGE
         node.write("UPDATE damaged_part SET next_at = 0")
-        await until(lambda: is_back(node), within_s=20)
+        await until(lambda: is_back(node), within_s=60)
         assert source.asked == [0, 0]  # nothing of the wrong bytes was kept
 
 
@@ -323,10 +323,10 @@ async def test_a_part_that_breaks_off_goes_on_from_what_came(tmp_path: Path) -> 
     async with damaged_at_g01(tmp_path) as (node, source):
         source.given = LARGE[:1_500_000]
         tries = "SELECT count(*) FROM damaged_part WHERE attempts > 0"
-        await until(lambda: node.count(tries), within_s=20)
+        await until(lambda: node.count(tries), within_s=60)
         source.given = LARGE
         node.write("UPDATE damaged_part SET next_at = 0")
-        await until(lambda: is_back(node), within_s=20)
+        await until(lambda: is_back(node), within_s=60)
         assert source.asked == [0, 1_500_000]
 
 
@@ -341,7 +341,7 @@ async def test_many_damaged_parts_do_not_stop_one_another(delivered: Delivered) 
     for path in DataFolder(node.data).blobs.glob("??/*"):
         path.unlink()
     async with running(delivered.sender, node):
-        await until(lambda: len(list(DataFolder(node.data).blobs.glob("??/*"))) == 6, within_s=30)
+        await until(lambda: len(list(DataFolder(node.data).blobs.glob("??/*"))) == 6, within_s=60)
         await asyncio.sleep(0)
         await until(lambda: "PART_DAMAGED" not in node.alarms())
 
@@ -352,7 +352,6 @@ def change_small_part(node: TestNode, table: str) -> None:
     node.write(f"UPDATE {table} SET inline = {changed}")
 
 
-@pytest.mark.timeout(180)
 async def test_t31_a_small_part_that_changed_in_the_database_is_not_served_and_comes_back(
     tmp_path: Path,
 ) -> None:
@@ -385,7 +384,7 @@ async def test_t31_the_scrubber_finds_what_changed_in_the_database(
     sound = node.rows(f"SELECT inline FROM {table}")
     change_small_part(node, table)
     async with running(sender, recipient):
-        await until(lambda: node.rows(f"SELECT inline FROM {table}") == sound, within_s=20)
+        await until(lambda: node.rows(f"SELECT inline FROM {table}") == sound, within_s=60)
         await until(lambda: "PART_DAMAGED" not in node.alarms())
         assert await node.part(sent.document_id, 1) == b"small"
 
@@ -403,7 +402,7 @@ async def test_t31_an_envelope_that_changed_in_the_database_is_told_and_comes_ba
     )
     spoilt = recipient.rows("SELECT envelope, inline FROM incoming")
     async with running(recipient):
-        await until(lambda: "PART_DAMAGED" in recipient.alarms(), within_s=20)
+        await until(lambda: "PART_DAMAGED" in recipient.alarms(), within_s=60)
         assert recipient.rows("SELECT envelope, inline FROM incoming") == spoilt
         async with running(sender):
             await until(lambda: "PART_DAMAGED" not in recipient.alarms(), within_s=90)
@@ -416,16 +415,16 @@ async def test_t31_of_an_envelope_nothing_else_is_put_back_than_what_had_arrived
 ) -> None:
     async with damaged_at_g01(tmp_path) as (node, source):
         source.given = LARGE
-        await until(lambda: is_back(node), within_s=20)
+        await until(lambda: is_back(node), within_s=60)
     ((envelope,),) = node.rows("SELECT envelope FROM incoming")
     node.write("UPDATE incoming SET envelope = x'7b7d'")
     source.asked, source.given = [], BENDS[bend](envelope)
     async with source.serve(), running(node):
-        await until(lambda: source.asked, within_s=20)
+        await until(lambda: source.asked, within_s=60)
         await asyncio.sleep(0.2)
         assert node.rows("SELECT envelope FROM incoming") == [(b"{}",)]
         assert "PART_DAMAGED" in node.alarms()
     source.given = envelope
     async with source.serve(), running(node):
-        await until(lambda: "PART_DAMAGED" not in node.alarms(), within_s=20)
+        await until(lambda: "PART_DAMAGED" not in node.alarms(), within_s=60)
     assert node.rows("SELECT envelope FROM incoming") == [(envelope,)]

@@ -212,7 +212,7 @@ async def test_t12_after_three_damaged_transfers_a_message_is_held(
     recipient.transfer_error = PartDigestError
     async with recipient.serve(), running(node):
         held = await node.send(LARGE, to=["H29"])
-        await until(lambda: node.state(held.message_id) == "held", within_s=20)
+        await until(lambda: node.state(held.message_id) == "held", within_s=60)
         delivery = await node.delivery(held)
     assert delivery.reason == "PART_DIGEST_MISMATCH"
     assert recipient.transfers == 3
@@ -231,6 +231,6 @@ async def test_t12_a_part_damaged_on_the_sender_s_disk_is_held_and_never_deliver
         (blob,) = [path for path in (node.data / "blobs").glob("??/*") if path.is_file()]
         blob.write_bytes(LARGE[:-1] + b"\x00")
         async with recipient.serve():
-            await until(lambda: node.state(held.message_id) == "held", within_s=20)
+            await until(lambda: node.state(held.message_id) == "held", within_s=60)
             delivery = await node.delivery(held)
     assert delivery.reason == "STORAGE_DAMAGED"

@@ -9,8 +9,6 @@ from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
-import pytest
-
 from tests.integration.exchange.test_own_entry import bring_newer
 from tests.support.nation import Nation
 from tests.support.nodes import TestNode, free_port, make_node, until, utc_now
@@ -44,7 +42,6 @@ def deliveries(node: TestNode) -> Counter[str]:
     return Counter(state for (state,) in node.rows("SELECT state FROM delivery"))
 
 
-@pytest.mark.timeout(180)
 async def test_documents_between_provinces_that_merge_arrive_once_or_are_told(
     tmp_path: Path,
 ) -> None:

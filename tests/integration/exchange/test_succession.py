@@ -58,7 +58,7 @@ async def test_what_waits_for_a_merged_agency_goes_on_to_its_successor(land: Lan
         await land.ends("H29", known_to=("G01", "H29"))
         await land.starts_knowing("H26")
         try:
-            await land["G01"].delivered(*sent, within_s=40)
+            await land["G01"].delivered(*sent, within_s=60)
             assert received(land["H29"]) == [("G01", "H26")] * 3
             assert land["H26"].inbox() == 0
             for item in sent:
@@ -144,7 +144,7 @@ async def test_a_document_half_transferred_at_the_end_arrives_whole_at_the_succe
         await land.ends("H29", known_to=("G01", "H29"))
         await land["H26"].start()
         await bring_newer(land.nation, land["H26"])
-        await land["G01"].delivered(sent, within_s=40)
+        await land["G01"].delivered(sent, within_s=60)
         assert (land["H26"].inbox(), land["H29"].inbox()) == (0, 1)
         assert await land["H29"].part(sent.message_id, 1) == BIG
 
@@ -311,7 +311,7 @@ async def test_what_waits_for_a_successor_that_is_merged_itself_goes_on_to_the_n
         await land.ends("H30", known_to=("G01", "H30"), code="H29")
         await land.starts_knowing("H29")
         try:
-            await land["G01"].delivered(sent, within_s=40)
+            await land["G01"].delivered(sent, within_s=60)
             assert received(land["H30"]) == [("G01", "H26")]
             assert land["H29"].inbox() == 0
         finally:
@@ -341,7 +341,7 @@ async def test_an_end_that_lies_ahead_comes_by_itself_at_its_moment(land: Land) 
         assert received(land["H26"]) == [("G01", "H26")]
         (alarm,) = land["H26"].rows("SELECT message FROM alarm WHERE kind = ?", OWN_ENTRY)
         assert "what is to come: H26 is merged into H29" in alarm[0]
-        await until(lambda: utc_now() > end, within_s=10)
+        await until(lambda: utc_now() > end, within_s=60)
         after = await land["G01"].send(b"sau", to=["H26"])
         await land["G01"].delivered(after)
         assert received(land["H29"]) == [("G01", "H26")]

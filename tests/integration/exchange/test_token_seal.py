@@ -44,7 +44,7 @@ async def longest_pause() -> AsyncIterator[list[float]]:
 async def test_a_recipient_whose_token_hangs_keeps_answers_try_later_and_heals(
     tmp_path: Path, token: SoftToken, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(edockit_token, "WITHIN", timedelta(seconds=2))
+    monkeypatch.setattr(edockit_token, "WITHIN", timedelta(seconds=6))
     nation, first, second = make_pair(tmp_path)
     give_token(nation, second, token, [first])
     async with running(first, second):
@@ -54,12 +54,12 @@ async def test_a_recipient_whose_token_hangs_keeps_answers_try_later_and_heals(
             sent = await first.send(b"meanwhile", to=["G01"])
             await until(lambda: second.count("SELECT count(*) FROM incoming") == 2)
             await until(lambda: "gave no answer" in second.alarms().get("SEALER_STOPPED", ""))
-            waiting = await until(lambda: told_to_wait(first, sent), within_s=20)
+            waiting = await until(lambda: told_to_wait(first, sent), within_s=60)
             assert waiting.reason == "SEALER_STOPPED"
             assert second.inbox() == 1
-        assert pauses[0] < 1, "the event loop waited for the token"
+        assert pauses[0] < 4, "the event loop waited for the token"
         token.control("fine")
-        await first.delivered(sent, within_s=40)
+        await first.delivered(sent, within_s=60)
         await until(lambda: "SEALER_STOPPED" not in second.alarms())
     assert second.inbox() == 2
     assert second.count("SELECT count(*) FROM incoming") == 2
@@ -86,7 +86,7 @@ async def test_a_sender_whose_token_is_out_keeps_what_is_handed_in_also_over_a_r
             sent.append(await first.send(b"still without", to=["G01"]))
             assert first.state(sent[1].message_id) == "unsealed"
             token.control("fine")
-            await first.delivered(*sent, within_s=40)
+            await first.delivered(*sent, within_s=60)
             await until(lambda: "SEALER_STOPPED" not in first.alarms())
     assert second.inbox() == 3
 
@@ -103,10 +103,10 @@ async def test_a_node_stops_in_order_while_its_token_hangs(
         await until(lambda: len(token.log()) > before)
         began = time.monotonic()
         await first.stop()
-        assert time.monotonic() - began < 6
+        assert time.monotonic() - began < 30  # of the minute that the token hangs
     token.control("fine")
     async with running(first, second):
-        await first.delivered(sent, within_s=40)
+        await first.delivered(sent, within_s=60)
 
 
 async def test_wrong_pin_is_tried_once_and_the_right_one_heals(
@@ -124,7 +124,7 @@ async def test_wrong_pin_is_tried_once_and_the_right_one_heals(
     async with running(first, second):
         sent = await first.send(b"kept", to=["G01"])
         token.write_pin(PIN)
-        await first.delivered(sent, within_s=40)
+        await first.delivered(sent, within_s=60)
     assert token.log().count("login") == logins + 2
 
 
@@ -145,7 +145,7 @@ async def test_a_slow_token_seals_many_documents_with_each_signature(
         sent = []
         for _ in range(DOCUMENTS // 60):
             sent += await asyncio.gather(*(first.send(b"x", to=["G01"]) for _ in range(60)))
-        await first.delivered(*sent, within_s=40)
+        await first.delivered(*sent, within_s=60)
         # At 20 signatures a second this carries 1,000 documents a second and more.
         made = seals(first) - before
     # Handing in one by one is slower than the token: what counts is that seals wait for nobody.

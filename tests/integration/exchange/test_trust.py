@@ -85,7 +85,7 @@ NO_ENTRY = {grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.UNAVAILABLE}
 
 async def refusal(connection: Connection, method: str) -> grpc.StatusCode:
     """The status with which a call is refused."""
-    call = connection.call(method, timeout=10)
+    call = connection.call(method, timeout=60)
     return await call.code()
 
 

@@ -1,10 +1,14 @@
 import time
+from datetime import timedelta
 from pathlib import Path
 
+import pytest
+
+from edocnode.app import node
 from tests.integration.exchange.conftest import Scene
 from tests.support.nodes import make_pair, running
 
-STOP_S = 4.0  # on a busy machine; streams that are waited for to end would take 5
+STOP_S = 40.0  # on a busy machine; streams that are waited for to end would take twice as long
 
 
 async def test_documents_cross_in_both_directions_with_receipts(tmp_path: Path) -> None:
@@ -26,7 +30,10 @@ async def test_a_peer_with_the_right_keys_is_received(scene: Scene) -> None:
         await scene.good(stream)
 
 
-async def test_a_node_with_open_streams_stops_in_a_moment(tmp_path: Path) -> None:
+async def test_a_node_with_open_streams_stops_in_a_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(node, "DRAIN", timedelta(seconds=2 * STOP_S))
     _, first, second = make_pair(tmp_path)
     async with running(first, second):
         await first.delivered(await first.send(b"1", to=["G01"]))

@@ -88,7 +88,7 @@ async def change_all(country: Country) -> None:
         await until(lambda: sealed_with(country, code) == in_use(node), within_s=PATIENCE_S)  # noqa: B023
 
 
-@pytest.mark.timeout(120 + 120 * ROUNDS)
+@pytest.mark.timeout(300 + 120 * ROUNDS)
 async def test_t35_keys_and_authority_change_under_load_and_no_document_fails(
     country: Country, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,8 +3,6 @@
 from datetime import timedelta
 from pathlib import Path
 
-import pytest
-
 from edoccore.directory.layout import REFRESH_EVERY
 from edocnode.domain.directory import RefreshPlan
 from edocnode.settings import NodeSettings
@@ -15,7 +13,6 @@ JITTER = 1.25
 FETCH_S = 2.0  # on a machine that does much else
 
 
-@pytest.mark.timeout(120)
 async def test_t36_revoked_key_is_refused_in_all_four_situations(tmp_path: Path) -> None:
     found = await measured(tmp_path, refresh_s=REFRESH_S, watch_s=4)
     assert found.keys() == {IDLE, BUSY, RESUMED, RESTARTED}

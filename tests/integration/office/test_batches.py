@@ -58,7 +58,7 @@ async def test_many_documents_are_answered_in_order_and_arrive(pair: Pair) -> No
         [item.header.request_id for item in batch] for batch in batches
     ]
     assert all(item.kept.document_id for answer in answers for item in answer)
-    await until(lambda: recipient.inbox() == 540, within_s=30)
+    await until(lambda: recipient.inbox() == 540, within_s=60)
     last = answers[-1][-1].kept
     await until(lambda: sender.state(last.deliveries[0].message_id) == "delivered")
     assert await read_part(recipient, text(last.document_id), 1) == b"content"

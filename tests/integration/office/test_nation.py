@@ -49,7 +49,7 @@ async def test_statements_are_sent_once_and_summed_with_who_is_missing(tmp_path:
         values = sender.settings.model_dump() | {"statistics_to": "G01"}
         sender.settings = type(sender.settings).model_validate(values)
         async with running(sender):
-            await until(lambda: recipient.inbox() == 2, within_s=20)
+            await until(lambda: recipient.inbox() == 2, within_s=60)
             found = await nation(recipient, first, last)
             assert list(found.missing) == []
             assert [group.key for group in found.groups] == ["G01", "H29"]

@@ -250,7 +250,7 @@ async def test_watch_goes_on_where_it_was_left(pair: Pair) -> None:
     (document,) = await received(pair)
     async with recipient.office() as stub:
         watch = stub.Watch(office.WatchRequest(after=seen.events[-1].position))
-        later = await asyncio.wait_for(anext(aiter(watch)), 5)
+        later = await asyncio.wait_for(anext(aiter(watch)), 60)
     assert [text(event.document_id) for event in later.events] == [document]
 
 
@@ -260,7 +260,7 @@ async def test_watch_of_one_document_tells_of_no_other(pair: Pair) -> None:
     assert first != second
     async with sender.office() as stub:
         request = office.WatchRequest(document_id=bytes.fromhex(second.replace("-", "")))
-        answer = await asyncio.wait_for(anext(aiter(stub.Watch(request))), 5)
+        answer = await asyncio.wait_for(anext(aiter(stub.Watch(request))), 60)
     assert {text(event.document_id) for event in answer.events} == {second}
     assert answer.events[0].state == "delivered"
 
@@ -286,7 +286,7 @@ async def test_steps_that_a_restore_lost_are_known_again_and_the_next_one_follow
         (entry,) = answer.received
         return entry if len(entry.steps) == 2 else None
 
-    entry = await until(known, within_s=20)
+    entry = await until(known, within_s=60)
     assert (entry.state, entry.assignee) == (office.DOCUMENT_STATE_ASSIGNED, "Phòng A")
     done = await decide(recipient, document, finish=office.Finish())
     assert [step.order for step in done.document.steps] == [1, 2, 3]

@@ -63,7 +63,6 @@ def read_cells(path: Path) -> str:
         return book.read("xl/worksheets/sheet1.xml").decode()
 
 
-@pytest.mark.timeout(180)
 async def test_both_registers_have_what_was_sent_accepted_and_assigned(
     tmp_path: Path,
 ) -> None:

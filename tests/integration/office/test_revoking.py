@@ -176,7 +176,7 @@ async def test_document_that_is_to_be_sent_later_never_leaves(pair: Pair) -> Non
     told = await outcome(sender, document, office.REVOCATION_STATE_WITHDRAWN)
     assert (told.state, told.reason) == (office.DELIVERY_STATE_VOID, "WITHDRAWN")
     assert sender.count("SELECT count(*) FROM document WHERE operation = 'revoke'") == 0
-    await until(lambda: sender.count("SELECT count(*) FROM schedule") == 0, within_s=15)
+    await until(lambda: sender.count("SELECT count(*) FROM schedule") == 0, within_s=60)
     assert recipient.inbox() == 0
 
 
@@ -301,7 +301,7 @@ async def test_recipient_restored_from_yesterdays_backup_destroys_it_again(
         (entry,) = (await shown(recipient, document)).received
         return entry.state == office.DOCUMENT_STATE_REVOKED and not entry.document.subject
 
-    await until(gone, within_s=20)
+    await until(gone, within_s=60)
     with Refused(DocumentRevokedError):
         await recipient.part(sent.message_id, 1)
 
@@ -321,7 +321,7 @@ async def test_document_that_a_restore_lost_does_not_come_again_once_it_was_take
     recipient.restore(copy)
     await recipient.start()
     query = "SELECT count(*) FROM revocation WHERE state = 'agreed'"
-    await until(lambda: recipient.count(query) == 1, within_s=20)
+    await until(lambda: recipient.count(query) == 1, within_s=60)
     await until(lambda: recipient.count("SELECT count(*) FROM explained WHERE state = 'void'"))
     assert recipient.count("SELECT count(*) FROM incoming WHERE operation = 'new'") == 1
     # Until the next hello, and until its own journal is given back.

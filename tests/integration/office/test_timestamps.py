@@ -99,7 +99,7 @@ async def test_all_seals_are_stamped_and_evidence_shows_the_time(
         async with running(sender, recipient):
             sent = await sender.send(b"a", to=[recipient.agency.code])
             await sender.delivered(sent)
-            await until(lambda: all_stamped(sender), within_s=20)
+            await until(lambda: all_stamped(sender), within_s=60)
             assert sender.alarms() == {}
     assert recipient.count("SELECT count(*) FROM time_token") == 0
     verdict = await evidence(sender, sent, authority)
@@ -131,7 +131,6 @@ async def test_running_node_exports_evidence_as_asic_e(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("mood", [None, *(each for each in Mood if each is not Mood.HONEST)])
-@pytest.mark.timeout(120)
 async def test_authority_that_is_down_slow_or_lies_stops_nothing_and_all_is_covered_afterwards(
     mood: Mood | None, authority: TestAuthority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -147,7 +146,7 @@ async def test_authority_that_is_down_slow_or_lies_stops_nothing_and_all_is_cove
         with failing:
             sent = await sender.send(b"a", to=[recipient.agency.code])
             await sender.delivered(sent)
-            told = await until(lambda: sender.alarms().get(ALARM), within_s=20)
+            told = await until(lambda: sender.alarms().get(ALARM), within_s=60)
             assert told.startswith("Not timestamped since ")
             assert authority.url in told
             more = await sender.send(b"b", to=[recipient.agency.code])
@@ -155,7 +154,7 @@ async def test_authority_that_is_down_slow_or_lies_stops_nothing_and_all_is_cove
             assert sender.count("SELECT count(*) FROM time_token") == 0
         authority.mood = Mood.HONEST
         with authority.serving():
-            await until(lambda: all_stamped(sender), within_s=20)
+            await until(lambda: all_stamped(sender), within_s=60)
             await until(lambda: ALARM not in sender.alarms())
 
 
@@ -165,7 +164,7 @@ async def test_authority_whose_certificate_has_ended_is_told(tmp_path: Path) -> 
     with ended.serving():
         stamping(sender, ended)
         async with running(sender):
-            told = await until(lambda: sender.alarms().get(ALARM), within_s=20)
+            told = await until(lambda: sender.alarms().get(ALARM), within_s=60)
             assert "certificate has expired" in told
 
 

@@ -16,7 +16,7 @@ def states(node: TestNode) -> dict[bytes, str]:
     return dict(node.rows("SELECT message_id, state FROM scan"))
 
 
-async def came_to(node: TestNode, sent: Sent, state: str, *, within_s: float = 40) -> None:
+async def came_to(node: TestNode, sent: Sent, state: str, *, within_s: float = 60) -> None:
     await until(lambda: states(node).get(sent.message_id) == state, within_s=within_s)
 
 

@@ -52,18 +52,18 @@ async def test_discarding_destroys_content_and_tells_the_sender_and_the_journal(
             eicar(), secret, MARKER + os.urandom(300_000), to=["G01"], subject="Trích yếu ẩn"
         )
         await came_to(recipient, bad, "infected")
-        await until(lambda: told_rejected(sender, bad), within_s=30)
+        await until(lambda: told_rejected(sender, bad), within_s=60)
         assert stored_parts(recipient)
         assert not (await discarded(recipient, bad, WHY))["repeated_request"]
         assert (await discarded(recipient, bad, WHY))["repeated_request"]
         assert states(recipient) == {}
         assert await listed(recipient) == []
         await until(lambda: "QUARANTINED" not in recipient.alarms())
-        await until(lambda: not stored_parts(recipient), within_s=30)
+        await until(lambda: not stored_parts(recipient), within_s=60)
         assert recipient.rows("SELECT inline, listing FROM incoming WHERE rank = 0") == [
             (b"", b"{}")
         ]
-        await until(lambda: told_twice(sender, bad), within_s=30)
+        await until(lambda: told_twice(sender, bad), within_s=60)
         step = (await sender.delivery(bad)).timeline[-1]
         assert WHY in step.reason
         assert step.actor == "Lan"
@@ -90,7 +90,7 @@ async def test_what_was_only_held_is_discarded_without_being_called_malware(
         async def is_told() -> bool:
             return await told(sender, locked) == [("rejected", "OTHER")]
 
-        await until(is_told, within_s=30)
+        await until(is_told, within_s=60)
 
 
 async def test_only_what_is_kept_apart_and_was_never_shown_is_discarded(

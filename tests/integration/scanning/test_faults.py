@@ -140,7 +140,7 @@ async def test_document_that_this_program_cannot_scan_is_held_and_the_others_are
 ) -> None:
     scanner = Parser(fault)
     async with running(place.loop(scanner)) as task:
-        await until(place.scanned, within_s=30)
+        await until(place.scanned, within_s=60)
         assert await place.states() == (ScanState.HELD, {ScanState.CLEAN})
         [kept] = await place.store.scans(0, 10)
         assert kept.finding is not None
@@ -150,7 +150,7 @@ async def test_document_that_this_program_cannot_scan_is_held_and_the_others_are
         async def told() -> bool:
             return "scan.failed" in str(await place.store.alarms())
 
-        await until(told, within_s=30)
+        await until(told, within_s=60)
         assert not task.done()
     assert scanner.met[CRAFTED] == MOST_BREAKS
 
@@ -158,15 +158,15 @@ async def test_document_that_this_program_cannot_scan_is_held_and_the_others_are
 async def test_held_document_is_not_tried_again_after_a_restart(place: Place) -> None:
     scanner = Parser(RecursionError())
     async with running(place.loop(scanner)):
-        await until(place.scanned, within_s=30)
+        await until(place.scanned, within_s=60)
     async with running(place.loop(scanner)):
         again = [each.message_id for each in place.sound]
         await place.store.scan_again(again)
-        await until(place.scanned, within_s=30)
+        await until(place.scanned, within_s=60)
     assert scanner.met == {CRAFTED: MOST_BREAKS, SOUND: 2 * len(place.sound)}
     await place.store.scan_again([place.crafted.message_id])  # as an update of the program would
     async with running(place.loop(Parser())):
-        await until(place.scanned, within_s=30)
+        await until(place.scanned, within_s=60)
     assert await place.states() == (ScanState.CLEAN, {ScanState.CLEAN})
 
 
@@ -174,7 +174,7 @@ async def test_tries_are_counted_over_restarts(place: Place) -> None:
     scanner = Parser(RecursionError())
     for tries in range(1, MOST_BREAKS + 1):
         async with running(place.loop(scanner)):
-            await until(functools.partial(is_kept, place, tries), within_s=30)
+            await until(functools.partial(is_kept, place, tries), within_s=60)
     assert scanner.met[CRAFTED] <= MOST_BREAKS
     assert await place.states() == (ScanState.HELD, {ScanState.CLEAN})
 
@@ -195,7 +195,7 @@ async def test_document_whose_envelope_cannot_be_read_is_held(
     values = {"no": b"{" * 5000, "of": place.crafted.message_id}
     await database.awrite(lambda connection: connection.execute(garble, values))
     async with running(place.loop(Parser())):
-        await until(place.scanned, within_s=30)
+        await until(place.scanned, within_s=60)
     assert await place.states() == (ScanState.HELD, {ScanState.CLEAN})
 
 
@@ -208,17 +208,17 @@ async def test_scanner_whose_proof_meets_a_fault_is_away_and_no_document_is_blam
         return any(each.kind == AWAY for each in await place.store.alarms())
 
     async with running(place.loop(scanner)):
-        await until(is_away, within_s=30)
+        await until(is_away, within_s=60)
         assert await place.states() == (ScanState.WAITING, {ScanState.WAITING})
         scanner.unproven = None
-        await until(place.scanned, within_s=30)
+        await until(place.scanned, within_s=60)
     assert await place.states() == (ScanState.CLEAN, {ScanState.CLEAN})
 
 
 async def test_disk_that_failed_ends_the_loop_and_blames_no_document(place: Place) -> None:
     scanner = Parser(StorageFailedError("the disk failed"))
     async with running(place.loop(scanner)) as task:
-        await asyncio.wait([task], timeout=30)
+        await asyncio.wait([task], timeout=60)
         assert task.done()
         assert isinstance(task.exception(), StorageFailedError)
     crafted, _ = await place.states()

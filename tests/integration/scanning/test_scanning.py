@@ -103,7 +103,7 @@ async def test_stream_limit_of_the_scanner_means_not_scanned(tmp_path: Path, pla
     ):
         large = await sender.send(os.urandom(6 << 20), to=["G01"])
         small = await sender.send(b"%PDF", to=["G01"])
-        await came_to(recipient, large, "held", within_s=40)
+        await came_to(recipient, large, "held", within_s=60)
         await came_to(recipient, small, "clean")
         assert [item["cause"] for item in await listed(recipient)] == ["too_large"]
 
@@ -148,7 +148,7 @@ async def test_scanner_that_is_away_delays_showing_and_loses_nothing(
         await sender.delivered(late)
         assert recipient.inbox() == 0
         async with clamd(place) as scanner:
-            await until(lambda: recipient.inbox() == 6, within_s=30)
+            await until(lambda: recipient.inbox() == 6, within_s=60)
             await came_to(recipient, bad, "infected")
             assert "SCANNER_AWAY" not in recipient.alarms()
             await scanner.kill()
@@ -157,7 +157,7 @@ async def test_scanner_that_is_away_delays_showing_and_loses_nothing(
             await until(lambda: "SCANNER_AWAY" in recipient.alarms())
             assert recipient.inbox() == 6
             await scanner.start()
-            await until(lambda: recipient.inbox() == 7, within_s=30)
+            await until(lambda: recipient.inbox() == 7, within_s=60)
 
 
 async def test_scanner_killed_in_mid_scan_is_asked_again(tmp_path: Path, place: Path) -> None:
@@ -168,7 +168,7 @@ async def test_scanner_killed_in_mid_scan_is_asked_again(tmp_path: Path, place: 
             await scanner.kill()
             await scanner.start()
         await sender.delivered(*sent)
-        await until(lambda: recipient.inbox() == 4, within_s=40)
+        await until(lambda: recipient.inbox() == 4, within_s=60)
         assert set(states(recipient).values()) == {"clean"}
 
 
@@ -187,7 +187,7 @@ async def test_answers_that_cannot_be_relied_on_are_no_verdicts(
         sender, recipient = nodes
         sent = [await sender.send(content, to=["G01"]) for content in (b"odd", b"cut off")]
         for each in sent:
-            await came_to(recipient, each, "held", within_s=40)
+            await came_to(recipient, each, "held", within_s=60)
         assert recipient.inbox() == 0
         assert {item["cause"] for item in await listed(recipient)} == {"broke"}
 
@@ -214,7 +214,7 @@ async def test_document_that_hangs_the_scanner_holds_up_no_other(
             await until(lambda: states(recipient).get(other.message_id) == "clean")
             assert fake.most_at_once <= 3
             hung.set()
-            await until(lambda: recipient.inbox() == 7, within_s=40)
+            await until(lambda: recipient.inbox() == 7, within_s=60)
 
 
 async def test_node_killed_between_verdict_and_visibility_shows_it_once(
@@ -338,6 +338,6 @@ async def test_documents_that_come_again_after_a_crash_are_scanned_once_each(
             sent = [await sender.send(b"%d %d" % (round_, n), to=["G01"]) for n in range(20)]
             await recipient.stop()
             await recipient.start()
-            await sender.delivered(*sent, within_s=40)
-        await until(lambda: recipient.inbox() == 60, within_s=40)
+            await sender.delivered(*sent, within_s=60)
+        await until(lambda: recipient.inbox() == 60, within_s=60)
         assert recipient.count("SELECT count(DISTINCT message_id) FROM inbox") == 60

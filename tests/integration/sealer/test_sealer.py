@@ -78,13 +78,13 @@ async def bench() -> AsyncIterator[Bench]:
 
 async def opened(sealer: Sealer) -> asyncio.Task[None]:
     running = asyncio.create_task(sealer.run())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await sealer.opened()
     return running
 
 
 async def reached(sealer: Sealer, state: SealerState) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while sealer.state is not state:  # noqa: ASYNC110 - a state has no event
             await asyncio.sleep(0.01)
 
@@ -129,7 +129,7 @@ async def test_t46_of_an_agency_that_has_ended_only_answers_are_sealed(bench: Be
         sealer.handed_in(envelope_drafts(item, result.places))
     await bench.store.submit(submission(**times))  # found by a look
     sealer.wake()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not (due := await bench.store.due("G01", utc_now(), 10)):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     assert [item.message_id for item in due] == [kept[1].deliveries[0].message_id]
@@ -171,7 +171,7 @@ async def test_a_token_that_is_pulled_stops_seals_and_nothing_else(bench: Bench)
     waiting = asyncio.create_task(sealer.seal_own("endpoint", b"{}"))
     await reached(sealer, SealerState.FAILING)
     bench.token.plugged = True
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         sealed = await waiting
     assert sealed.statement == b"{}"
     assert (sealer.state, sealer.epoch) == (SealerState.SEALING, epoch)

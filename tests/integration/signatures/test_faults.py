@@ -137,8 +137,8 @@ async def test_document_that_this_program_cannot_check_is_set_aside_and_the_othe
     place: Place, fault: Exception, reason: Reason
 ) -> None:
     async with running(place.loop(Reader(fault))) as task:
-        told = await until(place.alarm, within_s=30)
-        await until(place.is_done, within_s=30)
+        told = await until(place.alarm, within_s=60)
+        await until(place.is_done, within_s=60)
         assert not task.done()
     assert "signatures recheck" in told
     checks = await place.checks()
@@ -152,17 +152,17 @@ async def test_document_that_was_set_aside_is_checked_again_only_when_somebody_a
 ) -> None:
     checker = Reader(RecursionError())
     async with running(place.loop(checker)):
-        await until(place.alarm, within_s=30)
-        await until(place.is_done, within_s=30)
+        await until(place.alarm, within_s=60)
+        await until(place.is_done, within_s=60)
     await place.store.submit(submission(content=b"later"))
     async with running(place.loop(checker)):
-        await until(place.is_done, within_s=30)
+        await until(place.is_done, within_s=60)
         assert await place.alarm()
     assert checker.met == {CRAFTED: 1, SOUND: 3, b"later": 1}
     mended = place.loop(Reader())
     async with running(mended):
         assert await mended.recheck([place.crafted]) == 1
-        await until(place.is_calm, within_s=30)
+        await until(place.is_calm, within_s=60)
     assert (await place.checks())[place.crafted].legal_status is LegalStatus.REFERENCE_ONLY
 
 
@@ -171,8 +171,8 @@ async def test_document_whose_parts_cannot_be_listed_is_set_aside(place: Place) 
     values = {"no": b"{" * 5000, "of": place.crafted}
     await place.database.awrite(lambda connection: connection.execute(garble, values))
     async with running(place.loop(Reader())):
-        await until(place.alarm, within_s=30)
-        await until(place.is_done, within_s=30)
+        await until(place.alarm, within_s=60)
+        await until(place.is_done, within_s=60)
     assert await place.store.checks_set_aside(10) == [place.crafted]
 
 
@@ -183,10 +183,10 @@ async def test_checker_that_cannot_start_is_waited_for_and_no_document_is_blamed
     checker = Reader(away=CheckerAwayError("no memory"))
     async with running(place.loop(checker)) as task:
         with pytest.raises(AssertionError):
-            await until(place.is_done, within_s=2)
+            await until(place.is_done, within_s=60)
         assert not task.done()
         checker.away = None
-        await until(place.is_done, within_s=30)
+        await until(place.is_done, within_s=60)
     assert await place.store.checks_set_aside(10) == []
 
 
@@ -208,7 +208,7 @@ async def test_process_that_cannot_start_says_that_it_is_away(
 
 async def test_disk_that_failed_ends_the_loop_and_sets_nothing_aside(place: Place) -> None:
     async with running(place.loop(Reader(StorageFailedError("the disk failed")))) as task:
-        await asyncio.wait([task], timeout=30)
+        await asyncio.wait([task], timeout=60)
         assert task.done()
         assert isinstance(task.exception(), StorageFailedError)
     assert await place.store.checks_set_aside(10) == []

@@ -420,7 +420,7 @@ def test_addresses_in_certificates_are_never_called(
     finally:
         server.shutdown(socket.SHUT_RDWR)
         server.close()
-        thread.join(5)
+        thread.join(60)
     assert only(verdict).facts.revocation is Revocation.UNKNOWN
     assert called == []
 

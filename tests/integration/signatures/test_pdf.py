@@ -387,7 +387,7 @@ def test_poppler_agrees_on_what_is_intact(
         file = tmp_path / "a.pdf"
         file.write_bytes(content)
         told = subprocess.run(
-            [program, "-nocert", file], capture_output=True, text=True, check=False, timeout=30
+            [program, "-nocert", file], capture_output=True, text=True, check=False, timeout=120
         ).stdout
         assert words in told
         assert (stores.check(content).reason is Reason.VALID) == (content == signed)

@@ -55,7 +55,6 @@ async def test_part_is_read_from_its_file(
     assert (verdict.state, verdict.reason) == (PartState.CHECK_FAILED, Reason.PART_MISSING)
 
 
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize(
     ("content", "kind", "state", "reason"),
     [

@@ -100,7 +100,7 @@ async def test_an_arrival_that_the_mark_passed_is_found_again_when_it_is_offered
     await store.keep([item])
     database.write(
         lambda connection: connection.execute(sa.text("UPDATE lease SET answered_to = 70"))
-    ).result(10)
+    ).result(60)
     assert (await store.unsealed(10)).receipts == ()
     [again] = await store.keep([item])
     assert again.kind is KeepKind.SAME

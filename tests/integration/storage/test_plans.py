@@ -127,7 +127,7 @@ def plan(database: Database, statement: str, parameters: Any) -> list[str]:
         found = connection.exec_driver_sql("EXPLAIN QUERY PLAN " + statement, parameters)
         return [row[3] for row in found]
 
-    return database.write(explain).result(10)
+    return database.write(explain).result(60)
 
 
 async def use_every_port(store: NodeStore, peer: Office) -> None:

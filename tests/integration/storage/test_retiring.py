@@ -52,7 +52,7 @@ def test_no_count_reads_what_was_done(kind: str, tmp_path: Path) -> None:
             for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {each}")
         ]
 
-    steps = database.write(plans).result(10)
+    steps = database.write(plans).result(60)
     database.close()
     scans = [step for step in steps if step.startswith("SCAN ") and " USING " not in step]
     assert {step.split()[1] for step in scans} <= SMALL

@@ -39,7 +39,6 @@ def desk_of(database: Database, nation: Nation) -> RevokeDesk:
     )
 
 
-@pytest.mark.timeout(300)
 async def test_document_to_thousands_is_taken_back_in_pieces_and_once(
     store: NodeStore, office: Office, database: Database, nation: Nation
 ) -> None:

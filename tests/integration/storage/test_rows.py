@@ -111,8 +111,8 @@ def test_a_key_that_is_there_ends_the_write_and_no_other_of_its_group(
 ) -> None:
     assert written(database, adding(1)) is None
     entered, release = threading.Event(), threading.Event()
-    database.write(lambda _: (entered.set(), release.wait(10)))
-    entered.wait(10)
+    database.write(lambda _: (entered.set(), release.wait(60)))
+    entered.wait(60)
     batches = (range(1_000, 1_000 + count), range(count), range(2_000, 2_000 + count))
     before, plain, after = (database.write(adding(*each)) for each in batches)
     again = database.write(adding(3_000))

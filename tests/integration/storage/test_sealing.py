@@ -22,7 +22,7 @@ def rows(database: Database, query: str) -> Sequence[Any]:
 
 
 def change(database: Database, query: str) -> None:
-    database.write(lambda connection: connection.execute(sa.text(query))).result(10)
+    database.write(lambda connection: connection.execute(sa.text(query))).result(60)
 
 
 async def test_the_head_is_computed_from_the_stored_seals(store: NodeStore, office: Office) -> None:

@@ -136,7 +136,7 @@ async def test_damaged_verdict_is_told_in_its_place(store: NodeStore, database: 
     await store.submit(submission())
     await store.settle_check(await next_job(store), verdict())
     change = sa.text("UPDATE signature_check SET verdict = :bytes")
-    database.write(lambda connection: connection.execute(change, {"bytes": b"{"})).result(10)
+    database.write(lambda connection: connection.execute(change, {"bytes": b"{"})).result(60)
     [entry] = (await SqlOffice(database).outbox(PageRequest())).entries
     assert entry.document.signatures is not None
     assert entry.document.signatures.reasons == (Reason.VERDICT_DAMAGED,)
@@ -178,7 +178,7 @@ async def test_document_that_is_gone_has_no_parts_to_check(
         await received(store, office, peer)
         await office.seal_all()
     delete = sa.text(f"DELETE FROM {gone}")
-    database.write(lambda connection: connection.execute(delete)).result(10)
+    database.write(lambda connection: connection.execute(delete)).result(60)
     assert (await next_job(store)).parts == ()
 
 

@@ -474,7 +474,7 @@ async def test_a_node_stops_in_order_when_there_is_no_room_for_what_came_again(
 
     def at_most(pages: int) -> None:
         pragma = sa.text(f"PRAGMA max_page_count = {pages}")
-        database.write(lambda connection: connection.execute(pragma).scalar() and None).result(10)
+        database.write(lambda connection: connection.execute(pragma).scalar() and None).result(60)
 
     at_most(1)  # SQLite takes the size it has: no page more
     await counter.stop()

@@ -165,7 +165,6 @@ NEVER = {
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(180)
 async def test_a_worker_killed_at_any_moment_leaves_everything_or_nothing(
     url: str, tmp_path: Path
 ) -> None:

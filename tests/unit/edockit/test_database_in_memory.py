@@ -43,10 +43,10 @@ def hold_writer(database: Database) -> threading.Event:
 
     def wait(_connection: sa.Connection) -> None:
         entered.set()
-        release.wait(10)
+        release.wait(60)
 
     database.write(wait)
-    entered.wait(10)
+    entered.wait(60)
     return release
 
 
@@ -57,7 +57,7 @@ def test_a_failing_write_leaves_the_others_of_its_group(database: Database) -> N
     after = database.write(add(7))
     release.set()
     for future in [*good, after]:
-        future.result(10)
+        future.result(60)
     assert isinstance(bad.exception(10), sa.exc.IntegrityError)
     assert ids(database) == [0, 1, 2, 7]
 
@@ -69,19 +69,19 @@ def test_writing_goes_on_when_all_that_waited_behind_a_commit_was_cancelled(
 
     def wait(_connection: sa.Connection) -> None:
         entered.set()
-        queued.wait(10)
+        queued.wait(60)
 
     first = database.write(wait)
-    entered.wait(10)
+    entered.wait(60)
     # Told in the writing thread, after the COMMIT and before it looks for the next write.
-    first.add_done_callback(lambda _: committed.wait(10))
+    first.add_done_callback(lambda _: committed.wait(60))
     queued.set()
-    first.result(10)
+    first.result(60)
     assert database.write(add(1)).cancel()
     committed.set()
     while database._writer._queue:  # nothing else waits when it looks
         time.sleep(0.001)
-    database.write(add(2)).result(10)
+    database.write(add(2)).result(60)
     assert ids(database) == [2]
 
 
@@ -91,7 +91,7 @@ async def test_a_caller_that_leaves_never_stops_the_writing_of_others(database: 
         await asyncio.sleep(0)
         leaving.cancel()
         await asyncio.gather(leaving, return_exceptions=True)
-    await asyncio.wait_for(database.awrite(add(1000)), 10)
+    await asyncio.wait_for(database.awrite(add(1000)), 60)
 
 
 def test_a_fault_of_the_writer_itself_leaves_nobody_waiting(
@@ -136,7 +136,7 @@ def test_a_group_is_one_commit(database: Database) -> None:
     futures = [database.write(add(number)) for number in range(50)]
     release.set()
     for future in futures:
-        future.result(10)
+        future.result(60)
     assert len(commits) <= 2  # the held write is committed with them, or before them
 
 
@@ -146,7 +146,7 @@ def test_a_future_resolves_only_after_the_commit(database: Database) -> None:
     future = database.write(add(1))
     sa.event.listen(database.engine, "commit", lambda _c: seen_at_commit.append(future.done()))
     release.set()
-    future.result(10)
+    future.result(60)
     assert seen_at_commit
     assert not any(seen_at_commit)
 
@@ -157,14 +157,14 @@ def test_a_write_cancelled_in_the_queue_is_not_run(database: Database) -> None:
     assert cancelled.cancel()
     kept = database.write(add(2))
     release.set()
-    kept.result(10)
+    kept.result(60)
     assert ids(database) == [2]
 
 
 def test_readers_cannot_write(database: Database) -> None:
     with pytest.raises(sa.exc.OperationalError, match="readonly"):
         database.read(add(1))
-    database.write(add(2)).result(10)
+    database.write(add(2)).result(60)
     assert ids(database) == [2]
 
 
@@ -190,7 +190,7 @@ def test_closing_finishes_what_is_queued_and_refuses_more() -> None:
 def test_times_come_back_aware_in_utc_with_milliseconds(database: Database) -> None:
     hanoi = NOON.astimezone(timezone(timedelta(hours=7)))
     row = {"id": 1, "at": hanoi + timedelta(microseconds=999)}
-    database.write(lambda c: c.execute(NOTES.insert(), [row])).result(10)
+    database.write(lambda c: c.execute(NOTES.insert(), [row])).result(60)
     assert database.read(lambda c: c.execute(sa.select(NOTES.c.at)).scalar_one()) == NOON
     stored = database.read(lambda c: c.execute(sa.text("SELECT at FROM notes")).scalar_one())
     assert stored == 1_795_410_000_678

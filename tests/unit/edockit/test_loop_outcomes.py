@@ -38,7 +38,7 @@ async def test_an_outcome_that_a_future_refuses_keeps_no_other_from_its_own() ->
     await asyncio.sleep(0)
     futures[0].set_exception(StopIteration())
     futures[1].set_result(7)
-    assert await asyncio.wait_for(waiting[1], 5) == 7
+    assert await asyncio.wait_for(waiting[1], 60) == 7
     with pytest.raises(RuntimeError, match="iterator ended") as told:
         await waiting[0]
     assert isinstance(told.value.__cause__, StopIteration)
@@ -81,7 +81,7 @@ async def test_a_failure_while_a_group_is_settled_leaves_nobody_waiting() -> Non
 
     with pytest.raises(ZeroDivisionError):
         await asyncio.to_thread(settle)
-    assert await asyncio.wait_for(waiting, 5) == 1
+    assert await asyncio.wait_for(waiting, 60) == 1
 
 
 def test_a_loop_that_has_ended_stops_nobody() -> None:

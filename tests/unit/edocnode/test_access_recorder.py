@@ -53,6 +53,11 @@ def recorder(disk: Disk) -> AccessRecorder:
     return AccessRecorder(disk, disk, lambda: NOW, keep=timedelta(days=1))
 
 
+def test_entries_wait_no_longer_than_what_the_documents_promise() -> None:
+    write_s = 0.5
+    assert access_log.FLUSH_EVERY_S + write_s <= 1  # a second until an entry is on disk
+
+
 async def test_entries_wait_for_room_and_keep_their_order() -> None:
     disk = Disk()
     records = recorder(disk)

@@ -3,7 +3,6 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -174,4 +173,4 @@ class Exchange(RuleBasedStateMachine):
 
 
 Exchange.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
-TestExchange = pytest.mark.timeout(120)(Exchange.TestCase)
+TestExchange = Exchange.TestCase

@@ -45,7 +45,7 @@ class GatedSigner(SoftwareSigner):
     def sign(self, data: bytes) -> bytes:
         """Waits for the gate."""
         self.asked.set()
-        assert self.gate.wait(10)
+        assert self.gate.wait(60)
         if self.error is not None:
             raise self.error
         return super().sign(data)
@@ -71,7 +71,7 @@ async def sealing(post: Post) -> AsyncIterator[tuple[Sealer, GatedSigner, NodeSt
     )
     running = asyncio.create_task(sealer.run())
     try:
-        await asyncio.wait_for(sealer.opened(), 10)
+        await asyncio.wait_for(sealer.opened(), 60)
         await until(lambda: sealer.state is SealerState.SEALING)
         yield sealer, signer, store
     finally:
@@ -119,7 +119,7 @@ async def test_a_takeover_waits_for_the_group_under_way(post: Post) -> None:
         takeover = asyncio.create_task(sealer.takeover())
         await asyncio.sleep(0.1)
         signer.gate.set()
-        await asyncio.wait_for(takeover, 10)
+        await asyncio.wait_for(takeover, 60)
         await store.add_effect(b"t" * 16, b"2")
         sealer.wake()
         await until(lambda: _sealed_all(store))

@@ -90,7 +90,7 @@ async def test_all_parts_of_an_agency_share_their_places_and_give_them_back() ->
     assert sum(parts[1].batches) == 50
     await asyncio.gather(*runs, return_exceptions=True)
     for _ in range(3):
-        await asyncio.wait_for(places.acquire(), 1)
+        await asyncio.wait_for(places.acquire(), 60)
 
 
 async def test_the_sender_hears_when_more_is_on_disk_though_nothing_comes_any_more() -> None:
@@ -108,7 +108,7 @@ async def test_the_sender_hears_when_more_is_on_disk_though_nothing_comes_any_mo
     await settled()
     said.clear()
     part.synced.set()
-    await asyncio.wait_for(said.wait(), 1)
+    await asyncio.wait_for(said.wait(), 60)
     run.cancel()
     await asyncio.gather(run, return_exceptions=True)
 

@@ -28,7 +28,7 @@ def run(job, rounds: int) -> list[object]:
 
     worker = ResigningWorker((counted,), on_failure=failed, interval=SOON)
     worker.start()
-    assert enough.wait(5)
+    assert enough.wait(60)
     worker.stop()
     return failures
 
