@@ -63,8 +63,7 @@ class PartPlace(StrEnum):
 # --- Sending ---------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewDelivery:
+class NewDelivery(Struct, frozen=True, kw_only=True):
     """One recipient of a submission."""
 
     message_id: MessageId
@@ -106,8 +105,7 @@ class Submission:
     number: GivenNumber | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SubmissionResult:
+class SubmissionResult(Struct, frozen=True, kw_only=True):
     """What was kept for a request id.
 
     Attributes:
@@ -159,8 +157,7 @@ class QueuedDelivery:
         object.__setattr__(self, "content_bytes", sum([part.size for part in self.parts]))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeliveryOutcome:
+class DeliveryOutcome(Struct, frozen=True, kw_only=True):
     """What became of one offer; recorded before anything else is done.
 
     Attributes:

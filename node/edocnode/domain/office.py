@@ -9,7 +9,6 @@ Source: proto/README.md, section Records; Decision 28/2018/QD-TTg, Article 10.
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import TYPE_CHECKING
@@ -68,8 +67,7 @@ _MEDIA_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]{1,63}/[a-z0-9!#$&^_.+-]{1,63}")
 _FILLED_IN = frozenset({"type", "network", "document_id", "recipients"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeclaredPart:
+class DeclaredPart(msgspec.Struct, frozen=True, kw_only=True):
     """A part that an office announced; its bytes follow."""
 
     name: str
@@ -77,8 +75,7 @@ class DeclaredPart:
     size: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SubmitHeader:
+class SubmitHeader(msgspec.Struct, frozen=True, kw_only=True):
     """What an office asks for, as it came.
 
     Attributes:
@@ -112,16 +109,14 @@ class SendTimePastError(RequestInvalidError):
     """The moment at which the document is to be sent is past."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recipient:
+class Recipient(msgspec.Struct, frozen=True, kw_only=True):
     """A recipient found in the directory; ``code`` is its present spelling."""
 
     code: str
     to_node: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Admitted:
+class Admitted(msgspec.Struct, frozen=True, kw_only=True):
     """A header that passed all checks that need no content.
 
     Attributes:
@@ -139,8 +134,7 @@ class Admitted:
     expires: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
+class Record(msgspec.Struct, frozen=True, kw_only=True):
     """The record of a document: its exact bytes and what lists show of it."""
 
     data: bytes

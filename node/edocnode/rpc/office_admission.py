@@ -152,7 +152,9 @@ class OfficeParts:
 
     def fresh_ids(self, recipients: int) -> tuple[DocumentId, list[MessageId]]:
         """Ids of a new document and of its deliveries."""
-        return DocumentId(self.fresh_id()), [MessageId(self.fresh_id()) for _ in range(recipients)]
+        now = self.clock()
+        ids = [new_id(now, _chance.bytes()) for _ in range(1 + recipients)]
+        return DocumentId(ids[0]), [MessageId(each) for each in ids[1:]]
 
     def kept(self, results: Iterable[tuple[Submission, SubmissionResult]]) -> None:
         """Hands what was kept to the sealer, or tells who has it for later."""

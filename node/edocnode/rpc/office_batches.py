@@ -6,11 +6,13 @@ What is wrong with one document is told in its place; only a failing disk ends t
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any, TypeVar
 
 import grpc
+from msgspec import Struct
 
 from edoccore.errors import (
     AgencyInactiveError,
@@ -32,6 +34,7 @@ from edocnode.domain.office import (
     Admitted,
     Record,
     SendTimePastError,
+    SubmitHeader,
     build_record,
     build_submission,
     decoded_fields,
@@ -48,8 +51,7 @@ MESSAGES_AT_ONCE = 4  # of one stream; more wait, which slows the caller down
 REFRESH_PAUSE_S = 10.0  # between two questions to the registry about unknown recipients
 
 
-@dataclass(frozen=True, slots=True)
-class _Whole:
+class _Whole(Struct, frozen=True):
     """A document whose header was judged, taken apart; ``digests`` are those of ``bodies``."""
 
     admitted: Admitted
@@ -68,8 +70,7 @@ class _Unnumbered:
     request: NumberRequest
 
 
-@dataclass(frozen=True, slots=True)
-class _Kept:
+class _Kept(Struct, frozen=True):
     """What was kept, and the number that was given to it."""
 
     result: SubmissionResult
@@ -79,6 +80,7 @@ class _Kept:
 Ready = Submission | EdocError
 Prepared = Ready | _Unnumbered
 Outcome = _Kept | EdocError
+Result = TypeVar("Result")
 Wholes = Sequence[messages.WholeSubmission]
 Context = grpc.aio.ServicerContext[messages.SubmitManyRequest, messages.SubmitManyResponse]
 
@@ -139,37 +141,24 @@ class BatchDesk:
         return await asyncio.to_thread(self._prepare, each)
 
     def _prepare(self, each: Sequence[tuple[messages.WholeSubmission, datetime]]) -> list[Prepared]:
-        return [self._prepared(whole, moment) for whole, moment in each]
+        """Judges and builds documents step by step, each step for all of them.
 
-    def _prepared(self, whole: messages.WholeSubmission, now: datetime) -> Prepared:
-        parts = self._parts
-        try:
-            header = header_from_message(whole.header)
-            if len(header.recipients) > MAX_RECIPIENTS_EACH:
-                raise LimitExceededError(
-                    f"A document to more than {MAX_RECIPIENTS_EACH} recipients is handed in alone.",
-                    hint="Use Submit for it.",
-                )
-            if header.operation is not Operation.NEW or header.earlier:
-                raise RequestInvalidError(
-                    "A document that changes an earlier one is handed in alone.",
-                    hint="Use Submit for it.",
-                )
-            if header.encrypt:
-                raise RequestInvalidError(
-                    "A document that is to be encrypted is handed in alone; it was not sent.",
-                    hint="Use Submit for it.",
-                )
-            found = self._taken_apart(parts.judged(header, now), whole.content)
-            return self._to_be_numbered(found) if header.number_here else self._built(found)
-        except StorageFailedError:
-            raise
-        except EdocError as error:
-            return error
+        One document after another would have the processor fetch the whole program anew for each.
+        """
+        headers = _of_each(_header, [whole.header for whole, _ in each])
+        admitted = _of_each(self._parts.judged, headers, [now for _, now in each])
+        wholes = _of_each(self._taken_apart, admitted, [whole.content for whole, _ in each])
+        records = _of_each(self._record, wholes)
+        return _of_each(self._prepared, records, wholes)
+
+    def _prepared(self, record: Record, whole: _Whole) -> Submission | _Unnumbered:
+        if whole.admitted.header.number_here:
+            return self._to_be_numbered(whole)
+        return self._built(whole, record)
 
     def _taken_apart(self, admitted: Admitted, content: bytes) -> _Whole:
         header = admitted.header
-        sizes = [header.record_size, *(part.size for part in admitted.parts)]
+        sizes = [header.record_size, *[part.size for part in admitted.parts]]
         if len(content) != sum(sizes):
             raise RequestInvalidError(
                 f"{len(content)} bytes of content came; the header declares {sum(sizes)}."
@@ -181,8 +170,7 @@ class BatchDesk:
         )
 
     def _to_be_numbered(self, whole: _Whole) -> _Unnumbered:
-        """A document that is refused without its number takes none."""
-        self._record(whole, None)
+        """A document that is refused without its number takes none: it has its record by now."""
         request = number_request(
             decoded_fields(whole.fields),
             self._parts.numbering,
@@ -192,7 +180,7 @@ class BatchDesk:
         )
         return _Unnumbered(whole, request)
 
-    def _record(self, whole: _Whole, number: GivenNumber | None) -> Record:
+    def _record(self, whole: _Whole, number: GivenNumber | None = None) -> Record:
         return build_record(
             whole.admitted,
             whole.fields,
@@ -201,8 +189,9 @@ class BatchDesk:
             number=number,
         )
 
-    def _built(self, whole: _Whole, number: GivenNumber | None = None) -> Submission:
-        record = self._record(whole, number)
+    def _built(
+        self, whole: _Whole, record: Record, number: GivenNumber | None = None
+    ) -> Submission:
         return build_submission(
             whole.admitted,
             record,
@@ -210,9 +199,7 @@ class BatchDesk:
             fields_digest=digest_of(whole.fields),
             document_id=whole.document_id,
             message_ids=whole.message_ids,
-            inline=self._inline(
-                [record.data, *whole.bodies], [digest_of(record.data), *whole.digests]
-            ),
+            inline=self._inline(record.data, whole),
             number=number,
         )
 
@@ -235,16 +222,23 @@ class BatchDesk:
         self, waiting: Sequence[_Unnumbered], given: Sequence[GivenNumber | DecisionConflictError]
     ) -> list[Ready]:
         return [
-            number if isinstance(number, EdocError) else self._built(item.whole, number)
+            number
+            if isinstance(number, EdocError)
+            else self._built(item.whole, self._record(item.whole, number), number)
             for item, number in zip(waiting, given, strict=True)
         ]
 
-    def _inline(self, bodies: Sequence[bytes], digests: Sequence[bytes]) -> bytes:
+    def _inline(self, record: bytes, whole: _Whole) -> bytes:
         """The small parts joined; the others are on disk when this returns."""
-        for body, digest in zip(bodies, digests, strict=True):
-            if not is_inline(len(body)):
+        small = [record] if is_inline(len(record)) else []
+        if not small:
+            self._parts.blobs.put(record, digest_of(record).hex())
+        for body, digest in zip(whole.bodies, whole.digests, strict=True):
+            if is_inline(len(body)):
+                small.append(body)
+            else:
                 self._parts.blobs.put(body, digest.hex())
-        return b"".join(body for body in bodies if is_inline(len(body)))
+        return b"".join(small)
 
     async def _keep(self, prepared: Sequence[Prepared]) -> list[Outcome]:
         ready = await self._numbered(prepared)
@@ -311,6 +305,49 @@ async def _write(
             await context.write(answer)
         except grpc.aio.InternalError as error:
             raise PeerUnreachableError("The caller ended the stream.") from error
+
+
+def _of_each(
+    step: Callable[..., Result], items: Sequence[Any], *others: Sequence[Any]
+) -> list[Result | EdocError]:
+    """What a step makes of each item; what was refused before, or is now, stands in its place.
+
+    Raises:
+        StorageFailedError: The disk failed; the node must stop.
+    """
+    results: list[Result | EdocError] = []
+    for item, *more in zip(items, *others, strict=True):
+        if isinstance(item, EdocError):
+            results.append(item)
+            continue
+        try:
+            results.append(step(item, *more))
+        except StorageFailedError:
+            raise
+        except EdocError as error:
+            results.append(error)
+    return results
+
+
+def _header(message: messages.SubmitHeader) -> SubmitHeader:
+    """The header of a document that may come with others."""
+    header = header_from_message(message)
+    if len(header.recipients) > MAX_RECIPIENTS_EACH:
+        raise LimitExceededError(
+            f"A document to more than {MAX_RECIPIENTS_EACH} recipients is handed in alone.",
+            hint="Use Submit for it.",
+        )
+    if header.operation is not Operation.NEW or header.earlier:
+        raise RequestInvalidError(
+            "A document that changes an earlier one is handed in alone.",
+            hint="Use Submit for it.",
+        )
+    if header.encrypt:
+        raise RequestInvalidError(
+            "A document that is to be encrypted is handed in alone; it was not sent.",
+            hint="Use Submit for it.",
+        )
+    return header
 
 
 def _check_limits(wholes: Wholes) -> None:

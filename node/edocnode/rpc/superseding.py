@@ -1,6 +1,6 @@
 """Submissions that change an earlier document: which one it is, and who gets the later one."""
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from edoccore.errors import DecisionConflictError, RequestInvalidError
 from edoccore.signing.statements import Operation, uuid_text

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from msgspec import structs
 
 from edoccore.signing import canonical
 from edoccore.signing.records import DocumentRecord, DocumentState
@@ -282,7 +283,7 @@ async def test_held_delivery_is_late_with_its_reason(
     await office.open()
     await send(store, office)
     queued = await store.due("G01", NOW, 10)
-    outcome = replace(
+    outcome = structs.replace(
         peer.delivered(queued)[0],
         state=DeliveryState.HELD,
         receipt=None,
