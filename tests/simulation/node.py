@@ -49,6 +49,7 @@ from edocnode.workers.scheduling import Scheduler
 from edocnode.workers.sealer import Sealer, SealerState
 from edocnode.workers.service import NodeService
 from edocnode.workers.sessions import Sessions
+from edocnode.workers.setting_aside import SettingAside
 from edocnode.workers.staging import Staging
 from tests.simulation.disk import (
     Disk,
@@ -196,7 +197,12 @@ class Life:
             jitter=self.place.chance.random,
         )
         self.dispatcher = Dispatcher(
-            outbox=store, peers=store, parts=parts, clock=clock, can_send=self._may_send
+            outbox=store,
+            peers=store,
+            parts=parts,
+            aside=SettingAside("sending", "Sending", alarms=store, clock=clock),
+            clock=clock,
+            can_send=self._may_send,
         )
         self.greeter = Greeter(links=self.links, sessions=self.sessions, store=store, **shared)
         self.reckoning = build_reckoning(

@@ -15,10 +15,12 @@ import structlog
 from edoccore.errors import StorageFailedError
 from edockit.database import Database
 from edockit.grpc_server import group_server, office_server
+from edockit.language import marked
 from edockit.unix_socket import bind_group_socket, bind_unix, remove_group_socket, remove_socket
 from edocnode.app.evidence import EvidenceDesk
 from edocnode.app.ground import Ground, Workers
 from edocnode.app.keys import NodeKeys
+from edocnode.app.loops import resting
 from edocnode.app.overview import counter_of, overview_parts
 from edocnode.domain.access import check_sender
 from edocnode.domain.office_model import OfficeStore
@@ -103,7 +105,8 @@ async def local_servers(
     async def stop() -> None:
         await asyncio.gather(own.stop(drain.total_seconds()), offices.stop(drain.total_seconds()))
 
-    writing = asyncio.create_task(recorder.run())
+    history = resting(ground, "access", marked("Keeping the access history"))
+    writing = asyncio.create_task(history.running(recorder.run))
     writing.add_done_callback(lambda task: _tell_failure(task, on_failure))
     try:
         yield LocalPlace(socket, path, stop)

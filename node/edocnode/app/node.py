@@ -6,12 +6,11 @@ fails to keep a write the node stops: whatever it would say afterwards could be 
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import structlog
 
@@ -23,25 +22,23 @@ from edockit.blobs import BlobFolder
 from edockit.files import lock_folder
 from edockit.grpc_peer import AuthContext, is_tls_certificate, peer_certificate, require_tls13
 from edockit.grpc_server import HANDSHAKE_TIMEOUT_MS, bind, peer_server
-from edocnode.app.announcing import announce
+from edockit.language import marked
 from edocnode.app.directory_log import log_parts
-from edocnode.app.encryption_keys import build_encryption_watch
 from edocnode.app.ground import Ground, Workers
 from edocnode.app.keys import build_seal_keeper, build_tls_renewal
 from edocnode.app.local import local_servers
+from edocnode.app.loops import resting, start_loops
 from edocnode.app.moving import check_not_moved
 from edocnode.app.overview import Overview, build_overview
 from edocnode.app.own_entry import build_own_entry
 from edocnode.app.parts import Opens, open_sealing, sealing_context
 from edocnode.app.pins import Pins
 from edocnode.app.repair import Reckoning, Repair, build_reckoning, build_repair
-from edocnode.app.resting import give_back_at_rest
 from edocnode.app.retired import check_not_retired
 from edocnode.app.revoking import Revocations, build_revocations
 from edocnode.app.scanning import Scanning, build_scanning
 from edocnode.app.signatures import SignatureParts, build_signatures
 from edocnode.app.stopping import fail, until_stopped, watch
-from edocnode.app.timestamps import build_timestamper
 from edocnode.domain.directory import RefreshPlan
 from edocnode.domain.own_entry import is_silent
 from edocnode.domain.quotas import CallQuotas
@@ -61,7 +58,6 @@ from edocnode.workers.fair_service import FairService
 from edocnode.workers.greeting import Greeter
 from edocnode.workers.parts import PartShelf
 from edocnode.workers.receiving import ReceivingDesk
-from edocnode.workers.room import when_there_is_room
 from edocnode.workers.scheduling import Scheduler
 from edocnode.workers.sealer import SealerState
 from edocnode.workers.service import NodeService
@@ -70,8 +66,6 @@ from edocnode.workers.staging import Staging
 from edocnode.workers.suspensions import Suspensions
 
 DRAIN = timedelta(seconds=5)  # calls under way may finish within it
-SWEEP_EVERY = timedelta(minutes=10)
-REST_EVERY = timedelta(seconds=1)  # in which hundreds of peers may turn out to be down
 
 log = structlog.get_logger(__name__)
 
@@ -120,7 +114,7 @@ async def serve(
             where = await stack.enter_async_context(servers)
             stack.push_async_callback(stop_workers, workers)
             stack.callback(stopping)
-            running = _start(ground, workers, where)
+            running = start_loops(ground, workers, where.listen)
             ready(where)
             # The sealer goes on until the servers have answered what is under way.
             await until_stopped(stop, running, watched=[ground.sealing.sealing, failing])
@@ -333,6 +327,7 @@ def _dispatcher(
         outbox=store,
         peers=store,
         parts=parts,
+        aside=resting(ground, "sending", marked("Sending what waits")),
         clock=ground.clock,
         can_send=lambda: _may_send(ground),
     )
@@ -421,57 +416,6 @@ async def _servers(
             await asyncio.gather(peers.stop(DRAIN.total_seconds()), place.stop())
             await service.stop()
             await workers.overview.counter.stop()
-
-
-def _start(ground: Ground, workers: Workers, where: Ready) -> list[asyncio.Task[None]]:
-    address = ground.settings.advertise or where.listen
-    jobs: list[Coroutine[Any, Any, None]] = [
-        ground.keeper.run(),
-        workers.dispatcher.run(),
-        workers.scheduler.run(),
-        workers.tls_renewal.run(),
-        workers.seal_keeper.run(),
-        _announce(ground, workers, address),
-        workers.greeter.run(),
-        workers.suspensions.run(),
-        _sweep(workers.staging),
-        _rest(workers.links),
-        give_back_at_rest(),
-        *workers.repair.jobs(),
-        *workers.reckoning.jobs(),
-        *workers.revocations.jobs(),
-        *workers.scanning.jobs(),
-        workers.signatures.loop.run(),
-        workers.own_entry.run(),
-        build_encryption_watch(ground).run(),
-        workers.subagencies.run(),
-        *workers.overview.jobs(),
-    ]
-    timestamper = build_timestamper(
-        ground.settings, ground.folder.path, ground.sealing, ground.clock
-    )
-    if timestamper is not None:
-        jobs.append(timestamper.run())
-    return [asyncio.create_task(job) for job in jobs]
-
-
-async def _announce(ground: Ground, workers: Workers, address: str) -> None:
-    """Greets all peers, and keeps the own entry of the directory right."""
-    await ground.sealing.sealer.opened()
-    await workers.greeter.greet_all()
-    await announce(ground.context, ground.sealing, address, refresh=ground.keeper.refresh)
-
-
-async def _sweep(staging: Staging) -> None:
-    while True:
-        await when_there_is_room("sweep", staging.sweep)
-        await asyncio.sleep(SWEEP_EVERY.total_seconds())
-
-
-async def _rest(links: Links) -> None:
-    while True:
-        await asyncio.sleep(REST_EVERY.total_seconds())
-        await links.rest()
 
 
 async def stop_workers(workers: Workers) -> None:

@@ -4,7 +4,7 @@ import secrets
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -40,10 +40,16 @@ class Overview:
     reminder: Reminder
     reporter: Reporter
     counting: SettingAside[str]
+    reminding: SettingAside[str]
+    reporting: SettingAside[str]
 
     def jobs(self) -> list[Coroutine[Any, Any, None]]:
         """What runs beside the exchange."""
-        return [self.counter.run(self.counting), self.reminder.run(), self.reporter.run()]
+        return [
+            self.counter.run(self.counting),
+            self.reminding.running(self.reminder.run),
+            self.reporting.running(self.reporter.run),
+        ]
 
 
 def build_overview(
@@ -83,10 +89,16 @@ def build_overview(
         chance=secrets.token_bytes,
         clock=clock,
     )
-    counting: SettingAside[str] = SettingAside(
-        "counting", marked("Counting documents"), alarms=sealing.store, clock=clock
+    aside = partial(SettingAside, alarms=sealing.store, clock=clock)
+    return Overview(
+        parts,
+        counter,
+        reminder,
+        Reporter(reporter),
+        counting=aside("counting", marked("Counting documents")),
+        reminding=aside("reminding", marked("Reminding people")),
+        reporting=aside("reporting", marked("Reporting statistics")),
     )
-    return Overview(parts, counter, reminder, Reporter(reporter), counting)
 
 
 def overview_parts(

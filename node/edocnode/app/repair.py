@@ -35,10 +35,16 @@ class Repair:
     repairer: Repairer
     scrubber: Scrubber
     cleaner: Cleaner
+    scrubbing: SettingAside[str]
+    cleaning: SettingAside[str]
 
     def jobs(self) -> list[Coroutine[Any, Any, None]]:
         """What runs beside the exchange, until it is cancelled."""
-        return [self.repairer.run(), self.scrubber.run(), self.cleaner.run()]
+        return [
+            self.repairer.run(),
+            self.scrubbing.running(self.scrubber.run),
+            self.cleaning.running(self.cleaner.run),
+        ]
 
 
 def build_repair(
@@ -63,7 +69,13 @@ def build_repair(
         bytes_per_second=settings.scrub_bytes_per_second,
     )
     cleaner = Cleaner(store=store, blobs=blobs, clock=clock)
-    return Repair(repairer, scrubber, cleaner)
+    scrubbing: SettingAside[str] = SettingAside(
+        "scrubbing", marked("Reading stored files again"), alarms=store, clock=clock
+    )
+    cleaning: SettingAside[str] = SettingAside(
+        "cleaning", marked("Removing files that nothing needs"), alarms=store, clock=clock
+    )
+    return Repair(repairer, scrubber, cleaner, scrubbing, cleaning)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ import zipfile
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from hashlib import sha256
 from typing import Any
 
@@ -22,11 +23,13 @@ from edockit.clamd import (
     ScannerAwayError,
     ScanReply,
 )
+from edockit.language import marked
 from edocnode.app.parts import SealingParts
 from edocnode.domain.encryption import DecryptingReader, EncryptionKeys, read_from
 from edocnode.domain.model import INLINE_PART_BYTES
 from edocnode.domain.repair import Suspects
 from edocnode.domain.scanning import Cause, Finding, ScanPart, judge_finding
+from edocnode.domain.setting_aside import SOON
 from edocnode.rpc.quarantine import QuarantineParts
 from edocnode.settings import NodeSettings
 from edocnode.workers.scanning import (
@@ -37,6 +40,7 @@ from edocnode.workers.scanning import (
     Telling,
     show_what_waits,
 )
+from edocnode.workers.setting_aside import SettingAside
 
 TRUSTED_FOR = timedelta(minutes=10)  # then it is proven again: signatures may be gone meanwhile
 MIB = 1 << 20
@@ -215,12 +219,13 @@ class Scanning:
     quarantine: QuarantineParts
     watch: QuarantineWatch
     sealing: SealingParts
+    aside: SettingAside[str]
 
     def jobs(self) -> list[Coroutine[Any, Any, None]]:
         """What runs beside the exchange, until it is cancelled or done."""
         if self.loop is None:
-            return [show_what_waits(self.sealing.store, self.watch)]
-        return [self.loop.run()]
+            return [self.aside.running(partial(show_what_waits, self.sealing.store, self.watch))]
+        return [self.aside.running(self.loop.run)]
 
 
 def build_scanning(
@@ -270,4 +275,7 @@ def build_scanning(
         has_scanner=loop is not None,
         clock=clock,
     )
-    return Scanning(loop, parts, watch, sealing)
+    aside: SettingAside[str] = SettingAside(
+        "scanning", marked("Scanning for malware"), alarms=store, clock=clock, longest=SOON
+    )
+    return Scanning(loop, parts, watch, sealing, aside)

@@ -17,6 +17,8 @@ from edocnode.domain.model import DocumentId
 SET_ASIDE = "SET_ASIDE"  # kind of the alarm; its subject is the name of the work
 FIRST_WAIT = timedelta(minutes=1)
 LONGEST_WAIT = timedelta(hours=1)
+SOON = timedelta(minutes=1)  # what is missed at once rests no longer
+WELL_AFTER = timedelta(minutes=1)  # a loop that was begun anew and met no fault since has passed it
 MOST = 10_000  # remembered for one work; beyond it the work itself rests
 
 
@@ -62,9 +64,15 @@ class Entry:
 
 @dataclass(slots=True)
 class Book(Generic[Item]):
-    """What is set aside of one work; forgotten at a stop, after which all is tried again."""
+    """What is set aside of one work; forgotten at a stop, after which all is tried again.
+
+    Attributes:
+        most: Remembered at a time.
+        longest: Nothing waits longer.
+    """
 
     most: int = MOST
+    longest: timedelta = LONGEST_WAIT
     _entries: dict[Item, Entry] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -85,7 +93,9 @@ class Book(Generic[Item]):
         """Sets something aside, for longer than the last time."""
         known = self._entries.pop(item, None)
         times = 1 if known is None else known.times + 1
-        entry = self._entries[item] = Entry(times, why, now, now + wait_after(times))
+        entry = self._entries[item] = Entry(
+            times, why, now, now + min(wait_after(times), self.longest)
+        )
         return entry
 
     def drop(self, item: Item) -> bool:

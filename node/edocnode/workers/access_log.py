@@ -53,6 +53,7 @@ class AccessRecorder:
         self._lost = 0
         self._writing = asyncio.Lock()
         self._is_full = False
+        self._begun = False
 
     def record(self, entry: AccessEntry) -> None:
         """Takes an entry; never waits."""
@@ -68,7 +69,9 @@ class AccessRecorder:
             StorageFailedError: The disk failed; the node must stop.
         """
         forget_at = self._clock()
-        await when_there_is_room("alarms", self._forget_earlier_run)
+        if not self._begun:
+            await when_there_is_room("alarms", self._forget_earlier_run)
+            self._begun = True
         while True:
             await asyncio.sleep(FLUSH_EVERY_S)
             await self.flush()

@@ -35,6 +35,7 @@ class Cleaner:
         self._blobs = blobs
         self._clock = clock
         self._unused_since: dict[str, datetime] = {}
+        self._begun = False
 
     async def run(self) -> None:
         """Cleans until cancelled.
@@ -42,7 +43,9 @@ class Cleaner:
         Raises:
             StorageFailedError: The disk failed; the node must stop.
         """
-        await asyncio.to_thread(self._blobs.put_back_removals)
+        if not self._begun:  # once: later, others may be about to remove something
+            await asyncio.to_thread(self._blobs.put_back_removals)
+            self._begun = True
         while True:
             await when_there_is_room("clean", self.look)
             await asyncio.sleep(EVERY.total_seconds())

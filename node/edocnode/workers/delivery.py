@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
+from functools import partial
 
 import structlog
 
@@ -27,6 +28,7 @@ from edocnode.domain.ports import Outbox, Peers
 from edocnode.domain.quotas import retry_after, shut_out_by
 from edocnode.workers.courier import Courier, CourierParts
 from edocnode.workers.room import when_there_is_room
+from edocnode.workers.setting_aside import SettingAside
 
 LOOK_AGAIN = timedelta(seconds=1)  # for deliveries whose next attempt is due
 AT_ONCE = 128  # peers that are served at the same time
@@ -44,18 +46,22 @@ class Dispatcher:
         outbox: Outbox,
         peers: Peers,
         parts: CourierParts,
+        aside: SettingAside[str],
         clock: Callable[[], datetime],
         can_send: Callable[[], bool],
     ) -> None:
         """Joins the parts.
 
         Args:
+            aside: Guards the looks at what is due; couriers under way go on without them.
             can_send: False while nothing may leave (see ``app.node``): everything stays queued.
         """
         self._outbox = outbox
         self._peers = peers
         self._parts = parts
+        self._aside = aside
         self._clock = clock
+        self._before = clock()  # the last moment of the clock that was looked at
         self._can_send = can_send
         self._couriers: dict[str, tuple[Courier, asyncio.Task[None]]] = {}
         self._since: dict[str, float] = {}  # when they got their places, by the loop's clock
@@ -148,25 +154,33 @@ class Dispatcher:
             StorageFailedError: The disk failed; the node must stop.
         """
         self._failed = asyncio.get_running_loop().create_future()
-        statuses = await self._peers.peer_statuses()
-        self._failures = {agency: status.attempts for agency, status in statuses.items()}
-        seen = [status.last_seen for status in statuses.values() if status.last_seen is not None]
-        before = max(seen, default=self._clock())
-        await when_there_is_room("start", self._outbox.give_back_all)
-        self._begun = True
         while True:
-            now = self._clock()
-            if now < before - CLOCK_BACK:
-                await self._end_waits(now, before)
-            before = now
-            queues = [queue for queue in await self._outbox.queues() if queue.due_at <= now]
-            self._lanes = {queue.to_node: queue.best_lane for queue in queues}
-            for queue in queues:
-                self.wake(queue.to_node)
-            self._make_room()
+            await when_there_is_room("sending", partial(self._aside.look, self._look))
             await asyncio.wait([self._failed], timeout=LOOK_AGAIN.total_seconds())
             if self._failed.done():
                 self._failed.result()
+
+    async def _begin(self) -> None:
+        """Takes up what an earlier run left, before any courier runs."""
+        statuses = await self._peers.peer_statuses()
+        self._failures = {agency: status.attempts for agency, status in statuses.items()}
+        seen = [status.last_seen for status in statuses.values() if status.last_seen is not None]
+        self._before = max(seen, default=self._clock())
+        await self._outbox.give_back_all()
+        self._begun = True
+
+    async def _look(self) -> None:
+        if not self._begun:
+            await self._begin()
+        now = self._clock()
+        if now < self._before - CLOCK_BACK:
+            await self._end_waits(now, self._before)
+        self._before = now
+        queues = [queue for queue in await self._outbox.queues() if queue.due_at <= now]
+        self._lanes = {queue.to_node: queue.best_lane for queue in queues}
+        for queue in queues:
+            self.wake(queue.to_node)
+        self._make_room()
 
     async def stop(self) -> None:
         """Ends all couriers; what they held stays in the queue."""
@@ -198,7 +212,7 @@ class Dispatcher:
     async def _end_waits(self, now: datetime, before: datetime) -> None:
         """The clock was set back: what was to be tried at a moment of then would wait for it."""
         log.warning("clock.went_back", by_s=int((before - now).total_seconds()))
-        await when_there_is_room("clock", lambda: self._peers.end_waits(now))
+        await self._peers.end_waits(now)
 
     async def _run(self, agency: str, courier: Courier) -> None:
         try:

@@ -109,6 +109,8 @@ class Reminder:
             for task in telling:
                 task.cancel()
             await asyncio.gather(*telling, return_exceptions=True)
+            for line in self._lines:
+                line.telling = None
 
     async def look(self) -> None:
         """Tells what is new: what came most urgently and, when it is time, what is late.

@@ -226,6 +226,8 @@ class ScanLoop:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            self._running.clear()
+            self._retrying = None
 
     async def _rest(self) -> None:
         """Waits until a scan ends, somebody wakes it, or a moment has passed."""

@@ -4,19 +4,31 @@ What a loop does is a ``look``, in which it takes a step for each item, each ste
 all. A step that fails for a reason that nobody foresaw is a fault: the item is left out of the
 looks that follow, for a minute at least, and an alarm tells of it. A step for many items at once
 that fails is taken again for each half of them, until the one is found. A fault of the look itself,
-outside of any step, lets the whole work rest in the same way. Only a disk that failed, which stops
+outside of any step, lets the whole work rest in the same way; so does one of a loop that takes no
+steps for items, which is then begun anew. Only a disk that failed, which stops
 the node, and one that is full, which is waited for, are no faults.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Generic, TypeVar
 
 import structlog
 
 from edoccore.errors import DiskFullError, StorageDamagedError, StorageFailedError
 from edocnode.domain.ports import Alarms
-from edocnode.domain.setting_aside import MOST, SET_ASIDE, Book, Item, alarm_message, rest_message
+from edocnode.domain.setting_aside import (
+    LONGEST_WAIT,
+    MOST,
+    SET_ASIDE,
+    WELL_AFTER,
+    Book,
+    Item,
+    alarm_message,
+    rest_message,
+)
+from edocnode.workers.room import LOOK_AGAIN, when_there_is_room
 from edocnode.workers.unjudged import in_few_words
 
 Result = TypeVar("Result")
@@ -36,6 +48,8 @@ class SettingAside(Generic[Item]):
         alarms: Alarms,
         clock: Callable[[], datetime],
         most: int = MOST,
+        longest: timedelta = LONGEST_WAIT,
+        passes: tuple[type[Exception], ...] = (),
     ) -> None:
         """Joins the parts.
 
@@ -43,11 +57,15 @@ class SettingAside(Generic[Item]):
             name: Of the work, one word: the alarm's subject.
             work: What it does, as people read it.
             most: Remembered; when more meet a fault, the work rests as a whole.
+            longest: The work rests no longer than this before it is tried again.
+            passes: Errors that whoever takes the steps deals with: no faults.
         """
         self._name, self._work = name, work
         self._alarms, self._clock = alarms, clock
         self._book: Book[Item] = Book(most)
-        self._whole: Book[str] = Book()  # the look itself, when it met a fault outside of any step
+        self._no_faults: tuple[type[Exception], ...] = (*NO_FAULTS, *passes)
+        # The look itself, or the loop, when it met a fault outside of any step.
+        self._whole: Book[str] = Book(longest=longest)
         self._met: set[Item] = set()
         self._told: str | None = None  # None: an alarm of before the start may stand
 
@@ -79,13 +97,45 @@ class SettingAside(Generic[Item]):
                 self._whole.drop(self._work)
                 for item in due - self._met:
                     self._book.drop(item)
-            except NO_FAULTS:
+            except self._no_faults:
                 raise
             except Exception as error:
                 self._whole.put(self._work, in_few_words(error), self._clock())
                 log.exception("work.fault", work=self._name)
         await self._tell()
         return result
+
+    async def running(self, run: Callable[[], Awaitable[None]]) -> None:
+        """Runs a loop until it ends or is cancelled; after a fault it rests, and is begun anew.
+
+        Args:
+            run: Of a loop that finds what it has to do in database and files alone, so that it may
+                begin anew at any time, as at a start.
+
+        Raises:
+            StorageFailedError, StorageDamagedError: The node must stop.
+        """
+        while True:
+            loop = asyncio.ensure_future(run())
+            try:
+                await asyncio.wait([loop], timeout=WELL_AFTER.total_seconds())
+                if loop.done():
+                    loop.result()
+                self._whole.drop(self._work)
+                await when_there_is_room(self._name, self._tell)
+                return await loop
+            except (StorageFailedError, StorageDamagedError):
+                raise
+            except Exception as error:
+                # A full disk too: the loop did not wait for room itself, and is begun anew.
+                self._whole.put(self._work, in_few_words(error), self._clock())
+                log.exception("work.fault", work=self._name)
+            finally:
+                loop.cancel()
+                await asyncio.wait([loop])
+            await when_there_is_room(self._name, self._tell)
+            while self._whole.left_out(self._clock()):  # noqa: ASYNC110 - a clock may be set
+                await asyncio.sleep(LOOK_AGAIN.total_seconds())
 
     async def one(self, item: Item, step: Callable[[], Awaitable[Result]]) -> Result | None:
         """Takes a step for one item.
@@ -133,7 +183,7 @@ class SettingAside(Generic[Item]):
     ) -> list[Result]:
         try:
             found = await step(items)
-        except NO_FAULTS:
+        except self._no_faults:
             raise
         except Exception as error:
             # MemoryError too: what takes too much would do so after each start.

@@ -11,6 +11,7 @@ from edocnode.domain.quotas import BELIEVED, QUIET, over_quota
 from edocnode.storage.store import NodeStore
 from edocnode.workers.courier import CourierParts
 from edocnode.workers.delivery import Dispatcher
+from edocnode.workers.setting_aside import SettingAside
 from tests.integration.storage.offices import NOW, Office, submission
 from tests.support.nodes import until, utc_now
 from tests.support.stores import open_in_memory
@@ -64,7 +65,12 @@ async def test_a_hello_before_the_start_is_over_takes_nothing_from_the_queue() -
         clock=utc_now,
     )
     dispatcher = Dispatcher(
-        outbox=store, peers=store, parts=parts, clock=utc_now, can_send=lambda: True
+        outbox=store,
+        peers=store,
+        parts=parts,
+        aside=SettingAside("sending", "Sending", alarms=store, clock=utc_now),
+        clock=utc_now,
+        can_send=lambda: True,
     )
     dispatcher.peer_met("G01")
     await asyncio.sleep(0.1)
@@ -110,7 +116,12 @@ async def test_a_peer_that_cannot_be_reached_after_it_told_of_a_quota_has_shut_t
         clock=lambda: moment,
     )
     dispatcher = Dispatcher(
-        outbox=store, peers=store, parts=parts, clock=lambda: moment, can_send=lambda: True
+        outbox=store,
+        peers=store,
+        parts=parts,
+        aside=SettingAside("sending", "Sending", alarms=store, clock=utc_now),
+        clock=lambda: moment,
+        can_send=lambda: True,
     )
     office = Office("H29", store)
     await office.open()

@@ -20,6 +20,7 @@ def served(*, failing: int, sound: int) -> Dispatcher:
         outbox=NOTHING,
         peers=NOTHING,
         parts=NOTHING,
+        aside=NOTHING,
         clock=lambda: datetime.now(UTC),
         can_send=lambda: True,
     )

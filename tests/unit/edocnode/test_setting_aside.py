@@ -1,5 +1,6 @@
 """What meets a fault is set aside alone, tried again at times of its own, and told."""
 
+import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
@@ -7,10 +8,20 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
-from edoccore.errors import DiskFullError, StorageFailedError
+from edoccore.errors import DiskFullError, StorageDamagedError, StorageFailedError
 from edocnode.domain.alarms import Alarm
-from edocnode.domain.setting_aside import LONGEST_WAIT, MOST, SET_ASIDE, Book, Peer, wait_after
+from edocnode.domain.setting_aside import (
+    LONGEST_WAIT,
+    MOST,
+    SET_ASIDE,
+    SOON,
+    Book,
+    Peer,
+    wait_after,
+)
+from edocnode.workers import setting_aside
 from edocnode.workers.setting_aside import SettingAside
+from tests.support.nodes import until
 
 START = datetime(2026, 11, 27, 8, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -160,6 +171,66 @@ async def test_fault_of_the_look_itself_lets_the_work_rest_and_ends_nothing() ->
     work.now += MINUTE
     assert await work.look() == 0
     assert work.alarms.told == ""
+
+
+async def test_loop_that_meets_a_fault_is_begun_anew_and_its_alarm_ends_when_it_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(setting_aside, "WELL_AFTER", timedelta(seconds=0.05))
+    monkeypatch.setattr(setting_aside, "LOOK_AGAIN", timedelta(seconds=0.01))
+    work, begun = Work(), 0
+
+    async def loop() -> None:
+        nonlocal begun
+        begun += 1
+        if begun < 3:
+            raise IndexError("in the list")
+        await asyncio.Event().wait()
+
+    running = asyncio.create_task(work.aside.running(loop))
+    await until(lambda: "Greeting rests after a fault" in work.alarms.told)
+    assert begun == 1
+    work.now += MINUTE
+    await until(lambda: begun == 2 and work.aside._whole.left_out(work.now))
+    work.now += MINUTE
+    assert work.aside._whole.left_out(work.now)  # the second rest is longer
+    work.now += MINUTE
+    await until(lambda: begun == 3 and work.alarms.told == "")
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+
+
+async def test_loop_that_is_missed_at_once_rests_no_longer_than_it_may() -> None:
+    work = Work()
+    work.aside = SettingAside(
+        "greeting", "Greeting", alarms=work.alarms, clock=lambda: work.now, longest=SOON
+    )
+    looks = 0
+
+    async def faulty() -> None:
+        nonlocal looks
+        looks += 1
+        raise IndexError("in the list")
+
+    for times in range(1, 5):
+        await work.aside.look(faulty)
+        assert looks == times
+        work.now += MINUTE
+
+
+@pytest.mark.parametrize("error", [StorageFailedError("fsync"), StorageDamagedError("page 3")])
+async def test_loop_whose_disk_failed_is_never_begun_anew(error: Exception) -> None:
+    work, begun = Work(), 0
+
+    async def loop() -> None:
+        nonlocal begun
+        begun += 1
+        raise error
+
+    with pytest.raises(type(error)):
+        await work.aside.running(loop)
+    assert begun == 1
 
 
 async def test_more_faults_than_are_remembered_let_the_work_rest() -> None:
