@@ -5,8 +5,9 @@
 
 From a filled outbox what is timed is the exchange alone, in three ways: sealing while the peer is
 down; delivery of what is sealed already (checked, kept on disk, receipt sealed, sent back,
-checked, kept); both at once. With 1 and with 64 in flight an office hands in the next document when
-a receipt is there. Fails when a document is lost, doubled or left without its receipt.
+checked, kept); both at once, also with each node held to a processor of its own. With 1 and with
+64 in flight an office hands in the next document when a receipt is there. Fails when a document is
+lost, doubled or left without its receipt.
 
 ``--profile`` also writes where the processor time of each side went (see ``profiling``; once
 before: ``tests/benchmarks/peers/make``). That slows the nodes, so its rates are no figures.
@@ -14,6 +15,7 @@ before: ``tests/benchmarks/peers/make``). That slows the nodes, so its rates are
 
 import argparse
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 
 from tests.benchmarks.exchanging import Load, both_at_once, sealing_then_delivery
@@ -22,6 +24,7 @@ from tests.benchmarks.floors import (
     BATCHED,
     ECDSA,
     ECHO,
+    ECHO_APART,
     GROUP_COMMIT,
     ecdsa,
     echoes,
@@ -42,6 +45,7 @@ from tests.benchmarks.report import (
 BYTES = 4 * 1024
 ECHOES = 10_000
 DELIVERY, BOTH, ALONE = "delivery of sealed documents", "sealing and delivery", "sealing alone"
+APART = f"{BOTH}, a processor a node"
 FLIGHTS = {1: (20, 500), 64: (200, 4_000)}  # in flight -> documents, quick and normal
 HOW = (
     "Two node programs on this machine, mutual TLS, SQLite FULL; the outbox is full before the "
@@ -73,12 +77,13 @@ def run(
 
 
 def filled_outbox(load: Load) -> dict[str, float]:
-    """All three ways once."""
+    """All ways once."""
     sealing, delivery = sealing_then_delivery(load)
     found = sealing.figures(ALONE) | delivery.figures(DELIVERY)
     for side, peak in zip(("sender", "recipient"), delivery.peak_mib, strict=True):
         found[f"{DELIVERY}: peak MiB, {side}"] = peak
-    return found | both_at_once(load).figures(BOTH)
+    found |= both_at_once(load).figures(BOTH)
+    return found | both_at_once(replace(load, apart=True)).figures(APART)
 
 
 def flights(load: Load, counts: Mapping[int, int]) -> dict[str, float]:
@@ -104,8 +109,8 @@ def floors(size: int, count: int) -> dict[str, float]:
 def ratios(report: Report, figures: Figures) -> None:
     """Each way by each floor, and a chart."""
     shown = []
-    for way in (DELIVERY, BOTH, "64 in flight", "1 in flight"):
-        for floor in (ECHO, BATCHED, GROUP_COMMIT, ECDSA):
+    for way in (DELIVERY, BOTH, APART, "64 in flight", "1 in flight"):
+        for floor in (ECHO, ECHO_APART, BATCHED, GROUP_COMMIT, ECDSA):
             ratio = figures.ratio(f"{way}: documents/s", f"{floor}: documents/s")
             report.row(f"{way} / {floor}", ratio, "times")
             if floor == ECHO:
@@ -115,7 +120,7 @@ def ratios(report: Report, figures: Figures) -> None:
     report.bars("Documents per second by the raw unbatched gRPC echo", "times", shown)
     sides = [
         (f"{way}, {side}", figures.spread(f"{way}: CPU us, {side}"))
-        for way in (DELIVERY, BOTH, "64 in flight", "1 in flight")
+        for way in (DELIVERY, BOTH, APART, "64 in flight", "1 in flight")
         for side in ("sender", "recipient")
     ]
     report.bars("Processor time per document", "microseconds", sides)

@@ -23,6 +23,7 @@ class Load:
         settings: Of both nodes, by name without prefix.
         profile: Where profiles of the nodes go; none: nobody looks.
         prepare: Changes the folders of sender and recipient before anything starts.
+        apart: Each node is held to a processor of its own.
     """
 
     count: int
@@ -32,6 +33,7 @@ class Load:
     settings: Mapping[str, str] = field(default_factory=dict)
     profile: Profiling | None = None
     prepare: Callable[[Nation, TestNode, TestNode], None] = lambda *_: None
+    apart: bool = False
 
     @property
     def patience_s(self) -> float:
@@ -54,7 +56,7 @@ def sealing_then_delivery(load: Load) -> tuple[Span, Span]:
 
 def both_at_once(load: Load) -> Span:
     """The sender starts with a full outbox of which nothing is sealed; its peer waits for it."""
-    with pair(load.options, load.databases(), load.prepare) as nodes:
+    with pair(load.options, load.databases(), load.prepare, apart=load.apart) as nodes:
         _fill(nodes, load)
         nodes.recipient.start()
         nodes.sender.start()

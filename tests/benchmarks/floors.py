@@ -21,15 +21,20 @@ from tests.benchmarks.raw_echo import echo
 GROUP_COMMIT, ECDSA = "bare SQLite, FULL, 200 rows a commit", "bare ECDSA, 2 signs 2 verifies"
 IN_COMMIT, IN_BATCH = 200, 200
 ECHO, BATCHED = "raw gRPC echo, one each", f"raw gRPC echo, {IN_BATCH} in a message"
+ECHO_APART = f"{ECHO}, a processor a side"
 _ALGORITHM = ec.ECDSA(hashes.SHA256())
 
 
 def echoes(size: int, count: int) -> dict[str, float]:
     """Echo of the same bytes over mutual TLS, unbatched and batched; also processor time."""
     found = {}
-    for name, in_one in ((ECHO, 1), (BATCHED, IN_BATCH)):
+    for name, in_one, apart in (
+        (ECHO, 1, False),
+        (ECHO_APART, 1, True),
+        (BATCHED, IN_BATCH, False),
+    ):
         messages = max(count // in_one, 20)
-        seconds, client, server = echo(size * in_one, messages)
+        seconds, client, server = echo(size * in_one, messages, apart=apart)
         found[f"{name}: documents/s"] = messages * in_one / seconds
         found[f"{name}: CPU us"] = (client + server) / (messages * in_one) * 1e6
     return found

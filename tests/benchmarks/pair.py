@@ -72,6 +72,8 @@ def pair(
     options: Mapping[str, str] | None = None,
     databases: tuple[str, str] = ("", ""),
     prepare: Callable[[Nation, TestNode, TestNode], None] = lambda *_: None,
+    *,
+    apart: bool = False,
 ) -> Iterator[Pair]:
     """Two nodes in a temporary folder; killed and removed at the end.
 
@@ -79,6 +81,7 @@ def pair(
         options: See ``launch``, for both.
         databases: URLs; empty: SQLite in the data folder.
         prepare: Changes the folders of both before anything starts.
+        apart: Each is held to a processor of its own.
     """
     with tempfile.TemporaryDirectory(dir=os.environ.get(FOLDER_VARIABLE)) as folder:
         nation, *made = make_pair(Path(folder))
@@ -87,11 +90,30 @@ def pair(
             program(node, options or {}, database)
             for node, database in zip(made, databases, strict=True)
         ]
+        if apart:
+            for node, processor in zip(nodes, two_processors(), strict=True):
+                node.wrapper = held_to(processor)
         try:
             yield Pair(nation, *nodes)
         finally:
             for node in nodes:
                 node.kill()
+
+
+def two_processors() -> list[int]:
+    """Numbers of processors to keep two programs apart.
+
+    Raises:
+        AssertionError: This machine has one.
+    """
+    processors = sorted(os.sched_getaffinity(0))
+    assert len(processors) > 1, "two programs cannot be kept apart on one processor"
+    return processors[:2]
+
+
+def held_to(processor: int | None) -> list[str]:
+    """The words before a command that is held to a processor, from util-linux; None: to none."""
+    return [] if processor is None else ["taskset", "--cpu-list", str(processor)]
 
 
 def program(node: TestNode, options: Mapping[str, str], database: str = "") -> BenchNode:

@@ -4,10 +4,13 @@ Run by the benchmarks of the exchange, in the same minute, so that both see the 
 """
 
 import asyncio
+import contextlib
 import json
+import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import grpc
@@ -17,6 +20,7 @@ from edockit.grpc_client import peer_channel
 from edockit.grpc_server import bind
 from edockit.grpc_tls import TlsMaterial, TlsProvider
 from tests.benchmarks.observing import cpu_seconds
+from tests.benchmarks.pair import held_to, two_processors
 from tests.integration.edockit.echo import STREAM, handler
 from tests.support.pki import Leaf, dns_name, tls_leaf
 
@@ -24,8 +28,13 @@ IN_FLIGHT = 4  # messages, as between nodes
 SERVER, CLIENT = "H29", "G01"
 
 
-def echo(message_bytes: int, count: int) -> tuple[float, float, float]:
-    """Echoes messages; returns seconds, and CPU seconds of client and server."""
+def echo(message_bytes: int, count: int, *, apart: bool = False) -> tuple[float, float, float]:
+    """Echoes messages; returns seconds, and CPU seconds of client and server.
+
+    Args:
+        apart: Client and server are held to a processor each, as nodes may be.
+    """
+    own, other = two_processors() if apart else (None, None)
     server, client = tls_leaf(SERVER), tls_leaf(CLIENT)
     told = {
         "chain": server.certificate_pem.decode(),
@@ -33,7 +42,7 @@ def echo(message_bytes: int, count: int) -> tuple[float, float, float]:
         "pin": client.certificate_pem.decode(),
     }
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.benchmarks.raw_echo"],
+        [*held_to(other), sys.executable, "-m", "tests.benchmarks.raw_echo"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -44,10 +53,28 @@ def echo(message_bytes: int, count: int) -> tuple[float, float, float]:
         process.stdin.write(json.dumps(told) + "\n")
         process.stdin.flush()
         port = int(process.stdout.readline())
-        return asyncio.run(_client(port, server, client, process.pid, message_bytes, count))
+        with _held(own):
+            return asyncio.run(_client(port, server, client, process.pid, message_bytes, count))
     finally:
         process.stdin.close()
         process.wait(10)
+
+
+@contextlib.contextmanager
+def _held(processor: int | None) -> Iterator[None]:
+    """Holds this process, all its threads, to a processor; None: to none."""
+    everywhere = os.sched_getaffinity(0)
+    _hold(everywhere if processor is None else {processor})
+    try:
+        yield
+    finally:
+        _hold(everywhere)
+
+
+def _hold(processors: set[int]) -> None:
+    for thread in os.listdir("/proc/self/task"):
+        with contextlib.suppress(ProcessLookupError):  # it has ended meanwhile
+            os.sched_setaffinity(int(thread), processors)
 
 
 async def _client(
