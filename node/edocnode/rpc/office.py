@@ -23,6 +23,7 @@ from edoccore.signing.encryption import PartPlace
 from edoccore.signing.records import StatusStep
 from edoccore.signing.seal import SALT_BYTES
 from edoccore.signing.statements import Part, uuid_text
+from edockit.leaving import to_its_end
 from edocnet.office.v1 import office_service_pb2 as messages
 from edocnet.office.v1 import office_service_pb2_grpc as services
 from edocnode.domain.decisions import check_decision, is_repeated, plan_decision
@@ -105,8 +106,7 @@ class OfficeServicer(services.OfficeServiceServicer):
             numbering=self._numbers.give,
             encryption=encryption,
         )
-        kept = await parts.submissions.submit(submission)
-        parts.kept([(submission, kept)])
+        kept = await to_its_end(parts.keep(submission))
         return submission_to_message(kept, submission.number)
 
     async def SubmitMany(  # type: ignore[override]  # grpc.aio also runs coroutines that write

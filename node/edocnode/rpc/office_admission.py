@@ -156,6 +156,12 @@ class OfficeParts:
         ids = [new_id(now, _chance.bytes()) for _ in range(1 + recipients)]
         return DocumentId(ids[0]), [MessageId(each) for each in ids[1:]]
 
+    async def keep(self, submission: Submission) -> SubmissionResult:
+        """Keeps a document and hands it on, which must follow also when its caller has left."""
+        kept = await self.submissions.submit(submission)
+        self.kept([(submission, kept)])
+        return kept
+
     def kept(self, results: Iterable[tuple[Submission, SubmissionResult]]) -> None:
         """Hands what was kept to the sealer, or tells who has it for later."""
         drafts: list[EnvelopeDraft] = []

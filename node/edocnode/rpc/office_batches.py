@@ -21,12 +21,14 @@ from edoccore.errors import (
     EdocError,
     LimitExceededError,
     PeerUnreachableError,
+    RequestConflictError,
     RequestInvalidError,
     StorageFailedError,
 )
 from edoccore.signing.digests import digest_of
 from edoccore.signing.statements import Operation
 from edoccore.wire.status import MAX_FIELD_LENGTH, MAX_MESSAGE_LENGTH
+from edockit.leaving import to_its_end
 from edockit.pieces import in_pieces
 from edocnet.office.v1 import office_service_pb2 as messages
 from edocnode.domain.model import DocumentId, MessageId, Submission, SubmissionResult
@@ -79,6 +81,7 @@ class _Kept(Struct, frozen=True):
 
 Ready = Submission | EdocError
 Prepared = Ready | _Unnumbered
+_WasKept = SubmissionResult | RequestConflictError | DecisionConflictError
 Outcome = _Kept | EdocError
 Result = TypeVar("Result")
 Wholes = Sequence[messages.WholeSubmission]
@@ -246,20 +249,26 @@ class BatchDesk:
         if not submissions:
             return [item for item in ready if isinstance(item, EdocError)]
         try:
-            kept = await self._parts.submissions.submit_many(submissions)
+            kept = await to_its_end(self._kept(submissions))
         except StorageFailedError:
             raise
         except EdocError as error:  # a full disk: nothing of them was kept
             return [item if isinstance(item, EdocError) else error for item in ready]
-        pairs = list(zip(submissions, kept, strict=True))
-        self._parts.kept(
-            (each, result) for each, result in pairs if isinstance(result, SubmissionResult)
-        )
         in_order = iter(
             _Kept(result, each.number) if isinstance(result, SubmissionResult) else result
-            for each, result in pairs
+            for each, result in zip(submissions, kept, strict=True)
         )
         return [item if isinstance(item, EdocError) else next(in_order) for item in ready]
+
+    async def _kept(self, submissions: Sequence[Submission]) -> Sequence[_WasKept]:
+        """Keeps documents and hands them on, which must follow also when the caller has left."""
+        kept = await self._parts.submissions.submit_many(submissions)
+        self._parts.kept(
+            (each, result)
+            for each, result in zip(submissions, kept, strict=True)
+            if isinstance(result, SubmissionResult)
+        )
+        return kept
 
     async def _second_look(
         self, wholes: Wholes, outcomes: Sequence[Outcome]

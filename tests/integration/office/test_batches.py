@@ -1,14 +1,19 @@
 """Many documents handed in at once, over the real socket: each stands for itself."""
 
+import asyncio
 import json
+import threading
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import grpc
 import pytest
 
 from edoccore.errors import LimitExceededError
 from edocnet.office.v1 import office_service_pb2 as office
+from edocnode.domain.model import Submission
+from edocnode.storage import submitting
 from tests.integration.office.conftest import Pair
 from tests.integration.office.support import Refused, read_part, submit, text
 from tests.support.nodes import TestNode, until
@@ -149,3 +154,45 @@ async def test_caller_that_leaves_in_the_middle_loses_nothing_that_was_answered(
     assert alone.count("SELECT count(*) FROM document") == 2
     [[again, new]] = await submit_many(alone, [whole(2), whole(3)])
     assert (again.kept.repeated_request, new.kept.repeated_request) == (True, False)
+
+
+@pytest.mark.parametrize("many", [False, True], ids=["Submit", "SubmitMany"])
+async def test_what_is_kept_while_its_caller_leaves_is_sent(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch, many: bool
+) -> None:
+    """Also to who asks again later, and is told that it was handed in."""
+    sender, recipient = pair
+    begun, go_on = threading.Event(), threading.Event()
+    keep = submitting._keep_new
+
+    def slow(submissions: Sequence[Submission], connection: Any) -> Any:
+        begun.set()
+        assert go_on.wait(60)
+        return keep(submissions, connection)
+
+    monkeypatch.setattr(submitting, "_keep_new", slow)
+    one = whole(1)
+
+    async def requests() -> AsyncIterator[Any]:
+        if many:
+            yield office.SubmitManyRequest(submissions=[one])
+            return
+        yield office.SubmitRequest(header=one.header)
+        yield office.SubmitRequest(chunk=one.content)
+
+    try:
+        async with sender.office() as stub:
+            call = stub.SubmitMany(requests()) if many else stub.Submit(requests())
+            if many:
+                reading = asyncio.ensure_future(call.read())
+            await until(begun.is_set)
+            call.cancel()
+            for _ in range(3):  # behind which the node has heard of it
+                await stub.ListOutbox(office.ListOutboxRequest())
+            if many:
+                reading.cancel()
+    finally:
+        go_on.set()
+    await until(lambda: recipient.inbox() == 1)
+    [[again]] = await submit_many(sender, [one])
+    assert again.kept.repeated_request
