@@ -66,13 +66,13 @@ def stored_bytes(node: Node) -> bytes:
     return b"".join(found)
 
 
-def test_nothing_leaves_without_the_key_of_a_recipient_who_is_named(exchange, files):
-    sender = exchange[HA_TINH]
+def test_nothing_leaves_without_the_key_of_a_recipient_who_is_named(network, files):
+    sender = network[HA_TINH]
     words = ("send", *files, "--to", NOI_VU, "--subject", "chưa có khóa", "--encrypt")
     outcome = sender.run(*words)
     assert outcome.error == (4, "ENCRYPTION_KEY_MISSING")
     assert HA_TINH in outcome.talk  # the own one comes first
-    with_key(exchange, HA_TINH)
+    with_key(network, HA_TINH)
     outcome = sender.run(*words)
     assert outcome.error == (4, "ENCRYPTION_KEY_MISSING")
     assert NOI_VU in outcome.talk

@@ -295,8 +295,8 @@ def test_what_looks_wrong_is_said_and_sent_all_the_same(exchange, tmp_path):
     assert "'Thông tri' is in no code list" in result.talk
 
 
-def test_clerk_reserves_numbers_for_paper_and_has_documents_numbered(exchange):
-    node = exchange[HA_TINH]
+def test_clerk_reserves_numbers_for_paper_and_has_documents_numbered(network):
+    node = network[HA_TINH]
     node.stop()
     node.settings["NUMBERING"] = '["H29"]'
     node.start()
@@ -311,7 +311,7 @@ def test_clerk_reserves_numbers_for_paper_and_has_documents_numbered(exchange):
     assert node.run("numbers", "void", 3, "--reason", "Không cần nữa").error == (
         6, "DECISION_CONFLICT",
     )  # fmt: skip
-    assert "03/QĐ-UBND" in exchange[NOI_VU].run_text("inbox").output
+    assert "03/QĐ-UBND" in network[NOI_VU].run_text("inbox").output
 
 
 def test_number_used_before_is_told_at_both_ends(exchange):

@@ -61,11 +61,11 @@ async def test_of_two_copies_the_older_is_refused_stops_and_goes_on_by_takeover(
             assert first.count("SELECT count(*) FROM seal WHERE agency = 'H29'") == sealed
         await first.stop()
         await first.start()
-        assert "EPOCH_SUPERSEDED" in first.alarms()
+        await until(lambda: "EPOCH_SUPERSEDED" in first.alarms())
         assert first.state(kept.message_id) == "unsealed"
         await takeover(first)
         await first.delivered(refused, kept)
-        assert "EPOCH_SUPERSEDED" not in first.alarms()
+        await until(lambda: "EPOCH_SUPERSEDED" not in first.alarms())
         assert second.inbox() == 6
         assert "TWO_HISTORIES" not in second.alarms() | first.alarms()
 
@@ -207,7 +207,7 @@ async def test_a_lost_tail_is_still_told_when_both_sides_start_again_before_it_i
             await connection.recover()
         assert (await connection.say_hello(earlier=(restored,))).tail_lost
         assert len(await connection.recover()) == 1
-    assert "TAIL_LOST" in scene.node.alarms()
+    await until(lambda: "TAIL_LOST" in scene.node.alarms())
 
 
 async def test_a_lost_tail_is_told_though_what_came_since_hides_the_opening_that_left_it_out(
@@ -223,7 +223,7 @@ async def test_a_lost_tail_is_told_though_what_came_since_hides_the_opening_that
     async with peer.connect() as connection:
         assert (await connection.say_hello(earlier=(restored,))).tail_lost
         assert len(await connection.recover()) == 3
-    assert "TAIL_LOST" in scene.node.alarms()
+    await until(lambda: "TAIL_LOST" in scene.node.alarms())
 
 
 async def test_who_is_restored_twice_gets_back_what_either_restore_lost(scene: Scene) -> None:

@@ -312,7 +312,7 @@ async def test_bytes_of_another_digest_are_never_put_back(tmp_path: Path, bend: 
         tries = "SELECT count(*) FROM damaged_part WHERE attempts > 0"
         await until(lambda: node.count(tries), within_s=60)
         assert not blob(node).exists()
-        assert "PART_DAMAGED" in node.alarms()
+        await until(lambda: "PART_DAMAGED" in node.alarms())
         source.given = LARGE
         node.write("UPDATE damaged_part SET next_at = 0")
         await until(lambda: is_back(node), within_s=60)

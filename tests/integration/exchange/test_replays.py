@@ -12,6 +12,7 @@ from edocnode.domain.exchange import Duplicate, Parcel, Received
 from tests.integration.exchange.conftest import Scene
 from tests.support.bad_peer import Letter, now
 from tests.support.nation import new_uuid7
+from tests.support.nodes import until
 
 CONNECTIONS = 8
 REPLAYS = 125  # on each
@@ -87,7 +88,7 @@ async def test_t15_of_two_contents_racing_for_one_id_exactly_one_is_received(
         ranks = scene.node.rows("SELECT rank, result, envelope FROM incoming ORDER BY rank")
         assert [row[:2] for row in ranks] == [(0, "received"), (1, "rejected")]
         assert {row[2] for row in ranks} == {item.envelope.statement for item in parcels}
-        assert "MESSAGE_CONFLICT" in scene.node.alarms()
+        await until(lambda: "MESSAGE_CONFLICT" in scene.node.alarms())
         await scene.good(one)
 
 
@@ -156,7 +157,7 @@ async def test_a_second_seal_for_one_place_of_the_journal_is_kept_as_evidence(
             envelope = scene.peer.seal(letter.data, index=index)[0]
             parcel = Parcel(envelope=envelope, parts=letter.joined, offer=False)
             assert scene.told((await stream.exchange(parcel))[0]) == ("received", "")
-        assert "TWO_HISTORIES" in scene.node.alarms()
+        await until(lambda: "TWO_HISTORIES" in scene.node.alarms())
         seals = scene.node.rows(
             "SELECT rank FROM seal WHERE agency = 'H29' AND seal_index = ? ORDER BY rank", index
         )
@@ -174,7 +175,7 @@ async def test_two_openings_of_one_epoch_are_two_histories(scene: Scene) -> None
             canonical_epoch(scene.peer.opening.statement), epoch.encode()
         )
         await connection.say_hello(opening=scene.peer.seal(rival, index=0, time=now())[0])
-    assert "TWO_HISTORIES" in scene.node.alarms()
+    await until(lambda: "TWO_HISTORIES" in scene.node.alarms())
 
 
 def canonical_epoch(statement: bytes) -> bytes:
