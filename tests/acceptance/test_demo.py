@@ -95,6 +95,7 @@ def test_failing_step_is_named_with_the_place_of_its_logs(tmp_path: Path) -> Non
     step = re.search(r"Step (\d+)", told["message"])
     assert step is not None, told
     assert int(step[1]) >= 5  # the demonstration goes on while the node is looked for
+    assert "serve of G09 ended with -9" in told["message"], "nobody waits for what has ended"
     folder = Path(told["hint"].rpartition(" ")[2])
     assert (folder / "G09.log").is_file()
     assert_ended(tmp_path)

@@ -29,12 +29,22 @@ def endless_fields_pdf() -> bytes:
 
 def unpacking_pdf(size_bytes: int = 1 << 30) -> bytes:
     """An object stream that unpacks to a GiB."""
-    packer = zlib.compressobj(9)
-    chunk = b" " * (1 << 20)
-    packed = b"".join(packer.compress(chunk) for _ in range(size_bytes >> 20)) + packer.flush()
+    packed = _packed_spaces(size_bytes)
     stream = b"<< /Type /ObjStm /N 1 /First 5 /Filter /FlateDecode /Length %d >>" % len(packed)
     objects = {4: stream + b"\nstream\n" + packed + b"\nendstream"}
     return _pdf_with_xref_stream(objects, inside={1: (4, 0)})
+
+
+def _packed_spaces(size_bytes: int) -> bytes:
+    """So many spaces in the form of zlib, without packing them: one block, repeated (RFC 1950)."""
+    chunk, packer = b" " * (1 << 20), zlib.compressobj(9)
+    blocks = [packer.compress(chunk) + packer.flush(zlib.Z_FULL_FLUSH) for _ in range(2)]
+    count = size_bytes >> 20
+    sum_of_all = 1  # as that of nothing
+    for _ in range(count):
+        sum_of_all = zlib.adler32(chunk, sum_of_all)
+    last = zlib.compressobj(9, wbits=-zlib.MAX_WBITS).flush()
+    return blocks[0] + blocks[1] * (count - 1) + last + sum_of_all.to_bytes(4, "big")
 
 
 def many_objects_pdf(count: int = 2_000_000) -> bytes:

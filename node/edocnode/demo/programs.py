@@ -137,11 +137,24 @@ class Service:
         line = output.readline() if waiting else b""
         output.close()
         if not line:
-            tail = self.program.log.read_text(errors="replace").splitlines()[-LOG_TAIL:]
             raise EdocError(
-                f"{self.program.name} serve did not become ready; its log ends:\n" + "\n".join(tail)
+                f"{self.program.name} serve did not become ready; its log ends:\n"
+                + self._end_of_log()
             )
         self.listen = json.loads(line)["listen"]
+
+    def check(self) -> None:
+        """Tells whether it still runs; nobody waits for what has ended.
+
+        Raises:
+            EdocError: It has ended by itself; the message ends with its last log lines.
+        """
+        code = self._process.poll()
+        if code is not None:
+            name, of = self.program.name, self.program.data.name
+            raise EdocError(
+                f"{name} serve of {of} ended with {code}; its log ends:\n" + self._end_of_log()
+            )
 
     def kill(self) -> None:
         """Ends it at once, as a power failure would (SIGKILL)."""
@@ -180,6 +193,10 @@ class Service:
                 if code
                 else f"{name} serve, told to stop, did not end within {STOP_TIMEOUT_S:.0f} s"
             )
+
+    def _end_of_log(self) -> str:
+        lines = self.program.log.read_text(errors="replace").splitlines()
+        return "\n".join(lines[-LOG_TAIL:])
 
     def resident_mib(self) -> int:
         """Most memory it had resident so far, MiB; 0 where the system does not tell."""

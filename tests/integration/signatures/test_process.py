@@ -56,26 +56,27 @@ async def test_part_is_read_from_its_file(
 
 
 @pytest.mark.parametrize(
-    ("content", "kind", "state", "reason"),
+    ("bomb", "kind", "state", "reason"),
     [
-        (bombs.deep_pdf(), "pdf", PartState.CHECKED, Reason.TOO_DEEP),
-        (bombs.endless_xref_pdf(), "pdf", PartState.CHECKED, Reason.UNREADABLE),
-        (bombs.endless_fields_pdf(), "pdf", PartState.CHECKED, Reason.UNREADABLE),
-        (bombs.unpacking_pdf(), "pdf", PartState.CHECKED, Reason.BOMB),
-        (bombs.many_objects_pdf(), "pdf", PartState.CHECK_FAILED, Reason.TOO_LONG),
-        (bombs.deep_xml(), "xml", PartState.CHECKED, Reason.TOO_DEEP),
-        (bombs.laughing_xml(), "xml", PartState.CHECKED, Reason.NOT_XML),
+        (bombs.deep_pdf, "pdf", PartState.CHECKED, Reason.TOO_DEEP),
+        (bombs.endless_xref_pdf, "pdf", PartState.CHECKED, Reason.UNREADABLE),
+        (bombs.endless_fields_pdf, "pdf", PartState.CHECKED, Reason.UNREADABLE),
+        (bombs.unpacking_pdf, "pdf", PartState.CHECKED, Reason.BOMB),
+        (bombs.many_objects_pdf, "pdf", PartState.CHECK_FAILED, Reason.TOO_LONG),
+        (bombs.deep_xml, "xml", PartState.CHECKED, Reason.TOO_DEEP),
+        (bombs.laughing_xml, "xml", PartState.CHECKED, Reason.NOT_XML),
     ],
     ids=["deep", "endless", "circle", "gib", "many", "deep-xml", "laughing"],
 )
 async def test_part_that_asks_for_too_much_costs_bounded_memory_and_time(
-    content: bytes,
+    bomb: Callable[[], bytes],
     kind: str,
     state: PartState,
     reason: Reason,
     checker: CheckingProcess,
     decision: bytes,
 ) -> None:
+    content = bomb()
     await checker.check(part_of(decision))
     before = time.process_time()
     verdict = await checker.check(part_of(content, kind=kind))
