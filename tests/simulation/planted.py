@@ -259,12 +259,12 @@ class Planted:
 
 PLANTED: Mapping[str, Planted] = {
     "acknowledge before commit": Planted(Kinds(store=AcknowledgesBeforeCommit), ("I1",)),
-    "answer before seal": Planted(Kinds(sealer=AnswersBeforeSeal), ("I4", "I5"), 15),
+    "answer before seal": Planted(Kinds(sealer=AnswersBeforeSeal), ("I4", "I5"), 20),
     "no dedupe": Planted(Kinds(store=NoDedupe), ("I2",)),
     "seq reused after restore": Planted(Kinds(sealer=GoesOnInOldEpoch), ("seq",)),
     "lower directory version accepted": Planted(Kinds(keeper=TakesLowerDirectory), ("I8",), 5),
     "lane order lost": Planted(Kinds(store=LosesLanes), ("order",)),
-    "retry under a new id": Planted(Kinds(store=RetriesUnderNewId), ("I2",)),
+    "retry under a new id": Planted(Kinds(store=RetriesUnderNewId), ("I2",), 5),
     "signature of a failed commit sent": Planted(Kinds(sealer=SendsFailedSeal), ("I4", "I5")),
     "ended node forgets what it has": Planted(
         Kinds(desk=TurnsAwayWhatItHas), ("I1", "I4", "I10"), 62, reform=True
