@@ -123,7 +123,7 @@ class Scenario:
             (self._sender, self._recipient),
             (self._recipient, self._sender),
         ):
-            found = self._poll(
+            found = self.poll(
                 f"{one.code} does not reach {other.code}",
                 lambda one=one, other=other: _ping(one, other),  # type: ignore[misc]
                 every_s=0.2,
@@ -150,7 +150,7 @@ class Scenario:
         log_start = self._sender.program.log.stat().st_size
         with ThreadPoolExecutor(1) as thread:  # the transfer may begin before the command ends
             sending = thread.submit(self._send)
-            on_disk = self._poll(
+            on_disk = self.poll(
                 "the attachment does not reach the recipient",
                 self._enough_on_disk,
                 every_s=0.002,
@@ -159,7 +159,7 @@ class Scenario:
             self._running.pop(self._recipient.code).kill()
             sent = sending.result()
         self._document = sent["document_id"]
-        self._sent_bytes = self._poll(
+        self._sent_bytes = self.poll(
             "the sender does not notice",
             lambda: self._broken(log_start),
             every_s=0.05,
@@ -183,7 +183,7 @@ class Scenario:
         )
 
     def _ask(self, step: Step) -> None:
-        delivery = self._poll("the outbox does not tell", self._waiting, every_s=0.2, timeout_s=30)
+        delivery = self.poll("the outbox does not tell", self._waiting, every_s=0.2, timeout_s=30)
         message, reason = delivery["message"], delivery["reason"]
         step.prove(f"the delivery is {delivery['state']}: {message} ({reason})")
         step.prove(f"next attempt {delivery['next_attempt_at']}; nobody has to do anything")
@@ -269,7 +269,7 @@ class Scenario:
         with ThreadPoolExecutor(len(self._agencies)) as threads:
             return list(zip(self._agencies, threads.map(act, self._agencies), strict=True))
 
-    def _poll(
+    def poll(
         self, what: str, ask: Callable[[], T | None], *, every_s: float, timeout_s: float
     ) -> T:
         """As ``poll``, and ends when a program that should run has ended."""
@@ -306,7 +306,7 @@ class Scenario:
         return delivery if delivery["next_attempt_at"] and delivery["reason"] else None
 
     def _await_delivery(self, document: str) -> None:
-        self._poll(
+        self.poll(
             "the document is not delivered",
             lambda: True if self._delivery(document)["state"] == "delivered" else None,
             every_s=0.2,
