@@ -49,7 +49,6 @@ class SettingAside(Generic[Item]):
         clock: Callable[[], datetime],
         most: int = MOST,
         longest: timedelta = LONGEST_WAIT,
-        passes: tuple[type[Exception], ...] = (),
     ) -> None:
         """Joins the parts.
 
@@ -58,12 +57,10 @@ class SettingAside(Generic[Item]):
             work: What it does, as people read it.
             most: Remembered; when more meet a fault, the work rests as a whole.
             longest: The work rests no longer than this before it is tried again.
-            passes: Errors that whoever takes the steps deals with: no faults.
         """
         self._name, self._work = name, work
         self._alarms, self._clock = alarms, clock
         self._book: Book[Item] = Book(most)
-        self._no_faults: tuple[type[Exception], ...] = (*NO_FAULTS, *passes)
         # The look itself, or the loop, when it met a fault outside of any step.
         self._whole: Book[str] = Book(longest=longest)
         self._met: set[Item] = set()
@@ -97,7 +94,7 @@ class SettingAside(Generic[Item]):
                 self._whole.drop(self._work)
                 for item in due - self._met:
                     self._book.drop(item)
-            except self._no_faults:
+            except NO_FAULTS:
                 raise
             except Exception as error:
                 self._whole.put(self._work, in_few_words(error), self._clock())
@@ -183,7 +180,7 @@ class SettingAside(Generic[Item]):
     ) -> list[Result]:
         try:
             found = await step(items)
-        except self._no_faults:
+        except NO_FAULTS:
             raise
         except Exception as error:
             # MemoryError too: what takes too much would do so after each start.
