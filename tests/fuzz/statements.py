@@ -20,7 +20,7 @@ from edoccore.signing.statements import (
 from edoccore.wire.sealed import split_proof
 from edocnode.domain.checks import Standing
 from edocnode.domain.exchange import Parcel
-from edocnode.domain.receiving import judge_parcel, parcel_answer
+from edocnode.domain.receiving import judge_parcels, parcel_answer
 from edocnode.domain.sessions import read_opening
 from edocnode.evidence.manifest import Manifest
 from tests.fuzz.target import Target
@@ -84,14 +84,16 @@ def parcel(data: bytes) -> None:
         now=NOW,
     )
     verified = open_seal(sealed.seal, world().directory, network=standing.network, at=NOW)
-    try:
-        judge_parcel(offered, verified, standing)
-    except EdocError as refusal:
-        if refusal.answer is None:
-            raise AssertionError(f"no answer to a parcel: {refusal.reason}") from refusal
-        answer = parcel_answer(offered, refusal)
-        if answer.envelope_digest != sha256(envelope).digest():
-            raise AssertionError("the answer is to another envelope") from refusal
+    (judged,) = judge_parcels([offered], [(verified, {})], standing)
+    if not isinstance(judged, Exception):
+        return
+    if not isinstance(judged, EdocError):
+        raise judged
+    if judged.answer is None:
+        raise AssertionError(f"no answer to a parcel: {judged.reason}") from judged
+    answer = parcel_answer(offered, judged)
+    if answer.envelope_digest != sha256(envelope).digest():
+        raise AssertionError("the answer is to another envelope") from judged
 
 
 def _split(data: bytes) -> SealedStatement:

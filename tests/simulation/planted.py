@@ -20,7 +20,6 @@ from edoccore.directory.view import Directory
 from edoccore.errors import DiskFullError
 from edoccore.signing.merkle import Frontier, leaf_hash
 from edocnode.domain.checks import Standing
-from edocnode.domain.exchange import Parcel
 from edocnode.domain.forwarding import ForwardPlan, Stranded
 from edocnode.domain.model import (
     Arrival,
@@ -222,9 +221,8 @@ class HearsLateOfItsEnd(DirectoryKeeper):
 class TakesWhatWasSealedLate(ReceivingDesk):
     """Does not compare the time of a seal with the end of its agency."""
 
-    def _judge(self, parcel: Parcel, standing: Standing, *further: Any) -> Judged:
-        endless = cast(Directory, _Endless(standing.directory))
-        return super()._judge(parcel, replace(standing, directory=endless), *further)
+    def _standing(self, peer: str, directory: Directory) -> Standing:
+        return super()._standing(peer, cast(Directory, _Endless(directory)))
 
 
 class _Endless:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 from hashlib import sha256
 
 from msgspec import UNSET, structs
@@ -19,6 +20,7 @@ from edoccore.signing import canonical
 from edoccore.signing.merkle import Proven
 from edoccore.signing.seal import SealedStatement, VerifiedSeal, check_membership
 from edoccore.signing.statements import Envelope, Operation, Result, Seal, uuid_bytes
+from edockit.steps import of_each
 from edocnode.domain.checks import (
     Standing,
     check_content,
@@ -67,32 +69,62 @@ _NO_CONTENT = _Content({}, b"")
 Judged = Arrival | Offered | Refused | TryLater
 
 
-def judge_parcel(
-    parcel: Parcel, seal: VerifiedSeal, standing: Standing, proven: Proven | None = None
-) -> Arrival | Offered:
-    """Runs checks 5 to 11 on a parcel whose seal was verified.
+def judge_parcels(
+    parcels: Sequence[Parcel],
+    seals: Sequence[tuple[VerifiedSeal, Proven] | Exception],
+    standing: Standing,
+) -> list[Arrival | Offered | Exception]:
+    """Runs checks 5 to 11 on parcels whose seals were verified, each check on all of them.
 
     Args:
-        proven: Of that seal, for parcels that are judged one after another.
+        seals: Of each parcel, with what was proven of it for parcels before; or why there is none.
 
-    Raises:
-        EdocError: The parcel is refused or must come again; nothing is kept.
+    Returns:
+        In order; an error says why that parcel is refused or must come again, or is a fault of the
+        program over it. Nothing of it is kept.
     """
-    sealed = parcel.envelope
-    check_membership(seal.seal, sealed.statement, sealed.leaf, sealed.proof, proven)  # check 5
-    envelope = check_envelope(sealed.statement, seal.seal, standing)
-    try:
-        check_content(envelope, standing)
-        if parcel.offer:
-            bare = _arrival(sealed, envelope, seal, standing, _NO_CONTENT)
-            return Offered(arrival=bare, envelope=envelope)
-        _check_inline(parcel, envelope)
-        pieces = split_parts(envelope.parts, parcel.parts, envelope.message_id)  # check 10
-        return _arrival(sealed, envelope, seal, standing, _content(envelope, pieces))
-    except EdocError as error:
-        if is_sealed_answer(error):
-            return rejected(_arrival(sealed, envelope, seal, standing, _NO_CONTENT), error)
-        raise
+    step = partial(of_each, failures=Exception)
+    sealed = [parcel.envelope for parcel in parcels]
+    shown = step(_shown, seals, sealed)  # check 5
+    envelopes = step(partial(_envelope, standing), shown, sealed)
+    pieces = step(partial(_pieces, standing), envelopes, parcels)
+    contents = step(_content, pieces, envelopes)
+    return step(partial(_judged, standing), envelopes, contents, parcels, shown)
+
+
+def _shown(found: tuple[VerifiedSeal, Proven], sealed: SealedStatement) -> VerifiedSeal:
+    """The seal over a statement, which is proven to be under it."""
+    seal, proven = found
+    check_membership(seal.seal, sealed.statement, sealed.leaf, sealed.proof, proven)
+    return seal
+
+
+def _envelope(standing: Standing, seal: VerifiedSeal, sealed: SealedStatement) -> Envelope:
+    return check_envelope(sealed.statement, seal.seal, standing)
+
+
+def _pieces(standing: Standing, envelope: Envelope, parcel: Parcel) -> Sequence[bytes] | None:
+    """The parts that came; None: they are offered only."""
+    check_content(envelope, standing)
+    if parcel.offer:
+        return None
+    _check_inline(parcel, envelope)
+    return split_parts(envelope.parts, parcel.parts, envelope.message_id)  # check 10
+
+
+def _judged(
+    standing: Standing,
+    envelope: Envelope,
+    content: _Content | Exception,
+    parcel: Parcel,
+    seal: VerifiedSeal,
+) -> Arrival | Offered:
+    if isinstance(content, Exception):
+        if not isinstance(content, EdocError) or not is_sealed_answer(content):
+            raise content
+        return rejected(_arrival(parcel.envelope, envelope, seal, standing, _NO_CONTENT), content)
+    arrival = _arrival(parcel.envelope, envelope, seal, standing, content)
+    return Offered(arrival=arrival, envelope=envelope) if parcel.offer else arrival
 
 
 def with_parts(arrival: Arrival, envelope: Envelope, pieces: Sequence[bytes]) -> Arrival:
@@ -101,7 +133,7 @@ def with_parts(arrival: Arrival, envelope: Envelope, pieces: Sequence[bytes]) ->
     Raises:
         RecordInvalidError: Check 11.
     """
-    content = _content(envelope, pieces)
+    content = _content(pieces, envelope)
     return structs.replace(arrival, listing=content.listing, inline=content.inline)
 
 
@@ -220,8 +252,10 @@ def final_answer(
     )
 
 
-def _content(envelope: Envelope, pieces: Sequence[bytes]) -> _Content:
+def _content(pieces: Sequence[bytes] | None, envelope: Envelope) -> _Content:
     """Runs check 11 on the record, and joins the parts that go into the database."""
+    if pieces is None:
+        return _NO_CONTENT
     inline = [
         piece
         for part, piece in zip(envelope.parts, pieces, strict=True)

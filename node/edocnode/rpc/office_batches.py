@@ -6,10 +6,10 @@ What is wrong with one document is told in its place; only a failing disk ends t
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypeVar
+from functools import partial
 
 import grpc
 from msgspec import Struct
@@ -30,6 +30,7 @@ from edoccore.signing.statements import Operation
 from edoccore.wire.status import MAX_FIELD_LENGTH, MAX_MESSAGE_LENGTH
 from edockit.leaving import to_its_end
 from edockit.pieces import in_pieces
+from edockit.steps import of_each
 from edocnet.office.v1 import office_service_pb2 as messages
 from edocnode.domain.model import DocumentId, MessageId, Submission, SubmissionResult
 from edocnode.domain.office import (
@@ -83,7 +84,6 @@ Ready = Submission | EdocError
 Prepared = Ready | _Unnumbered
 _WasKept = SubmissionResult | RequestConflictError | DecisionConflictError
 Outcome = _Kept | EdocError
-Result = TypeVar("Result")
 Wholes = Sequence[messages.WholeSubmission]
 Context = grpc.aio.ServicerContext[messages.SubmitManyRequest, messages.SubmitManyResponse]
 
@@ -144,15 +144,13 @@ class BatchDesk:
         return await asyncio.to_thread(self._prepare, each)
 
     def _prepare(self, each: Sequence[tuple[messages.WholeSubmission, datetime]]) -> list[Prepared]:
-        """Judges and builds documents step by step, each step for all of them.
-
-        One document after another would have the processor fetch the whole program anew for each.
-        """
-        headers = _of_each(_header, [whole.header for whole, _ in each])
-        admitted = _of_each(self._parts.judged, headers, [now for _, now in each])
-        wholes = _of_each(self._taken_apart, admitted, [whole.content for whole, _ in each])
-        records = _of_each(self._record, wholes)
-        return _of_each(self._prepared, records, wholes)
+        """Judges and builds documents step by step, each step for all of them."""
+        step = partial(of_each, failures=EdocError)
+        headers = step(_header, [whole.header for whole, _ in each])
+        admitted = step(self._parts.judged, headers, [now for _, now in each])
+        wholes = step(self._taken_apart, admitted, [whole.content for whole, _ in each])
+        records = step(self._record, wholes)
+        return step(self._prepared, records, wholes)
 
     def _prepared(self, record: Record, whole: _Whole) -> Submission | _Unnumbered:
         if whole.admitted.header.number_here:
@@ -314,28 +312,6 @@ async def _write(
             await context.write(answer)
         except grpc.aio.InternalError as error:
             raise PeerUnreachableError("The caller ended the stream.") from error
-
-
-def _of_each(
-    step: Callable[..., Result], items: Sequence[Any], *others: Sequence[Any]
-) -> list[Result | EdocError]:
-    """What a step makes of each item; what was refused before, or is now, stands in its place.
-
-    Raises:
-        StorageFailedError: The disk failed; the node must stop.
-    """
-    results: list[Result | EdocError] = []
-    for item, *more in zip(items, *others, strict=True):
-        if isinstance(item, EdocError):
-            results.append(item)
-            continue
-        try:
-            results.append(step(item, *more))
-        except StorageFailedError:
-            raise
-        except EdocError as error:
-            results.append(error)
-    return results
 
 
 def _header(message: messages.SubmitHeader) -> SubmitHeader:

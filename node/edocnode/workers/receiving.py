@@ -8,6 +8,7 @@ happens to it becomes its own answer.
 import asyncio
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from hashlib import sha256
 
 import structlog
@@ -25,6 +26,7 @@ from edoccore.signing.merkle import Proven
 from edoccore.signing.seal import SignedSeal, VerifiedSeal, open_seal
 from edoccore.signing.statements import DirectoryMark, Result
 from edockit.pieces import in_pieces
+from edockit.steps import of_each
 from edocnode.domain.checks import Standing, is_sealed_answer
 from edocnode.domain.exchange import Answer, Need, Parcel, Refused, TryLater
 from edocnode.domain.model import INLINE_PART_BYTES, Arrival, KeepKind, KeepOutcome
@@ -37,7 +39,7 @@ from edocnode.domain.receiving import (
     error_answer,
     final_answer,
     is_new_word,
-    judge_parcel,
+    judge_parcels,
     parcel_answer,
     receipt_draft,
     rejected,
@@ -161,37 +163,37 @@ class ReceivingDesk:
     def _judge_piece(
         self, peer: str, parcels: Sequence[Parcel], directory: Directory, seals: _Seals
     ) -> list[Judged]:
-        now = self._clock()
-        standing = Standing(
-            network=self._network, agency=self._agency, peer=peer, directory=directory, now=now
-        )
+        standing = self._standing(peer, directory)
         try:
-            judge(directory, now).require_usable()
+            judge(directory, standing.now).require_usable()
         except EdocError as error:
             return [parcel_answer(parcel, error) for parcel in parcels]
-        return [self._judge(parcel, standing, directory, seals) for parcel in parcels]
+        opened = of_each(
+            partial(self._opened, standing, directory, seals), parcels, failures=Exception
+        )
+        judged = judge_parcels(parcels, opened, standing)
+        return [
+            _refused(parcel, item, standing) if isinstance(item, Exception) else item
+            for parcel, item in zip(parcels, judged, strict=True)
+        ]
 
-    def _judge(
-        self,
-        parcel: Parcel,
-        standing: Standing,
-        directory: Directory,
-        seals: _Seals,
-    ) -> Judged:
-        try:
-            signed = parcel.envelope.seal
-            if signed not in seals:
-                seals[signed] = self._verified(signed, directory, standing.now), {}
-            seal, proven = seals[signed]
-            self._sessions.check_seal(seal)
-            return judge_parcel(parcel, seal, standing, proven)
-        except SealCertificateError as error:
-            return parcel_answer(parcel, certificate_error(parcel, error, standing))
-        except EdocError as error:
-            return parcel_answer(parcel, error)
-        except Exception:
-            log.exception("parcel.processing_failed", peer=standing.peer)
-            return parcel_answer(parcel, PoisonMessageError())
+    def _standing(self, peer: str, directory: Directory) -> Standing:
+        return Standing(
+            network=self._network,
+            agency=self._agency,
+            peer=peer,
+            directory=directory,
+            now=self._clock(),
+        )
+
+    def _opened(
+        self, standing: Standing, directory: Directory, seals: _Seals, parcel: Parcel
+    ) -> tuple[VerifiedSeal, Proven]:
+        signed = parcel.envelope.seal
+        if signed not in seals:
+            seals[signed] = self._verified(signed, directory, standing.now), {}
+        self._sessions.check_seal(seals[signed][0])
+        return seals[signed]
 
     def _verified(self, signed: SignedSeal, directory: Directory, now: datetime) -> VerifiedSeal:
         judged_by, cache = self._seals  # one read: other threads may hold another directory
@@ -311,6 +313,15 @@ class ReceivingDesk:
             if known and known.seal.directory != self._directory().mark:
                 for listener in self._on_directory:
                     listener(peer, known.seal.directory)
+
+
+def _refused(parcel: Parcel, error: Exception, standing: Standing) -> Refused | TryLater:
+    if isinstance(error, SealCertificateError):
+        return parcel_answer(parcel, certificate_error(parcel, error, standing))
+    if isinstance(error, EdocError):
+        return parcel_answer(parcel, error)
+    log.error("parcel.processing_failed", peer=standing.peer, exc_info=error)
+    return parcel_answer(parcel, PoisonMessageError())
 
 
 def _arrival_answer(arrival: Arrival, error: EdocError) -> Refused | TryLater:

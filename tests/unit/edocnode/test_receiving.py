@@ -1,5 +1,6 @@
 """The numbered checks, each with a parcel in which only it fails."""
 
+from collections.abc import Mapping
 from datetime import timedelta
 from hashlib import sha256
 
@@ -9,10 +10,13 @@ import pytest
 from edoccore import errors
 from edoccore.agency_errors import AgencyEndedError
 from edoccore.signing import canonical
+from edoccore.signing.seal import VerifiedSeal
 from edoccore.signing.statements import Envelope, Operation, Receipt, Result, time_text
-from edocnode.domain.checks import is_same_document
+from edocnode.domain import receiving
+from edocnode.domain.checks import Standing, is_same_document
+from edocnode.domain.exchange import Parcel
 from edocnode.domain.model import Arrival
-from edocnode.domain.receiving import Offered, judge_parcel
+from edocnode.domain.receiving import Offered, judge_parcels
 from tests.support.nation import new_uuid7
 from tests.unit.edocnode.conftest import Post
 
@@ -20,6 +24,14 @@ from tests.unit.edocnode.conftest import Post
 def judge(post: Post, data: bytes, **standing: object) -> Arrival | Offered:
     parcel = post.parcel(data)
     return judge_parcel(parcel, post.verified(parcel.envelope), post.standing(**standing))
+
+
+def judge_parcel(parcel: Parcel, seal: VerifiedSeal, standing: Standing) -> Arrival | Offered:
+    """One parcel alone; an error is raised."""
+    (judged,) = judge_parcels([parcel], [(seal, {})], standing)
+    if isinstance(judged, Exception):
+        raise judged
+    return judged
 
 
 def judge_envelope(post: Post, **changes: object) -> Arrival | Offered:
@@ -32,6 +44,39 @@ def test_a_right_parcel_is_kept_with_what_lists_show(post: Post) -> None:
     assert arrival.result is Result.RECEIVED
     assert arrival.listing["subject"] == "Về việc kết nối trục liên thông văn bản"
     assert arrival.inline == post.joined()
+
+
+def test_t41_each_parcel_of_many_is_judged_by_itself(
+    post: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Good, refused, rejected under seal, offered, met by a fault of the program, without seal."""
+    parcels = [
+        post.parcel(canonical.encode(post.envelope(**changes)))
+        for changes in ({}, {"to": "H29"}, {"operation": Operation.STATUS}, {}, {}, {})
+    ]
+    parcels[3] = msgspec.structs.replace(parcels[3], parts=b"", offer=True)
+    faulty = canonical.decode(parcels[4].envelope.statement, Envelope).message_id
+    read = receiving.read_record
+
+    def read_record(envelope: Envelope, record: bytes) -> Mapping[str, str]:
+        if envelope.message_id == faulty:
+            raise ZeroDivisionError("nobody foresaw it")
+        return read(envelope, record)
+
+    monkeypatch.setattr(receiving, "read_record", read_record)
+    unsealed = errors.SealInvalidError("Not its signature.")
+    seals = [(post.verified(parcel.envelope), {}) for parcel in parcels[:5]]
+    good, refused, rejected, offered, fault, bare = receiving.judge_parcels(
+        parcels, [*seals, unsealed], post.standing()
+    )
+    assert isinstance(good, Arrival)
+    assert good.result is Result.RECEIVED
+    assert isinstance(refused, errors.RecipientNotHereError)
+    assert isinstance(rejected, Arrival)
+    assert (rejected.result, rejected.reason) == (Result.REJECTED, "RECORD_INVALID")
+    assert isinstance(offered, Offered)
+    assert isinstance(fault, ZeroDivisionError)
+    assert bare is unsealed
 
 
 def test_t11_every_re_encoding_of_an_envelope_is_refused(post: Post) -> None:
