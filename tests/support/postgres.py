@@ -168,13 +168,21 @@ def _unprivileged_user() -> str | None:
     return None
 
 
+def _as(user: str | None) -> list[str]:
+    """The words before a command that another user runs; from util-linux.
+
+    Python could change the user too, but then forks instead of calling vfork, and what threads of
+    gRPC do in the forked child may end it.
+    """
+    return [] if user is None else ["setpriv", f"--reuid={user}", "--keep-groups", "--"]
+
+
 def _initialise(programs: Path, data: Path, user: str | None) -> None:
     subprocess.run(
-        [programs / "initdb", "--no-sync", "--auth=trust", "--encoding=UTF8"]
+        [*_as(user), programs / "initdb", "--no-sync", "--auth=trust", "--encoding=UTF8"]
         + ["--locale=C", f"--username={_USER}", "--pgdata", data],
         check=True,
         capture_output=True,
-        user=user,
         cwd=data.parent,
         timeout=60,
     )
@@ -186,10 +194,9 @@ def _launch(
     options = [f"--{name}={value}" for name, value in chosen.items()]
     with (folder / "log").open("ab") as log:
         return subprocess.Popen(
-            [programs / "postgres", "-D", folder / "data", "-k", folder, *options],
+            [*_as(user), programs / "postgres", "-D", folder / "data", "-k", folder, *options],
             stdout=log,
             stderr=log,
-            user=user,
             cwd=folder,
         )
 
