@@ -11,7 +11,6 @@ only by ``takeover``.
 """
 
 import asyncio
-import contextlib
 import secrets
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime, timedelta
@@ -59,6 +58,7 @@ from edocnode.workers.awaited import AwaitedReceipts
 from edocnode.workers.handed_over import HandedOver
 
 RETRY = timedelta(seconds=1)  # after a signer or disk failed
+LOOK_AGAIN = timedelta(seconds=5)  # for what was kept by somebody who left before he told of it
 NOTHING = Unsealed(envelopes=(), receipts=(), effects=())
 
 log = structlog.get_logger(__name__)
@@ -454,9 +454,13 @@ class Sealer:
 
     async def _sleep(self) -> None:
         now, until = asyncio.get_running_loop().time(), self._ahead.until
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout_at(until if now < until else None):
+        looks_at = now + LOOK_AGAIN.total_seconds()
+        try:
+            async with asyncio.timeout_at(until if now < until else looks_at):
                 await self._wake.wait()
+        except TimeoutError:
+            if now >= until:
+                self._over.look()
         self._wake.clear()
 
 

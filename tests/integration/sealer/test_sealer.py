@@ -136,6 +136,22 @@ async def test_t46_of_an_agency_that_has_ended_only_answers_are_sealed(bench: Be
     await end(running)
 
 
+async def test_what_was_kept_and_told_to_nobody_is_sealed_soon(bench: Bench) -> None:
+    """A caller may leave between the commit and the word to the sealer, and repeats nothing."""
+    sealer = bench.sealer()
+    running = await opened(sealer)
+    for _ in range(2):
+        kept = submission(at=utc_now(), expires=utc_now() + timedelta(days=1))
+        await bench.store.submit(kept)
+        message_id = kept.deliveries[0].message_id
+        async with asyncio.timeout(60):
+            while message_id not in [  # noqa: ASYNC110 - nobody tells
+                item.message_id for item in await bench.store.due("G01", utc_now(), 10)
+            ]:
+                await asyncio.sleep(0.01)
+    await end(running)
+
+
 async def test_an_opening_is_not_timed_before_the_seals_it_goes_on_from(bench: Bench) -> None:
     """Or peers would take what was sealed while the clock was ahead for another copy's."""
     times = []
