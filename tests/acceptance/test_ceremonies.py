@@ -17,15 +17,8 @@ from edoccore.directory.join import parse_join
 from tests.architecture.repository import ROOT
 from tests.support.commands import shell_program
 from tests.support.load import Load, office_of
-from tests.support.network import (
-    HA_TINH,
-    NOI_VU,
-    SETTINGS,
-    Network,
-    Node,
-    free_port,
-    waited_for,
-)
+from tests.support.network import HA_TINH, NOI_VU, SETTINGS, Network, Node, waited_for
+from tests.support.ports import free_port
 from tests.support.token import TOKEN, SoftToken
 
 PAGES = ROOT / "registry" / "README.md"

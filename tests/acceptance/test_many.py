@@ -14,8 +14,9 @@ from edoccore.signing.statements import Urgency
 from edocnode.rpc.office_client import Outgoing, open_office
 from edocnode.storage.folder import DataFolder
 from tests.support.nation import Nation
-from tests.support.network import Node, free_port, own_host, waited_for
+from tests.support.network import Node, own_host, waited_for
 from tests.support.nodes import make_node, utc_now
+from tests.support.ports import free_port
 
 PROVINCES = {code: [f"{code}.{number}" for number in range(1, 1751)] for code in ("H29", "H30")}
 COMMUNES = [commune for communes in PROVINCES.values() for commune in communes]

@@ -16,7 +16,8 @@ import pytest
 from tests.architecture.repository import ROOT
 from tests.support.documents import DECISION
 from tests.support.load import Load, office_of
-from tests.support.network import HA_TINH, NOI_VU, Network, Node, free_port, waited_for
+from tests.support.network import HA_TINH, NOI_VU, Network, Node, waited_for
+from tests.support.ports import free_port
 
 ROUNDS = int(os.environ.get("EDOC_MOVE_ROUNDS", "1"))
 RATE = float(os.environ.get("EDOC_MOVE_RATE", "0"))

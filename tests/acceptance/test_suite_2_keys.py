@@ -8,7 +8,8 @@ import pytest
 from edoccore.identity.keys import LATTICE_BYTES
 from edockit.certificates import is_encrypted
 from tests.acceptance.test_suites import sent
-from tests.support.network import NOI_VU, SETTINGS, Network, Node, free_port
+from tests.support.network import NOI_VU, SETTINGS, Network, Node
+from tests.support.ports import free_port
 from tests.support.token import TOKEN, SoftToken
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(480)]

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.network import NOI_VU, SETTINGS, Network, Node, free_port, waited_for
+from tests.support.network import NOI_VU, SETTINGS, Network, Node, waited_for
+from tests.support.ports import free_port
 from tests.support.token import PIN, TOKEN, SoftToken
 
 CODE = "H40"

@@ -29,7 +29,8 @@ from tests.support.attacker import AttackProcess, prepare, prepare_offer
 from tests.support.bad_peer import BadPeer
 from tests.support.nation import Nation
 from tests.support.network import Node
-from tests.support.nodes import free_port, make_node, utc_now
+from tests.support.nodes import make_node, utc_now
+from tests.support.ports import free_port
 
 ROUNDS = 5
 DOCUMENTS = 300  # a phase

@@ -23,7 +23,7 @@ from tests.benchmarks.figures import Figures, Measure
 from tests.benchmarks.observing import tree_cpu_seconds
 from tests.benchmarks.pair import FOLDER_VARIABLE
 from tests.benchmarks.report import Report, Scale, run_alone
-from tests.support.nodes import free_port
+from tests.support.ports import free_port
 
 PEERS = Path(__file__).parent / "peers"
 ENVIRONMENT = Path(__file__).resolve().parents[2] / ".tools" / "benchmarks" / "bin"

@@ -30,7 +30,8 @@ from tests.benchmarks.profiling import Profiling, looked_at
 from tests.benchmarks.report import Report, Scale, run_alone
 from tests.support.bad_peer import BadPeer
 from tests.support.nation import Nation
-from tests.support.nodes import free_port, make_node, utc_now
+from tests.support.nodes import make_node, utc_now
+from tests.support.ports import free_port
 
 PEERS, SIZE = 64, 4 * 1024
 SETTLED_S = 0.5

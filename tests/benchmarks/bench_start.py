@@ -26,7 +26,8 @@ from tests.benchmarks.observing import memory_mib, wait_until
 from tests.benchmarks.pair import RECIPIENT, SENDER, BenchNode, pair, program
 from tests.benchmarks.report import Report, Scale, run_alone
 from tests.support.nation import Nation
-from tests.support.nodes import free_port, make_node, utc_now
+from tests.support.nodes import make_node, utc_now
+from tests.support.ports import free_port
 
 SETTLED_S = 5.0  # until a node is idle
 PATIENCE_S = 120

@@ -18,7 +18,8 @@ from edocnode.rpc.admin_client import open_admin
 from tests.acceptance.test_crash import check_arrived, wait_until_quiet
 from tests.support.audit import check_both_agree, check_nothing_twice
 from tests.support.load import UNANSWERED, Load
-from tests.support.network import HA_TINH, NOI_VU, SETTINGS, Network, Node, free_port, waited_for
+from tests.support.network import HA_TINH, NOI_VU, SETTINGS, Network, Node, waited_for
+from tests.support.ports import free_port
 from tests.support.proxy import Proxy, ThreadedProxy
 
 PAUSE_S = 0.02  # an office's, between two documents

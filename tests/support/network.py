@@ -12,7 +12,6 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -28,6 +27,7 @@ from edocnode.rpc.admin_client import open_admin
 from edocnode.rpc.office_client import open_office
 from edocregistry.storage.log_files import LogFiles
 from tests.support.commands import ForkedProcess, command_line, launch_forked, run_command
+from tests.support.ports import free_port
 
 COMMAND_TIMEOUT_S = 120
 START_TIMEOUT_S = 90
@@ -289,7 +289,7 @@ class Network:
 
     def found(self) -> None:
         """Founds the registry and starts it."""
-        address = f"{self.host}:0"
+        address = f"{self.host}:{free_port(self.host)}"
         self.registry.done("init", "--network", NETWORK, "--listen", address)
         self.registry.start()
 
@@ -369,13 +369,6 @@ def own_host() -> str:
     if sys.platform != "linux":
         return "127.0.0.1"
     return "127." + ".".join(str(1 + secrets.randbelow(253)) for _ in range(3))
-
-
-def free_port(host: str) -> int:
-    """A port that was free on an address a moment ago."""
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="session")

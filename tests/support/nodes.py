@@ -7,9 +7,7 @@ nation's directory on a port, as a registry does; without it nodes run with the 
 
 import asyncio
 import contextlib
-import secrets
 import shutil
-import socket
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -42,21 +40,12 @@ from edocnode.settings import NodeSettings
 from edocnode.storage.directory_files import DirectoryFiles
 from edocnode.storage.folder import LATTICE_KEY, SEAL, DataFolder, NodeIdentity, TlsPair
 from tests.support.nation import REGISTRY, Agency, Nation, new_uuid7, tls_certificate
+from tests.support.ports import free_port
 from tests.support.stores import new_file
 
 CHUNK_BYTES = 960 * 1024
 LOOK_EVERY_S = 0.02
-_PORTS = range(10_000, 30_000)
 Context = grpc.aio.ServicerContext[object, object]
-
-
-def free_port() -> int:
-    """A port that was free a moment ago, of those that the system gives to no connection."""
-    while True:
-        port = _PORTS.start + secrets.randbelow(len(_PORTS))
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
 
 
 def utc_now() -> datetime:

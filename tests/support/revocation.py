@@ -15,7 +15,8 @@ from grpc.experimental import session_cache
 from edoccore.directory.layout import RevocationKind
 from tests.support.bad_peer import BadPeer, Connection, Ended, Stream
 from tests.support.nation import Nation
-from tests.support.nodes import TestNode, free_port, make_node, running, served, utc_now
+from tests.support.nodes import TestNode, make_node, running, served, utc_now
+from tests.support.ports import free_port
 
 IDLE, BUSY, RESUMED = "idle connection", "busy stream", "resumed TLS session"
 RESTARTED = "restart with the registry down"

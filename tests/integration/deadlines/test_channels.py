@@ -33,7 +33,7 @@ from edocnode.domain.reminders import (
     digest_of,
 )
 from edocnode.workers.reminder_channels import MailChannel, SmsChannel, WebhookChannel
-from tests.support.nodes import free_port
+from tests.support.ports import free_port
 
 NOW = datetime(2026, 11, 26, 3, tzinfo=UTC)
 SUBJECT = "Về việc báo cáo tình hình thực hiện nhiệm vụ tháng 11"

@@ -18,7 +18,8 @@ from edocnode.storage import seal_key
 from tests.integration.exchange.land import Land, made_land
 from tests.support.bad_peer import BadPeer, Stream, now
 from tests.support.nation import Nation
-from tests.support.nodes import TestNode, free_port, make_node, running, utc_now
+from tests.support.nodes import TestNode, make_node, running, utc_now
+from tests.support.ports import free_port
 
 
 @pytest.fixture(autouse=True)

@@ -15,7 +15,8 @@ from edocnode.storage.directory_files import DirectoryFiles
 from edocnode.storage.folder import DataFolder
 from tests.integration.exchange.test_own_entry import bring_newer
 from tests.support.nation import Nation
-from tests.support.nodes import Sent, TestNode, free_port, make_node, running, until, utc_now
+from tests.support.nodes import Sent, TestNode, make_node, running, until, utc_now
+from tests.support.ports import free_port
 
 NAMES = {
     "G01": "Bộ Công an",

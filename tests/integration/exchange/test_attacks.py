@@ -21,7 +21,8 @@ from tests.integration.exchange.test_limits import resident_bytes
 from tests.support.attacker import HELD, AttackProcess, prepare, prepare_offer
 from tests.support.bad_peer import BadPeer, Ended
 from tests.support.network import Node
-from tests.support.nodes import free_port, make_node, until
+from tests.support.nodes import make_node, until
+from tests.support.ports import free_port
 
 MEBIBYTE = 1024 * 1024
 MOST_GROWTH = 120 * MEBIBYTE

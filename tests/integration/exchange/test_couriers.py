@@ -22,7 +22,8 @@ from edocnode.workers import courier, delivery, expiring
 from tests.integration.exchange.conftest import make_nation
 from tests.support.bad_peer import BadRecipient
 from tests.support.nation import Agency, Nation
-from tests.support.nodes import TestNode, free_port, make_node, make_pair, running, until, utc_now
+from tests.support.nodes import TestNode, make_node, make_pair, running, until, utc_now
+from tests.support.ports import free_port
 
 SMALL_BLOB = bytes(100_000)  # rides with its envelope and lies in the blob folder
 

@@ -19,7 +19,8 @@ from edocnode.rpc.messages import batch_to_message
 from tests.integration.exchange.conftest import Card, Scene
 from tests.integration.exchange.test_parts import LARGE
 from tests.support.bad_peer import Ended, Stream, now, place
-from tests.support.nodes import TestNode, free_port, make_pair, running, until
+from tests.support.nodes import TestNode, make_pair, running, until
+from tests.support.ports import free_port
 
 SEQS = "SELECT epoch, to_node, count(*), count(DISTINCT seq) FROM delivery_envelope GROUP BY 1, 2"
 

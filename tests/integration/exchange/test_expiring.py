@@ -18,7 +18,8 @@ from edocnode.rpc.messages import answers_from_message
 from edocnode.workers import expiring
 from tests.integration.exchange.conftest import Scene, make_nation
 from tests.support.bad_peer import SERVICE, BadPeer, BadRecipient, Letter
-from tests.support.nodes import Sent, TestNode, free_port, make_node, make_pair, running, until
+from tests.support.nodes import Sent, TestNode, make_node, make_pair, running, until
+from tests.support.ports import free_port
 
 ENDED = "UPDATE delivery SET expires_at = 1"  # whatever the state, which changes all the time
 

@@ -17,7 +17,8 @@ from edocnode.workers.fair_service import FairQueue
 from tests.integration.exchange.conftest import Scene, make_nation
 from tests.support.bad_peer import BadPeer
 from tests.support.disks import fill, small_disk_of
-from tests.support.nodes import free_port, make_node, running
+from tests.support.nodes import make_node, running
+from tests.support.ports import free_port
 
 MEBIBYTE = 1024 * 1024
 MOST_PASSED = 90  # of another agency's, between a document and its receipt; batches have 100

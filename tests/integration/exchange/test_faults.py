@@ -23,16 +23,8 @@ from tests.integration.exchange.conftest import make_nation
 from tests.integration.exchange.land import Land, lively
 from tests.integration.exchange.test_expiring import ENDED, Mute, reason
 from tests.support.faults import Faulty, Later, all_well, told
-from tests.support.nodes import (
-    Sent,
-    TestNode,
-    free_port,
-    large,
-    make_node,
-    make_pair,
-    running,
-    until,
-)
+from tests.support.nodes import Sent, TestNode, large, make_node, make_pair, running, until
+from tests.support.ports import free_port
 
 
 @pytest.fixture(autouse=True)

@@ -15,7 +15,8 @@ from edocnode.domain.numbers import Settled
 from edocnode.workers import reckoning
 from tests.integration.exchange.conftest import make_nation
 from tests.support.bad_peer import SERVICE, BadPeer, BadRecipient, Ended
-from tests.support.nodes import TestNode, free_port, make_node, make_pair, running, until
+from tests.support.nodes import TestNode, make_node, make_pair, running, until
+from tests.support.ports import free_port
 
 NUMBERS = "SELECT seq FROM incoming WHERE signer = 'H29' ORDER BY seq"
 

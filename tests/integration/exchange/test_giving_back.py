@@ -20,7 +20,8 @@ from edocnode.domain.exchange import Recovered
 from edocnode.rpc.messages import hello_to_message, recovered_to_message
 from tests.integration.exchange.conftest import make_nation
 from tests.support.bad_peer import BadPeer, BadRecipient, Letter, now
-from tests.support.nodes import TestNode, free_port, make_node, running, until
+from tests.support.nodes import TestNode, make_node, running, until
+from tests.support.ports import free_port
 
 
 class BadGiver(BadRecipient):

@@ -18,7 +18,8 @@ from edocnet.admin.v1 import admin_service_pb2 as admin
 from edocnet.admin.v1 import admin_service_pb2_grpc as admin_services
 from edocnode.domain import directory as rules
 from tests.support.nation import Nation
-from tests.support.nodes import Sent, TestNode, free_port, make_node, running, until, utc_now
+from tests.support.nodes import Sent, TestNode, make_node, running, until, utc_now
+from tests.support.ports import free_port
 
 SIGNED_BEFORE = ROLE_RESIGN_AFTER - timedelta(minutes=1)  # the worst moment to lose the registry
 

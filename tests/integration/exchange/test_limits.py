@@ -16,7 +16,8 @@ from edocnode.domain.exchange import Need
 from edocnode.rpc.peers import WRITE_FAILED
 from tests.integration.exchange.conftest import Scene, make_nation
 from tests.support.bad_peer import SERVICE, BadPeer, Ended, Stream, place
-from tests.support.nodes import free_port, make_node, running, until
+from tests.support.nodes import make_node, running, until
+from tests.support.ports import free_port
 
 PATIENCE_S = 1.0
 SOON_S = 8.0  # within which the node must have acted, on a busy machine

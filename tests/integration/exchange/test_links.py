@@ -16,7 +16,8 @@ from edocnode.rpc import peers
 from edocnode.rpc.peers import Links, OwnTls
 from tests.integration.exchange.conftest import make_nation
 from tests.support.bad_peer import BadPeer, BadRecipient
-from tests.support.nodes import free_port, until, utc_now
+from tests.support.nodes import until, utc_now
+from tests.support.ports import free_port
 
 
 class HangingRecipient(BadRecipient):

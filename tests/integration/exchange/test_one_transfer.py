@@ -8,7 +8,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from tests.support.nation import Nation
-from tests.support.nodes import Sent, TestNode, free_port, make_node, running, until, utc_now
+from tests.support.nodes import Sent, TestNode, make_node, running, until, utc_now
+from tests.support.ports import free_port
 
 MIB = 1024 * 1024
 BEHIND = ("G01", "G01.22", "G01.23")

@@ -12,15 +12,8 @@ from tests.integration.exchange.conftest import make_nation
 from tests.support.bad_peer import BadPeer
 from tests.support.disks import fill, small_disk_of
 from tests.support.nation import Nation
-from tests.support.nodes import (
-    TestNode,
-    free_port,
-    make_node,
-    make_pair,
-    running,
-    served,
-    until,
-)
+from tests.support.nodes import TestNode, make_node, make_pair, running, served, until
+from tests.support.ports import free_port
 from tests.support.proxy import Proxy, proxy
 
 MEBIBYTE = 1024 * 1024

@@ -24,7 +24,8 @@ from edocnode.workers.repairing import Repairer
 from edocnode.workers.setting_aside import SettingAside
 from tests.integration.exchange.conftest import Scene, make_nation
 from tests.support.bad_peer import SERVICE, BadPeer, BadRecipient, Letter
-from tests.support.nodes import TestNode, free_port, make_node, make_pair, running, until, utc_now
+from tests.support.nodes import TestNode, make_node, make_pair, running, until, utc_now
+from tests.support.ports import free_port
 
 LARGE = bytes(range(256)) * 8_000  # two chunks and more
 DIGEST = sha256(LARGE).hexdigest()

@@ -10,7 +10,8 @@ from edoccore.errors import PartDigestError
 from edocnode.domain.exchange import Need, Parcel
 from tests.integration.exchange.conftest import Scene, make_nation
 from tests.support.bad_peer import BadPeer, BadRecipient, Ended, Letter
-from tests.support.nodes import TestNode, free_port, make_node, running, until
+from tests.support.nodes import TestNode, make_node, running, until
+from tests.support.ports import free_port
 
 SECOND = b"efgh"
 LARGE = bytes(range(256)) * 2_000  # 500 KiB: it never rides with its envelope

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from tests.integration.exchange.test_own_entry import bring_newer
 from tests.support.nation import Nation
-from tests.support.nodes import TestNode, free_port, make_node, until, utc_now
+from tests.support.nodes import TestNode, make_node, until, utc_now
+from tests.support.ports import free_port
 from tests.support.provinces import BEFORE, FOLLOWED, MERGERS
 
 CENTRE = "G22"

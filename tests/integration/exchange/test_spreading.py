@@ -21,7 +21,8 @@ from edocnode.storage.folder import DataFolder
 from tests.integration.exchange.test_ladder import bring
 from tests.support.bad_peer import BadPeer
 from tests.support.nation import Nation
-from tests.support.nodes import TestNode, free_port, make_node, running, until, utc_now
+from tests.support.nodes import TestNode, make_node, running, until, utc_now
+from tests.support.ports import free_port
 
 CODES = ("H29", "G01", "H30", "H31", "G02")
 BOUND_S = 75  # one round and its questions; usually a second
@@ -192,4 +193,4 @@ async def test_a_peer_lends_at_most_once_a_minute(
         nation.now += timedelta(seconds=5)
         nation.add_agency(code, code)
         assert await lend(peer, nation.publish()) == "OK"
-    assert held(node) == nation.directory().mark.version - 5
+    assert held(node) == nation.directory().mark.version - 5000  # milliseconds

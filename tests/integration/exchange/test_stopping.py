@@ -15,7 +15,8 @@ from edocnode.app import node as app
 from tests.integration.exchange.conftest import make_nation
 from tests.integration.exchange.test_parts import LARGE
 from tests.support.bad_peer import BadPeer, Ended
-from tests.support.nodes import TestNode, free_port, make_node, running, until
+from tests.support.nodes import TestNode, make_node, running, until
+from tests.support.ports import free_port
 
 SIGNING_S = 0.5
 STOP_S = 40.0  # on a busy machine; calls that are waited for to end would take twice as long

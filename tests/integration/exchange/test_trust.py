@@ -18,7 +18,8 @@ from edocnode.storage.directory_files import DirectoryFiles
 from edocnode.storage.folder import DataFolder
 from tests.integration.exchange.conftest import Scene, make_nation
 from tests.support.bad_peer import BadPeer, Connection, Ended, Stream, place
-from tests.support.nodes import free_port, make_node, running, served, until
+from tests.support.nodes import make_node, running, served, until
+from tests.support.ports import free_port
 
 
 @pytest.fixture

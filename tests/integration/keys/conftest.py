@@ -19,7 +19,8 @@ from edocnode.storage.folder import DataFolder
 from edocregistry.app.registry import Registry
 from edocregistry.app.serving import LOG_PATIENCE, Serving
 from tests.support import nation
-from tests.support.nodes import TestNode, free_port
+from tests.support.nodes import TestNode
+from tests.support.ports import free_port
 from tests.support.registry import OFFICER, Clock, found_registry
 
 AGE = timedelta(days=680)

@@ -20,7 +20,8 @@ from edocnode.storage.folder import DataFolder, TlsPair
 from edocnode.storage.tls_keys import ListedSince, TlsKeys
 from tests.support.agencies import server_name
 from tests.support.nation import REGISTRY, Nation
-from tests.support.nodes import TestNode, free_port, make_pair, running, served, until, utc_now
+from tests.support.nodes import TestNode, make_pair, running, served, until, utc_now
+from tests.support.ports import free_port
 
 DAY = timedelta(days=1)
 

@@ -22,7 +22,8 @@ from tests.integration.exchange.conftest import make_nation
 from tests.integration.office.support import Refused as Fails
 from tests.integration.office.support import text
 from tests.support.bad_peer import BadRecipient, now
-from tests.support.nodes import Sent, TestNode, free_port, make_node, running, until
+from tests.support.nodes import Sent, TestNode, make_node, running, until
+from tests.support.ports import free_port
 
 
 class Refuser(BadRecipient):

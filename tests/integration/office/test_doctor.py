@@ -25,7 +25,8 @@ from tests.integration.scanning.conftest import scanning
 from tests.support.clamd import clamd
 from tests.support.disks import fill, small_disk_of
 from tests.support.nation import REGISTRY
-from tests.support.nodes import TestNode, free_port, make_pair, running, served, utc_now
+from tests.support.nodes import TestNode, make_pair, running, served, utc_now
+from tests.support.ports import free_port
 from tests.support.time_authority import Mood, TestAuthority
 from tests.support.token import PIN, SoftToken, give_token
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from msgspec import structs
 
 from edoccore.signing.records import DocumentState
 from edoccore.signing.statements import Result
@@ -43,7 +44,9 @@ def incoming(peer: Office, count: int = 1, **more: Any) -> list[Arrival]:
 def variant(peer: Office, first: Arrival) -> Arrival:
     """Another document under the same message id."""
     made = submission("G01", ["H29"], content=b"another content")
-    made = replace(made, deliveries=(replace(made.deliveries[0], message_id=first.message_id),))
+    made = replace(
+        made, deliveries=(structs.replace(made.deliveries[0], message_id=first.message_id),)
+    )
     return arrival(peer.envelope(made), made.inline)
 
 
@@ -181,7 +184,9 @@ async def test_a_code_of_another_sender_may_use_the_same_id(store: NodeStore, pe
     [first] = incoming(peer)
     stranger = Office("H30")
     made = submission("H30", ["H29"])
-    made = replace(made, deliveries=(replace(made.deliveries[0], message_id=first.message_id),))
+    made = replace(
+        made, deliveries=(structs.replace(made.deliveries[0], message_id=first.message_id),)
+    )
     other = arrival(stranger.envelope(made), made.inline)
     outcomes = [*await store.keep([first]), *await store.keep([other])]
     assert [item.kind for item in outcomes] == [KeepKind.NEW, KeepKind.NEW]

@@ -24,7 +24,8 @@ from edocnode.workers.reminding import ALARM, Line, Reminder
 from tests.integration.deadlines.conftest import certificate
 from tests.integration.deadlines.test_channels import Letters, mail, mail_server
 from tests.integration.storage.offices import NOW, Office, arrival, submission
-from tests.support.nodes import free_port, until
+from tests.support.nodes import until
+from tests.support.ports import free_port
 
 __all__ = ["certificate"]
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from msgspec import structs
 
 from edoccore.errors import DocumentUnknownError, EdocError, RequestConflictError
 from edoccore.signing.statements import uuid_text
@@ -245,8 +246,8 @@ async def test_lists_show_some_of_many_deliveries_and_count_them_all(
     made = submission(to=[*MANY, "G02"])
     made = replace(
         made,
-        deliveries=tuple(replace(item, to_node="G01") for item in made.deliveries[:-1])
-        + (replace(made.deliveries[-1], to_node="G02"),),
+        deliveries=tuple(structs.replace(item, to_node="G01") for item in made.deliveries[:-1])
+        + (structs.replace(made.deliveries[-1], to_node="G02"),),
     )
     few = submission()
     await store.submit_many([few])
