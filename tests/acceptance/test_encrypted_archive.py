@@ -1,4 +1,4 @@
-"""Encrypted files where a node's folder goes: to another host, into an archive, out as packages."""
+"""Encrypted files on networks of their own: without keys, and where a node's folder goes."""
 
 from pathlib import Path
 
@@ -48,3 +48,19 @@ def test_keys_go_where_the_node_goes_and_its_archive_reads_on(
     node.done("evidence", "open", evidence, "--to", tmp_path / "mở")
     [opened] = (tmp_path / "mở").iterdir()
     assert opened.read_bytes() == file.read_bytes()
+
+
+def test_nothing_leaves_without_the_key_of_a_recipient_who_is_named(
+    network: Network, tmp_path: Path
+) -> None:
+    sender, file = network[HA_TINH], tmp_path / "Hồ sơ.txt"
+    file.write_bytes(SECRET)
+    words = ("send", file, "--to", NOI_VU, "--subject", "chưa có khóa", "--encrypt")
+    outcome = sender.run(*words)
+    assert outcome.error == (4, "ENCRYPTION_KEY_MISSING")
+    assert HA_TINH in outcome.talk  # the own one comes first
+    with_key(network, HA_TINH)
+    outcome = sender.run(*words)
+    assert outcome.error == (4, "ENCRYPTION_KEY_MISSING")
+    assert NOI_VU in outcome.talk
+    assert not sender.done("outbox", "--search", "chưa có khóa")["documents"]

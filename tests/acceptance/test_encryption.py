@@ -66,19 +66,6 @@ def stored_bytes(node: Node) -> bytes:
     return b"".join(found)
 
 
-def test_nothing_leaves_without_the_key_of_a_recipient_who_is_named(network, files):
-    sender = network[HA_TINH]
-    words = ("send", *files, "--to", NOI_VU, "--subject", "chưa có khóa", "--encrypt")
-    outcome = sender.run(*words)
-    assert outcome.error == (4, "ENCRYPTION_KEY_MISSING")
-    assert HA_TINH in outcome.talk  # the own one comes first
-    with_key(network, HA_TINH)
-    outcome = sender.run(*words)
-    assert outcome.error == (4, "ENCRYPTION_KEY_MISSING")
-    assert NOI_VU in outcome.talk
-    assert not sender.done("outbox", "--search", "chưa có khóa")["documents"]
-
-
 def test_both_ends_read_it_and_no_disk_has_it(exchange, files, tmp_path):
     sender, recipient = exchange[HA_TINH], exchange[NOI_VU]
     with_key(exchange, HA_TINH)
