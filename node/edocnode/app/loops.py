@@ -53,35 +53,36 @@ def resting(ground: Ground, name: str, work: str) -> SettingAside[str]:
 def _loops(ground: Ground, workers: Workers) -> list[Job]:
     """Those that work on no single document or peer; each is begun anew after a fault."""
     guard = partial(resting, ground)
-    directory = guard("directory", marked("Following the directory"))
-    schedule = guard("schedule", marked("Sending what was kept for later"))
-    tls = guard("tls", marked("Renewing TLS certificates"))
-    seal = guard("seal", marked("Renewing the seal"))
-    floods = guard("suspensions", marked("Telling which agencies flood this node"))
-    sweep = guard("sweep", marked("Removing parts of offers that ended"))
-    links = guard("links", marked("Closing connections that rest"))
-    memory = guard("memory", marked("Giving memory back"))
-    signatures = guard("signatures", marked("Checking signatures"))
-    entry = guard("own_entry", marked("Watching over the own entry of the directory"))
-    keys = guard("encryption_keys", marked("Watching over the encryption keys"))
-    subagencies = guard("subagencies", marked("Publishing the list of sub-agencies"))
-    timestamps = guard("timestamps", marked("Having seals timestamped"))
-    stamper = build_timestamper(ground.settings, ground.folder.path, ground.sealing, ground.clock)
     jobs = [
-        directory.running(ground.keeper.run),
-        schedule.running(workers.scheduler.run),
-        tls.running(workers.tls_renewal.run),
-        seal.running(workers.seal_keeper.run),
-        floods.running(workers.suspensions.run),
-        sweep.running(partial(_sweep, workers.staging)),
-        links.running(partial(_rest, workers.links)),
-        memory.running(give_back_at_rest),
-        signatures.running(workers.signatures.loop.run),
-        entry.running(workers.own_entry.run),
-        keys.running(build_encryption_watch(ground).run),
-        subagencies.running(workers.subagencies.run),
+        guard("directory", marked("Following the directory")).running(ground.keeper.run),
+        guard("schedule", marked("Sending what was kept for later")).running(workers.scheduler.run),
+        guard("tls", marked("Renewing TLS certificates")).running(workers.tls_renewal.run),
+        guard("seal", marked("Renewing the seal")).running(workers.seal_keeper.run),
+        guard("suspensions", marked("Telling which agencies flood this node")).running(
+            workers.suspensions.run
+        ),
+        guard("sweep", marked("Removing parts of offers that ended")).running(
+            partial(_sweep, workers.staging)
+        ),
+        guard("links", marked("Closing connections that rest")).running(
+            partial(_rest, workers.links)
+        ),
+        guard("memory", marked("Giving memory back")).running(give_back_at_rest),
+        guard("signatures", marked("Checking signatures")).running(workers.signatures.loop.run),
+        guard("own_entry", marked("Watching over the own entry of the directory")).running(
+            workers.own_entry.run
+        ),
+        guard("encryption_keys", marked("Watching over the encryption keys")).running(
+            build_encryption_watch(ground).run
+        ),
+        guard("subagencies", marked("Publishing the list of sub-agencies")).running(
+            workers.subagencies.run
+        ),
     ]
-    return jobs if stamper is None else [*jobs, timestamps.running(stamper.run)]
+    stamper = build_timestamper(ground.settings, ground.folder.path, ground.sealing, ground.clock)
+    if stamper is not None:
+        jobs.append(guard("timestamps", marked("Having seals timestamped")).running(stamper.run))
+    return jobs
 
 
 async def _announce(ground: Ground, workers: Workers, address: str) -> None:
