@@ -58,7 +58,7 @@ from edocnode.workers.awaited import AwaitedReceipts
 from edocnode.workers.handed_over import HandedOver
 
 RETRY = timedelta(seconds=1)  # after a signer or disk failed
-LOOK_AGAIN = timedelta(seconds=5)  # for what was kept by somebody who left before he told of it
+LOOK_AGAIN = timedelta(seconds=5)  # idle; then for what was kept by whoever left untold
 NOTHING = Unsealed(envelopes=(), receipts=(), effects=())
 
 log = structlog.get_logger(__name__)
