@@ -15,6 +15,8 @@ from edocnode.domain.signatures import (
     Reason,
 )
 
+CHECKS_AT_ONCE = 500  # changed by ``skip_checks`` and ``resume_checks`` in one transaction
+
 
 class Side(StrEnum):
     """A document as received here, or as sent from here."""
@@ -107,10 +109,10 @@ class SignatureChecks(Protocol):
         """Documents that were set aside and not checked since, the newest first."""
 
     async def skip_checks(self, verdict: DocumentVerdict) -> int:
-        """Settles a bounded piece of what waits, unchecked; returns how many."""
+        """Settles up to ``CHECKS_AT_ONCE`` of what waits, unchecked; returns how many."""
 
     async def resume_checks(self) -> int:
-        """Makes a bounded piece of what was skipped wait again; returns how many."""
+        """Makes up to ``CHECKS_AT_ONCE`` that were skipped wait again; returns how many."""
 
     async def recheck(self, document_id: DocumentId) -> int:
         """Makes the checks of a document wait again, on both sides; returns how many."""

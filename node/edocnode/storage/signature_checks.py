@@ -23,7 +23,13 @@ from edocnode.domain.model import (
     ReceiptDraft,
     Submission,
 )
-from edocnode.domain.signature_checks import CheckJob, CheckPlace, Side, SignatureCheck
+from edocnode.domain.signature_checks import (
+    CHECKS_AT_ONCE,
+    CheckJob,
+    CheckPlace,
+    Side,
+    SignatureCheck,
+)
 from edocnode.domain.signatures import (
     CHECKER_VERSION,
     CheckState,
@@ -38,10 +44,17 @@ from edocnode.domain.signatures import (
 from edocnode.storage.events import EventKind, event_values, tell
 from edocnode.storage.listing import decode_parts, inline_piece
 from edocnode.storage.signature_tables import SignatureCheckRow
-from edocnode.storage.sql import AnyRow, Row, among, insert_missing, select_by
+from edocnode.storage.sql import (
+    AnyRow,
+    Row,
+    among,
+    change_each,
+    insert_missing,
+    select_by,
+    select_plain,
+)
 from edocnode.storage.tables import DocumentRow, IncomingRow, table_of
 
-PIECE = 500  # rows changed in one transaction
 LEGAL_STATUS = (  # as ``legal`` and ``counted`` number them
     LegalStatus.NOT_CHECKED,
     LegalStatus.REPLACES_PAPER,
@@ -59,6 +72,20 @@ _NEXT = (
     .order_by(_CHECK.c.lane, _CHECK.c.side, _CHECK.c.owner)
     .limit(1)
 )
+_PIECES = {
+    state: sa.select(*_KEY)
+    .where(sa.text(f"state = '{state}'"))
+    .order_by(*_KEY)
+    .limit(sa.bindparam("limit"))
+    for state in ("pending", "skipped")
+}
+_MINE = (_CHECK.c.side == sa.bindparam("on_side"), _CHECK.c.owner == sa.bindparam("of"))
+_SKIP = (
+    sa.update(_CHECK)
+    .where(*_MINE)
+    .values(state="skipped", verdict=sa.bindparam("instead"), legal=0)
+)
+_RESUME = sa.update(_CHECK).where(*_MINE).values(state="pending")
 _ASIDE = "aside"
 _SET_ASIDE = (
     sa.select(_CHECK.c.document_id)
@@ -106,17 +133,16 @@ class SqlSignatureChecks:
         return [DocumentId(document_id) for document_id in found]
 
     async def skip_checks(self, verdict: DocumentVerdict) -> int:
-        """Settles a bounded piece of what waits, unchecked; returns how many."""
-        changes = {"state": "skipped", "verdict": encode_verdict(verdict), "legal": 0}
+        """Settles up to ``CHECKS_AT_ONCE`` of what waits, unchecked; returns how many."""
+        changes = {"instead": encode_verdict(verdict)}
         return await self._database.awrite(
-            lambda connection: _change_piece(connection, "pending", changes)
+            lambda connection: _change_piece(connection, "pending", _SKIP, changes)
         )
 
     async def resume_checks(self) -> int:
-        """Makes a bounded piece of what was skipped wait again; returns how many."""
-        changes = {"state": "pending"}
+        """Makes up to ``CHECKS_AT_ONCE`` that were skipped wait again; returns how many."""
         return await self._database.awrite(
-            lambda connection: _change_piece(connection, "skipped", changes)
+            lambda connection: _change_piece(connection, "skipped", _RESUME, {})
         )
 
     async def recheck(self, document_id: DocumentId) -> int:
@@ -291,16 +317,13 @@ def _settle(
     tell(connection, [event])
 
 
-def _change_piece(connection: Connection, state: str, changes: Row) -> int:
-    """Changes up to ``PIECE`` rows of a state, which then have another."""
-    wanted = sa.select(*_KEY).where(sa.text(f"state = '{state}'")).order_by(*_KEY).limit(PIECE)
-    rows = connection.execute(wanted).all()
-    for row in rows:
-        connection.execute(
-            sa.update(_CHECK)
-            .where(_CHECK.c.side == row.side, _CHECK.c.owner == row.owner)
-            .values(**changes)
-        )
+def _change_piece(connection: Connection, state: str, change: sa.Update, values: Row) -> int:
+    """Changes up to ``CHECKS_AT_ONCE`` rows of a state, which then have another."""
+    rows = select_plain(connection, _PIECES[state], {"limit": CHECKS_AT_ONCE})
+    for side in Side:
+        mine = {"on_side": side.value, **values}
+        owners = [row.owner for row in rows if row.side == side.value]
+        change_each(connection, change, [{**mine, "of": owner} for owner in owners])
     return len(rows)
 
 
@@ -308,7 +331,7 @@ def _recheck_piece(
     connection: Connection, place: tuple[str, int], before: datetime
 ) -> tuple[int, tuple[str, int] | None]:
     behind = sa.tuple_(*_KEY) > sa.tuple_(sa.literal(place[0]), sa.literal(place[1]))
-    wanted = sa.select(_CHECK).where(behind).order_by(*_KEY).limit(PIECE)
+    wanted = sa.select(_CHECK).where(behind).order_by(*_KEY).limit(CHECKS_AT_ONCE)
     rows = connection.execute(wanted).all()
     again = [row for row in rows if row.checked_at is not None and row.checked_at < before]
     for row in again:
@@ -317,4 +340,4 @@ def _recheck_piece(
             .where(_CHECK.c.side == row.side, _CHECK.c.owner == row.owner)
             .values(state=CheckState.PENDING.value)
         )
-    return len(again), (rows[-1].side, rows[-1].owner) if len(rows) == PIECE else None
+    return len(again), (rows[-1].side, rows[-1].owner) if len(rows) == CHECKS_AT_ONCE else None

@@ -23,6 +23,7 @@ from edocnode.domain.model import INLINE_PART_BYTES, DocumentId
 from edocnode.domain.ports import Alarms
 from edocnode.domain.repair import Suspects
 from edocnode.domain.signature_checks import (
+    CHECKS_AT_ONCE,
     CheckerAwayError,
     CheckJob,
     CheckPlace,
@@ -156,9 +157,14 @@ class SignatureCheckLoop:
         return found
 
     async def _work(self) -> bool:
-        """Settles the next document, or a piece of what cannot be checked; False: nothing waits."""
+        """Settles the next document, or a piece of what cannot be checked; False: take a rest.
+
+        What cannot be checked is settled many at a time: nobody waits for it, and each transaction
+        of a few would cost as much as keeping them.
+        """
         if self._impossible is not None:
-            return bool(await when_there_is_room("signatures", self._skip))
+            skipped = await when_there_is_room("signatures", self._skip)
+            return skipped >= CHECKS_AT_ONCE
         place = await self._store.next_check()
         if place is None:
             return False
