@@ -1,8 +1,8 @@
 """Does together what many callers bring at the same time; nobody waits for others to come.
 
-The first that comes is worked on at once, alone. What comes meanwhile is worked on together when
-that is done, and so on: a call costs its own work when there is little to do, and its share of few
-steps when there is much.
+What comes first is worked on at once, with what else is ready to come. What comes meanwhile is
+worked on together when that is done, and so on: a call costs its own work when there is little to
+do, and its share of few steps when there is much.
 """
 
 import asyncio
@@ -62,8 +62,10 @@ class Gathering(Generic[Item, Result]):
     async def _run(self) -> None:
         group: Sequence[_Waiting[Item, Result]] = ()
         try:
-            while group := self._next():
-                await self._settle(group)
+            while self._waiting:
+                await asyncio.sleep(0)  # what is ready comes too, even if work never waits
+                if group := self._next():
+                    await self._settle(group)
         finally:
             self._task = None
             _cancel([*group, *self._waiting])  # the program ends

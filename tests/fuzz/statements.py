@@ -84,7 +84,7 @@ def parcel(data: bytes) -> None:
         now=NOW,
     )
     verified = open_seal(sealed.seal, world().directory, network=standing.network, at=NOW)
-    (judged,) = judge_parcels([offered], [(verified, {})], standing)
+    (judged,) = judge_parcels([offered], [(verified, {})], [standing])
     if not isinstance(judged, Exception):
         return
     if not isinstance(judged, EdocError):

@@ -42,6 +42,7 @@ from edocnode.workers.delivery import Dispatcher
 from edocnode.workers.directory import DirectoryKeeper
 from edocnode.workers.fair_service import FairService
 from edocnode.workers.greeting import Greeter
+from edocnode.workers.judging import Judging
 from edocnode.workers.parts import PartShelf
 from edocnode.workers.receiving import ReceivingDesk
 from edocnode.workers.room import when_there_is_room
@@ -78,6 +79,7 @@ class Kinds:
     store: type[NodeStore] = NodeStore
     sealer: type[Sealer] = Sealer
     desk: type[ReceivingDesk] = ReceivingDesk
+    judging: type[Judging] = Judging
     keeper: type[DirectoryKeeper] = DirectoryKeeper
     database: type[SimulatedDatabase] = SimulatedDatabase
 
@@ -175,12 +177,16 @@ class Life:
             journals=store, outbox=store, alarms=store, sealer=self.sealer, **shared
         )
         self.staging = Staging(inbox=store, blobs=self.blobs, quota_bytes=QUOTA_BYTES, clock=clock)
+        judging = self.place.kinds.judging(sessions=self.sessions, **shared)
+        judging.on_directory(self.keeper.heard)
         self.desk = self.place.kinds.desk(
+            agency=code,
+            judging=judging,
             inbox=store,
             staging=self.staging,
             sealer=self.sealer,
-            sessions=self.sessions,
-            **shared,
+            directory=in_force,
+            clock=clock,
         )
         self.repair = build_repair(store, self.blobs, self.links, settings=SETTINGS, clock=clock)
         shelf = PartShelf(self.blobs, self.repair.repairer.suspect)
@@ -238,7 +244,6 @@ class Life:
         self.sessions.on_own_loss(self.greeter.recover)
         self.sessions.on_met(self.greeter.peer_met)
         self.sessions.on_directory(self.keeper.heard)
-        self.desk.on_directory(self.keeper.heard)
         server = Server(self.process, self._caller, self._fail)
         self.reckoning.connect(self.sessions, self.sealer, self.dispatcher)
         self.database.on_failure = self._fail

@@ -34,6 +34,7 @@ from edocnode.domain.model import (
 from edocnode.domain.sealing import EpochState, OwnStatement
 from edocnode.storage.store import NodeStore
 from edocnode.workers.directory import DirectoryKeeper
+from edocnode.workers.judging import Judging
 from edocnode.workers.receiving import (
     Judged,
     ReceivingDesk,
@@ -218,11 +219,11 @@ class HearsLateOfItsEnd(DirectoryKeeper):
         return self._current if is_deaf else newer
 
 
-class TakesWhatWasSealedLate(ReceivingDesk):
+class TakesWhatWasSealedLate(Judging):
     """Does not compare the time of a seal with the end of its agency."""
 
-    def _standing(self, peer: str, directory: Directory) -> Standing:
-        return super()._standing(peer, cast(Directory, _Endless(directory)))
+    def _standing(self, peer: str, directory: Directory, now: datetime) -> Standing:
+        return super()._standing(peer, cast(Directory, _Endless(directory)), now)
 
 
 class _Endless:
@@ -274,6 +275,6 @@ PLANTED: Mapping[str, Planted] = {
         Kinds(store=DropsAtTheEnd), ("I1",), 5, reform=True
     ),
     "sealed after the end taken": Planted(
-        Kinds(keeper=HearsLateOfItsEnd, desk=TakesWhatWasSealedLate), ("I11",), 52, reform=True
+        Kinds(keeper=HearsLateOfItsEnd, judging=TakesWhatWasSealedLate), ("I11",), 52, reform=True
     ),
 }

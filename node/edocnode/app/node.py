@@ -56,6 +56,7 @@ from edocnode.workers.delivery import Dispatcher
 from edocnode.workers.directory import DirectoryKeeper
 from edocnode.workers.fair_service import FairService
 from edocnode.workers.greeting import Greeter
+from edocnode.workers.judging import Judging
 from edocnode.workers.parts import PartShelf
 from edocnode.workers.receiving import ReceivingDesk
 from edocnode.workers.scheduling import Scheduler
@@ -171,7 +172,7 @@ def workers_on(ground: Ground) -> Workers:
     dispatcher = _dispatcher(ground, sessions, links, shelf, reader)
     greeter = _greeter(ground, sessions, links)
     reckoning = _reckoning(ground, links, greeter, reader, dispatcher)
-    _connect(ground, sessions, desk, dispatcher, greeter)
+    _connect(ground, sessions, dispatcher, greeter)
     reckoning.connect(sessions, ground.sealing.sealer, dispatcher)
     scheduler = Scheduler(schedule=store, sealer=ground.sealing.sealer, clock=clock)
     suspensions = Suspensions(CallQuotas(ground.settings.weight), store, clock)
@@ -289,13 +290,20 @@ def _sessions(ground: Ground) -> Sessions:
 
 
 def _desk(ground: Ground, sessions: Sessions, staging: Staging) -> ReceivingDesk:
-    return ReceivingDesk(
+    judging = Judging(
         network=ground.identity.network,
         agency=ground.identity.agency,
+        sessions=sessions,
+        directory=ground.directory,
+        clock=ground.clock,
+    )
+    judging.on_directory(ground.keeper.heard)
+    return ReceivingDesk(
+        agency=ground.identity.agency,
+        judging=judging,
         inbox=ground.sealing.store,
         staging=staging,
         sealer=ground.sealing.sealer,
-        sessions=sessions,
         directory=ground.directory,
         clock=ground.clock,
     )
@@ -363,7 +371,6 @@ def _greeter(ground: Ground, sessions: Sessions, links: Links) -> Greeter:
 def _connect(
     ground: Ground,
     sessions: Sessions,
-    desk: ReceivingDesk,
     dispatcher: Dispatcher,
     greeter: Greeter,
 ) -> None:
@@ -375,7 +382,6 @@ def _connect(
     sessions.on_met(greeter.peer_met)
     sessions.on_own_loss(greeter.recover)
     sessions.on_directory(ground.keeper.heard)
-    desk.on_directory(ground.keeper.heard)
 
 
 @asynccontextmanager

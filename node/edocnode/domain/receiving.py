@@ -72,12 +72,13 @@ Judged = Arrival | Offered | Refused | TryLater
 def judge_parcels(
     parcels: Sequence[Parcel],
     seals: Sequence[tuple[VerifiedSeal, Proven] | Exception],
-    standing: Standing,
+    standings: Sequence[Standing],
 ) -> list[Arrival | Offered | Exception]:
     """Runs checks 5 to 11 on parcels whose seals were verified, each check on all of them.
 
     Args:
         seals: Of each parcel, with what was proven of it for parcels before; or why there is none.
+        standings: Where each is judged.
 
     Returns:
         In order; an error says why that parcel is refused or must come again, or is a fault of the
@@ -86,10 +87,10 @@ def judge_parcels(
     step = partial(of_each, failures=Exception)
     sealed = [parcel.envelope for parcel in parcels]
     shown = step(_shown, seals, sealed)  # check 5
-    envelopes = step(partial(_envelope, standing), shown, sealed)
-    pieces = step(partial(_pieces, standing), envelopes, parcels)
+    envelopes = step(_envelope, shown, sealed, standings)
+    pieces = step(_pieces, envelopes, parcels, standings)
     contents = step(_content, pieces, envelopes)
-    return step(partial(_judged, standing), envelopes, contents, parcels, shown)
+    return step(_judged, envelopes, contents, parcels, shown, standings)
 
 
 def _shown(found: tuple[VerifiedSeal, Proven], sealed: SealedStatement) -> VerifiedSeal:
@@ -99,11 +100,11 @@ def _shown(found: tuple[VerifiedSeal, Proven], sealed: SealedStatement) -> Verif
     return seal
 
 
-def _envelope(standing: Standing, seal: VerifiedSeal, sealed: SealedStatement) -> Envelope:
+def _envelope(seal: VerifiedSeal, sealed: SealedStatement, standing: Standing) -> Envelope:
     return check_envelope(sealed.statement, seal.seal, standing)
 
 
-def _pieces(standing: Standing, envelope: Envelope, parcel: Parcel) -> Sequence[bytes] | None:
+def _pieces(envelope: Envelope, parcel: Parcel, standing: Standing) -> Sequence[bytes] | None:
     """The parts that came; None: they are offered only."""
     check_content(envelope, standing)
     if parcel.offer:
@@ -113,11 +114,11 @@ def _pieces(standing: Standing, envelope: Envelope, parcel: Parcel) -> Sequence[
 
 
 def _judged(
-    standing: Standing,
     envelope: Envelope,
     content: _Content | Exception,
     parcel: Parcel,
     seal: VerifiedSeal,
+    standing: Standing,
 ) -> Arrival | Offered:
     if isinstance(content, Exception):
         if not isinstance(content, EdocError) or not is_sealed_answer(content):

@@ -1,7 +1,8 @@
 """Keeps what many peers sent at the same moment in one write.
 
 A peer that sends its documents one by one must not cost a transaction's statements for each of
-them. While a write is under way, small batches wait here for the next one; alone, nothing waits.
+them. While a write is under way, small batches wait here for the next one; in a crowd, a moment
+longer. Alone, nothing waits.
 """
 
 import asyncio
@@ -13,6 +14,9 @@ from edocnode.domain.model import Arrival, KeepOutcome
 from edocnode.domain.ports import Inbox
 
 SMALL = 16  # arrivals; larger batches have nothing to gain
+# While documents of several peers come, the next write waits for more of them: each has its seal
+# and its waits for the disk, as long as judging four of them. One alone waits for nobody.
+CROWD_PAUSE_S = 0.002
 TOGETHER = 128  # arrivals in one write
 
 
@@ -51,12 +55,19 @@ class KeepingTogether:
         group: list[_Waiting] = []
         try:
             while self._waiting:
+                await self._let_come()
                 group = self._next_group()
                 await self._keep(group)
         finally:
             self._writing = None
             for waiting in (*group, *self._waiting):  # none, unless this was cancelled
                 waiting.outcomes.cancel()
+
+    async def _let_come(self) -> None:
+        """Waits a moment for more of a crowd."""
+        await asyncio.sleep(0)
+        if len(self._waiting) > 1:
+            await asyncio.sleep(CROWD_PAUSE_S)
 
     def _next_group(self) -> list[_Waiting]:
         taken, size = 0, 0

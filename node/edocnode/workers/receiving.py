@@ -1,33 +1,20 @@
-"""The receiving desk: checks parcels, keeps them, waits for the sealer, answers.
+"""The receiving desk: has parcels judged, keeps them, waits for the sealer, answers.
 
 Order, always: verify; parts on disk; one transaction with envelope and dedupe key; the sealer;
 only then the answer. One bad parcel never stops the others of its batch or the stream: whatever
 happens to it becomes its own answer.
 """
 
-import asyncio
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from functools import partial
-from hashlib import sha256
 
 import structlog
 
 from edoccore.agency_errors import RecipientMovedError
-from edoccore.directory.state import judge
 from edoccore.directory.view import Directory
-from edoccore.errors import (
-    EdocError,
-    PoisonMessageError,
-    SealCertificateError,
-    StorageFailedError,
-)
-from edoccore.signing.merkle import Proven
-from edoccore.signing.seal import SignedSeal, VerifiedSeal, open_seal
-from edoccore.signing.statements import DirectoryMark, Result
-from edockit.pieces import in_pieces
-from edockit.steps import of_each
-from edocnode.domain.checks import Standing, is_sealed_answer
+from edoccore.errors import EdocError, PoisonMessageError, StorageFailedError
+from edoccore.signing.statements import Result
+from edocnode.domain.checks import is_sealed_answer
 from edocnode.domain.exchange import Answer, Need, Parcel, Refused, TryLater
 from edocnode.domain.model import INLINE_PART_BYTES, Arrival, KeepKind, KeepOutcome
 from edocnode.domain.ports import Inbox
@@ -35,25 +22,19 @@ from edocnode.domain.receiving import (
     Judged,
     Offered,
     arrival_in,
-    certificate_error,
     error_answer,
     final_answer,
     is_new_word,
-    judge_parcels,
-    parcel_answer,
     receipt_draft,
     rejected,
 )
+from edocnode.workers.judging import Judging
 from edocnode.workers.keeping import KeepingTogether
 from edocnode.workers.resealing import receipts_to_show
 from edocnode.workers.sealer import Sealer
-from edocnode.workers.sessions import Sessions
 from edocnode.workers.staging import Staging
 
 RECEIPT_WAIT = timedelta(seconds=20)  # for the sealer; afterwards: try later, the parcel is kept
-SEAL_CACHE = 2_000  # verified seals remembered, for one directory
-
-_Seals = dict[SignedSeal, tuple[VerifiedSeal, Proven]]  # of one batch, nearly always one
 
 log = structlog.get_logger(__name__)
 
@@ -64,32 +45,24 @@ class ReceivingDesk:
     def __init__(
         self,
         *,
-        network: str,
         agency: str,
+        judging: Judging,
         inbox: Inbox,
         staging: Staging,
         sealer: Sealer,
-        sessions: Sessions,
         directory: Callable[[], Directory],
         clock: Callable[[], datetime],
     ) -> None:
         """Joins the parts."""
-        self._network = network
         self._agency = agency
+        self._judging = judging
         self._inbox = inbox
         self._keeping = KeepingTogether(inbox)
         self._staging = staging
         self._sealer = sealer
-        self._sessions = sessions
         self._directory = directory
         self._clock = clock
-        self._seals: tuple[Directory | None, dict[bytes, VerifiedSeal]] = None, {}
-        self._on_directory: list[Callable[[str, DirectoryMark], None]] = []
         self._on_repeated: list[Callable[[Arrival], None]] = []
-
-    def on_directory(self, listener: Callable[[str, DirectoryMark], None]) -> None:
-        """Calls ``listener(agency, mark)`` when a seal names another directory than this node's."""
-        self._on_directory.append(listener)
 
     def on_repeated(self, listener: Callable[[Arrival], None]) -> None:
         """Calls ``listener(arrival)`` for each message that was here already."""
@@ -101,11 +74,10 @@ class ReceivingDesk:
         Raises:
             StorageFailedError: The disk failed; the node must stop.
         """
-        judged = await self._judge_all(peer, parcels)
+        judged = await self._judging.judge(peer, parcels)
         if (why := self._why_ended()) and any(map(arrival_in, judged)):
             judged = await self._turn_away(judged, why)
         answers: list[Answer] = [item for item in judged if isinstance(item, Refused | TryLater)]
-        self._tell_directory(peer, parcels)
         arrivals: list[Arrival] = []
         put: list[str] = []
         for parcel, item in zip(parcels, judged, strict=True):
@@ -144,70 +116,6 @@ class ReceivingDesk:
             else item
             for item in judged
         ]
-
-    async def _judge_all(self, peer: str, parcels: Sequence[Parcel]) -> list[Judged]:
-        seals: _Seals = {}
-        seals_by: Directory | None = None
-
-        def judged(piece: Sequence[Parcel]) -> list[Judged]:
-            nonlocal seals, seals_by
-            directory = self._directory()
-            if directory is not seals_by:  # revocations count from the moment they are known
-                seals, seals_by = {}, directory
-            return self._judge_piece(peer, piece, directory, seals)
-
-        if all(parcel.envelope.seal.is_quick for parcel in parcels):
-            return await in_pieces(parcels, lambda parcel: len(parcel.parts), judged)
-        return await asyncio.to_thread(judged, parcels)
-
-    def _judge_piece(
-        self, peer: str, parcels: Sequence[Parcel], directory: Directory, seals: _Seals
-    ) -> list[Judged]:
-        standing = self._standing(peer, directory)
-        try:
-            judge(directory, standing.now).require_usable()
-        except EdocError as error:
-            return [parcel_answer(parcel, error) for parcel in parcels]
-        opened = of_each(
-            partial(self._opened, standing, directory, seals), parcels, failures=Exception
-        )
-        judged = judge_parcels(parcels, opened, standing)
-        return [
-            _refused(parcel, item, standing) if isinstance(item, Exception) else item
-            for parcel, item in zip(parcels, judged, strict=True)
-        ]
-
-    def _standing(self, peer: str, directory: Directory) -> Standing:
-        return Standing(
-            network=self._network,
-            agency=self._agency,
-            peer=peer,
-            directory=directory,
-            now=self._clock(),
-        )
-
-    def _opened(
-        self, standing: Standing, directory: Directory, seals: _Seals, parcel: Parcel
-    ) -> tuple[VerifiedSeal, Proven]:
-        signed = parcel.envelope.seal
-        if signed not in seals:
-            seals[signed] = self._verified(signed, directory, standing.now), {}
-        self._sessions.check_seal(seals[signed][0])
-        return seals[signed]
-
-    def _verified(self, signed: SignedSeal, directory: Directory, now: datetime) -> VerifiedSeal:
-        judged_by, cache = self._seals  # one read: other threads may hold another directory
-        if judged_by is not directory:  # revocations count from the moment they are known
-            cache = {}
-            self._seals = directory, cache
-        key = sha256(signed.data + signed.signature).digest()
-        if (known := cache.get(key)) is not None:
-            return known
-        verified = open_seal(signed, directory, network=self._network, at=now)
-        if len(cache) >= SEAL_CACHE:
-            cache.clear()
-        cache[key] = verified
-        return verified
 
     async def _store_large(self, arrival: Arrival, joined: bytes, put: list[str]) -> Answer | None:
         """Puts large parts that came inline on disk; the answer when that is not possible now.
@@ -305,23 +213,6 @@ class ReceivingDesk:
             log.exception("offer.processing_failed", peer=peer)
             return _arrival_answer(arrival, PoisonMessageError())
         return answer
-
-    def _tell_directory(self, peer: str, parcels: Sequence[Parcel]) -> None:
-        """Has another directory looked at when a verified seal names one."""
-        for signed in {parcel.envelope.seal for parcel in parcels}:
-            known = self._seals[1].get(sha256(signed.data + signed.signature).digest())
-            if known and known.seal.directory != self._directory().mark:
-                for listener in self._on_directory:
-                    listener(peer, known.seal.directory)
-
-
-def _refused(parcel: Parcel, error: Exception, standing: Standing) -> Refused | TryLater:
-    if isinstance(error, SealCertificateError):
-        return parcel_answer(parcel, certificate_error(parcel, error, standing))
-    if isinstance(error, EdocError):
-        return parcel_answer(parcel, error)
-    log.error("parcel.processing_failed", peer=standing.peer, exc_info=error)
-    return parcel_answer(parcel, PoisonMessageError())
 
 
 def _arrival_answer(arrival: Arrival, error: EdocError) -> Refused | TryLater:

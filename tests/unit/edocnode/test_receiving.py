@@ -28,7 +28,7 @@ def judge(post: Post, data: bytes, **standing: object) -> Arrival | Offered:
 
 def judge_parcel(parcel: Parcel, seal: VerifiedSeal, standing: Standing) -> Arrival | Offered:
     """One parcel alone; an error is raised."""
-    (judged,) = judge_parcels([parcel], [(seal, {})], standing)
+    (judged,) = judge_parcels([parcel], [(seal, {})], [standing])
     if isinstance(judged, Exception):
         raise judged
     return judged
@@ -67,7 +67,7 @@ def test_t41_each_parcel_of_many_is_judged_by_itself(
     unsealed = errors.SealInvalidError("Not its signature.")
     seals = [(post.verified(parcel.envelope), {}) for parcel in parcels[:5]]
     good, refused, rejected, offered, fault, bare = receiving.judge_parcels(
-        parcels, [*seals, unsealed], post.standing()
+        parcels, [*seals, unsealed], [post.standing()] * 6
     )
     assert isinstance(good, Arrival)
     assert good.result is Result.RECEIVED
