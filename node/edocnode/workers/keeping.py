@@ -14,10 +14,11 @@ from edocnode.domain.model import Arrival, KeepOutcome
 from edocnode.domain.ports import Inbox
 
 SMALL = 16  # arrivals; larger batches have nothing to gain
-# While documents of several peers come, the next write waits for more of them: each has its seal
-# and its waits for the disk, as long as judging four of them. One alone waits for nobody.
-CROWD_PAUSE_S = 0.002
 TOGETHER = 128  # arrivals in one write
+# While many agencies send, the next write waits for more of them: each write has its seal and its
+# waits for the disk, as long as judging four documents. A few would lose more by waiting.
+CROWD = 4  # agencies
+CROWD_PAUSE_S = 0.002
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,7 @@ class KeepingTogether:
     async def _let_come(self) -> None:
         """Waits a moment for more of a crowd."""
         await asyncio.sleep(0)
-        if len(self._waiting) > 1:
+        if len({waiting.arrivals[0].signer for waiting in self._waiting}) >= CROWD:
             await asyncio.sleep(CROWD_PAUSE_S)
 
     def _next_group(self) -> list[_Waiting]:

@@ -9,7 +9,8 @@ import pytest
 from edoccore.errors import StorageFailedError
 from edocnode.domain.model import Arrival, KeepKind, KeepOutcome
 from edocnode.storage.store import NodeStore
-from edocnode.workers.keeping import SMALL, TOGETHER, KeepingTogether
+from edocnode.workers import keeping as keeping_module
+from edocnode.workers.keeping import CROWD, SMALL, TOGETHER, KeepingTogether
 from tests.integration.storage.offices import Office, arrival, submission
 
 
@@ -61,6 +62,33 @@ async def test_a_long_batch_waits_for_nobody_and_a_write_has_a_bound(inbox: Watc
         *(keeping.keep([item]) for item in arrivals), keeping.keep(incoming(SMALL + 1))
     )
     assert sorted(inbox.writes) == [10, SMALL + 1, TOGETHER]
+
+
+@pytest.mark.parametrize(
+    ("agencies", "writes"), [(CROWD, [CROWD + 1]), (CROWD - 1, [CROWD - 1, 1])]
+)
+async def test_in_a_crowd_alone_a_write_waits_for_more(
+    inbox: Watched, monkeypatch: pytest.MonkeyPatch, agencies: int, writes: Sequence[int]
+) -> None:
+    monkeypatch.setattr(keeping_module, "CROWD_PAUSE_S", 0.5)
+    keeping = KeepingTogether(inbox)
+    *first, late = incoming(agencies + 1)
+    begun = [asyncio.ensure_future(keeping.keep([item])) for item in first]
+    await asyncio.sleep(0.1)
+    await asyncio.gather(*begun, keeping.keep([late]))
+    assert inbox.writes == writes
+
+
+async def test_many_batches_of_one_agency_are_no_crowd(
+    inbox: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeping_module, "CROWD_PAUSE_S", 0.5)
+    keeping = KeepingTogether(inbox)
+    *first, late = [msgspec.structs.replace(item, signer="H29") for item in incoming(CROWD + 1)]
+    begun = [asyncio.ensure_future(keeping.keep([item])) for item in first]
+    await asyncio.sleep(0.1)
+    await asyncio.gather(*begun, keeping.keep([late]))
+    assert inbox.writes == [CROWD, 1]
 
 
 async def test_one_that_cannot_be_kept_fails_alone(inbox: Watched) -> None:
