@@ -309,6 +309,7 @@ class DirectoryKeeper:
             log.warning("registry_unreachable", reason=error.reason, cause=error.message)
         else:
             self._plan.succeeded()
+            self._spread_up_to = self._current.mark.version  # whoever asks the registry has it
             await self._alarms.clear_alarm(rules.INVALID, REGISTRY)
 
     def _is_cut_off(self) -> bool:
@@ -341,16 +342,18 @@ class DirectoryKeeper:
         )
 
     async def _spread(self) -> None:
-        """Lends a newer directory to some peers at once, while the registry gives it to nobody."""
-        if self._spread_up_to >= self._current.mark.version:
+        """Lends a newer directory to some peers at once, while the registry gives it to nobody.
+
+        What came before the registry was found silent is lent when it is.
+        """
+        if self._spread_up_to >= self._current.mark.version or not self._is_cut_off():
             return
         self._spread_up_to, now = self._current.mark.version, self._clock()
-        if self._is_cut_off():
-            await self._ask_all(
-                (code, partial(self._sources.lend, self._current, code))
-                for code in self._some()
-                if self._plan.may_lend(code, now)
-            )
+        await self._ask_all(
+            (code, partial(self._sources.lend, self._current, code))
+            for code in self._some()
+            if self._plan.may_lend(code, now)
+        )
 
     def _some(self) -> list[str]:
         """Some peers, by chance."""

@@ -197,16 +197,20 @@ def make_keeper(
     store = DirectoryFiles(tmp_path / "directory", nation.anchor)
     store.save(nation.directory())
 
-    def make(clock: Callable[[], datetime] = lambda: now) -> DirectoryKeeper:
+    def make(
+        clock: Callable[[], datetime] = lambda: now,
+        kind: type[GrpcSources] = GrpcSources,
+        every: timedelta = timedelta(milliseconds=20),
+    ) -> DirectoryKeeper:
         return DirectoryKeeper(
             store.load(),
             agency="H29",
-            sources=GrpcSources(lambda: (own.tls_certificate_pem, own.tls_key_pem), clock),
+            sources=kind(lambda: (own.tls_certificate_pem, own.tls_key_pem), clock),
             store=store,
             alarms=alarms,
             clock=clock,
             jitter=lambda: 0.5,
-            plan=RefreshPlan(every=timedelta(milliseconds=20)),
+            plan=RefreshPlan(every=every),
         )
 
     return make

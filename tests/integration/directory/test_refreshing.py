@@ -12,6 +12,7 @@ from tuf.api.exceptions import DownloadHTTPError
 from tuf.ngclient import FetcherInterface, Updater
 
 from edoccore.directory import layout
+from edoccore.directory.bundle import encode_bundle
 from edoccore.directory.packing import MAX_BATCH_FILES, FileWanted
 from edoccore.directory.state import Freshness, judge
 from edoccore.directory.transparency import LogAnswer
@@ -31,7 +32,7 @@ from edockit.certificates import new_private_key
 from edocnet.directory.v1 import directory_service_pb2 as messages
 from edocnet.directory.v1 import directory_service_pb2_grpc as services
 from edocnode.domain import directory as rules
-from edocnode.rpc.directory import DirectoryServicer, GrpcSources, open_channel
+from edocnode.rpc.directory import DirectoryServicer, GrpcSources, RegistrySource, open_channel
 from edocnode.storage.directory_files import DirectoryFiles
 from edocnode.workers.directory import DirectoryKeeper
 from tests.integration.directory.conftest import (
@@ -59,6 +60,35 @@ async def running(keeper: DirectoryKeeper) -> AsyncIterator[None]:
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
+
+
+async def test_t08_what_came_before_the_registry_was_found_silent_is_lent_when_it_is(
+    registry: RunningRegistry, make_keeper: MakeKeeper
+) -> None:
+    """Brought as a file, while the last question to the registry was answered; then none is."""
+    answered, silent, lent = list[bool](), asyncio.Event(), list[str]()
+
+    class Falling(GrpcSources):
+        @contextlib.asynccontextmanager
+        async def registry(self, directory: Directory) -> AsyncIterator[RegistrySource]:
+            if silent.is_set():
+                raise RegistryUnreachableError
+            async with super().registry(directory) as source:
+                yield source
+            answered.append(True)
+
+        async def lend(self, directory: Directory, agency: str) -> None:
+            lent.append(agency)
+
+    keeper = make_keeper(kind=Falling, every=timedelta(seconds=1))
+    async with running(keeper):
+        await until(lambda: bool(answered))
+        silent.set()
+        registry.nation.now += timedelta(seconds=5)
+        registry.nation.add_agency("H30", "Mới")
+        assert await keeper.take_bundle(encode_bundle(registry.nation.directory().files))
+        await until(lambda: bool(lent))
+    assert set(lent) <= {"G01", "H30"}
 
 
 async def test_a_refresh_brings_the_new_directory_to_disk_and_then_to_the_listeners(

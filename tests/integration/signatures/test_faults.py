@@ -183,7 +183,7 @@ async def test_checker_that_cannot_start_is_waited_for_and_no_document_is_blamed
     checker = Reader(away=CheckerAwayError("no memory"))
     async with running(place.loop(checker)) as task:
         with pytest.raises(AssertionError):
-            await until(place.is_done, within_s=60)
+            await until(place.is_done, within_s=3)
         assert not task.done()
         checker.away = None
         await until(place.is_done, within_s=60)
