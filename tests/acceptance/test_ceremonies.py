@@ -274,9 +274,11 @@ def test_ceremony_of_a_token_runs_as_printed_and_its_key_is_on_no_disk(
 
 
 def copy_of_mirror(ceremonies: Ceremonies, code: str) -> None:
-    """What an officer brings from a node."""
+    """What an officer brings from a node, once the log there has its directory too."""
+    node = ceremonies.network[code]
+    waited_for(lambda: node.done("directory", "log")["state"] != "missing", what="the log")
     for name in ("bundle", "log"):
-        shutil.copy(ceremonies.network[code].data / "directory" / name, ceremonies.folder / name)
+        shutil.copy(node.data / "directory" / name, ceremonies.folder / name)
 
 
 def join_after_the_loss(ceremonies: Ceremonies) -> None:
