@@ -95,16 +95,21 @@ class PostgresServer:
     def cut_off_in_commit(self, database: str) -> None:
         """Ends a connection whose COMMIT is done here, before the program hears of it."""
         waiting = (
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "SELECT pid, pg_terminate_backend(pid) FROM pg_stat_activity "
             "WHERE wait_event = 'SyncRep' AND datname = %s"
         )
+        there = "SELECT pid FROM pg_stat_activity WHERE pid = ANY(%s)"
         deadline = time.monotonic() + START_TIMEOUT_S
         with self.connect() as connection:
             connection.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
             connection.execute("SELECT pg_reload_conf()")
             try:
-                while not connection.execute(waiting, [database]).fetchall():
+                while not (ended := connection.execute(waiting, [database]).fetchall()):
                     assert time.monotonic() < deadline, "nobody commits"
+                    time.sleep(0.01)
+                # Until they are gone: let go before, they would still tell of their COMMIT.
+                while connection.execute(there, [[row[0] for row in ended]]).fetchall():
+                    assert time.monotonic() < deadline, "they do not end"
                     time.sleep(0.01)
             finally:
                 connection.execute("ALTER SYSTEM RESET synchronous_standby_names")
