@@ -103,10 +103,11 @@ async def test_t41_one_that_cannot_be_read_spoils_no_other(desk: Desk) -> None:
 
 
 async def test_revocation_that_comes_between_counts_for_all_that_follow(desk: Desk) -> None:
-    (first,) = await desk.judging.judge("H29", desk.parcels(desk.post))
+    """The seal that was accepted a moment ago is looked at anew."""
+    parcels = desk.parcels(desk.post)
+    (first,) = await desk.judging.judge("H29", parcels)
     assert isinstance(first, Arrival)
     desk.post.nation.revoke("H29")
-    parcels = desk.parcels(desk.post)
     desk.directory = desk.post.nation.directory()
     ((later,), (other,)) = await asyncio.gather(
         desk.judging.judge("H29", parcels), desk.judging.judge("H30", desk.parcels(desk.other))
