@@ -2,7 +2,8 @@
 
 What comes first is worked on at once, with what else is ready to come. What comes meanwhile is
 worked on together when that is done, and so on: a call costs its own work when there is little to
-do, and its share of few steps when there is much.
+do, and its share of few steps when there is much. Where a step costs much itself, a crowd may be
+given a moment to come.
 """
 
 import asyncio
@@ -32,6 +33,8 @@ class Gathering(Generic[Item, Result]):
         *,
         weight: Callable[[Item], int],
         most: int,
+        pause_s: Callable[[Sequence[Item]], float] = lambda _: 0,
+        common: type[EdocError] = EdocError,
     ) -> None:
         """Takes the work.
 
@@ -39,10 +42,15 @@ class Gathering(Generic[Item, Result]):
             work: Returns for each item, in order, what became of it.
             weight: Of an item in a group.
             most: Weight of a group, unless one item alone is heavier.
+            pause_s: Seconds in which more may come, from what waits before a group is taken.
+            common: Errors of ``work`` that are told to the whole group. After any other, each item
+                is worked on alone, so that only the one that is at fault is told.
         """
         self._work = work
         self._weight = weight
         self._most = most
+        self._pause_s = pause_s
+        self._common = common
         self._waiting: deque[_Waiting[Item, Result]] = deque()
         self._task: asyncio.Task[None] | None = None
 
@@ -64,6 +72,8 @@ class Gathering(Generic[Item, Result]):
         try:
             while self._waiting:
                 await asyncio.sleep(0)  # what is ready comes too, even if work never waits
+                if (pause_s := self._pause_s([each.item for each in self._waiting])) > 0:
+                    await asyncio.sleep(pause_s)
                 if group := self._next():
                     await self._settle(group)
         finally:
@@ -89,7 +99,7 @@ class Gathering(Generic[Item, Result]):
         try:
             results = await self._work([each.item for each in group])
         except Exception as error:  # noqa: BLE001 - it belongs to those who wait
-            if isinstance(error, EdocError) or len(group) == 1:
+            if isinstance(error, self._common) or len(group) == 1:
                 _fail(group, error)
                 return
             for each in group:

@@ -15,7 +15,7 @@ from edocnode.domain.signatures import (
     Reason,
 )
 
-CHECKS_AT_ONCE = 500  # changed by ``skip_checks`` and ``resume_checks`` in one transaction
+CHECKS_AT_ONCE = 500  # skipped, resumed or gone through for those to recheck in one transaction
 
 
 class Side(StrEnum):

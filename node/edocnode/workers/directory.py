@@ -191,16 +191,20 @@ class DirectoryKeeper:
             DiskFullError, StorageFailedError: The new one could not be kept and is not in force.
         """
         async with self._sources.registry(self._current) as source:
+            known = self._current
             try:
                 changed = await self._refresh_from(source)
             except DirectoryInvalidError:
                 await self._look_at_log(source)  # what is refused may belong to a second log
                 await self._give_back(source)
                 raise
+            held = self._current
             await self._look_at_log(source)
             await self._give_back(source)
             if self._logs is not None:
                 await self._logs.witness.look(source, self._logs.watch.current)
+        if changed or held is known:  # else what came from elsewhere may be newer than it has
+            self._spread_up_to = held.mark.version  # whoever asks the registry has it
         return changed
 
     async def refresh_from_peer(self, agency: str) -> bool:
@@ -309,7 +313,6 @@ class DirectoryKeeper:
             log.warning("registry_unreachable", reason=error.reason, cause=error.message)
         else:
             self._plan.succeeded()
-            self._spread_up_to = self._current.mark.version  # whoever asks the registry has it
             await self._alarms.clear_alarm(rules.INVALID, REGISTRY)
 
     def _is_cut_off(self) -> bool:

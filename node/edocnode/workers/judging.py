@@ -25,10 +25,9 @@ from edockit.steps import of_each
 from edocnode.domain.checks import Standing
 from edocnode.domain.exchange import Parcel, Refused, TryLater
 from edocnode.domain.receiving import Judged, certificate_error, judge_parcels, parcel_answer
+from edocnode.workers.keeping import SMALL, TOGETHER
 from edocnode.workers.sessions import Sessions
 
-SMALL = 16  # parcels; larger batches have nothing to gain from others
-TOGETHER = 128  # parcels judged together
 SEAL_CACHE = 2_000  # verified seals remembered, for one directory
 
 _Seals = dict[SignedSeal, tuple[VerifiedSeal, Proven]]  # of one batch, nearly always one

@@ -1,7 +1,7 @@
 import asyncio
 import contextlib
 import shutil
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -62,18 +62,34 @@ async def running(keeper: DirectoryKeeper) -> AsyncIterator[None]:
             await task
 
 
+@pytest.mark.parametrize("during", [False, True], ids=["after the answer", "during the answer"])
 async def test_t08_what_came_before_the_registry_was_found_silent_is_lent_when_it_is(
-    registry: RunningRegistry, make_keeper: MakeKeeper
+    registry: RunningRegistry, make_keeper: MakeKeeper, during: bool
 ) -> None:
-    """Brought as a file, while the last question to the registry was answered; then none is."""
+    """Brought as a file while the registry answered with what it had; then it is silent."""
     answered, silent, lent = list[bool](), asyncio.Event(), list[str]()
+
+    async def bring() -> None:
+        silent.set()
+        registry.nation.now += timedelta(seconds=5)
+        registry.nation.add_agency("H30", "Mới")
+        assert await keeper.take_bundle(encode_bundle(registry.nation.directory().files))
+
+    class Answering(RegistrySource):
+        async def fetch(self, wanted: Sequence[FileWanted]) -> list[bytes | None]:
+            found = await super().fetch(wanted)
+            if during and not silent.is_set():
+                await bring()
+            return found
 
     class Falling(GrpcSources):
         @contextlib.asynccontextmanager
         async def registry(self, directory: Directory) -> AsyncIterator[RegistrySource]:
             if silent.is_set():
                 raise RegistryUnreachableError
-            async with super().registry(directory) as source:
+            endpoint = directory.endpoint(directory.info.registry, registry.nation.now)
+            assert endpoint is not None
+            async with Answering(endpoint) as source:
                 yield source
             answered.append(True)
 
@@ -83,10 +99,8 @@ async def test_t08_what_came_before_the_registry_was_found_silent_is_lent_when_i
     keeper = make_keeper(kind=Falling, every=timedelta(seconds=1))
     async with running(keeper):
         await until(lambda: bool(answered))
-        silent.set()
-        registry.nation.now += timedelta(seconds=5)
-        registry.nation.add_agency("H30", "Mới")
-        assert await keeper.take_bundle(encode_bundle(registry.nation.directory().files))
+        if not during:
+            await bring()
         await until(lambda: bool(lent))
     assert set(lent) <= {"G01", "H30"}
 

@@ -65,30 +65,27 @@ async def test_a_long_batch_waits_for_nobody_and_a_write_has_a_bound(inbox: Watc
 
 
 @pytest.mark.parametrize(
-    ("agencies", "writes"), [(CROWD, [CROWD + 1]), (CROWD - 1, [CROWD - 1, 1])]
+    ("agencies", "batches", "writes"),
+    [(CROWD, CROWD, [CROWD + 1]), (CROWD - 1, CROWD - 1, [CROWD - 1, 1]), (1, CROWD, [CROWD, 1])],
+    ids=["a crowd", "a few", "many batches of one"],
 )
 async def test_in_a_crowd_alone_a_write_waits_for_more(
-    inbox: Watched, monkeypatch: pytest.MonkeyPatch, agencies: int, writes: Sequence[int]
+    inbox: Watched,
+    monkeypatch: pytest.MonkeyPatch,
+    agencies: int,
+    batches: int,
+    writes: Sequence[int],
 ) -> None:
     monkeypatch.setattr(keeping_module, "CROWD_PAUSE_S", 0.5)
     keeping = KeepingTogether(inbox)
-    *first, late = incoming(agencies + 1)
+    *first, late = [
+        msgspec.structs.replace(item, signer=f"H{number % agencies:03}")
+        for number, item in enumerate(incoming(batches + 1))
+    ]
     begun = [asyncio.ensure_future(keeping.keep([item])) for item in first]
     await asyncio.sleep(0.1)
     await asyncio.gather(*begun, keeping.keep([late]))
     assert inbox.writes == writes
-
-
-async def test_many_batches_of_one_agency_are_no_crowd(
-    inbox: Watched, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(keeping_module, "CROWD_PAUSE_S", 0.5)
-    keeping = KeepingTogether(inbox)
-    *first, late = [msgspec.structs.replace(item, signer="H29") for item in incoming(CROWD + 1)]
-    begun = [asyncio.ensure_future(keeping.keep([item])) for item in first]
-    await asyncio.sleep(0.1)
-    await asyncio.gather(*begun, keeping.keep([late]))
-    assert inbox.writes == [CROWD, 1]
 
 
 async def test_one_that_cannot_be_kept_fails_alone(inbox: Watched) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from edoccore.errors import LimitExceededError
+from edoccore.errors import LimitExceededError, StorageFailedError
 from edockit.gathering import Gathering
 
 
@@ -87,6 +87,36 @@ async def test_what_failed_for_all_is_told_to_all_and_not_tried_again() -> None:
     assert [type(each) for each in told] == [LimitExceededError] * 3
     assert desk.groups == [[1, 17, 2]]
     assert await desk.together.one(3) == 6  # and it goes on
+
+
+async def test_where_only_some_errors_are_common_any_other_is_told_to_its_item_alone() -> None:
+    desk = Desk()
+    desk.together = Gathering(desk.work, weight=lambda _: 1, most=10, common=StorageFailedError)
+    tasks = await desk.begun(1, 17, 2)
+    desk.go_on.set()
+    told = await asyncio.gather(*tasks, return_exceptions=True)
+    assert (told[0], told[2]) == (2, 4)
+    assert isinstance(told[1], LimitExceededError)
+    assert desk.groups == [[1, 17, 2], [1], [17], [2]]
+
+
+async def test_a_crowd_is_given_a_moment_to_come_and_then_taken_whole() -> None:
+    desk = Desk()
+    asked = list[list[int]]()
+
+    def pause_s(waiting: Sequence[int]) -> float:
+        asked.append(list(waiting))
+        return 0.2 if len(waiting) > 1 else 0
+
+    desk.together = Gathering(desk.work, weight=lambda _: 1, most=10, pause_s=pause_s)
+    desk.go_on.set()
+    (alone,) = await desk.begun(1)
+    assert await alone == 2
+    crowd = await desk.begun(2, 3)
+    late = await desk.begun(4)
+    assert await asyncio.gather(*crowd, *late) == [4, 6, 8]
+    assert desk.groups == [[1], [2, 3, 4]]
+    assert asked == [[1], [2, 3]]
 
 
 async def test_who_leaves_takes_back_what_waits_and_disturbs_nobody() -> None:
