@@ -1,6 +1,7 @@
 """Documents on their way from one agency's clerk to another's, by the commands that clerks use."""
 
 import json
+import os
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
@@ -323,3 +324,10 @@ def test_clerk_finds_documents_by_words_without_marks(exchange):
     assert [item["document_id"] for item in found] == [sent]
     old = recipient.done("inbox", "--search", "duong sat", "--until", "2020-01-01")
     assert old["documents"] == []
+
+
+def test_threads_of_a_node_do_not_interrupt_each_other(exchange):
+    for node in exchange.nodes.values():
+        tasks = [int(task) for task in os.listdir(f"/proc/{node.process.pid}/task")]
+        assert len(tasks) > 3
+        assert {os.sched_getscheduler(task) for task in tasks} == {os.SCHED_BATCH}

@@ -8,10 +8,12 @@ from tests.benchmarks.filling import fill
 from tests.benchmarks.observing import Mark, Progress, Span, mark, memory_mib, wait_until
 from tests.benchmarks.pair import RECIPIENT, SENDER, BenchNode, Pair, pair
 from tests.benchmarks.profiling import Profiling, looked_at
+from tests.benchmarks.used_memory import use_memory
 from tests.support.nation import Nation
 from tests.support.nodes import TestNode
 
 PATIENCE_S, SLOWEST = 300, 100  # so long, and as long as so many documents a second take
+MANY = 100_000  # documents, which write more than what of an idle machine's memory is at hand
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +76,8 @@ def _fill(nodes: Pair, load: Load) -> None:
         count=load.count,
         size=load.size,
     )
+    if load.count >= MANY:
+        use_memory(nodes.sender.data.parent)
 
 
 def _sealing(sender: BenchNode, load: Load) -> Span:
