@@ -51,14 +51,16 @@ def main() -> None:
     chosen = arguments()
     scale = chosen_scale(chosen)
     print(f"{machine()}; {scale.rounds} rounds")
+    folder = chosen.save or (None if scale.quick else SAVED)
     reports: dict[str, Report] = {}
     for name in chosen.names or NAMES:
         began = time.monotonic()
         reports[name] = measured(name, scale)
         print(f"{reports[name].text()}\n   ({time.monotonic() - began:.0f} s)\n", flush=True)
-    folder = chosen.save or (None if scale.quick else SAVED)
+        if folder is not None:  # after each: a run of an hour may be broken off
+            save(reports, folder)
     if folder is not None:
-        save(reports, folder)
+        print(f"saved in {folder}")
 
 
 def arguments() -> argparse.Namespace:
@@ -90,7 +92,6 @@ def save(reports: dict[str, Report], folder: Path) -> None:
             (folder / chart_file(name, number)).write_text(chart.svg())
     summary = [SUMMARY.format(machine()), *(markdown(*each) for each in reports.items())]
     (folder / "README.md").write_text("\n".join(summary) + "\n")
-    print(f"saved in {folder}")
 
 
 def machine() -> str:

@@ -18,7 +18,7 @@ LEAST_BYTES = 64 << 20  # a step that takes less has found the memory full
 def use_memory(folder: Path) -> Path:
     """Fills memory with pages of an empty file that takes no room on the disk.
 
-    Takes up to a minute. The pages are gone with the file.
+    Takes two seconds for each GiB that the host has to give. The pages are gone with the file.
 
     Args:
         folder: Where the file is made; on a disk, not in memory.
