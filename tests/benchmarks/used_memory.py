@@ -15,18 +15,15 @@ ENOUGH = 3  # steps in a row that leave as much free as before
 LEAST_BYTES = 64 << 20  # a step that takes less has found the memory full
 
 
-def use_memory(folder: Path) -> Path:
+def use_memory(folder: Path) -> None:
     """Fills memory with pages of an empty file that takes no room on the disk.
 
     Takes two seconds for each GiB that the host has to give. The pages are gone with the file.
 
     Args:
-        folder: Where the file is made; on a disk, not in memory.
-
-    Returns:
-        The file.
+        folder: Where the file is made, on a disk, not in memory; whoever removes it ends this.
     """
-    handle, name = tempfile.mkstemp(dir=folder, prefix="cached")
+    handle, _ = tempfile.mkstemp(dir=folder, prefix="cached")
     os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_RANDOM)  # page by page
     buffer = bytearray(1 << 20)
     try:
@@ -40,7 +37,6 @@ def use_memory(folder: Path) -> Path:
             full = full + 1 if before - free < LEAST_BYTES else 0
     finally:
         os.close(handle)
-    return Path(name)
 
 
 def _free_bytes() -> int:
