@@ -222,7 +222,8 @@ class Database:
     @contextlib.contextmanager
     def _reader(self) -> Iterator[Connection]:
         if self._reading is not None:
-            with self._reading.connect() as connection:
+            # Ended by COMMIT: at a ROLLBACK psycopg forgets the statements it has prepared.
+            with self._reading.connect() as connection, connection.begin():
                 yield connection
             return
         with self._shared, self.engine.connect() as connection, connection.begin() as snapshot:

@@ -76,7 +76,8 @@ def differences(database: Database, metadata: sqlalchemy.MetaData) -> list[objec
 
     For tests: the steps and the definitions are written apart, and must lead to the same.
     """
-    return database.read(lambda connection: [*compare_metadata(_context(connection), metadata)])
+    with database.schema_change() as connection:
+        return [*compare_metadata(_context(connection), metadata)]
 
 
 def _script(script_location: str) -> ScriptDirectory:

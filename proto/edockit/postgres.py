@@ -7,6 +7,7 @@ costs.
 """
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy
@@ -62,12 +63,30 @@ def postgres_engines(url: URL, *, readers: int, reader_wait_s: int) -> tuple[Eng
         hide_parameters=True,
     )
 
-    def on_connect(driver: "psycopg.Connection", _record: object) -> None:
-        driver.read_only = True
-
-    event.listen(reading, "connect", on_connect)
+    event.listen(reading, "connect", _prepare_reader)
     event.listen(writing, "do_executemany", _stream)
     return writing, reading
+
+
+def _prepare_reader(driver: "psycopg.Connection", _record: object) -> None:
+    """Lets a connection only read, and what is found come in binary form.
+
+    As text, content of documents is twice as long, and is written and read digit by digit.
+    """
+    driver.read_only = True
+    driver.cursor_factory = _binary_cursor()
+
+
+@cache
+def _binary_cursor() -> type["psycopg.Cursor"]:
+    import psycopg  # noqa: PLC0415 - an optional dependency, and slow to import
+
+    class BinaryCursor(psycopg.Cursor):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - psycopg's own
+            super().__init__(*args, **kwargs)
+            self.format = psycopg.pq.Format.BINARY
+
+    return BinaryCursor
 
 
 def copy_rows(

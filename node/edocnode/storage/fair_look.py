@@ -13,13 +13,15 @@ from sqlalchemy.engine import Connection
 from edocnode.domain.lanes import shared
 from edocnode.domain.model import Lane
 
+# The first of an order, not the least: PostgreSQL reads all of an index for a ``min`` when it takes
+# few to wait.
 _NODES = """
 WITH RECURSIVE nodes(node) AS (
-  SELECT min(to_node) FROM delivery
-  WHERE state = 'unsealed' AND lane = :lane AND to_node > :after
+  SELECT (SELECT to_node FROM delivery
+    WHERE state = 'unsealed' AND lane = :lane AND to_node > :after ORDER BY to_node LIMIT 1)
   UNION ALL
-  SELECT (SELECT min(to_node) FROM delivery
-    WHERE state = 'unsealed' AND lane = :lane AND to_node > node)
+  SELECT (SELECT to_node FROM delivery
+    WHERE state = 'unsealed' AND lane = :lane AND to_node > node ORDER BY to_node LIMIT 1)
   FROM nodes WHERE node IS NOT NULL)
 """
 _LISTED = "SELECT node FROM nodes WHERE node IS NOT NULL LIMIT :limit"

@@ -124,18 +124,20 @@ _GIVE_BACK = (
     .values(state="queued")
 )
 _GIVE_BACK_ALL = sa.update(_DELIVERY).where(sa.text("state = 'sending'")).values(state="queued")
-# One step of an index for each peer, however much waits for it.
+# One step of an index for each peer, however much waits for it; see ``fair_look`` why no ``min``.
 QUEUES = sa.text("""
 WITH RECURSIVE
  queued(node) AS (
-  SELECT min(to_node) FROM delivery WHERE state = 'queued'
+  SELECT (SELECT to_node FROM delivery WHERE state = 'queued' ORDER BY to_node LIMIT 1)
   UNION ALL
-  SELECT (SELECT min(to_node) FROM delivery WHERE state = 'queued' AND to_node > node)
+  SELECT (SELECT to_node FROM delivery WHERE state = 'queued' AND to_node > node
+    ORDER BY to_node LIMIT 1)
   FROM queued WHERE node IS NOT NULL),
  waiting(node) AS (
-  SELECT min(to_node) FROM delivery WHERE state = 'waiting'
+  SELECT (SELECT to_node FROM delivery WHERE state = 'waiting' ORDER BY to_node LIMIT 1)
   UNION ALL
-  SELECT (SELECT min(to_node) FROM delivery WHERE state = 'waiting' AND to_node > node)
+  SELECT (SELECT to_node FROM delivery WHERE state = 'waiting' AND to_node > node
+    ORDER BY to_node LIMIT 1)
   FROM waiting WHERE node IS NOT NULL)
 SELECT node,
  (SELECT lane FROM delivery WHERE state = 'queued' AND to_node = node

@@ -72,7 +72,7 @@ _VERSIONS_AMONG = (  # a document and its updates: every delivery of it
         _DELIVERY.c.to_node,
     )
     .select_from(_DELIVERY.join(_DOCUMENT, _DOCUMENT.c.id == _DELIVERY.c.document_row))
-    .where(among(_DELIVERY.c.document_id), _DOCUMENT.c.operation.not_in(_NO_DOCUMENT))
+    .where(among(_DOCUMENT.c.document_id), _DOCUMENT.c.operation.not_in(_NO_DOCUMENT))
     .order_by(_DELIVERY.c.id)
 )
 _SEALED_AMONG = sa.select(_ENVELOPE.c.message_id).where(among(_ENVELOPE.c.message_id)).distinct()
@@ -99,7 +99,7 @@ _DELIVERIES = (
         .outerjoin(_REVOKED, _REVOKED.c.message_id == _DELIVERY.c.message_id)
     )
     .where(
-        _DELIVERY.c.document_id == sa.bindparam("document_id"),
+        _DOCUMENT.c.document_id == sa.bindparam("document_id"),
         _DOCUMENT.c.operation.not_in(_NO_DOCUMENT),
     )
     .order_by(_DELIVERY.c.id)
@@ -123,9 +123,13 @@ _NAMES = sa.select(_DELIVERY.c.document_id, _DELIVERY.c.recipient, _DELIVERY.c.s
 )
 _SENT_ENVELOPES = (
     sa.select(_DELIVERY.c.message_id, _ENVELOPE.c.data)
-    .select_from(_DELIVERY.join(_ENVELOPE, _ENVELOPE.c.message_id == _DELIVERY.c.message_id))
+    .select_from(
+        _DOCUMENT.join(_DELIVERY, _DELIVERY.c.document_row == _DOCUMENT.c.id).join(
+            _ENVELOPE, _ENVELOPE.c.message_id == _DELIVERY.c.message_id
+        )
+    )
     .where(
-        _DELIVERY.c.document_id == sa.bindparam("document_id"),
+        _DOCUMENT.c.document_id == sa.bindparam("document_id"),
         _DELIVERY.c.recipient == sa.bindparam("recipient"),
     )
 )

@@ -15,6 +15,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 from sqlalchemy.engine import Connection
+from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.visitors import replacement_traverse
 
 from edockit.database import UTCDateTime
@@ -39,8 +40,10 @@ _MOMENT = UTCDateTime()
 _COPIED = {"BYTEA": "bytea", "BIGINT": "int8", "INTEGER": "int4", "VARCHAR": "varchar"}
 _UNIQUE_VIOLATION = "23505"
 _EVENT_LOCK = 0x65766E74  # writers of events on PostgreSQL follow each other
-_NEXT_IDS = sa.text(
-    "SELECT nextval(pg_get_serial_sequence(:table, 'id')) FROM generate_series(1, :count)"
+_NEXT_IDS = sa.text(  # OFFSET 0: the sequence is looked for once, not for each row
+    "SELECT nextval(sequence.id) FROM (SELECT "
+    "pg_get_serial_sequence(:table, 'id')::regclass AS id OFFSET 0) AS sequence, "
+    "generate_series(1, :count)"
 )
 
 Item = TypeVar("Item")
@@ -173,9 +176,14 @@ def read_among(
     connection: Connection, statement: sa.Select[Any], values: Sequence[Any]
 ) -> Iterator[AnyRow]:
     """Runs a select with ``among`` in pieces, as ``select_plain`` does."""
+    if connection.dialect.name == "postgresql":
+        text = _prepare_statement(statement, "postgresql").text
+        for piece in chunks(values):
+            yield from connection.exec_driver_sql(text, {"values": list(piece)}).all()
+        return
     for piece in chunks(values):
         named = _padded(piece, "values")
-        text = _among_text(statement, connection.dialect.name, len(named))
+        text = _among_text(statement, len(named))
         yield from connection.exec_driver_sql(text, named).all()
 
 
@@ -192,8 +200,34 @@ def moment_read(value: int) -> datetime:
 
 
 def among(column: sa.ColumnElement[Any]) -> sa.ColumnElement[bool]:
-    """The condition that a column is one of the parameter ``values``."""
-    return column.in_(sa.bindparam("values", expanding=True))
+    """The condition that a column is one of the parameter ``values``, a list.
+
+    On PostgreSQL rows are looked up one by one from the list as it comes. An IN list of many values
+    is planned anew each time, and may be planned as a walk over the whole table.
+    """
+    return _Among(column)
+
+
+class _Among(sa.sql.functions.FunctionElement[bool]):
+    type = sa.Boolean()
+    inherit_cache = True
+
+    def self_group(self, against: object = None) -> "_Among":  # noqa: ARG002
+        """Stands as it is: no ``= 1`` behind it, which would hide the column from an index."""
+        return self
+
+
+@compiles(_Among)
+def _in_list(element: _Among, compiler: sa.sql.compiler.SQLCompiler, **how: Any) -> str:  # noqa: ANN401
+    (column,) = element.clauses
+    return compiler.process(column.in_(sa.bindparam("values", expanding=True)), **how)
+
+
+@compiles(_Among, "postgresql")
+def _in_rows(element: _Among, compiler: sa.sql.compiler.SQLCompiler, **how: Any) -> str:  # noqa: ANN401
+    (column,) = element.clauses
+    given = sa.bindparam("values", type_=sa.ARRAY(column.type))
+    return compiler.process(column.in_(sa.select(sa.func.unnest(given))), **how)
 
 
 def in_order(connection: Connection) -> None:
@@ -387,10 +421,9 @@ def _prepare(table: sa.Table, dialect: str, kind: str, columns: tuple[str, ...])
 
 
 @cache
-def _among_text(statement: sa.Select[Any], dialect: str, size: int) -> str:
-    filled = statement.params(values=[0] * size)
-    driver = _POSTGRES if dialect == "postgresql" else _NAMED
-    return str(filled.compile(dialect=driver, compile_kwargs={"render_postcompile": True}))
+def _among_text(statement: sa.Select[Any], size: int) -> str:
+    marks = ", ".join(f":values_{number}" for number in range(1, size + 1))
+    return str(statement.compile(dialect=_NAMED)).replace("__[POSTCOMPILE_values]", marks)
 
 
 @cache

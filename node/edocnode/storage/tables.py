@@ -89,7 +89,6 @@ class DeliveryRow(NodeTable, table=True):
     __tablename__ = "delivery"
     __table_args__ = (
         Index("ix_delivery_document_row", "document_row"),
-        Index("ix_delivery_document_id", "document_id"),
         partial_index("ix_delivery_scheduled", "document_row", "id", where="state = 'scheduled'"),
         partial_index("ix_delivery_unsealed", "lane", "to_node", "id", where="state = 'unsealed'"),
         partial_index(  # all that choosing what to offer needs; SQLite wants the state in it too

@@ -29,22 +29,27 @@ from edocnode.storage.steps import told_values
 from edocnode.storage.tables import (
     DeliveryEnvelopeRow,
     DeliveryRow,
+    DocumentRow,
     InboxRow,
     StatusGotRow,
     table_of,
 )
 from edocnode.storage.versions import add_versions, heads_of, keep_concealed
 
-_DELIVERY = table_of(DeliveryRow)
+_DELIVERY, _DOCUMENT = table_of(DeliveryRow), table_of(DocumentRow)
 _ENVELOPE = table_of(DeliveryEnvelopeRow)
 _HOLD, _INBOX = table_of(HoldRow), table_of(InboxRow)
 _STATUS = table_of(StatusGotRow)
 
 _SENT_ENVELOPES = (
     sa.select(_DELIVERY.c.id, _DELIVERY.c.message_id, _DELIVERY.c.recipient, _ENVELOPE.c.data)
-    .select_from(_DELIVERY.join(_ENVELOPE, _ENVELOPE.c.message_id == _DELIVERY.c.message_id))
+    .select_from(
+        _DOCUMENT.join(_DELIVERY, _DELIVERY.c.document_row == _DOCUMENT.c.id).join(
+            _ENVELOPE, _ENVELOPE.c.message_id == _DELIVERY.c.message_id
+        )
+    )
     .where(
-        _DELIVERY.c.document_id == sa.bindparam("document_id"),
+        _DOCUMENT.c.document_id == sa.bindparam("document_id"),
         _DELIVERY.c.to_node == sa.bindparam("to_node"),
     )
 )

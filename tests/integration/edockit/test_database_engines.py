@@ -43,6 +43,31 @@ def ids(database: Database) -> list[int]:
     return list(database.read(lambda connection: connection.execute(query).scalars().all()))
 
 
+@pytest.mark.postgres
+def test_what_is_read_comes_in_binary_form(postgres_url: str) -> None:
+    database = Database.open(postgres_url)
+    query = "SELECT '\\x00ff41'::bytea, 2::bigint ^ 40, 'Hà Nội'::text, NULL::bigint"
+
+    def look(connection: sa.Connection) -> object:
+        found = connection.exec_driver_sql(query)
+        result = found.cursor.pgresult  # type: ignore[union-attr]  # psycopg's
+        return result.fformat(0), tuple(found.one())
+
+    assert database.read(look) == (1, (b"\x00\xffA", 2.0**40, "Hà Nội", None))
+    database.close()
+
+
+@pytest.mark.postgres
+def test_statements_that_are_often_read_are_prepared_once(postgres_url: str) -> None:
+    database = Database.open(postgres_url, metadata=METADATA)
+    for _ in range(10):
+        assert ids(database) == []
+    query = "SELECT count(*) FROM pg_prepared_statements WHERE strpos(statement, 'notes') > 0"
+    kept = database.read(lambda connection: connection.exec_driver_sql(query).scalar())
+    database.close()
+    assert kept == 1
+
+
 def queue_behind(database: Database, *writes):
     """Queues writes while the writing thread is held, so that they share a group."""
     entered, release = threading.Event(), threading.Event()

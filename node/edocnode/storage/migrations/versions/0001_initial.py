@@ -103,7 +103,6 @@ def _create_delivery() -> None:
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("message_id"),
     )
-    op.create_index("ix_delivery_document_id", "delivery", ["document_id"])
     op.create_index("ix_delivery_document_row", "delivery", ["document_row"])
     _partial("ix_delivery_expiry", "delivery", ["expires_at"], "state IN ('queued', 'waiting')")
     _partial("ix_delivery_held", "delivery", ["id"], "state = 'held'")
