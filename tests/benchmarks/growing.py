@@ -2,7 +2,7 @@
 
 Rows of one received document are copied in every table that a received document has, with ids,
 digests and numbers of their own that grow as real ones do, and without the bytes of its attachment.
-Seals are shared with the original. Nothing waits for the disk meanwhile.
+Seals are shared with the original. Nothing waits for the disk until all is there.
 """
 
 import contextlib
@@ -38,6 +38,16 @@ def grow(database: str, rows: int) -> None:
         for start in range(0, rows - have, IN_COMMIT):
             _copy(connection, min(IN_COMMIT, rows - have - start))
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    _reach_disk(database.removeprefix("sqlite:///"))
+
+
+def _reach_disk(path: str) -> None:
+    """Waits for the disk now, or the first writes of the node that is measured would."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _copy(connection: sqlite3.Connection, count: int) -> None:

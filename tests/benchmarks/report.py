@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from edockit import tls13  # noqa: F401 - before gRPC, as in the programs
 from tests.benchmarks.charts import Bars, Chart, Lines
 from tests.benchmarks.figures import Figures, Spread
 from tests.benchmarks.profiling import Profiling
