@@ -1,7 +1,8 @@
 """Finds received documents that came before, in the transaction that shows them.
 
 Two looks for all that become visible together, both by an index: one at the ids of documents, and
-one at official numbers when some have any.
+one at official numbers when some have any. Whatever an agency sends with one number, a document
+names at most ``NAMED`` earlier ones, so that no look and no list grows with it.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,11 +18,15 @@ from edocnode.storage.search_tables import DuplicateRow, ReceivedNumberRow
 from edocnode.storage.sql import Row, among, insert_missing, insert_rows, read_among, select_by
 from edocnode.storage.tables import InboxRow, table_of
 
+NAMED = 10  # documents of one number to one recipient: those that came first
+
 _INBOX = table_of(InboxRow)
 _NUMBER, _DUPLICATE = table_of(ReceivedNumberRow), table_of(DuplicateRow)
 
-_SAME_ID = sa.select(_INBOX.c.document_id, _INBOX.c.recipient, _INBOX.c.message_id).where(
-    among(_INBOX.c.document_id)
+_SAME_ID = (  # the index has all of it
+    sa.select(_INBOX.c.document_id, _INBOX.c.recipient)
+    .where(among(_INBOX.c.document_id))
+    .group_by(_INBOX.c.document_id, _INBOX.c.recipient)
 )
 _SAME_NUMBER = sa.select(_NUMBER.c.key, _NUMBER.c.recipient, _NUMBER.c.document_id).where(
     among(_NUMBER.c.key)
@@ -99,17 +104,20 @@ def _by_number(
     seen: dict[tuple[str, str], set[bytes]] = {}
     for row in read_among(connection, _SAME_NUMBER, sorted({key for key, _ in numbered})):
         seen.setdefault((row.key, row.recipient), set()).add(row.document_id)
+    rows = []
     for key, item in numbered:
         there = seen.setdefault((key, item.recipient), set())
         yield from ((item, document_id) for document_id in there - {item.document_id})
-        there.add(item.document_id)
-    rows = [
-        {
-            "incoming_id": item.incoming_id,
-            "key": key,
-            "recipient": item.recipient,
-            "document_id": item.document_id,
-        }
-        for key, item in numbered
-    ]
+        if len(there) < NAMED:
+            there.add(item.document_id)
+            rows.append(_number(key, item))
     insert_rows(connection, _NUMBER, rows)
+
+
+def _number(key: str, item: ReceiptDraft) -> Row:
+    return {
+        "incoming_id": item.incoming_id,
+        "key": key,
+        "recipient": item.recipient,
+        "document_id": item.document_id,
+    }

@@ -297,7 +297,7 @@ class InboxRow(NodeTable, table=True):
     __tablename__ = "inbox"
     __table_args__ = (
         Index("ix_inbox_recipient", "recipient", "position"),
-        Index("ix_inbox_document_id", "document_id"),
+        Index("ix_inbox_document_id", "document_id", "recipient"),
         partial_index(
             "ix_inbox_undecided",
             *("lane", "received_at", "recipient"),

@@ -10,6 +10,7 @@ from edoccore.signing.statements import Operation
 from edockit.database import Database
 from edocnode.domain.model import Arrival, DocumentId
 from edocnode.domain.office_model import InboxEntry, PageRequest
+from edocnode.storage.duplicates import NAMED
 from edocnode.storage.office import SqlOffice
 from edocnode.storage.store import NodeStore
 from tests.integration.storage.offices import Office, arrival, submission
@@ -73,6 +74,22 @@ async def test_document_with_the_number_of_another_is_told_with_its_id(
     assert two.duplicate_of == (first.document_id,)
     assert set(three.duplicate_of) == {first.document_id, second.document_id}
     assert alerts(database) == [second.document_id, third.document_id]
+
+
+async def test_flood_of_documents_with_one_number_names_few_and_keeps_few(
+    store: NodeStore, sealing: Office, peer: Office, database: Database
+) -> None:
+    first, last = [came(peer) for _ in range(NAMED)], came(peer)
+    for flood in (first, [came(peer) for _ in range(3 * NAMED)], [last]):
+        await store.keep(flood)
+        await sealing.seal_all()
+    found = {entry.message_id: set(entry.duplicate_of) for entry in await entries(database)}
+    for number, item in enumerate(first):
+        assert found[item.message_id] == {each.document_id for each in first[:number]}
+    assert found[last.message_id] == {each.document_id for each in first}
+    assert len(alerts(database)) == 4 * NAMED
+    kept = sa.text("SELECT count(*) FROM received_number")
+    assert database.read(lambda connection: connection.scalar(kept)) == NAMED
 
 
 async def test_document_that_comes_twice_under_other_messages_is_told(

@@ -250,7 +250,7 @@ def _create_inbox() -> None:
         sa.PrimaryKeyConstraint("position"),
         sa.UniqueConstraint("incoming_id"),
     )
-    op.create_index("ix_inbox_document_id", "inbox", ["document_id"])
+    op.create_index("ix_inbox_document_id", "inbox", ["document_id", "recipient"])
     op.create_index("ix_inbox_recipient", "inbox", ["recipient", "position"])
 
 
