@@ -26,12 +26,8 @@ _INBOX, _INCOMING, _VERSION = table_of(InboxRow), table_of(IncomingRow), table_o
 
 _ANY = sa.select(sa.func.max(_VERSION.c.incoming_id))
 _HEADS = sa.select(
-    _VERSION.c.incoming_id,
-    _VERSION.c.document_id,
-    _VERSION.c.sender,
-    _VERSION.c.recipient,
-    _VERSION.c.head,
-).where(among(_VERSION.c.document_id))
+    _VERSION.c.document_id, _VERSION.c.sender, _VERSION.c.recipient, _VERSION.c.head
+).where(among(_VERSION.c.document_id), sa.text("version.head = version.incoming_id"))
 _ENVELOPES = sa.select(_INCOMING.c.id, _INCOMING.c.envelope).where(among(_INCOMING.c.id))
 _BESIDE = (
     sa.select(_VERSION.c.incoming_id)
@@ -80,7 +76,6 @@ def heads_of(connection: Connection, drafts: Sequence[ReceiptDraft]) -> dict[Pla
     return {
         (row.document_id, row.sender, row.recipient): row.head
         for row in read_among(connection, _HEADS, ids)
-        if row.head == row.incoming_id
     }
 
 

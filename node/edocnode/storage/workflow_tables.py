@@ -143,6 +143,8 @@ class VersionRow(NodeTable, table=True):
         partial_index("ix_version_pending", "incoming_id", where="state = 'pending'"),
         partial_index("ix_version_was_at", "was_at", where="was_at > 0"),
         Index("ix_version_head", "head"),
+        # One of each document, however many updates of it come.
+        partial_index("ix_version_taken", "document_id", where="head = incoming_id"),
     )
 
     incoming_id: int = Field(sa_column=Column(ROWID, primary_key=True, autoincrement=False))

@@ -11,20 +11,22 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from edoccore.signing.statements import Operation
 from edockit.database import Database
 from edocnode.storage.store import NodeStore
-from edocnode.storage.tables import DeliveryEnvelopeRow, DeliveryRow, table_of
+from edocnode.storage.tables import DeliveryEnvelopeRow, DeliveryRow, NodeTable, table_of
+from edocnode.storage.versions import heads_of
+from edocnode.storage.workflow_tables import VersionRow
 from tests.integration.storage.offices import NOW, Office, submission
+from tests.integration.storage.test_duplicates import came
 
 WAITING = 20_000
 FOUND = 50
 FEW = 1_000
-# Entries of indexes and rows that the transaction has read of what waits.
-READ = sa.text("""
-SELECT sum(pg_stat_get_xact_tuples_returned(id))::int FROM (
-  SELECT 'delivery'::regclass AS id
-  UNION ALL SELECT indexrelid FROM pg_index WHERE indrelid = 'delivery'::regclass) AS of
-""")
+READ = sa.text(  # entries of indexes and rows that the transaction has read
+    "SELECT sum(pg_stat_get_xact_tuples_returned(oid))::int FROM pg_class "
+    "WHERE relnamespace = 'public'::regnamespace"
+)
 pytestmark = pytest.mark.postgres
 
 
@@ -46,9 +48,9 @@ def counted(database: Database) -> Iterator[list[int]]:
     sa.event.remove(database._reading, "commit", note)
 
 
-def many_more(database: Database, *rows: type[DeliveryRow] | type[DeliveryEnvelopeRow]) -> None:
+def many_more(database: Database, *rows: type[NodeTable]) -> None:
     """Makes the rows there are into many with keys of their own."""
-    new = {"id": "1000 + number", "seq": "1000 + number"}
+    new = dict.fromkeys(("id", "incoming_id", "seq"), "1000 + number")
     new["message_id"] = "decode(lpad(to_hex(number), 32, '0'), 'hex')"
     for table in map(table_of, rows):
         names = [column.name for column in table.c]
@@ -82,3 +84,16 @@ async def test_what_is_offered_next_is_found_among_much(
         assert [queue.to_node for queue in await store.queues()] == ["G01"]
         assert len(await store.due("G01", NOW, FOUND)) == FOUND
     assert FOUND <= sum(read) < FEW
+
+
+async def test_where_an_update_belongs_is_found_among_many_of_its_document(
+    database: Database, store: NodeStore, office: Office, peer: Office
+) -> None:
+    await office.open()
+    update = came(peer, operation=Operation.UPDATE)
+    await store.keep([update])
+    await office.seal_all()
+    many_more(database, VersionRow)
+    with counted(database) as read:
+        assert database.read(lambda connection: heads_of(connection, [update])) == {}
+    assert sum(read) < FEW

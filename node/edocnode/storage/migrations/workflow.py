@@ -141,11 +141,14 @@ def _create_version() -> None:
         sa.PrimaryKeyConstraint("incoming_id"),
     )
     op.create_index("ix_version_head", "version", ["head"])
-    moved = sa.text("was_at > 0")
+    moved, taken = sa.text("was_at > 0"), sa.text("head = incoming_id")
     op.create_index(
         "ix_version_was_at", "version", ["was_at"], sqlite_where=moved, postgresql_where=moved
     )
     op.create_index("ix_version_document", "version", ["document_id"])
+    op.create_index(
+        "ix_version_taken", "version", ["document_id"], sqlite_where=taken, postgresql_where=taken
+    )
     _partial("ix_version_pending", "version", "state = 'pending'")
 
 
