@@ -15,6 +15,7 @@ from edocnode.storage.tables import table_of
 from edocnode.storage.workflow_tables import LinkRow, RevokedDeliveryRow
 
 SENT, RECEIVED = "sent", "received"  # where a document stands, as in ``link``
+SHOWN = 100  # later documents that replace one, and that correct it: the newest
 
 _LINK, _REVOKED = table_of(LinkRow), table_of(RevokedDeliveryRow)
 
@@ -22,7 +23,25 @@ _KINDS = {
     REPLACES: (LinkKind.REPLACES, LinkKind.REPLACED_BY),
     CORRECTS: (LinkKind.CORRECTS, LinkKind.CORRECTED_BY),
 }
-_LATER = sa.select(_LINK).where(among(_LINK.c.earlier)).order_by(_LINK.c.id)
+_NEWEST = (
+    sa.select(
+        _LINK.c.id,
+        sa.func.row_number()
+        .over(
+            partition_by=(_LINK.c.earlier, _LINK.c.here, _LINK.c.sender, _LINK.c.kind),
+            order_by=_LINK.c.id.desc(),
+        )
+        .label("place"),
+    )
+    .where(among(_LINK.c.earlier))
+    .subquery("newest")
+)
+_LATER = (
+    sa.select(_LINK)
+    .select_from(_LINK.join(_NEWEST, _NEWEST.c.id == _LINK.c.id))
+    .where(_NEWEST.c.place <= SHOWN)
+    .order_by(_LINK.c.id)
+)
 _EARLIER = sa.select(_LINK).where(among(_LINK.c.document_id)).order_by(_LINK.c.id)
 _REPLACED = sa.select(_LINK.c.document_id).where(
     _LINK.c.earlier == sa.bindparam("of"),
@@ -80,7 +99,10 @@ def check_open(connection: Connection, documents: Sequence[bytes]) -> None:
 def links_of(
     connection: Connection, places: Sequence[Place], here: str
 ) -> Mapping[Place, tuple[DocumentLink, ...]]:
-    """How documents belong to others that the same agency sent, by document and sender."""
+    """How documents belong to others that the same agency sent, by document and sender.
+
+    Of those that replace or correct one document, the newest ``SHOWN`` of each.
+    """
     ids = sorted({document_id for document_id, _ in places})
     found: dict[Place, list[DocumentLink]] = {}
     for row in select_by(connection, _EARLIER, ids):

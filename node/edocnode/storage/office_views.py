@@ -137,7 +137,7 @@ def inbox_entries(
     """
     ids = [row.incoming_id for row in rows]
     documents = sorted({row.document_id for row in rows})
-    versions = versions_of(connection, documents)
+    versions = versions_of(connection, documents, shown)
     arrivals = [*ids, *(row.incoming_id for each in versions.values() for row in each)]
     beside = _Beside(
         steps=steps_taken(connection, ids),

@@ -19,24 +19,52 @@ from edocnode.storage.workflow_tables import VersionRow
 
 _INCOMING, _VERSION = table_of(IncomingRow), table_of(VersionRow)
 
-_OF_DOCUMENTS = (
+SHOWN = 100  # versions of one document that stand alike, the newest; whatever its sender sends
+
+_NEWEST = (
     sa.select(
-        _VERSION,
-        _INCOMING.c.message_id,
-        _INCOMING.c.digest,
-        _INCOMING.c.signer,
-        _INCOMING.c.envelope,
+        _VERSION.c.incoming_id,
+        sa.func.row_number()
+        .over(
+            partition_by=(
+                _VERSION.c.document_id,
+                _VERSION.c.sender,
+                _VERSION.c.recipient,
+                _VERSION.c.state,
+            ),
+            order_by=(_VERSION.c.created_at.desc(), _VERSION.c.incoming_id.desc()),
+        )
+        .label("place"),
     )
-    .select_from(_VERSION.join(_INCOMING, _INCOMING.c.id == _VERSION.c.incoming_id))
     .where(among(_VERSION.c.document_id))
-    .order_by(_VERSION.c.created_at, _VERSION.c.incoming_id)
+    .subquery("newest")
 )
+_VERSIONS = sa.select(
+    _VERSION,
+    _INCOMING.c.message_id,
+    _INCOMING.c.digest,
+    _INCOMING.c.signer,
+    _INCOMING.c.envelope,
+)
+_WITH_ARRIVAL = _VERSION.join(_INCOMING, _INCOMING.c.id == _VERSION.c.incoming_id)
+_OF_DOCUMENTS = _VERSIONS.select_from(
+    _WITH_ARRIVAL.join(_NEWEST, _NEWEST.c.incoming_id == _VERSION.c.incoming_id)
+).where(_NEWEST.c.place <= SHOWN)
+_OF_MESSAGES = _VERSIONS.select_from(_WITH_ARRIVAL).where(among(_INCOMING.c.message_id))
 
 
-def versions_of(connection: Connection, document_ids: Sequence[bytes]) -> dict[Place, list[AnyRow]]:
-    """Versions beside those that came first, the oldest first."""
+def versions_of(
+    connection: Connection, document_ids: Sequence[bytes], named: Collection[bytes] = ()
+) -> dict[Place, list[AnyRow]]:
+    """Versions of documents beside those that came first, ``SHOWN`` at most.
+
+    Args:
+        named: Messages whose versions are there however old they are.
+    """
+    rows = {row.incoming_id: row for row in select_by(connection, _OF_DOCUMENTS, document_ids)}
+    rows |= {row.incoming_id: row for row in select_by(connection, _OF_MESSAGES, sorted(named))}
     found: dict[Place, list[AnyRow]] = {}
-    for row in select_by(connection, _OF_DOCUMENTS, document_ids):
+    for row in rows.values():
         found.setdefault((row.document_id, row.sender, row.recipient), []).append(row)
     return found
 

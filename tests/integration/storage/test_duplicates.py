@@ -1,4 +1,7 @@
-"""A document that came before, by its id or its number, is told and kept all the same."""
+"""A document that came before, by its id or its number, is told and kept all the same.
+
+However many come of one number or one document, what is known of each stays small.
+"""
 
 from collections.abc import Mapping
 
@@ -6,13 +9,15 @@ import pytest
 import sqlalchemy as sa
 from msgspec import structs
 
-from edoccore.signing.statements import Operation
+from edoccore.signing.statements import Operation, uuid_text
 from edockit.database import Database
 from edocnode.domain.model import Arrival, DocumentId
 from edocnode.domain.office_model import InboxEntry, PageRequest
 from edocnode.storage.duplicates import NAMED
+from edocnode.storage.links import SHOWN as LINKS_SHOWN
 from edocnode.storage.office import SqlOffice
 from edocnode.storage.store import NodeStore
+from edocnode.storage.version_views import SHOWN as VERSIONS_SHOWN
 from tests.integration.storage.offices import Office, arrival, submission
 
 NUMBER = {
@@ -154,3 +159,34 @@ async def test_number_of_another_issuer_year_or_notation_is_no_duplicate(
     found = await shown(store, sealing, database, came(peer), came(peer, {**NUMBER, **change}))
     assert [entry.duplicate_of for entry in found] == [(), ()]
     assert DocumentId(found[0].document.document_id) not in alerts(database)
+
+
+async def test_flood_of_updates_leaves_a_document_readable_and_each_version_within_reach(
+    store: NodeStore, sealing: Office, peer: Office, database: Database
+) -> None:
+    first = came(peer)
+    updates = [came(peer, again=first, operation=Operation.UPDATE) for _ in range(150)]
+    await shown(store, sealing, database, first)
+    await store.keep(updates)
+    await sealing.seal_all()
+    [entry] = await entries(database)
+    newest = [item.message_id for item in updates[-VERSIONS_SHOWN:]]
+    assert [version.message_id for version in entry.versions] == [first.message_id, *newest]
+    found = await SqlOffice(database).find(updates[0].message_id.hex())
+    [entry] = found.received
+    named = [first.message_id, updates[0].message_id, *newest]
+    assert [version.message_id for version in entry.versions] == named
+
+
+async def test_flood_of_corrections_leaves_a_document_readable(
+    store: NodeStore, sealing: Office, peer: Office, database: Database
+) -> None:
+    first = came(peer)
+    named = {"subject": "a", "corrects": uuid_text(first.document_id)}
+    await shown(store, sealing, database, first)
+    corrections = [came(peer, named) for _ in range(150)]
+    await store.keep(corrections)
+    await sealing.seal_all()
+    [entry, *_] = (await SqlOffice(database).find(first.message_id.hex())).received
+    newest = [item.document_id for item in corrections[-LINKS_SHOWN:]]
+    assert [link.document_id for link in entry.links] == newest

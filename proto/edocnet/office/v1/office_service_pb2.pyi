@@ -3254,11 +3254,15 @@ class InboxDocument(_message.Message):
 
     @_builtins.property
     def versions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Version]:
-        """Versions that an update superseded, and updates that wait for an answer; oldest first."""
+        """Versions that an update superseded, and updates that wait for an answer; oldest first, and of
+        those that stand alike the newest 100.
+        """
 
     @_builtins.property
     def links(self) -> _containers.RepeatedCompositeFieldContainer[Global___Link]:
-        """Documents of the same sender that replace or correct this one, or that it does."""
+        """Documents of the same sender that replace or correct this one (the newest 100 of each), or that
+        it does.
+        """
 
     def __init__(
         self,
