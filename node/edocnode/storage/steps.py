@@ -16,10 +16,29 @@ from edocnode.storage.sql import AnyRow, Row, among, insert_missing, select_by
 from edocnode.storage.tables import StatusGotRow, table_of
 from edocnode.storage.workflow_tables import StepRow
 
+SHOWN = 100  # steps that a recipient tells of one delivery, and as many answers: the last
+
 _STATUS, _STEP = table_of(StatusGotRow), table_of(StepRow)
 
 _TAKEN = sa.select(_STEP).where(among(_STEP.c.incoming_id))
-_TOLD = sa.select(_STATUS).where(among(_STATUS.c.message_id))
+_NEWEST = (
+    sa.select(
+        _STATUS.c.incoming_id,
+        sa.func.row_number()
+        .over(
+            partition_by=(_STATUS.c.message_id, _STATUS.c.answers.is_(None)),
+            order_by=(_STATUS.c.step_order.desc(), _STATUS.c.incoming_id.desc()),
+        )
+        .label("place"),
+    )
+    .where(among(_STATUS.c.message_id))
+    .subquery("newest")
+)
+_TOLD = (
+    sa.select(_STATUS)
+    .select_from(_STATUS.join(_NEWEST, _NEWEST.c.incoming_id == _STATUS.c.incoming_id))
+    .where(_NEWEST.c.place <= SHOWN)
+)
 
 
 def steps_taken(connection: Connection, incoming_ids: Sequence[int]) -> dict[int, tuple[Step, ...]]:
@@ -30,7 +49,7 @@ def steps_taken(connection: Connection, incoming_ids: Sequence[int]) -> dict[int
 def steps_told(
     connection: Connection, message_ids: Sequence[bytes]
 ) -> dict[bytes, tuple[Step, ...]]:
-    """The steps that recipients told of, by delivery."""
+    """The steps that recipients told of, by delivery: the last ``SHOWN``, whatever they send."""
     return _by(select_by(connection, _TOLD, message_ids), "message_id")
 
 
