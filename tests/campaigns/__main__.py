@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
+from edockit import tls13  # noqa: F401 - before gRPC, as in the programs
 from tests.campaigns.faults import FAULTS
 from tests.campaigns.stage import Stage
 from tests.support.network import AGENCIES, Network
