@@ -25,7 +25,7 @@ from tests.support.proxy import Proxy
 KILLS = 3
 SPELL_S = 2.0  # a fault of the network lasts so long
 STOP_WITHIN_S = 60
-SMALL_DISK_BYTES = 256 * 1024 * 1024
+ROOM_BYTES = 128 * 1024 * 1024  # beside what the node has when its disk becomes a small one
 LEFT_BYTES = 100_000
 LARGE_BYTES = 1_000_000
 JUMPS_S = (-90, 120, -150, 60)  # within what a hello lets pass
@@ -128,7 +128,8 @@ def full_disk(stage: Stage) -> str:
     node.stop()
     aside = stage.scratch / f"{node.code}-aside"
     node.data.rename(aside)
-    with small_disk_of(node.data, SMALL_DISK_BYTES) as disk:
+    size = _bytes_in(aside) + ROOM_BYTES
+    with small_disk_of(node.data, size) as disk:
         shutil.copytree(aside, disk, dirs_exist_ok=True)
         with stage.offices_at_work():
             node.start()
@@ -143,7 +144,12 @@ def full_disk(stage: Stage) -> str:
     node.data.rmdir()
     aside.rename(node.data)
     node.start()
-    return f"{node.code} on {SMALL_DISK_BYTES >> 20} MiB"
+    return f"{node.code} on {size >> 20} MiB"
+
+
+def _bytes_in(folder: Path) -> int:
+    """What its files take on a disk, in whole blocks."""
+    return sum(path.lstat().st_blocks for path in folder.rglob("*")) * 512
 
 
 def clock(stage: Stage) -> str:
