@@ -12,7 +12,7 @@ from msgspec import structs
 from edoccore.signing.statements import Operation, uuid_text
 from edockit.database import Database
 from edocnode.domain.model import Arrival, DocumentId
-from edocnode.domain.office_model import InboxEntry, PageRequest
+from edocnode.domain.office_model import InboxEntry, PageRequest, VersionState
 from edocnode.storage.duplicates import NAMED
 from edocnode.storage.links import SHOWN as LINKS_SHOWN
 from edocnode.storage.office import SqlOffice
@@ -176,6 +176,23 @@ async def test_flood_of_updates_leaves_a_document_readable_and_each_version_with
     [entry] = found.received
     named = [first.message_id, updates[0].message_id, *newest]
     assert [version.message_id for version in entry.versions] == named
+
+
+async def test_flood_of_updates_leaves_in_force_what_an_office_agreed_to(
+    store: NodeStore, sealing: Office, peer: Office, database: Database
+) -> None:
+    first = came(peer)
+    agreed = came(peer, again=first, operation=Operation.UPDATE)
+    await shown(store, sealing, database, first, agreed)
+    agree = sa.text("UPDATE version SET state = 'agreed'")
+    await database.awrite(lambda connection: connection.execute(agree))
+    flood = [came(peer, again=first, operation=Operation.UPDATE) for _ in range(150)]
+    await store.keep(flood)
+    await sealing.seal_all()
+    [entry] = await entries(database)
+    [standing] = [each for each in entry.versions if each.state is VersionState.IN_FORCE]
+    assert standing.message_id == agreed.message_id
+    assert entry.content_id == standing.incoming_id
 
 
 async def test_flood_of_corrections_leaves_a_document_readable(
