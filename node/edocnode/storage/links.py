@@ -10,7 +10,7 @@ from edoccore.signing.statements import Operation, uuid_bytes, uuid_text
 from edocnode.domain.checks import CORRECTS, REPLACES
 from edocnode.domain.model import ReceiptDraft, Submission
 from edocnode.domain.office_model import DocumentLink, LinkKind
-from edocnode.storage.sql import Row, among, insert_rows, select_by
+from edocnode.storage.sql import Row, among, insert_rows, newest_among, select_by
 from edocnode.storage.tables import table_of
 from edocnode.storage.workflow_tables import LinkRow, RevokedDeliveryRow
 
@@ -23,23 +23,17 @@ _KINDS = {
     REPLACES: (LinkKind.REPLACES, LinkKind.REPLACED_BY),
     CORRECTS: (LinkKind.CORRECTS, LinkKind.CORRECTED_BY),
 }
-_NEWEST = (
-    sa.select(
-        _LINK.c.id,
-        sa.func.row_number()
-        .over(
-            partition_by=(_LINK.c.earlier, _LINK.c.here, _LINK.c.sender, _LINK.c.kind),
-            order_by=_LINK.c.id.desc(),
-        )
-        .label("place"),
-    )
-    .where(among(_LINK.c.earlier))
-    .subquery("newest")
-)
 _LATER = (
     sa.select(_LINK)
-    .select_from(_LINK.join(_NEWEST, _NEWEST.c.id == _LINK.c.id))
-    .where(_NEWEST.c.place <= SHOWN)
+    .where(
+        newest_among(
+            _LINK.c.id,
+            _LINK.c.earlier,
+            alike=(_LINK.c.earlier, _LINK.c.here, _LINK.c.sender, _LINK.c.kind),
+            age=(_LINK.c.id,),
+            limit=SHOWN,
+        )
+    )
     .order_by(_LINK.c.id)
 )
 _EARLIER = sa.select(_LINK).where(among(_LINK.c.document_id)).order_by(_LINK.c.id)

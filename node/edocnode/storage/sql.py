@@ -176,14 +176,10 @@ def read_among(
     connection: Connection, statement: sa.Select[Any], values: Sequence[Any]
 ) -> Iterator[AnyRow]:
     """Runs a select with ``among`` in pieces, as ``select_plain`` does."""
-    if connection.dialect.name == "postgresql":
-        text = _prepare_statement(statement, "postgresql").text
-        for piece in chunks(values):
-            yield from connection.exec_driver_sql(text, {"values": list(piece)}).all()
-        return
+    dialect = connection.dialect.name
     for piece in chunks(values):
-        named = _padded(piece, "values")
-        text = _among_text(statement, len(named))
+        named = {"values": list(piece)} if dialect == "postgresql" else _padded(piece, "values")
+        text = _among_text(statement, dialect, len(named))
         yield from connection.exec_driver_sql(text, named).all()
 
 
@@ -206,6 +202,27 @@ def among(column: sa.ColumnElement[Any]) -> sa.ColumnElement[bool]:
     is planned anew each time, and may be planned as a walk over the whole table.
     """
     return _Among(column)
+
+
+def newest_among(
+    key: sa.ColumnElement[Any],
+    of: sa.ColumnElement[Any],
+    *,
+    alike: Sequence[sa.ColumnElement[Any]],
+    age: Sequence[sa.ColumnElement[Any]],
+    limit: int,
+) -> sa.ColumnElement[bool]:
+    """The condition of ``among``, and that a row is one of the newest of those that are alike.
+
+    Args:
+        key: The primary key; ``of``: the column that is one of ``values``.
+        alike: What those rows share of which ``limit`` are wanted.
+        age: What grows from the oldest to the newest.
+    """
+    newest_first = [column.desc() for column in age]
+    place = sa.func.row_number().over(partition_by=alike, order_by=newest_first).label("place")
+    newest = sa.select(key.label("key"), place).where(among(of)).subquery("newest")
+    return key.in_(sa.select(newest.c.key).where(newest.c.place <= limit))
 
 
 class _Among(sa.sql.functions.FunctionElement[bool]):
@@ -421,7 +438,9 @@ def _prepare(table: sa.Table, dialect: str, kind: str, columns: tuple[str, ...])
 
 
 @cache
-def _among_text(statement: sa.Select[Any], size: int) -> str:
+def _among_text(statement: sa.Select[Any], dialect: str, size: int) -> str:
+    if dialect == "postgresql":
+        return str(statement.compile(dialect=_POSTGRES))
     marks = ", ".join(f":values_{number}" for number in range(1, size + 1))
     return str(statement.compile(dialect=_NAMED)).replace("__[POSTCOMPILE_values]", marks)
 

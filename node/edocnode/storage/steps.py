@@ -12,7 +12,7 @@ from edoccore.signing import canonical
 from edoccore.signing.records import DocumentState, StatusRecord, StatusStep
 from edoccore.signing.statements import parse_time
 from edocnode.domain.workflow import Step, timeline
-from edocnode.storage.sql import AnyRow, Row, among, insert_missing, select_by
+from edocnode.storage.sql import AnyRow, Row, among, insert_missing, newest_among, select_by
 from edocnode.storage.tables import StatusGotRow, table_of
 from edocnode.storage.workflow_tables import StepRow
 
@@ -21,23 +21,14 @@ SHOWN = 100  # steps that a recipient tells of one delivery, and as many answers
 _STATUS, _STEP = table_of(StatusGotRow), table_of(StepRow)
 
 _TAKEN = sa.select(_STEP).where(among(_STEP.c.incoming_id))
-_NEWEST = (
-    sa.select(
+_TOLD = sa.select(_STATUS).where(
+    newest_among(
         _STATUS.c.incoming_id,
-        sa.func.row_number()
-        .over(
-            partition_by=(_STATUS.c.message_id, _STATUS.c.answers.is_(None)),
-            order_by=(_STATUS.c.step_order.desc(), _STATUS.c.incoming_id.desc()),
-        )
-        .label("place"),
+        _STATUS.c.message_id,
+        alike=(_STATUS.c.message_id, _STATUS.c.answers.is_(None)),
+        age=(_STATUS.c.step_order, _STATUS.c.incoming_id),
+        limit=SHOWN,
     )
-    .where(among(_STATUS.c.message_id))
-    .subquery("newest")
-)
-_TOLD = (
-    sa.select(_STATUS)
-    .select_from(_STATUS.join(_NEWEST, _NEWEST.c.incoming_id == _STATUS.c.incoming_id))
-    .where(_NEWEST.c.place <= SHOWN)
 )
 
 

@@ -12,7 +12,7 @@ from edoccore.signing.records import DocumentState
 from edoccore.signing.statements import Envelope, parse_time
 from edocnode.domain.model import IncomingId, MessageId
 from edocnode.domain.office_model import DocumentVersion, VersionState
-from edocnode.storage.sql import AnyRow, among, select_by
+from edocnode.storage.sql import AnyRow, among, newest_among, select_by
 from edocnode.storage.tables import IncomingRow, table_of
 from edocnode.storage.versions import Place
 from edocnode.storage.workflow_tables import VersionRow
@@ -21,36 +21,28 @@ _INCOMING, _VERSION = table_of(IncomingRow), table_of(VersionRow)
 
 SHOWN = 100  # versions of one document that stand alike, the newest; whatever its sender sends
 
-_NEWEST = (
-    sa.select(
-        _VERSION.c.incoming_id,
-        sa.func.row_number()
-        .over(
-            partition_by=(
-                _VERSION.c.document_id,
-                _VERSION.c.sender,
-                _VERSION.c.recipient,
-                _VERSION.c.state,
-            ),
-            order_by=(_VERSION.c.created_at.desc(), _VERSION.c.incoming_id.desc()),
-        )
-        .label("place"),
-    )
-    .where(among(_VERSION.c.document_id))
-    .subquery("newest")
-)
 _VERSIONS = sa.select(
     _VERSION,
     _INCOMING.c.message_id,
     _INCOMING.c.digest,
     _INCOMING.c.signer,
     _INCOMING.c.envelope,
+).select_from(_VERSION.join(_INCOMING, _INCOMING.c.id == _VERSION.c.incoming_id))
+_OF_DOCUMENTS = _VERSIONS.where(
+    newest_among(
+        _VERSION.c.incoming_id,
+        _VERSION.c.document_id,
+        alike=(
+            _VERSION.c.document_id,
+            _VERSION.c.sender,
+            _VERSION.c.recipient,
+            _VERSION.c.state,
+        ),
+        age=(_VERSION.c.created_at, _VERSION.c.incoming_id),
+        limit=SHOWN,
+    )
 )
-_WITH_ARRIVAL = _VERSION.join(_INCOMING, _INCOMING.c.id == _VERSION.c.incoming_id)
-_OF_DOCUMENTS = _VERSIONS.select_from(
-    _WITH_ARRIVAL.join(_NEWEST, _NEWEST.c.incoming_id == _VERSION.c.incoming_id)
-).where(_NEWEST.c.place <= SHOWN)
-_OF_MESSAGES = _VERSIONS.select_from(_WITH_ARRIVAL).where(among(_INCOMING.c.message_id))
+_OF_MESSAGES = _VERSIONS.where(among(_INCOMING.c.message_id))
 
 
 def versions_of(
